@@ -1,0 +1,44 @@
+"""The contract every backend keeps, and the table of backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.batch import RasterBatch
+from recordings.errors import InputError
+
+from .network import Network
+
+
+class BackendError(InputError):
+    """A backend cannot run here, or its simulation failed; one line says why."""
+
+
+class Backend(Protocol):
+    """A simulator of :class:`Network`."""
+
+    name: str
+    device: str
+
+    def run(
+        self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int
+    ) -> Iterator[RasterBatch]:
+        """Simulate samples one after the other, each from zero state, and yield their rasters in order.
+
+        Parameters
+        ----------
+        inputs : batches of (T, B, C, H, W) bool, B ≤ 16 may vary; consumed lazily, so memory stays flat
+        n_samples : how many samples `inputs` holds in all
+
+        Yields
+        ------
+        RasterBatch with `network.raster_names` as keys, in batches that need not match those of `inputs`
+
+        In fixed point the yielded bits are a function of `network` and `inputs` alone: the same on every backend,
+        device and batch size.
+        """
+        ...

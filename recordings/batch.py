@@ -1,0 +1,38 @@
+"""What a backend hands over: the packed spikes of some samples, and their readout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RasterBatch:
+    """Rasters of `B` consecutive samples.
+
+    Parameters
+    ----------
+    spikes : layer name -> (B, T, ceil(C*H*W/8)) uint8, packed by :func:`pack`; the encoded input comes first
+    readout : (B, classes) int32 raw sums in fixed point, float32 otherwise
+    """
+
+    spikes: dict[str, NDArray[np.uint8]]
+    readout: NDArray[np.int32] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.readout)
+
+
+def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Pack a raster to bits: (T, B, C, H, W) bool -> (B, T, ceil(C*H*W/8)) uint8, big-endian bits, pad bits zero."""
+    timesteps, batch = spikes.shape[:2]
+    return np.packbits(spikes.reshape(timesteps, batch, -1).swapaxes(0, 1), axis=-1)
+
+
+def unpack(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Undo :func:`pack`: (B, T, bytes) uint8 and the layer's (C, H, W) -> (T, B, C, H, W) bool."""
+    batch, timesteps = packed.shape[:2]
+    bits = np.unpackbits(packed, axis=-1, count=int(np.prod(shape)))
+    return bits.view(np.bool_).swapaxes(0, 1).reshape(timesteps, batch, *shape)

@@ -1,0 +1,9 @@
+"""The one error that means "what you gave is wrong", shared by every package and command."""
+
+
+class InputError(ValueError):
+    """Something given by the user is missing, malformed or does not fit.
+
+    The message is a single line: where, what was found, what would be right. Commands print it and exit with code 2;
+    anything else that escapes a command is an internal failure (exit code 1).
+    """
