@@ -55,7 +55,8 @@ class LIF:
     ----------
     leak : float in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
     threshold : float > 0
-    gain, bias : scalar, (1, C) or (T, C) float32 — per channel and, with BNTT, per step; `g` and `b` above
+    gain, bias : scalar, (1, C) or (T, C) float64 — per channel and, with BNTT, per step; `g` and `b` above. Kept in
+        double precision so that quantising rounds once
     """
 
     leak: float
@@ -142,7 +143,7 @@ class Layer:
                 raise NetworkError(
                     f"{where}: {field} has shape {value.shape}, expected (1, {channels}) or (T, {channels})"
                 )
-            _set_array(self.neuron, field, value, np.int32 if fixed else np.float32, where)
+            _set_array(self.neuron, field, value, np.int32 if fixed else np.float64, where)
         if isinstance(self.neuron, FixedLIF):
             if not (0 <= self.neuron.decay <= THETA and 0 <= self.neuron.shift <= 30):
                 raise NetworkError(f"{where}: decay {self.neuron.decay}, shift {self.neuron.shift} outside 0…4096, 0…30")

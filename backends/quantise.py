@@ -41,8 +41,8 @@ def _quantise_layer(layer: Layer) -> Layer:
     neuron = layer.neuron
     weight, scale = _quantise_weight(layer.weight)
     per_membrane = THETA / neuron.threshold
-    gain = neuron.gain.astype(np.float64) * scale / layer.pool**2 * per_membrane
-    bias = np.rint(neuron.bias.astype(np.float64) * per_membrane)
+    gain = neuron.gain * scale / layer.pool**2 * per_membrane
+    bias = np.rint(neuron.bias * per_membrane)
     if np.abs(bias).max() > 1 << 30:
         raise NetworkError(f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point")
     shift = _largest_shift(gain)
