@@ -1,0 +1,1 @@
+"""From images to spikes to pictures: training, conversion, encoding, explanation and the commands."""

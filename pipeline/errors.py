@@ -1,0 +1,71 @@
+"""How a command ends: one plain line on standard error and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from recordings.errors import InputError
+
+DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+DEBUG_VARIABLE = "SPIKESAM_DEBUG"
+
+Main = Callable[[Sequence[str] | None], None]
+
+
+def exit_codes(main: Main) -> Callable[..., None]:
+    """Make `main(argv)` of a command keep the exit-code contract; what it decorates simply raises.
+
+    ======================================  ====  =============================================
+    what escapes `main`                     exit  on standard error
+    ======================================  ====  =============================================
+    nothing                                 0     nothing
+    InputError, OSError (full disk, …)      2     ``error: …``
+    KeyboardInterrupt                       130   ``interrupted; …``
+    BrokenPipeError (``… | head``)          141   nothing
+    anything else                           1     ``internal failure: Type: …``
+    ======================================  ====  =============================================
+
+    With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included.
+    """
+
+    @functools.wraps(main)
+    def wrapper(argv: Sequence[str] | None = None) -> None:
+        try:
+            main(argv)
+            sys.stdout.flush()
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
+                raise
+            if isinstance(error, BrokenPipeError):
+                _silence_stdout()
+                sys.exit(BROKEN_PIPE)
+            print(message(error), file=sys.stderr)
+            sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError)) else INTERNAL_FAILURE)
+        except KeyboardInterrupt:
+            print("interrupted; what was finished is kept, --resume continues where a command has it", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+
+    return wrapper
+
+
+def message(error: Exception) -> str:
+    """The line shown for `error`."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return f"error: {text}"
+    if isinstance(error, OSError):
+        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        reason = error.strerror or text or type(error).__name__
+        return f"error: {files}: {reason}" if files else f"error: {reason}"
+    return (
+        f"internal failure: {type(error).__name__}: {text} "
+        f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"
+    )
+
+
+def _silence_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot complain about the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
