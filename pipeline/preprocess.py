@@ -1,0 +1,135 @@
+"""From an image file to the numbers a network sees, and the same geometry for its box and mask."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from recordings.errors import InputError
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, end exclusive
+
+LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
+
+
+def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
+    """Read an image file, or its bytes, as upright RGB; of an animation, the first frame.
+
+    Raises
+    ------
+    InputError : if it is missing, empty, truncated or no image; the message starts with `name`, or else the path
+    """
+    where = name or str(source if isinstance(source, Path) else "image")
+    try:
+        data = source.read_bytes() if isinstance(source, Path) else source
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file; give the path of an image") from None
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read ({error.strerror}); give the path of an image") from None
+    if not data:
+        raise InputError(f"{where}: the file is empty (0 bytes), expected an image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large photos and odd metadata are no concern of the user's
+            image = Image.open(io.BytesIO(data))
+            image.load()
+    except UnidentifiedImageError:
+        raise InputError(f"{where}: not an image (or a format Pillow cannot read), expected JPEG, PNG, …") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{where}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller") from None
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever a broken stream makes them stumble over
+        raise InputError(f"{where}: broken or truncated image ({error}); get an intact copy") from None
+    return to_rgb(image, where)
+
+
+def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
+    """Turn upright (EXIF orientation) and convert any mode to 8-bit RGB; alpha is dropped, 16 bits are shifted to 8.
+
+    Raises
+    ------
+    InputError : if a floating-point image holds NaN, infinity, or values outside 0 … 255
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        pixels = np.asarray(image)
+        if not np.isfinite(pixels).all():
+            raise InputError(f"{where}: got NaN or infinite pixels, expected finite numbers")
+        if pixels.min() < 0 or pixels.max() > 255:
+            raise InputError(f"{where}: got pixels in {pixels.min():g} … {pixels.max():g}, expected 0 … 1 or 0 … 255")
+        image = Image.fromarray(np.rint(pixels * (255 if pixels.max() <= 1 else 1)).astype(np.uint8))
+    elif image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
+        wide = image.mode != "I" or pixels.max() > 255
+        image = Image.fromarray(np.clip(pixels >> 8 if wide else pixels, 0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """RGB, resized bilinearly until it just covers (height, width), centre-cropped, (p/255 - mean)/std.
+
+    The long side is rounded down and the crop's offset half to even, as torchvision's `Resize` and `CenterCrop` do.
+
+    Parameters
+    ----------
+    height, width : of the network's input, pixels
+    mean, std : per RGB channel, of pixels in 0 … 1
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise InputError(f"preprocessing: got size {self.height}×{self.width}, expected at least 1×1")
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise InputError(f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers each")
+        if not np.isfinite([*self.mean, *self.std]).all() or min(self.std) <= 0:
+            raise InputError(
+                f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and std > 0"
+            )
+
+    def image(self, image: Image.Image) -> NDArray[np.float32]:
+        """The network's input: (3, H, W) float32."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return np.ascontiguousarray(((self.picture(image) - mean) / std).transpose(2, 0, 1))
+
+    def picture(self, image: Image.Image) -> NDArray[np.float32]:
+        """The same crop for display: (H, W, 3) float32 in 0 … 1."""
+        image = to_rgb(image)
+        resized, (left, top) = self._geometry(*image.size)
+        image = image.resize(resized, Image.Resampling.BILINEAR)
+        crop = image.crop((left, top, left + self.width, top + self.height))
+        return np.asarray(crop, np.float32) / np.float32(255)
+
+    def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
+        """Where a box of an image of `original_size` (width, height) comes to lie; None if it is cropped away."""
+        (width, height), (left, top) = self._geometry(*original_size)
+        x_scale, y_scale = width / original_size[0], height / original_size[1]
+        x0, x1 = (min(max(x * x_scale - left, 0.0), float(self.width)) for x in box[::2])
+        y0, y1 = (min(max(y * y_scale - top, 0.0), float(self.height)) for y in box[1::2])
+        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+    def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where a mask comes to lie: (h, w) bool of the original -> (H, W) bool; a pixel counts if half covered."""
+        resized, (left, top) = self._geometry(*mask.shape[::-1])
+        image = Image.fromarray(mask.astype(np.uint8) * 255).resize(resized, Image.Resampling.BILINEAR)
+        return np.asarray(image.crop((left, top, left + self.width, top + self.height))) >= 128
+
+    def _geometry(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(width, height) after resizing, and the crop's (left, top) in it."""
+        if self.width * height >= self.height * width:
+            resized = (self.width, height * self.width // width)
+        else:
+            resized = (width * self.height // height, self.height)
+        if resized[0] * resized[1] > LARGEST_RESIZED:
+            raise InputError(f"image of {width}×{height} pixels: too long a strip to be resized; crop it first")
+        return resized, (round((resized[0] - self.width) / 2), round((resized[1] - self.height) / 2))
