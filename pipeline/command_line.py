@@ -1,0 +1,188 @@
+"""The command line: a pydantic model becomes flags with help (tyro), a TOML file their defaults, a mistake one line.
+
+class Train(BaseModel):
+    config: Path | None = Field(None, description="TOML file with the settings")
+    out: Path = Field(Path("runs/train"), description="folder for the results")
+    training: TrainingConfig = TrainingConfig()             # --training.epochs 3
+    run: Annotated[RunConfig, Flat] = RunConfig()           # --samples 5, without its section's name
+
+options = parse_command(Train, argv, prog="python -m pipeline.train", description=HELP, defaults=from_file)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import tyro
+from pydantic import BaseModel, ValidationError
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from recordings.errors import InputError
+
+from .config_errors import KeyPath, explanation, leaves, nearest, similarity
+
+CommandT = TypeVar("CommandT", bound=BaseModel)
+Flat: Any = tyro.conf.OmitArgPrefixes  # marks a section whose flags go without its name
+Positional: Any = tyro.conf.Positional  # marks an argument without a flag
+
+_SCALARS: dict[Any, tuple[str, str]] = {
+    int: ("INT", "an integer"),
+    float: ("NUMBER", "a number"),
+    str: ("TEXT", "text"),
+    Path: ("PATH", "a path"),
+}
+_BOX = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤]")
+# Tyro's phrases -> this project's: where: got X, expected Y.
+_PHRASES = (
+    (r"^Error parsing (\S+):", r"\1:"),
+    (r"Could not find valid parse for arguments: (.*)", r"got \1, which does not fit"),
+    (r"^invalid choice (.*) for argument '(.*)'\. Expected one of \((.*?),?\)", r"\2: got \1, expected one of \3"),
+    (r"^Missing value for argument '(.*)'.*", r"\1: expected a value after it"),
+    (r"^Required options were not provided: ", "missing "),
+)
+
+
+def parse_command(
+    model: type[CommandT],
+    argv: Sequence[str] | None,
+    *,
+    prog: str,
+    description: str,
+    defaults: Callable[[Path | None], CommandT] | None = None,
+) -> CommandT:
+    """Parse `argv` (None for the process's own) into `model`; ``--help`` prints to standard output and exits with 0.
+
+    Parameters
+    ----------
+    prog : as the user types the command, such as "python -m pipeline.run"
+    description : opens the help; best with two worked examples
+    defaults : the value of ``--config`` (None if not given) -> the command whose fields flags may override. Without
+        it the model's own defaults hold
+
+    Raises
+    ------
+    InputError : one line naming the flag, what was given and what would be right
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    default: Any = tyro.MISSING_NONPROP if defaults is None else defaults(_config_path(arguments))
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            command, unknown = tyro.cli(
+                model,
+                prog=prog,
+                description=description,
+                args=arguments,
+                return_unknown_args=True,
+                registry=_registry(),
+                default=default,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(f"{_reason(stop, complaint.getvalue(), model)}; see {prog} --help") from None
+    if unknown:
+        raise InputError(f"{_unknown(unknown, model)}; see {prog} --help")
+    return command
+
+
+def flag(path: KeyPath, model: type[BaseModel]) -> str:
+    """How the command line of `model` spells a field: ("training", "batch_size") -> "--training.batch-size"."""
+    parts: list[str] = []
+    inside: Any = model
+    for name in path:
+        field = inside.model_fields[name]
+        if Positional in field.metadata:
+            return name.upper()
+        if Flat not in field.metadata:
+            parts.append(name.replace("_", "-"))
+        inside = field.annotation
+    return "--" + ".".join(parts)
+
+
+def _config_path(arguments: Sequence[str]) -> Path | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
+    path: Path | None = parser.parse_known_args(arguments)[0].config
+    return path
+
+
+def _reason(stop: SystemExit, complaint: str, model: type[BaseModel]) -> str:
+    """Why tyro stopped: a pydantic error somewhere behind `stop`, or else the first paragraph of what it printed."""
+    cause: BaseException | None = stop
+    while cause is not None and not isinstance(cause, ValidationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        title = cause.title
+        section = next((path for path, part in _sections(model) if part.__name__ == title), ())
+        return explanation(cause, model, lambda path: flag((*section, *path), model))
+    lines = [_BOX.sub("", line).strip() for line in complaint.splitlines()[1:]]
+    end = next((number for number, line in enumerate(lines) if line.startswith("──")), len(lines))
+    text = " ".join(lines[:end]).rstrip(".")
+    for phrase, replacement in _PHRASES:
+        text = re.sub(phrase, replacement, text)
+    return text
+
+
+def _sections(model: type[BaseModel], prefix: KeyPath = ()) -> list[tuple[KeyPath, type[BaseModel]]]:
+    found = [(prefix, model)]
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += _sections(field.annotation, (*prefix, name))
+    return found
+
+
+def _unknown(arguments: Sequence[str], model: type[BaseModel]) -> str:
+    given = next((argument.partition("=")[0] for argument in arguments if argument.startswith("-")), None)
+    if given is None:
+        return f"unexpected argument {arguments[0]!r}"
+    known = [flag(path, model) for path, _ in leaves(model)]
+    close = nearest(_last(given), [_last(name) for name in known])
+    alike = [name for name in known if _last(name) == close]
+    hint = f", did you mean {max(alike, key=lambda name: similarity(name, given))}" if alike else ""
+    return f"unknown option {given}{hint}"
+
+
+def _last(name: str) -> str:
+    return name.lstrip("-").rpartition(".")[2]
+
+
+def _registry() -> ConstructorRegistry:
+    """Tyro's rules, but numbers fail in plain words and "X or nothing" reads as X in the help."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def scalar(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        members = get_args(info.type) if get_origin(info.type) in (Union, UnionType) else (info.type,)
+        optional = NoneType in members
+        kinds = [member for member in members if member is not NoneType]
+        if len(kinds) != 1 or kinds[0] not in _SCALARS:
+            return None
+        kind = kinds[0]
+        metavar, expected = _SCALARS[kind]
+
+        def convert(texts: list[str]) -> Any:
+            if optional and texts[0].lower() == "none":
+                return None
+            try:
+                return kind(texts[0])
+            except ValueError:
+                raise ValueError(f"got {texts[0]!r}, expected {expected}") from None
+
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=metavar,
+            instance_from_str=convert,
+            is_instance=lambda value: isinstance(value, (int, float) if kind is float else kind) or value is None,
+            str_from_instance=lambda value: [str(value).lower() if value is None else str(value)],
+        )
+
+    return registry
