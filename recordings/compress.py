@@ -1,0 +1,66 @@
+"""One chunk of spikes <-> its stored bytes: a zlib stream followed by HDF5's fletcher32 checksum.
+
+isal writes and reads standard deflate several times faster than the zlib inside HDF5. The bytes are what HDF5's own
+filters would take (deflate, then fletcher32), so any HDF5 reader decodes them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from isal import isal_zlib
+from isal.isal_zlib import error as DeflateError  # noqa: N812 - an exception under a lowercase name
+
+DEFLATE_LEVEL = 1
+CHECKSUM_BYTES = 4
+
+
+class ChunkError(ValueError):
+    """The stored bytes of a chunk are damaged."""
+
+
+def encode(chunk: bytes) -> bytes:
+    """Compress, then append the checksum."""
+    stream = isal_zlib.compress(chunk, DEFLATE_LEVEL)
+    return stream + fletcher32(stream)
+
+
+def decode(stored: bytes, size: int) -> bytes:
+    """Undo :func:`encode`; never allocates more than `size` bytes, whatever the stream claims.
+
+    Raises
+    ------
+    ChunkError : if the checksum does not fit, or the stream does not hold exactly `size` bytes
+    """
+    stream, checksum = stored[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
+    if fletcher32(stream) != checksum:
+        raise ChunkError("its fletcher32 checksum does not match")
+    decoder = isal_zlib.decompressobj()
+    try:
+        chunk = decoder.decompress(stream, size)
+        surplus = not decoder.eof and decoder.decompress(decoder.unconsumed_tail, 1)
+    except DeflateError as error:
+        raise ChunkError(f"its deflate stream is damaged ({error})") from error
+    if len(chunk) != size or surplus or not decoder.eof:
+        raise ChunkError(f"its deflate stream does not hold exactly {size:,} bytes")
+    return bytes(chunk)
+
+
+def largest_stored(size: int) -> int:
+    """More than any deflate encoder makes of `size` bytes."""
+    return 2 * size + 1024
+
+
+def fletcher32(data: bytes) -> bytes:
+    """Checksum as HDF5 stores it: sums modulo 65535 over big-endian 16-bit words, written little-endian.
+
+    With words w_0 … w_{n-1}, an odd last byte padded with zero: low half Σ w_i, high half Σ (n - i) w_i. HDF5's
+    end-around carry writes a sum that is a multiple of 65535 as 65535, and as 0 only if every word is zero.
+
+    References
+    ----------
+    HDF5, src/H5checksum.c, H5_checksum_fletcher32
+    """
+    words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2").astype(np.uint64)
+    weights = np.arange(len(words), 0, -1, dtype=np.uint64)
+    low, high = (total and (total - 1) % 65535 + 1 for total in (int(words.sum()), int((words * weights).sum())))
+    return (high << 16 | low).to_bytes(CHECKSUM_BYTES, "little")

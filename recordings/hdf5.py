@@ -1,0 +1,185 @@
+"""An HDF5 file of unknown origin: nothing in it is followed or read before it was checked.
+
+Every link is looked at before it is opened (soft and external ones could lead to other files), every dataset's storage
+before its size is asked for (virtual and external ones live elsewhere), and its size, type and filters before its data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .compress import CHECKSUM_BYTES, largest_stored
+from .schema import MAX_TEXT, DatasetSpec, RasterError
+
+_LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
+_LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
+
+
+class CheckedFile:
+    """A file opened for reading; a context manager.
+
+    Raises
+    ------
+    RasterError : from every method, if the file is not as expected
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            found = "a directory" if self.path.is_dir() else "not a file" if self.path.exists() else "no such file"
+            raise RasterError(f"{self.path}: {found}, expected {what}")
+        try:
+            self.file = h5py.File(self.path, "r")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RasterError(
+                f"{self.path}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
+            ) from error
+        self.root = h5py.h5g.open(self.file.id, b"/")
+
+    def __enter__(self) -> CheckedFile:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.file.close()
+
+    def fail(self, where: str, found: str, expected: str) -> RasterError:
+        """The error to raise."""
+        return RasterError(f"{self.path}: {where}: {found}, expected {expected}")
+
+    @contextmanager
+    def reading(self, where: str) -> Iterator[None]:
+        """Turn what h5py raises over damaged content into a RasterError."""
+        try:
+            yield
+        except RasterError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+            raise self.fail(where, f"unreadable ({_one_line(error)})", "intact data") from error
+
+    def children(self, group: h5py.h5g.GroupID, where: str, limit: int) -> list[str]:
+        """Names in a group, in order, once each was seen to be a hard link."""
+        with self.reading(where):
+            if (count := group.get_num_objs()) > limit:
+                raise self.fail(where, f"{count:,} entries", f"at most {limit}")
+            links: list[tuple[bytes, int]] = []
+            group.links.iterate(lambda name, info: links.append((bytes(name), int(info.type))), info=True)
+            for name, kind in links:
+                if kind != h5py.h5l.TYPE_HARD:
+                    path = f"{where.rstrip('/')}/{name.decode('utf-8', 'replace')}"
+                    raise self.fail(path, _LINKS.get(kind, "a user-defined link"), "a hard link to data in this file")
+            return sorted(name.decode("utf-8", "replace") for name, _ in links)
+
+    def expect_children(self, group: h5py.h5g.GroupID, where: str, expected: set[str]) -> None:
+        """Refuse a group that does not hold exactly these names."""
+        found = set(self.children(group, where, 64))
+        if found != expected:
+            name = min(found ^ expected)
+            finding = "missing" if name in expected else "an unknown path"
+            raise self.fail(f"{where.rstrip('/')}/{name}", finding, f"{where} to hold {', '.join(sorted(expected))}")
+
+    def group(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5g.GroupID:
+        """Open a child whose link was checked."""
+        with self.reading(where):
+            opened = h5py.h5o.open(parent, name.encode())
+            if not isinstance(opened, h5py.h5g.GroupID):
+                raise self.fail(where, "not a group", "a group")
+            return opened
+
+    def attributes(self, owner: Any, where: str, expected: Mapping[str, type]) -> dict[str, Any]:
+        """Read attributes of the expected types: str, int, float, bool, or tuple for three integers."""
+        values = {}
+        for name, kind in expected.items():
+            with self.reading(f"{where}@{name}"):
+                if not h5py.h5a.exists(owner, name.encode()):
+                    raise self.fail(f"{where}@{name}", "missing", f"an attribute of type {kind.__name__}")
+                values[name] = self._attribute(h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind)
+        return values
+
+    def _attribute(self, attribute: h5py.h5a.AttrID, where: str, kind: type) -> Any:
+        shape, type_id = attribute.shape, attribute.get_type()
+        text = isinstance(type_id, h5py.h5t.TypeStringID)
+        dtype = "text" if text else str(attribute.dtype)
+        expected = {str: "text", int: "int64", float: "float64", bool: "bool", tuple: "int64"}[kind]
+        if shape != ((3,) if kind is tuple else ()) or dtype != expected:
+            raise self.fail(where, f"{dtype} of shape {shape}", f"{'three' if kind is tuple else 'one'} {expected}")
+        if text and not type_id.is_variable_str() and type_id.get_size() > MAX_TEXT:
+            raise self.fail(where, f"{type_id.get_size():,} bytes of text", f"at most {MAX_TEXT:,}")
+        array = np.empty(shape, attribute.dtype)
+        attribute.read(array)
+        if kind is tuple:
+            return tuple(int(number) for number in array)
+        value = array[()]
+        if text:
+            string = value if isinstance(value, str) else bytes(value).decode("utf-8")
+            if len(string) > MAX_TEXT:
+                raise self.fail(where, f"{len(string):,} characters", f"at most {MAX_TEXT:,}")
+            return string
+        return kind(value)
+
+    def open_dataset(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
+        """Open a child whose link was checked, and refuse storage outside this file."""
+        with self.reading(where):
+            opened = h5py.h5o.open(parent, name.encode())
+            if not isinstance(opened, h5py.h5d.DatasetID):
+                raise self.fail(where, "not a dataset", "a dataset")
+            plist = opened.get_create_plist()
+            if (layout := plist.get_layout()) != h5py.h5d.CHUNKED:
+                if layout != h5py.h5d.VIRTUAL and plist.get_external_count():
+                    raise self.fail(where, "external storage", "chunks in this file")
+                raise self.fail(where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file")
+            return opened
+
+    def check_dataset(
+        self, dataset: h5py.h5d.DatasetID, where: str, spec: DatasetSpec, sizes: Mapping[str, int]
+    ) -> None:
+        """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the format says."""
+        with self.reading(where):
+            plist = dataset.get_create_plist()
+            filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+            codes = {h5py.h5z.FILTER_DEFLATE: "deflate", h5py.h5z.FILTER_FLETCHER32: "fletcher32"}
+            for what, found, expected in (
+                ("dtype", dataset.dtype, spec.dtype),
+                ("shape", dataset.shape, spec.shape(sizes)),
+                ("chunks", plist.get_chunk(), spec.chunks(sizes)),
+                (
+                    "filters",
+                    " + ".join(codes.get(code, f"filter {code}") for code in filters) or "none",
+                    "deflate + fletcher32" if spec.deflate else "fletcher32",
+                ),
+            ):
+                if found != expected:
+                    raise self.fail(where, f"{what} {found}", f"{what} {expected}")
+            self._check_chunks(dataset, where, spec, sizes)
+
+    def _check_chunks(
+        self, dataset: h5py.h5d.DatasetID, where: str, spec: DatasetSpec, sizes: Mapping[str, int]
+    ) -> None:
+        shape, chunks = spec.shape(sizes), spec.chunks(sizes)
+        expected = int(np.prod([-(-side // step) for side, step in zip(shape, chunks, strict=True)]))
+        if (count := dataset.get_num_chunks()) != expected:
+            raise self.fail(where, f"{count:,} stored chunks", f"{expected:,}")
+        size = int(np.prod(chunks)) * spec.dtype.itemsize
+        largest = largest_stored(size) if spec.deflate else size + CHECKSUM_BYTES
+        end = self.path.stat().st_size
+
+        def check(info: h5py.h5d.StoreInfo) -> None:
+            if info.filter_mask or not CHECKSUM_BYTES < info.size <= largest or info.byte_offset + info.size > end:
+                raise self.fail(
+                    where,
+                    f"chunk {info.chunk_offset} of {info.size:,} bytes at {info.byte_offset:,}, "
+                    f"filter mask {info.filter_mask}",
+                    f"{CHECKSUM_BYTES} to {largest:,} bytes within the file, every filter applied",
+                )
+
+        dataset.chunk_iter(check)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,224 @@
+"""Writing a raster so that a kill loses nothing finished: shards first, merged into raster.h5 at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .batch import RasterBatch
+from .compress import encode
+from .digest import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from .disk import check_free, replacing
+from .errors import InputError
+from .layout import LIBVER, lay_out, mark_complete
+from .reader import RasterReader
+from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader, SampleTable
+from .shards import (
+    MANIFEST,
+    LayerRecord,
+    SampleRecord,
+    differences,
+    good_shards,
+    read_manifest,
+    shard_path,
+    store_chunks,
+    write_manifest,
+    write_shard,
+)
+
+FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
+FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
+STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
+
+
+class RasterWriter:
+    """Records the rasters of a run under `directory`, in any number of sittings.
+
+    Hold :func:`recordings.lock.out_lock` on the directory meanwhile.
+
+    Parameters
+    ----------
+    directory : where `raster.h5` will be, and `raster.parts/` is until then; made if missing
+    header, samples : what the raster holds
+    resume : continue what an earlier run left; without it, existing work is refused, never overwritten
+
+    Attributes
+    ----------
+    remaining : (n,) int64 ascending — positions in `samples` still to compute
+    dropped : number of damaged shards found, whose samples are computed again
+
+    Raises
+    ------
+    InputError : if there is earlier work and `resume` is false or does not fit it, if the disk is too small or full, or
+        the directory cannot be written; what was finished stays
+    """
+
+    def __init__(self, directory: Path, header: RasterHeader, samples: SampleTable, *, resume: bool = False) -> None:
+        self.directory = Path(directory)
+        self.path = self.directory / "raster.h5"
+        self.parts = self.directory / "raster.parts"
+        self.header = header
+        self.samples = samples
+        self.remaining: NDArray[np.int64] = np.arange(len(samples))
+        self.dropped = 0
+        self._run_uuid = str(uuid.uuid4())
+        self._shards: dict[int, int] = {}
+        self._records: list[SampleRecord] = []
+        self._flushed_at = time.monotonic()
+        with self._writing():
+            for existing in (self.path, self.parts):
+                if existing.exists() and not resume:
+                    raise InputError(f"{existing}: already exists; use --resume to continue that run, or another --out")
+            if self.path.exists():
+                self._adopt_finished()
+                return
+            self.parts.mkdir(parents=True, exist_ok=True)
+            if any(self.parts.glob("*.h5")) or (self.parts / MANIFEST).exists():
+                self._adopt_parts()
+            else:
+                write_manifest(self.parts, header, samples, self._run_uuid)
+            self._check_space()
+
+    def append(self, batch: RasterBatch) -> None:
+        """Take the rasters of the next samples of `remaining`, in order."""
+        self._check_batch(batch)
+        positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
+        for row, position in enumerate(positions.tolist()):
+            if self._records and position != self._records[-1].position + 1:
+                self.flush()  # a shard holds consecutive samples
+            layers = {layer.name: self._record(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}
+            readout = np.array(batch.readout[row], PRECISIONS[self.header.precision])
+            self._records.append(SampleRecord(position, readout, layers))
+            held = sum(record.nbytes for record in self._records)
+            if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+                self.flush()
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the samples held in memory safely on disk."""
+        if self._records:
+            with self._writing():
+                write_shard(self.parts, self.header, self.samples, self._run_uuid, self._records)
+            self._shards[self._records[0].position] = len(self._records)
+            self._records = []
+        self._flushed_at = time.monotonic()
+
+    def finalize(self) -> Path:
+        """Merge the shards into `raster.h5`, copying their chunks as they are, and remove them.
+
+        Raises
+        ------
+        InputError : if the disk is full; every shard stays
+        ValueError : if samples are missing
+        """
+        self.flush()
+        if len(self.remaining):
+            raise ValueError(f"{len(self.remaining)} of {len(self.samples)} samples were never recorded")
+        if not self.path.exists():
+            with self._writing():
+                stored = sum(shard_path(self.parts, first).stat().st_size for first in self._shards)
+                check_free(self.directory, stored, f"all samples are kept in {self.parts}; free space, then --resume")
+                with replacing(self.path) as temporary:
+                    self._merge(temporary)
+        shutil.rmtree(self.parts, ignore_errors=True)
+        return self.path
+
+    def _merge(self, target: Path) -> None:
+        with h5py.File(target, "w", libver=LIBVER) as file:
+            lay_out(file, self.header, self.samples, self._run_uuid)
+            origins: dict[str, list[str]] = {"backend": [], "device": []}
+            for first, count in sorted(self._shards.items()):
+                with RasterReader(shard_path(self.parts, first)) as shard:
+                    rows = slice(first, first + count)
+                    file["readout"][rows] = shard.readout
+                    file["samples/prediction"][rows] = shard.predictions
+                    for layer in self.header.layers:
+                        group = file[f"layers/{layer.name}"]
+                        group["count"][rows] = shard.counts(layer)
+                        group["digest"][rows] = shard.digests(layer)
+                        for row in range(count):
+                            store_chunks(group["spikes"], first + row, shard.stored_chunks(layer, row))
+                    for name, found in origins.items():
+                        if (value := getattr(shard.header, name)) not in found:
+                            found.append(value)
+            for name, found in origins.items():
+                file.attrs[name] = "+".join(found)
+            mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in self.header.layers))
+
+    def _record(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
+        steps = LAYER_DATASETS["spikes"].chunks(self.header.sizes(1, layer))[1]
+        size = steps * layer.step_bytes
+        content = np.ascontiguousarray(packed).tobytes()
+        chunks = [encode(content[at : at + size].ljust(size, b"\0")) for at in range(0, len(content), size)]
+        return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
+
+    def _check_batch(self, batch: RasterBatch) -> None:
+        """A backend that hands over anything but what the header says is a fault of the program."""
+        if len(batch) > len(self.remaining):
+            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
+        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+            layer.name: ((len(batch), self.header.timesteps, layer.step_bytes), np.dtype(np.uint8))
+            for layer in self.header.layers
+        }
+        arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
+        if set(arrays) != set(expected):
+            raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+        expected["readout"] = ((len(batch), self.header.classes), PRECISIONS[self.header.precision])
+        arrays["readout"] = batch.readout
+        for name, (shape, dtype) in expected.items():
+            if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
+                raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+        for layer in self.header.layers:
+            if not pad_bits_clear(arrays[layer.name], layer.neurons):
+                raise ValueError(f"{layer.name}: pad bits are set")
+
+    def _adopt_finished(self) -> None:
+        with RasterReader(self.path) as finished:
+            self._refuse_differences(self.path, finished.header, finished.samples)
+        self.remaining = self.remaining[:0]
+
+    def _adopt_parts(self) -> None:
+        header, samples, self._run_uuid = read_manifest(self.parts)
+        self._refuse_differences(self.parts, header, samples)
+        self._shards, self.dropped = good_shards(self.parts, self.header, self.samples)
+        done = np.zeros(len(self.samples), bool)
+        for first, count in self._shards.items():
+            done[first : first + count] = True
+        self.remaining = np.flatnonzero(~done)
+
+    def _refuse_differences(self, where: Path, header: RasterHeader, samples: SampleTable) -> None:
+        if found := differences(header, samples, self.header, self.samples):
+            raise InputError(f"{where}: cannot resume: {'; '.join(found)}; use the same settings, or another --out")
+
+    def _check_space(self) -> None:
+        """Shards of what remains, then the merged file beside all shards."""
+        packed = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
+        needed = int(packed * STORED_PER_PACKED * (len(self.remaining) + len(self.samples)))
+        check_free(self.directory, needed, "free space, record fewer samples, or choose another --out")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn a full or unwritable disk into one line that says what is kept."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, RuntimeError) as error:
+            kept = sum(self._shards.values())
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+            advice = (
+                f"{kept} of {len(self.samples)} samples are kept in {self.parts}; free space, then use --resume"
+                if kept
+                else "nothing was recorded; choose another --out"
+            )
+            raise InputError(f"{self.directory}: cannot write there ({reason}); {advice}") from error
