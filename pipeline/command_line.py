@@ -88,9 +88,9 @@ def parse_command(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(f"{_reason(stop, complaint.getvalue(), model)}; see {prog} --help") from None
+        raise InputError(_with_help(_reason(stop, complaint.getvalue(), model), prog)) from None
     if unknown:
-        raise InputError(f"{_unknown(unknown, model)}; see {prog} --help")
+        raise InputError(_with_help(_unknown(unknown, model), prog))
     return command
 
 
@@ -106,6 +106,10 @@ def flag(path: KeyPath, model: type[BaseModel]) -> str:
             parts.append(name.replace("_", "-"))
         inside = field.annotation
     return "--" + ".".join(parts)
+
+
+def _with_help(reason: str, prog: str) -> str:
+    return f"{reason}{' See' if reason.endswith('?') else '; see'} {prog} --help"
 
 
 def _config_path(arguments: Sequence[str]) -> Path | None:
@@ -147,7 +151,7 @@ def _unknown(arguments: Sequence[str], model: type[BaseModel]) -> str:
     known = [flag(path, model) for path, _ in leaves(model)]
     close = nearest(_last(given), [_last(name) for name in known])
     alike = [name for name in known if _last(name) == close]
-    hint = f", did you mean {max(alike, key=lambda name: similarity(name, given))}" if alike else ""
+    hint = f"; did you mean {max(alike, key=lambda name: similarity(name, given))}?" if alike else ""
     return f"unknown option {given}{hint}"
 
 

@@ -1,0 +1,47 @@
+# Everything starts from a clean clone: each target first sets up .venv if it is missing or out of date.
+
+VENV_PYTHON := .venv/bin/python
+BACKEND ?= lava
+PACKAGES := recordings backends pipeline
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format setup lock clean
+
+help: ## Show this help
+	@echo "make <target>, where <target> is one of"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## See what two small networks look at: digits and a photo of a cat, simulated on Lava (1-2 minutes)
+	@rm -rf runs/demo-digits runs/demo-cat
+	@echo "1/2  Cluttered digits on $(BACKEND)"
+	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --out runs/demo-digits
+	@echo "2/2  A photo of a cat on $(BACKEND)"
+	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint tiny-imagenet-10 \
+		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
+	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png
+
+test: setup ## Run the tests
+	@$(VENV_PYTHON) -m pytest -q --no-header
+
+check: setup ## Lint, check formatting, types and the direction of imports
+	@$(VENV_PYTHON) -m ruff check --quiet
+	@$(VENV_PYTHON) -m ruff format --check --quiet || { echo "some files are not formatted; run 'make format'"; exit 1; }
+	@$(VENV_PYTHON) -m mypy --no-error-summary
+	@$(VENV_PYTHON) -c 'import importlinter.cli as c; exit(c.lint_imports(no_logo=True))'
+	@echo "all checks passed"
+
+format: setup ## Format the code and fix what the linter can
+	@$(VENV_PYTHON) -m ruff check --fix --quiet
+	@$(VENV_PYTHON) -m ruff format
+
+setup: ## Create .venv with Python 3.10 and the locked packages; other targets do this by themselves
+	@scripts/setup.sh
+
+lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.10 --extra dev pyproject.toml --upgrade \
+		--no-annotate --no-header --quiet --output-file requirements.lock
+
+clean: ## Remove .venv, caches and the results of the demo
+	rm -rf .venv runs/demo-digits runs/demo-cat .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache \
+		*.egg-info
+	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +
