@@ -16,6 +16,15 @@ from recordings.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
+class Object:
+    """One more object in an image; the fields mean what :class:`Item`'s do."""
+
+    label: int | None
+    box: Box
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Item:
     """One image and what is known about it.
 
@@ -27,6 +36,7 @@ class Item:
     name : short, for people
     box : (x0, y0, x1, y1) pixels of `image`, end exclusive
     mask : (H, W) bool, the object's pixels
+    others : further objects in the image, where known
     """
 
     image: Image.Image
@@ -35,6 +45,7 @@ class Item:
     name: str
     box: Box | None = None
     mask: NDArray[np.bool_] | None = None
+    others: tuple[Object, ...] = ()
 
 
 class Dataset(Protocol):

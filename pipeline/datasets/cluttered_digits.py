@@ -1,0 +1,248 @@
+"""Cluttered digits: a bright handwritten digit off the centre of a coloured, textured scene full of fragments.
+
+After the translated cluttered MNIST of Mnih et al. 2014 (Recurrent models of visual attention), with nothing to
+download: the 1,797 handwritten 8×8 digits that ship inside scikit-learn, enlarged, turned and painted. Fragments of
+other digits of the same split, smaller and dimmer, clutter the background. A digit's box keeps clear of the scene's
+centre, so a centred guess of where the digit is always misses.
+
+A scene is a function of (seed, split, index), drawn in elementwise float32 arithmetic alone: the same to the bit on
+every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from recordings.errors import InputError
+
+from .base import Item, Object, select_classes
+
+SIDE = 80  # pixels of a scene
+DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene holds
+CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
+LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
+FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
+
+SHARES = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
+SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # scenes, unless told otherwise
+CLASSES = tuple(f"digit-{digit}" for digit in range(10))
+_KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
+
+Floats = NDArray[np.float32]
+
+
+class ClutteredDigits:
+    """Scenes of one split; index and position are the same unless classes are left out.
+
+    Parameters
+    ----------
+    split : "train", "selection" or "val"; they share no handwritten digit
+    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
+    size : number of scenes, any; each block of ten holds every class once
+    digits : 1, or 2 of different classes (the item is about the first, `Item.others` holds the second)
+    seed : of the scenes, in 0 … 2³⁰-1
+    """
+
+    def __init__(
+        self, split: str, classes: Sequence[str] | None = None, size: int | None = None, digits: int = 1, seed: int = 0
+    ) -> None:
+        if split not in SHARES:
+            raise InputError(f"cluttered-digits: got split {split!r}, expected one of {', '.join(SHARES)}")
+        if digits not in DIGIT_SIDES:
+            raise InputError(f"cluttered-digits: got {digits} digits per scene, expected 1 or 2")
+        size = SIZES[split] if size is None else size
+        if size < 1:
+            raise InputError(f"cluttered-digits: got size {size}, expected at least 1 scene")
+        if not 0 <= seed < 1 << 30:
+            raise InputError(f"cluttered-digits: got seed {seed}, expected an integer in 0 … 2³⁰-1")
+        self._split, self._digits = split, digits
+        self._key = _KEY + 4 * seed + list(SHARES).index(split)
+        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
+        digit_of = np.concatenate(blocks)[:size]
+        selection = select_classes("cluttered-digits", [CLASSES[digit] for digit in digit_of], CLASSES, classes)
+        self.name = f"cluttered-digits/{split}" + ("-pairs" if digits == 2 else "") + (f"/seed-{seed}" if seed else "")
+        self.classes = selection.classes
+        self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
+        self.labels = selection.labels
+        self.skipped = selection.skipped
+        self._indices = selection.positions
+        self._digit_of = digit_of
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, position: int) -> Item:
+        index = self._indices[position]
+        random = self._random(index, stream=0)
+        glyphs, labels = _handwriting(self._split)
+        chosen = [int(self._digit_of[index])]
+        if self._digits == 2:
+            chosen.append((chosen[0] + 1 + int(random.random() * 9)) % 10)
+
+        level = 0.12 + 0.25 * random.random()  # of the background's brightness
+        scene = _background(random, level)
+        _draw_fragments(scene, random, glyphs, level)
+        objects: list[Object] = []
+        for digit in chosen:
+            candidates = np.flatnonzero(labels == digit)
+            glyph = glyphs[candidates[int(random.random() * len(candidates))]]
+            ink, (x, y) = _place(random, glyph, DIGIT_SIDES[self._digits], [done.box for done in objects])
+            height, width = ink.shape
+            colour = _colour(random, 0.78 + 0.17 * random.random(), saturation=0.5)
+            paint = colour + _noise(random, 6)[:height, :width, :1] * np.float32(0.12)
+            patch = scene[y : y + height, x : x + width]
+            patch += ink[..., None] * (paint - patch)
+            mask = np.zeros((SIDE, SIDE), np.bool_)
+            mask[y : y + height, x : x + width] = ink >= 0.5
+            label = self.classes.index(CLASSES[digit]) if CLASSES[digit] in self.classes else None
+            objects.append(Object(label, (x, y, x + width, y + height), mask))
+        pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
+        first, *others = objects
+        name = f"{'+'.join(map(str, chosen))} (scene {index})"
+        return Item(Image.fromarray(pixels), first.label, index, name, first.box, first.mask, tuple(others))
+
+    def _random(self, number: int, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+
+
+@lru_cache
+def _handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
+    """The split's share of scikit-learn's digits: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
+    from sklearn.datasets import load_digits
+
+    images, targets = load_digits(return_X_y=True)
+    order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
+    start, stop = SHARES[split]
+    kept = []
+    for digit in range(10):
+        of_class = order[targets[order] == digit]
+        kept.append(of_class[round(start * len(of_class)) : round(stop * len(of_class))])
+    members = np.concatenate(kept)
+    glyphs = np.pad(images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3)))
+    return glyphs, targets[members]
+
+
+def _place(
+    random: np.random.Generator, glyph: Floats, sides: tuple[int, int], taken: list[tuple[float, ...]]
+) -> tuple[Floats, tuple[int, int]]:
+    """The digit's ink, (h, w) in 0 … 1 within its tight box, and the box's corner (x, y)."""
+    side = sides[0] + (sides[1] - sides[0]) * random.random()
+    tangent = LARGEST_TURN * (2 * random.random() - 1)
+    where = random.random()
+    while True:
+        ink = _render(glyph[None], side, np.array([tangent]), int(side * 1.3), np.array([[6.5, 6.5]]))[0]
+        rows, columns = np.flatnonzero((ink >= 0.5).any(1)), np.flatnonzero((ink >= 0.5).any(0))
+        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = ink.shape
+        y, x = np.mgrid[: SIDE - height + 1, : SIDE - width + 1]
+        low, high = SIDE // 2 - CLEARANCE, SIDE // 2 + CLEARANCE
+        free = (x + width <= low) | (x >= high) | (y + height <= low) | (y >= high)
+        for x0, y0, x1, y1 in taken:
+            free &= (x + width < x0) | (x > x1) | (y + height < y0) | (y > y1)
+        corners = np.flatnonzero(free)
+        if len(corners):
+            corner = corners[int(where * len(corners))]
+            return ink, (int(x.flat[corner]), int(y.flat[corner]))
+        side *= 0.95  # a digit nearly half as wide and high as the scene: make it fit
+
+
+def _draw_fragments(scene: Floats, random: np.random.Generator, glyphs: Floats, level: float) -> None:
+    """Clutter the scene with pieces of digits: half the size of a digit at most, and nearer to the background."""
+    draws = random.random((FRAGMENTS, 6))
+    pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]
+    centres = 4.5 + 4 * draws[:, 1:3]  # of the window on the handwriting, which spans 3 … 10
+    ink = _render(pieces, 30.0, 2 * draws[:, 3] - 1, FRAGMENT_SIDE, centres)
+    for alpha, draw in zip(ink, draws, strict=True):
+        x, y = (int(u * (SIDE - FRAGMENT_SIDE + 1)) for u in draw[4:])
+        colour = _colour(random, level + 0.06 + 0.14 * random.random(), saturation=0.4)
+        patch = scene[y : y + FRAGMENT_SIDE, x : x + FRAGMENT_SIDE]
+        patch += alpha[..., None] * (colour - patch)
+
+
+def _background(random: np.random.Generator, level: float) -> Floats:
+    """(80, 80, 3): a colour, slow and fast coloured noise, and stripes."""
+    scene = _colour(random, level, saturation=0.35) + _noise(random, 4) * np.float32(0.16)
+    scene += _noise(random, 16) * np.float32(0.12)
+    cosine, sine = _turn(2 * random.random() - 1)
+    frequency = 1 / (5 + 9 * random.random())
+    along = np.arange(SIDE, dtype=np.float32)
+    phase = along * np.float32(cosine * frequency) + (along * np.float32(sine * frequency))[:, None]
+    stripes = np.abs(phase - np.floor(phase) - np.float32(0.5)) * np.float32(4) - np.float32(1)
+    return scene + (stripes * np.float32(0.08 * random.random()))[..., None]
+
+
+def _colour(random: np.random.Generator, brightness: float, saturation: float) -> Floats:
+    """A random colour (3,) of about that brightness."""
+    hue = random.random(3)
+    grey = 0.299 * hue[0] + 0.587 * hue[1] + 0.114 * hue[2]
+    return np.clip(brightness + saturation * (hue - grey), 0, 1).astype(np.float32)
+
+
+def _noise(random: np.random.Generator, cells: int) -> Floats:
+    """(80, 80, 3) in ±0.5: random numbers at (cells + 1)² corners, linear in between."""
+    grid = random.random((cells + 1, cells + 1, 3), dtype=np.float32) - np.float32(0.5)
+    position = np.arange(SIDE, dtype=np.float32) * np.float32(cells / SIDE)
+    low = position.astype(int)
+    weight = position - low
+    rows = grid[low] + weight[:, None, None] * (grid[low + 1] - grid[low])
+    return rows[:, low] + weight[:, None] * (rows[:, low + 1] - rows[:, low])
+
+
+def _turn(tangent: float) -> tuple[float, float]:
+    """Cosine and sine of an angle from the tangent of its half: no library's rounding in it."""
+    return (1 - tangent**2) / (1 + tangent**2), 2 * tangent / (1 + tangent**2)
+
+
+def _render(
+    glyphs: Floats, side: float, tangents: NDArray[np.float64], size: int, centres: NDArray[np.float64]
+) -> Floats:
+    """Enlarge and turn handwriting smoothly.
+
+    Parameters
+    ----------
+    glyphs : (n, 14, 14)
+    side : pixels that the 8 source pixels become
+    tangents : (n,) — of half the angles
+    size : side of the result
+    centres : (n, 2) source position (x, y) of the result's centre
+
+    Returns
+    -------
+    (n, size, size) ink in 0 … 1: cubic (Catmull-Rom) interpolation, then a soft threshold
+    """
+    cosine, sine = (part[:, None, None] for part in _turn(tangents))  # type: ignore[arg-type]
+    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)
+    u = (cosine * x + sine * y + centres[:, 0, None, None]).astype(np.float32)
+    v = (cosine * y - sine * x + centres[:, 1, None, None]).astype(np.float32)
+    u, v = np.clip(u, 1, 11.999), np.clip(v, 1, 11.999)  # the margin is empty, so clipping changes nothing
+    column, row = u.astype(int), v.astype(int)
+    item = np.arange(len(glyphs))[:, None, None] * glyphs[0].size
+    flat = np.ascontiguousarray(glyphs).reshape(-1)
+    values = np.zeros(u.shape, np.float32)
+    across, down = _catmull_rom(u - column), _catmull_rom(v - row)
+    for dy in range(4):
+        line = np.zeros(u.shape, np.float32)
+        start = item + (row + (dy - 1)) * glyphs.shape[2] + (column - 1)
+        for dx in range(4):
+            line += across[dx] * flat[start + dx]
+        values += down[dy] * line
+    return np.clip((values - np.float32(0.35)) / np.float32(0.25), 0, 1)
+
+
+def _catmull_rom(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Weights of the four neighbours for a position `t` in 0 … 1 between the middle two."""
+    half = np.float32(0.5)
+    return (
+        half * t * ((2 - t) * t - 1),
+        half * (t * t * (3 * t - 5) + 2),
+        half * t * ((4 - 3 * t) * t + 1),
+        half * t * t * (t - 1),
+    )
