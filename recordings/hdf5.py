@@ -51,7 +51,7 @@ class CheckedFile:
 
     def fail(self, where: str, found: str, expected: str) -> RasterError:
         """The error to raise."""
-        return RasterError(f"{self.path}: {where}: {found}, expected {expected}")
+        return RasterError(f"{self.path}: {printable(f'{where}: {found}, expected {expected}')}")
 
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
@@ -179,6 +179,11 @@ class CheckedFile:
                 )
 
         dataset.chunk_iter(check)
+
+
+def printable(text: str) -> str:
+    """Text from a file of unknown origin, without what could steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _one_line(error: BaseException) -> str:

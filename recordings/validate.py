@@ -12,6 +12,7 @@ from rich.table import Table
 
 from .disk import readable
 from .errors import InputError
+from .hdf5 import printable
 from .reader import RasterReader
 
 DESCRIPTION = """\
@@ -59,11 +60,12 @@ def _verify(raster: RasterReader) -> None:
 def _describe(raster: RasterReader, console: Console) -> None:
     header = raster.header
     known = raster.samples.label >= 0
-    console.print(f"[bold]{raster.path}[/]  {readable(raster.path.stat().st_size)}")
-    console.print(
+    console.print(f"{raster.path}  {readable(raster.path.stat().st_size)}", style="bold", markup=False)
+    about = (
         f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}, "
         f"seed {header.seed}; {header.precision} precision on {header.backend} ({header.device})"
     )
+    console.print(printable(about), markup=False)
     if known.any():
         correct = int((raster.predictions == raster.samples.label)[known].sum())
         console.print(f"predicted as labelled: {correct} of {int(known.sum())}")

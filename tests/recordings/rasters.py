@@ -1,0 +1,78 @@
+"""Small rasters for the tests, and the script that wrote the golden file: `python -m tests.recordings.rasters FILE`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.batch import RasterBatch, pack
+from recordings.schema import LayerSpec, RasterHeader, SampleTable
+from recordings.writer import RasterWriter
+
+GOLDEN = Path(__file__).with_name("golden-v1.h5")
+
+LAYERS = (
+    LayerSpec("000_input", (2, 4, 5), "input", 0.0, 0.0),
+    LayerSpec("001_conv1", (3, 4, 5), "conv", 4096.0, 0.99),  # 60 neurons: 8 bytes with 4 pad bits
+    LayerSpec("002_fc1", (7, 1, 1), "dense", 4096.0, 0.99),
+)
+HEADER = RasterHeader(
+    backend="torch",
+    device="cpu",
+    precision="fixed",
+    timesteps=6,
+    dt=0.001,
+    seed=7,
+    network_sha256="ab" * 32,
+    dataset="made-up",
+    config='{"samples": 20}',
+    layers=LAYERS,
+    classes=3,
+    readout_scale=0.5,
+)
+
+
+def samples(count: int) -> SampleTable:
+    """Every third sample of a data set; labels 0, 1, 2, -1, 0 …"""
+    return SampleTable(np.arange(count) * 3, np.arange(count) % 4 - (np.arange(count) % 4 == 3) * 4)
+
+
+def spikes(header: RasterHeader, layer: LayerSpec, position: int) -> NDArray[np.bool_]:
+    """(T, C, H, W): the made-up spikes of one sample, about a fifth of all bits; a function of its position alone."""
+    random = np.random.default_rng([header.seed, position, layer.number])
+    return random.random((header.timesteps, *layer.shape)) < 0.2
+
+
+def readout(header: RasterHeader, position: int) -> NDArray[np.int32]:
+    """(K,) small integers, so that ties occur."""
+    return np.random.default_rng(position).integers(-3, 4, header.classes).astype(np.int32)
+
+
+def batch(header: RasterHeader, positions: NDArray[np.int64] | range) -> RasterBatch:
+    """What a backend would hand over for these samples."""
+    dtype = np.int32 if header.precision == "fixed" else np.float32
+    return RasterBatch(
+        {
+            layer.name: pack(np.stack([spikes(header, layer, int(at)) for at in positions], axis=1))
+            for layer in header.layers
+        },
+        np.stack([readout(header, int(at)) for at in positions]).astype(dtype),
+    )
+
+
+def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int = 5) -> Path:
+    """Record made-up samples from beginning to end, in batches of `size`."""
+    writer = RasterWriter(directory, header, samples(count))
+    while len(writer.remaining):
+        writer.append(batch(header, writer.remaining[:size]))
+    return writer.finalize()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        record(Path(scratch), 3, replace(HEADER, config='{"golden": true}')).replace(Path(sys.argv[1]))
