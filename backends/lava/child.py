@@ -1,0 +1,150 @@
+"""The worker process seen from outside: start, feed, listen, and clear away, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from backends.base import BackendError
+
+from .scratch import sweep
+
+GRACE = 2.0  # seconds the worker has to clear away by itself
+
+
+class RemoteTracebackError(Exception):
+    """Carries the traceback of another process as the cause of an error in this one."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+class Child:
+    """A worker process in a session of its own, so that nothing meant for this process reaches it and it ends as one.
+
+    Parameters
+    ----------
+    module : what to run with `python -m`
+    deadline : seconds that start, :meth:`send` and :meth:`receive` may each take
+    """
+
+    def __init__(self, module: str, deadline: float) -> None:
+        self.deadline = deadline
+        self.scratch = Path(tempfile.mkdtemp(prefix="spikesam-"))
+        self.log = self.scratch / "log"
+        self.data, data = socket.socketpair()
+        self.control, control = Pipe()
+        try:
+            with data, control, self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", module, str(data.fileno()), str(control.fileno())],
+                    env=os.environ
+                    | {"TMPDIR": str(self.scratch), "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(data.fileno(), control.fileno()),
+                    start_new_session=True,
+                )
+        except BaseException:
+            sweep(self.scratch)
+            raise
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, *order: Any) -> None:
+        """Tell the worker what to do and wait until it does it."""
+        try:
+            self.control.send(order)
+            if not self.control.poll(self.deadline):
+                raise self._late("did not start")
+            if (answer := self.control.recv()) != "running":
+                raise self._failure(answer)
+        except (EOFError, OSError):
+            raise self._failure() from None
+
+    def send(self, message: bytes | memoryview) -> None:
+        """Send all of `message`."""
+        self.data.settimeout(self.deadline)
+        try:
+            self.data.sendall(message)
+        except TimeoutError:
+            raise self._late("took no input") from None
+        except OSError:
+            raise self._failure() from None
+
+    def receive(self, size: int) -> bytearray:
+        """Receive exactly `size` bytes."""
+        message = bytearray(size)
+        rest = memoryview(message)
+        end = time.monotonic() + self.deadline
+        while rest:
+            ready = wait([self.control, self.data], max(0.0, end - time.monotonic()))
+            if self.control in ready:
+                raise self._failure()
+            if not ready:
+                raise self._late("finished no sample")
+            rest = rest[self.data.recv_into(rest) :]
+        return message
+
+    def close(self) -> None:
+        """End the worker and all its children, and remove what they left."""
+        self.control.close()
+        self.data.close()
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            sweep(self.scratch)
+
+    def _late(self, what: str) -> BackendError:
+        return BackendError(
+            f"lava: {what} within the deadline of {self.deadline:g} s; "
+            "raise the deadline, or use fewer timesteps or a smaller network"
+        )
+
+    def _failure(self, answer: tuple[str, str] | None = None) -> BackendError:
+        """The error that tells what the worker reported, or how it ended."""
+        with contextlib.suppress(EOFError, OSError):
+            answer = answer or self.control.recv()
+        if answer:
+            message, details = answer
+            error = BackendError(f"lava: {message}")
+            error.__cause__ = RemoteTracebackError(details) if details else None
+            return error
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(GRACE)
+        lines = self.log.read_text(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return BackendError(
+            f"lava: the worker process {describe_exit(self.process.returncode)}" + (last and f": {last}")
+        )
+
+
+def describe_exit(code: int | None) -> str:
+    """What an exit code says, in words."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"ended early with exit code {code}"

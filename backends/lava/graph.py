@@ -1,0 +1,135 @@
+"""Network -> Lava process graph: stock Conv and Dense between this project's neurons, source, readout and recorder.
+
+Layouts change here and nowhere else: Lava's own is (H, W, C). Average pooling is folded into the weights: pool 2, then
+a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2 (which sums in fixed point; the neuron's gain absorbs the k²).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.run_configs import Loihi1SimCfg
+from lava.proc.conv.process import Conv
+from lava.proc.dense.process import Dense
+from numpy.typing import NDArray
+
+from backends.network import FixedLIF, Layer, Network, Shape
+
+from .process.endpoints import Readout, Recorder, SpikeSource, recorder_model
+from .process.neuron import SoftResetLIF
+from .process.synapses import (
+    EventConvModelFixed,
+    EventConvModelFloat,
+    EventDenseModelFixed,
+    EventDenseModelFloat,
+)
+
+
+def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractProcess:
+    """Build and connect every Process; returns the source, from which Lava finds the others.
+
+    It runs for `n_samples · timesteps + 1` steps: the last sample's readout current needs one more.
+    """
+    timesteps = network.timesteps
+    channels, height, width = network.input_shape
+    source = SpikeSource(
+        shape=(height, width, channels),
+        timesteps=timesteps,
+        n_samples=n_samples,
+        socket_fd=socket_fd,
+        name="input",
+    )
+    recorder = Recorder(
+        sizes=tuple(-(-int(np.prod(shape)) // 8) for shape in network.shapes),
+        classes=network.classes,
+        timesteps=timesteps,
+        socket_fd=socket_fd,
+        name="recorder",
+    )
+    source.bits_out.connect(recorder.bits_0)
+    spikes = source.s_out
+    layers = zip(network.layers, network.shapes[:-1], network.shapes[1:], strict=True)
+    for number, (layer, before, shape) in enumerate(layers, start=1):
+        synapses = _conv(layer, before) if layer.kind == "conv" else _dense(layer, before)
+        neurons = _neurons(layer, shape, timesteps)
+        spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
+        synapses.a_out.connect(neurons.a_in)
+        neurons.bits_out.connect(getattr(recorder, f"bits_{number}"))
+        spikes = neurons.s_out
+    weight = _fold(network.readout.weight, network.shapes[-1], pool=1)
+    synapses = _stock_dense(weight, "readout_synapses")
+    readout = Readout(shape=(network.classes,), timesteps=timesteps, name="readout")
+    spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
+    synapses.a_out.connect(readout.a_in)
+    readout.r_out.connect(recorder.r_in)
+    return source
+
+
+def run_config(network: Network, models: str) -> Loihi1SimCfg:
+    """Choose ProcessModels: event-driven ones for the synapses ("event"), or those Lava comes with ("stock")."""
+    fixed = network.precision == "fixed"
+    chosen: dict[type, type] = {Recorder: recorder_model(len(network.shapes), np.int32 if fixed else np.float32)}
+    if models == "event":
+        chosen |= {
+            Conv: EventConvModelFixed if fixed else EventConvModelFloat,
+            Dense: EventDenseModelFixed if fixed else EventDenseModelFloat,
+        }
+    return Loihi1SimCfg(select_tag="fixed_pt" if fixed else "floating_pt", exception_proc_model_map=chosen)
+
+
+def _conv(layer: Layer, before: Shape) -> Conv:
+    channels, height, width = before
+    # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
+    kernel = layer.weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+    kernel = kernel.repeat(layer.pool, axis=1).repeat(layer.pool, axis=2)
+    return Conv(
+        weight=_averaged(kernel, layer.pool),
+        input_shape=(height, width, channels),
+        padding=layer.padding * layer.pool,
+        stride=layer.stride * layer.pool,
+        name=f"{layer.name}_synapses",
+    )
+
+
+def _dense(layer: Layer, before: Shape) -> Dense:
+    return _stock_dense(_fold(layer.weight, before, layer.pool), f"{layer.name}_synapses")
+
+
+def _fold(weight: NDArray[Any], before: Shape, pool: int) -> NDArray[Any]:
+    """(O, pooled C·h·w) weights -> (O, H·W·C) weights on the unpooled map in Lava's layout."""
+    channels, height, width = before
+    tensor = weight.reshape(-1, channels, height // pool, width // pool)
+    tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)
+    return _averaged(tensor, pool).reshape(len(weight), -1)
+
+
+def _averaged(weight: NDArray[Any], pool: int) -> NDArray[Any]:
+    """Pooling averages in float32 and sums in fixed point."""
+    return weight if weight.dtype == np.int8 else weight / np.float32(pool**2)
+
+
+def _stock_dense(weight: NDArray[Any], name: str) -> Dense:
+    if weight.dtype == np.int8:
+        # Stock fixed-point Dense drops the lowest bit of mixed-sign weights; doubled and halved again, none is lost.
+        return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, name=name)
+    return Dense(weights=weight, name=name)
+
+
+def _neurons(layer: Layer, shape: Shape, timesteps: int) -> SoftResetLIF:
+    neuron = layer.neuron
+    channels, height, width = shape
+    constants: tuple[Any, Any] = (
+        (neuron.decay, neuron.shift)
+        if isinstance(neuron, FixedLIF)
+        else (np.float32(neuron.leak), np.float32(neuron.threshold))
+    )
+    return SoftResetLIF(
+        shape=(height, width, channels) if layer.kind == "conv" else (channels,),
+        timesteps=timesteps,
+        gain=neuron.gain,
+        bias=neuron.bias,
+        constants=constants,
+        name=layer.name,
+    )

@@ -1,0 +1,175 @@
+"""Where a simulation begins and ends: spike source, readout and recorder.
+
+Source and recorder hold the same stream socket. Its other end sends packed input samples of known size, one after the
+other, and receives the packed rasters and the readout of each finished sample. Nothing else leaves the graph.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
+
+
+class SpikeSource(AbstractProcess):
+    """Plays samples read from a socket, back to back, then zeros.
+
+    Parameters
+    ----------
+    shape : (H, W, C)
+    timesteps, n_samples : length and number of samples
+    socket_fd : inherited file descriptor of (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W)
+
+    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes of the step as they came.
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, int, int], timesteps: int, n_samples: int, socket_fd: int, name: str
+    ) -> None:
+        super().__init__(shape=shape, timesteps=timesteps, n_samples=n_samples, socket_fd=socket_fd, name=name)
+        self.s_out = OutPort(shape=shape)
+        self.bits_out = OutPort(shape=(-(-int(np.prod(shape)) // 8),))
+
+
+@implements(proc=SpikeSource, protocol=LoihiProtocol)
+@requires(CPU)
+class SpikeSourceModel(PyLoihiProcessModel):
+    """Reads ahead on a thread: the sender decides how far, and never waits for a step to end."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    packed: NDArray[np.uint8]
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.shape = proc_params["shape"]
+        self.timesteps = proc_params["timesteps"]
+        self.n_samples = proc_params["n_samples"]
+        self.samples: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        size = -(-int(np.prod(self.shape)) // 8)
+        with open(os.dup(self.proc_params["socket_fd"]), "rb") as stream:
+            for _ in range(self.n_samples):
+                sample = np.frombuffer(stream.read(self.timesteps * size), np.uint8)
+                self.samples.put(sample.reshape(self.timesteps, size))
+
+    def run_spk(self) -> None:
+        """Send one step; the step after the last sample is silent."""
+        sample, t = divmod(self.time_step - 1, self.timesteps)
+        if t == 0:
+            self.packed = self.samples.get() if sample < self.n_samples else np.zeros_like(self.packed)
+        height, width, channels = self.shape
+        bits = np.unpackbits(self.packed[t], count=channels * height * width)
+        self.s_out.send(np.moveaxis(bits.view(np.bool_).reshape(channels, height, width), 0, -1))
+        self.bits_out.send(self.packed[t])
+
+
+class Readout(AbstractProcess):
+    """Sums its input over a sample. The current in flight at a sample's first step still belongs to the sample before.
+
+    Ports: `a_in` and `r_out`, the running sum, of `shape`. When `r_out` is sent at a first step, the sum is complete.
+    """
+
+    def __init__(self, *, shape: tuple[int], timesteps: int, name: str) -> None:
+        super().__init__(timesteps=timesteps, name=name)
+        self.a_in = InPort(shape=shape)
+        self.r_out = OutPort(shape=shape)
+        self.total = Var(shape=shape, init=0)
+
+
+@implements(proc=Readout, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class ReadoutModelFixed(PyLoihiProcessModel):
+    """int32 sums."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    total: NDArray[Any] = LavaPyType(np.ndarray, np.int32)
+
+    def run_spk(self) -> None:
+        """Add, send, and begin again where a sample begins."""
+        self.total += self.a_in.recv().astype(self.total.dtype, copy=False)
+        self.r_out.send(self.total)
+        if (self.time_step - 1) % self.proc_params["timesteps"] == 0:
+            self.total[:] = 0
+
+
+@implements(proc=Readout, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class ReadoutModelFloat(ReadoutModelFixed):
+    """float32 sums."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
+    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
+    total: NDArray[Any] = LavaPyType(np.ndarray, np.float32)
+
+
+class Recorder(AbstractProcess):
+    """Collects the packed spikes of every layer and sends each finished sample over a socket.
+
+    Parameters
+    ----------
+    sizes : bytes per step of each raster
+    classes : size of the readout
+    timesteps : steps of a sample
+    socket_fd : file descriptor, inherited
+
+    Ports: `bits_0`, `bits_1`, … of `sizes`; `r_in` of (classes,). The bytes of a sample are those of raster 0
+    (timesteps, size), of raster 1, …, then the readout.
+    """
+
+    def __init__(self, *, sizes: tuple[int, ...], classes: int, timesteps: int, socket_fd: int, name: str) -> None:
+        super().__init__(sizes=sizes, timesteps=timesteps, socket_fd=socket_fd, name=name)
+        for number, size in enumerate(sizes):
+            setattr(self, f"bits_{number}", InPort(shape=(size,)))
+        self.r_in = InPort(shape=(classes,))
+
+
+@implements(proc=Recorder, protocol=LoihiProtocol)
+@requires(CPU)
+class RecorderModel(PyLoihiProcessModel):
+    """Base of :func:`recorder_model`: a model declares its ports as class attributes, here one per layer."""
+
+    r_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.timesteps = proc_params["timesteps"]
+        self.rasters = [np.zeros((self.timesteps, size), np.uint8) for size in proc_params["sizes"]]
+        self.socket = socket.socket(fileno=os.dup(proc_params["socket_fd"]))
+
+    def run_spk(self) -> None:
+        """Receive one step of everything; at a sample's first step the sample before is complete."""
+        t = (self.time_step - 1) % self.timesteps
+        readout = self.r_in.recv()
+        if t == 0 and self.time_step > 1:
+            for raster in self.rasters:
+                self.socket.sendall(raster.data)
+            self.socket.sendall(readout.data)
+        for number, raster in enumerate(self.rasters):
+            raster[t] = getattr(self, f"bits_{number}").recv()
+
+
+def recorder_model(rasters: int, readout_type: type) -> type[RecorderModel]:
+    """The model of a :class:`Recorder` of so many rasters, with a readout of this dtype."""
+    ports = {f"bits_{number}": LavaPyType(PyInPort.VEC_DENSE, np.uint8) for number in range(rasters)}
+    ports["r_in"] = LavaPyType(PyInPort.VEC_DENSE, readout_type)
+    return type("RecorderModel", (RecorderModel,), ports)

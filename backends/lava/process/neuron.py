@@ -1,0 +1,121 @@
+"""The leaky integrate-and-fire neuron with delayed soft reset and step-wise gain, as a Lava Process.
+
+Stock Lava `LIF` resets to zero in the same step, so it is another neuron. This one is a simulation: a gain that changes
+with every step is nothing Loihi silicon offers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
+
+from backends.kernels import step_fixed, step_float
+
+
+class SoftResetLIF(AbstractProcess):
+    """A layer of neurons; the equations are those of :class:`backends.network.LIF` and `FixedLIF`.
+
+    Parameters
+    ----------
+    shape : (H, W, C) or (C,) — channels last
+    timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
+        is ignored
+    gain, bias : (1, C) or (timesteps, C)
+    constants : the two remaining numbers of the neuron: decay and shift in fixed point, leak and threshold otherwise
+
+    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order
+    (C, H, W).
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        timesteps: int,
+        gain: NDArray[Any],
+        bias: NDArray[Any],
+        constants: tuple[Any, Any],
+        name: str,
+    ) -> None:
+        super().__init__(timesteps=timesteps, constants=constants, name=name)
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.bits_out = OutPort(shape=(-(-int(np.prod(shape)) // 8),))
+        self.gain = Var(shape=gain.shape, init=gain)
+        self.bias = Var(shape=bias.shape, init=bias)
+        self.membrane = Var(shape=shape, init=0)
+        self.spikes = Var(shape=shape, init=0)
+
+
+class AbstractSoftResetLIFModel(PyLoihiProcessModel):
+    """What both precisions share; `step` is the kernel that advances all neurons by one step."""
+
+    step: Any
+    current_type: type
+
+    def run_spk(self) -> None:
+        """Receive currents, advance, send spikes."""
+        current = self.a_in.recv().astype(self.current_type, copy=False)
+        t = (self.time_step - 1) % self.proc_params["timesteps"]
+        if t == 0:
+            self.membrane[:] = 0
+            self.spikes[:] = False
+        else:
+            channels = self.gain.shape[1]
+            first, second = self.proc_params["constants"]
+            type(self).step(
+                current.reshape(-1, channels),
+                self.gain[(t - 1) % len(self.gain)],
+                self.bias[(t - 1) % len(self.bias)],
+                first,
+                second,
+                self.membrane.reshape(-1, channels),
+                self.spikes.reshape(-1, channels),
+            )
+        self.s_out.send(self.spikes)
+        self.bits_out.send(np.packbits(np.moveaxis(self.spikes, -1, 0)))
+
+
+@implements(proc=SoftResetLIF, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
+    """Integers only."""
+
+    step = staticmethod(step_fixed)
+    current_type = np.int32
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    gain: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
+    bias: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
+    membrane: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
+    spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
+
+
+@implements(proc=SoftResetLIF, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
+    """float32 throughout."""
+
+    step = staticmethod(step_float)
+    current_type = np.float32
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    gain: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
+    bias: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
+    membrane: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
+    spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)

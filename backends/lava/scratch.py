@@ -1,0 +1,28 @@
+"""The traces a simulation leaves on the machine, all under one private name, and their removal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import secrets
+import shutil
+from multiprocessing import shared_memory
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def claim_shared_memory(scratch: Path) -> None:
+    """Name every block of shared memory and every semaphore of this process and its children after `scratch`.
+
+    Lava leaves both behind whenever it is killed or fails. Python offers no public way to choose their names; the two
+    private ones used here are those of the one Python that Lava runs on.
+    """
+    shared_memory._make_filename = lambda: f"/{scratch.name}-{secrets.token_hex(8)}"  # type: ignore[attr-defined]
+    multiprocessing.current_process()._config["semprefix"] = f"/{scratch.name}"  # type: ignore[attr-defined]
+
+
+def sweep(scratch: Path) -> None:
+    """Remove the folder `scratch` and all shared memory named after it; what is gone already is no error."""
+    for path in SHARED_MEMORY.glob(f"*{scratch.name}*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,131 @@
+"""The child process in which Lava runs: `python -m backends.lava.worker SOCKET_FD CONTROL_FD`.
+
+Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
+has one way to end, whatever happened, taken as soon as the other end of the control pipe is closed or a child dies:
+kill and reap every child, remove what they shared, kill its own process group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from backends.kernels import compile_kernels
+
+from .child import describe_exit
+from .scratch import claim_shared_memory, sweep
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Worker:
+    """Builds the graph the control pipe asks for, runs it, and watches over its processes."""
+
+    def __init__(self, socket_fd: int, control: Connection) -> None:
+        self.socket_fd = socket_fd
+        self.control = control
+        self.scratch = Path(tempfile.gettempdir())
+        self.source: Any = None
+
+    def main(self) -> NoReturn:
+        """Serve one run, then end."""
+        claim_shared_memory(self.scratch)
+        _die_with_this_process(self.control)
+        signal.signal(signal.SIGCHLD, self._child_ended)
+        try:
+            self._simulate(*self.control.recv())
+            self.control.poll(None)  # returns at end of file: the other side has all it wanted, or is dead
+        except BaseException as error:
+            self._report(_describe(error), traceback.format_exc())
+        self._end()
+
+    def _simulate(self, network: Any, n_samples: int, models: str) -> None:
+        compile_kernels(network.precision)
+        from lava.magma.core.run_conditions import RunSteps
+
+        from .graph import build_graph, run_config
+
+        self.source = build_graph(network, n_samples, self.socket_fd)
+        gc.collect()
+        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
+        self.source.run(
+            condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
+            run_cfg=run_config(network, models),
+            # Every channel holds so many messages; Lava's default of 64 fills /dev/shm for nothing.
+            compile_config={"pypy_channel_size": 2},
+        )
+        os.close(self.socket_fd)
+        self.control.send("running")
+
+    def _child_ended(self, *_: Any) -> None:
+        runtime = self.source and self.source.runtime
+        infrastructure = runtime and runtime._messaging_infrastructure
+        if not infrastructure:
+            return
+        names = [process.name for process in runtime._executable.proc_builders]
+        for number, actor in enumerate(infrastructure.actors):
+            if not actor.is_alive():
+                name = names[number] if number < len(names) else "runtime service"
+                self._report(*_post_mortem(name, actor))
+                self._end()
+
+    def _report(self, message: str, details: str) -> None:
+        with contextlib.suppress(OSError):  # nobody may be listening any more
+            self.control.send((message, details))
+
+    def _end(self) -> NoReturn:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        children = multiprocessing.active_children()
+        for child in children:
+            child.kill()
+        for child in children:
+            child.join()
+        sweep(self.scratch)
+        os.killpg(0, signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+
+def _post_mortem(name: str, actor: Any) -> tuple[str, str]:
+    """Why one of Lava's processes ended, and the traceback if it left one."""
+    try:
+        failure = actor.exception
+    except Exception as unreadable:  # an exception may be picklable and yet refuse to be unpickled
+        failure = (unreadable, "")
+    if failure:
+        error, details = failure
+        return f"process {name!r} failed: {_describe(error)}", details
+    return f"process {name!r} {describe_exit(actor.exitcode)}", ""
+
+
+def _describe(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _die_with_this_process(control: Connection) -> None:
+    """Let every process forked from here be killed by the kernel when this one dies, however it dies."""
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+    def after_fork() -> None:
+        if prctl is not None:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()  # so that its end of file means that the worker is gone
+
+    os.register_at_fork(after_in_child=after_fork)
+
+
+if __name__ == "__main__":
+    Worker(int(sys.argv[1]), Connection(int(sys.argv[2]))).main()
