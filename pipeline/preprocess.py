@@ -43,7 +43,7 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
         raise InputError(f"{where}: not an image (or a format Pillow cannot read), expected JPEG, PNG, …") from None
     except Image.DecompressionBombError:
         raise InputError(f"{where}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller") from None
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever a broken stream makes them stumble over
+    except Exception as error:  # decoders raise whatever a broken stream makes them stumble over
         raise InputError(f"{where}: broken or truncated image ({error}); get an intact copy") from None
     return to_rgb(image, where)
 

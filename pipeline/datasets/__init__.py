@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,17 @@ from pathlib import Path
 from recordings.errors import InputError
 
 from .archive import Archive, Folder, Zip
-from .base import Dataset, Item, Object
-from .cluttered_digits import ClutteredDigits
-from .tiny_imagenet import TinyImageNet
+from .base import Dataset, Item, Object, did_you_mean
+from .cluttered_digits import SHARES, ClutteredDigits
+from .folder import ClassFolders, ImageFiles, class_folders, image_files
+from .tiny_imagenet import TinyImageNet, find_root
+from .torchvision_sets import ROOT, TORCHVISION_NAMES, TorchvisionSet
 
 __all__ = ["Dataset", "Item", "Object", "open_dataset"]
+
+CLUTTERED_DIGITS = "cluttered-digits"
+NAMES = (CLUTTERED_DIGITS, *TORCHVISION_NAMES)
+EXPECTED = f"a name ({', '.join(NAMES)}), a Tiny-ImageNet folder or zip, a folder of class folders, or image files"
 
 
 def open_dataset(
@@ -23,12 +30,55 @@ def open_dataset(
     *,
     size: int | None = None,
     digits: int = 1,
+    root: str | Path = ROOT,
+    download: bool = False,
 ) -> Dataset:
-    """Open the data set at `source`."""
-    if source == "cluttered-digits":
+    """Open a data set by its name, or by the path of whatever it is.
+
+    Parameters
+    ----------
+    source : "cluttered-digits", "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of
+        class folders, or of a folder of images; or the paths of image files
+    split : "train" or "val"; cluttered-digits also has "selection", whose handwriting is in neither
+    classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
+        None keeps all
+    size, digits : scenes, and digits in each; cluttered-digits only
+    root, download : where torchvision's data lies, and whether to fetch it if it does not
+
+    Raises
+    ------
+    InputError : if `source` is nothing of these, the split is not there, or no image of `classes` is left
+    """
+    if split not in SHARES or (split == "selection" and source != CLUTTERED_DIGITS):
+        raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
+    if source == CLUTTERED_DIGITS:
         return ClutteredDigits(split, classes, size, digits)
-    path = Path(str(source))
+    if size is not None or digits != 1:
+        raise InputError(f"{source}: size and digits belong to {CLUTTERED_DIGITS}; leave them out")
+    if isinstance(source, str) and source in TORCHVISION_NAMES:
+        return TorchvisionSet(source, split, classes, Path(root), download)
+    paths = [Path(source)] if isinstance(source, str) else [Path(path) for path in source]
+    if not paths:
+        raise InputError(f"data: got nothing, expected {EXPECTED}")
+    if len(paths) > 1:
+        return ImageFiles(paths, classes)
+    return _open_path(paths[0], split, classes)
+
+
+def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset:
     if not path.exists():
-        raise InputError(f"{source}: no such data set")
-    archive: Archive = Zip(path) if zipfile.is_zipfile(path) else Folder(path)
-    return TinyImageNet(archive, split, classes)
+        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{did_you_mean(str(path), NAMES)}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read (permission denied)")
+    if path.is_file():
+        if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
+            return ImageFiles([path], classes)
+        return TinyImageNet(Zip(path), split, classes)
+    archive: Archive = Folder(path)
+    if find_root(archive) is not None:
+        return TinyImageNet(archive, split, classes)
+    if class_folders(path) or any(class_folders(path / part) for part in ("train", "val")):
+        return ClassFolders(path, split, classes)
+    if files := image_files(path):
+        return ImageFiles(files, classes)
+    raise InputError(f"{path}: a folder without images; expected {EXPECTED}")

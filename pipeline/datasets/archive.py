@@ -17,7 +17,7 @@ class Archive(Protocol):
     path: Path
 
     def children(self, folder: str) -> list[str]:
-        """Names of the files and folders directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
+        """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -71,7 +71,7 @@ class Zip:
             return self._open().read(name)
         except KeyError:
             raise InputError(f"{self.path}: {name} is missing; the data set is incomplete") from None
-        except Exception as error:  # noqa: BLE001 - a damaged member fails in zipfile or in any of its decompressors
+        except Exception as error:  # a damaged member fails in zipfile or in any of its decompressors
             raise InputError(f"{self.path}: {name} is damaged ({error}); get an intact copy") from None
 
     def _open(self) -> zipfile.ZipFile:

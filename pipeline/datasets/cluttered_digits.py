@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ CLASSES = tuple(f"digit-{digit}" for digit in range(10))
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 Floats = NDArray[np.float32]
+Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
 class ClutteredDigits:
@@ -103,7 +105,7 @@ class ClutteredDigits:
             mask = np.zeros((SIDE, SIDE), np.bool_)
             mask[y : y + height, x : x + width] = ink >= 0.5
             label = self.classes.index(CLASSES[digit]) if CLASSES[digit] in self.classes else None
-            objects.append(Object(label, (x, y, x + width, y + height), mask))
+            objects.append(Object(label, (float(x), float(y), float(x + width), float(y + height)), mask))
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
         first, *others = objects
         name = f"{'+'.join(map(str, chosen))} (scene {index})"
@@ -196,7 +198,7 @@ def _noise(random: np.random.Generator, cells: int) -> Floats:
     return rows[:, low] + weight[:, None] * (rows[:, low + 1] - rows[:, low])
 
 
-def _turn(tangent: float) -> tuple[float, float]:
+def _turn(tangent: Tangent) -> tuple[Tangent, Tangent]:
     """Cosine and sine of an angle from the tangent of its half: no library's rounding in it."""
     return (1 - tangent**2) / (1 + tangent**2), 2 * tangent / (1 + tangent**2)
 
@@ -218,7 +220,7 @@ def _render(
     -------
     (n, size, size) ink in 0 … 1: cubic (Catmull-Rom) interpolation, then a soft threshold
     """
-    cosine, sine = (part[:, None, None] for part in _turn(tangents))  # type: ignore[arg-type]
+    cosine, sine = (part[:, None, None] for part in _turn(tangents))
     y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)
     u = (cosine * x + sine * y + centres[:, 0, None, None]).astype(np.float32)
     v = (cosine * y - sine * x + centres[:, 1, None, None]).astype(np.float32)
