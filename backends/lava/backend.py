@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -27,9 +28,9 @@ class LavaBackend:
     ----------
     models : "event" for this project's event-driven models of Lava's `Conv` and `Dense` Processes, "stock" for Lava's
         own, which compute the same and are hundreds of times slower
-    deadline : seconds; the longest the simulation may take to start, and then to finish each further sample, before
-        it is given up. Time the caller spends between samples does not count. By default 300 with event-driven models,
-        3600 with stock ones (a VGG11 at 64×64 takes them 10 s per step)
+    deadline : seconds; the longest the simulation may go on without finishing a sample before it is given up. Starting
+        and the time the caller spends between samples do not count. By default 300 with event-driven models, 3600 with
+        stock ones (a VGG11 at 64×64 takes them 10 s per step)
 
     Raises
     ------
@@ -58,17 +59,16 @@ class LavaBackend:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
         if n_samples == 0:
             return
-        samples = (sample for batch in inputs for sample in pack(batch))
         sizes = [-(-int(np.prod(shape)) // 8) for shape in network.shapes]
+        samples: Iterator[memoryview] = islice(_packed_samples(inputs, n_samples, network), n_samples)
+        samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
         readout_type: Any = np.int32 if network.precision == "fixed" else np.float32
         packed_bytes = network.timesteps * sum(sizes)
         with Child(self.worker_module, self.deadline) as child:
             child.start(network, n_samples, self.models)
-            sent = 0
             for done in range(n_samples):
-                while sent < min(done + AHEAD, n_samples):
-                    child.send(_next_sample(samples, sent, n_samples, (network.timesteps, sizes[0])))
-                    sent += 1
+                for sample in islice(samples, AHEAD if done == 0 else 1):
+                    child.send(sample)
                 message = child.receive(packed_bytes + network.classes * 4)
                 packed = np.frombuffer(message, np.uint8, packed_bytes)
                 parts = np.split(packed, network.timesteps * np.cumsum(sizes)[:-1])
@@ -81,13 +81,15 @@ class LavaBackend:
                 )
 
 
-def _next_sample(samples: Iterator[NDArray[np.uint8]], sent: int, n_samples: int, shape: tuple[int, int]) -> memoryview:
-    sample = next(samples, None)
-    if sample is None:
-        raise BackendError(f"lava: the inputs end after {sent} samples, expected {n_samples}")
-    if sample.shape != shape:
-        raise BackendError(
-            f"lava: input sample {sent} has {sample.shape[0]} steps of {sample.shape[1]} bytes, "
-            f"expected {shape[0]} of {shape[1]}"
-        )
-    return sample.data.cast("B")
+def _packed_samples(inputs: Iterable[NDArray[np.bool_]], n_samples: int, network: Network) -> Iterator[memoryview]:
+    """The bytes of one sample after the other; refuses samples of a wrong shape, and to end early."""
+    shape = (network.timesteps, *network.input_shape)
+    count = 0
+    for batch in inputs:
+        found = (batch.shape[0], *batch.shape[2:])
+        if found != shape:
+            raise BackendError(f"lava: input sample {count} has (T, C, H, W) = {found}, expected {shape}")
+        for sample in pack(batch):
+            yield sample.data.cast("B")
+        count += batch.shape[1]
+    raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")

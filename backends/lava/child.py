@@ -8,18 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from backends.base import BackendError
 
-from .scratch import sweep
+from .scratch import make_scratch, sweep
 
+START = (
+    300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
+)
 GRACE = 2.0  # seconds the worker has to clear away by itself
 
 
@@ -36,12 +37,12 @@ class Child:
     Parameters
     ----------
     module : what to run with `python -m`
-    deadline : seconds that start, :meth:`send` and :meth:`receive` may each take
+    deadline : seconds that :meth:`send` and :meth:`receive` may each take
     """
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline
-        self.scratch = Path(tempfile.mkdtemp(prefix="spikesam-"))
+        self.scratch = make_scratch()
         self.log = self.scratch / "log"
         self.data, data = socket.socketpair()
         self.control, control = Pipe()
@@ -73,8 +74,10 @@ class Child:
         """Tell the worker what to do and wait until it does it."""
         try:
             self.control.send(order)
-            if not self.control.poll(self.deadline):
-                raise self._late("did not start")
+            if not self.control.poll(START):
+                raise BackendError(
+                    f"lava: the simulation did not start within {START:g} s; is the machine out of memory?"
+                )
             if (answer := self.control.recv()) != "running":
                 raise self._failure(answer)
         except (EOFError, OSError):
@@ -101,7 +104,13 @@ class Child:
                 raise self._failure()
             if not ready:
                 raise self._late("finished no sample")
-            rest = rest[self.data.recv_into(rest) :]
+            try:
+                received = self.data.recv_into(rest)
+            except OSError:
+                raise self._failure() from None
+            if not received:
+                raise self._failure()
+            rest = rest[received:]
         return message
 
     def close(self) -> None:
@@ -127,7 +136,8 @@ class Child:
     def _failure(self, answer: tuple[str, str] | None = None) -> BackendError:
         """The error that tells what the worker reported, or how it ended."""
         with contextlib.suppress(EOFError, OSError):
-            answer = answer or self.control.recv()
+            if not answer and self.control.poll(GRACE):
+                answer = self.control.recv()
         if answer:
             message, details = answer
             error = BackendError(f"lava: {message}")

@@ -5,10 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import secrets
 import shutil
+import tempfile
 from multiprocessing import shared_memory
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
+
+
+def make_scratch() -> Path:
+    """Make a private folder for the files of one simulation.
+
+    It lies in shared memory, which Lava needs anyway: it will hold sockets, whose paths must be short, and TMPDIR may
+    be long.
+    """
+    return Path(tempfile.mkdtemp(prefix="spikesam-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
 
 
 def claim_shared_memory(scratch: Path) -> None:
@@ -23,6 +33,6 @@ def claim_shared_memory(scratch: Path) -> None:
 
 def sweep(scratch: Path) -> None:
     """Remove the folder `scratch` and all shared memory named after it; what is gone already is no error."""
+    shutil.rmtree(scratch, ignore_errors=True)
     for path in SHARED_MEMORY.glob(f"*{scratch.name}*"):
         path.unlink(missing_ok=True)
-    shutil.rmtree(scratch, ignore_errors=True)

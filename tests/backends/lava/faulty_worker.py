@@ -1,0 +1,51 @@
+"""The worker with something broken in it, chosen by the variable FAULT; see test_failures.py."""
+
+import os
+import sys
+import time
+from multiprocessing.connection import Connection
+
+from lava.proc.dense.models import PyDenseModelBitAcc
+
+from backends.lava.process.neuron import SoftResetLIFModelFixed
+from backends.lava.process.synapses import EventDenseModelFixed
+from backends.lava.worker import Worker
+
+STEP = 7  # of Lava's, within the second sample of the network under test
+
+
+def _sleep_forever() -> None:
+    time.sleep(3600)
+
+
+def _raise() -> None:
+    raise ValueError("the neuron\nis tired")
+
+
+def _raise_early(*_: object) -> None:
+    raise MemoryError("no room for this model")
+
+
+def _after(step: int, run_spk, fault):
+    def run(model) -> None:
+        if model.time_step == step:
+            fault()
+        run_spk(model)
+
+    return run
+
+
+fault = os.environ["FAULT"]
+if fault == "raise":
+    SoftResetLIFModelFixed.run_spk = _after(STEP, SoftResetLIFModelFixed.run_spk, _raise)
+elif fault == "raise in stock":
+    PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
+elif fault == "raise early":
+    EventDenseModelFixed.__init__ = _raise_early
+elif fault == "hang":
+    SoftResetLIFModelFixed.run_spk = _after(STEP, SoftResetLIFModelFixed.run_spk, _sleep_forever)
+elif fault == "exit":
+    sys.exit("this machine is on fire")
+
+if __name__ == "__main__":
+    Worker(int(sys.argv[1]), Connection(int(sys.argv[2]))).main()

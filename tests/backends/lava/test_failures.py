@@ -1,0 +1,219 @@
+"""Whatever fails, and however it ends: one clear error within seconds, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.base import BackendError
+from backends.network import LIF, Layer, Network, Readout
+from backends.quantise import quantise
+
+pytest.importorskip("lava", reason="lava-nc runs on Python 3.10 only")
+from backends.lava import LavaBackend
+
+SECONDS = 5.0
+TIMESTEPS = 5
+
+
+def network() -> Network:
+    weight = np.ones((4, 12), np.float32)
+    return quantise(Network((3, 2, 2), TIMESTEPS, (Layer("fc1", weight, LIF(1.0)),), Readout(weight[:2, :4])))
+
+
+def inputs(count: int) -> Iterator[np.ndarray]:
+    for _ in range(count):
+        yield np.ones((TIMESTEPS, 1, 3, 2, 2), np.bool_)
+
+
+class Faulty(LavaBackend):
+    worker_module = "tests.backends.lava.faulty_worker"
+
+
+class Machine:
+    """Sees the processes and files of the simulations of one test."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = f"SPIKESAM_TEST={mark}".encode()
+        self.files_before = self._files()
+
+    def processes(self) -> list[int]:
+        """Every process started, directly or not, by the one under test."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    if self.mark in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+                except OSError:
+                    pass  # ended meanwhile, or not ours
+        return sorted(found)
+
+    def new_files(self) -> set[str]:
+        return self._files() - self.files_before
+
+    def is_clean(self, within: float = SECONDS) -> bool:
+        end = time.monotonic() + within
+        while self.processes() or self.new_files():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    @staticmethod
+    def _files() -> set[str]:
+        folders = (Path("/dev/shm"), Path(tempfile.gettempdir()))
+        names = ("spikesam-*", "sem.*", "psm_*", "pymp-*")
+        return {str(path) for folder in folders for name in names for path in folder.glob(name)}
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    mark = secrets.token_hex(8)
+    monkeypatch.setenv("SPIKESAM_TEST", mark)
+    return Machine(mark)
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "models", "message"),
+    [
+        ("raise in stock", "stock", "_synapses' failed: ValueError: the neuron is tired"),
+        ("raise early", "event", "MemoryError: no room for this model"),
+        ("exit", "event", "lava: the worker process ended early with exit code 1: this machine is on fire"),
+    ],
+)
+def test_an_error_is_one_line(
+    fault: str, models: str, message: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", fault)
+    with pytest.raises(BackendError) as caught:
+        list(Faulty(models).run(network(), inputs(3), 3))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert machine.is_clean(within=1)
+
+
+def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", "raise")
+    rasters = Faulty().run(network(), inputs(3), 3)
+    assert next(rasters).spikes["000_input"].shape == (1, TIMESTEPS, 2)
+    with pytest.raises(BackendError) as caught:
+        next(rasters)
+    assert str(caught.value) == "lava: process 'fc1' failed: ValueError: the neuron is tired"
+    assert "in _raise" in str(caught.value.__cause__)
+    assert machine.is_clean(within=1)
+
+
+def test_a_deadline_ends_a_simulation_that_hangs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", "hang")
+    rasters = Faulty(deadline=2).run(network(), inputs(3), 3)
+    next(rasters)
+    begin = time.monotonic()
+    with pytest.raises(BackendError, match="lava: finished no sample within the deadline of 2 s; raise the deadline"):
+        next(rasters)
+    assert time.monotonic() - begin < 2 + SECONDS
+    assert machine.is_clean(within=1)
+
+
+@pytest.mark.parametrize("victim", ["worker", "model", "runtime service"])
+def test_a_child_killed_is_an_error_within_seconds(
+    victim: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", "hang")  # so that the simulation is under way when the child is killed
+    rasters = Faulty().run(network(), inputs(3), 3)
+    next(rasters)
+    processes = machine.processes()
+    worker = next(pid for pid in processes if parent(pid) == os.getpid())
+    # Lava starts its shared memory manager first, then one process per Process, and the runtime service last.
+    models = [pid for pid in processes if parent(pid) == worker and "resource_tracker" not in command(pid)]
+    target = {"worker": worker, "model": models[len(models) // 2], "runtime service": models[-1]}[victim]
+    os.kill(target, signal.SIGKILL)
+    begin = time.monotonic()
+    with pytest.raises(BackendError, match="was killed by SIGKILL") as caught:
+        next(rasters)
+    assert time.monotonic() - begin < SECONDS
+    assert str(caught.value).startswith("lava: ")
+    assert machine.is_clean(within=1)
+
+
+def test_an_abandoned_run_leaves_nothing(machine: Machine) -> None:
+    rasters = LavaBackend().run(network(), inputs(1000), 1000)
+    next(rasters)
+    assert len(machine.processes()) >= 6
+    assert machine.new_files()
+    rasters.close()
+    assert machine.is_clean(within=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_survives_its_parent(number: signal.Signals, machine: Machine, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from tests.backends.lava.test_failures import *\n"
+        "for _ in LavaBackend().run(network(), inputs(10**6), 10**6):\n"
+        "    print('sample', flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "sample\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=SECONDS)
+    assert machine.is_clean()
+    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
+    assert "lava" not in errors.lower().replace("backends/lava", "").replace("lavabackend", "")
+
+
+def test_inputs_that_end_early_are_an_error_and_the_terminal_stays_clean(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
+        list(LavaBackend().run(network(), inputs(2), 3))
+    assert capfd.readouterr() == ("", "")
+    assert machine.is_clean(within=1)
+
+
+def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine) -> None:
+    rasters = LavaBackend().run(network(), [np.zeros((4, 1, 3, 2, 2), np.bool_)], 1)
+    with pytest.raises(
+        BackendError, match=r"input sample 0 has \(T, C, H, W\) = \(4, 3, 2, 2\), expected \(5, 3, 2, 2\)"
+    ):
+        next(rasters)
+    assert machine.is_clean(within=0)
+
+
+def test_only_python_3_10_has_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1, "final", 0))
+    with pytest.raises(
+        BackendError, match=r"this is Python 3\.12, and lava-nc 0\.10\.0 runs on Python 3\.10 only; use"
+    ):
+        LavaBackend()
+
+
+def test_unknown_models_are_refused() -> None:
+    with pytest.raises(BackendError, match="models is 'fast', expected one of 'event', 'stock'"):
+        LavaBackend("fast")  # type: ignore[arg-type]
