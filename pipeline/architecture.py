@@ -1,0 +1,228 @@
+"""The trainable spiking network: snnTorch neurons and BNTT layers, described by one VGG-like list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import snntorch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recordings.errors import InputError
+
+from .config import NetworkSection
+from .fused import bntt_lif
+
+SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
+BNTT_EPSILON = 1e-4
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One synapse layer of a network still without weights; `pool` is the average pooling in front of it."""
+
+    name: str
+    kind: str
+    outputs: int
+    pool: int
+
+
+def plan_layers(description: Sequence[int | str]) -> tuple[tuple[LayerPlan, ...], int]:
+    """Read a list such as ``[64, "P", 128, "P4", "D4096"]``.
+
+    Returns
+    -------
+    plans : in order
+    pool : average pooling left over at the end, in front of the readout; 1 for none
+
+    Raises
+    ------
+    InputError : naming the entry that is not understood
+    """
+    plans: list[LayerPlan] = []
+    pool = 1
+    for position, entry in enumerate(description, 1):
+        text = str(entry)
+        if match := re.fullmatch(r"P(\d*)", text):
+            pool *= int(match[1] or 2)
+        elif match := re.fullmatch(r"(D?)(\d+)", text):
+            kind = "dense" if match[1] else "conv"
+            if kind == "conv" and plans and plans[-1].kind == "dense":
+                raise InputError(f"network.layers, entry {position}: convolution {text} after a dense layer")
+            number = 1 + sum(plan.kind == kind for plan in plans)
+            name = f"{'fc' if kind == 'dense' else 'conv'}{number}"
+            plans.append(LayerPlan(name, kind, int(match[2]), pool))
+            pool = 1
+        else:
+            raise InputError(
+                f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
+                '"P4" for average pooling, or "D256" for 256 dense neurons'
+            )
+        if pool < 1 or (plans and plans[-1].outputs < 1):
+            raise InputError(f"network.layers, entry {position}: got {entry!r}, expected a number of at least 1")
+    if not plans or plans[-1].kind != "dense" or pool > 1:
+        raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
+    return tuple(plans), pool
+
+
+class Surrogate(torch.autograd.Function):
+    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1 (Eq. 8)."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        ctx.save_for_backward(u)
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        return gradients[0] * SURROGATE_SLOPE * (1 - u.abs()).clamp(min=0)
+
+
+class SpikingLayer(nn.Module):
+    """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over all steps at once.
+
+    A spike takes one step through the synapses, so what arrives at step t left at t-1, and layer number `depth` is silent
+    for its first `depth` steps, which are not computed.
+    """
+
+    def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
+        super().__init__()
+        self.pool = plan.pool
+        self.depth = depth
+        self.leak, self.threshold = network.leak, network.threshold
+        self.fused = fused
+        self.synapses: nn.Conv2d | nn.Linear
+        if plan.kind == "conv":
+            self.synapses = nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False)
+            normalise = snntorch.BatchNormTT2d
+        else:
+            self.synapses = nn.Linear(inputs, plan.outputs, bias=False)
+            normalise = snntorch.BatchNormTT1d
+        nn.init.kaiming_normal_(self.synapses.weight)
+        self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON) if network.normalise else None
+        threshold = network.threshold
+        self.neuron = snntorch.Leaky(
+            beta=network.leak,
+            threshold=threshold,
+            spike_grad=lambda distance: Surrogate.apply(distance / threshold),
+            reset_mechanism="subtract",
+            reset_delay=True,
+        )
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T', B, …) spikes that arrive at steps depth … T-1 -> (T', B, …) spikes of those steps."""
+        steps, batch = spikes.shape[:2]
+        x = spikes.flatten(0, 1)
+        if self.pool > 1:
+            x = functional.avg_pool2d(x, self.pool)
+        if isinstance(self.synapses, nn.Linear):
+            x = x.flatten(1)
+        else:
+            x = x.contiguous(memory_format=torch.channels_last)
+        current = self.synapses(x).unflatten(0, (steps, batch))
+        if self.fused and self.training and self.bntt is not None and current.device.type == "cpu":
+            return self._fused(current)
+        membrane = torch.zeros_like(current[0], dtype=torch.float32)
+        output = []
+        for t in range(steps):
+            driven = current[t].float()
+            if self.bntt is not None:
+                driven = self.bntt[self.depth - 1 + t](driven)  # BNTT's statistics go by the step of the input
+            spike, membrane = self.neuron(driven, membrane)
+            output.append(spike)
+        return torch.stack(output)
+
+    def _fused(self, current: Tensor) -> Tensor:
+        assert self.bntt is not None
+        steps = len(current)
+        norms = [self.bntt[self.depth - 1 + t] for t in range(steps)]
+        channels_last = current.movedim(2, -1)
+        rows = channels_last.reshape(steps, -1, channels_last.shape[-1])
+        scale = torch.stack([norm.weight for norm in norms])
+        spikes, mean, variance = bntt_lif(rows, scale, BNTT_EPSILON, self.leak, self.threshold, SURROGATE_SLOPE)
+        count = rows.shape[1]
+        for t, norm in enumerate(norms):
+            norm.running_mean.lerp_(mean[t], norm.momentum)
+            norm.running_var.lerp_(variance[t] * count / (count - 1), norm.momentum)
+            norm.num_batches_tracked += 1
+        return spikes.reshape(channels_last.shape).movedim(-1, 2)
+
+
+class SpikingNetwork(nn.Module):
+    """Layers as planned and an accumulating readout.
+
+    Parameters
+    ----------
+    network : the description
+    channels, height, width : of the images
+    classes : number of outputs
+    dropout : share of features dropped in front of dense layers and the readout, the same ones at every step
+    fused : see `TrainingSection.fused`
+
+    Raises
+    ------
+    InputError : if pooling does not divide a map, or T is too short for the depth
+    """
+
+    def __init__(
+        self,
+        network: NetworkSection,
+        channels: int,
+        height: int,
+        width: int,
+        classes: int,
+        dropout: float = 0.0,
+        fused: bool = False,
+    ) -> None:
+        super().__init__()
+        plans, _ = plan_layers(network.layers)
+        if network.timesteps <= len(plans):
+            raise InputError(
+                f"network.timesteps is {network.timesteps}, but {len(plans)} layers delay the image by as many steps; "
+                f"expected at least {len(plans) + 1}, better twice that"
+            )
+        self.plans = plans
+        self.timesteps = network.timesteps
+        self.input_shape = (channels, height, width)
+        self.dropout = dropout
+        layers = []
+        inputs = channels
+        for depth, plan in enumerate(plans, 1):
+            if height % plan.pool or width % plan.pool:
+                raise InputError(
+                    f"network.layers: pooling {plan.pool} in front of {plan.name} does not divide its {height}×{width} "
+                    "input; change data.height, data.width or the pooling"
+                )
+            height, width = height // plan.pool, width // plan.pool
+            if plan.kind == "dense":
+                inputs *= height * width
+                height = width = 1
+            layers.append(SpikingLayer(plan, inputs, depth, network, fused))
+            inputs = plan.outputs
+        self.layers = nn.ModuleList(layers)
+        self.readout = nn.Linear(inputs, classes, bias=False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes)."""
+        for plan, layer in zip(self.plans, self.layers, strict=True):
+            spikes = layer(self._drop(spikes[:-1], plan.kind))
+        return self.readout(self._drop(spikes, "dense").float().sum(0)) / self.timesteps
+
+    def _drop(self, spikes: Tensor, kind: str) -> Tensor:
+        if kind == "conv" or not self.training or not self.dropout:
+            return spikes
+        return spikes * functional.dropout(torch.ones_like(spikes[0]), self.dropout)
+
+
+def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
+    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}.
+
+    The law is that of :mod:`pipeline.encoding`, the random numbers are torch's.
+    """
+    random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
+    return (random < images.abs() / 2).to(images.dtype) * images.sign()

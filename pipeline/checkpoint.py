@@ -1,0 +1,89 @@
+"""Checkpoints: a float32 network with its class names and image preparation, in one file that executes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from backends.network import Network
+from backends.storage import read_network, write_network
+from recordings.errors import InputError
+
+from .preprocess import Preprocessing
+
+BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network and what is needed to use it on images.
+
+    Parameters
+    ----------
+    network : Network, usually float32
+    preprocessing : of the images it was trained on
+    classes : identifiers, in the order of the readout
+    class_names : the same for people
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        planes, height, width = self.network.input_shape
+        if (planes, height, width) != (6, self.preprocessing.height, self.preprocessing.width):
+            raise InputError(
+                f"checkpoint: the network's input is {planes}×{height}×{width}, but its images are prepared as ON and "
+                f"OFF planes of RGB, 6×{self.preprocessing.height}×{self.preprocessing.width}"
+            )
+        if not len(self.classes) == len(self.class_names) == self.network.classes:
+            raise InputError(
+                f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
+                f"{self.network.classes} outputs"
+            )
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint as safetensors."""
+    about = {
+        "preprocessing": asdict(checkpoint.preprocessing),
+        "classes": checkpoint.classes,
+        "class_names": checkpoint.class_names,
+    }
+    write_network(checkpoint.network, path, {"checkpoint": json.dumps(about)})
+
+
+def load_checkpoint(name_or_path: str) -> Checkpoint:
+    """Load a bundled checkpoint by name, or any by path.
+
+    Raises
+    ------
+    InputError : if there is none, or the file is not a checkpoint
+    """
+    path = BUNDLED / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.exists():
+        bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
+        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
+    network, metadata = read_network(path)
+    if "checkpoint" not in metadata:
+        raise InputError(
+            f"{path}: a network without class names and image preparation; make a checkpoint with save_checkpoint()"
+        )
+    try:
+        about = json.loads(metadata["checkpoint"])
+        parts = about["preprocessing"]
+        preprocessing = Preprocessing(
+            int(parts["height"]), int(parts["width"]), tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
+        )
+        return Checkpoint(
+            network, preprocessing, tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {error!r}") from None

@@ -1,0 +1,67 @@
+"""python -m pipeline.train: surrogate-gradient training of a spiking network, ending in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+from rich.console import Console
+
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .command_line import parse_command
+from .config import Config, load_config, save_config
+from .errors import exit_codes
+
+PROG = "python -m pipeline.train"
+DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
+
+examples:
+  python -m pipeline.train --config configs/cluttered_digits.toml --out runs/digits
+  python -m pipeline.train --config configs/tiny_imagenet_10.toml --data.source tiny-imagenet-200.zip --out runs/tiny
+
+Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
+
+
+class TrainCommand(Config):
+    """Settings of the command."""
+
+    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    out: Path = Field(Path("runs/train"), description="folder for the checkpoint, logs and resolved configuration")
+    resume: bool = Field(False, description="continue after the last finished epoch in --out")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, train, export, save."""
+
+    def defaults(path: Path | None) -> TrainCommand:
+        return TrainCommand(config=path, **dict(load_config(path)))
+
+    command = parse_command(TrainCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    config = Config(**{name: getattr(command, name) for name in Config.model_fields})
+    from .checkpoint import Checkpoint, save_checkpoint  # torch is slow to import, --help need not wait
+    from .datasets import open_dataset
+    from .export import export_network
+    from .preprocess import Preprocessing
+    from .training import train
+
+    console = Console(stderr=True)
+    path = command.out / "checkpoint.safetensors"
+    with out_lock(command.out):
+        if not command.resume and (command.out / "epochs").exists():
+            raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
+        save_config(config, command.out / "config.toml")
+        model = train(config, command.out, command.resume, console)
+        data = config.data
+        dataset = open_dataset(data.source, "train", data.classes)
+        preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
+        save_checkpoint(Checkpoint(export_network(model), preprocessing, dataset.classes, dataset.class_names), path)
+    print(f"checkpoint: {path}")
+    print(f"next: python -m pipeline.run --backend torch --checkpoint {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Backpropagation through time with Lightning: images in memory, augmentation, schedule, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+from recordings.errors import InputError
+
+from .architecture import SpikingNetwork, poisson
+from .config import Config, TrainingSection
+from .datasets import Dataset, open_dataset
+from .preprocess import Preprocessing
+from .selection import split_selection
+
+STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
+SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
+
+
+def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork:
+    """Train as configured and return the network of the epoch that did best on the selection split.
+
+    `out` receives `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events. With `resume`,
+    training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
+
+    Raises
+    ------
+    InputError : if the data do not fit, there is nothing to resume, or the loss is no longer finite
+    """
+    settings = config.training
+    preprocessing = Preprocessing(config.data.height, config.data.width, config.data.mean, config.data.std)
+    lightning.seed_everything(settings.seed, verbose=False)
+    classes = _open(config, "train").classes
+    model = SpikingNetwork(
+        config.network, 3, config.data.height, config.data.width, len(classes), settings.dropout, settings.fused
+    )
+    module = _Training(model, settings, preprocessing)
+    fitting, selecting = _loaders(config, preprocessing, console)
+    best = ModelCheckpoint(
+        out / "epochs", "best", monitor="selection_accuracy", mode="max", save_last=True, enable_version_counter=False
+    )
+    last = out / "epochs" / "last.ckpt"
+    if resume and not last.is_file():
+        raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
+    trainer = lightning.Trainer(
+        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        devices=settings.processes,
+        strategy="ddp_find_unused_parameters_true" if settings.processes > 1 else "auto",
+        precision="bf16-mixed" if settings.bfloat16 else "32-true",
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip or None,
+        logger=[CSVLogger(out, name=None, version=""), TensorBoardLogger(out, name=None, version="tensorboard")],
+        callbacks=[best, _Report(console)],
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="lightning|torch")
+        trainer.fit(module, fitting, selecting, ckpt_path=last if resume else None, weights_only=True)
+    if not Path(best.best_model_path).is_file():
+        raise InputError(f"{out}: no epoch was finished; run again, with --resume if epochs/last.ckpt exists")
+    module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
+    return model.cpu().eval()
+
+
+class _Training(lightning.LightningModule):
+    def __init__(self, model: SpikingNetwork, settings: TrainingSection, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009 + self.global_rank)
+
+    def training_step(self, batch: list[Tensor], number: int) -> Tensor:
+        images, labels = batch
+        images = augment(self._normalise(images), self.settings)
+        spikes = poisson(images, self.model.timesteps)
+        logits = self.model(spikes)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"training: the loss is {float(loss)} in epoch {self.current_epoch + 1}, step {number + 1}; "
+                "lower training.learning_rate, or check the data for extreme values"
+            )
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log_dict({"loss": loss, "accuracy": accuracy}, on_step=False, on_epoch=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], number: int) -> None:
+        images, labels = batch
+        generator = torch.Generator(self.device).manual_seed(SELECTION_SEED + number)
+        logits = self.model(poisson(self._normalise(images), self.model.timesteps, generator))
+        loss = functional.cross_entropy(logits.float(), labels)
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, sync_dist=True, batch_size=len(labels))
+
+    def configure_optimizers(self) -> Any:
+        settings = self.settings
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "sgd":
+            optimizer = torch.optim.SGD(self.parameters(), rate, settings.momentum, weight_decay=decay)
+        else:
+            optimizer = torch.optim.AdamW(self.parameters(), rate, weight_decay=decay)
+        if settings.schedule == "step":
+            milestones = [round(share * settings.epochs) for share in STEP_MILESTONES]
+            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)]
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return (images.float() / 255 - self.mean) / self.std
+
+
+def augment(images: Tensor, settings: TrainingSection) -> Tensor:
+    """Zoom in, move and mirror each image at random: (B, C, H, W) -> the same shape, edges repeated."""
+    batch, _, height, width = images.shape
+    random = torch.rand(4, batch, device=images.device)
+    zoom = torch.sqrt(1 - (1 - settings.crop) * random[0])
+    mirror = torch.where(random[1] < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(zoom)
+    slack = 1 - zoom
+    move_x = (2 * random[2] - 1) * (slack + 2 * settings.shift / width)
+    move_y = (2 * random[3] - 1) * (slack + 2 * settings.shift / height)
+    zero = torch.zeros_like(zoom)
+    rows = [torch.stack([zoom * mirror, zero, move_x], 1), torch.stack([zero, zoom, move_y], 1)]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _open(config: Config, split: str) -> Dataset:
+    data = config.data
+    size = data.train_scenes if data.source == "cluttered-digits" and split == "train" else None
+    return open_dataset(data.source, split, data.classes, size=size)
+
+
+def _loaders(
+    config: Config, preprocessing: Preprocessing, console: Console
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    settings = config.training
+    training = _open(config, "train")
+    if config.data.source == "cluttered-digits":
+        fitting = _in_memory(training, None, preprocessing, "training scenes", console)
+        selecting = _in_memory(_open(config, "selection"), None, preprocessing, "selection scenes", console)
+    else:
+        kept, aside = split_selection(training.labels, settings.selection, settings.seed)
+        fitting = _in_memory(training, kept, preprocessing, "training images", console)
+        selecting = _in_memory(training, aside, preprocessing, "selection images", console)
+    if len(fitting) < settings.batch_size * settings.processes:
+        raise InputError(
+            f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
+            f"{len(fitting)} training images"
+        )
+
+    def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
+        rank, size = _rank_and_size(settings)
+        sampler = DistributedSampler(images, size, rank, shuffle=training, seed=settings.seed, drop_last=training)
+        return DataLoader(
+            images, settings.batch_size, sampler=sampler, num_workers=settings.workers, drop_last=training
+        )
+
+    return loader(fitting, True), loader(selecting, False)
+
+
+def _rank_and_size(settings: TrainingSection) -> tuple[int, int]:
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    return int(getattr(rank_zero_only, "rank", 0) or 0), settings.processes
+
+
+def _in_memory(
+    dataset: Dataset, positions: NDArray[np.int64] | None, preprocessing: Preprocessing, what: str, console: Console
+) -> TensorDataset:
+    """Prepare every image once, as bytes."""
+    chosen = range(len(dataset)) if positions is None else positions
+    images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
+    labels = np.empty(len(chosen), np.int64)
+    with _progress(console) as progress:
+        for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
+            item = dataset[int(position)]
+            if item.label is None:
+                raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
+            images[place] = np.rint(preprocessing.picture(item.image) * 255).transpose(2, 0, 1)
+            labels[place] = item.label
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+class _Report(lightning.Callback):
+    """A bar over all steps with the time left, and a line per epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = _progress(console)
+        self.advance: Callable[[], None] = lambda: None
+        self.started = 0.0
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        total = int(trainer.estimated_stepping_batches)
+        task = self.progress.add_task("training steps", total=total, completed=trainer.global_step)
+        self.advance = lambda: self.progress.advance(task)
+        self.progress.start()
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        self.advance()
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
+        seconds = time.monotonic() - self.started
+        self.console.print(
+            f"epoch {epoch}/{epochs}: loss {metrics['loss']:.3f}, accuracy {metrics['accuracy']:.1%}, "
+            f"selection loss {metrics['selection_loss']:.3f}, accuracy {metrics['selection_accuracy']:.1%} "
+            f"({seconds:.0f} s, about {seconds * (epochs - epoch) / 60:.0f} min left)",
+            highlight=False,
+        )
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        self.progress.stop()
+
+    def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
+        self.progress.stop()
