@@ -1,4 +1,4 @@
-"""The worked network of the reference data, as a Network."""
+"""What backends are checked against: the worked network of the reference data, and the equations in plain NumPy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backends.network import LIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, Readout
 
 
 def reference_network(shared: Path) -> tuple[Network, Any]:
@@ -15,11 +16,77 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
     arrays = np.load(shared / "reference" / "neuron.npz")
     layers = []
     for number in range(1, 5):
-        part = {
-            name: arrays[f"layer{number}_float_{name}"] for name in ("w", "pool", "leak", "g", "b", "threshold")
-        }
+        part = {name: arrays[f"layer{number}_float_{name}"] for name in ("w", "pool", "leak", "g", "b", "threshold")}
         neuron = LIF(float(part["leak"]), float(part["threshold"]), part["g"], part["b"])
         convolution = part["w"].ndim == 4
         name = f"conv{number}" if convolution else f"fc{number}"
         layers.append(Layer(name, part["w"], neuron, pool=int(part["pool"]), padding=int(convolution)))
     return Network((6, 12, 8), 16, tuple(layers), Readout(arrays["w_out"])), arrays
+
+
+def simulate_reference(network: Network, spikes: NDArray[np.bool_]) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
+    """Run the equations as they are written, slowly: int64 in fixed point, float64 otherwise.
+
+    Parameters
+    ----------
+    spikes : (T, B, C, H, W) bool
+
+    Returns
+    -------
+    rasters : the input's and each layer's (T, B, C, H, W) bool
+    readout : (B, classes) int64 or float64
+    """
+    rasters = [np.zeros((*spikes.shape[:2], *shape), np.bool_) for shape in network.shapes]
+    readout: NDArray[Any] = np.zeros(
+        (spikes.shape[1], network.classes), np.int64 if network.precision == "fixed" else np.float64
+    )
+    for sample in range(spikes.shape[1]):
+        membranes: list[Any] = [0] * len(network.layers)
+        for t in range(network.timesteps):
+            rasters[0][t, sample] = spikes[t, sample]
+            for number, layer in enumerate(network.layers):
+                silent = np.zeros(network.shapes[number + 1], np.bool_)
+                before = rasters[number + 1][t - 1, sample] if t else silent
+                if t == 0:
+                    membranes[number] = np.zeros(silent.shape, readout.dtype)
+                else:
+                    current = _current(layer, rasters[number][t - 1, sample])
+                    membranes[number] = _membrane(layer, membranes[number], current, before, t)
+                rasters[number + 1][t, sample] = membranes[number] > layer.neuron.threshold
+            readout[sample] += network.readout.weight.astype(readout.dtype) @ rasters[-1][t, sample].ravel()
+    return rasters, readout
+
+
+def _current(layer: Layer, spikes: NDArray[np.bool_]) -> NDArray[Any]:
+    """`a[t]` (C, H, W): pooling, then correlation or matrix product, one output pixel at a time."""
+    fixed = isinstance(layer.neuron, FixedLIF)
+    k = layer.pool
+    pooled = sum(spikes[:, i::k, j::k].astype(np.int64) for i in range(k) for j in range(k))
+    weight = layer.weight.astype(np.int64 if fixed else np.float64)
+    pooled = pooled if fixed else pooled / k**2
+    if layer.kind == "dense":
+        return (weight @ pooled.ravel())[:, None, None]
+    padded = np.pad(pooled, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
+    _, height, width = layer.output_shape(spikes.shape)
+    current = np.zeros((len(weight), height, width), weight.dtype)
+    for y in range(height):
+        for x in range(width):
+            top, left = y * layer.stride, x * layer.stride
+            patch = padded[:, top : top + weight.shape[2], left : left + weight.shape[3]]
+            current[:, y, x] = (weight * patch).sum(axis=(1, 2, 3))
+    return current
+
+
+def _membrane(layer: Layer, v: NDArray[Any], a: NDArray[Any], s: NDArray[np.bool_], t: int) -> NDArray[Any]:
+    """`v[t]` from `v[t-1]`, `a[t]`, `s[t-1]`."""
+    neuron = layer.neuron
+    gain, bias = (row[(t - 1) % len(row)][:, None, None] for row in (neuron.gain, neuron.bias))
+    if isinstance(neuron, FixedLIF):
+        decayed = _round_to_zero(v * (4096 - neuron.decay), 12)
+        driven = _round_to_zero(a * gain.astype(np.int64), neuron.shift)
+        return np.clip(decayed + driven + bias - 4096 * s, -(2**23 - 1), 2**23 - 1)
+    return neuron.leak * v + gain * a + bias - neuron.threshold * s
+
+
+def _round_to_zero(x: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    return np.sign(x) * (np.abs(x) >> n)

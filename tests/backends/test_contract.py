@@ -1,0 +1,198 @@
+"""What every backend owes: the same bits as the equations, for every shape a network may take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from backends.base import Backend
+from backends.network import LIF, FixedLIF, Layer, Network, Readout
+from backends.quantise import quantise
+from recordings.batch import unpack
+from tests.reference import reference_network, simulate_reference
+
+# Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
+BACKENDS = ("torch", "lava", "lava-stock")
+
+
+def make_backend(name: str) -> Backend:
+    if name == "torch":
+        return pytest.importorskip("backends.torch_backend").TorchBackend(device="cpu")
+    if sys.version_info[:2] != (3, 10):
+        pytest.skip("lava-nc runs on Python 3.10 only")
+    from backends.lava import LavaBackend
+
+    return LavaBackend(models="stock" if name == "lava-stock" else "event")
+
+
+def simulate(
+    name: str, network: Network, spikes: NDArray[np.bool_], batches: Sequence[int]
+) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
+    """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B, classes) readout."""
+    assert sum(batches) == spikes.shape[1]
+    inputs = np.split(spikes, np.cumsum(batches)[:-1], axis=1)
+    results = list(make_backend(name).run(network, iter(inputs), spikes.shape[1]))
+    for result in results:
+        assert tuple(result.spikes) == network.raster_names
+        assert result.readout.dtype == (np.int32 if network.precision == "fixed" else np.float32)
+    rasters = [
+        np.concatenate([unpack(result.spikes[key], shape) for result in results], axis=1)
+        for key, shape in zip(network.raster_names, network.shapes, strict=True)
+    ]
+    return rasters, np.concatenate([result.readout for result in results])
+
+
+def assert_same(network: Network, found: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]) -> None:
+    for name, raster, wanted in zip(network.raster_names, found, expected, strict=True):
+        assert raster.shape == wanted.shape
+        assert np.array_equal(raster, wanted), f"{name}: {np.sum(raster != wanted)} of {wanted.size} bits differ"
+
+
+def neurons(rng: np.random.Generator, channels: int, timesteps: int, leak: float = 0.9) -> LIF:
+    """Neurons with random gains and biases: one row for all steps, or one per step."""
+    return LIF(
+        leak, rng.uniform(0.5, 2), rng.uniform(0.5, 2, (timesteps, channels)), rng.normal(0, 0.1, (timesteps, channels))
+    )
+
+
+def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Random weights that pass activity on."""
+    return rng.normal(0.2, 2, shape).astype(np.float32) / np.float32(np.sqrt(np.prod(shape[1:])) * 0.5)
+
+
+def odd_sizes(rng: np.random.Generator) -> Network:
+    """Kernels 1, 3, 5 and 2×4, strides 1 and 2, paddings 0, 1, 2, odd and non-square maps, gains for every step."""
+    return Network(
+        (3, 13, 7),
+        9,
+        (
+            Layer("conv1", weights(rng, 5, 3, 5, 5), neurons(rng, 5, 9), padding=2),
+            Layer("conv2", weights(rng, 6, 5, 3, 3), neurons(rng, 6, 9), stride=2, padding=1),
+            Layer("conv3", weights(rng, 4, 6, 1, 1), neurons(rng, 4, 9)),
+            Layer("conv4", weights(rng, 9, 4, 2, 4), neurons(rng, 9, 9, leak=1.0), padding=1),
+            Layer("fc5", weights(rng, 11, 9 * 8 * 3), neurons(rng, 11, 9)),
+        ),
+        Readout(weights(rng, 3, 11)),
+    )
+
+
+def pooled(rng: np.random.Generator) -> Network:
+    """Pooling 4 and 2 before convolutions, 3 before a dense layer, a convolution after that; one gain per channel."""
+    return Network(
+        (2, 48, 24),
+        8,
+        (
+            Layer("conv1", weights(rng, 3, 2, 3, 3), neurons(rng, 3, 1), padding=1),
+            Layer("conv2", weights(rng, 4, 3, 3, 3), neurons(rng, 4, 1), pool=4, padding=2),
+            Layer("conv3", weights(rng, 4, 4, 4, 2), neurons(rng, 4, 1, leak=0.0), pool=2, stride=2, padding=1),
+            Layer("fc4", weights(rng, 6, 4), neurons(rng, 6, 1), pool=3),
+            Layer("conv5", weights(rng, 3, 6, 2, 2), neurons(rng, 3, 1), padding=1),
+        ),
+        Readout(weights(rng, 4, 3 * 2 * 2)),
+    )
+
+
+def limits(rng: np.random.Generator) -> Network:
+    """Currents of up to 8,323,072 (the limit is 2²³ = 8,388,608), gains of ±32767, membranes that saturate."""
+    signs = np.ones((6, 16 * 16 * 16), np.int8)
+    signs[1] = -1
+    signs[2:] = rng.choice((-1, 1), signs[2:].shape)
+    gain = np.array([[32767, -32767, 1, -1, 32767, 3]], np.int32)
+    bias = np.array([[0, 1 << 30, 4096, -4096, 5, -(1 << 30)]], np.int32)
+    return Network(
+        (16, 64, 64),
+        4,
+        (
+            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias), pool=4),
+            Layer("fc2", 127 * signs[2:, :6], FixedLIF(4096, 30, gain[:, :4], bias[:, :4] >> 17)),
+        ),
+        Readout(127 * signs[:2, :4]),
+    )
+
+
+def one_step(rng: np.random.Generator) -> Network:
+    """T = 1: nothing but the input can have happened yet."""
+    return Network(
+        (1, 3, 3), 1, (Layer("conv1", weights(rng, 2, 1, 2, 2), neurons(rng, 2, 1)),), Readout(weights(rng, 2, 8))
+    )
+
+
+NETWORKS = {function.__name__: function for function in (odd_sizes, pooled, limits, one_step)}
+RUNS = [
+    (name, network) for name in BACKENDS for network in (("pooled", "limits") if name == "lava-stock" else NETWORKS)
+]
+
+
+def samples(rng: np.random.Generator, network: Network) -> NDArray[np.bool_]:
+    """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one."""
+    shape = (network.timesteps, *network.input_shape)
+    drawn = [rng.random(shape) < density for density in (0.1, 1.0, 0.0, 0.5)]
+    return np.stack([*drawn[:2], drawn[0], *drawn[2:], drawn[0]], axis=1)
+
+
+@pytest.mark.parametrize(("name", "network_name"), RUNS)
+def test_fixed_point_is_the_equations_to_the_bit(name: str, network_name: str) -> None:
+    rng = np.random.default_rng(list(NETWORKS).index(network_name))
+    network = quantise(NETWORKS[network_name](rng))
+    spikes = samples(rng, network)
+    expected, expected_readout = simulate_reference(network, spikes)
+    found, readout = simulate(name, network, spikes, (1, 4, 1))
+    assert_same(network, found, expected)
+    assert np.array_equal(readout, expected_readout)
+    for raster in found:  # every sample starts from rest, whatever came before
+        assert np.array_equal(raster[:, 0], raster[:, 2])
+        assert np.array_equal(raster[:, 0], raster[:, 5])
+    if network.timesteps > len(network.layers):
+        assert all(0 < raster.mean() < 1 for raster in found), "a layer that never or always spikes tests nothing"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
+    network, arrays = reference_network(shared)
+    network = quantise(network)
+    spikes = arrays["input_spikes"].astype(np.bool_)[:, None]
+    found, readout = simulate(name, network, np.concatenate([spikes, ~spikes, spikes], axis=1), (2, 1))
+    for number in range(1, 5):
+        for sample in (0, 2):
+            assert np.array_equal(found[number][:, sample], arrays[f"layer{number}_raster_fixed"])
+    assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
+
+
+@pytest.mark.parametrize("name", ["torch", "lava"])
+def test_float32_follows_the_equations(name: str) -> None:
+    rng = np.random.default_rng(7)
+    network = odd_sizes(rng)
+    spikes = rng.random((network.timesteps, 3, *network.input_shape)) < 0.3
+    expected, expected_readout = simulate_reference(network, spikes)
+    found, readout = simulate(name, network, spikes, (3,))
+    assert np.array_equal(found[0], spikes)
+    for raster, wanted in zip(found[1:], expected[1:], strict=True):
+        assert np.mean(raster != wanted) <= 1e-3  # float32 may round a membrane to the other side of its threshold
+    assert np.abs(readout - expected_readout).max() <= 1e-3 * np.abs(expected_readout).max()
+
+
+def test_the_equations_give_the_worked_reference(shared: Any) -> None:
+    network, arrays = reference_network(shared)
+    spikes = arrays["input_spikes"].astype(np.bool_)[:, None]
+    for precision, given in (("float", network), ("fixed", quantise(network))):
+        rasters, readout = simulate_reference(given, spikes)
+        for number in range(1, 5):
+            assert np.array_equal(rasters[number][:, 0], arrays[f"layer{number}_raster_{precision}"])
+        assert readout[0] == pytest.approx(arrays[f"readout_{precision}"], rel=1e-5)
+
+
+@pytest.mark.parametrize("batches", [(6,), (1, 1, 1, 1, 1, 1), (2, 4)])
+def test_neither_batch_size_nor_order_matters(batches: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    network = quantise(odd_sizes(rng))
+    spikes = samples(rng, network)
+    order = rng.permutation(spikes.shape[1])
+    found, readout = simulate("torch", network, spikes, batches)
+    shuffled, shuffled_readout = simulate("torch", network, spikes[:, order], batches[::-1])
+    assert_same(network, [raster[:, order] for raster in found], shuffled)
+    assert np.array_equal(readout[order], shuffled_readout)
