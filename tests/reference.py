@@ -50,14 +50,14 @@ def simulate_reference(network: Network, spikes: NDArray[np.bool_]) -> tuple[lis
                 if t == 0:
                     membranes[number] = np.zeros(silent.shape, readout.dtype)
                 else:
-                    current = _current(layer, rasters[number][t - 1, sample])
+                    current = layer_current(layer, rasters[number][t - 1, sample])
                     membranes[number] = _membrane(layer, membranes[number], current, before, t)
                 rasters[number + 1][t, sample] = membranes[number] > layer.neuron.threshold
             readout[sample] += network.readout.weight.astype(readout.dtype) @ rasters[-1][t, sample].ravel()
     return rasters, readout
 
 
-def _current(layer: Layer, spikes: NDArray[np.bool_]) -> NDArray[Any]:
+def layer_current(layer: Layer, spikes: NDArray[np.bool_]) -> NDArray[Any]:
     """`a[t]` (C, H, W): pooling, then correlation or matrix product, one output pixel at a time."""
     fixed = isinstance(layer.neuron, FixedLIF)
     k = layer.pool
@@ -82,11 +82,11 @@ def _membrane(layer: Layer, v: NDArray[Any], a: NDArray[Any], s: NDArray[np.bool
     neuron = layer.neuron
     gain, bias = (row[(t - 1) % len(row)][:, None, None] for row in (neuron.gain, neuron.bias))
     if isinstance(neuron, FixedLIF):
-        decayed = _round_to_zero(v * (4096 - neuron.decay), 12)
-        driven = _round_to_zero(a * gain.astype(np.int64), neuron.shift)
+        decayed = round_to_zero(v * (4096 - neuron.decay), 12)
+        driven = round_to_zero(a * gain.astype(np.int64), neuron.shift)
         return np.clip(decayed + driven + bias - 4096 * s, -(2**23 - 1), 2**23 - 1)
     return neuron.leak * v + gain * a + bias - neuron.threshold * s
 
 
-def _round_to_zero(x: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def round_to_zero(x: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.sign(x) * (np.abs(x) >> n)
