@@ -45,8 +45,9 @@ _PHRASES = (
     (r"^Error parsing (\S+):", r"\1:"),
     (r"Could not find valid parse for arguments: (.*)", r"got \1, which does not fit"),
     (r"^invalid choice (.*) for argument '(.*)'\. Expected one of \((.*?),?\)", r"\2: got \1, expected one of \3"),
-    (r"^Missing value for argument '(.*)'.*", r"\1: expected a value after it"),
-    (r"^Required options were not provided: ", "missing "),
+    (r"^Missing value for argument '(.*)'\. Expected 1 values", r"\1: expected a value after it"),
+    (r"^Missing value for argument '(.*)'\. Expected (\S+) values", r"\1: expected \2 values after it"),
+    (r"^Missing from [^:]*: ((?:--\S+ )?\S+) (.*?) \(required\).*", r"missing \1 (\2)"),
 )
 
 
@@ -164,29 +165,40 @@ def _registry() -> ConstructorRegistry:
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
-    def scalar(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    def scalars(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        """For X, tuple[X, ...], tuple[X, X] and any of them or None, X being int, float, str or Path."""
         members = get_args(info.type) if get_origin(info.type) in (Union, UnionType) else (info.type,)
         optional = NoneType in members
         kinds = [member for member in members if member is not NoneType]
-        if len(kinds) != 1 or kinds[0] not in _SCALARS:
+        kind: Any = kinds[0] if len(kinds) == 1 else None
+        elements = get_args(kind) if get_origin(kind) is tuple else ()
+        kind = elements[0] if elements and set(elements[1:]) <= {..., elements[0]} else kind
+        if kind not in _SCALARS:
             return None
-        kind = kinds[0]
         metavar, expected = _SCALARS[kind]
 
-        def convert(texts: list[str]) -> Any:
-            if optional and texts[0].lower() == "none":
-                return None
+        def convert(text: str) -> Any:
             try:
-                return kind(texts[0])
+                return kind(text)
             except ValueError:
-                raise ValueError(f"got {texts[0]!r}, expected {expected}") from None
+                raise ValueError(f"got {text!r}, expected {expected}") from None
+
+        def from_texts(texts: list[str]) -> Any:
+            if optional and [text.lower() for text in texts] == ["none"]:
+                return None
+            return tuple(map(convert, texts)) if elements else convert(texts[0])
+
+        def to_texts(value: Any) -> list[str]:
+            if value is None:
+                return ["none"]
+            return [str(each) for each in value] if elements else [str(value)]
 
         return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar=metavar,
-            instance_from_str=convert,
-            is_instance=lambda value: isinstance(value, (int, float) if kind is float else kind) or value is None,
-            str_from_instance=lambda value: [str(value).lower() if value is None else str(value)],
+            nargs="*" if ... in elements else len(elements) or 1,
+            metavar=f"[{metavar} ...]" if ... in elements else " ".join([metavar] * (len(elements) or 1)),
+            instance_from_str=from_texts,
+            is_instance=lambda _: True,  # fields are pydantic's to check
+            str_from_instance=to_texts,
         )
 
     return registry
