@@ -10,23 +10,25 @@
                              chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
 
 Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sam"][0]`. Layers have the names they
-have in the raster; dense layers have no spatial extent and are absent. The file appears under its name only when complete.
+have in the raster; dense layers have no spatial extent and are absent. The file appears under its name when complete.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .disk import replacing
 from .errors import InputError
 from .hdf5 import CheckedFile
 from .schema import (
@@ -39,6 +41,7 @@ from .schema import (
     SampleTable,
     check_size,
 )
+from .target import Target, new_hdf5
 
 FORMAT = "spike-maps"
 SCHEMA_VERSION = 1
@@ -111,43 +114,18 @@ class MapHeader:
 
 
 class MapWriter:
-    """Writes maps sample by sample; a context manager. Memory does not grow with N.
+    """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
 
-    The file grows under a temporary name beside `path` and gets its own when the block ends without an error and every
-    map was written; otherwise nothing is left. An older file at `path` is replaced at that moment, not before.
-    """
-
-    def __init__(self, path: Path, header: MapHeader, samples: SampleTable, predictions: NDArray[np.int32]) -> None:
-        self.path = Path(path)
-        self.header = header
-        self.n_samples = len(samples)
-        self._missing = {(layer, sample) for layer in header.layers for sample in range(self.n_samples)}
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._partial, "w", libver=("v110", "v110"))
-        try:
-            self._create(samples, predictions)
-        except BaseException:
-            self._discard()
-            raise
-
-    def __enter__(self) -> MapWriter:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            self._discard()
-
-    def write(self, layer: str, sample: int, maps: NDArray[np.float32]) -> None:
-        """Store the maps of one sample in one layer, (T, H, W) float32."""
-        self._file[f"layers/{layer}/sam"][sample] = maps
-        self._missing.discard((layer, sample))
-
-    def _create(self, samples: SampleTable, predictions: NDArray[np.int32]) -> None:
-        header = self.header
+    def __init__(
+        self,
+        file: h5py.File,
+        target: Target,
+        header: MapHeader,
+        samples: SampleTable,
+        predictions: NDArray[np.int32],
+    ) -> None:
+        self._file, self._target = file, target
+        self._written = {layer: np.zeros(len(samples), np.bool_) for layer in header.layers}
         self._file.attrs.update(
             format=FORMAT,
             schema_version=SCHEMA_VERSION,
@@ -160,14 +138,12 @@ class MapWriter:
         )
         for name, values in (("index", samples.index), ("label", samples.label), ("prediction", predictions)):
             spec = SAMPLE_DATASETS[name]
+            chunks = spec.chunks({"N": len(samples)})
             self._file.create_dataset(
-                f"samples/{name}",
-                data=np.asarray(values, spec.dtype),
-                chunks=spec.chunks({"N": self.n_samples}),
-                fletcher32=True,
+                f"samples/{name}", data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True
             )
         for layer in header.layers:
-            sizes = header.sizes(self.n_samples, layer)
+            sizes = header.sizes(len(samples), layer)
             maps = self._file.create_dataset(
                 f"layers/{layer}/sam",
                 SAM_DATASET.shape(sizes),
@@ -179,28 +155,40 @@ class MapWriter:
             )
             maps.attrs["axes"] = AXES
 
-    def _finish(self) -> None:
-        if self._missing:
-            layer, sample = min(self._missing)
-            raise InputError(
-                f"{self.path}: {len(self._missing)} maps were not written, the first of sample {sample} in {layer}"
-            )
-        self._file.attrs["complete"] = np.bool_(True)
-        self._file.close()
-        with open(self._partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._partial, self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    def write(self, layer: str, sample: int, maps: NDArray[np.float32]) -> None:
+        """Store the maps of one sample in one layer, (T, H, W) float32."""
+        self._file[f"layers/{layer}/sam"][sample] = maps
+        self._target.check()
+        self._written[layer][sample] = True
 
-    def _discard(self) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._partial.unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Mark the file complete; a fault of the program if a map was never written."""
+        for layer, written in self._written.items():
+            if not written.all():
+                raise ValueError(f"{layer}: maps of {written.sum()} samples were written, expected {len(written)}")
+        self._file.attrs["complete"] = np.bool_(True)
+
+
+@contextmanager
+def writing_maps(
+    path: Path, header: MapHeader, samples: SampleTable, predictions: NDArray[np.int32]
+) -> Iterator[MapWriter]:
+    """Write a file of maps that appears at `path` when the block ends well, with every map in it, or else not at all.
+
+    Raises
+    ------
+    InputError : if it cannot be written there, or the disk is full
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
+            writer = MapWriter(file, target, header, samples, predictions)
+            yield writer
+            writer.finish()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: cannot be written ({reason}); free space or choose another --out") from error
 
 
 class MapReader:
@@ -322,7 +310,6 @@ class MapReader:
             raise self._checked.fail(where, str(error), "a table of samples") from error
         return int(shape[0])
 
-    def _table(self, name: str) -> NDArray[np.int32]:
+    def _table(self, name: str) -> NDArray[Any]:
         with self._checked.reading(f"/samples/{name}"):
-            table: NDArray[np.int32] = h5py.Dataset(self._datasets[f"/samples/{name}"])[()]
-        return table
+            return h5py.Dataset(self._datasets[f"/samples/{name}"])[()]

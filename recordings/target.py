@@ -1,0 +1,57 @@
+"""A file that HDF5 writes through Python, because HDF5 crashes (segmentation fault) when a disk fills under it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from .layout import LIBVER
+
+
+class Target(io.FileIO):
+    """Tells HDF5 that every write succeeded, and :meth:`check` whether that is true."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`; the first failure is kept, not raised."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = self.failure or error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file; the first failure is kept, not raised."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return self.tell() if size is None else size
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Target]]:
+    """Create an HDF5 file that survives a full disk: call `target.check()` now and then; it is called at the end.
+
+    Raises
+    ------
+    OSError : with the system's plain reason, if the file cannot be created or a write failed
+    """
+    with Target(path, "w+") as target:
+        with h5py.File(target, "w", libver=LIBVER) as file:
+            yield file, target
+        target.check()

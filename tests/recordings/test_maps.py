@@ -1,0 +1,252 @@
+"""The file of maps: round trips, whole or absent, and an untrusting reader."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+from recordings.maps import MapHeader, MapReader, writing_maps
+from recordings.schema import RasterError, SampleTable
+
+HEADER = MapHeader(
+    raster_digest="cd" * 32,
+    gamma=0.5,
+    variant="paper",
+    include_current=True,
+    timesteps=6,
+    layers={"000_input": (4, 5), "001_conv1": (2, 3)},
+)
+SAMPLES = SampleTable(np.array([9, 4, 7]), np.array([0, -1, 2]))
+PREDICTIONS = np.array([0, 1, 1], np.int32)
+
+
+def made_up(header: MapHeader, layer: str, sample: int) -> NDArray[np.float32]:
+    shape = (header.timesteps, *header.layers[layer])
+    return np.random.default_rng([sample, len(layer)]).gamma(2, size=shape).astype(np.float32)
+
+
+def write(path: Path, header: MapHeader = HEADER) -> Path:
+    with writing_maps(path, header, SAMPLES, PREDICTIONS) as maps:
+        for sample in range(len(SAMPLES)):
+            for layer in header.layers:
+                maps.write(layer, sample, made_up(header, layer, sample))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "new" / "sam.h5")
+
+
+def test_round_trip(path: Path) -> None:
+    with MapReader(path) as maps:
+        assert maps.header == HEADER
+        assert maps.layers == ("000_input", "001_conv1")
+        np.testing.assert_array_equal(maps.samples.index, SAMPLES.index)
+        np.testing.assert_array_equal(maps.samples.label, SAMPLES.label)
+        np.testing.assert_array_equal(maps.predictions, PREDICTIONS)
+        for layer in maps.layers:
+            for sample in range(maps.n_samples):
+                np.testing.assert_array_equal(maps.maps(layer, sample), made_up(HEADER, layer, sample))
+
+
+def test_plain_h5py_reads_it(path: Path) -> None:
+    with h5py.File(path) as file:
+        assert dict(file.attrs) == {
+            "format": "spike-maps",
+            "schema_version": 1,
+            "complete": True,
+            "raster_digest": "cd" * 32,
+            "gamma": 0.5,
+            "variant": "paper",
+            "include_current": True,
+            "T": 6,
+        }
+        maps = file["layers/001_conv1/sam"]
+        assert maps.shape == (3, 6, 2, 3) and maps.dtype == np.float32
+        np.testing.assert_array_equal(maps[2, 5], made_up(HEADER, "001_conv1", 2)[5])
+
+
+def test_single_pixel_and_step(tmp_path: Path) -> None:
+    header = replace(HEADER, timesteps=1, layers={"004_conv4": (1, 1)})
+    with MapReader(write(tmp_path / "sam.h5", header)) as maps:
+        np.testing.assert_array_equal(maps.maps("004_conv4", 1), made_up(header, "004_conv4", 1))
+
+
+def test_large_maps_are_stored_in_chunks_of_whole_steps(tmp_path: Path) -> None:
+    header = replace(HEADER, timesteps=5, layers={"001_conv1": (400, 300)})  # 480 kB a step: chunks of 2, 2 and 1
+    path = write(tmp_path / "sam.h5", header)
+    with h5py.File(path) as file:
+        assert file["layers/001_conv1/sam"].chunks == (1, 2, 400, 300)
+    with MapReader(path) as maps:
+        np.testing.assert_array_equal(maps.maps("001_conv1", 1), made_up(header, "001_conv1", 1))
+
+
+def write_one(path: Path, error: type[Exception] | None = None) -> None:
+    with writing_maps(path, HEADER, SAMPLES, PREDICTIONS) as maps:
+        maps.write("000_input", 1, made_up(HEADER, "000_input", 1))
+        if error is not None:
+            raise error
+
+
+def test_a_failure_leaves_nothing_behind_and_the_old_file_in_place(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError):
+        write_one(path, ZeroDivisionError)
+    with pytest.raises(ValueError, match="000_input: maps of 1 samples were written, expected 3"):
+        write_one(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["sam.h5"]
+
+
+@pytest.mark.parametrize("kilobytes", [0, 2, 6, 8])
+def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
+    """HDF5 itself would crash the process; the limit on file sizes stands in for the disk."""
+    script = (
+        f"from tests.recordings.test_maps import write; write(__import__('pathlib').Path({str(tmp_path / 'sam.h5')!r}))"
+    )
+    limit = kilobytes << 10
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too large); "
+        "free space or choose another --out"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_target_that_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match=r"file/sam.h5: cannot be written \(.*\); free space or choose another --out"):
+        write(tmp_path / "file" / "sam.h5")
+
+
+def test_unknown_layer_or_sample(path: Path) -> None:
+    with MapReader(path) as maps:
+        with pytest.raises(InputError, match="no maps of layer '002_fc1', expected one of 000_input, 001_conv1"):
+            maps.maps("002_fc1", 0)
+        with pytest.raises(InputError, match="no sample 3, expected 0 to 2"):
+            maps.maps("000_input", 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("gamma", -1.0, "gamma is -1.0, expected a finite number"),
+        ("raster_digest", "abc", "raster_digest is 'abc', expected 64 hexadecimal digits"),
+        ("timesteps", 0, "timesteps is 0, expected 1"),
+        ("layers", {"conv1": (2, 2)}, "layer 'conv1': expected a name such as '001_conv1'"),
+        ("layers", {"001_conv1": (1 << 20, 1 << 20)}, "1048576×1048576, expected 1 to"),
+    ],
+)
+def test_meaningless_header(field: str, value: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(HEADER, **{field: value})
+
+
+def delete_samples(file: h5py.File) -> None:
+    del file["samples/label"]
+
+
+def store(file: h5py.File, maps: NDArray[np.float32], **options: object) -> None:
+    del file["layers/001_conv1/sam"]
+    file.create_dataset("layers/001_conv1/sam", data=maps, **options).attrs["axes"] = "sample, step, row, column"
+
+
+def link_elsewhere(file: h5py.File) -> None:
+    del file["layers/001_conv1"]
+    file["layers/001_conv1"] = h5py.ExternalLink("other.h5", "/secret")
+
+
+def alias(file: h5py.File) -> None:
+    del file["layers/001_conv1/sam"]
+    file["layers/001_conv1/sam"] = h5py.SoftLink("/layers/000_input/sam")
+
+
+FILTERS = {"chunks": (1, 6, 2, 3), "compression": "gzip", "fletcher32": True}
+DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "a raster": (
+        lambda file: file.attrs.update(format="spike-raster"),
+        "/@format: 'spike-raster', expected 'spike-maps'",
+    ),
+    "a later version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 1"),
+    "unfinished": (lambda file: file.attrs.update(complete=np.bool_(False)), "/@complete: False, expected True"),
+    "no gamma": (lambda file: file.attrs.pop("gamma"), "/@gamma: missing"),
+    "meaningless gamma": (lambda file: file.attrs.update(gamma=np.nan), "gamma is nan, expected a finite number"),
+    "gamma as text": (lambda file: file.attrs.update(gamma="0.5"), "/@gamma: "),
+    "more besides": (lambda file: file.create_group("extra"), "/extra: an unknown path"),
+    "no labels": (delete_samples, "/samples/label: missing"),
+    "external link": (link_elsewhere, "/layers/001_conv1: an external link, expected a hard link"),
+    "soft link": (alias, "/layers/001_conv1/sam: a soft link, expected a hard link"),
+    "wrong dtype": (
+        lambda file: store(file, np.zeros((3, 6, 2, 3)), **FILTERS),
+        "/layers/001_conv1/sam: dtype float64",
+    ),
+    "wrong T": (
+        lambda file: store(file, np.zeros((3, 7, 2, 3), np.float32), **FILTERS),
+        r"/layers/001_conv1/sam: shape \(3, 7, 2, 3\), expected shape \(3, 6, 2, 3\)",
+    ),
+    "no time": (lambda file: store(file, np.zeros((3, 2, 3), np.float32), chunks=True), r"expected \(N, T, H, W\)"),
+    "no filters": (
+        lambda file: store(file, np.zeros((3, 6, 2, 3), np.float32), chunks=(1, 6, 2, 3)),
+        "filters none, expected filters deflate [+] fletcher32",
+    ),
+    "contiguous": (lambda file: store(file, np.zeros((3, 6, 2, 3), np.float32)), "contiguous storage"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_refused_on_opening(path: Path, case: str) -> None:
+    damage, message = DAMAGE[case]
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    with pytest.raises(RasterError, match=f"^{path}: .*{message}"):
+        MapReader(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1])
+def test_impossible_values_are_refused_on_reading(path: Path, value: float) -> None:
+    with h5py.File(path, "r+") as file:
+        file["layers/001_conv1/sam"][1, 2, 0, 0] = value
+    with (
+        MapReader(path) as maps,
+        pytest.raises(RasterError, match=r"sam\[1\]: negative or not finite, expected numbers ≥ 0"),
+    ):
+        maps.maps("001_conv1", 1)
+
+
+def test_flipped_bytes_are_refused_on_reading(path: Path) -> None:
+    with h5py.File(path) as file:
+        chunk = file["layers/000_input/sam"].id.get_chunk_info(1)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(content)
+    with MapReader(path) as maps, pytest.raises(RasterError, match=r"/layers/000_input/sam\[1\]: unreadable"):
+        maps.maps("000_input", chunk.chunk_offset[0])
+
+
+@pytest.mark.parametrize("length", [0, 100, 3000])
+def test_truncated_file(path: Path, length: int) -> None:
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(RasterError, match="cannot be read as HDF5"):
+        MapReader(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(RasterError, match=r"no such file, expected a file of maps \(sam.h5\)"):
+        MapReader(tmp_path / "none.h5")
