@@ -37,11 +37,11 @@ class CheckedFile:
             raise RasterError(f"{self.path}: {found}, expected {what}")
         try:
             self.file = h5py.File(self.path, "r")
+            self.root = h5py.h5g.open(self.file.id, b"/")
         except (OSError, RuntimeError, ValueError) as error:
             raise RasterError(
                 f"{self.path}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
             ) from error
-        self.root = h5py.h5g.open(self.file.id, b"/")
 
     def __enter__(self) -> CheckedFile:
         return self

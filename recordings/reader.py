@@ -224,7 +224,7 @@ class RasterReader:
         self.run_uuid: str = self._attributes["run_uuid"]
         checked.expect_children(checked.root, "/", ROOT_PATHS)
         with self._valid("/@T"):
-            check_size("T", self._attributes["T"], "T")
+            check_size("timesteps", self._attributes["T"], "T")
         n_samples = self._declared_samples()
         readout = checked.open_dataset(checked.root, "readout", "/readout")
         scale = checked.attributes(readout, "/readout", READOUT_ATTRIBUTES)["scale"]

@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verify(raster: RasterReader) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         rasters = len(raster.layers) * raster.n_samples
         task = progress.add_task(f"checking {raster.path.name}", total=rasters)
         raster.verify(lambda: progress.advance(task))

@@ -1,0 +1,375 @@
+"""Files that are not what they should be: each is one line naming file, path in the file, finding and expectation."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from recordings.compress import encode
+from recordings.errors import InputError
+from recordings.reader import RasterReader
+from recordings.schema import RasterError
+from recordings.validate import main
+
+from .rasters import GOLDEN, HEADER, batch
+
+SPIKES = "layers/001_conv1/spikes"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A valid file to spoil: the golden one, with 3 samples, 6 steps, 3 classes."""
+    path = tmp_path / "raster.h5"
+    path.write_bytes(GOLDEN.read_bytes())
+    return path
+
+
+def rebuild(file: h5py.File, path: str, data: object = None, **changes: object) -> h5py.Dataset:
+    """Write a dataset again with other properties; spikes keep their attributes."""
+    old = file[path]
+    keep = {"chunks": old.chunks, "compression": old.compression, "fletcher32": old.fletcher32, "dtype": old.dtype}
+    content, attributes = old[:], dict(old.attrs)
+    del file[path]
+    new = file.create_dataset(path, data=content if data is None else data, **{**keep, **changes})
+    new.attrs.update(attributes)
+    return new
+
+
+def declare(file: h5py.File, path: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
+    """A dataset of any declared size that takes no space."""
+    attributes, dtype = dict(file[path].attrs), file[path].dtype
+    del file[path]
+    file.create_dataset(path, shape, dtype, chunks=chunks, fletcher32=True).attrs.update(attributes)
+
+
+def soft_link(file: h5py.File) -> None:
+    del file[SPIKES]
+    file[SPIKES] = h5py.SoftLink("/layers/000_input/spikes")
+
+
+def external_link(file: h5py.File) -> None:
+    del file["layers/002_fc1"]
+    file["layers/002_fc1"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def external_link_at_root(file: h5py.File) -> None:
+    del file["readout"]
+    file["readout"] = h5py.ExternalLink("elsewhere.h5", "/readout")
+
+
+def virtual_dataset(file: h5py.File) -> None:
+    attributes = dict(file[SPIKES].attrs)
+    del file[SPIKES]
+    layout = h5py.VirtualLayout((3, 6, 8), "u1")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "spikes", (3, 6, 8))
+    file.create_virtual_dataset(SPIKES, layout).attrs.update(attributes)
+
+
+def external_storage(file: h5py.File) -> None:
+    del file["samples/label"]
+    file.create_dataset("samples/label", (3,), "<i4", external=[("/etc/passwd", 0, 12)])
+
+
+def contiguous(file: h5py.File) -> None:
+    del file["samples/label"]
+    file.create_dataset("samples/label", data=np.zeros(3, np.int32))
+
+
+def group_for_dataset(file: h5py.File) -> None:
+    del file["samples/label"]
+    file.create_group("samples/label")
+
+
+def dataset_for_group(file: h5py.File) -> None:
+    del file["samples"]
+    file["samples"] = np.zeros(3)
+
+
+def named_type(file: h5py.File) -> None:
+    del file["readout"]
+    file["readout"] = np.dtype("<i4")
+
+
+def missing_chunk(file: h5py.File) -> None:
+    declare(file, "layers/001_conv1/count", (3, 6), (3, 6))
+
+
+def unfiltered_chunk(file: h5py.File) -> None:
+    file[SPIKES].id.write_direct_chunk((1, 0, 0), bytes(48), filter_mask=3)
+
+
+def bomb(file: h5py.File) -> None:
+    file[SPIKES].id.write_direct_chunk((1, 0, 0), encode(bytes(100_000)))
+
+
+def oversized_chunk(file: h5py.File) -> None:
+    file[SPIKES].id.write_direct_chunk((1, 0, 0), np.random.default_rng(0).bytes(5000))
+
+
+def other_spikes(file: h5py.File) -> None:
+    file[SPIKES][1, 2, 0] ^= 1
+
+
+def moved_spike(file: h5py.File) -> None:
+    """As many spikes as before, so only the digest can tell."""
+    file[SPIKES][1] = file[SPIKES][1][:, [1, 0, 2, 3, 4, 5, 6, 7]]
+
+
+def pad_bit(file: h5py.File) -> None:
+    file[SPIKES][2, 5, 7] |= 1
+
+
+def wrong_digest(file: h5py.File) -> None:
+    file["layers/001_conv1/digest"][0] = b"0" * 64
+
+
+def wrong_prediction(file: h5py.File) -> None:
+    file["samples/prediction"][1] = 2 - file["samples/prediction"][1]
+
+
+def attribute(path: str, name: str, value: object) -> Callable[[h5py.File], None]:
+    def spoil(file: h5py.File) -> None:
+        file[path].attrs[name] = value
+
+    return spoil
+
+
+AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "soft link": (soft_link, "/layers/001_conv1/spikes: a soft link, expected a hard link"),
+    "external link": (external_link, "/layers/002_fc1: an external link, expected a hard link"),
+    "external link at the root": (external_link_at_root, "/readout: an external link, expected a hard link"),
+    "virtual dataset": (virtual_dataset, "/layers/001_conv1/spikes: virtual storage, expected chunks in this file"),
+    "external storage": (external_storage, "/samples/label: external storage, expected chunks in this file"),
+    "contiguous": (contiguous, "/samples/label: contiguous storage, expected chunks in this file"),
+    "group for dataset": (group_for_dataset, "/samples/label: not a dataset, expected a dataset"),
+    "dataset for group": (dataset_for_group, "/samples: not a group, expected a group"),
+    "named type": (named_type, "/readout: not a dataset, expected a dataset"),
+    "missing path": (
+        lambda file: file.pop("readout"),
+        "/readout: missing, expected / to hold layers, readout, samples",
+    ),
+    "unknown path": (lambda file: file.create_group("more"), "/more: an unknown path, expected / to hold"),
+    "unknown path in a layer": (
+        lambda file: file.create_group("layers/001_conv1/sam"),
+        "/layers/001_conv1/sam: an unknown path, expected /layers/001_conv1 to hold count, digest, spikes",
+    ),
+    "unknown layer name": (
+        lambda file: file.move("layers/001_conv1", "layers/conv1"),
+        "/layers/conv1: an unknown path, expected a layer such as 001_conv1",
+    ),
+    "gap in the layers": (lambda file: file.pop("layers/001_conv1"), "expected numbers without gaps"),
+    "no layers": (lambda file: [file.pop(f"layers/{name}") for name in list(file["layers"])], "/layers: empty"),
+    "many layers": (
+        lambda file: [file.create_group(f"layers/{number:03d}_x{number}") for number in range(3, 300)],
+        "/layers: 300 entries, expected at most 256",
+    ),
+    "dtype": (
+        lambda file: rebuild(file, "layers/001_conv1/count", dtype="<u8"),
+        "/layers/001_conv1/count: dtype uint64, expected dtype uint32",
+    ),
+    "byte order": (
+        lambda file: rebuild(file, "samples/index", dtype=">i8"),
+        "/samples/index: dtype >i8, expected dtype int64",
+    ),
+    "text for numbers": (
+        lambda file: rebuild(file, "samples/label", np.array(["a", "b", "c"], "S4"), dtype="S4"),
+        "/samples/label: dtype |S4, expected dtype int32",
+    ),
+    "shape": (
+        lambda file: rebuild(file, SPIKES, np.zeros((3, 5, 8), np.uint8), chunks=(1, 5, 8)),
+        "/layers/001_conv1/spikes: shape (3, 5, 8), expected shape (3, 6, 8)",
+    ),
+    "shape attribute": (
+        attribute(SPIKES, "shape", np.array([3, 4, 50])),
+        "/layers/001_conv1/spikes: shape (3, 6, 8), expected shape (3, 6, 75)",
+    ),
+    "chunks": (
+        lambda file: rebuild(file, SPIKES, chunks=(3, 6, 8)),
+        "/layers/001_conv1/spikes: chunks (3, 6, 8), expected chunks (1, 6, 8)",
+    ),
+    "filters": (
+        lambda file: rebuild(file, SPIKES, fletcher32=False, compression="lzf"),
+        "/layers/001_conv1/spikes: filters filter 32000, expected filters deflate + fletcher32",
+    ),
+    "no filters": (
+        lambda file: rebuild(file, "readout", fletcher32=False),
+        "/readout: filters none, expected filters fletcher32",
+    ),
+    "samples beyond the cap": (
+        lambda file: declare(file, "samples/index", (1 << 40,), (1 << 20,)),
+        "/samples/index: number of samples is 1099511627776, expected 1 to 16,777,216",
+    ),
+    "steps beyond the cap": (attribute("/", "T", 1 << 40), "/@T: timesteps is 1099511627776, expected 1 to 65,536"),
+    "neurons beyond the cap": (
+        attribute(SPIKES, "shape", np.array([1 << 30, 1, 1])),
+        "layer '001_conv1': 1,073,741,824 neurons, expected at most 134,217,728",
+    ),
+    "overflowing neurons": (
+        attribute(SPIKES, "shape", np.array([1 << 62, 1 << 62, 1 << 62])),
+        "neurons, expected at most 134,217,728",
+    ),
+    "classes beyond the cap": (
+        lambda file: declare(file, "readout", (3, 1 << 33), (1, 1 << 20)),
+        "classes is 8589934592, expected 1 to 65,536",
+    ),
+    "missing chunk": (missing_chunk, "/layers/001_conv1/count: 0 stored chunks, expected 1"),
+    "unfiltered chunk": (unfiltered_chunk, "filter mask 3, expected 4 to 1,120 bytes within the file"),
+    "oversized chunk": (oversized_chunk, "/layers/001_conv1/spikes: chunk (1, 0, 0) of 5,000 bytes"),
+    "incomplete": (attribute("/", "complete", False), "/@complete: False, expected True"),
+    "another format": (attribute("/", "format", "sam"), "/@format: 'sam', expected 'spike-raster'"),
+    "a later version": (attribute("/", "schema_version", 2), "/@schema_version: 2, expected 1"),
+    "missing attribute": (lambda file: file.attrs.__delitem__("seed"), "/@seed: missing, expected an attribute"),
+    "attribute type": (attribute("/", "T", "six"), "/@T: text of shape (), expected one int64"),
+    "attribute shape": (attribute("/", "T", np.arange(3)), "/@T: int64 of shape (3,), expected one int64"),
+    "attribute float": (attribute(SPIKES, "leak", 1), "spikes@leak: int64 of shape (), expected one float64"),
+    "no steps": (attribute("/", "T", 0), "/@T: timesteps is 0, expected 1 to 65,536"),
+    "kind": (attribute(SPIKES, "kind", "lstm"), "kind is 'lstm', expected one of input, conv, dense"),
+    "axes": (attribute(SPIKES, "axes", "hwc"), "/layers/001_conv1/spikes@axes: unknown axes"),
+    "config": (attribute("/", "config", "{"), "/: config is not JSON"),
+    "long text": (attribute("/", "dataset", "x" * (1 << 21)), "/@dataset: 2,097,152 characters, expected at most"),
+    "network": (attribute("/", "network_sha256", "?"), "/: network_sha256 is '?', expected 64 hexadecimal digits"),
+}
+
+WHEN_VERIFIED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "other spikes": (other_spikes, "the number of spikes"),
+    "moved spike": (moved_spike, "the SHA-256 of its spikes"),
+    "pad bit": (pad_bit, "/layers/001_conv1/spikes[2]: pad bits that are set, expected zero behind the last neuron"),
+    "bomb": (bomb, "/layers/001_conv1/spikes[1]: damaged: its deflate stream does not hold exactly 48 bytes"),
+    "digest": (wrong_digest, f"/layers/001_conv1/digest[0]: {'0' * 64}, expected "),
+    "prediction": (wrong_prediction, "/samples/prediction[1]: "),
+    "raster digest": (attribute("/", "raster_digest", "f" * 64), f"/@raster_digest: {'f' * 64}, expected 32972015b193"),
+}
+
+
+@pytest.mark.parametrize("case", [*AT_OPENING, *WHEN_VERIFIED])
+def test_a_spoiled_file_is_one_clear_line(file: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil, message = (AT_OPENING | WHEN_VERIFIED)[case]
+    with h5py.File(file, "r+") as opened:
+        spoil(opened)
+    if case in AT_OPENING:
+        with pytest.raises(RasterError):
+            RasterReader(file)
+    assert main([str(file)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert shown.err.startswith(f"{file}: ")
+    assert message in shown.err
+
+
+def test_what_is_not_a_raster_at_all(tmp_path: Path) -> None:
+    text, pipe = tmp_path / "text.h5", tmp_path / "pipe.h5"
+    text.write_text("hello")
+    os.mkfifo(pipe)
+    for path, finding in (
+        (tmp_path / "none.h5", "no such file"),
+        (tmp_path, "a directory"),
+        (pipe, "not a file"),
+        (text, "cannot be read as HDF5"),
+    ):
+        with pytest.raises(RasterError, match=finding) as caught:
+            RasterReader(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "expected a raster file (raster.h5) that a run has finished" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_truncation_is_refused(file: Path) -> None:
+    content = file.read_bytes()
+    for size in range(0, len(content), 500):
+        file.write_bytes(content[:size])
+        with pytest.raises(RasterError, match=r"raster\.h5: cannot be read as HDF5 .* is it truncated\?"):
+            RasterReader(file)
+
+
+def test_damaged_bytes_are_refused_or_harmless(file: Path) -> None:
+    """A flipped byte anywhere gives one RasterError, or, in parts of the file that hold nothing, the same spikes."""
+    content = file.read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for at in random.integers(0, len(content), 150):
+        damaged = bytearray(content)
+        damaged[at] ^= random.integers(1, 256)
+        file.write_bytes(damaged)
+        try:
+            with RasterReader(file) as raster:
+                raster.verify()
+                for layer, packed in batch(HEADER, range(3)).spikes.items():
+                    assert np.array_equal([raster.packed(layer, sample) for sample in range(3)], packed)
+        except RasterError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 50
+
+
+def test_spikes_are_checked_as_they_are_read_and_no_others(file: Path) -> None:
+    with h5py.File(file, "r+") as opened:
+        other_spikes(opened)
+    with RasterReader(file) as raster:
+        assert raster.spikes("conv1", slice(0, 1)).any()
+        assert raster.spikes("conv1", slice(1, 2), slice(3, 6)).shape == (3, 1, 3, 4, 5)
+        assert raster.spikes("fc1").shape == (6, 3, 7, 1, 1)
+        with pytest.raises(RasterError, match=r"/layers/001_conv1/count\[1, 2\]"):
+            raster.spikes("conv1", slice(1, 2), slice(2, 3))
+        with pytest.raises(RasterError, match=r"/layers/001_conv1/count\[1, 2\]"):
+            raster.packed("conv1", 1)
+
+
+def test_a_file_cannot_steer_the_terminal(file: Path) -> None:
+    with h5py.File(file, "r+") as opened:
+        opened.create_group("\x1b[2Jgone\n")
+    with pytest.raises(InputError) as caught:
+        RasterReader(file)
+    assert "/?[2Jgone?: an unknown path" in str(caught.value)
+
+
+def test_huge_declarations_cost_no_memory(file: Path) -> None:
+    """A file that declares as much as the caps allow, and more than the process may have, is refused for its holes."""
+    with h5py.File(file, "r+") as opened:
+        for path, width in (
+            ("samples/index", ()),
+            ("samples/label", ()),
+            ("samples/prediction", ()),
+            ("readout", (3,)),
+        ):
+            declare(opened, path, (1 << 24, *width), (8192, *width))
+    code = "import sys; from recordings.validate import main; sys.exit(main(sys.argv[1:]))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (256 << 20, 256 << 20)),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert ran.returncode == 2
+    assert "/readout: chunks (8192, 3), expected chunks (5461, 3)" in ran.stderr
+
+
+def test_validate_describes_a_valid_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(GOLDEN), str(GOLDEN)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\nvalid\n") == 2
+    assert "3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)" in shown
+    assert "predicted as labelled: 1 of 3" in shown
+    assert "raster digest 32972015b193" in shown
+    for row in ("000_input  input  2 × 4 × 5", "001_conv1  conv   3 × 4 × 5       4096  0.99", "20.09%"):
+        assert row in shown
+
+
+def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    assert "python -m recordings.validate out/raster.h5" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
