@@ -1,0 +1,166 @@
+"""Localisation measures: numbers worked by hand, baselines that cannot win by accident, and the table over a raster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from pipeline.explain import explain_raster
+from pipeline.measures import (
+    box_mask,
+    centred_box,
+    energy_in_object,
+    localisation_table,
+    mean_with_interval,
+    over_time,
+    pointing_game,
+)
+from recordings.errors import InputError
+from recordings.maps import MapReader
+from recordings.reader import RasterReader
+from tests.recordings.rasters import HEADER, record
+
+LEFT = np.array([[True, False, False], [True, False, False]])
+positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100))
+masks = arrays(np.bool_, (5, 7))
+
+
+def test_pointing_game_by_hand() -> None:
+    assert pointing_game(np.array([[0.0, 1, 2], [3, 1, 2]]), LEFT) == 1
+    assert pointing_game(np.array([[2.0, 1, 2], [1, 3, 2]]), LEFT) == 0
+    assert pointing_game(np.array([[3.0, 1, 3], [3, 1, 3]]), LEFT) == 0.5
+    assert pointing_game(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
+
+
+def test_energy_by_hand() -> None:
+    assert energy_in_object(np.array([[1.0, 1, 2], [2, 4, 2]]), LEFT) == 0.25
+    assert energy_in_object(np.array([[1.0, -5, 1], [0, -5, 2]]), LEFT) == 0.25
+    assert energy_in_object(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
+
+
+def test_a_zero_map_scores_zero() -> None:
+    for measure in (pointing_game, energy_in_object):
+        assert measure(np.zeros((2, 3)), np.ones((2, 3), bool)) == 0
+
+
+@given(positive_maps, masks)
+def test_measures_of_an_object_and_of_the_rest_add_up(image_map: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    for measure in (pointing_game, energy_in_object):
+        total = measure(image_map, mask) + measure(image_map, ~mask)
+        assert total == pytest.approx(1 if image_map.any() else 0)
+
+
+@given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
+def test_scale_does_not_matter(image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float) -> None:
+    for measure in (pointing_game, energy_in_object):
+        assert measure(factor * image_map, mask) == pytest.approx(measure(image_map, mask))
+
+
+def test_maps_are_summed_and_lie_over_the_blocks_they_stand_for() -> None:
+    maps = np.zeros((3, 2, 4), np.float32)
+    maps[:, 1, 2] = 1, 2, 3
+    image_map = over_time(maps, (16, 32))
+    assert image_map.shape == (16, 32)
+    rows, columns = np.indices(image_map.shape)
+    centre = [np.average(axis + 0.5, weights=image_map) for axis in (rows, columns)]
+    np.testing.assert_allclose(centre, [12 - 0.5, 20], atol=0.6)  # the middle of rows 8-16, of columns 16-24
+    assert image_map.max() == pytest.approx(6, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 64)])
+def test_a_uniform_map_stays_uniform(shape: tuple[int, int]) -> None:
+    image_map = over_time(np.full((4, *shape), 0.3, np.float32), (64, 64))
+    assert pointing_game(image_map, box_mask((0, 0, 32, 64), (64, 64))) == pytest.approx(0.5)
+
+
+def test_box_mask() -> None:
+    np.testing.assert_array_equal(
+        box_mask((1, 0, 3, 2), (3, 4)).astype(int), [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    )
+    assert box_mask((0.4, 0, 1.6, 1), (1, 3)).tolist() == [[True, True, False]]  # pixels whose centre is inside
+    assert box_mask((1.6, 0.6, 1.9, 0.9), (2, 3)).tolist() == [[False, True, False], [False] * 3]
+    assert box_mask((2.9, 1.9, 3, 2), (2, 3)).tolist() == [[False] * 3, [False, False, True]]
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.floats(0.25, 1))
+def test_centred_box_has_the_object_s_area_and_the_image_s_shape(height: int, width: int, share: float) -> None:
+    inside = centred_box((height, width), share * height * width) > 0
+    np.testing.assert_allclose(np.argwhere(inside).mean(axis=0), [(height - 1) / 2, (width - 1) / 2], atol=0.51)
+    sides = inside.any(axis=1).sum(), inside.any(axis=0).sum()
+    np.testing.assert_allclose(sides, np.sqrt(share) * np.array([height, width]), atol=1.01)
+
+
+def test_centred_guess_points_at_the_centre() -> None:
+    corner = box_mask((0, 0, 30, 30), (80, 80))
+    guess = centred_box((80, 80), 900)
+    assert pointing_game(guess, corner) == 0
+    assert pointing_game(guess, box_mask((0, 0, 40, 80), (80, 80))) == 0.5
+    assert energy_in_object(guess, corner) == pytest.approx(5 * 5 / 900, rel=1e-3)
+    assert energy_in_object(guess, box_mask((25, 25, 55, 55), (80, 80))) == 1
+
+
+def test_interval() -> None:
+    assert mean_with_interval([0.3]) == (0.3, 0, 1)
+    mean, low, high = mean_with_interval([0.0, 1.0] * 50)
+    assert mean == 0.5
+    np.testing.assert_allclose([low, high], [0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05], atol=0.02)
+    assert mean_with_interval([0.2] * 9) == pytest.approx((0.2, 0.2, 0.2))
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    record(tmp_path, 4)
+    with RasterReader(tmp_path / "raster.h5") as reader:
+        explain_raster(reader, tmp_path / "sam.h5")
+    return tmp_path
+
+
+def test_table(raster: Path) -> None:
+    everything = np.ones((16, 20), bool)
+    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
+        rows = localisation_table(reader, maps, [everything, None, everything, None])
+        assert localisation_table(reader, maps, [None] * 4) == ()
+    assert {(row.layer, row.method) for row in rows} == {
+        ("000_input", "SAM"),
+        ("000_input", "spike count"),
+        ("001_conv1", "SAM"),
+        ("001_conv1", "spike count"),
+        (None, "centred box"),
+    }
+    assert {row.measure for row in rows} == {"pointing game", "energy in object"}
+    assert all(row.n == 2 and row.mean == row.low == row.high == 1 for row in rows)  # everything is object
+
+
+def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
+    mask = box_mask((0, 0, 3, 2), (4, 5))
+    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
+        rows = localisation_table(reader, maps, [mask, None, None, None])
+        spikes = reader.spikes("conv1", slice(0, 1))
+        sam = maps.maps("001_conv1", 0)
+    score = {(row.layer, row.method, row.measure): row.mean for row in rows}
+    counts = spikes.sum(axis=(0, 1, 2))
+    assert score["001_conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
+    energy = sam.sum(axis=0)[mask].sum() / sam.sum()
+    assert score["001_conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
+
+
+def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    record(other, 5, HEADER)
+    with MapReader(raster / "sam.h5") as maps:
+        with (
+            RasterReader(other / "raster.h5") as reader,
+            pytest.raises(InputError, match="maps of another raster than"),
+        ):
+            localisation_table(reader, maps, [None] * 5)
+        with RasterReader(raster / "raster.h5") as reader:
+            with pytest.raises(InputError, match="3 masks for the 4 samples"):
+                localisation_table(reader, maps, [None] * 3)
+            with pytest.raises(InputError, match="sample 1: its mask is empty, expected an object"):
+                localisation_table(reader, maps, [None, np.zeros((4, 5), bool), None, None])
