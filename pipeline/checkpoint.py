@@ -10,6 +10,8 @@ from backends.network import Network
 from backends.storage import read_network, write_network
 from recordings.errors import InputError
 
+from .config import Config
+from .plan import plan_layers
 from .preprocess import Preprocessing
 
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -87,3 +89,31 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from None
         raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {error!r}") from None
+
+
+def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
+    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it.
+
+    Raises
+    ------
+    InputError : naming the key, what the file says and what the checkpoint holds
+    """
+    network, prepare = checkpoint.network, checkpoint.preprocessing
+    contradictions: dict[str, tuple[object, object]] = {}
+    if "network" in config.model_fields_set:
+        plans = [(plan.kind, plan.outputs, plan.pool) for plan in plan_layers(config.network.layers)]
+        found = [(layer.kind, len(layer.weight), layer.pool) for layer in network.layers]
+        contradictions["network.layers"] = (plans, found)
+        contradictions["network.timesteps"] = (config.network.timesteps, network.timesteps)
+    if "data" in config.model_fields_set:
+        size = (config.data.height, config.data.width)
+        contradictions["data.height, data.width"] = (size, (prepare.height, prepare.width))
+        contradictions["data.mean, data.std"] = ((config.data.mean, config.data.std), (prepare.mean, prepare.std))
+        if config.data.classes is not None:
+            contradictions["data.classes"] = (config.data.classes, checkpoint.classes)
+    for key, (wanted, found) in contradictions.items():
+        if wanted != found:
+            raise InputError(
+                f"checkpoint {name!r} does not fit the configuration: {key} is {wanted}, the checkpoint has {found}; "
+                "choose the checkpoint or the configuration that belongs to it"
+            )

@@ -35,6 +35,7 @@ class DataSection(Section):
     width: int = Field(80, ge=1, description="columns of the network's input, pixels")
     mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="subtracted from RGB in 0…1")
     std: tuple[float, float, float] = Field((0.25, 0.25, 0.25), description="then divided by")
+    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
     train_scenes: int = Field(8000, ge=1, description="training scenes of cluttered-digits; other sets have their own")
 
 
@@ -84,6 +85,7 @@ class RunSection(Section):
         ("cluttered-digits",),
         description='images to run on: "cluttered-digits", a data set (folder or zip), or image files',
     )
+    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
     backend: Literal["torch", "lava"] = Field("torch", description="the simulator")
     samples: int = Field(8, ge=1, description="how many images, from a seeded class-balanced order")
     seed: int = Field(0, ge=0, description="of the image order and the Poisson spikes")

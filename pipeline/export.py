@@ -1,49 +1,117 @@
-"""A trained network as plain data: BNTT folded into one gain and bias per channel and step."""
+"""python -m pipeline.export: a checkpoint as float32 and fixed-point networks, and what rounding costs in accuracy."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from pydantic import Field
+from rich.console import Console
+from rich.progress import track
 
-from backends.network import LIF, Layer, Network, Readout
+from recordings.errors import InputError
+from recordings.lock import out_lock
 
-from .architecture import SpikingLayer, SpikingNetwork
+from .command_line import Positional, parse_command
+from .config import Section
+from .errors import exit_codes
+
+PROG = "python -m pipeline.export"
+DESCRIPTION = """Export a checkpoint to float32 and to Loihi-style fixed point, and compare their accuracy.
+
+Both networks see the same Poisson spikes, over several seeds; the table pairs them.
+
+examples:
+  python -m pipeline.export cluttered-digits --out runs/export
+  python -m pipeline.export runs/tiny/checkpoint.safetensors --data tiny-imagenet-200.zip --seeds 10 --out runs/export"""
 
 
-def export_network(model: SpikingNetwork) -> Network:
-    """The float32 :class:`Network` that behaves as `model` does in evaluation.
+class ExportCommand(Section):
+    """Options of the command."""
 
-    The first layer gets the input's ON and OFF planes with weights [W, -W]. BNTT becomes g = γ/√(σ²+ε), b = -g·μ per
-    channel and step (Eq. 4).
+    checkpoint: Positional[str] = Field(description="a bundled checkpoint's name, or a checkpoint file")
+    out: Path = Field(Path("runs/export"), description="folder for the two networks and accuracy.json")
+    data: tuple[str, ...] = Field(("cluttered-digits",), description="labelled images to measure on")
+    samples: int = Field(1000, ge=1, description="at most so many, from a class-balanced order")
+    seeds: int = Field(10, ge=1, description="Poisson seeds 0, 1, …")
+    device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, write both networks, measure, report."""
+    command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION)
+    from backends.quantise import quantise  # torch is slow to import, --help need not wait
+    from backends.storage import write_network
+    from backends.torch_backend import TorchBackend
+
+    from .checkpoint import load_checkpoint
+    from .samples import choose_samples
+
+    checkpoint = load_checkpoint(command.checkpoint)
+    if checkpoint.network.precision != "float32":
+        raise InputError(f"checkpoint {command.checkpoint!r} is in fixed point already, expected float32")
+    networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
+    source = command.data[0] if len(command.data) == 1 else command.data
+    samples = choose_samples(source, checkpoint, command.samples, seed=0)
+    labels = samples.table().label
+    if labels.min() < 0:
+        raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
+    terminal = Console(stderr=True)
+    backend = TorchBackend(command.device)
+    with out_lock(command.out):
+        for precision, network in networks.items():
+            write_network(network, command.out / f"network.{precision}.safetensors")
+        correct: dict[str, list[NDArray[np.bool_]]] = {precision: [] for precision in networks}
+        everything = list(range(len(samples)))
+        for seed in track(range(command.seeds), "measuring", console=terminal, disable=not terminal.is_terminal):
+            for inputs in samples.encoded(everything, checkpoint.network.timesteps, seed, 16):
+                for precision, network in networks.items():
+                    (batch,) = backend.run(network, [inputs], inputs.shape[1])
+                    correct[precision].append(batch.readout.argmax(axis=1))
+        report = paired_accuracy({name: np.concatenate(parts) for name, parts in correct.items()}, labels, command.seeds)
+        report |= {"checkpoint": command.checkpoint, "dataset": samples.dataset.name, "samples": len(samples)}
+        (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        f"{samples.dataset.name}, {len(samples)} images × {command.seeds} seeds: float32 {report['float32']:.2%}, "
+        f"fixed {report['fixed']:.2%}; fixed − float32 {100 * report['difference']:+.2f} points "
+        f"(95 % interval over seeds {100 * report['low']:+.2f} … {100 * report['high']:+.2f})"
+    )
+    for precision in networks:
+        console.print(str(command.out / f"network.{precision}.safetensors"))
+
+
+def paired_accuracy(predictions: dict[str, NDArray[np.int64]], labels: NDArray[np.int32], seeds: int) -> dict[str, Any]:
+    """Accuracy of both precisions and their difference, seed by seed on the same spikes.
+
+    Parameters
+    ----------
+    predictions : "float32" and "fixed" -> (seeds · N,), seed by seed
+    labels : (N,)
+
+    Returns
+    -------
+    accuracies, mean difference (fixed - float32) and its normal 95 % interval over seeds; 0-width for a single seed
     """
-    channels, height, width = model.input_shape
-    layers = []
-    for plan, layer in zip(model.plans, model.layers, strict=True):
-        assert isinstance(layer, SpikingLayer)
-        weight = _numpy(layer.synapses.weight)
-        if not layers:
-            weight = np.concatenate([weight, -weight], axis=1)  # a dense layer's inputs are channel-major too
-        gain, bias = _fold(layer.bntt) if layer.bntt is not None else (1.0, 0.0)
-        neuron = LIF(layer.leak, layer.threshold, gain, bias)
-        layers.append(Layer(plan.name, weight, neuron, pool=plan.pool, padding=1 if plan.kind == "conv" else 0))
-    return Network(
-        input_shape=(2 * channels, height, width),
-        timesteps=model.timesteps,
-        layers=tuple(layers),
-        readout=Readout(_numpy(model.readout.weight)),
-    )
+    by_seed = {name: (found.reshape(seeds, -1) == labels).mean(axis=1) for name, found in predictions.items()}
+    differences = by_seed["fixed"] - by_seed["float32"]
+    half = 1.96 * differences.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+    mean = float(differences.mean())
+    return {
+        "float32": float(by_seed["float32"].mean()),
+        "fixed": float(by_seed["fixed"].mean()),
+        "difference": mean,
+        "low": mean - float(half),
+        "high": mean + float(half),
+        "seeds": seeds,
+        "accuracy_by_seed": {name: values.tolist() for name, values in by_seed.items()},
+    }
 
 
-def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(T, C) gain and bias of a BNTT layer, in double precision."""
-    scale, mean, variance = (
-        np.stack([_numpy(getattr(norm, name)).astype(np.float64) for norm in bntt])
-        for name in ("weight", "running_mean", "running_var")
-    )
-    gain = scale / np.sqrt(variance + bntt[0].eps)
-    return gain, -gain * mean
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().float().numpy()
+if __name__ == "__main__":
+    main()

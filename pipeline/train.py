@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = Config(**{name: getattr(command, name) for name in Config.model_fields})
     from .checkpoint import Checkpoint, save_checkpoint  # torch is slow to import, --help need not wait
     from .datasets import open_dataset
-    from .export import export_network
+    from .folding import export_network
     from .preprocess import Preprocessing
     from .training import train
 

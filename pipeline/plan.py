@@ -1,0 +1,52 @@
+"""The VGG-like list that describes a network: numbers are 3×3 convolutions, "P" pools, "D128" is dense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recordings.errors import InputError
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One synapse layer of a network still without weights; `pool` is the average pooling in front of it."""
+
+    name: str
+    kind: str
+    outputs: int
+    pool: int
+
+
+def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
+    """Read a list such as ``[64, "P", 128, "P4", "D4096"]``.
+
+    Raises
+    ------
+    InputError : naming the entry that is not understood
+    """
+    plans: list[LayerPlan] = []
+    pool = 1
+    for position, entry in enumerate(description, 1):
+        text = str(entry)
+        if match := re.fullmatch(r"P(\d*)", text):
+            pool *= int(match[1] or 2)
+        elif match := re.fullmatch(r"(D?)(\d+)", text):
+            kind = "dense" if match[1] else "conv"
+            if kind == "conv" and plans and plans[-1].kind == "dense":
+                raise InputError(f"network.layers, entry {position}: convolution {text} after a dense layer")
+            number = 1 + sum(plan.kind == kind for plan in plans)
+            name = f"{'fc' if kind == 'dense' else 'conv'}{number}"
+            plans.append(LayerPlan(name, kind, int(match[2]), pool))
+            pool = 1
+        else:
+            raise InputError(
+                f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
+                '"P4" for average pooling, or "D256" for 256 dense neurons'
+            )
+        if pool < 1 or (plans and plans[-1].outputs < 1):
+            raise InputError(f"network.layers, entry {position}: got {entry!r}, expected a number of at least 1")
+    if not plans or plans[-1].kind != "dense" or pool > 1:
+        raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
+    return tuple(plans)

@@ -1,0 +1,83 @@
+"""Simulate samples on a backend and record every spike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from backends.base import Backend
+from backends.network import Network
+from recordings.schema import LayerSpec, RasterHeader
+from recordings.writer import RasterWriter
+
+from .samples import Samples
+
+STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
+
+
+def raster_header(network: Network, backend: Backend, dataset: str, seed: int, config: str) -> RasterHeader:
+    """What the raster file says about the run; `config` is JSON."""
+    layers = [LayerSpec(network.raster_names[0], network.shapes[0], "input", 0.0, 0.0)]
+    for name, shape, layer in zip(network.raster_names[1:], network.shapes[1:], network.layers, strict=True):
+        layers.append(LayerSpec(name, shape, layer.kind, float(layer.neuron.threshold), float(layer.neuron.leak)))
+    return RasterHeader(
+        backend=backend.name,
+        device=backend.device,
+        precision=network.precision,
+        timesteps=network.timesteps,
+        dt=STEP_SECONDS,
+        seed=seed,
+        network_sha256=network.sha256,
+        dataset=dataset,
+        config=config,
+        layers=tuple(layers),
+        classes=network.classes,
+        readout_scale=network.readout.scale,
+    )
+
+
+def record(
+    network: Network,
+    backend: Backend,
+    samples: Samples,
+    writer: RasterWriter,
+    *,
+    seed: int,
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> dict[str, float]:
+    """Encode, simulate and record what `writer` still lacks; memory stays flat, whatever the number of samples.
+
+    Parameters
+    ----------
+    progress : called with the number of samples just finished
+
+    Returns
+    -------
+    seconds spent encoding, simulating and recording; Lava simulates while its spikes are recorded
+    """
+    seconds = {"encode": 0.0, "simulate": 0.0, "record": 0.0}
+    remaining = writer.remaining.tolist()
+    inputs = _timed(samples.encoded(remaining, network.timesteps, seed, batch_size), seconds)
+    begun = time.perf_counter()
+    for batch in backend.run(network, inputs, len(remaining)) if remaining else ():
+        before = time.perf_counter()
+        writer.append(batch)
+        seconds["record"] += time.perf_counter() - before
+        progress(len(batch))
+    before = time.perf_counter()
+    writer.finalize()
+    seconds["record"] += time.perf_counter() - before
+    seconds["simulate"] = time.perf_counter() - begun - seconds["encode"] - seconds["record"]
+    return seconds
+
+
+def _timed(inputs: Iterator[Any], seconds: dict[str, float]) -> Iterator[Any]:
+    while True:
+        before = time.perf_counter()
+        batch = next(inputs, None)
+        seconds["encode"] += time.perf_counter() - before
+        if batch is None:
+            return
+        yield batch

@@ -1,0 +1,235 @@
+"""python -m pipeline.run: encode → simulate → record → explain → pictures, from images to maps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .command_line import Flat, parse_command
+from .config import Config, RunSection, Section, load_config, save_config
+from .errors import exit_codes
+
+PROG = "python -m pipeline.run"
+DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
+
+examples:
+  python -m pipeline.run --backend torch
+  python -m pipeline.run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
+  python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+
+--out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json. Stopped? The same
+command with --resume and --out continues; in fixed point the backend may even differ, the spikes will not."""
+
+
+class RunCommand(Section):
+    """Options of the command."""
+
+    run: Annotated[RunSection, Flat] = RunSection()
+    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    out: Path | None = Field(None, description="folder for the results; by default a new one under runs/")
+    resume: bool = Field(False, description="continue the run in --out")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run."""
+    configs: list[Config] = []
+
+    def defaults(path: Path | None) -> RunCommand:
+        configs.append(load_config(path))
+        return RunCommand(run=configs[0].run, config=path)
+
+    command = parse_command(RunCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    config = configs[0].model_copy(update={"run": command.run})
+    out = command.out
+    if out is None:
+        if command.resume:
+            raise InputError("--resume needs --out, the folder of the run to continue")
+        out = _free_folder(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
+    with out_lock(out):
+        if not command.resume and any(path.name != ".lock" for path in out.iterdir()):
+            raise InputError(f"{out}: holds files already; continue that run with --resume, or choose another --out")
+        run(config, out, resume=command.resume, terminal=Console(stderr=True), console=Console(soft_wrap=True))
+
+
+def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: Console) -> dict[str, Any]:
+    """Do everything and return the summary; `out` exists and is locked."""
+    from backends.base import make_backend  # torch is slow to import, --help need not wait
+    from backends.quantise import quantise
+    from backends.storage import write_network
+    from recordings.maps import MapReader
+    from recordings.reader import RasterReader
+    from recordings.writer import RasterWriter
+
+    from .checkpoint import check_fit, load_checkpoint
+    from .explain import explain_raster
+    from .measures import localisation_table
+    from .pictures import save_figures
+    from .recording import raster_header, record
+    from .samples import choose_samples
+
+    settings = config.run
+    seconds: dict[str, float] = {}
+    with _stage(seconds, "load"):
+        checkpoint = load_checkpoint(settings.checkpoint)
+        check_fit(checkpoint, config, settings.checkpoint)
+        network = checkpoint.network if settings.precision == "float32" else quantise(checkpoint.network)
+        if network.precision != settings.precision:
+            raise InputError(f"checkpoint {settings.checkpoint!r} holds fixed point, which --precision float32 cannot undo")
+        backend = make_backend(settings.backend, settings.device, settings.lava_models)
+        source = settings.data[0] if len(settings.data) == 1 else settings.data
+        samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)
+        table = samples.table()
+    if samples.dataset.skipped:
+        console.print(f"skipped {samples.dataset.skipped:,} images of classes that the checkpoint does not know")
+    if len(samples) < settings.samples and table.label.max() >= 0:
+        console.print(f"{samples.dataset.name} has {len(samples)} images of these classes, fewer than --samples")
+
+    header = raster_header(network, backend, samples.dataset.name, settings.seed, config.model_dump_json())
+    writer = RasterWriter(out, header, table, resume=resume)
+    if writer.dropped:
+        console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")
+    save_config(config, out / "config.toml")
+    write_network(network, out / "network.safetensors")
+    with _progress(terminal) as progress:
+        task = progress.add_task(f"simulating on {backend.name}", total=len(samples))
+        progress.advance(task, len(samples) - len(writer.remaining))
+        seconds |= record(
+            network,
+            backend,
+            samples,
+            writer,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            progress=lambda done: progress.advance(task, done),
+        )
+        with RasterReader(writer.path) as raster:
+            task = progress.add_task("explaining", total=raster.n_samples)
+            with _stage(seconds, "explain"):
+                explain_raster(
+                    raster,
+                    out / "sam.h5",
+                    gamma=settings.gamma,
+                    overwrite=True,
+                    track_samples=lambda order: _advancing(order, lambda: progress.advance(task)),
+                )
+            with MapReader(out / "sam.h5") as maps:
+                with _stage(seconds, "measure"):
+                    masks = [samples.mask(sample) for sample in range(len(samples))]
+                    localisation = localisation_table(raster, maps, masks)
+                with _stage(seconds, "figures"):
+                    shown = min(settings.figures, len(samples))
+                    task = progress.add_task("drawing", total=None)
+                    figures = save_figures(
+                        raster,
+                        maps,
+                        out / "figures",
+                        pictures=[samples.preprocessing.picture(samples.item(i).image) for i in range(shown)],
+                        masks=masks[:shown],
+                        names=[samples.item(i).name for i in range(shown)],
+                        class_names=checkpoint.class_names,
+                    )
+            summary = {
+                "backend": backend.name,
+                "device": backend.device,
+                "precision": network.precision,
+                "checkpoint": settings.checkpoint,
+                "dataset": samples.dataset.name,
+                "n_samples": raster.n_samples,
+                "timesteps": raster.timesteps,
+                "seed": settings.seed,
+                "accuracy": _accuracy(table.label, raster.predictions),
+                "predictions": [checkpoint.class_names[label] for label in raster.predictions],
+                "spike_rate": {layer.name: _spike_rate(raster.counts(layer), layer.neurons) for layer in raster.layers},
+                "localisation": [row.__dict__ for row in localisation],
+                "raster_digest": raster.raster_digest,
+                "network_sha256": network.sha256,
+                "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+            }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _report(summary, out, figures, console)
+    return summary
+
+
+def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console: Console) -> None:
+    from .tables import localisation_text, rates_text
+
+    console.print(
+        f"{summary['n_samples']} samples of {summary['dataset']}, {summary['timesteps']} steps on {summary['backend']} "
+        f"({summary['precision']}): "
+        + (
+            f"accuracy {summary['accuracy']:.1%}"
+            if summary["accuracy"] is not None
+            else "predicted " + ", ".join(summary["predictions"][:8])
+        ),
+        highlight=False,
+    )
+    console.print(rates_text(summary["spike_rate"]), highlight=False)
+    if summary["localisation"]:
+        console.print(localisation_text(summary["localisation"]))
+    console.print(f"raster_digest {summary['raster_digest']}", highlight=False)
+    for path in (out / "raster.h5", out / "sam.h5", out / "summary.json"):
+        console.print(str(path), highlight=False)
+    if figures:
+        console.print(f"pictures: {', '.join(str(path) for path in figures)}", highlight=False)
+
+
+def _accuracy(labels: Any, predictions: Any) -> float | None:
+    known = labels >= 0
+    return float(np.mean(labels[known] == predictions[known])) if known.any() else None
+
+
+def _spike_rate(counts: Any, neurons: int) -> float:
+    return float(counts.sum(dtype=np.int64) / (counts.size * neurons))
+
+
+def _free_folder(base: Path) -> Path:
+    number = 1
+    folder = base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def _progress(terminal: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=terminal,
+        transient=True,
+        disable=not terminal.is_terminal,
+    )
+
+
+def _advancing(order: Sequence[int], advance: Any) -> Iterator[int]:
+    for element in order:
+        yield element
+        advance()
+
+
+@contextmanager
+def _stage(seconds: dict[str, float], name: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The images of a run: which ones, prepared and encoded as the network needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+from recordings.schema import SampleTable
+
+from .checkpoint import Checkpoint
+from .datasets import Dataset, Item, open_dataset
+from .encoding import poisson_batch
+from .measures import box_mask
+from .preprocess import Preprocessing
+from .selection import balanced_order
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some images of a data set, in the order they are simulated.
+
+    Parameters
+    ----------
+    dataset : labels are indices into the checkpoint's classes
+    positions : (N,) int64 — in `dataset`
+    preprocessing : the checkpoint's
+    """
+
+    dataset: Dataset
+    positions: NDArray[np.int64]
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def item(self, sample: int) -> Item:
+        """Image number `sample` of the run."""
+        return self.dataset[int(self.positions[sample])]
+
+    def table(self) -> SampleTable:
+        """Stable index and label of every sample; -1 where the class is unknown. Decodes every image once."""
+        items = [self.item(sample) for sample in range(len(self))]
+        labels = [-1 if item.label is None else item.label for item in items]
+        return SampleTable(np.array([item.index for item in items], np.int64), np.array(labels, np.int32))
+
+    def encoded(
+        self, chosen: Sequence[int], timesteps: int, seed: int, batch_size: int
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Poisson spikes of the chosen samples, in batches of (T, B, 2C, H, W) bool."""
+        for start in range(0, len(chosen), batch_size):
+            items = [self.item(sample) for sample in chosen[start : start + batch_size]]
+            images = np.stack([self.preprocessing.image(item.image) for item in items])
+            yield poisson_batch(images, timesteps, seed, [item.index for item in items])
+
+    def mask(self, sample: int) -> NDArray[np.bool_] | None:
+        """The object as the network sees it, (H, W) bool, from its mask or else its box; None if unknown or cropped."""
+        item, prepare = self.item(sample), self.preprocessing
+        if item.mask is not None:
+            mask = prepare.mask(item.mask)
+            return mask if mask.any() else None
+        box = None if item.box is None else prepare.box(item.box, item.image.size)
+        return None if box is None else box_mask(box, (prepare.height, prepare.width))
+
+
+def choose_samples(
+    source: str | Sequence[str], checkpoint: Checkpoint, count: int, seed: int, download: bool = False
+) -> Samples:
+    """The first `count` images of a seeded class-balanced order, as many as there are.
+
+    Classes are matched by the checkpoint's identifiers or, where the data set knows none of them, by their names, so
+    that class folders may be called either.
+
+    Raises
+    ------
+    InputError : if the data cannot be read, or no image is of a class that the checkpoint knows
+    """
+    everything = open_dataset(source, "val", download=download)
+    known = checkpoint.classes
+    if not set(known) & set(everything.classes) and set(checkpoint.class_names) & set(everything.classes):
+        known = checkpoint.class_names
+    dataset = open_dataset(source, "val", known, download=download)
+    if not len(dataset):
+        raise InputError(f"{dataset.name}: holds no images")
+    return Samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing)
