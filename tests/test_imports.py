@@ -1,0 +1,37 @@
+"""Reading, checking and explaining recordings must work where neither torch nor lava can be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
+COMMANDS = ("recordings.validate", "pipeline.run", "pipeline.train", "pipeline.explain")
+
+
+def run_python(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
+    done = run_python(
+        f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
+        "import recordings.reader, recordings.writer, recordings.validate, pipeline.sam, pipeline.explain\n"
+        f"print([name for name in {HEAVY} if sys.modules[name]])"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_does_not_wait_for_torch(command):
+    done = run_python(
+        f"import sys, runpy; sys.argv = [{command!r}, '--help']\n"
+        f"try:\n    runpy.run_module({command!r}, run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit as stop:\n    assert not stop.code\n"
+        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        f"assert not loaded, loaded"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
