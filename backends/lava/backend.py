@@ -50,7 +50,7 @@ class LavaBackend:
                 f"lava: this is Python {version}, and lava-nc 0.10.0 runs on Python 3.10 only; "
                 "use an environment with Python 3.10, or --backend torch"
             )
-        if importlib.util.find_spec("lava.magma") is None:
+        if importlib.util.find_spec("lava") is None:
             raise BackendError("lava: lava-nc is not installed; install it with: pip install lava-nc==0.10.0")
         self.models = models
         self.deadline = DEADLINES[models] if deadline is None else deadline

@@ -51,7 +51,12 @@ class Child:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", module, str(data.fileno()), str(control.fileno())],
                     env=os.environ
-                    | {"TMPDIR": str(self.scratch), "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+                    | {
+                        "TMPDIR": str(self.scratch),
+                        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+                        "OMP_NUM_THREADS": "1",
+                    },
+                    cwd=self.scratch,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -55,6 +55,8 @@ class Worker:
 
         from .graph import build_graph, run_config
 
+        if self.control.poll():
+            return  # the other side closed the pipe already
         self.source = build_graph(network, n_samples, self.socket_fd)
         gc.collect()
         gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
@@ -74,9 +76,9 @@ class Worker:
             return
         names = [process.name for process in runtime._executable.proc_builders]
         for number, actor in enumerate(infrastructure.actors):
-            if not actor.is_alive():
-                name = names[number] if number < len(names) else "runtime service"
-                self._report(*_post_mortem(name, actor))
+            name = names[number] if number < len(names) else "runtime service"
+            if not actor.is_alive() and (cause := _post_mortem(name, actor)):
+                self._report(*cause)
                 self._end()
 
     def _report(self, message: str, details: str) -> None:
@@ -95,8 +97,11 @@ class Worker:
         raise AssertionError("unreachable")
 
 
-def _post_mortem(name: str, actor: Any) -> tuple[str, str]:
-    """Why one of Lava's processes ended, and the traceback if it left one."""
+def _post_mortem(name: str, actor: Any) -> tuple[str, str] | None:
+    """Why one of Lava's processes failed, and the traceback if it left one; None if it was merely told to stop.
+
+    After a failure Lava tells the other processes to stop, and they may end before the one that failed.
+    """
     try:
         failure = actor.exception
     except Exception as unreadable:  # an exception may be picklable and yet refuse to be unpickled
@@ -104,7 +109,7 @@ def _post_mortem(name: str, actor: Any) -> tuple[str, str]:
     if failure:
         error, details = failure
         return f"process {name!r} failed: {_describe(error)}", details
-    return f"process {name!r} {describe_exit(actor.exitcode)}", ""
+    return (f"process {name!r} {describe_exit(actor.exitcode)}", "") if actor.exitcode else None
 
 
 def _describe(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from multiprocessing.connection import Connection
 
 from lava.proc.dense.models import PyDenseModelBitAcc
 
+from backends.lava.process.endpoints import RecorderModel
 from backends.lava.process.neuron import SoftResetLIFModelFixed
 from backends.lava.process.synapses import EventDenseModelFixed
 from backends.lava.worker import Worker
@@ -38,6 +39,8 @@ def _after(step: int, run_spk, fault):
 fault = os.environ["FAULT"]
 if fault == "raise":
     SoftResetLIFModelFixed.run_spk = _after(STEP, SoftResetLIFModelFixed.run_spk, _raise)
+elif fault == "raise in recorder":
+    RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
 elif fault == "raise in stock":
     PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
 elif fault == "raise early":

@@ -95,6 +95,7 @@ def parent(pid: int) -> int:
 @pytest.mark.parametrize(
     ("fault", "models", "message"),
     [
+        ("raise in recorder", "event", "lava: process 'recorder' failed: ValueError: the neuron is tired"),
         ("raise in stock", "stock", "_synapses' failed: ValueError: the neuron is tired"),
         ("raise early", "event", "MemoryError: no room for this model"),
         ("exit", "event", "lava: the worker process ended early with exit code 1: this machine is on fire"),
@@ -108,7 +109,7 @@ def test_an_error_is_one_line(
         list(Faulty(models).run(network(), inputs(3), 3))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
@@ -121,7 +122,7 @@ def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
         next(rasters)
     assert str(caught.value) == "lava: process 'fc1' failed: ValueError: the neuron is tired"
     assert "in _raise" in str(caught.value.__cause__)
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 def test_a_deadline_ends_a_simulation_that_hangs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_a_deadline_ends_a_simulation_that_hangs(machine: Machine, monkeypatch: 
     with pytest.raises(BackendError, match="lava: finished no sample within the deadline of 2 s; raise the deadline"):
         next(rasters)
     assert time.monotonic() - begin < 2 + SECONDS
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 @pytest.mark.parametrize("victim", ["worker", "model", "runtime service"])
@@ -153,7 +154,7 @@ def test_a_child_killed_is_an_error_within_seconds(
         next(rasters)
     assert time.monotonic() - begin < SECONDS
     assert str(caught.value).startswith("lava: ")
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 def test_an_abandoned_run_leaves_nothing(machine: Machine) -> None:
@@ -162,7 +163,7 @@ def test_an_abandoned_run_leaves_nothing(machine: Machine) -> None:
     assert len(machine.processes()) >= 6
     assert machine.new_files()
     rasters.close()
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -194,7 +195,7 @@ def test_inputs_that_end_early_are_an_error_and_the_terminal_stays_clean(
     with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
         list(LavaBackend().run(network(), inputs(2), 3))
     assert capfd.readouterr() == ("", "")
-    assert machine.is_clean(within=1)
+    assert machine.is_clean()
 
 
 def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine) -> None:
