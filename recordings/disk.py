@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ def check_free(directory: Path, needed: int, advice: str) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise InputError(f"{directory}: {readable(free)} free, expected about {readable(needed)}; {advice}")
+
+
+def reason(error: Exception) -> str:
+    """Why writing failed, in the system's words; HDF5 hides the error number in a longer text."""
+    number = getattr(error, "errno", None) or next(iter(re.findall(r"errno = (\d+)", str(error))), None)
+    return os.strerror(int(number)) if number else " ".join(str(error).split())[:200]
 
 
 def readable(size: float) -> str:

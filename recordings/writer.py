@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .batch import RasterBatch
 from .compress import encode
 from .digest import pad_bits_clear, raster_digest, sample_digest, spike_counts
-from .disk import check_free, replacing
+from .disk import check_free, reason, replacing
 from .errors import InputError
 from .layout import LIBVER, lay_out, mark_complete
 from .reader import RasterReader
@@ -75,18 +75,21 @@ class RasterWriter:
         self._records: list[SampleRecord] = []
         self._flushed_at = time.monotonic()
         with self._writing():
-            for existing in (self.path, self.parts):
-                if existing.exists() and not resume:
-                    raise InputError(f"{existing}: already exists; use --resume to continue that run, or another --out")
-            if self.path.exists():
+            finished = self.path.exists()
+            begun = (self.parts / MANIFEST).exists() or any(self.parts.glob("*.h5"))
+            if (finished or begun) and not resume:
+                existing = self.path if finished else self.parts
+                raise InputError(f"{existing}: already exists; use --resume to continue that run, or another --out")
+            if finished:
                 self._adopt_finished()
                 return
-            self.parts.mkdir(parents=True, exist_ok=True)
-            if any(self.parts.glob("*.h5")) or (self.parts / MANIFEST).exists():
+            if begun:
                 self._adopt_parts()
-            else:
-                write_manifest(self.parts, header, samples, self._run_uuid)
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._check_space()
+            if not begun:
+                self.parts.mkdir(exist_ok=True)
+                write_manifest(self.parts, header, samples, self._run_uuid)
 
     def append(self, batch: RasterBatch) -> None:
         """Take the rasters of the next samples of `remaining`, in order."""
@@ -215,10 +218,9 @@ class RasterWriter:
             raise
         except (OSError, RuntimeError) as error:
             kept = sum(self._shards.values())
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
             advice = (
                 f"{kept} of {len(self.samples)} samples are kept in {self.parts}; free space, then use --resume"
                 if kept
                 else "nothing was recorded; choose another --out"
             )
-            raise InputError(f"{self.directory}: cannot write there ({reason}); {advice}") from error
+            raise InputError(f"{self.directory}: cannot write there ({reason(error)}); {advice}") from error

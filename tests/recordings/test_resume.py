@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,11 +96,13 @@ def test_a_flush_keeps_what_was_appended(tmp_path: Path, expected: str) -> None:
 
 
 def test_slow_samples_are_flushed_before_sixteen_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 0.05)
+    now = 100.0
+    monkeypatch.setattr(writer_module, "time", SimpleNamespace(monotonic=lambda: now))
     writer = RasterWriter(tmp_path, HEADER, samples(COUNT))
+    now += 19
     writer.append(batch(HEADER, range(2)))
     assert not list(writer.parts.glob("*.h5"))
-    time.sleep(0.06)
+    now += 2
     writer.append(batch(HEADER, range(2, 3)))
     assert [path.name for path in writer.parts.glob("*.h5")] == ["00000000.h5"]
 

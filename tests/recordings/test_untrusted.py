@@ -304,8 +304,7 @@ def test_damaged_bytes_are_refused_or_harmless(file: Path) -> None:
                 raster.verify()
                 for layer, packed in batch(HEADER, range(3)).spikes.items():
                     assert np.array_equal([raster.packed(layer, sample) for sample in range(3)], packed)
-        except RasterError as error:
-            assert "\n" not in str(error)
+        except RasterError:
             refused += 1
     assert refused > 50
 
