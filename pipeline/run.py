@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,11 @@ from recordings.lock import out_lock
 from .command_line import Flat, parse_command
 from .config import Config, RunSection, Section, load_config, save_config
 from .errors import exit_codes
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+    from .pictures import Subject
+    from .samples import Samples
 
 PROG = "python -m pipeline.run"
 DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
@@ -129,18 +134,13 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 with _stage(seconds, "measure"):
                     masks = [samples.mask(sample) for sample in range(len(samples))]
                     localisation = localisation_table(raster, maps, masks)
-                with _stage(seconds, "figures"):
-                    shown = min(settings.figures, len(samples))
-                    task = progress.add_task("drawing", total=None)
-                    figures = save_figures(
-                        raster,
-                        maps,
-                        out / "figures",
-                        pictures=[samples.preprocessing.picture(samples.item(i).image) for i in range(shown)],
-                        masks=masks[:shown],
-                        names=[samples.item(i).name for i in range(shown)],
-                        class_names=checkpoint.class_names,
-                    )
+                figures: tuple[Path, ...] = ()
+                if settings.figures:
+                    progress.add_task("drawing", total=None)
+                    with _stage(seconds, "figures"):
+                        shown = range(min(settings.figures, len(samples)))
+                        subjects = [_subject(samples, i, checkpoint, raster.predictions[i]) for i in shown]
+                        figures = save_figures(raster, maps, subjects, out / "figures")
             summary = {
                 "backend": backend.name,
                 "device": backend.device,
@@ -184,6 +184,18 @@ def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console
         console.print(str(path), highlight=False)
     if figures:
         console.print(f"pictures: {', '.join(str(path) for path in figures)}", highlight=False)
+
+
+def _subject(samples: Samples, sample: int, checkpoint: Checkpoint, prediction: int) -> Subject:
+    from .pictures import Subject
+
+    item, names, prepare = samples.item(sample), checkpoint.class_names, samples.preprocessing
+    return Subject(
+        predicted=names[prediction],
+        true=None if item.label is None else names[item.label],
+        image=prepare.picture(item.image),
+        box=None if item.box is None else prepare.box(item.box, item.image.size),
+    )
 
 
 def _accuracy(labels: Any, predictions: Any) -> float | None:
