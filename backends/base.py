@@ -24,9 +24,7 @@ class Backend(Protocol):
     name: str
     device: str
 
-    def run(
-        self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int
-    ) -> Iterator[RasterBatch]:
+    def run(self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other, each from zero state, and yield their rasters in order.
 
         Parameters

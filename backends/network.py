@@ -146,13 +146,15 @@ class Layer:
             _set_array(self.neuron, field, value, np.int32 if fixed else np.float64, where)
         if isinstance(self.neuron, FixedLIF):
             if not (0 <= self.neuron.decay <= THETA and 0 <= self.neuron.shift <= 30):
-                raise NetworkError(f"{where}: decay {self.neuron.decay}, shift {self.neuron.shift} outside 0…4096, 0…30")
+                raise NetworkError(
+                    f"{where}: decay {self.neuron.decay}, shift {self.neuron.shift} outside 0…4096, 0…30"
+                )
             if np.abs(self.neuron.gain).max() > 32767 or np.abs(self.neuron.bias.astype(np.int64)).max() > 1 << 30:
                 raise NetworkError(f"{where}: |gain| must be ≤ 32767 and |bias| ≤ 2³⁰ in fixed point")
             if self.largest_current >= CURRENT_LIMIT:
                 raise NetworkError(
-                    f"{where}: the int8 weights of one neuron sum to {self.largest_current:,} in magnitude, which could "
-                    f"pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
+                    f"{where}: the int8 weights of one neuron sum to {self.largest_current:,} in magnitude, which "
+                    f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
                 )
         elif not (0 <= self.neuron.leak <= 1 and self.neuron.threshold > 0 and np.isfinite(self.neuron.threshold)):
             raise NetworkError(
@@ -162,7 +164,7 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """"conv" or "dense"."""
+        """Either "conv" or "dense"."""
         return "conv" if self.weight.ndim == 4 else "dense"
 
     @cached_property
@@ -274,7 +276,8 @@ class Network:
         inputs = int(np.prod(self.shapes[-1]))
         if self.readout.weight.shape[1] != inputs:
             raise NetworkError(
-                f"readout: weight expects {self.readout.weight.shape[1]} inputs, layer {names[-1]!r} has {inputs} neurons"
+                f"readout: weight expects {self.readout.weight.shape[1]} inputs, layer {names[-1]!r} has {inputs} "
+                "neurons"
             )
         if self.precision == "fixed":
             worst = int(np.abs(self.readout.weight.astype(np.int64)).sum(axis=1).max())
@@ -286,7 +289,7 @@ class Network:
 
     @property
     def precision(self) -> str:
-        """"fixed" or "float32"."""
+        """Either "fixed" or "float32"."""
         return "fixed" if isinstance(self.layers[0].neuron, FixedLIF) else "float32"
 
     @property

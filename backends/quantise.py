@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import THETA, FixedLIF, Layer, LIF, Network, NetworkError, Readout
+from .network import LIF, THETA, FixedLIF, Layer, Network, NetworkError, Readout
 
 GAIN_LIMIT = 32767
 LARGEST_SHIFT = 30
@@ -44,7 +44,9 @@ def _quantise_layer(layer: Layer) -> Layer:
     gain = neuron.gain * scale / layer.pool**2 * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
     if np.abs(bias).max() > 1 << 30:
-        raise NetworkError(f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point")
+        raise NetworkError(
+            f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
+        )
     shift = _largest_shift(gain)
     if shift is None:
         raise NetworkError(

@@ -66,7 +66,8 @@ class TorchBackend:
         counts = raster.sum(0).flatten(1).to(torch.float64)
         weight = torch.from_numpy(network.readout.weight.astype(np.float64)).to(self.device)
         readout = (counts @ weight.T).cpu().numpy()  # integers below 2³¹, or real numbers rounded once
-        return RasterBatch(packed, readout.astype(np.int32 if network.precision == "fixed" else np.float32))
+        fixed = network.precision == "fixed"
+        return RasterBatch(packed, readout.astype(np.int32) if fixed else readout.astype(np.float32))
 
 
 def _run_layer(layer: Layer, spikes: Tensor) -> Tensor:

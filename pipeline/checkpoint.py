@@ -111,9 +111,9 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
         contradictions["data.mean, data.std"] = ((config.data.mean, config.data.std), (prepare.mean, prepare.std))
         if config.data.classes is not None:
             contradictions["data.classes"] = (config.data.classes, checkpoint.classes)
-    for key, (wanted, found) in contradictions.items():
-        if wanted != found:
+    for key, (wanted, held) in contradictions.items():
+        if wanted != held:
             raise InputError(
-                f"checkpoint {name!r} does not fit the configuration: {key} is {wanted}, the checkpoint has {found}; "
+                f"checkpoint {name!r} does not fit the configuration: {key} is {wanted}, the checkpoint has {held}; "
                 "choose the checkpoint or the configuration that belongs to it"
             )

@@ -27,8 +27,8 @@ class DataSection(Section):
 
     source: str = Field(
         "cluttered-digits",
-        description='"cluttered-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet (folder or zip), a folder '
-        "of class folders",
+        description='"cluttered-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet (folder or zip), or a '
+        "folder of class folders",
     )
     classes: tuple[str, ...] | None = Field(None, description="classes to use, in label order; all if not given")
     height: int = Field(80, ge=1, description="rows of the network's input, pixels")

@@ -27,7 +27,7 @@ Both networks see the same Poisson spikes, over several seeds; the table pairs t
 
 examples:
   python -m pipeline.export cluttered-digits --out runs/export
-  python -m pipeline.export runs/tiny/checkpoint.safetensors --data tiny-imagenet-200.zip --seeds 10 --out runs/export"""
+  python -m pipeline.export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny"""
 
 
 class ExportCommand(Section):
@@ -66,14 +66,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with out_lock(command.out):
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")
-        correct: dict[str, list[NDArray[np.bool_]]] = {precision: [] for precision in networks}
+        chosen: dict[str, list[NDArray[np.int64]]] = {precision: [] for precision in networks}
         everything = list(range(len(samples)))
         for seed in track(range(command.seeds), "measuring", console=terminal, disable=not terminal.is_terminal):
             for inputs in samples.encoded(everything, checkpoint.network.timesteps, seed, 16):
                 for precision, network in networks.items():
                     (batch,) = backend.run(network, [inputs], inputs.shape[1])
-                    correct[precision].append(batch.readout.argmax(axis=1))
-        report = paired_accuracy({name: np.concatenate(parts) for name, parts in correct.items()}, labels, command.seeds)
+                    chosen[precision].append(batch.readout.argmax(axis=1))
+        report = paired_accuracy({name: np.concatenate(parts) for name, parts in chosen.items()}, labels, command.seeds)
         report |= {"checkpoint": command.checkpoint, "dataset": samples.dataset.name, "samples": len(samples)}
         (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     console = Console(soft_wrap=True, highlight=False)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backends.network import LIF, Layer, Network, Readout
 
-from .architecture import SpikingLayer, SpikingNetwork
+from .architecture import BNTT_EPSILON, SpikingLayer, SpikingNetwork
 
 
 def export_network(model: SpikingNetwork) -> Network:
@@ -18,7 +18,7 @@ def export_network(model: SpikingNetwork) -> Network:
     channel and step (Eq. 4).
     """
     channels, height, width = model.input_shape
-    layers = []
+    layers: list[Layer] = []
     for plan, layer in zip(model.plans, model.layers, strict=True):
         assert isinstance(layer, SpikingLayer)
         weight = _numpy(layer.synapses.weight)
@@ -41,7 +41,7 @@ def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]
         np.stack([_numpy(getattr(norm, name)).astype(np.float64) for norm in bntt])
         for name in ("weight", "running_mean", "running_var")
     )
-    gain = scale / np.sqrt(variance + bntt[0].eps)
+    gain = scale / np.sqrt(variance + BNTT_EPSILON)
     return gain, -gain * mean
 
 

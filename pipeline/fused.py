@@ -62,11 +62,11 @@ class _BnttLif(torch.autograd.Function):
         bias = (-gain * mean).astype(np.float32)
         spikes = torch.empty_like(current)
         _fire(a, gain, bias, np.float32(leak), np.float32(threshold), _as_numpy(spikes))
-        statistics = [torch.from_numpy(array.astype(np.float32)) for array in (mean, variance)]
+        batch_mean, batch_variance = (torch.from_numpy(array.astype(np.float32)) for array in (mean, variance))
         ctx.save_for_backward(current)
         ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold, slope)
-        ctx.mark_non_differentiable(*statistics)
-        return spikes, *statistics
+        ctx.mark_non_differentiable(batch_mean, batch_variance)
+        return spikes, batch_mean, batch_variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -76,7 +76,16 @@ class _BnttLif(torch.autograd.Function):
         through_spikes = _as_numpy(gradients[0].to(current.dtype).contiguous())
         membrane = np.empty(a.shape, np.float32)
         sums, products = _backward_through_time(
-            a, through_spikes, gain, bias, mean, inverse, np.float32(leak), np.float32(threshold), np.float32(slope), membrane
+            a,
+            through_spikes,
+            gain,
+            bias,
+            mean,
+            inverse,
+            np.float32(leak),
+            np.float32(threshold),
+            np.float32(slope),
+            membrane,
         )
         total, scale_gradient = (part.sum(axis=0).astype(np.float32) for part in (sums, products))
         result = torch.empty_like(current)
@@ -204,7 +213,9 @@ def _backward_through_time(
             product = np.zeros(channels, np.float32)
             for row in range(last - first):
                 for c in range(channels):
-                    surrogate = slope * max(np.float32(0), np.float32(1) - abs(v[t, row, c] / threshold - np.float32(1)))
+                    surrogate = slope * max(
+                        np.float32(0), np.float32(1) - abs(v[t, row, c] / threshold - np.float32(1))
+                    )
                     now = leak * later[row, c] + _load(through_spikes[t, first + row, c]) * surrogate / threshold
                     later[row, c] = now
                     membrane[t, first + row, c] = now

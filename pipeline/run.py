@@ -34,8 +34,8 @@ examples:
   python -m pipeline.run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
   python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
 
---out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json. Stopped? The same
-command with --resume and --out continues; in fixed point the backend may even differ, the spikes will not."""
+--out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json.
+Stopped? The same command with --out and --resume continues; in fixed point even on another backend."""
 
 
 class RunCommand(Section):
@@ -92,7 +92,9 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
         check_fit(checkpoint, config, settings.checkpoint)
         network = checkpoint.network if settings.precision == "float32" else quantise(checkpoint.network)
         if network.precision != settings.precision:
-            raise InputError(f"checkpoint {settings.checkpoint!r} holds fixed point, which --precision float32 cannot undo")
+            raise InputError(
+                f"checkpoint {settings.checkpoint!r} holds fixed point, which --precision float32 cannot undo"
+            )
         backend = make_backend(settings.backend, settings.device, settings.lava_models)
         source = settings.data[0] if len(settings.data) == 1 else settings.data
         samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)

@@ -47,9 +47,7 @@ class Samples:
         labels = [-1 if item.label is None else item.label for item in items]
         return SampleTable(np.array([item.index for item in items], np.int64), np.array(labels, np.int32))
 
-    def encoded(
-        self, chosen: Sequence[int], timesteps: int, seed: int, batch_size: int
-    ) -> Iterator[NDArray[np.bool_]]:
+    def encoded(self, chosen: Sequence[int], timesteps: int, seed: int, batch_size: int) -> Iterator[NDArray[np.bool_]]:
         """Poisson spikes of the chosen samples, in batches of (T, B, 2C, H, W) bool."""
         for start in range(0, len(chosen), batch_size):
             items = [self.item(sample) for sample in chosen[start : start + batch_size]]

@@ -21,6 +21,8 @@ def localisation_text(rows: list[dict[str, Any]]) -> Table:
         table.add_column(column)
     for layer, method in dict.fromkeys((row["layer"], row["method"]) for row in rows):
         cells = {row["measure"]: row for row in rows if (row["layer"], row["method"]) == (layer, method)}
-        texts = [f"{cell['mean']:.2f} ({cell['low']:.2f}–{cell['high']:.2f})" for cell in map(cells.get, measures) if cell]
+        texts = [
+            f"{cell['mean']:.2f} ({cell['low']:.2f}–{cell['high']:.2f})" for cell in map(cells.get, measures) if cell
+        ]
         table.add_row(layer[4:] if layer else "", method, *texts)
     return table

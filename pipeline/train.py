@@ -12,7 +12,7 @@ from recordings.errors import InputError
 from recordings.lock import out_lock
 
 from .command_line import parse_command
-from .config import Config, load_config, save_config
+from .config import DataSection, NetworkSection, Section, TrainingSection, load_config, save_config
 from .errors import exit_codes
 
 PROG = "python -m pipeline.train"
@@ -25,9 +25,12 @@ examples:
 Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
 
 
-class TrainCommand(Config):
-    """Settings of the command."""
+class TrainCommand(Section):
+    """Options of the command."""
 
+    data: DataSection = DataSection()
+    network: NetworkSection = NetworkSection()
+    training: TrainingSection = TrainingSection()
     config: Path | None = Field(None, description="TOML file with the settings; see configs/")
     out: Path = Field(Path("runs/train"), description="folder for the checkpoint, logs and resolved configuration")
     resume: bool = Field(False, description="continue after the last finished epoch in --out")
@@ -38,10 +41,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, export, save."""
 
     def defaults(path: Path | None) -> TrainCommand:
-        return TrainCommand(config=path, **dict(load_config(path)))
+        config = load_config(path)
+        return TrainCommand(config=path, data=config.data, network=config.network, training=config.training)
 
     command = parse_command(TrainCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
-    config = Config(**{name: getattr(command, name) for name in Config.model_fields})
+    sections = {"data": command.data, "network": command.network, "training": command.training}
+    config = load_config(command.config).model_copy(update=sections)
     from .checkpoint import Checkpoint, save_checkpoint  # torch is slow to import, --help need not wait
     from .datasets import open_dataset
     from .folding import export_network

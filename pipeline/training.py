@@ -91,8 +91,7 @@ class _Training(lightning.LightningModule):
         super().__init__()
         self.model = model
         self.settings = settings
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
+        self.preprocessing = preprocessing
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009 + self.global_rank)
@@ -136,7 +135,11 @@ class _Training(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return (images.float() / 255 - self.mean) / self.std
+        mean, std = (
+            torch.tensor(values, device=images.device).view(3, 1, 1)
+            for values in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        return (images.float() / 255 - mean) / std
 
 
 def augment(images: Tensor, settings: TrainingSection) -> Tensor:
@@ -160,9 +163,7 @@ def _open(config: Config, split: str) -> Dataset:
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
 
 
-def _loaders(
-    config: Config, preprocessing: Preprocessing, console: Console
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def _loaders(config: Config, preprocessing: Preprocessing, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
     settings = config.training
     training = _open(config, "train")
     if config.data.source == "cluttered-digits":
@@ -180,7 +181,9 @@ def _loaders(
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
         rank, size = _rank_and_size(settings)
-        sampler = DistributedSampler(images, size, rank, shuffle=training, seed=settings.seed, drop_last=training)
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            images, size, rank, shuffle=training, seed=settings.seed, drop_last=training
+        )
         return DataLoader(
             images, settings.batch_size, sampler=sampler, num_workers=settings.workers, drop_last=training
         )
