@@ -1,0 +1,350 @@
+"""Pictures of what a network attends to: maps over images, spike rates over time, rasters (PNG).
+
+Maps are shown between 0 and the largest value that their layer reaches at any step of that sample, so that steps of one
+layer can be compared by eye, and layers cannot. Low values let the image through, high ones cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from recordings.maps import MapReader
+from recordings.reader import RasterReader
+
+from .preprocess import Box
+
+HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
+DEPTH = mpl.colormaps["viridis"]
+RIGHT, WRONG, BOX = "#1b7f4b", "#b3261e", "#35e0ff"
+GREY = "0.35"
+STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
+ROW_LABEL: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 8, "linespacing": 1.4}
+TAG = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}
+DPI = 150
+MOST_STEPS = 8
+MOST_NEURONS = 200
+OVERVIEW_LAYERS = 3
+ALONE = 128  # pixels of the long side of maps drawn without an image
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a sample shows.
+
+    Parameters
+    ----------
+    predicted : name of the class the network chose
+    true : name of its class, None if unknown
+    image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
+    box : of the object in `image`, None if unknown
+    """
+
+    predicted: str
+    true: str | None = None
+    image: NDArray[np.floating[Any]] | None = None
+    box: Box | None = None
+
+    @property
+    def caption(self) -> str:
+        """The prediction, and the true class if it is another."""
+        if self.true is None:
+            return self.predicted
+        return f"{self.predicted} ✓" if self.predicted == self.true else f"{self.predicted} ✗\nis {self.true}"
+
+    @property
+    def colour(self) -> str:
+        """Of the caption."""
+        return "black" if self.true is None else RIGHT if self.predicted == self.true else WRONG
+
+
+def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32]], subtitle: str = "") -> None:
+    """One sample, its maps by layer (rows) and step (columns): Kim & Panda's Fig. 5 at a glance.
+
+    Parameters
+    ----------
+    maps : layer name -> (T, H, W), in order of depth, not empty
+    subtitle : how the maps were made
+    """
+    steps = choose_steps(maps)
+    height, width = _size(subject, maps)
+    cell = 1.05 if len(maps) > 5 else 1.25  # inches between rows
+    cell_width = cell * min(max(width / height, 0.5), 2)
+    image_width = 0 if subject.image is None else max(2 * cell_width, 1.9)
+    image_height = image_width * height / width
+    left, names, top, right, bottom, gap = 0.2, 0.85, 0.85, 0.85, 0.15, 0.05
+    grid_left = left + image_width + names
+    total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
+    total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
+    with _picture(path, total_width, total_height) as canvas:
+        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum"]))
+        if subject.image is None:
+            canvas.heading(left, "Spike Activation Map: " + subject.caption.replace("\n", " "), about)
+        else:
+            canvas.heading(left, "Spike Activation Map", about)
+            part = canvas.axes(left, top, image_width, image_height)
+            _show_image(part, subject)
+            caption = _wrapped(subject.caption, image_width)
+            part.set_xlabel(caption, color=subject.colour, fontsize=10, fontweight="bold", labelpad=5)
+        for row, (name, layer_maps) in enumerate(maps.items()):
+            relative = relative_to_layer(layer_maps)
+            for column, step in enumerate(steps):
+                part = canvas.axes(grid_left + column * cell_width, top + row * cell, cell_width - gap, cell - gap)
+                _show(part, overlay(subject.image, relative[step], (height, width)))
+                if row == 0:
+                    part.set_title(f"t = {step}", pad=4)
+                if column == 0:
+                    note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "no spikes"
+                    part.set_ylabel(f"{name[4:]}\n{note}", **ROW_LABEL)
+        bar = (grid_left + len(steps) * cell_width + 0.08, top, min(len(maps) * cell - gap, 3.2))
+        canvas.colour_bar(*bar, over_image=subject.image is not None)
+
+
+def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
+    """Several samples side by side (columns): image, then each layer's map at its best step (rows).
+
+    The best step is the one whose map varies most from pixel to pixel.
+
+    Parameters
+    ----------
+    subjects : not empty
+    maps : per subject, layer name -> (T, H, W), the same layers for each
+    """
+    layers = list(maps[0])
+    height, width = _size(subjects[0], maps[0])
+    with_images = any(subject.image is not None for subject in subjects)
+    n_rows = len(layers) + with_images
+    cell_width = min(max(9.0 / len(subjects), 1.1), 1.6)  # inches between columns
+    cell = cell_width * min(max(height / width, 0.5), 2)
+    left, top, right, bottom, gap = 0.75, 1.15, 0.75, 0.1, 0.06
+    total_width = max(left + len(subjects) * cell_width + right, 5.5)
+    with _picture(path, total_width, top + n_rows * cell + bottom) as canvas:
+        about = "Spike Activation Maps, each at the step where it varies most"
+        canvas.heading(0.15, "What the network attends to", about)
+        for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
+            x = left + column * cell_width
+            parts = [canvas.axes(x, top + row * cell, cell_width - gap, cell - gap) for row in range(n_rows)]
+            parts[0].set_title(_wrapped(subject.caption, cell_width), color=subject.colour, pad=5, fontsize=8.5)
+            if with_images:
+                _show_image(parts.pop(0), subject)
+            for part, name in zip(parts, layers, strict=True):
+                step = best_step(sample_maps[name])
+                relative = relative_to_layer(sample_maps[name])[step]
+                _show(part, overlay(subject.image, relative, _size(subject, sample_maps)))
+                part.text(0.04, 0.05, f"t = {step}", transform=part.transAxes, fontsize=7, color="white", bbox=TAG)
+                if column == 0:
+                    part.set_ylabel(name[4:], **ROW_LABEL)
+        bar = (left + len(subjects) * cell_width + 0.08, top + with_images * cell, min(len(layers) * cell - gap, 3.2))
+        canvas.colour_bar(*bar, over_image=with_images)
+
+
+def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    """Spike rate of every layer over time: mean over samples, and a band from the 10th to the 90th percentile.
+
+    Parameters
+    ----------
+    rates : layer name -> (N, T) share of its neurons that fire, in order of depth
+    """
+    n_samples, timesteps = next(iter(rates.values())).shape
+    steps = np.arange(timesteps)
+    samples = "one sample" if n_samples == 1 else f"mean of {n_samples:,} samples; band: 10th to 90th percentile"
+    with _picture(path, 7.2, 3.8) as canvas:
+        canvas.heading(0.2, "Spike rate by layer", samples)
+        axes = canvas.axes(0.65, 0.8, 5.3, 2.5)
+        for (name, rate), colour in zip(rates.items(), DEPTH(np.linspace(0, 0.88, len(rates))), strict=True):
+            percent = 100 * rate
+            axes.fill_between(steps, *np.percentile(percent, [10, 90], axis=0), color=colour, alpha=0.13, linewidth=0)
+            marker = "o" if timesteps < 40 else ""
+            axes.plot(steps, percent.mean(axis=0), color=colour, label=name[4:], marker=marker, markersize=3)
+        axes.set_xlabel("step t")
+        axes.set_ylabel("neurons that fire, %")
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(-0.5, timesteps - 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0)
+
+
+def raster_plot(path: Path, name: str, spikes: NDArray[np.bool_], subtitle: str = "") -> None:
+    """Which neurons of a layer fire when; the most active on top, evenly thinned if there are many.
+
+    Parameters
+    ----------
+    name : of the layer in the raster
+    spikes : (T, C, H, W) bool, of one sample
+    """
+    timesteps, neurons = len(spikes), spikes[0].size
+    flat = spikes.reshape(timesteps, neurons)
+    counts = flat.sum(axis=0)
+    firing = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
+    shown = firing[np.linspace(0, len(firing) - 1, min(len(firing), MOST_NEURONS)).round().astype(int)]
+    about = f"{len(firing):,} of {neurons:,} neurons fire"
+    if len(shown) < len(firing):
+        about += f", one in {len(firing) / len(shown):.0f} is shown"
+    with _picture(path, 7.2, 3.8) as canvas:
+        canvas.heading(0.2, f"Spikes of {name[4:]}", about + (f"; {subtitle}" if subtitle else ""))
+        axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
+        axes.set_xlabel("step t")
+        axes.set_ylabel("neurons, most active on top")
+        axes.set_yticks([])
+        if len(shown):
+            axes.imshow(flat[:, shown].T, cmap="binary", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axes.set_xticks(np.arange(1, timesteps) - 0.5, minor=True)
+            axes.grid(axis="x", which="minor", color="0.9", linewidth=0.4)
+            axes.tick_params(which="minor", length=0)
+        else:
+            axes.set_xlim(-0.5, timesteps - 0.5)
+            axes.text(0.5, 0.5, "no spikes", transform=axes.transAxes, ha="center", va="center", color=GREY)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def save_figures(
+    raster: RasterReader, maps: MapReader, subjects: Sequence[Subject], directory: Path
+) -> tuple[Path, ...]:
+    """Draw everything for the first samples of a raster.
+
+    Parameters
+    ----------
+    raster, maps : the maps and the raster they were computed from
+    subjects : of the first samples, not empty
+    directory : made if missing
+
+    Returns
+    -------
+    the files written: overview.png, spike_rates.png, raster_LAYER.png, sam_000.png, sam_001.png, …
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    of_samples = [{name: maps.maps(name, sample) for name in maps.layers} for sample in range(len(subjects))]
+    hidden = [name for name in maps.layers if raster.layer(name).kind != "input"] or list(maps.layers)
+    chosen = [hidden[i] for i in sorted(set(np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)))]
+    deepest = hidden[-1]
+    header = maps.header
+    kernel = f"γ = {header.gamma:g}" + ("" if header.variant == "paper" else f", {header.variant}")
+    written = [directory / "overview.png", directory / "spike_rates.png", directory / f"raster_{deepest[4:]}.png"]
+    overview(written[0], subjects, [{name: sample[name] for name in chosen} for sample in of_samples])
+    spike_rates(written[1], {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers})
+    spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
+    raster_plot(written[2], deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
+    for number, (subject, sample) in enumerate(zip(subjects, of_samples, strict=True)):
+        written.append(directory / f"sam_{number:03d}.png")
+        sam_grid(written[-1], subject, sample, kernel)
+    return tuple(written)
+
+
+def choose_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
+    """At most eight steps, evenly from the first to the last at which any map shows something; the last if none."""
+    active = np.flatnonzero(np.any([layer.any(axis=(1, 2)) for layer in maps.values()], axis=0))
+    timesteps = len(next(iter(maps.values())))
+    first, last = (active[0], active[-1]) if active.size else (timesteps - 1, timesteps - 1)
+    return sorted({int(step) for step in np.linspace(first, last, MOST_STEPS).round()})
+
+
+def best_step(maps: NDArray[np.float32]) -> int:
+    """The step whose map has the largest variance over pixels, or sum where maps have one pixel."""
+    contrast = maps.var(axis=(1, 2)) if maps[0].size > 1 else maps.sum(axis=(1, 2))
+    return int(contrast.argmax())
+
+
+def relative_to_layer(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide by the largest value at any step and pixel: (T, H, W) ≥ 0 -> 0 … 1; zero stays zero."""
+    return maps / max(maps.max(), np.finfo(np.float32).tiny)
+
+
+def overlay(
+    image: NDArray[np.floating[Any]] | None, relative: NDArray[np.float32], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """A map laid over its image: (H, W, 3) in 0 … 1.
+
+    Parameters
+    ----------
+    image : (H, W, 3) in 0 … 1; None shows the map alone
+    relative : (h, w) in 0 … 1, resized bilinearly
+    size : (H, W)
+    """
+    heat = np.clip(resize(relative.astype(np.float64), size, order=1, mode="edge", anti_aliasing=False), 0, 1)
+    colours: NDArray[np.float64] = HEAT(heat)[..., :3]
+    if image is None:
+        return colours
+    alpha = 0.95 * heat[..., None] ** 0.8
+    grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    return (1 - alpha) * (0.5 * grey + 0.2 * image + 0.05) + alpha * colours
+
+
+def _size(subject: Subject, maps: Mapping[str, NDArray[np.float32]]) -> tuple[int, int]:
+    """Of the picture: the image's, or else that of the finest map, enlarged."""
+    if subject.image is not None:
+        return subject.image.shape[0], subject.image.shape[1]
+    height, width = max((layer.shape[1:] for layer in maps.values()), key=lambda shape: shape[0] * shape[1])
+    factor = max(1, ALONE // max(height, width))
+    return height * factor, width * factor
+
+
+def _show(axes: Any, picture: NDArray[np.floating[Any]]) -> None:
+    axes.imshow(np.clip(picture, 0, 1), aspect="auto", interpolation="bilinear")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _show_image(axes: Any, subject: Subject) -> None:
+    _show(axes, np.ones((1, 1, 3)) if subject.image is None else subject.image)
+    if subject.box is not None:
+        x0, y0, x1, y1 = subject.box
+        for colour, line in (("black", 3.0), (BOX, 1.5)):  # an outline that shows on any image
+            corner = (x0 - 0.5, y0 - 0.5)
+            axes.add_patch(Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line))
+
+
+def _wrapped(text: str, inches: float) -> str:
+    """Lines cut to what fits above a picture so wide."""
+    most = max(int(inches * 12), 8)
+    return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in text.splitlines())
+
+
+class _Canvas:
+    """A figure on which parts are placed in inches from the top left."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+        self.width, self.height = width, height
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Any:
+        place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(place)
+
+    def heading(self, x: float, title: str, subtitle: str) -> None:
+        self.figure.text(x / self.width, 1 - 0.3 / self.height, title, fontsize=12, fontweight="bold")
+        self.figure.text(x / self.width, 1 - 0.52 / self.height, subtitle, fontsize=8.5, color=GREY)
+
+    def colour_bar(self, x: float, y: float, height: float, over_image: bool) -> None:
+        """The colours of :func:`overlay` from 0 to 1, over medium grey where they lie over images."""
+        axes = self.axes(x, y, 0.13, height)
+        ramp = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+        bar = overlay(np.full((256, 1, 3), 0.5) if over_image else None, ramp, (256, 1))
+        axes.imshow(bar, aspect="auto", origin="lower", extent=(0, 1, 0, 1))
+        axes.set_xticks([])
+        axes.yaxis.tick_right()
+        axes.set_yticks([0, 0.5, 1], ["0", "half", "max"])
+        axes.tick_params(length=2)
+        axes.spines[:].set_visible(False)
+
+
+@contextmanager
+def _picture(path: Path, width: float, height: float) -> Iterator[_Canvas]:
+    """A canvas of so many inches, saved when the block ends."""
+    with mpl.rc_context(STYLE):
+        canvas = _Canvas(width, height)
+        yield canvas
+        canvas.figure.savefig(path, metadata={"Software": None})
