@@ -126,10 +126,9 @@ def refuse_existing(out_path: Path, raster_path: Path, overwrite: bool) -> None:
     """Refuse a target that would overwrite something not given up, above all the raster itself."""
     if not out_path.exists():
         return
-    if out_path.is_dir():
-        raise InputError(
-            f"{out_path}: is a directory, expected the name of a file for the maps, such as {out_path}/sam.h5"
-        )
+    if not out_path.is_file():
+        found = "a directory" if out_path.is_dir() else "not a regular file"
+        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as sam.h5")
     if os.path.samefile(out_path, raster_path):
         raise InputError(f"{out_path}: is the raster itself; choose another --out")
     if not overwrite:

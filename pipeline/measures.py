@@ -146,7 +146,8 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
     Parameters
     ----------
     raster, maps : the maps and the raster they were computed from
-    masks : per sample of the raster, (H, W) bool of the image as the network saw it, or None where unknown
+    masks : per sample of the raster, (H, W) bool of the image as the network saw it; None, or nothing in it, where the
+        object is unknown or cropped away: such samples do not count
 
     Returns
     -------
@@ -154,16 +155,13 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
 
     Raises
     ------
-    InputError : if maps, raster and masks do not belong together, or a mask is empty
+    InputError : if maps, raster and masks do not belong together
     """
     if maps.header.raster_digest != raster.raster_digest:
         raise InputError(f"{maps.path}: maps of another raster than {raster.path}; run pipeline.explain on that one")
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.path}, expected as many")
-    known = [(sample, mask) for sample, mask in enumerate(masks) if mask is not None]
-    for sample, mask in known:
-        if not mask.any():
-            raise InputError(f"sample {sample}: its mask is empty, expected an object; give None where it is unknown")
+    known = [(sample, mask) for sample, mask in enumerate(masks) if mask is not None and mask.any()]
     scores: dict[tuple[str | None, str, str], list[float]] = {}
 
     def score(layer: str | None, method: str, image_map: Map, mask: Mask) -> None:
