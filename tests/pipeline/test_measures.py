@@ -159,6 +159,5 @@ def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_fact
             pytest.raises(InputError, match="maps of another raster than"),
         ):
             localisation_table(reader, maps, [None] * 5)
-        with RasterReader(raster / "raster.h5") as reader:
-            with pytest.raises(InputError, match="3 masks for the 4 samples"):
-                localisation_table(reader, maps, [None] * 3)
+        with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
+            localisation_table(reader, maps, [None] * 3)
