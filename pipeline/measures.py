@@ -26,6 +26,7 @@ Map = NDArray[np.floating[Any]]
 
 TIE = 1e-6  # relative; resizing leaves equal maxima equal only up to rounding
 RESAMPLES = 2000
+Z = 1.959964  # the normal distribution's 97.5th percentile
 
 
 def pointing_game(image_map: Map, mask: Mask) -> float:
@@ -127,7 +128,7 @@ class Localisation:
     method : "SAM", "spike count" or "centred box"
     measure : a key of :data:`MEASURES`
     mean : over samples
-    low, high : 95 % bootstrap interval of the mean; 0 and 1 for a single sample, which says nothing about others
+    low, high : 95 % interval of the mean, see :func:`mean_with_interval`
     n : number of samples
     """
 
@@ -180,11 +181,20 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
 
 
 def mean_with_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of measures in [0, 1] and its 95 % bootstrap interval (percentiles of the means of seeded resamples)."""
+    """Mean of measures in [0, 1], and its 95 % interval.
+
+    Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: percentiles of
+    the means of seeded resamples (bootstrap), or all of [0, 1] for a single value.
+    """
     sample = np.asarray(values, np.float64)
-    if len(sample) < 2:
-        return float(sample.mean()), 0.0, 1.0
+    n, mean = len(sample), float(sample.mean())
+    if set(sample) <= {0.0, 1.0}:
+        middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
+        reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
+        return mean, float(max(middle - reach, 0)), float(min(middle + reach, 1))
+    if n == 1:
+        return mean, 0.0, 1.0
     random = np.random.default_rng(0)
-    means = [sample[random.integers(len(sample), size=len(sample))].mean() for _ in range(RESAMPLES)]
+    means = [sample[random.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
-    return float(sample.mean()), float(low), float(high)
+    return mean, float(low), float(high)

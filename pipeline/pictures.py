@@ -29,9 +29,9 @@ DEPTH = mpl.colormaps["viridis"]
 RIGHT, WRONG, BOX = "#1b7f4b", "#b3261e", "#35e0ff"
 GREY = "0.35"
 STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
-ROW_LABEL: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 8, "linespacing": 1.4}
+ROW_LABEL: dict[str, Any] = {"ha": "right", "va": "center", "linespacing": 1.4}
 TAG = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}
-DPI = 150
+DPI = 120
 MOST_STEPS = 8
 MOST_NEURONS = 200
 OVERVIEW_LAYERS = 3
@@ -82,30 +82,30 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
     cell_width = cell * min(max(width / height, 0.5), 2)
     image_width = 0 if subject.image is None else max(2 * cell_width, 1.9)
     image_height = image_width * height / width
-    left, names, top, right, bottom, gap = 0.2, 0.85, 0.85, 0.85, 0.15, 0.05
+    left, names, top, right, bottom, gap = 0.2, 0.85, 0.85, 0.6, 0.15, 0.05
     grid_left = left + image_width + names
     total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
     total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
     with _picture(path, total_width, total_height) as canvas:
-        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum"]))
+        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum over all steps"]))
         if subject.image is None:
             canvas.heading(left, "Spike Activation Map: " + subject.caption.replace("\n", " "), about)
         else:
             canvas.heading(left, "Spike Activation Map", about)
-            part = canvas.axes(left, top, image_width, image_height)
-            _show_image(part, subject)
-            caption = _wrapped(subject.caption, image_width)
-            part.set_xlabel(caption, color=subject.colour, fontsize=10, fontweight="bold", labelpad=5)
+            canvas.image(left, top, image_width, image_height, subject)
+            caption = _fitted(subject.caption, image_width)
+            below = {"va": "top", "fontsize": 10, "fontweight": "bold", "color": subject.colour}
+            canvas.text(left + image_width / 2, top + image_height + 0.08, caption, ha="center", **below)
+        for column, step in enumerate(steps):
+            canvas.text(grid_left + (column + 0.5) * cell_width - gap / 2, top - 0.06, f"t = {step}", ha="center")
         for row, (name, layer_maps) in enumerate(maps.items()):
+            y = top + row * cell
+            note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "no spikes"
+            canvas.text(grid_left - 0.1, y + cell / 2, f"{name[4:]}\n{note}", **ROW_LABEL)
             relative = relative_to_layer(layer_maps)
             for column, step in enumerate(steps):
-                part = canvas.axes(grid_left + column * cell_width, top + row * cell, cell_width - gap, cell - gap)
-                _show(part, overlay(subject.image, relative[step], (height, width)))
-                if row == 0:
-                    part.set_title(f"t = {step}", pad=4)
-                if column == 0:
-                    note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "no spikes"
-                    part.set_ylabel(f"{name[4:]}\n{note}", **ROW_LABEL)
+                shown = overlay(subject.image, relative[step], (height, width))
+                canvas.picture(grid_left + column * cell_width, y, cell_width - gap, cell - gap, shown)
         bar = (grid_left + len(steps) * cell_width + 0.08, top, min(len(maps) * cell - gap, 3.2))
         canvas.colour_bar(*bar, over_image=subject.image is not None)
 
@@ -131,19 +131,19 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
     with _picture(path, total_width, top + n_rows * cell + bottom) as canvas:
         about = "Spike Activation Maps, each at the step where it varies most"
         canvas.heading(0.15, "What the network attends to", about)
+        for row, name in enumerate(layers, with_images):
+            canvas.text(left - 0.1, top + (row + 0.5) * cell, name[4:], **ROW_LABEL)
         for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
-            x = left + column * cell_width
-            parts = [canvas.axes(x, top + row * cell, cell_width - gap, cell - gap) for row in range(n_rows)]
-            parts[0].set_title(_wrapped(subject.caption, cell_width), color=subject.colour, pad=5, fontsize=8.5)
+            x, wide, high = left + column * cell_width, cell_width - gap, cell - gap
+            caption = _fitted(subject.caption, cell_width)
+            canvas.text(x + wide / 2, top - 0.06, caption, ha="center", fontsize=8.5, color=subject.colour)
             if with_images:
-                _show_image(parts.pop(0), subject)
-            for part, name in zip(parts, layers, strict=True):
-                step = best_step(sample_maps[name])
+                canvas.image(x, top, wide, high, subject)
+            for row, name in enumerate(layers, with_images):
+                y, step = top + row * cell, best_step(sample_maps[name])
                 relative = relative_to_layer(sample_maps[name])[step]
-                _show(part, overlay(subject.image, relative, _size(subject, sample_maps)))
-                part.text(0.04, 0.05, f"t = {step}", transform=part.transAxes, fontsize=7, color="white", bbox=TAG)
-                if column == 0:
-                    part.set_ylabel(name[4:], **ROW_LABEL)
+                canvas.picture(x, y, wide, high, overlay(subject.image, relative, _size(subject, sample_maps)))
+                canvas.text(x + 0.05, y + high - 0.05, f"t = {step}", fontsize=7, color="white", bbox=TAG)
         bar = (left + len(subjects) * cell_width + 0.08, top + with_images * cell, min(len(layers) * cell - gap, 3.2))
         canvas.colour_bar(*bar, over_image=with_images)
 
@@ -276,7 +276,7 @@ def overlay(
     colours: NDArray[np.float64] = HEAT(heat)[..., :3]
     if image is None:
         return colours
-    alpha = 0.95 * heat[..., None] ** 0.8
+    alpha = 0.95 * heat[..., None]
     grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
     return (1 - alpha) * (0.5 * grey + 0.2 * image + 0.05) + alpha * colours
 
@@ -290,55 +290,60 @@ def _size(subject: Subject, maps: Mapping[str, NDArray[np.float32]]) -> tuple[in
     return height * factor, width * factor
 
 
-def _show(axes: Any, picture: NDArray[np.floating[Any]]) -> None:
-    axes.imshow(np.clip(picture, 0, 1), aspect="auto", interpolation="bilinear")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _show_image(axes: Any, subject: Subject) -> None:
-    _show(axes, np.ones((1, 1, 3)) if subject.image is None else subject.image)
-    if subject.box is not None:
-        x0, y0, x1, y1 = subject.box
-        for colour, line in (("black", 3.0), (BOX, 1.5)):  # an outline that shows on any image
-            corner = (x0 - 0.5, y0 - 0.5)
-            axes.add_patch(Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line))
-
-
-def _wrapped(text: str, inches: float) -> str:
+def _fitted(text: str, inches: float) -> str:
     """Lines cut to what fits above a picture so wide."""
     most = max(int(inches * 12), 8)
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in text.splitlines())
 
 
 class _Canvas:
-    """A figure on which parts are placed in inches from the top left."""
+    """A figure on which things are placed in inches from the top left."""
 
     def __init__(self, width: float, height: float) -> None:
         self.figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
         self.width, self.height = width, height
+        self.sheet = self.axes(0, 0, width, height)
+        self.sheet.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+        self.sheet.set_axis_off()
 
     def axes(self, x: float, y: float, width: float, height: float) -> Any:
+        """Axes of their own, for a plot with scales."""
         place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(place)
 
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Text whose lower left corner, unless `style` says otherwise, is at a point."""
+        self.sheet.text(x, y, text, **style)
+
     def heading(self, x: float, title: str, subtitle: str) -> None:
-        self.figure.text(x / self.width, 1 - 0.3 / self.height, title, fontsize=12, fontweight="bold")
-        self.figure.text(x / self.width, 1 - 0.52 / self.height, subtitle, fontsize=8.5, color=GREY)
+        """Title and explanation at the top."""
+        self.text(x, 0.3, title, fontsize=12, fontweight="bold")
+        self.text(x, 0.52, subtitle, fontsize=8.5, color=GREY)
+
+    def picture(self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]) -> None:
+        """(H, W, 3) pixels in 0 … 1, stretched to a rectangle."""
+        extent = (x, x + width, y + height, y)
+        self.sheet.imshow(np.clip(pixels, 0, 1), extent=extent, aspect="auto", interpolation="bilinear")
+
+    def image(self, x: float, y: float, width: float, height: float, subject: Subject) -> None:
+        """The image of a subject, where it has one, and the box around its object."""
+        if subject.image is None:
+            return
+        self.picture(x, y, width, height, subject.image)
+        if subject.box is not None:
+            rows, columns = subject.image.shape[:2]
+            x0, x1 = (x + side * width / columns for side in subject.box[::2])
+            y0, y1 = (y + side * height / rows for side in subject.box[1::2])
+            for colour, line in (("black", 3.0), (BOX, 1.5)):  # an outline that shows on any image
+                frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
+                self.sheet.add_patch(frame)
 
     def colour_bar(self, x: float, y: float, height: float, over_image: bool) -> None:
         """The colours of :func:`overlay` from 0 to 1, over medium grey where they lie over images."""
-        axes = self.axes(x, y, 0.13, height)
-        ramp = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
-        bar = overlay(np.full((256, 1, 3), 0.5) if over_image else None, ramp, (256, 1))
-        axes.imshow(bar, aspect="auto", origin="lower", extent=(0, 1, 0, 1))
-        axes.set_xticks([])
-        axes.yaxis.tick_right()
-        axes.set_yticks([0, 0.5, 1], ["0", "half", "max"])
-        axes.tick_params(length=2)
-        axes.spines[:].set_visible(False)
+        ramp = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
+        self.picture(x, y, 0.13, height, overlay(np.full((256, 1, 3), 0.5) if over_image else None, ramp, (256, 1)))
+        for share, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
+            self.text(x + 0.18, y + share * height, label, va=place, fontsize=8)
 
 
 @contextmanager

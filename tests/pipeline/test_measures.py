@@ -105,12 +105,17 @@ def test_centred_guess_points_at_the_centre() -> None:
     assert energy_in_object(guess, box_mask((25, 25, 55, 55), (80, 80))) == 1
 
 
-def test_interval() -> None:
+def test_interval_of_hits_is_wilson_s() -> None:
+    assert mean_with_interval([1.0] * 8) == pytest.approx((1, 0.6756, 1), abs=1e-4)
+    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((0.25, 0.0456, 0.6994), abs=1e-4)
+    assert mean_with_interval([0.0]) == pytest.approx((0, 0, 0.7935), abs=1e-4)
+
+
+def test_interval_of_shares_is_the_bootstrap_s() -> None:
     assert mean_with_interval([0.3]) == (0.3, 0, 1)
-    mean, low, high = mean_with_interval([0.0, 1.0] * 50)
-    assert mean == 0.5
-    np.testing.assert_allclose([low, high], [0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05], atol=0.02)
-    assert mean_with_interval([0.2] * 9) == pytest.approx((0.2, 0.2, 0.2))
+    mean, low, high = mean_with_interval([0.2, 0.6] * 50)
+    assert mean == pytest.approx(0.4)
+    np.testing.assert_allclose([low, high], [0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02], atol=0.01)
 
 
 @pytest.fixture
@@ -134,7 +139,7 @@ def test_table(raster: Path) -> None:
         (None, "centred box"),
     }
     assert {row.measure for row in rows} == {"pointing game", "energy in object"}
-    assert all(row.n == 2 and row.mean == row.low == row.high == 1 for row in rows)  # everything is object
+    assert all(row.n == 2 and row.mean == 1 for row in rows)  # everything is object
 
 
 def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:

@@ -44,7 +44,7 @@ def some_maps(timesteps: int, *shapes: tuple[int, int]) -> dict[str, NDArray[np.
 
 def pixels(path: Path) -> NDArray[np.uint8]:
     picture = np.asarray(Image.open(path).convert("RGB"))
-    assert 500 < picture.shape[1] < 2400 and 300 < picture.shape[0] < 2700
+    assert 500 < picture.shape[1] < 2000 and 200 < picture.shape[0] < 2200
     assert len(np.unique(picture.reshape(-1, 3)[::17], axis=0)) > 5
     return picture
 
