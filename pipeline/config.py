@@ -65,7 +65,8 @@ class TrainingSection(Section):
     schedule: Literal["step", "one-cycle"] = Field("one-cycle", description="step: ÷ 10 at 50, 70 and 90 % of epochs")
     flip: bool = Field(True, description="mirror training images at random")
     shift: int = Field(4, ge=0, description="move training images by up to so many pixels, edges repeated")
-    crop: float = Field(1.0, gt=0, le=1, description="smallest share of the area that a random resized crop keeps")
+    crop: float = Field(1.0, gt=0, le=1, description="smallest share of the area that a random zoom keeps")
+    keep_object: bool = Field(False, description="let a zoom never cut the object, where its box is known")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped in front of dense layers")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the cross-entropy")
     clip: float = Field(1.0, ge=0, description="gradient norm limit; 0 for none")
@@ -118,5 +119,6 @@ def load_config(path: Path | None = None) -> Config:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the resolved configuration as TOML; it reads back equal."""
-    path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    """Write the sections that were set, resolved, as TOML; it reads back equal."""
+    settings = config.model_dump(mode="json", include=config.model_fields_set, exclude_none=True)
+    path.write_text(tomli_w.dumps(settings), encoding="utf-8")

@@ -51,21 +51,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     from .datasets import open_dataset
     from .folding import export_network
     from .preprocess import Preprocessing
-    from .training import train
+    from .training import process_rank, train
 
-    console = Console(stderr=True)
+    if process_rank() > 0:  # a further process of the same training, started by the first
+        train(config, command.out, command.resume, Console(quiet=True))
+        return
     path = command.out / "checkpoint.safetensors"
     with out_lock(command.out):
         if not command.resume and (command.out / "epochs").exists():
             raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
         save_config(config, command.out / "config.toml")
-        model = train(config, command.out, command.resume, console)
+        model = train(config, command.out, command.resume, Console(stderr=True))
         data = config.data
         dataset = open_dataset(data.source, "train", data.classes)
         preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
         save_checkpoint(Checkpoint(export_network(model), preprocessing, dataset.classes, dataset.class_names), path)
     print(f"checkpoint: {path}")
-    print(f"next: python -m pipeline.run --backend torch --checkpoint {path}")
+    print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {data.source}")
 
 
 if __name__ == "__main__":

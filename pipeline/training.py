@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -97,8 +98,8 @@ class _Training(lightning.LightningModule):
         torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009 + self.global_rank)
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
-        images, labels = batch
-        images = augment(self._normalise(images), self.settings)
+        images, labels, boxes = batch
+        images = augment(self._normalise(images), boxes, self.settings)
         spikes = poisson(images, self.model.timesteps)
         logits = self.model(spikes)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
@@ -112,7 +113,7 @@ class _Training(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: list[Tensor], number: int) -> None:
-        images, labels = batch
+        images, labels, _ = batch
         generator = torch.Generator(self.device).manual_seed(SELECTION_SEED + number)
         logits = self.model(poisson(self._normalise(images), self.model.timesteps, generator))
         loss = functional.cross_entropy(logits.float(), labels)
@@ -142,17 +143,38 @@ class _Training(lightning.LightningModule):
         return (images.float() / 255 - mean) / std
 
 
-def augment(images: Tensor, settings: TrainingSection) -> Tensor:
-    """Zoom in, move and mirror each image at random: (B, C, H, W) -> the same shape, edges repeated."""
+def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
+    """Zoom in, move and mirror each image at random, edges repeated.
+
+    With `settings.keep_object`, the window that a zoom keeps holds the whole object, where its box is known: small
+    objects anywhere in a scene are hard to begin to learn, large ones are not, and every size comes in every epoch.
+
+    Parameters
+    ----------
+    images : (B, C, H, W)
+    boxes : (B, 4) x0, y0, x1, y1 in pixels; NaN where unknown
+
+    Returns
+    -------
+    (B, C, H, W)
+    """
     batch, _, height, width = images.shape
-    random = torch.rand(4, batch, device=images.device)
-    zoom = torch.sqrt(1 - (1 - settings.crop) * random[0])
-    mirror = torch.where(random[1] < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(zoom)
-    slack = 1 - zoom
-    move_x = (2 * random[2] - 1) * (slack + 2 * settings.shift / width)
-    move_y = (2 * random[3] - 1) * (slack + 2 * settings.shift / height)
+    size = torch.tensor([width, height], device=images.device)
+    random = torch.rand(4, batch, 1, device=images.device)
+    zoom = torch.sqrt(1 - (1 - settings.crop) * random[0])  # side of the window, as a share of the image's
+    low, high = torch.zeros_like(boxes[:, :2]), 1 - zoom  # of the window's corner
+    if settings.keep_object:
+        known = torch.isfinite(boxes).all(1, keepdim=True)
+        start, end = boxes[:, :2] / size, boxes[:, 2:] / size
+        zoom = torch.where(known, zoom.maximum((end - start).amax(1, keepdim=True)), zoom)
+        low = torch.where(known, (end - zoom).clamp(min=0), low)
+        high = torch.where(known, start.minimum(1 - zoom), 1 - zoom)
+    corner = low + (high - low) * torch.cat([random[1], random[2]], 1)
+    move = 2 * corner + zoom - 1  # of the window's centre, in affine_grid's units: the image spans -1 … 1
+    move = move + (4 * torch.rand_like(move) - 2) * settings.shift / size
+    mirror = torch.where(random[3] < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(zoom)
     zero = torch.zeros_like(zoom)
-    rows = [torch.stack([zoom * mirror, zero, move_x], 1), torch.stack([zero, zoom, move_y], 1)]
+    rows = [torch.cat([zoom * mirror, zero, move[:, :1]], 1), torch.cat([zero, zoom, move[:, 1:]], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
@@ -180,9 +202,8 @@ def _loaders(config: Config, preprocessing: Preprocessing, console: Console) -> 
         )
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
-        rank, size = _rank_and_size(settings)
         sampler: DistributedSampler[Any] = DistributedSampler(
-            images, size, rank, shuffle=training, seed=settings.seed, drop_last=training
+            images, settings.processes, process_rank(), shuffle=training, seed=settings.seed, drop_last=training
         )
         return DataLoader(
             images, settings.batch_size, sampler=sampler, num_workers=settings.workers, drop_last=training
@@ -191,10 +212,9 @@ def _loaders(config: Config, preprocessing: Preprocessing, console: Console) -> 
     return loader(fitting, True), loader(selecting, False)
 
 
-def _rank_and_size(settings: TrainingSection) -> tuple[int, int]:
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
-
-    return int(getattr(rank_zero_only, "rank", 0) or 0), settings.processes
+def process_rank() -> int:
+    """Number of this process among those of one training; Lightning starts all but the first and tells them theirs."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _in_memory(
@@ -204,6 +224,7 @@ def _in_memory(
     chosen = range(len(dataset)) if positions is None else positions
     images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
     labels = np.empty(len(chosen), np.int64)
+    boxes = np.full((len(chosen), 4), np.nan, np.float32)
     with _progress(console) as progress:
         for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
             item = dataset[int(position)]
@@ -211,7 +232,9 @@ def _in_memory(
                 raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
             images[place] = np.rint(preprocessing.picture(item.image) * 255).transpose(2, 0, 1)
             labels[place] = item.label
-    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
+            box = None if item.box is None else preprocessing.box(item.box, item.image.size)
+            boxes[place] = np.nan if box is None else box
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes))
 
 
 def _quiet_lightning() -> None:

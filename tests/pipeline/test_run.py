@@ -1,0 +1,237 @@
+"""The run command end to end: the same bits on every backend, resumed or not, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import run
+from recordings.lock import out_lock
+from tests.pipeline.networks import class_folders, small_checkpoint
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a checkpoint and images of its classes."""
+    folder = tmp_path_factory.mktemp("workplace")
+    small_checkpoint(folder / "small.safetensors")
+    class_folders(folder / "images", per_class=7)
+    return folder
+
+
+def command(workplace: Path, out: Path, *extra: str) -> list[str]:
+    return [
+        *("--checkpoint", str(workplace / "small.safetensors"), "--data", str(workplace / "images")),
+        *("--out", str(out), "--samples", "20", *extra),
+    ]
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def maps(out: Path) -> dict[str, np.ndarray]:
+    with h5py.File(out / "sam.h5") as file:
+        return {name: layer["sam"][:] for name, layer in file["layers"].items()}
+
+
+@pytest.fixture(scope="module")
+def finished(workplace):
+    """A run on torch."""
+    run.main(command(workplace, workplace / "torch", "--backend", "torch"))
+    return workplace / "torch"
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line that a command ends with when it exits with 2."""
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2, captured.err
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_what_a_run_leaves(finished):
+    found = {path.name for path in finished.iterdir()}
+    assert {"config.toml", "network.safetensors", "raster.h5", "sam.h5", "figures", "summary.json"} <= found
+    assert not [name for name in found if name.endswith((".tmp", ".parts"))]
+    said = summary(finished)
+    assert said["backend"] == "torch"
+    assert said["precision"] == "fixed"
+    assert (said["n_samples"], said["timesteps"]) == (20, 8)
+    with h5py.File(finished / "raster.h5") as file:
+        labels, predictions = file["samples/label"][:], file["samples/prediction"][:]
+        spikes = file["layers/001_conv1/count"][:].sum()
+        assert said["raster_digest"] == file.attrs["raster_digest"]
+    assert sorted(np.bincount(labels)) == [6, 7, 7]  # class-balanced
+    assert said["accuracy"] == pytest.approx((labels == predictions).mean())
+    assert said["spike_rate"]["001_conv1"] == pytest.approx(spikes / (20 * 8 * 4 * 16 * 24))
+    assert {"encode", "simulate", "record", "explain"} <= set(said["seconds"])
+    for picture in ("overview.png", "spike_rates.png", "sam_000.png"):
+        with Image.open(finished / "figures" / picture) as image:
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_lava_and_another_batch_size_give_the_same_bits(workplace, finished):
+    run.main(command(workplace, workplace / "batch", "--batch-size", "3", "--figures", "0"))
+    run.main(command(workplace, workplace / "lava", "--backend", "lava", "--figures", "0"))
+    for other in ("batch", "lava"):
+        assert summary(workplace / other)["raster_digest"] == summary(finished)["raster_digest"]
+        assert summary(workplace / other)["network_sha256"] == summary(finished)["network_sha256"]
+        for name, expected in maps(finished).items():
+            assert np.array_equal(maps(workplace / other)[name], expected)
+
+
+def test_killed_and_resumed_on_another_backend(workplace, finished):
+    out = workplace / "killed"
+    arguments = [sys.executable, "-m", "pipeline.run", *command(workplace, out, "--figures", "0")]
+    environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[1])}
+    process = subprocess.Popen([*arguments, "--batch-size", "1"], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((out / "raster.parts").glob("0*.h5")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "summary.json").exists()
+    run.main(command(workplace, out, "--figures", "0", "--backend", "lava", "--resume"))
+    assert summary(out)["raster_digest"] == summary(finished)["raster_digest"]
+    assert not (out / "raster.parts").exists()
+
+
+def test_resuming_a_finished_run_computes_nothing_and_agrees(workplace, finished):
+    before = (finished / "raster.h5").read_bytes()
+    run.main(command(workplace, finished, "--resume"))
+    assert (finished / "raster.h5").read_bytes() == before
+
+
+def test_the_saved_configuration_repeats_the_run(workplace, finished):
+    run.main(["--config", str(finished / "config.toml"), "--out", str(workplace / "again"), "--figures", "0"])
+    assert summary(workplace / "again")["raster_digest"] == summary(finished)["raster_digest"]
+
+
+def test_float32_and_fixed_agree_on_the_input(workplace, finished):
+    run.main(command(workplace, workplace / "float", "--precision", "float32", "--figures", "0"))
+    with h5py.File(finished / "raster.h5") as fixed, h5py.File(workplace / "float" / "raster.h5") as real:
+        assert np.array_equal(fixed["layers/000_input/digest"][:], real["layers/000_input/digest"][:])
+        assert real["readout"].dtype == np.float32
+        a, b = (np.unpackbits(file["layers/001_conv1/spikes"][:]) for file in (fixed, real))
+    assert 0 <= np.mean(a != b) < 0.05
+
+
+def test_single_image_files_of_any_size(workplace, capsys):
+    Image.fromarray(np.full((300, 20), 90, np.uint8)).save(workplace / "grey.png")
+    Image.new("RGBA", (33, 500), (200, 10, 10, 128)).save(workplace / "red.webp")
+    out = workplace / "files"
+    files = [str(workplace / "grey.png"), str(workplace / "red.webp")]
+    run.main(["--checkpoint", str(workplace / "small.safetensors"), "--data", *files, "--out", str(out)])
+    assert summary(out)["n_samples"] == 2
+    assert summary(out)["accuracy"] is None
+    assert "predicted " in capsys.readouterr().out
+
+
+def test_classes_the_checkpoint_does_not_know_are_skipped(workplace, tmp_path, capsys):
+    class_folders(tmp_path / "more", per_class=2, classes=("apple", "zebra"))
+    arguments = command(workplace, tmp_path / "out", "--figures", "0")
+    arguments[3] = str(tmp_path / "more")
+    run.main(arguments)
+    assert "skipped 2 images of classes that the checkpoint does not know" in capsys.readouterr().out
+    assert summary(tmp_path / "out")["n_samples"] == 2
+
+
+def test_class_folders_called_by_their_readable_names(workplace, tmp_path):
+    class_folders(tmp_path / "named", per_class=1, classes=("APPLE", "PLUM"))
+    arguments = command(workplace, tmp_path / "out", "--figures", "0")
+    arguments[3] = str(tmp_path / "named")
+    run.main(arguments)
+    with h5py.File(tmp_path / "out" / "raster.h5") as file:
+        assert sorted(file["samples/label"][:]) == [0, 2]
+
+
+def test_an_existing_folder_is_never_overwritten(workplace, finished, capsys):
+    before = (finished / "raster.h5").read_bytes()
+    line = refusal(capsys, command(workplace, finished))
+    assert "holds files already; continue that run with --resume, or choose another --out" in line
+    line = refusal(capsys, command(workplace, finished, "--resume", "--seed", "1"))
+    assert re.search(r"cannot resume: .*seed", line)
+    assert (finished / "raster.h5").read_bytes() == before
+    assert summary(finished)["seed"] == 0
+
+
+def test_one_run_per_folder(workplace, tmp_path, capsys):
+    code = "import sys, pathlib, recordings.lock as l\nwith l.out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        line = refusal(capsys, command(workplace, tmp_path))
+        other.communicate(b"\n")
+    assert "another run is writing here" in line
+    with out_lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "{folder}/missing.jpg"], "missing.jpg: no such data set or file"),
+        (["--data", "{folder}/empty.png"], "empty.png: the file is empty"),
+        (["--data", "{folder}/text.png"], "text.png: not an image"),
+        (["--data", "{folder}/cut.png"], "cut.png: broken or truncated image"),
+        (["--data", "{folder}/other.zip"], "other.zip: not in the Tiny-ImageNet layout"),
+        (["--data", "{folder}/unknown"], "none of its 2 images is of a class asked for"),
+        (["--data", "{folder}/nan.tiff"], "NaN or infinite pixels"),
+        (["--checkpoint", "cluttered-digit"], "neither a bundled one"),
+        (["--checkpoint", "{folder}/text.png"], "text.png: not a readable safetensors file"),
+        (["--config", "{folder}/zero.toml"], "network.timesteps is 0"),
+        (["--config", "{folder}/other.toml"], "does not fit the configuration: network.timesteps is 20"),
+        (["--config", "{folder}/missing.toml"], "missing.toml: no such file"),
+        (["--backend", "torhc"], "--backend"),
+        (["--bakcend", "torch"], "did you mean --backend?"),
+        (["--samples", "0"], "--samples"),
+        (["--samples", "many"], "--samples"),
+        (["--device", "tpu0"], "device 'tpu0'"),
+        (["--gamma", "-1"], "--gamma"),
+        (["--out", "/proc/spikes"], "/proc/spikes: cannot be written"),
+        (["--resume"], "--resume needs --out"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(workplace, tmp_path, capsys, arguments, message):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "cut.png").write_bytes((workplace / "images" / "apple" / "0.png").read_bytes()[:900])
+    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(tmp_path / "nan.tiff")
+    class_folders(tmp_path / "unknown", per_class=1, classes=("zebra", "yak"))
+    (tmp_path / "zero.toml").write_text("[network]\ntimesteps = 0\n")
+    (tmp_path / "other.toml").write_text('[network]\nlayers = [4, "P", 6, "P4", "D8"]\ntimesteps = 20\n')
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing here")
+    out = tmp_path / "out"
+    given = [argument.replace("{folder}", str(tmp_path)) for argument in arguments]
+    base = {
+        "--checkpoint": str(workplace / "small.safetensors"),
+        "--data": str(workplace / "images"),
+        "--out": str(out),
+    }
+    if given == ["--resume"]:
+        del base["--out"]
+    full = [part for pair in base.items() if pair[0] not in given for part in pair] + given
+    line = refusal(capsys, full)
+    assert message in line
+    assert "Traceback" not in line
+    assert not (out / "raster.h5").exists() and not (out / "summary.json").exists()
