@@ -59,7 +59,7 @@ class Subject:
     def caption(self) -> str:
         """The prediction, and the true class if it is another."""
         if self.true is None:
-            return self.predicted
+            return f"predicted\n{self.predicted}"
         return f"{self.predicted} ✓" if self.predicted == self.true else f"{self.predicted} ✗\nis {self.true}"
 
     @property

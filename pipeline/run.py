@@ -22,6 +22,8 @@ from .config import Config, RunSection, Section, load_config, save_config
 from .errors import exit_codes
 
 if TYPE_CHECKING:
+    from recordings.reader import RasterReader
+
     from .checkpoint import Checkpoint
     from .pictures import Subject
     from .samples import Samples
@@ -36,6 +38,10 @@ examples:
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json.
 Stopped? The same command with --out and --resume continues; in fixed point even on another backend."""
+
+
+LIKELIEST = 3  # classes named per image
+SHOWN_ANSWERS = 8  # images whose classes are printed, where no accuracy is
 
 
 class RunCommand(Section):
@@ -153,7 +159,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 "timesteps": raster.timesteps,
                 "seed": settings.seed,
                 "accuracy": _accuracy(table.label, raster.predictions),
-                "predictions": [checkpoint.class_names[label] for label in raster.predictions],
+                "answers": _answers(samples, raster, checkpoint.class_names),
                 "spike_rate": {layer.name: _spike_rate(raster.counts(layer), layer.neurons) for layer in raster.layers},
                 "localisation": [row.__dict__ for row in localisation],
                 "raster_digest": raster.raster_digest,
@@ -168,16 +174,16 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
 def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console: Console) -> None:
     from .tables import localisation_text, rates_text
 
+    accuracy = summary["accuracy"]
     console.print(
-        f"{summary['n_samples']} samples of {summary['dataset']}, {summary['timesteps']} steps on {summary['backend']} "
-        f"({summary['precision']}): "
-        + (
-            f"accuracy {summary['accuracy']:.1%}"
-            if summary["accuracy"] is not None
-            else "predicted " + ", ".join(summary["predictions"][:8])
-        ),
+        f"{summary['n_samples']} sample{'s' * (summary['n_samples'] > 1)} of {summary['dataset']}, {summary['timesteps']} steps on {summary['backend']} "
+        f"({summary['precision']})" + ("" if accuracy is None else f": accuracy {accuracy:.1%}"),
         highlight=False,
     )
+    if accuracy is None:
+        for answer in summary["answers"][:SHOWN_ANSWERS]:
+            ranked = ", ".join(f"{name} {share:.0%}" for name, share in answer["classes"].items())
+            console.print(f"  {answer['image']}: {ranked}", highlight=False, markup=False)
     console.print(rates_text(summary["spike_rate"]), highlight=False)
     if summary["localisation"]:
         console.print(localisation_text(summary["localisation"]))
@@ -198,6 +204,21 @@ def _subject(samples: Samples, sample: int, checkpoint: Checkpoint, prediction: 
         image=prepare.picture(item.image),
         box=None if item.box is None else prepare.box(item.box, item.image.size),
     )
+
+
+def _answers(samples: Samples, raster: RasterReader, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Per image, its likeliest classes and their softmax shares."""
+    logits = raster.readout * (raster.header.readout_scale / raster.timesteps)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
+    return [
+        {
+            "image": samples.item(sample).name,
+            "classes": {names[label]: round(float(shares[sample, label]), 4) for label in row},
+        }
+        for sample, row in enumerate(ranked)
+    ]
 
 
 def _accuracy(labels: Any, predictions: Any) -> float | None:

@@ -52,7 +52,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 def test_caption() -> None:
     assert Subject("lion", "lion").caption == "lion ✓"
     assert Subject("lion", "cat").caption == "lion ✗\nis cat"
-    assert Subject("lion").caption == "lion"
+    assert Subject("lion").caption == "predicted\nlion"
 
 
 def test_steps_span_what_happens() -> None:

@@ -1,0 +1,70 @@
+"""Real photographs through the bundled network: the same bits whoever simulates them, killed or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline import run
+
+ROOT = Path(run.__file__).parents[1]
+
+
+def arguments(shared: Path, out: Path, *extra: str) -> list[str]:
+    data = shared / "data" / "tiny-imagenet-20.zip"
+    common = ["--checkpoint", "tiny-imagenet-10", "--data", str(data), "--samples", "20", "--figures", "0"]
+    return [*common, "--out", str(out), *extra]
+
+
+def outcome(out: Path) -> tuple[str, float, dict[str, np.ndarray]]:
+    """Raster digest, accuracy and all maps of a run."""
+    summary = json.loads((out / "summary.json").read_text())
+    with h5py.File(out / "sam.h5") as file:
+        maps = {name: layer["sam"][:] for name, layer in file["layers"].items()}
+    return summary["raster_digest"], summary["accuracy"], maps
+
+
+@pytest.fixture(scope="module")
+def on_torch(shared, tmp_path_factory):
+    """Twenty validation images on the torch backend."""
+    out = tmp_path_factory.mktemp("real") / "torch"
+    run.main(arguments(shared, out, "--backend", "torch"))
+    return outcome(out)
+
+
+def test_twenty_photographs_are_mostly_recognised(on_torch):
+    _, accuracy, maps = on_torch
+    assert accuracy >= 0.6  # 82 % of all 250; two of each class are drawn here
+    assert list(maps) == ["000_input", *(f"00{n}_conv{n}" for n in range(1, 7))]
+
+
+@pytest.mark.parametrize("extra", [("--backend", "lava"), ("--backend", "torch", "--batch-size", "3")])
+def test_the_same_bits_and_maps(shared, on_torch, tmp_path, extra):
+    run.main(arguments(shared, tmp_path / "other", *extra))
+    digest, _, maps = outcome(tmp_path / "other")
+    assert digest == on_torch[0]
+    for name, expected in on_torch[2].items():
+        assert np.array_equal(maps[name], expected)
+
+
+def test_killed_in_the_middle_and_resumed(shared, on_torch, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "pipeline.run", *arguments(shared, out, "--backend", "torch", "--batch-size", "1")]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not list((out / "raster.parts").glob("0*.h5")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list((out / "raster.parts").glob("0*.h5")), "it was not killed in the middle"
+    run.main(arguments(shared, out, "--backend", "torch", "--resume"))
+    assert outcome(out)[0] == on_torch[0]
