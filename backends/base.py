@@ -1,9 +1,9 @@
-"""The contract every backend keeps, and the table of backends."""
+"""The contract every backend keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,33 +40,3 @@ class Backend(Protocol):
         device and batch size.
         """
         ...
-
-
-def _torch(device: str, lava_models: Literal["event", "stock"]) -> Backend:
-    from .torch_backend import TorchBackend
-
-    return TorchBackend(device)
-
-
-def _lava(device: str, lava_models: Literal["event", "stock"]) -> Backend:
-    from .lava.backend import LavaBackend
-
-    if device not in ("auto", "cpu"):
-        raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
-    return LavaBackend(lava_models)
-
-
-# Imports happen on use: a backend whose library is missing does not hinder the others.
-BACKENDS: dict[str, Callable[[str, Literal["event", "stock"]], Backend]] = {"torch": _torch, "lava": _lava}
-
-
-def make_backend(name: str, device: str = "auto", lava_models: Literal["event", "stock"] = "event") -> Backend:
-    """The backend of that name.
-
-    Raises
-    ------
-    BackendError : if there is none, or it cannot run here
-    """
-    if name not in BACKENDS:
-        raise BackendError(f"backend is {name!r}, expected one of {', '.join(BACKENDS)}")
-    return BACKENDS[name](device, lava_models)

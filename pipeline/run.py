@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: Console) -> dict[str, Any]:
     """Do everything and return the summary; `out` exists and is locked."""
-    from backends.base import make_backend  # torch is slow to import, --help need not wait
+    from backends.available import make_backend  # torch is slow to import, --help need not wait
     from backends.quantise import quantise
     from backends.storage import write_network
     from recordings.maps import MapReader
@@ -174,10 +174,10 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
 def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console: Console) -> None:
     from .tables import localisation_text, rates_text
 
-    accuracy = summary["accuracy"]
+    accuracy, count = summary["accuracy"], summary["n_samples"]
     console.print(
-        f"{summary['n_samples']} sample{'s' * (summary['n_samples'] > 1)} of {summary['dataset']}, {summary['timesteps']} steps on {summary['backend']} "
-        f"({summary['precision']})" + ("" if accuracy is None else f": accuracy {accuracy:.1%}"),
+        f"{count} sample{'s' * (count > 1)} of {summary['dataset']}, {summary['timesteps']} steps on "
+        f"{summary['backend']} ({summary['precision']})" + ("" if accuracy is None else f": accuracy {accuracy:.1%}"),
         highlight=False,
     )
     if accuracy is None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from backends.base import BackendError, make_backend
+from backends.available import make_backend
+from backends.base import BackendError
 from backends.network import CURRENT_LIMIT, LIF, FixedLIF, Layer, Network, Readout
 from backends.torch_backend import TorchBackend, _exact_sums, _synapses
 from tests.reference import layer_current

@@ -8,8 +8,8 @@ import torch
 
 from backends.network import LIF
 from backends.torch_backend import TorchBackend
-from pipeline.architecture import Surrogate, poisson
-from pipeline.config import NetworkSection
+from pipeline.architecture import SpikingNetwork, Surrogate, poisson
+from pipeline.config import CONFIGS, NetworkSection, load_config
 from pipeline.folding import export_network
 from pipeline.plan import LayerPlan, plan_layers
 from recordings.errors import InputError
@@ -98,3 +98,11 @@ def test_the_image_reaches_layer_l_at_step_l():
     for depth, packed in enumerate(batch.spikes.values()):
         active = np.flatnonzero(packed[0].any(axis=1))
         assert active.size and active[0] >= depth
+
+
+def test_the_papers_network_fits_its_images():
+    settings = load_config(CONFIGS / "vgg11.toml")
+    model = SpikingNetwork(settings.network, 3, 64, 64, 200)
+    assert settings.network.layers == VGG11
+    assert tuple(model.layers[-1].synapses.weight.shape) == (4096, 512)
+    assert tuple(model.readout.weight.shape) == (200, 4096)
