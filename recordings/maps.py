@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .disk import replacing
+from .disk import reason, replacing
 from .errors import InputError
 from .hdf5 import CheckedFile
 from .schema import (
@@ -187,8 +187,7 @@ def writing_maps(
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be written ({reason}); free space or choose another --out") from error
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another --out") from error
 
 
 class MapReader:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from .compress import encode
 from .digest import pad_bits_clear, raster_digest, sample_digest, spike_counts
 from .disk import check_free, reason, replacing
 from .errors import InputError
-from .layout import LIBVER, lay_out, mark_complete
+from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader, SampleTable
 from .shards import (
@@ -34,6 +33,7 @@ from .shards import (
     write_manifest,
     write_shard,
 )
+from .target import new_hdf5
 
 FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
 FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
@@ -136,8 +136,8 @@ class RasterWriter:
         shutil.rmtree(self.parts, ignore_errors=True)
         return self.path
 
-    def _merge(self, target: Path) -> None:
-        with h5py.File(target, "w", libver=LIBVER) as file:
+    def _merge(self, path: Path) -> None:
+        with new_hdf5(path) as (file, target):
             lay_out(file, self.header, self.samples, self._run_uuid)
             origins: dict[str, list[str]] = {"backend": [], "device": []}
             for first, count in sorted(self._shards.items()):
@@ -154,6 +154,7 @@ class RasterWriter:
                     for name, found in origins.items():
                         if (value := getattr(shard.header, name)) not in found:
                             found.append(value)
+                target.check()
             for name, found in origins.items():
                 file.attrs[name] = "+".join(found)
             mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in self.header.layers))

@@ -106,7 +106,8 @@ def test_writes_that_really_fail_are_one_line_and_can_be_resumed(tmp_path: Path)
     for limit, kept in (
         (100, "nothing was recorded"),
         (9000, "nothing was recorded"),
-        (merged - 3000, "40 of 40 samples"),
+        (merged * 4 // 5, "40 of 40 samples"),  # a plain h5py.File would crash the process here
+        (merged - 1, "40 of 40 samples"),
     ):
         out = tmp_path / str(limit)
         run = [sys.executable, "-c", LIMITED_RUN, str(out), str(limit)]
