@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,7 +118,11 @@ def load_config(path: Path | None = None) -> Config:
     return validated(Config, read_toml(path), path)
 
 
+def resolved(config: Config) -> dict[str, Any]:
+    """Every setting of the sections that were given; a checkpoint, not a default, stands for those that were not."""
+    return config.model_dump(mode="json", include=config.model_fields_set, exclude_none=True)
+
+
 def save_config(config: Config, path: Path) -> None:
-    """Write the sections that were set, resolved, as TOML; it reads back equal."""
-    settings = config.model_dump(mode="json", include=config.model_fields_set, exclude_none=True)
-    path.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    """Write the resolved configuration as TOML; it reads back equal."""
+    path.write_text(tomli_w.dumps(resolved(config)), encoding="utf-8")

@@ -18,7 +18,7 @@ from recordings.errors import InputError
 from recordings.lock import out_lock
 
 from .command_line import Flat, parse_command
-from .config import Config, RunSection, Section, load_config, save_config
+from .config import Config, RunSection, Section, load_config, resolved, save_config
 from .errors import exit_codes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     if len(samples) < settings.samples and table.label.max() >= 0:
         console.print(f"{samples.dataset.name} has {len(samples)} images of these classes, fewer than --samples")
 
-    header = raster_header(network, backend, samples.dataset.name, settings.seed, config.model_dump_json())
+    header = raster_header(network, backend, samples.dataset.name, settings.seed, json.dumps(resolved(config)))
     writer = RasterWriter(out, header, table, resume=resume)
     if writer.dropped:
         console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")
