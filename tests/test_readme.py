@@ -1,0 +1,50 @@
+"""The README's code runs as printed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.quantise import quantise
+from pipeline.checkpoint import load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def block(containing: str) -> str:
+    (found,) = (text for text in BLOCKS if containing in text)
+    return found
+
+
+def test_your_own_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    names: dict[str, Any] = {
+        "np": np,
+        "Path": Path,
+        "w1": random.normal(size=(8, 3, 3, 3)),
+        "w2": random.normal(size=(12, 8, 3, 3)),
+        "w3": random.normal(size=(20, 12 * 8 * 8)),
+        "w_out": random.normal(size=(2, 20)),
+        "classes": ("a", "b"),
+        "class_names": ("A", "B"),
+    }
+    exec(block("save_checkpoint("), names)
+    checkpoint = load_checkpoint("mine.safetensors")
+    assert quantise(checkpoint.network).shapes[-1] == (20, 1, 1)
+
+
+def test_reading_a_raster(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "tests" / "recordings" / "golden-v1.h5", "raster.h5")
+    names: dict[str, Any] = {}
+    exec(block('h5py.File("raster.h5")'), names)
+    assert names["spikes"].dtype == bool
+    assert names["spikes"].ndim == 4
+    assert float(capsys.readouterr().out.split()[-1]) == pytest.approx(names["spikes"].mean())
