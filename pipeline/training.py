@@ -304,6 +304,7 @@ class _Report(lightning.Callback):
             f"selection loss {metrics['selection_loss']:.3f}, accuracy {metrics['selection_accuracy']:.1%} "
             f"({seconds:.0f} s, about {seconds * (epochs - epoch) / 60:.0f} min left)",
             highlight=False,
+            soft_wrap=True,
         )
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
