@@ -17,6 +17,8 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import groupby
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -40,6 +42,7 @@ _SCALARS: dict[Any, tuple[str, str]] = {
     Path: ("PATH", "a path"),
 }
 _BOX = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤]")
+_RULE = re.compile(r"─+|--+")  # tyro draws with hyphens where standard output is not UTF-8
 # Tyro's phrases -> this project's: where: got X, expected Y.
 _PHRASES = (
     (r"^Error parsing (\S+):", r"\1:"),
@@ -74,6 +77,11 @@ def parse_command(
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     default: Any = tyro.MISSING_NONPROP if defaults is None else defaults(_config_path(arguments))
+    switches = _switches(model, default)
+    if any(_last(name).startswith("no-") for name in switches):
+        description = (
+            f"{description.rstrip()}\n\nA flag --no-X switches off what its line describes; --X switches it on."
+        )
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -81,7 +89,8 @@ def parse_command(
                 model,
                 prog=prog,
                 description=description,
-                args=arguments,
+                args=_without_restated(arguments, switches),
+                config=(tyro.conf.FlagCreatePairsOff,),
                 return_unknown_args=True,
                 registry=_registry(),
                 default=default,
@@ -91,7 +100,7 @@ def parse_command(
             raise
         raise InputError(_with_help(_reason(stop, complaint.getvalue(), model), prog)) from None
     if unknown:
-        raise InputError(_with_help(_unknown(unknown, model), prog))
+        raise InputError(_with_help(_unknown(unknown, model, switches), prog))
     return command
 
 
@@ -107,6 +116,38 @@ def flag(path: KeyPath, model: type[BaseModel]) -> str:
             parts.append(name.replace("_", "-"))
         inside = field.annotation
     return "--" + ".".join(parts)
+
+
+def _switch(name: str, on: bool) -> str:
+    """How a boolean is set: "--training.flip", True or False -> "--training.flip" or "--training.no-flip"."""
+    section, dot, own = name.removeprefix("--").rpartition(".")
+    return f"--{section}{dot}{'' if on else 'no-'}{own}"
+
+
+def _switches(model: type[BaseModel], default: Any) -> dict[str, str]:
+    """The switch that changes each boolean -> the one that says what holds by default."""
+    switches = {}
+    for path, field in leaves(model):
+        if field.annotation is bool:
+            value = bool(reduce(getattr, path, default) if isinstance(default, model) else field.default)
+            switches[_switch(flag(path, model), not value)] = _switch(flag(path, model), value)
+    return switches
+
+
+def _without_restated(arguments: Sequence[str], switches: dict[str, str]) -> list[str]:
+    """Leave out switches to what holds by default, with earlier ones that they undo; tyro knows only the opposite ones.
+
+    So a command means the same whatever its configuration file says.
+    """
+    opposite = {restating: changing for changing, restating in switches.items()}
+    kept: list[str] = []
+    for argument in arguments:
+        name = argument.replace("_", "-")
+        if name in opposite:
+            kept = [earlier for earlier in kept if earlier.replace("_", "-") != opposite[name]]
+        else:
+            kept.append(argument)
+    return kept
 
 
 def _with_help(reason: str, prog: str) -> str:
@@ -129,9 +170,9 @@ def _reason(stop: SystemExit, complaint: str, model: type[BaseModel]) -> str:
         title = cause.title
         section = next((path for path, part in _sections(model) if part.__name__ == title), ())
         return explanation(cause, model, lambda path: flag((*section, *path), model))
-    lines = [_BOX.sub("", line).strip() for line in complaint.splitlines()[1:]]
-    end = next((number for number, line in enumerate(lines) if line.startswith("──")), len(lines))
-    text = " ".join(lines[:end]).rstrip(".")
+    lines = [_BOX.sub("", line).strip() for line in complaint.splitlines()[1:]]  # the first is the title
+    paragraphs = (list(group) for rule, group in groupby(lines, lambda line: bool(_RULE.fullmatch(line))) if not rule)
+    text = " ".join(next(paragraphs, ())).rstrip(".")
     for phrase, replacement in _PHRASES:
         text = re.sub(phrase, replacement, text)
     return text
@@ -145,11 +186,15 @@ def _sections(model: type[BaseModel], prefix: KeyPath = ()) -> list[tuple[KeyPat
     return found
 
 
-def _unknown(arguments: Sequence[str], model: type[BaseModel]) -> str:
-    given = next((argument.partition("=")[0] for argument in arguments if argument.startswith("-")), None)
-    if given is None:
-        return f"unexpected argument {arguments[0]!r}"
-    known = [flag(path, model) for path, _ in leaves(model)]
+def _unknown(arguments: Sequence[str], model: type[BaseModel], switches: dict[str, str]) -> str:
+    given, _, value = next((each for each in arguments if each.startswith("-")), "").partition("=")
+    if not given:
+        hint = "; switches take no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
+        return f"unexpected argument {arguments[0]!r}{hint}"
+    both = [*switches, *switches.values()]
+    if given.replace("_", "-") in both:
+        return f"{given}: got {value!r}, expected no value; write --X or --no-X"
+    known = [*both, *(flag(path, model) for path, field in leaves(model) if field.annotation is not bool)]
     close = nearest(_last(given), [_last(name) for name in known])
     alike = [name for name in known if _last(name) == close]
     hint = f"; did you mean {max(alike, key=lambda name: similarity(name, given))}?" if alike else ""

@@ -44,7 +44,7 @@ class Explain(BaseModel):
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: Variant = Field("paper", description="the paper's equations, or the authors' published script")
-    include_current: bool = Field(True, description="whether a spike counts itself, or earlier ones only")
+    include_current: bool = Field(True, description="let a spike count itself, not only earlier ones")
     figures: Path | None = Field(None, description="new folder for pictures of the first samples (PNG)")
     overwrite: bool = Field(False, description="replace existing maps and pictures")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,7 +67,7 @@ def refusal(*arguments: str) -> str:
         parse(*arguments)
     text = str(caught.value)
     assert "\n" not in text
-    assert not re.search("[\x1b│╭╰─]", text)
+    assert not re.search("[\x1b│╭╰─]|---|helptext", text)
     return text
 
 
@@ -101,6 +103,23 @@ def test_lists_booleans_and_nothing_can_be_given():
     assert parse("--training.milestones").training.milestones == ()
 
 
+@pytest.mark.parametrize("in_file", [True, False])
+def test_switches_mean_the_same_whatever_the_file_says_and_the_last_one_counts(tmp_path, in_file):
+    file = toml(tmp_path, f"[training]\nflip = {str(in_file).lower()}\n")
+    for switches, flip in (
+        ([], in_file),
+        (["--training.flip"], True),
+        (["--training.no-flip"], False),
+        (["--training.no_flip"], False),
+        (["--training.flip", "--training.no-flip"], False),
+        (["--training.no-flip", "--training.flip"], True),
+        (["--training.flip", "--training.no_flip", "--training.flip"], True),
+    ):
+        assert parse(file, *switches).training.flip is flip
+    assert parse("--resume", "--no-resume").resume is False
+    assert parse("--no-resume", "--resume").resume is True
+
+
 def test_nothing_can_undo_a_value_of_the_file(tmp_path):
     file = toml(tmp_path, '[training]\nclasses = ["a"]\n[run]\nsamples = 9\n')
     command = parse(file, "--samples", "none", "--training.classes", "none")
@@ -111,28 +130,37 @@ def test_underscores_do_for_hyphens():
     assert parse("--training.batch_size", "5").training.batch_size == 5
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ("--training.epcohs 3", "unknown option --training.epcohs; did you mean --training.epochs? See toy --help"),
-        ("--epcohs 3", "unknown option --epcohs; did you mean --training.epochs? See toy --help"),
-        ("--samles=3", "unknown option --samles; did you mean --samples? See toy --help"),
-        ("--verbosity 3", "unknown option --verbosity; see toy --help"),
-        ("stray", "unexpected argument 'stray'; see toy --help"),
-        ("--training.epochs x", "--training.epochs: got 'x', expected an integer; see toy --help"),
-        ("--training.rate x", "--training.rate: got 'x', expected a number; see toy --help"),
-        ("--training.milestones 1 x", "--training.milestones: got 'x', expected an integer; see toy --help"),
-        ("--training.mean 1 2", "--training.mean: expected 3 values after it; see toy --help"),
-        ("--training.epochs 0", "--training.epochs is 0, expected greater than or equal to 1; see toy --help"),
-        ("--training.rate nan", "--training.rate is nan, expected greater than 0; see toy --help"),
-        ("--training.batch-size 0", "--training.batch-size is 0, expected greater than or equal to 1; see toy --help"),
-        ("--samples 0", "--samples is 0, expected greater than or equal to 1; see toy --help"),
-        ("--backend tirch", "--backend: got 'tirch', expected one of 'torch', 'lava'; see toy --help"),
-        ("--out", "--out: expected a value after it; see toy --help"),
-        ("--config", "--config: expected a value after it; see toy --help"),
-    ],
-)
-def test_mistakes_on_the_command_line(arguments, text):
+MISTAKES = [
+    ("--training.epcohs 3", "unknown option --training.epcohs; did you mean --training.epochs? See toy --help"),
+    ("--epcohs 3", "unknown option --epcohs; did you mean --training.epochs? See toy --help"),
+    ("--samles=3", "unknown option --samles; did you mean --samples? See toy --help"),
+    ("--verbosity 3", "unknown option --verbosity; see toy --help"),
+    ("stray", "unexpected argument 'stray'; see toy --help"),
+    ("--training.epochs x", "--training.epochs: got 'x', expected an integer; see toy --help"),
+    ("--training.rate x", "--training.rate: got 'x', expected a number; see toy --help"),
+    ("--training.milestones 1 x", "--training.milestones: got 'x', expected an integer; see toy --help"),
+    ("--training.mean 1 2", "--training.mean: expected 3 values after it; see toy --help"),
+    ("--training.epochs 0", "--training.epochs is 0, expected greater than or equal to 1; see toy --help"),
+    ("--training.rate nan", "--training.rate is nan, expected greater than 0; see toy --help"),
+    ("--training.batch-size 0", "--training.batch-size is 0, expected greater than or equal to 1; see toy --help"),
+    ("--samples 0", "--samples is 0, expected greater than or equal to 1; see toy --help"),
+    ("--backend tirch", "--backend: got 'tirch', expected one of 'torch', 'lava'; see toy --help"),
+    ("--out", "--out: expected a value after it; see toy --help"),
+    ("--config", "--config: expected a value after it; see toy --help"),
+    ("--no-resum", "unknown option --no-resum; did you mean --no-resume? See toy --help"),
+    ("--training.no-flp", "unknown option --training.no-flp; did you mean --training.no-flip? See toy --help"),
+    (
+        "--training.flip False",
+        "unexpected argument 'False'; switches take no value, write --X or --no-X; see toy --help",
+    ),
+    ("--training.flip=no", "--training.flip: got 'no', expected no value; write --X or --no-X; see toy --help"),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize(("arguments", "text"), MISTAKES)
+def test_mistakes_on_the_command_line(arguments, text, encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))  # decides how tyro draws
     assert refusal(*arguments.split()) == text
 
 
@@ -180,9 +208,12 @@ def test_help_shows_examples_flags_descriptions_defaults_and_choices(tmp_path, c
         "--training.classes [TEXT ...] classes to use (default: none)",
         "--backend {torch,lava} the simulator (default: torch)",
         "--samples INT how many images (default: none)",
-        "--resume, --no-resume continue an earlier run",
+        "--resume continue an earlier run (default: False)",
+        "--training.no-flip mirror images (default: True)",
+        "A flag --no-X switches off what its line describes; --X switches it on.",
     ):
         assert text in shown
+    assert "--no-resume" not in shown and "--training.flip" not in shown
 
 
 def test_required_and_positional_arguments():
