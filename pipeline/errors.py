@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -28,11 +29,13 @@ def exit_codes(main: Main) -> Callable[..., None]:
     anything else                           1     ``internal failure: Type: …``
     ======================================  ====  =============================================
 
-    With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included.
+    With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included. Characters that
+    standard output cannot encode are replaced.
     """
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> None:
+        _allow_any_text()
         try:
             main(argv)
             sys.stdout.flush()
@@ -64,6 +67,12 @@ def message(error: Exception) -> str:
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"
     )
+
+
+def _allow_any_text() -> None:
+    """Print "?" for what standard output cannot encode, such as "γ" in ASCII; standard error escapes it by itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _silence_stdout() -> None:

@@ -94,3 +94,18 @@ def test_a_closed_pipe_is_silent():
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["x.h5", "--out", "y.h5", "--variant", "theirs"]])
+def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(arguments):
+    command = [sys.executable, "-m", "pipeline.explain", *arguments]
+    ran = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    if arguments == ["--help"]:
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert b"decay of the kernel per step, ? 0;" in b" ".join(ran.stdout.split())
+    else:
+        assert ran.returncode == 2
+        assert ran.stderr.decode("ascii") == (
+            "error: --variant: got 'theirs', expected one of 'paper', 'authors-code'; "
+            "see python -m pipeline.explain --help\n"
+        )
