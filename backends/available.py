@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from .base import Backend, BackendError
 
-
-def _torch(device: str, lava_models: Literal["event", "stock"]) -> Backend:
-    from .torch_backend import TorchBackend
-
-    return TorchBackend(device)
+BACKENDS = ("torch", "lava")
 
 
-def _lava(device: str, lava_models: Literal["event", "stock"]) -> Backend:
-    from .lava.backend import LavaBackend
-
-    if device not in ("auto", "cpu"):
-        raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
-    return LavaBackend(lava_models)
-
-
-BACKENDS: dict[str, Callable[[str, Literal["event", "stock"]], Backend]] = {"torch": _torch, "lava": _lava}
-
-
-def make_backend(name: str, device: str = "auto", lava_models: Literal["event", "stock"] = "event") -> Backend:
+def make_backend(
+    name: str,
+    device: str = "auto",
+    lava_models: Literal["event", "stock"] = "event",
+    lava_deadline: float | None = None,
+) -> Backend:
     """The backend of that name.
+
+    Parameters
+    ----------
+    device : of the torch backend, see :class:`backends.torch_backend.TorchBackend`
+    lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
 
     Raises
     ------
     BackendError : if there is none, or it cannot run here
     """
-    if name not in BACKENDS:
-        raise BackendError(f"backend is {name!r}, expected one of {', '.join(BACKENDS)}")
-    return BACKENDS[name](device, lava_models)
+    if name == "torch":
+        from .torch_backend import TorchBackend
+
+        return TorchBackend(device)
+    if name == "lava":
+        from .lava.backend import LavaBackend
+
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
+        return LavaBackend(lava_models, lava_deadline)
+    raise BackendError(f"backend is {name!r}, expected one of {', '.join(BACKENDS)}")

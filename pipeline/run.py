@@ -101,7 +101,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
             raise InputError(
                 f"checkpoint {settings.checkpoint!r} holds fixed point, which --precision float32 cannot undo"
             )
-        backend = make_backend(settings.backend, settings.device, settings.lava_models)
+        backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
         source = settings.data[0] if len(settings.data) == 1 else settings.data
         samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)
         table = samples.table()

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
                 _verify(raster)
                 _describe(raster, console)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -261,7 +261,7 @@ def test_a_spoiled_file_is_one_clear_line(file: Path, case: str, capsys: pytest.
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
-    assert shown.err.startswith(f"{file}: ")
+    assert shown.err.startswith(f"error: {file}: ")
     assert message in shown.err
 
 
