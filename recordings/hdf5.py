@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from .compress import CHECKSUM_BYTES, largest_stored
-from .schema import MAX_TEXT, DatasetSpec, RasterError
+from .errors import InputError
+from .schema import MAX_TEXT, SAMPLE_DATASETS, DatasetSpec, RasterError, check_size
 
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
@@ -62,6 +63,36 @@ class CheckedFile:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
             raise self.fail(where, f"unreadable ({_one_line(error)})", "intact data") from error
+
+    @contextmanager
+    def valid(self, where: str) -> Iterator[None]:
+        """Name file and place in the complaints of the schema."""
+        try:
+            yield
+        except RasterError:
+            raise
+        except InputError as error:
+            raise RasterError(f"{self.path}: {where}: {error}") from error
+
+    def expect_finished(self, name: str, version: int) -> None:
+        """Refuse another format or version, and a file that was not finished."""
+        found = self.attributes(self.root, "/", {"format": str, "schema_version": int, "complete": bool})
+        for attribute, expected in (("format", name), ("schema_version", version), ("complete", True)):
+            if found[attribute] != expected:
+                raise self.fail(f"/@{attribute}", repr(found[attribute])[:80], repr(expected))
+
+    def open_samples(self) -> tuple[dict[str, h5py.h5d.DatasetID], int]:
+        """The tables of samples by their paths, not yet checked themselves, and how many samples they declare."""
+        group = self.group(self.root, "samples", "/samples")
+        self.expect_children(group, "/samples", set(SAMPLE_DATASETS))
+        tables = {f"/samples/{name}": self.open_dataset(group, name, f"/samples/{name}") for name in SAMPLE_DATASETS}
+        with self.reading("/samples/index"):
+            shape = tables["/samples/index"].shape
+        if len(shape) != 1:
+            raise self.fail("/samples/index", f"shape {shape}", "(N,)")
+        with self.valid("/samples/index"):
+            check_size("number of samples", shape[0], "N")
+        return tables, int(shape[0])
 
     def children(self, group: h5py.h5g.GroupID, where: str, limit: int) -> list[str]:
         """Names in a group, in order, once each was seen to be a hard link."""

@@ -250,29 +250,19 @@ class MapReader:
 
     def _open(self) -> None:
         checked = self._checked
-        identity = checked.attributes(checked.root, "/", {"format": str, "schema_version": int, "complete": bool})
-        for name, expected in (("format", FORMAT), ("schema_version", SCHEMA_VERSION), ("complete", True)):
-            if identity[name] != expected:
-                raise checked.fail(f"/@{name}", repr(identity[name])[:80], repr(expected))
+        checked.expect_finished(FORMAT, SCHEMA_VERSION)
         attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
         checked.expect_children(checked.root, "/", {"samples", "layers"})
-        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
-        samples = checked.group(checked.root, "samples", "/samples")
-        checked.expect_children(samples, "/samples", set(SAMPLE_DATASETS))
-        for name in SAMPLE_DATASETS:
-            self._datasets[f"/samples/{name}"] = checked.open_dataset(samples, name, f"/samples/{name}")
-        n_samples = self._length("/samples/index")
+        self._datasets, n_samples = checked.open_samples()
         for name, spec in SAMPLE_DATASETS.items():
             checked.check_dataset(self._datasets[f"/samples/{name}"], f"/samples/{name}", spec, {"N": n_samples})
         layers = self._open_layers()
-        try:
+        with checked.valid("/"):
             self.header = MapHeader(
                 layers=layers,
                 timesteps=attributes["T"],
                 **{name: attributes[name] for name in ("raster_digest", "gamma", "variant", "include_current")},
             )
-        except InputError as error:
-            raise checked.fail("/", str(error), "the attributes of a file of maps") from error
         for layer in layers:
             where = f"/layers/{layer}/sam"
             checked.check_dataset(self._datasets[where], where, SAM_DATASET, self.header.sizes(n_samples, layer))
@@ -297,17 +287,6 @@ class MapReader:
             self._datasets[f"{where}/sam"] = dataset
             sides[name] = (int(shape[2]), int(shape[3]))
         return sides
-
-    def _length(self, where: str) -> int:
-        with self._checked.reading(where):
-            shape = self._datasets[where].shape
-        if len(shape) != 1:
-            raise self._checked.fail(where, f"shape {shape}", "(N,)")
-        try:
-            check_size("number of samples", shape[0], "N")
-        except InputError as error:
-            raise self._checked.fail(where, str(error), "a table of samples") from error
-        return int(shape[0])
 
     def _table(self, name: str) -> NDArray[Any]:
         with self._checked.reading(f"/samples/{name}"):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +34,6 @@ from .schema import (
     SPIKE_AXES,
     DatasetSpec,
     LayerSpec,
-    RasterError,
     RasterHeader,
     SampleTable,
     check_size,
@@ -216,16 +214,14 @@ class RasterReader:
 
     def _open(self) -> None:
         checked = self._checked
-        attributes = checked.attributes(checked.root, "/", {"format": str, "schema_version": int, "complete": bool})
-        for name, expected in (("format", FORMAT), ("schema_version", SCHEMA_VERSION), ("complete", True)):
-            if attributes[name] != expected:
-                raise checked.fail(f"/@{name}", repr(attributes[name])[:80], repr(expected))
+        checked.expect_finished(FORMAT, SCHEMA_VERSION)
         self._attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
         self.run_uuid: str = self._attributes["run_uuid"]
         checked.expect_children(checked.root, "/", ROOT_PATHS)
-        with self._valid("/@T"):
+        with checked.valid("/@T"):
             check_size("timesteps", self._attributes["T"], "T")
-        n_samples = self._declared_samples()
+        tables, n_samples = checked.open_samples()
+        self._datasets.update(tables)
         readout = checked.open_dataset(checked.root, "readout", "/readout")
         scale = checked.attributes(readout, "/readout", READOUT_ATTRIBUTES)["scale"]
         with checked.reading("/readout"):
@@ -245,20 +241,6 @@ class RasterReader:
         self.predictions: NDArray[np.int32] = self._table("/samples/prediction")
         self.readout: NDArray[Any] = self._table("/readout")
 
-    def _declared_samples(self) -> int:
-        checked = self._checked
-        samples = checked.group(checked.root, "samples", "/samples")
-        checked.expect_children(samples, "/samples", set(SAMPLE_DATASETS))
-        for name in SAMPLE_DATASETS:
-            self._datasets[f"/samples/{name}"] = checked.open_dataset(samples, name, f"/samples/{name}")
-        with checked.reading("/samples/index"):
-            shape = self._datasets["/samples/index"].shape
-        if len(shape) != 1:
-            raise checked.fail("/samples/index", f"shape {shape}", "(N,)")
-        with self._valid("/samples/index"):
-            check_size("number of samples", shape[0], "N")
-        return int(shape[0])
-
     def _read_header(self, classes: int, scale: float) -> RasterHeader:
         checked, attributes = self._checked, self._attributes
         layers = checked.group(checked.root, "layers", "/layers")
@@ -274,12 +256,12 @@ class RasterReader:
             values = checked.attributes(self._datasets[f"{where}/spikes"], f"{where}/spikes", LAYER_ATTRIBUTES)
             if values.pop("axes") != SPIKE_AXES:
                 raise checked.fail(f"{where}/spikes@axes", "unknown axes", repr(SPIKE_AXES))
-            with self._valid(f"{where}/spikes"):
+            with checked.valid(f"{where}/spikes"):
                 specs.append(LayerSpec(name, **values))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
         fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config")
-        with self._valid("/"):
+        with checked.valid("/"):
             return RasterHeader(
                 **{field: attributes[field] for field in fields},
                 timesteps=attributes["T"],
@@ -306,13 +288,3 @@ class RasterReader:
             array.setflags(write=False)
             self._tables[where] = array
         return self._tables[where]
-
-    @contextmanager
-    def _valid(self, where: str) -> Iterator[None]:
-        """Name file and place in the complaints of the schema."""
-        try:
-            yield
-        except RasterError:
-            raise
-        except InputError as error:
-            raise RasterError(f"{self.path}: {where}: {error}") from error
