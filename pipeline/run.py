@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from recordings.errors import InputError
 from recordings.lock import out_lock
@@ -20,6 +19,7 @@ from recordings.lock import out_lock
 from .command_line import Flat, parse_command
 from .config import Config, RunSection, Section, load_config, resolved, save_config
 from .errors import exit_codes
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from recordings.reader import RasterReader
@@ -37,6 +37,7 @@ examples:
   python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json.
+
 Stopped? The same command with --out and --resume continues; in fixed point even on another backend."""
 
 
@@ -116,7 +117,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
         console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")
     save_config(config, out / "config.toml")
     write_network(network, out / "network.safetensors")
-    with _progress(terminal) as progress:
+    with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task(f"simulating on {backend.name}", total=len(samples))
         progress.advance(task, len(samples) - len(writer.remaining))
         seconds |= record(
@@ -237,20 +238,6 @@ def _free_folder(base: Path) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
-
-
-def _progress(terminal: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-    )
 
 
 def _advancing(order: Sequence[int], advance: Any) -> Iterator[int]:

@@ -19,7 +19,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
@@ -30,6 +29,7 @@ from .architecture import SpikingNetwork, poisson
 from .config import Config, TrainingSection
 from .datasets import Dataset, open_dataset
 from .preprocess import Preprocessing
+from .progress import progress_bar
 from .selection import split_selection
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
@@ -225,7 +225,7 @@ def _in_memory(
     images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
     labels = np.empty(len(chosen), np.int64)
     boxes = np.full((len(chosen), 4), np.nan, np.float32)
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
             item = dataset[int(position)]
             if item.label is None:
@@ -258,24 +258,12 @@ def _keep_freed_memory() -> None:
         libc.mallopt(top_pad, 1 << 28)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
 class _Report(lightning.Callback):
     """A bar over all steps with the time left, and a line per epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.progress = _progress(console)
+        self.progress = progress_bar(console)
         self.advance: Callable[[], None] = lambda: None
         self.started = 0.0
 
