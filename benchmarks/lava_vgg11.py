@@ -267,7 +267,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, prog="python -m benchmarks.lava_vgg11", description=__doc__)
     result = measure(options)
     show(result)
     if options.json:
