@@ -171,6 +171,7 @@ def test_nothing_survives_its_parent(number: signal.Signals, machine: Machine, t
     script = tmp_path / "run.py"
     script.write_text(
         "from tests.backends.lava.test_failures import *\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job inherits it ignored
         "for _ in LavaBackend().run(network(), inputs(10**6), 10**6):\n"
         "    print('sample', flush=True)\n"
     )
