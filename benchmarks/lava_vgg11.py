@@ -1,6 +1,6 @@
 """Time full-width VGG11 on the Lava backend, from input spikes to the raster file on disk.
 
-    python -m benchmarks.lava_vgg11 --samples 8 --json lava_vgg11.json
+    python -m benchmarks.lava_vgg11 --samples 8 --out lava_vgg11.json
 
 Weights are random; the gain of every layer is set so that about `rate` of its neurons spike in a step. Run it on an
 otherwise idle machine.
@@ -15,14 +15,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +29,9 @@ from backends.kernels import add_conv, compile_kernels, step_float
 from backends.lava import LavaBackend
 from backends.network import LIF, Layer, Network, Readout
 from backends.quantise import quantise
+from pipeline.command_line import parse_command
+from pipeline.config import Section
+from pipeline.errors import exit_codes
 from recordings.digest import spike_counts
 from recordings.schema import LayerSpec, RasterHeader, SampleTable
 from recordings.writer import RasterWriter
@@ -40,24 +42,18 @@ CONVOLUTIONS = ((64, 1), (128, 2), (256, 2), (256, 1), (512, 2), (512, 1), (512,
 HIDDEN, CLASSES, LAST_POOL = 4096, 200, 4
 
 
-@dataclass(frozen=True)
-class Options:
-    """Time full-width VGG11 on the Lava backend, from input spikes to the raster file on disk."""
+class Options(Section):
+    """What to time."""
 
-    samples: int = 8
-    """How many samples to simulate; the first is not timed."""
-    timesteps: int = 30
-    """Steps per sample."""
-    size: int = 64
-    """Height and width of the input, a multiple of 64."""
-    rate: float = 0.1
-    """Share of neurons that spike in a step, in every layer."""
-    models: Literal["event", "stock"] = "event"
-    """Of Lava's Conv and Dense: this project's, or those Lava comes with, which take seconds per step."""
-    seed: int = 0
-    """Of the weights and the input."""
-    json: Path | None = None
-    """Where to write the result."""
+    samples: int = Field(8, ge=2, description="samples to simulate; the first is not timed")
+    timesteps: int = Field(30, ge=12, description="steps per sample")
+    size: int = Field(64, ge=64, multiple_of=64, description="height and width of the input")
+    rate: float = Field(0.1, gt=0, lt=1, description="share of neurons that spike in a step, in every layer")
+    models: Literal["event", "stock"] = Field(
+        "event", description="of Lava's Conv and Dense: this project's, or those Lava comes with (seconds per step)"
+    )
+    seed: int = Field(0, ge=0, description="of the weights and the input")
+    out: Path | None = Field(None, description="file for the result (JSON)")
 
 
 def tuned_vgg11(options: Options) -> Network:
@@ -215,7 +211,7 @@ def measure(options: Options) -> dict[str, Any]:
         end = time.perf_counter()
     bits = options.samples * network.timesteps
     return {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "options": options.model_dump(mode="json"),
         "machine": computer,
         "commit": commit(),
         "seconds_to_first_sample": finished[0] - begin,
@@ -265,13 +261,14 @@ def show(result: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def main() -> None:
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    options = tyro.cli(Options, prog="python -m benchmarks.lava_vgg11", description=__doc__)
+    options = parse_command(Options, argv, prog="python -m benchmarks.lava_vgg11", description=__doc__ or "")
     result = measure(options)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

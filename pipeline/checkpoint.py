@@ -71,6 +71,10 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
     if not path.exists():
         bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
         raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
+    if path.is_dir():
+        inside = path / "checkpoint.safetensors"
+        hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
+        raise InputError(f"checkpoint {name_or_path!r}: is a folder{hint}")
     network, metadata = read_network(path)
     if "checkpoint" not in metadata:
         raise InputError(

@@ -1,6 +1,7 @@
 """How well a map finds the object, beside two baselines: a centred guess, and spikes counted without SAM's kernel.
 
-A map of T steps is first summed over time, then brought to the image's size; the object is a mask of the image.
+A map is first summed over the steps whose spikes can still change the answer, then brought to the image's size; the
+object is a mask of the image.
 The measures lie between 0 (misses) and 1, and a map that is zero everywhere scores 0: it points at nothing.
 """
 
@@ -19,7 +20,7 @@ from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
 from .preprocess import Box
-from .sam import spike_count_map
+from .sam import spike_count_map, steps_that_matter
 
 Mask = NDArray[np.bool_]
 Map = NDArray[np.floating[Any]]
@@ -171,9 +172,10 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
 
     for name in maps.layers:
         layer = raster.layer(name)
+        steps = steps_that_matter(raster.timesteps, layer.number, raster.layers[-1].number)
         for sample, mask in known:
-            counts = spike_count_map(raster.packed(layer, sample), layer.shape)
-            score(name, "SAM", over_time(maps.maps(name, sample), mask.shape), mask)
+            counts = spike_count_map(raster.packed(layer, sample)[:steps], layer.shape)
+            score(name, "SAM", over_time(maps.maps(name, sample)[:steps], mask.shape), mask)
             score(name, "spike count", over_time(counts, mask.shape), mask)
     for _, mask in known:
         score(None, "centred box", centred_box(mask.shape, float(mask.sum())), mask)

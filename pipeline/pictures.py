@@ -23,6 +23,7 @@ from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
 from .preprocess import Box
+from .sam import steps_that_matter
 
 HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
 DEPTH = mpl.colormaps["viridis"]
@@ -34,6 +35,7 @@ TAG = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}
 DPI = 120
 MOST_STEPS = 8
 MOST_NEURONS = 200
+TOO_LATE = np.full((1, 1, 3), 0.95)  # a blank cell
 OVERVIEW_LAYERS = 3
 ALONE = 128  # pixels of the long side of maps drawn without an image
 
@@ -73,7 +75,7 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
 
     Parameters
     ----------
-    maps : layer name -> (T, H, W), in order of depth, not empty
+    maps : layer name -> (steps, H, W), in order of depth, not empty; steps that only deeper layers have are left blank
     subtitle : how the maps were made
     """
     steps = choose_steps(maps)
@@ -87,7 +89,9 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
     total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
     total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
     with _picture(path, total_width, total_height) as canvas:
-        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum over all steps"]))
+        about = "; ".join(
+            filter(None, [subtitle, "each layer relative to its maximum; blank: too late to reach the answer"])
+        )
         if subject.image is None:
             canvas.heading(left, "Spike Activation Map: " + subject.caption.replace("\n", " "), about)
         else:
@@ -104,7 +108,8 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
             canvas.text(grid_left - 0.1, y + cell / 2, f"{name[4:]}\n{note}", **ROW_LABEL)
             relative = relative_to_layer(layer_maps)
             for column, step in enumerate(steps):
-                shown = overlay(subject.image, relative[step], (height, width))
+                late = step >= len(relative)
+                shown = TOO_LATE if late else overlay(subject.image, relative[step], (height, width))
                 canvas.picture(grid_left + column * cell_width, y, cell_width - gap, cell - gap, shown)
         bar = (grid_left + len(steps) * cell_width + 0.08, top, min(len(maps) * cell - gap, 3.2))
         canvas.colour_bar(*bar, over_image=subject.image is not None)
@@ -129,8 +134,10 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
     left, top, right, bottom, gap = 0.75, 1.15, 0.75, 0.1, 0.06
     total_width = max(left + len(subjects) * cell_width + right, 5.5)
     with _picture(path, total_width, top + n_rows * cell + bottom) as canvas:
-        about = "Spike Activation Maps, each at the step where it varies most"
-        canvas.heading(0.15, "What the network attends to", about)
+        about = (
+            "Spike Activation Maps, each at the step where it varies most, of those that can still change the answer"
+        )
+        canvas.heading(0.15, "Where neurons fire in short intervals", about)
         for row, name in enumerate(layers, with_images):
             canvas.text(left - 0.1, top + (row + 0.5) * cell, name[4:], **ROW_LABEL)
         for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
@@ -148,24 +155,27 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
         canvas.colour_bar(*bar, over_image=with_images)
 
 
-def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matter: Mapping[str, int]) -> None:
     """Spike rate of every layer over time: mean over samples, and a band from the 10th to the 90th percentile.
 
     Parameters
     ----------
     rates : layer name -> (N, T) share of its neurons that fire, in order of depth
+    matter : layer name -> how many first steps can change the answer; later ones are dotted
     """
     n_samples, timesteps = next(iter(rates.values())).shape
     steps = np.arange(timesteps)
     samples = "one sample" if n_samples == 1 else f"mean of {n_samples:,} samples; band: 10th to 90th percentile"
     with _picture(path, 7.2, 3.8) as canvas:
-        canvas.heading(0.2, "Spike rate by layer", samples)
+        canvas.heading(0.2, "Spike rate by layer", f"{samples}; dotted: too late to reach the answer")
         axes = canvas.axes(0.65, 0.8, 5.3, 2.5)
         for (name, rate), colour in zip(rates.items(), DEPTH(np.linspace(0, 0.88, len(rates))), strict=True):
             percent = 100 * rate
             axes.fill_between(steps, *np.percentile(percent, [10, 90], axis=0), color=colour, alpha=0.13, linewidth=0)
             marker = "o" if timesteps < 40 else ""
-            axes.plot(steps, percent.mean(axis=0), color=colour, label=name[4:], marker=marker, markersize=3)
+            mean, end = percent.mean(axis=0), matter[name]
+            axes.plot(steps[:end], mean[:end], color=colour, label=name[4:], marker=marker, markersize=3)
+            axes.plot(steps[end - 1 :], mean[end - 1 :], color=colour, linestyle=":", linewidth=1)
         axes.set_xlabel("step t")
         axes.set_ylabel("neurons that fire, %")
         axes.set_ylim(bottom=0)
@@ -225,7 +235,11 @@ def save_figures(
     the files written: overview.png, spike_rates.png, raster_LAYER.png, sam_000.png, sam_001.png, …
     """
     directory.mkdir(parents=True, exist_ok=True)
-    of_samples = [{name: maps.maps(name, sample) for name in maps.layers} for sample in range(len(subjects))]
+    last = raster.layers[-1].number
+    matter = {spec.name: steps_that_matter(raster.timesteps, spec.number, last) for spec in raster.layers}
+    of_samples = [
+        {name: maps.maps(name, sample)[: matter[name]] for name in maps.layers} for sample in range(len(subjects))
+    ]
     hidden = [name for name in maps.layers if raster.layer(name).kind != "input"] or list(maps.layers)
     chosen = [hidden[i] for i in sorted(set(np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)))]
     deepest = hidden[-1]
@@ -233,7 +247,8 @@ def save_figures(
     kernel = f"γ = {header.gamma:g}" + ("" if header.variant == "paper" else f", {header.variant}")
     written = [directory / "overview.png", directory / "spike_rates.png", directory / f"raster_{deepest[4:]}.png"]
     overview(written[0], subjects, [{name: sample[name] for name in chosen} for sample in of_samples])
-    spike_rates(written[1], {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers})
+    rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
+    spike_rates(written[1], rates, matter)
     spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
     raster_plot(written[2], deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
     for number, (subject, sample) in enumerate(zip(subjects, of_samples, strict=True)):
@@ -244,9 +259,9 @@ def save_figures(
 
 def choose_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
     """At most eight steps, evenly from the first to the last at which any map shows something; the last if none."""
-    active = np.flatnonzero(np.any([layer.any(axis=(1, 2)) for layer in maps.values()], axis=0))
-    timesteps = len(next(iter(maps.values())))
-    first, last = (active[0], active[-1]) if active.size else (timesteps - 1, timesteps - 1)
+    active = [step for layer in maps.values() for step in np.flatnonzero(layer.any(axis=(1, 2)))]
+    last = max(len(layer) for layer in maps.values()) - 1
+    first, last = (min(active), max(active)) if active else (last, last)
     return sorted({int(step) for step in np.linspace(first, last, MOST_STEPS).round()})
 
 

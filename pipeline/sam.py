@@ -159,6 +159,20 @@ def steps_of(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> Iterator
     return (np.unpackbits(step, count=neurons).reshape(shape) for step in packed)
 
 
+def steps_that_matter(timesteps: int, layer: int, last_layer: int) -> int:
+    """How many of the first steps of a layer can still change the answer, at least 1.
+
+    Each synapse layer takes a step and the readout sums up to T - 1, so a spike of layer l after step T - 1 - (L - l)
+    arrives too late. Training gives such late spikes no gradient; they are recorded, but say nothing of the answer.
+
+    Parameters
+    ----------
+    timesteps : T
+    layer, last_layer : numbers l and L of the layer and of the last one before the readout; the input is 0
+    """
+    return max(1, timesteps - (last_layer - layer))
+
+
 def scale_for_display(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     """The authors' min-max scaling of every map by itself: (m - min) / (max - min + 1e-3); (..., H, W) float32."""
     lowest = maps.min(axis=(-2, -1), keepdims=True)

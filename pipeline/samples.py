@@ -13,6 +13,7 @@ from recordings.schema import SampleTable
 
 from .checkpoint import Checkpoint
 from .datasets import Dataset, Item, open_dataset
+from .datasets.base import shorten
 from .encoding import poisson_batch
 from .measures import box_mask
 from .preprocess import Preprocessing
@@ -78,7 +79,13 @@ def choose_samples(
     """
     everything = open_dataset(source, "val", download=download)
     known = checkpoint.classes
-    if not set(known) & set(everything.classes) and set(checkpoint.class_names) & set(everything.classes):
+    labelled = any(label is not None for label in everything.labels)
+    if labelled and not set(known) & set(everything.classes):
+        if not set(checkpoint.class_names) & set(everything.classes):
+            raise InputError(
+                f"{everything.name}: its classes ({shorten(everything.classes)}) are none that the checkpoint knows "
+                f"({shorten(known)}); choose the data or the --checkpoint that belongs to it"
+            )
         known = checkpoint.class_names
     dataset = open_dataset(source, "val", known, download=download)
     if not len(dataset):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import LIF
+from backends.network import LIF, Layer, Network
 from backends.torch_backend import TorchBackend
 from pipeline.architecture import SpikingNetwork, Surrogate, poisson
 from pipeline.config import CONFIGS, NetworkSection, load_config
 from pipeline.folding import export_network
 from pipeline.plan import LayerPlan, plan_layers
+from pipeline.sam import steps_that_matter
 from recordings.errors import InputError
 from tests.pipeline.networks import SMALL, small_model
 
@@ -106,3 +107,32 @@ def test_the_papers_network_fits_its_images():
     assert settings.network.layers == VGG11
     assert tuple(model.layers[-1].synapses.weight.shape) == (4096, 512)
     assert tuple(model.readout.weight.shape) == (200, 4096)
+
+
+def test_spikes_that_come_too_late_change_no_answer():
+    network = export_network(small_model())
+    planes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.3
+    (before,) = TorchBackend("cpu").run(network, [planes], 3)
+    layers = []
+    for number, layer in enumerate(network.layers, 1):
+        steps = steps_that_matter(8, number, len(network.layers))
+        gain = layer.neuron.gain.copy()
+        gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
+        neuron = LIF(layer.neuron.leak, layer.neuron.threshold, gain, layer.neuron.bias)
+        layers.append(Layer(layer.name, layer.weight, neuron, layer.pool, layer.stride, layer.padding))
+    changed = Network(network.input_shape, 8, tuple(layers), network.readout)
+    (after,) = TorchBackend("cpu").run(changed, [planes], 3)
+    assert np.array_equal(before.readout, after.readout)
+    assert before.readout.any()
+    for number, name in enumerate(network.raster_names[1:], 1):
+        steps = steps_that_matter(8, number, len(network.layers))
+        assert np.array_equal(before.spikes[name][:, :steps], after.spikes[name][:, :steps])
+    assert not np.array_equal(before.spikes["001_conv1"], after.spikes["001_conv1"])
+
+
+def test_steps_that_matter_by_hand():
+    # T = 16, seven layers: conv1 acts on the readout at t + 6 ≤ 15, so up to t = 9; the last layer at once.
+    assert steps_that_matter(16, 1, 7) == 10
+    assert steps_that_matter(16, 7, 7) == 16
+    assert steps_that_matter(16, 0, 7) == 9
+    assert steps_that_matter(2, 0, 7) == 1

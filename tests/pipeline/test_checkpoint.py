@@ -52,6 +52,12 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
         load_checkpoint(str(bare))
 
 
+def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):
+    path.rename(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"is a folder; did you mean .*/checkpoint.safetensors\?"):
+        load_checkpoint(str(tmp_path))
+
+
 def test_a_truncated_file(path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"small.safetensors: not a readable safetensors file"):

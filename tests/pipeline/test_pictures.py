@@ -121,7 +121,9 @@ def test_box_is_drawn_where_it_lies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(5, 16), (1, 1), (2, 500)])
 def test_spike_rates(tmp_path: Path, shape: tuple[int, int]) -> None:
     rates = {f"{number:03d}_conv{number}": RANDOM.random(shape) for number in range(11)}
-    spike_rates(tmp_path / "rates.png", rates | {"011_fc1": np.zeros(shape)})
+    rates["011_fc1"] = np.zeros(shape)
+    matter = {name: max(1, shape[1] - 11 + number) for number, name in enumerate(rates)}
+    spike_rates(tmp_path / "rates.png", rates, matter)
     pixels(tmp_path / "rates.png")
 
 

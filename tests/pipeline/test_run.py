@@ -194,7 +194,10 @@ def test_one_run_per_folder(workplace, tmp_path, capsys):
         (["--data", "{folder}/text.png"], "text.png: not an image"),
         (["--data", "{folder}/cut.png"], "cut.png: broken or truncated image"),
         (["--data", "{folder}/other.zip"], "other.zip: not in the Tiny-ImageNet layout"),
-        (["--data", "{folder}/unknown"], "none of its 2 images is of a class asked for"),
+        (
+            ["--data", "{folder}/unknown"],
+            "its classes (yak, zebra) are none that the checkpoint knows (apple, pear, plum)",
+        ),
         (["--data", "{folder}/nan.tiff"], "NaN or infinite pixels"),
         (["--checkpoint", "cluttered-digit"], "neither a bundled one"),
         (["--checkpoint", "{folder}/text.png"], "text.png: not a readable safetensors file"),
