@@ -11,11 +11,11 @@ help: ## Show this help
 	@echo "make <target>, where <target> is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## See what two small networks look at: digits and a photo of a cat, simulated on Lava (1-2 minutes)
+demo: setup ## See what two small networks look at: digits and a photo of a cat, simulated on Lava (half a minute)
 	@rm -rf runs/demo-digits runs/demo-cat
 	@echo "1/2  Cluttered digits on $(BACKEND)"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --out runs/demo-digits
-	@echo "2/2  A photo of a cat on $(BACKEND)"
+	@echo "2/2  A photo of a cat on $(BACKEND), through a network that knows ten classes (it will say lion, then cat)"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint tiny-imagenet-10 \
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
 	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png
