@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     source = command.data[0] if len(command.data) == 1 else command.data
     samples = choose_samples(source, checkpoint, command.samples, seed=0)
-    labels = samples.table().label
+    labels = samples.survey().table.label
     if labels.min() < 0:
         raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
     terminal = Console(stderr=True)

@@ -105,14 +105,14 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
         backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
         source = settings.data[0] if len(settings.data) == 1 else settings.data
         samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)
-        table = samples.table()
+        survey = samples.survey()
     if samples.dataset.skipped:
         console.print(f"skipped {samples.dataset.skipped:,} images of classes that the checkpoint does not know")
-    if len(samples) < settings.samples and table.label.max() >= 0:
+    if len(samples) < settings.samples and survey.table.label.max() >= 0:
         console.print(f"{samples.dataset.name} has {len(samples)} images of these classes, fewer than --samples")
 
     header = raster_header(network, backend, samples.dataset.name, settings.seed, json.dumps(resolved(config)))
-    writer = RasterWriter(out, header, table, resume=resume)
+    writer = RasterWriter(out, header, survey.table, resume=resume)
     if writer.dropped:
         console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")
     save_config(config, out / "config.toml")
@@ -141,8 +141,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 )
             with MapReader(out / "sam.h5") as maps:
                 with _stage(seconds, "measure"):
-                    masks = [samples.mask(sample) for sample in range(len(samples))]
-                    localisation = localisation_table(raster, maps, masks)
+                    localisation = localisation_table(raster, maps, survey.masks)
                 figures: tuple[Path, ...] = ()
                 if settings.figures:
                     progress.add_task("drawing", total=None)
@@ -159,8 +158,8 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 "n_samples": raster.n_samples,
                 "timesteps": raster.timesteps,
                 "seed": settings.seed,
-                "accuracy": _accuracy(table.label, raster.predictions),
-                "answers": _answers(samples, raster, checkpoint.class_names),
+                "accuracy": _accuracy(survey.table.label, raster.predictions),
+                "answers": _answers(survey.names, raster, checkpoint.class_names),
                 "spike_rate": {layer.name: _spike_rate(raster.counts(layer), layer.neurons) for layer in raster.layers},
                 "localisation": [row.__dict__ for row in localisation],
                 "raster_digest": raster.raster_digest,
@@ -207,7 +206,7 @@ def _subject(samples: Samples, sample: int, checkpoint: Checkpoint, prediction: 
     )
 
 
-def _answers(samples: Samples, raster: RasterReader, names: Sequence[str]) -> list[dict[str, Any]]:
+def _answers(images: Sequence[str], raster: RasterReader, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Per image, its likeliest classes and their softmax shares."""
     logits = raster.readout * (raster.header.readout_scale / raster.timesteps)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -215,8 +214,8 @@ def _answers(samples: Samples, raster: RasterReader, names: Sequence[str]) -> li
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
         {
-            "image": samples.item(sample).name,
-            "classes": {names[label]: round(float(shares[sample, label]), 4) for label in row},
+            "image": images[sample],
+            "classes": {classes[label]: round(float(shares[sample, label]), 4) for label in row},
         }
         for sample, row in enumerate(ranked)
     ]

@@ -21,6 +21,22 @@ from .selection import balanced_order
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What is known of every sample besides its pixels.
+
+    Parameters
+    ----------
+    table : stable index and label; -1 where the class is unknown
+    names : short, for people
+    masks : the object as the network sees it, (H, W) bool, from its mask or else its box; None if unknown or cropped
+    """
+
+    table: SampleTable
+    names: tuple[str, ...]
+    masks: tuple[NDArray[np.bool_] | None, ...]
+
+
+@dataclass(frozen=True)
 class Samples:
     """Some images of a data set, in the order they are simulated.
 
@@ -42,11 +58,16 @@ class Samples:
         """Image number `sample` of the run."""
         return self.dataset[int(self.positions[sample])]
 
-    def table(self) -> SampleTable:
-        """Stable index and label of every sample; -1 where the class is unknown. Decodes every image once."""
-        items = [self.item(sample) for sample in range(len(self))]
-        labels = [-1 if item.label is None else item.label for item in items]
-        return SampleTable(np.array([item.index for item in items], np.int64), np.array(labels, np.int32))
+    def survey(self) -> Survey:
+        """Look at every image once, so that a broken one is found before anything starts; holds one at a time."""
+        indices, labels, names, masks = [], [], [], []
+        for item in map(self.item, range(len(self))):
+            indices.append(item.index)
+            labels.append(-1 if item.label is None else item.label)
+            names.append(item.name)
+            masks.append(self._mask(item))
+        table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
+        return Survey(table, tuple(names), tuple(masks))
 
     def encoded(self, chosen: Sequence[int], timesteps: int, seed: int, batch_size: int) -> Iterator[NDArray[np.bool_]]:
         """Poisson spikes of the chosen samples, in batches of (T, B, 2C, H, W) bool."""
@@ -55,9 +76,8 @@ class Samples:
             images = np.stack([self.preprocessing.image(item.image) for item in items])
             yield poisson_batch(images, timesteps, seed, [item.index for item in items])
 
-    def mask(self, sample: int) -> NDArray[np.bool_] | None:
-        """The object as the network sees it, (H, W) bool, from its mask or else its box; None if unknown or cropped."""
-        item, prepare = self.item(sample), self.preprocessing
+    def _mask(self, item: Item) -> NDArray[np.bool_] | None:
+        prepare = self.preprocessing
         if item.mask is not None:
             mask = prepare.mask(item.mask)
             return mask if mask.any() else None

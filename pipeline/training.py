@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -250,7 +250,9 @@ def _keep_freed_memory() -> None:
 
     Measured on two cores: 50 -> 74 images/s. Elsewhere than on glibc nothing happens.
     """
-    libc = ctypes.CDLL(ctypes.util.find_library("c"))
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
         trim_threshold, top_pad, mmap_max = -1, -2, -4  # of malloc.h
         libc.mallopt(mmap_max, 0)
