@@ -6,33 +6,26 @@ layer can be compared by eye, and layers cannot. Low values let the image throug
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
+from .canvas import GREY, drawing, overlay
 from .preprocess import Box
 from .sam import steps_that_matter
 
-HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
 DEPTH = mpl.colormaps["viridis"]
-RIGHT, WRONG, BOX = "#1b7f4b", "#b3261e", "#35e0ff"
-GREY = "0.35"
-STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
+RIGHT, WRONG = "#1b7f4b", "#b3261e"
 ROW_LABEL: dict[str, Any] = {"ha": "right", "va": "center", "linespacing": 1.4}
 TAG = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}
-DPI = 120
 MOST_STEPS = 8
 MOST_NEURONS = 200
 TOO_LATE = np.full((1, 1, 3), 0.95)  # a blank cell
@@ -88,7 +81,7 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
     grid_left = left + image_width + names
     total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
     total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
-    with _picture(path, total_width, total_height) as canvas:
+    with drawing(path, total_width, total_height) as canvas:
         about = "; ".join(
             filter(None, [subtitle, "each layer relative to its maximum; blank: too late to reach the answer"])
         )
@@ -96,7 +89,7 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
             canvas.heading(left, "Spike Activation Map: " + subject.caption.replace("\n", " "), about)
         else:
             canvas.heading(left, "Spike Activation Map", about)
-            canvas.image(left, top, image_width, image_height, subject)
+            canvas.image(left, top, image_width, image_height, subject.image, subject.box)
             caption = _fitted(subject.caption, image_width)
             below = {"va": "top", "fontsize": 10, "fontweight": "bold", "color": subject.colour}
             canvas.text(left + image_width / 2, top + image_height + 0.08, caption, ha="center", **below)
@@ -133,7 +126,7 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
     cell = cell_width * min(max(height / width, 0.5), 2)
     left, top, right, bottom, gap = 0.75, 1.15, 0.75, 0.1, 0.06
     total_width = max(left + len(subjects) * cell_width + right, 5.5)
-    with _picture(path, total_width, top + n_rows * cell + bottom) as canvas:
+    with drawing(path, total_width, top + n_rows * cell + bottom) as canvas:
         about = (
             "Spike Activation Maps, each at the step where it varies most, of those that can still change the answer"
         )
@@ -145,7 +138,7 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
             caption = _fitted(subject.caption, cell_width)
             canvas.text(x + wide / 2, top - 0.06, caption, ha="center", fontsize=8.5, color=subject.colour)
             if with_images:
-                canvas.image(x, top, wide, high, subject)
+                canvas.image(x, top, wide, high, subject.image, subject.box)
             for row, name in enumerate(layers, with_images):
                 y, step = top + row * cell, best_step(sample_maps[name])
                 relative = relative_to_layer(sample_maps[name])[step]
@@ -166,7 +159,7 @@ def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matt
     n_samples, timesteps = next(iter(rates.values())).shape
     steps = np.arange(timesteps)
     samples = "one sample" if n_samples == 1 else f"mean of {n_samples:,} samples; band: 10th to 90th percentile"
-    with _picture(path, 7.2, 3.8) as canvas:
+    with drawing(path, 7.2, 3.8) as canvas:
         canvas.heading(0.2, "Spike rate by layer", f"{samples}; dotted: too late to reach the answer")
         axes = canvas.axes(0.65, 0.8, 5.3, 2.5)
         for (name, rate), colour in zip(rates.items(), DEPTH(np.linspace(0, 0.88, len(rates))), strict=True):
@@ -202,7 +195,7 @@ def raster_plot(path: Path, name: str, spikes: NDArray[np.bool_], subtitle: str 
     about = f"{len(firing):,} of {neurons:,} neurons fire"
     if len(shown) < len(firing):
         about += f", one in {len(firing) / len(shown):.0f} is shown"
-    with _picture(path, 7.2, 3.8) as canvas:
+    with drawing(path, 7.2, 3.8) as canvas:
         canvas.heading(0.2, f"Spikes of {name[4:]}", about + (f"; {subtitle}" if subtitle else ""))
         axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
         axes.set_xlabel("step t")
@@ -276,26 +269,6 @@ def relative_to_layer(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return maps / max(maps.max(), np.finfo(np.float32).tiny)
 
 
-def overlay(
-    image: NDArray[np.floating[Any]] | None, relative: NDArray[np.float32], size: tuple[int, int]
-) -> NDArray[np.float64]:
-    """A map laid over its image: (H, W, 3) in 0 … 1.
-
-    Parameters
-    ----------
-    image : (H, W, 3) in 0 … 1; None shows the map alone
-    relative : (h, w) in 0 … 1, resized bilinearly
-    size : (H, W)
-    """
-    heat = np.clip(resize(relative.astype(np.float64), size, order=1, mode="edge", anti_aliasing=False), 0, 1)
-    colours: NDArray[np.float64] = HEAT(heat)[..., :3]
-    if image is None:
-        return colours
-    alpha = 0.95 * heat[..., None]
-    grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
-    return (1 - alpha) * (0.5 * grey + 0.2 * image + 0.05) + alpha * colours
-
-
 def _size(subject: Subject, maps: Mapping[str, NDArray[np.float32]]) -> tuple[int, int]:
     """Of the picture: the image's, or else that of the finest map, enlarged."""
     if subject.image is not None:
@@ -309,62 +282,3 @@ def _fitted(text: str, inches: float) -> str:
     """Lines cut to what fits above a picture so wide."""
     most = max(int(inches * 12), 8)
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in text.splitlines())
-
-
-class _Canvas:
-    """A figure on which things are placed in inches from the top left."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-        self.width, self.height = width, height
-        self.sheet = self.axes(0, 0, width, height)
-        self.sheet.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-        self.sheet.set_axis_off()
-
-    def axes(self, x: float, y: float, width: float, height: float) -> Any:
-        """Axes of their own, for a plot with scales."""
-        place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
-        return self.figure.add_axes(place)
-
-    def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Text whose lower left corner, unless `style` says otherwise, is at a point."""
-        self.sheet.text(x, y, text, **style)
-
-    def heading(self, x: float, title: str, subtitle: str) -> None:
-        """Title and explanation at the top."""
-        self.text(x, 0.3, title, fontsize=12, fontweight="bold")
-        self.text(x, 0.52, subtitle, fontsize=8.5, color=GREY)
-
-    def picture(self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]) -> None:
-        """(H, W, 3) pixels in 0 … 1, stretched to a rectangle."""
-        extent = (x, x + width, y + height, y)
-        self.sheet.imshow(np.clip(pixels, 0, 1), extent=extent, aspect="auto", interpolation="bilinear")
-
-    def image(self, x: float, y: float, width: float, height: float, subject: Subject) -> None:
-        """The image of a subject, where it has one, and the box around its object."""
-        if subject.image is None:
-            return
-        self.picture(x, y, width, height, subject.image)
-        if subject.box is not None:
-            rows, columns = subject.image.shape[:2]
-            x0, x1 = (x + side * width / columns for side in subject.box[::2])
-            y0, y1 = (y + side * height / rows for side in subject.box[1::2])
-            for colour, line in (("black", 3.0), (BOX, 1.5)):  # an outline that shows on any image
-                frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
-                self.sheet.add_patch(frame)
-
-    def colour_bar(self, x: float, y: float, height: float, over_image: bool) -> None:
-        """The colours of :func:`overlay` from 0 to 1, over medium grey where they lie over images."""
-        ramp = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
-        self.picture(x, y, 0.13, height, overlay(np.full((256, 1, 3), 0.5) if over_image else None, ramp, (256, 1)))
-        for share, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
-            self.text(x + 0.18, y + share * height, label, va=place, fontsize=8)
-
-
-@contextmanager
-def _picture(path: Path, width: float, height: float) -> Iterator[_Canvas]:
-    """A canvas of so many inches, saved when the block ends."""
-    with mpl.rc_context(STYLE):
-        canvas = _Canvas(width, height)
-        yield canvas
-        canvas.figure.savefig(path, metadata={"Software": None})

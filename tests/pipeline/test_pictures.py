@@ -11,12 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.canvas import HEAT, overlay
 from pipeline.pictures import (
-    HEAT,
     Subject,
     best_step,
     choose_steps,
-    overlay,
     overview,
     raster_plot,
     relative_to_layer,
