@@ -1,0 +1,126 @@
+"""python -m pipeline.paper NAME: reproduce a figure or table of Kim & Panda 2021, and test what it claims."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from rich.console import Console
+
+from pipeline.command_line import Flat, Positional, parse_command
+from pipeline.config import Section, save_config
+from pipeline.config_errors import nearest
+from pipeline.errors import exit_codes
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .settings import PaperConfig, PaperSection, load_paper_config
+
+PROG = "python -m pipeline.paper"
+EXPERIMENTS = {
+    "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
+    "fig3": "the same as a number: variance of the heatmaps",
+    "fig5": "SAM by layer and step, surrogate against converted; on both backends",
+    "fig6": "localisation error, and spike rate over time, surrogate against converted",
+    "table1": "localisation error and accuracy at three leaks",
+    "fig7": "maps before and after an attack",
+    "fig8": "localisation error against γ",
+    "fig9": "accuracy against attack strength, and how far heatmaps move",
+    "fig10": "two objects in one image",
+    "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
+    "variants": "beyond the paper: label-free variants of SAM, chosen on one split, reported on another",
+    "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
+    "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
+    "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
+}
+DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table (CSV), a figure, and what the paper says beside it.
+
+{names}
+  all           every one of them
+
+examples:
+  python -m pipeline.paper fig8 --config configs/paper/digits.toml
+  python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+
+What is trained, converted or recorded for one experiment serves the others; run again, only what changed is computed.""".format(
+    names="\n".join(f"  {name:<13} {about}" for name, about in EXPERIMENTS.items())
+)
+
+
+class PaperCommand(Section):
+    """Options of the command."""
+
+    name: Positional[str] = Field(description="experiment, or all")
+    paper: Annotated[PaperSection, Flat] = PaperSection()
+    config: Path | None = Field(None, description="TOML file with the settings; see configs/paper/")
+    data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
+    out: Path | None = Field(None, description="folder for the results; runs/paper/CONFIG if not given")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run."""
+    configs: list[PaperConfig] = []
+
+    def defaults(path: Path | None) -> Any:
+        configs.append(load_paper_config(path))
+        return PaperCommand.model_construct(name="", paper=configs[0].paper, config=path, data=None, out=None)
+
+    command = parse_command(PaperCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    names = experiments(command.name)
+    config = configs[0].model_copy(update={"paper": command.paper})
+    if command.data is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
+    out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
+    terminal, console = Console(stderr=True), Console(soft_wrap=True, highlight=False)
+    from .lab import Lab  # torch is slow to import, --help need not wait
+
+    with out_lock(out):
+        save_config(config, out / "config.toml")
+        lab = Lab(config, out, terminal)
+        for number, name in enumerate(names, 1):
+            console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}", markup=False)
+            run_experiment(name, lab, shlex.join(["python -m pipeline.paper".split()[-1], *(argv or sys.argv[1:])]))
+            for path in sorted(out.glob(f"{name}[._]*")):
+                console.print(f"  {path}", markup=False)
+        pages = [out / f"{name}.md" for name in EXPERIMENTS if (out / f"{name}.md").is_file()]
+        write_file(out / "results.md", b"\n".join(page.read_bytes() for page in pages))
+        console.print(str(out / "results.md"), markup=False)
+
+
+def experiments(name: str) -> tuple[str, ...]:
+    """The experiments that a name stands for.
+
+    Raises
+    ------
+    InputError : if there is none of that name
+    """
+    if name == "all":
+        return tuple(EXPERIMENTS)
+    if name not in EXPERIMENTS:
+        close = nearest(name, [*EXPERIMENTS, "all"])
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise InputError(f"NAME: got {name!r}, expected one of {', '.join(EXPERIMENTS)} or all{hint}")
+    return (name,)
+
+
+def run_experiment(name: str, lab: Any, command: str) -> None:
+    """Run one experiment and write what it found."""
+    from .result import write_result
+
+    begun = time.perf_counter()
+    result = importlib.import_module(f".{name}", __package__).run(lab)
+    seconds = time.perf_counter() - begun
+    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {lab.settings.seed}."
+    write_result(name, result, about, lab.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What an experiment leaves: a table (CSV), figures, and one Markdown row per claim of the paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from recordings.disk import write_file
+
+Verdict = Literal["yes", "no", "no difference seen", "cannot say"]
+HEADER = "| what | paper | ours | the same? | n |\n| --- | --- | --- | --- | --- |\n"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing the paper says, beside what was found here.
+
+    Parameters
+    ----------
+    what : the quantity or direction
+    paper : its figure or direction
+    ours : the same, measured, with 95 % interval
+    same : the verdict
+    n : number of images behind it
+    """
+
+    what: str
+    paper: str
+    ours: str
+    same: Verdict
+    n: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one experiment.
+
+    Parameters
+    ----------
+    title : of the experiment
+    table : rows of the CSV, all with the same keys; intervals as `low` and `high`
+    claims : at least one
+    notes : sentences that a reader needs beside the numbers
+    """
+
+    title: str
+    table: Sequence[Mapping[str, Any]]
+    claims: Sequence[Claim]
+    notes: Sequence[str] = ()
+
+
+def direction(low: float, high: float) -> Verdict:
+    """Verdict on a difference whose sign the paper gives as positive, from its 95 % interval."""
+    return "yes" if low > 0 else "no" if high < 0 else "no difference seen"
+
+
+def write_result(name: str, result: Result, about: str, directory: Path) -> tuple[Path, Path]:
+    """Write `NAME.csv` and `NAME.md`; `about` says how the numbers were made (command, time)."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(result.table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _rounded(value) for key, value in row.items()} for row in result.table)
+    table, page = directory / f"{name}.csv", directory / f"{name}.md"
+    write_file(table, text.getvalue().encode())
+    rows = "".join(
+        f"| {claim.what} | {claim.paper} | {claim.ours} | {claim.same} | {claim.n} |\n" for claim in result.claims
+    )
+    notes = "".join(f"\n{note}\n" for note in result.notes)
+    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{notes}\n{about}\n".encode())
+    return table, page
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,88 @@
+"""A cache of finished work: one folder per stage, named after the hash of everything that went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from recordings.disk import write_file
+
+MANIFEST = "stage.json"
+
+
+class Stages:
+    """Builds a stage once; whoever asks again, in this run or a later one, gets the same folder.
+
+    Parameters
+    ----------
+    directory : of all stages; an experiment that shares it shares networks and recordings
+    console : told of what is reused, built and found damaged
+    """
+
+    def __init__(self, directory: Path, console: Console) -> None:
+        self.directory = directory
+        self.console = console
+        self._checked: set[Path] = set()
+
+    def folder(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """The folder of a finished stage, built first if it is missing or a file in it is not what it was.
+
+        Parameters
+        ----------
+        kind : short name, such as "raster"
+        inputs : JSON-able; everything the result depends on. What came out of another stage is named by its hash
+        build : fills an empty folder, or goes on with one that an earlier, interrupted build left
+        """
+        text = json.dumps({"kind": kind, **inputs}, sort_keys=True, ensure_ascii=False)
+        folder = self.directory / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        if folder in self._checked:
+            return folder
+        if folder.exists():
+            damage = _damage(folder)
+            if damage is None:
+                self._checked.add(folder)
+                return folder
+            self.console.print(f"{folder}: {damage}; computed again", highlight=False, soft_wrap=True)
+            shutil.rmtree(folder)
+        unfinished = folder.with_name(folder.name + ".part")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        begun = time.perf_counter()
+        build(unfinished)
+        seconds = round(time.perf_counter() - begun, 1)
+        manifest = {"inputs": {"kind": kind, **inputs}, "seconds": seconds, "files": _digests(unfinished)}
+        write_file(unfinished / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
+        unfinished.replace(folder)
+        self._checked.add(folder)
+        return folder
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a finished stage, or None."""
+    try:
+        wanted: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        found = _digests(folder)
+        changed = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"its {MANIFEST} cannot be read"
+    return f"{changed[0]} is missing or changed" if changed else None
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a stage but its manifest; hidden files (locks) do not count."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files if not path.name.startswith(".")}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

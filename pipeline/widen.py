@@ -1,0 +1,56 @@
+"""A network for a larger image: convolutions slide, and dense layers average over the larger map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from recordings.errors import InputError
+
+
+def widen(network: Network, height: int, width: int) -> Network:
+    """The same network for an input of another size: what global average pooling would do, for any last map.
+
+    The first dense layer (or the readout) sees the mean over blocks of the larger map where it saw one cell: its weights
+    are repeated over the block and divided by its size.
+
+    Parameters
+    ----------
+    network : float32
+    height, width : multiples of its own input's
+
+    Raises
+    ------
+    InputError : if they are not multiples, or the network is in fixed point (widen first, then quantise)
+    """
+    channels, own_height, own_width = network.input_shape
+    if network.precision != "float32":
+        raise InputError("widen: got a network in fixed point, expected float32; widen it before quantising")
+    if height % own_height or width % own_width or not height or not width:
+        raise InputError(
+            f"widen: got {height}×{width}, expected multiples of the network's own input of {own_height}×{own_width}"
+        )
+    block = (height // own_height, width // own_width)
+    layers = list(network.layers)
+    readout = network.readout
+    for number, (layer, shape) in enumerate(zip(layers, network.shapes, strict=False)):
+        if layer.kind == "dense":
+            layers[number] = replace(layer, weight=_over_blocks(layer.weight, shape, layer.pool, block))
+            break
+    else:
+        readout = replace(readout, weight=_over_blocks(readout.weight, network.shapes[-1], 1, block))
+    return replace(network, input_shape=(channels, height, width), layers=tuple(layers), readout=readout)
+
+
+def _over_blocks(
+    weight: NDArray[Any], shape: tuple[int, int, int], pool: int, block: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(out, C·h·w) weights on an h×w map -> (out, C·rh·cw) on one (r, c) = `block` times as large."""
+    channels, height, width = shape
+    cells = weight.reshape(len(weight), channels, height // pool, width // pool)
+    cells = cells.repeat(block[0], axis=2).repeat(block[1], axis=3) / np.float32(block[0] * block[1])
+    return cells.reshape(len(weight), -1)
