@@ -15,8 +15,8 @@ from recordings.errors import InputError
 def widen(network: Network, height: int, width: int) -> Network:
     """The same network for an input of another size: what global average pooling would do, for any last map.
 
-    The first dense layer (or the readout) sees the mean over blocks of the larger map where it saw one cell: its weights
-    are repeated over the block and divided by its size.
+    Where the first dense layer (or the readout) saw one cell of the last map, it sees the mean over a block of the
+    larger one: its weights are repeated over the block and divided by its size.
 
     Parameters
     ----------

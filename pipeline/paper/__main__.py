@@ -40,7 +40,7 @@ EXPERIMENTS = {
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
 }
-DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table (CSV), a figure, and what the paper says beside it.
+DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
   all           every one of them
@@ -49,7 +49,7 @@ examples:
   python -m pipeline.paper fig8 --config configs/paper/digits.toml
   python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
 
-What is trained, converted or recorded for one experiment serves the others; run again, only what changed is computed.""".format(
+What is trained, converted or recorded for one experiment serves the others; a second run computes what changed.""".format(
     names="\n".join(f"  {name:<13} {about}" for name, about in EXPERIMENTS.items())
 )
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lab = Lab(config, out, terminal)
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}", markup=False)
-            run_experiment(name, lab, shlex.join(["python -m pipeline.paper".split()[-1], *(argv or sys.argv[1:])]))
+            run_experiment(name, lab, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
             for path in sorted(out.glob(f"{name}[._]*")):
                 console.print(f"  {path}", markup=False)
         pages = [out / f"{name}.md" for name in EXPERIMENTS if (out / f"{name}.md").is_file()]

@@ -1,4 +1,4 @@
-"""The images of an experiment, prepared and held in memory, so that attacked or combined ones are used like any other."""
+"""The images of an experiment, prepared and in memory, so that attacked or combined ones are used like any other."""
 
 from __future__ import annotations
 

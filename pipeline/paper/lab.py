@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,13 +17,13 @@ from rich.console import Console
 from backends.available import make_backend
 from backends.network import Network
 from backends.quantise import quantise
-from pipeline.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
+from pipeline.ann_checkpoint import AnnCheckpoint, load_ann
 from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.config import Config, NetworkSection, TrainingSection
 from pipeline.datasets import open_dataset
 from pipeline.progress import progress_bar
 from pipeline.recording import raster_header, record
-from pipeline.samples import Samples, choose_samples
+from pipeline.samples import choose_samples
 from recordings.errors import InputError
 from recordings.reader import RasterReader
 from recordings.writer import RasterWriter
@@ -93,7 +92,7 @@ class Lab:
     @cached_property
     def images(self) -> ImageSet:
         """The validation images that every experiment measures on."""
-        chosen = choose_samples(self.config.data.source, self._known, self.settings.images, self.settings.seed)
+        chosen = choose_samples(self.config.data.source, self.surrogate, self.settings.images, self.settings.seed)
         return prepare(chosen)
 
     def recording(self, network: Network, images: ImageSet, *, seed: int | None = None, backend: str = "torch") -> Path:
@@ -140,6 +139,33 @@ class Lab:
         with np.load(self.stages.folder(kind, inputs, build) / "arrays.npz", allow_pickle=False) as file:
             return dict(file)
 
+    def reference(self, images: ImageSet) -> NDArray[np.float32]:
+        """The map that the paper measures against: Grad-CAM of the ANN twin at its last convolution.
+
+        It is taken for the true label, or where that is unknown for the class that the ANN predicts.
+
+        Returns
+        -------
+        (N, h, w) float32 ≥ 0
+        """
+        from pipeline.gradcam import ann_grad_cam
+
+        model = self.ann.model.eval()
+        last = [plan.name for plan in model.plans if plan.kind == "conv"][-1]
+
+        def compute() -> dict[str, NDArray[Any]]:
+            maps = []
+            with self.progress("Grad-CAM of the ANN", len(images)) as advance:
+                for start in range(0, len(images), self.settings.batch_size):
+                    batch = slice(start, start + self.settings.batch_size)
+                    maps.append(ann_grad_cam(model, images.pixels[batch], images.labels[batch], last))
+                    advance(len(maps[-1]))
+            return {"maps": np.concatenate(maps)}
+
+        inputs = {"ann": self.ann.sha256, "images": images.sha256, "layer": last}
+        maps: NDArray[np.float32] = self.arrays("grad-cam", inputs, compute)["maps"]
+        return maps
+
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """A bar; yields what is to be called with the number of items just done."""
@@ -171,10 +197,6 @@ class Lab:
         data = self.config.data
         dataset = open_dataset(data.source, "train", data.classes, download=data.download)
         return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}
-
-    @property
-    def _known(self) -> Checkpoint:
-        return self.surrogate
 
     def _fitting(self, checkpoint: Checkpoint, name: str) -> Checkpoint:
         if checkpoint.network.precision != "float32":

@@ -1,4 +1,4 @@
-"""The configuration of the experiments: the networks of `pipeline.train` and `pipeline.convert`, and what to measure."""
+"""The configuration of the experiments: networks as `train` and `convert` make them, and what to measure."""
 
 from __future__ import annotations
 

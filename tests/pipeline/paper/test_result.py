@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from pipeline.paper.result import Claim, Result, direction, write_result
+
+
+def test_direction_needs_an_interval_that_excludes_zero() -> None:
+    assert direction(0.1, 0.3) == "yes"
+    assert direction(-0.3, -0.1) == "no"
+    assert direction(-0.1, 0.1) == direction(0.0, 0.1) == "no difference seen"
+
+
+def test_table_and_page_hold_what_was_found(tmp_path: Path) -> None:
+    result = Result(
+        title="Fig. 8: γ",
+        table=[{"layer": "conv1", "gamma": 0.1, "mean": 1 / 3}, {"layer": "conv2", "gamma": 0.1, "mean": 2.0}],
+        claims=[Claim("error at γ = 0", "highest", "0.81 (0.79–0.83)", "yes", 100)],
+        notes=["Silent steps do not count."],
+    )
+    table, page = write_result("fig8", result, "`command`: 3 s.", tmp_path)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["layer"] for row in rows] == ["conv1", "conv2"]
+    assert float(rows[0]["mean"]) == 0.333333
+    text = page.read_text()
+    assert text.startswith("## Fig. 8: γ\n")
+    assert "| error at γ = 0 | highest | 0.81 (0.79–0.83) | yes | 100 |\n" in text
+    assert text.endswith("Silent steps do not count.\n\n`command`: 3 s.\n")
