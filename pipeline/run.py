@@ -87,7 +87,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
 
     from .checkpoint import check_fit, load_checkpoint
     from .explain import explain_raster
-    from .measures import localisation_table
+    from .measures.localisation import localisation_table
     from .pictures import save_figures
     from .recording import raster_header, record
     from .samples import choose_samples

@@ -173,14 +173,6 @@ def steps_that_matter(timesteps: int, layer: int, last_layer: int) -> int:
     return max(1, timesteps - (last_layer - layer))
 
 
-def scale_for_display(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The authors' min-max scaling of every map by itself: (m - min) / (max - min + 1e-3); (..., H, W) float32."""
-    lowest = maps.min(axis=(-2, -1), keepdims=True)
-    highest = maps.max(axis=(-2, -1), keepdims=True)
-    scaled: NDArray[np.float32] = (maps - lowest) / (highest - lowest + np.float32(1e-3))
-    return scaled
-
-
 def check_parameters(gamma: float, include_current: bool, variant: str) -> None:
     """Refuse a kernel that has no meaning, with an InputError that says what would."""
     if not (math.isfinite(gamma) and gamma >= 0):

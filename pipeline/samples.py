@@ -15,7 +15,7 @@ from .checkpoint import Checkpoint
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten
 from .encoding import poisson_batch
-from .measures import box_mask
+from .measures.localisation import box_mask
 from .preprocess import Preprocessing
 from .selection import balanced_order
 

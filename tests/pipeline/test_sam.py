@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from pipeline.sam import (
-    scale_for_display,
     spike_activation_map,
     spike_count_map,
     stream_spike_activation_map,
@@ -74,13 +73,6 @@ def test_reference(shared: Path, name: str, gamma: float) -> None:
     by_definition = spike_activation_map(spikes[:, None], gamma, **READINGS[name])[:, 0]
     np.testing.assert_allclose(by_definition, expected, rtol=1e-6)
     np.testing.assert_allclose(stream(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.2, 0.5, 1.0])
-def test_reference_display_scaling(shared: Path, gamma: float) -> None:
-    reference = np.load(shared / "reference" / "sam.npz")
-    scaled = scale_for_display(reference[f"authors_code_raw_gamma{gamma}"])
-    np.testing.assert_allclose(scaled, reference[f"authors_code_display_gamma{gamma}"], rtol=1e-6)
 
 
 @given(rasters, gammas, any_reading)
@@ -143,15 +135,6 @@ def test_a_steeper_kernel_never_raises_the_map(spikes: NDArray[np.bool_], one: f
     flat, steep = stream(spikes, min(one, other)), stream(spikes, max(one, other))
     assert (steep <= flat).all()
     assert (steep >= spikes.sum(axis=1)).all()
-
-
-@settings(max_examples=30)
-@given(rasters)
-def test_display_scaling_stays_below_one_and_keeps_the_order(spikes: NDArray[np.bool_]) -> None:
-    maps = stream(spikes, 0.5)
-    scaled = scale_for_display(maps)
-    assert (scaled >= 0).all() and (scaled < 1).all()
-    np.testing.assert_array_equal(maps.max(axis=(1, 2)) == maps.min(axis=(1, 2)), scaled.max(axis=(1, 2)) == 0)
 
 
 @pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf])

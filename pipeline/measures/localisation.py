@@ -1,4 +1,4 @@
-"""How well a map finds the object, beside two baselines: a centred guess, and spikes counted without SAM's kernel.
+"""How well a map finds the object, beside baselines: centred guesses, and spikes counted without SAM's kernel.
 
 A map is first summed over the steps whose spikes can still change the answer, then brought to the image's size; the
 object is a mask of the image.
@@ -9,25 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from recordings.errors import InputError
 from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
-from .preprocess import Box
-from .sam import spike_count_map, steps_that_matter
-
-Mask = NDArray[np.bool_]
-Map = NDArray[np.floating[Any]]
-
-TIE = 1e-6  # relative; resizing leaves equal maxima equal only up to rounding
-RESAMPLES = 2000
-Z = 1.959964  # the normal distribution's 97.5th percentile
+from ..preprocess import Box
+from ..sam import spike_count_map, steps_that_matter
+from .maps import TIE, Map, Mask, checked, resize_map
+from .statistics import mean_with_interval
 
 
 def pointing_game(image_map: Map, mask: Mask) -> float:
@@ -44,7 +37,7 @@ def pointing_game(image_map: Map, mask: Mask) -> float:
     ----------
     Zhang et al. 2016, Top-down neural attention by excitation backprop, arXiv:1608.00507.
     """
-    highest = image_map.max()
+    highest = checked("pointing game", image_map, "(H, W)").max()
     if highest <= 0:
         return 0.0
     return float(mask[image_map >= highest * (1 - TIE)].mean())
@@ -64,14 +57,40 @@ def energy_in_object(image_map: Map, mask: Mask) -> float:
     ----------
     Wang et al. 2020, Score-CAM ("energy-based pointing game"), arXiv:1910.01279.
     """
-    energy = np.maximum(image_map, 0).astype(np.float64)
+    energy = np.maximum(checked("energy in object", image_map, "(H, W)"), 0).astype(np.float64)
     total = energy.sum()
     return float(energy[mask].sum() / total) if total > 0 else 0.0
+
+
+def iou(image_map: Map, mask: Mask, threshold: float = 0.5) -> float:
+    """Overlap of the object with the pixels that reach a share of the map's maximum: intersection over union.
+
+    A map that is the same everywhere scores the object's share of the image.
+
+    Parameters
+    ----------
+    image_map : (H, W)
+    mask : (H, W) bool
+    threshold : in (0, 1], of the map's maximum; one half unless said otherwise, and never tuned
+
+    References
+    ----------
+    Zhou et al. 2016, Learning deep features for discriminative localization (CAM), arXiv:1512.04150, who threshold at
+    0.2 of the maximum and take the largest component's bounding box; here the pixels themselves are compared.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"IoU: got threshold {threshold}, expected a share of the maximum in 0 … 1, above 0")
+    highest = checked("IoU", image_map, "(H, W)").max()
+    if highest <= 0:
+        return 0.0
+    region = image_map >= threshold * highest * (1 - TIE)
+    return float((region & mask).sum() / (region | mask).sum())
 
 
 MEASURES: dict[str, Callable[[Map, Mask], float]] = {
     "pointing game": pointing_game,
     "energy in object": energy_in_object,
+    "IoU": iou,
 }
 
 
@@ -85,8 +104,7 @@ def over_time(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
     maps : (T, H, W)
     size : height and width of the image
     """
-    total = maps.sum(axis=0, dtype=np.float64)
-    return resize(total, size, order=1, mode="edge", anti_aliasing=False)
+    return resize_map(maps.sum(axis=0, dtype=np.float64), size)
 
 
 def box_mask(box: Box, size: tuple[int, ...]) -> Mask:
@@ -119,6 +137,19 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
     return guess
 
 
+def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
+    """The other guess that ignores the image, and the object's area too: a Gaussian at the centre, 1 at most.
+
+    Its standard deviations are a quarter of the image's sides: at half its height it covers 27 % of the image.
+
+    Parameters
+    ----------
+    size : height and width of the image
+    """
+    rows, columns = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size)
+    return rows[:, None] * columns[None, :]
+
+
 @dataclass(frozen=True)
 class Localisation:
     """One measure of one kind of map, over all samples whose object is known.
@@ -126,10 +157,10 @@ class Localisation:
     Parameters
     ----------
     layer : name in the raster, or None where no layer is involved
-    method : "SAM", "spike count" or "centred box"
+    method : "SAM", "spike count", "centred box" or "centred Gaussian"
     measure : a key of :data:`MEASURES`
     mean : over samples
-    low, high : 95 % interval of the mean, see :func:`mean_with_interval`
+    low, high : 95 % interval of the mean, see :func:`pipeline.measures.statistics.mean_with_interval`
     n : number of samples
     """
 
@@ -143,7 +174,7 @@ class Localisation:
 
 
 def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> tuple[Localisation, ...]:
-    """Score the maps of every layer, the spike count of the same layer, and once the centred box.
+    """Score the maps of every layer, the spike count of the same layer, and once each centred guess.
 
     Parameters
     ----------
@@ -179,24 +210,5 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
             score(name, "spike count", over_time(counts, mask.shape), mask)
     for _, mask in known:
         score(None, "centred box", centred_box(mask.shape, float(mask.sum())), mask)
+        score(None, "centred Gaussian", centred_gaussian(mask.shape), mask)
     return tuple(Localisation(*key, *mean_with_interval(values), len(values)) for key, values in scores.items())
-
-
-def mean_with_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of measures in [0, 1], and its 95 % interval.
-
-    Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: percentiles of
-    the means of seeded resamples (bootstrap), or all of [0, 1] for a single value.
-    """
-    sample = np.asarray(values, np.float64)
-    n, mean = len(sample), float(sample.mean())
-    if set(sample) <= {0.0, 1.0}:
-        middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
-        return mean, float(max(middle - reach, 0)), float(min(middle + reach, 1))
-    if n == 1:
-        return mean, 0.0, 1.0
-    random = np.random.default_rng(0)
-    means = [sample[random.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return mean, float(low), float(high)

@@ -12,12 +12,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from pipeline.explain import explain_raster
-from pipeline.measures import (
+from pipeline.measures.localisation import (
+    MEASURES,
     box_mask,
     centred_box,
     energy_in_object,
     localisation_table,
-    mean_with_interval,
     over_time,
     pointing_game,
 )
@@ -105,19 +105,6 @@ def test_centred_guess_points_at_the_centre() -> None:
     assert energy_in_object(guess, box_mask((25, 25, 55, 55), (80, 80))) == 1
 
 
-def test_interval_of_hits_is_wilson_s() -> None:
-    assert mean_with_interval([1.0] * 8) == pytest.approx((1, 0.6756, 1), abs=1e-4)
-    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((0.25, 0.0456, 0.6994), abs=1e-4)
-    assert mean_with_interval([0.0]) == pytest.approx((0, 0, 0.7935), abs=1e-4)
-
-
-def test_interval_of_shares_is_the_bootstrap_s() -> None:
-    assert mean_with_interval([0.3]) == (0.3, 0, 1)
-    mean, low, high = mean_with_interval([0.2, 0.6] * 50)
-    assert mean == pytest.approx(0.4)
-    np.testing.assert_allclose([low, high], [0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02], atol=0.01)
-
-
 @pytest.fixture
 def raster(tmp_path: Path) -> Path:
     record(tmp_path, 4)
@@ -137,9 +124,11 @@ def test_table(raster: Path) -> None:
         ("001_conv1", "SAM"),
         ("001_conv1", "spike count"),
         (None, "centred box"),
+        (None, "centred Gaussian"),
     }
-    assert {row.measure for row in rows} == {"pointing game", "energy in object"}
-    assert all(row.n == 2 and row.mean == 1 for row in rows)  # everything is object
+    assert {row.measure for row in rows} == set(MEASURES)
+    assert all(row.n == 2 for row in rows)
+    assert all(row.mean == 1 for row in rows if row.measure != "IoU")  # everything is object
 
 
 def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:

@@ -1,0 +1,57 @@
+"""What every measure needs of a map: that it is finite, that it has the size of another, and when it is flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from skimage.transform import resize
+
+from recordings.errors import InputError
+
+Map = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+
+TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
+
+
+def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
+    """The maps as floating-point numbers, if they are finite and have at least one pixel.
+
+    Parameters
+    ----------
+    where : what is being measured, the start of the message
+    axes : expected, such as "(T, H, W)"; a leading "..." allows any number more
+    positive : whether negative values are refused too
+
+    Raises
+    ------
+    InputError : if shape or values are not as expected
+    """
+    array = np.asarray(maps)
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    wanted = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
+    if array.ndim < len(wanted) or (array.ndim > len(wanted) and "..." not in axes) or not array.size:
+        raise InputError(f"{where}: got maps of shape {array.shape}, expected {axes}, not empty")
+    if not np.isfinite(array).all():
+        raise InputError(f"{where}: got NaN or infinite values, expected finite maps; check what computed them")
+    if positive and array.min() < 0:
+        raise InputError(f"{where}: got a negative value ({array.min():g}), expected maps ≥ 0")
+    return array
+
+
+def resize_map(image_map: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Bilinear, centres aligned: a cell stands for the block of pixels it was computed over. (h, w) -> `size`.
+
+    Making a map smaller samples it at the new centres, without smoothing first.
+    """
+    return resize(np.asarray(image_map, np.float64), size, order=1, mode="edge", anti_aliasing=False)
+
+
+def is_flat(maps: Map) -> NDArray[np.bool_]:
+    """Whether a map is the same everywhere, up to rounding (10⁻⁶ of its largest magnitude). (..., H, W) -> (...)."""
+    lowest, highest = maps.min(axis=(-2, -1)), maps.max(axis=(-2, -1))
+    flat: NDArray[np.bool_] = highest - lowest <= TIE * np.maximum(np.abs(lowest), np.abs(highest))
+    return flat

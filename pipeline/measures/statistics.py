@@ -1,0 +1,102 @@
+"""Means of measures over images, with the interval that the number of images allows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recordings.errors import InputError
+
+RESAMPLES = 2000
+Z = 1.959964  # the normal distribution's 97.5th percentile
+
+
+class Estimate(NamedTuple):
+    """A mean over `n` images and its 95 % interval; the interval of one image is everything."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def mean_with_interval(values: ArrayLike) -> tuple[float, float, float]:
+    """Mean of measures in [0, 1], and its 95 % interval.
+
+    Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: the bootstrap's,
+    or all of [0, 1] for a single value.
+
+    Parameters
+    ----------
+    values : (n,) in [0, 1], n ≥ 1
+
+    Raises
+    ------
+    InputError : if there is no value, or one is NaN or infinite
+    """
+    sample = _checked("mean", values)
+    n, mean = len(sample), float(sample.mean())
+    if set(sample) <= {0.0, 1.0}:
+        middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
+        reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
+        return mean, float(max(middle - reach, 0)), float(min(middle + reach, 1))
+    if n == 1:
+        return mean, 0.0, 1.0
+    return bootstrap_mean(sample)[1:]
+
+
+def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
+    """Mean of any measure, and the 2.5th and 97.5th percentile of the means of seeded resamples.
+
+    The percentile bootstrap is a little too narrow for fewer than about 20 values; -∞ … ∞ for a single one.
+
+    Parameters
+    ----------
+    values : (n,), n ≥ 1 — one per image, or whatever is independent of the others
+    seed : ≥ 0
+
+    Raises
+    ------
+    InputError : if there is no value, or one is NaN or infinite
+
+    References
+    ----------
+    Efron 1979, Bootstrap methods: another look at the jackknife, Ann. Statist. 7.
+    """
+    sample = _checked("bootstrap", values)
+    n, mean = len(sample), float(sample.mean())
+    if n == 1:
+        return Estimate(1, mean, -np.inf, np.inf)
+    random = np.random.default_rng(seed)
+    means = [sample[random.integers(n, size=n)].mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(n, mean, float(low), float(high))
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:
+    """Mean of first - second over the same images, with the bootstrap's interval: a difference if 0 lies outside.
+
+    Parameters
+    ----------
+    first, second : (n,), value i of both from image i
+    seed : ≥ 0
+
+    Raises
+    ------
+    InputError : if they are not equally many, none, or one is NaN or infinite
+    """
+    one, other = _checked("paired difference", first), _checked("paired difference", second)
+    if len(one) != len(other):
+        raise InputError(f"paired difference: got {len(one)} and {len(other)} values, expected the same images in both")
+    return bootstrap_mean(one - other, seed)
+
+
+def _checked(where: str, values: ArrayLike) -> NDArray[np.float64]:
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or not len(sample):
+        raise InputError(f"{where}: got values of shape {sample.shape}, expected at least one in a row")
+    if not np.isfinite(sample).all():
+        raise InputError(f"{where}: got NaN or infinite values, expected finite ones; leave out what has no value")
+    return sample
