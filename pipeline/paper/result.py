@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.measures.statistics import Estimate
 from recordings.disk import write_file
 
 Verdict = Literal["yes", "no", "no difference seen", "cannot say"]
@@ -56,6 +57,18 @@ class Result:
 def direction(low: float, high: float) -> Verdict:
     """Verdict on a difference whose sign the paper gives as positive, from its 95 % interval."""
     return "yes" if low > 0 else "no" if high < 0 else "no difference seen"
+
+
+def verdict(difference: Estimate) -> Verdict:
+    """The same from an estimate; one image says nothing."""
+    return direction(difference.low, difference.high) if difference.n > 1 else "cannot say"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """An estimate as text: "0.81 (0.79 … 0.83)"."""
+    if estimate.n < 2:
+        return f"{estimate.mean:.3g} (no interval)"
+    return f"{estimate.mean:.3g} ({estimate.low:.3g} … {estimate.high:.3g})"
 
 
 def write_result(name: str, result: Result, about: str, directory: Path) -> tuple[Path, Path]:

@@ -3,13 +3,23 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from pipeline.paper.result import Claim, Result, direction, write_result
+from pipeline.measures.statistics import Estimate
+from pipeline.paper.result import Claim, Result, direction, verdict, with_interval, write_result
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:
     assert direction(0.1, 0.3) == "yes"
     assert direction(-0.3, -0.1) == "no"
     assert direction(-0.1, 0.1) == direction(0.0, 0.1) == "no difference seen"
+
+
+def test_one_image_gives_neither_verdict_nor_interval() -> None:
+    single = Estimate(1, 0.81234, -float("inf"), float("inf"))
+    assert verdict(single) == "cannot say"
+    assert with_interval(single) == "0.812 (no interval)"
+    many = Estimate(50, 0.81234, 0.7899, 0.83)
+    assert verdict(many) == "yes"
+    assert with_interval(many) == "0.812 (0.79 … 0.83)"
 
 
 def test_table_and_page_hold_what_was_found(tmp_path: Path) -> None:
