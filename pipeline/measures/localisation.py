@@ -190,7 +190,7 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
     ------
     InputError : if maps, raster and masks do not belong together
     """
-    if maps.header.raster_digest != raster.raster_digest:
+    if maps.header.source != raster.raster_digest:
         raise InputError(f"{maps.path}: maps of another raster than {raster.path}; run pipeline.explain on that one")
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.path}, expected as many")

@@ -1,0 +1,101 @@
+"""How alike two maps of the same image are: between Poisson seeds, precisions, networks, before and after a change.
+
+The agreement between two seeds of the same network is the noise floor: a difference smaller than that is none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recordings.errors import InputError
+
+from .maps import TIE, Map, checked, is_flat
+
+
+def pearson(first: ArrayLike, second: ArrayLike) -> float:
+    """Pearson's correlation over all pixels (and steps): 1 the same up to scale and offset, 0 unrelated, -1 opposite.
+
+    Two flat maps agree (1); a flat map and one that is not have nothing in common (0). Flat is meant up to rounding.
+
+    Parameters
+    ----------
+    first, second : (..., H, W), the same shape
+
+    Raises
+    ------
+    InputError : if the shapes differ, or a value is NaN or infinite
+    """
+    one, other = _pair("Pearson correlation", first, second)
+    flat = bool(is_flat(one)), bool(is_flat(other))
+    if any(flat):
+        return float(all(flat))
+    return float(np.clip(np.corrcoef(one.ravel(), other.ravel())[0, 1], -1, 1))
+
+
+def top_overlap(first: ArrayLike, second: ArrayLike, share: float = 0.2) -> float:
+    """Intersection over union of the pixels with the highest values, one fifth of each map unless said otherwise.
+
+    Pixels that tie at the border of the set belong to it in part, all alike, so that it has share · H · W pixels
+    exactly, and IoU = Σ min / Σ max over the degrees of membership. So nothing is left to the order of pixels: a flat
+    map overlaps any other as much as chance would, share / (2 - share) = 0.11, and another flat one fully.
+
+    Parameters
+    ----------
+    first, second : (..., H, W), the same shape
+    share : in (0, 1], of the pixels
+
+    Returns
+    -------
+    float in [0, 1]; 1 for the same order of pixels, whatever their values
+
+    Raises
+    ------
+    InputError : if the shapes differ, a value is NaN or infinite, or the share lies outside
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"top overlap: got a share of {share}, expected a part of the pixels in 0 … 1, above 0")
+    members = [_highest(maps, share) for maps in _pair("top overlap", first, second)]
+    return float(np.minimum(*members).sum() / np.maximum(*members).sum())
+
+
+def temporal_centre_of_mass(maps: ArrayLike) -> NDArray[np.float64]:
+    """When a map happens: the mean step, weighted by the sum over pixels, Σ_t t·m[t] / Σ_t m[t].
+
+    A map that is zero throughout has its centre in the middle, (T - 1)/2, as one that is the same at every step.
+
+    Parameters
+    ----------
+    maps : (..., T, H, W) ≥ 0
+
+    Returns
+    -------
+    (...) float64, steps in 0 … T - 1
+
+    Raises
+    ------
+    InputError : if a value is negative, NaN or infinite
+    """
+    array = checked("temporal centre of mass", maps, "(..., T, H, W)", positive=True)
+    mass = array.sum(axis=(-2, -1), dtype=np.float64)
+    total = mass.sum(axis=-1)
+    steps = np.arange(mass.shape[-1])
+    centre: NDArray[np.float64] = np.where(total > 0, mass @ steps / np.where(total > 0, total, 1), steps.mean())
+    return centre
+
+
+def _pair(where: str, first: ArrayLike, second: ArrayLike) -> tuple[Map, Map]:
+    """Both as one row of float64: (1, n)."""
+    one, other = checked(where, first), checked(where, second)
+    if one.shape != other.shape:
+        raise InputError(f"{where}: got maps of {one.shape} and {other.shape}, expected the same shape")
+    return one.reshape(1, -1).astype(np.float64), other.reshape(1, -1).astype(np.float64)
+
+
+def _highest(maps: Map, share: float) -> NDArray[np.float64]:
+    """Degree in 0 … 1 to which each value belongs to the highest `share`, the sum being `share` of their number."""
+    size = share * maps.size
+    border = np.sort(maps, axis=None)[-int(np.ceil(size))]
+    reach = TIE * np.abs(maps).max()
+    above, tied = maps > border + reach, np.abs(maps - border) <= reach
+    return above + tied * ((size - above.sum()) / tied.sum())
