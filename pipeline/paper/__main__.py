@@ -49,7 +49,7 @@ examples:
   python -m pipeline.paper fig8 --config configs/paper/digits.toml
   python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
 
-What is trained, converted or recorded for one experiment serves the others; a second run computes what changed.""".format(
+What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
     names="\n".join(f"  {name:<13} {about}" for name, about in EXPERIMENTS.items())
 )
 

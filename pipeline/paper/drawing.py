@@ -52,13 +52,14 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Axes with curves; a panel whose `names` are given has categories on its x axis."""
+    """Axes with curves; `names` are categories on the x axis, `ticks` the labels of x = 0, 1, … under lines."""
 
     title: str
     x: str
     y: str
     curves: Sequence[Curve]
     names: Sequence[str] | None = None
+    ticks: Sequence[str] | None = None
 
 
 def draw_maps(path: Path, title: str, subtitle: str, columns: Sequence[str], rows: Sequence[MapRow]) -> None:
@@ -110,6 +111,8 @@ def draw_curves(path: Path, title: str, subtitle: str, panels: Sequence[Panel]) 
             if panel.names is not None:
                 axes.set_xticks(range(len(panel.names)), panel.names)
                 axes.set_xlim(-0.5, len(panel.names) - 0.5)
+            if panel.ticks is not None:
+                axes.set_xticks(range(len(panel.ticks)), panel.ticks, rotation=45, ha="right")
             axes.grid(axis="y", color="0.9", linewidth=0.8)
             axes.set_axisbelow(True)
             if number == len(panels) - 1:

@@ -95,12 +95,20 @@ class Lab:
         chosen = choose_samples(self.config.data.source, self.surrogate, self.settings.images, self.settings.seed)
         return prepare(chosen)
 
-    def recording(self, network: Network, images: ImageSet, *, seed: int | None = None, backend: str = "torch") -> Path:
-        """The raster file of `images` through `network` in fixed point; encoded with `seed`, by default the settings'.
+    def recording(
+        self,
+        network: Network,
+        images: ImageSet,
+        *,
+        seed: int | None = None,
+        backend: str = "torch",
+        precision: str = "fixed",
+    ) -> Path:
+        """The raster file of `images` through `network`; encoded with `seed`, by default the settings'.
 
         Where it was recorded before, nothing is simulated.
         """
-        network = quantise(network)
+        network = quantise(network) if precision == "fixed" else network
         seed = self.settings.seed if seed is None else seed
         simulator = make_backend(backend, self.settings.device, "event", None)
         inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": backend}

@@ -34,6 +34,8 @@ class PaperSection(Section):
         (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
     )
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
+    randomised: int = Field(24, ge=1, description="images of the randomisation check")
+    curves: int = Field(32, ge=1, description="images of the insertion and deletion curves")
     pairs: int = Field(50, ge=1, description="images of two objects side by side")
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 also runs on Lava, to compare the maps")

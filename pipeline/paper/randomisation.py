@@ -1,0 +1,109 @@
+"""Do the maps depend on what was learnt? Weights shuffled from the readout down; not in the paper.
+
+For every layer of interest, the correlation of its map with that of the trained network, image by image (Adebayo et
+al. 2018, arXiv:1810.03292). SAM of a layer sees the layers up to it alone: shuffling what is above cannot change it. SNN-crafted Grad-CAM also sees what is above.
+Maps are summed over the steps that can still change the answer. The dashed line is the noise floor: the trained network
+with other Poisson spikes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from pipeline.measures.agreement import pearson
+from pipeline.measures.randomisation import randomise_from_top
+from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from recordings.reader import RasterReader
+
+from .drawing import Curve, Panel, draw_curves
+from .heatmaps import sam_maps, snn_grad_cams
+from .images import ImageSet
+from .lab import Lab
+from .result import Claim, Result, verdict, with_interval
+
+METHODS = ("SAM", "SNN Grad-CAM")
+Maps = dict[tuple[str, str], NDArray[np.float64]]  # (method, layer) -> (N, h, w), summed over time
+
+
+def run(lab: Lab) -> Result:
+    """Shuffle, record, compare."""
+    settings = lab.settings
+    images, network = lab.images.take(settings.randomised), lab.surrogate.network
+    trained = _maps(lab, network, images, settings.seed)
+    noise = _correlations(trained, _maps(lab, network, images, settings.seed + 1))
+    names = ["trained"]
+    values = [{key: np.ones(len(images)) for key in trained}]
+    with lab.progress("shuffling weights", len(network.layers) + 1) as advance:
+        for name, shuffled in randomise_from_top(network, settings.seed):
+            names.append(name)
+            values.append(_correlations(trained, _maps(lab, shuffled, images, settings.seed)))
+            advance(1)
+    table = [
+        {"shuffled down to": name, "method": method, "layer": layer[4:]}
+        | bootstrap_mean(found, settings.seed)._asdict()
+        for name, by_map in zip([*names, "nothing, other spikes"], [*values, noise], strict=True)
+        for (method, layer), found in by_map.items()
+    ]
+    _draw(lab, names, values, noise)
+    claims = []
+    for method, layer in trained:
+        first, all_shuffled = values[1][method, layer], values[-1][method, layer]
+        loss = paired_difference(noise[method, layer], all_shuffled, settings.seed)
+        text = f"correlation {with_interval(bootstrap_mean(all_shuffled, settings.seed))}"
+        what = f"{method}, {layer[4:]}: changes when every weight is shuffled"
+        claims.append(Claim(what, "–", f"{text}; below the floor by {with_interval(loss)}", verdict(loss), len(images)))
+        loss = paired_difference(noise[method, layer], first, settings.seed)
+        text = f"correlation {with_interval(bootstrap_mean(first, settings.seed))}"
+        what = f"{method}, {layer[4:]}: changes when the readout is shuffled"
+        claims.append(Claim(what, "–", text, verdict(loss), len(images)))
+    notes = (
+        "SAM of a layer cannot depend on the layers above it, the readout least of all: it shows what the layer "
+        "attends to, not what the answer rests on.",
+    )
+    return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
+
+
+def _maps(lab: Lab, network: Network, images: ImageSet, seed: int) -> Maps:
+    found: Maps = {}
+    with RasterReader(lab.recording(network, images, seed=seed)) as raster:
+        layers = lab.layers(raster)
+        gradients = snn_grad_cams(lab, images, raster, network, seed)
+        for layer in layers:
+            maps = [sam_maps(raster, layer, sample, lab.settings.gamma) for sample in range(raster.n_samples)]
+            found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
+            found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
+    return found
+
+
+def _correlations(trained: Maps, other: Maps) -> dict[tuple[str, str], NDArray[np.float64]]:
+    return {
+        key: np.array([pearson(*pair) for pair in zip(maps, other[key], strict=True)]) for key, maps in trained.items()
+    }
+
+
+def _draw(
+    lab: Lab,
+    names: list[str],
+    values: list[dict[tuple[str, str], NDArray[np.float64]]],
+    noise: dict[tuple[str, str], NDArray[np.float64]],
+) -> None:
+    panels = []
+    for method in METHODS:
+        curves = []
+        for number, layer in enumerate(dict.fromkeys(layer for _, layer in noise)):
+            estimates = [bootstrap_mean(each[method, layer], lab.settings.seed) for each in values]
+            _, mean, low, high = (np.array(column, float) for column in zip(*estimates, strict=True))
+            curves.append(Curve(layer[4:], range(len(names)), mean, low, high, colour=f"C{number}"))
+            floor = noise[method, layer].mean()
+            curves.append(Curve("", [0, len(names) - 1], [floor, floor], colour=f"C{number}", style="--"))
+        panels.append(
+            Panel(method, "weights shuffled down to", "correlation with the trained map", curves, ticks=names)
+        )
+    draw_curves(
+        lab.out / "randomisation.png",
+        "Do the maps depend on what was learnt?",
+        f"{len(next(iter(noise.values())))} images; dashed: the trained network with other Poisson spikes",
+        panels,
+    )
