@@ -13,6 +13,8 @@ from recordings.errors import InputError
 
 from .network import Network
 
+InputBatch = NDArray[np.bool_] | NDArray[np.int8]
+
 
 class BackendError(InputError):
     """A backend cannot run here, or its simulation failed; one line says why."""
@@ -24,17 +26,18 @@ class Backend(Protocol):
     name: str
     device: str
 
-    def run(self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int) -> Iterator[RasterBatch]:
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other, each from zero state, and yield their rasters in order.
 
         Parameters
         ----------
-        inputs : batches of (T, B, C, H, W) bool, B ≤ 16 may vary; consumed lazily, so memory stays flat
+        inputs : batches of spikes, (T, B, C, H, W) bool, or of images for a network with constant-current input,
+            (B, C, H, W) int8 in -127 … 127. B ≤ 16 may vary; consumed lazily, so memory stays flat
         n_samples : how many samples `inputs` holds in all
 
         Yields
         ------
-        RasterBatch with `network.raster_names` as keys, in batches that need not match those of `inputs`
+        RasterBatch with `network.raster_names` as keys, in that order, in batches that need not match those of `inputs`
 
         In fixed point the yielded bits are a function of `network` and `inputs` alone: the same on every backend,
         device and batch size.

@@ -9,7 +9,8 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
     readout = Σ_{t=0}^{T-1} W_out s_L[t]
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map. In fixed point the same holds in
-integers (see quantise.py). A network of your own weights:
+integers (see quantise.py). With the encoder "constant-current" there are no input spikes: layer 1 receives the same
+a_1[t] at every step t ≥ 1, computed once from an int8 image (see constant_current.py). A network of your own weights:
 
     network = Network(
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
@@ -29,7 +30,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,12 @@ from numpy.typing import NDArray
 from recordings.errors import InputError
 
 Shape = tuple[int, int, int]
+Encoder = Literal["poisson", "constant-current"]
 
 THETA = 1 << 12  # the threshold in fixed point
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
 CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
+PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
 class NetworkError(InputError):
@@ -233,11 +236,11 @@ class Network:
 
     Parameters
     ----------
-    input_shape : (C, H, W) of the binary input planes
+    input_shape : (C, H, W) of the binary input planes (ON, then OFF), or of the image with constant-current input
     timesteps : T ≥ 1
     layers : in order, at least one
     readout : on the spikes of the last layer, flattened in C-order
-    encoder : how images become input spikes; "poisson" (see pipeline.encoding)
+    encoder : how images become input (see pipeline.encoding): "poisson" spikes, or "constant-current"
 
     Raises
     ------
@@ -248,7 +251,7 @@ class Network:
     timesteps: int
     layers: tuple[Layer, ...]
     readout: Readout
-    encoder: str = "poisson"
+    encoder: Encoder = "poisson"
 
     def __post_init__(self) -> None:
         if self.timesteps < 1:
@@ -257,8 +260,8 @@ class Network:
             raise NetworkError(f"input_shape is {self.input_shape}, expected positive (C, H, W)")
         if not self.layers:
             raise NetworkError("a network needs at least one layer")
-        if self.encoder != "poisson":
-            raise NetworkError(f"encoder is {self.encoder!r}, expected 'poisson'")
+        if self.encoder not in get_args(Encoder):
+            raise NetworkError(f"encoder is {self.encoder!r}, expected {' or '.join(map(repr, get_args(Encoder)))}")
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
@@ -286,6 +289,13 @@ class Network:
                     f"readout: the int8 weights of one class sum to {worst:,}; over {self.timesteps} steps that could "
                     "overflow; use fewer inputs or steps"
                 )
+            first = self.layers[0]
+            if self.encoder == "constant-current" and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
+                raise NetworkError(
+                    f"layer {first.name!r}: the int8 weights of one neuron sum to {first.largest_current:,} in "
+                    f"magnitude, which a constant current of pixels up to {PIXEL_LIMIT} could take past "
+                    f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
+                )
 
     @property
     def precision(self) -> str:
@@ -299,7 +309,7 @@ class Network:
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
-        """(C, H, W) of every raster: the input's, then each layer's."""
+        """(C, H, W) of the input, then of each layer."""
         shapes = [self.input_shape]
         for layer in self.layers:
             shapes.append(layer.output_shape(shapes[-1]))
@@ -307,9 +317,18 @@ class Network:
 
     @cached_property
     def raster_names(self) -> tuple[str, ...]:
-        """Names of the rasters in a file: "000_input", "001_conv1", …"""
+        """Names of the rasters in a file: "000_input", "001_conv1", …; from 001 where the input has no spikes."""
         names = ["input", *(layer.name for layer in self.layers)]
-        return tuple(f"{number:03d}_{name}" for number, name in enumerate(names))
+        return tuple(f"{number:03d}_{name}" for number, name in enumerate(names))[self._first_raster :]
+
+    @cached_property
+    def raster_shapes(self) -> tuple[Shape, ...]:
+        """(C, H, W) of each of :attr:`raster_names`."""
+        return self.shapes[self._first_raster :]
+
+    @property
+    def _first_raster(self) -> int:
+        return 0 if self.encoder == "poisson" else 1
 
     @cached_property
     def sha256(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import LIF, THETA, FixedLIF, Layer, Network, NetworkError, Readout
+from .network import LIF, PIXEL_LIMIT, THETA, FixedLIF, Layer, Network, NetworkError, Readout
 
 GAIN_LIMIT = 32767
 LARGEST_SHIFT = 30
@@ -20,6 +20,8 @@ def quantise(network: Network) -> Network:
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak))
 
+    With constant-current input, the gain of layer 1 has another factor 1/127, the real value of one unit of a pixel.
+
     Raises
     ------
     NetworkError : if a gain is too large to represent, or weight sums could overflow
@@ -27,21 +29,25 @@ def quantise(network: Network) -> Network:
     if network.precision == "fixed":
         return network
     weight, scale = _quantise_weight(network.readout.weight)
+    units = [1.0] * len(network.layers)
+    if network.encoder == "constant-current":
+        units[0] = 1 / PIXEL_LIMIT
     return Network(
         input_shape=network.input_shape,
         timesteps=network.timesteps,
-        layers=tuple(_quantise_layer(layer) for layer in network.layers),
+        layers=tuple(map(_quantise_layer, network.layers, units)),
         readout=Readout(weight, scale),
         encoder=network.encoder,
     )
 
 
-def _quantise_layer(layer: Layer) -> Layer:
+def _quantise_layer(layer: Layer, unit: float) -> Layer:
+    """One layer; `unit` is the real value of a 1 in its input."""
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
     weight, scale = _quantise_weight(layer.weight)
     per_membrane = THETA / neuron.threshold
-    gain = neuron.gain * scale / layer.pool**2 * per_membrane
+    gain = neuron.gain * scale * unit / layer.pool**2 * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
     if np.abs(bias).max() > 1 << 30:
         raise NetworkError(

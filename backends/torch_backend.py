@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from torch.nn import functional
 
 from recordings.batch import RasterBatch, pack
 
-from .base import BackendError
+from .base import BackendError, InputBatch
+from .constant_current import constant_currents
 from .network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Layer, Network
 
 CHUNK_BYTES = 256 << 20  # of currents computed at a time, so that memory does not grow with T
@@ -51,17 +53,15 @@ class TorchBackend:
             raise BackendError(f"device {device!r}: {reason}; expected auto, cpu, cuda or cuda:N") from None
         self.device = device
 
-    def run(self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int) -> Iterator[RasterBatch]:
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate batches; see :class:`backends.base.Backend`."""
         with torch.inference_mode(), _exact_sums():
-            for spikes in inputs:
-                yield self._run_batch(network, spikes)
+            for batch in inputs:
+                yield self._run_batch(network, batch)
 
-    def _run_batch(self, network: Network, spikes: NDArray[np.bool_]) -> RasterBatch:
-        packed = {network.raster_names[0]: pack(spikes)}
-        raster = torch.from_numpy(np.ascontiguousarray(spikes)).to(self.device)
-        for name, layer in zip(network.raster_names[1:], network.layers, strict=True):
-            raster = _run_layer(layer, raster)
+    def _run_batch(self, network: Network, inputs: InputBatch) -> RasterBatch:
+        packed = {}
+        for name, raster in zip(network.raster_names, _rasters(network, inputs, self.device), strict=True):
             packed[name] = pack(raster.cpu().numpy())
         counts = raster.sum(0).flatten(1).to(torch.float64)
         weight = torch.from_numpy(network.readout.weight.astype(np.float64)).to(self.device)
@@ -70,24 +70,42 @@ class TorchBackend:
         return RasterBatch(packed, readout.astype(np.int32) if fixed else readout.astype(np.float32))
 
 
-def _run_layer(layer: Layer, spikes: Tensor) -> Tensor:
-    """(T, B, …) bool spikes of the layer before -> (T, B, C, H, W) bool spikes of this one."""
+def _rasters(network: Network, inputs: InputBatch, device: str) -> Iterator[Tensor]:
+    """The recorded rasters in order, each (T, B, C, H, W) bool."""
+    layers = iter(network.layers)
+    if network.encoder == "constant-current":
+        current = torch.from_numpy(constant_currents(network, inputs)).to(device, torch.float32)
+        fired = torch.zeros((network.timesteps, *current.shape), dtype=torch.bool, device=device)
+        raster = _run_neurons(next(layers), repeat(current, network.timesteps - 1), fired)
+    else:
+        raster = torch.from_numpy(np.ascontiguousarray(inputs)).to(device)
+    yield raster
+    for layer in layers:
+        shape = layer.output_shape((raster.shape[2], raster.shape[3], raster.shape[4]))
+        fired = torch.zeros((*raster.shape[:2], *shape), dtype=torch.bool, device=device)
+        raster = _run_neurons(layer, _currents(layer, raster, fired), fired)
+        yield raster
+
+
+def _run_neurons(layer: Layer, currents: Iterable[Tensor], fired: Tensor) -> Tensor:
+    """Drive the neurons with a[1] … a[T-1], each (B, C, H, W), and return `fired`, (T, B, C, H, W) bool, filled."""
     neuron: _FixedState | _FloatState
     neuron = _FixedState(layer.neuron) if isinstance(layer.neuron, FixedLIF) else _FloatState(layer.neuron)
-    weight = torch.from_numpy(layer.weight.astype(np.float32)).to(spikes.device)
-    steps, batch = spikes.shape[:2]
-    shape = layer.output_shape((spikes.shape[2], spikes.shape[3], spikes.shape[4]))
-    fired = torch.zeros((steps, batch, *shape), dtype=torch.bool, device=spikes.device)
-    largest = max(int(np.prod(shape)), int(np.prod(spikes.shape[2:])))
-    chunk = max(1, CHUNK_BYTES // (4 * batch * largest))
-    neuron.step(torch.zeros(fired.shape[1:], device=spikes.device), None, fired[0])
-    for start in range(0, steps - 1, chunk):
-        stop = min(start + chunk, steps - 1)
-        arrived = spikes[start:stop].flatten(0, 1).to(torch.float32)
-        current = _synapses(layer, weight, arrived).unflatten(0, (stop - start, batch))
-        for t in range(start, stop):
-            neuron.step(current[t - start].reshape(fired.shape[1:]), t, fired[t + 1])
+    neuron.step(torch.zeros(fired.shape[1:], device=fired.device), None, fired[0])
+    for t, current in enumerate(currents):
+        neuron.step(current, t, fired[t + 1])
     return fired
+
+
+def _currents(layer: Layer, spikes: Tensor, fired: Tensor) -> Iterator[Tensor]:
+    """a[1] … a[T-1] of the spikes of the layer before, as many steps at a time as memory allows."""
+    weight = torch.from_numpy(layer.weight.astype(np.float32)).to(spikes.device)
+    steps = len(spikes)
+    chunk = max(1, CHUNK_BYTES // (4 * max(spikes[0].numel(), fired[0].numel())))
+    for start in range(0, steps - 1, chunk):
+        arrived = spikes[start : min(start + chunk, steps - 1)]
+        current = _synapses(layer, weight, arrived.flatten(0, 1).to(torch.float32))
+        yield from current.reshape(len(arrived), *fired.shape[1:])
 
 
 def _synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:

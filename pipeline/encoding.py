@@ -1,4 +1,7 @@
-"""Poisson rate coding: an image becomes binary ON and OFF spike planes that depend on nothing but (seed, index)."""
+"""How a preprocessed image becomes the input of a network: Poisson spikes, or a constant current.
+
+Poisson rate coding gives binary ON and OFF spike planes that depend on nothing but (seed, index).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import PIXEL_LIMIT
 from recordings.errors import InputError
 
 
@@ -63,3 +67,27 @@ def poisson_batch(
         )
     samples = [poisson_spikes(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
     return np.stack(samples, axis=1)
+
+
+def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Quantise preprocessed pixels, clipped to what Poisson spikes can express: rint(clip(x, ±2) · 127/2).
+
+    So 127 stands for a Poisson plane that fires at every step, and one unit for 1/127. Rounding is half-to-even, of
+    products that float64 holds exactly: the same integers everywhere.
+
+    Parameters
+    ----------
+    x : float32 of any shape, finite
+
+    Returns
+    -------
+    int8 in -127 … 127, of the same shape
+
+    Raises
+    ------
+    InputError : if a pixel is not finite
+    """
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise InputError("constant current: got NaN or infinite pixels, expected finite numbers; check the image")
+    return np.rint(np.clip(x, -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(np.int8)

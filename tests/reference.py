@@ -24,26 +24,28 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
     return Network((6, 12, 8), 16, tuple(layers), Readout(arrays["w_out"])), arrays
 
 
-def simulate_reference(network: Network, spikes: NDArray[np.bool_]) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
+def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
     """Run the equations as they are written, slowly: int64 in fixed point, float64 otherwise.
 
     Parameters
     ----------
-    spikes : (T, B, C, H, W) bool
+    inputs : (T, B, C, H, W) bool spikes, or (B, C, H, W) int8 images where the input is a constant current
 
     Returns
     -------
-    rasters : the input's and each layer's (T, B, C, H, W) bool
+    rasters : (T, B, C, H, W) bool of the input, unless its current is constant, and of each layer
     readout : (B, classes) int64 or float64
     """
-    rasters = [np.zeros((*spikes.shape[:2], *shape), np.bool_) for shape in network.shapes]
+    constant = network.encoder == "constant-current"
+    if constant:
+        inputs = np.broadcast_to(inputs, (network.timesteps, *inputs.shape))
+    rasters = [inputs, *(np.zeros((*inputs.shape[:2], *shape), np.bool_) for shape in network.shapes[1:])]
     readout: NDArray[Any] = np.zeros(
-        (spikes.shape[1], network.classes), np.int64 if network.precision == "fixed" else np.float64
+        (inputs.shape[1], network.classes), np.int64 if network.precision == "fixed" else np.float64
     )
-    for sample in range(spikes.shape[1]):
+    for sample in range(inputs.shape[1]):
         membranes: list[Any] = [0] * len(network.layers)
         for t in range(network.timesteps):
-            rasters[0][t, sample] = spikes[t, sample]
             for number, layer in enumerate(network.layers):
                 silent = np.zeros(network.shapes[number + 1], np.bool_)
                 before = rasters[number + 1][t - 1, sample] if t else silent
@@ -51,14 +53,16 @@ def simulate_reference(network: Network, spikes: NDArray[np.bool_]) -> tuple[lis
                     membranes[number] = np.zeros(silent.shape, readout.dtype)
                 else:
                     current = layer_current(layer, rasters[number][t - 1, sample])
+                    if constant and number == 0 and network.precision == "float32":
+                        current = current / 127
                     membranes[number] = _membrane(layer, membranes[number], current, before, t)
                 rasters[number + 1][t, sample] = membranes[number] > layer.neuron.threshold
             readout[sample] += network.readout.weight.astype(readout.dtype) @ rasters[-1][t, sample].ravel()
-    return rasters, readout
+    return rasters[constant:], readout
 
 
-def layer_current(layer: Layer, spikes: NDArray[np.bool_]) -> NDArray[Any]:
-    """`a[t]` (C, H, W): pooling, then correlation or matrix product, one output pixel at a time."""
+def layer_current(layer: Layer, spikes: NDArray[Any]) -> NDArray[Any]:
+    """`a[t]` (C, H, W) of spikes or pixels: pooling, then correlation or matrix product, one output pixel at a time."""
     fixed = isinstance(layer.neuron, FixedLIF)
     k = layer.pool
     pooled = sum(spikes[:, i::k, j::k].astype(np.int64) for i in range(k) for j in range(k))

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import BackendError
+from backends.base import BackendError, InputBatch
+from backends.constant_current import constant_currents
 from backends.network import Network
 from recordings.batch import RasterBatch, pack
 
@@ -55,12 +56,12 @@ class LavaBackend:
         self.models = models
         self.deadline = DEADLINES[models] if deadline is None else deadline
 
-    def run(self, network: Network, inputs: Iterable[NDArray[np.bool_]], n_samples: int) -> Iterator[RasterBatch]:
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
         if n_samples == 0:
             return
-        sizes = [-(-int(np.prod(shape)) // 8) for shape in network.shapes]
-        samples: Iterator[memoryview] = islice(_packed_samples(inputs, n_samples, network), n_samples)
+        sizes = [-(-int(np.prod(shape)) // 8) for shape in network.raster_shapes]
+        samples: Iterator[memoryview] = islice(_sample_bytes(inputs, n_samples, network), n_samples)
         samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
         readout_type: Any = np.int32 if network.precision == "fixed" else np.float32
         packed_bytes = network.timesteps * sum(sizes)
@@ -81,15 +82,20 @@ class LavaBackend:
                 )
 
 
-def _packed_samples(inputs: Iterable[NDArray[np.bool_]], n_samples: int, network: Network) -> Iterator[memoryview]:
-    """The bytes of one sample after the other; refuses samples of a wrong shape, and to end early."""
-    shape = (network.timesteps, *network.input_shape)
+def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
+    """What the source reads of one sample after the other; refuses samples of a wrong shape, and to end early."""
     count = 0
     for batch in inputs:
-        found = (batch.shape[0], *batch.shape[2:])
-        if found != shape:
-            raise BackendError(f"lava: input sample {count} has (T, C, H, W) = {found}, expected {shape}")
-        for sample in pack(batch):
+        samples = _packed_spikes if network.encoder == "poisson" else constant_currents
+        for sample in samples(network, batch):
             yield sample.data.cast("B")
-        count += batch.shape[1]
+            count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")
+
+
+def _packed_spikes(network: Network, batch: NDArray[Any]) -> NDArray[np.uint8]:
+    """(T, B, C, H, W) bool -> (B, T, bytes) uint8."""
+    expected, found = (network.timesteps, *network.input_shape), (batch.shape[0], *batch.shape[2:])
+    if found != expected:
+        raise BackendError(f"lava: got input samples of (T, C, H, W) = {found}, expected {expected}")
+    return pack(batch)

@@ -1,5 +1,7 @@
 """Network -> Lava process graph: stock Conv and Dense between this project's neurons, source, readout and recorder.
 
+With constant-current input, the source takes the place of the first synapses.
+
 Layouts change here and nowhere else: Lava's own is (H, W, C). Average pooling is folded into the weights: pool 2, then
 a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2 (which sums in fixed point; the neuron's gain absorbs the k²).
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi1SimCfg
 from lava.proc.conv.process import Conv
@@ -17,8 +20,9 @@ from numpy.typing import NDArray
 
 from backends.network import FixedLIF, Layer, Network, Shape
 
-from .process.endpoints import Readout, Recorder, SpikeSource, recorder_model
+from .process.endpoints import Readout, Recorder, recorder_model
 from .process.neuron import SoftResetLIF
+from .process.sources import CurrentSource, SpikeSource
 from .process.synapses import (
     EventConvModelFixed,
     EventConvModelFloat,
@@ -33,35 +37,37 @@ def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractPro
     It runs for `n_samples · timesteps + 1` steps: the last sample's readout current needs one more.
     """
     timesteps = network.timesteps
-    channels, height, width = network.input_shape
-    source = SpikeSource(
-        shape=(height, width, channels),
-        timesteps=timesteps,
-        n_samples=n_samples,
-        socket_fd=socket_fd,
-        name="input",
-    )
+    socket = {"n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
+    recorded: list[OutPort] = []
+    source: AbstractProcess
+    spikes: OutPort | None = None
+    if network.encoder == "constant-current":
+        source = CurrentSource(shape=_layout(network.layers[0], network.shapes[1]), timesteps=timesteps, **socket)
+    else:
+        channels, height, width = network.input_shape
+        source = SpikeSource(shape=(height, width, channels), timesteps=timesteps, **socket)
+        recorded.append(source.bits_out)
+        spikes = source.s_out
+    for layer, before, shape in zip(network.layers, network.shapes[:-1], network.shapes[1:], strict=True):
+        current = source.a_out if spikes is None else _through_synapses(spikes, layer, before)
+        neurons = _neurons(layer, shape, timesteps)
+        current.connect(neurons.a_in)
+        recorded.append(neurons.bits_out)
+        spikes = neurons.s_out
     recorder = Recorder(
-        sizes=tuple(-(-int(np.prod(shape)) // 8) for shape in network.shapes),
+        sizes=tuple(port.shape[0] for port in recorded),
         classes=network.classes,
         timesteps=timesteps,
         socket_fd=socket_fd,
         name="recorder",
     )
-    source.bits_out.connect(recorder.bits_0)
-    spikes = source.s_out
-    layers = zip(network.layers, network.shapes[:-1], network.shapes[1:], strict=True)
-    for number, (layer, before, shape) in enumerate(layers, start=1):
-        synapses = _conv(layer, before) if layer.kind == "conv" else _dense(layer, before)
-        neurons = _neurons(layer, shape, timesteps)
-        spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
-        synapses.a_out.connect(neurons.a_in)
-        neurons.bits_out.connect(getattr(recorder, f"bits_{number}"))
-        spikes = neurons.s_out
+    for number, port in enumerate(recorded):
+        port.connect(getattr(recorder, f"bits_{number}"))
     weight = _fold(network.readout.weight, network.shapes[-1], pool=1)
     synapses = _stock_dense(weight, "readout_synapses")
     readout = Readout(shape=(network.classes,), timesteps=timesteps, name="readout")
-    spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
+    assert spikes is not None
+    _connect(spikes, synapses)
     synapses.a_out.connect(readout.a_in)
     readout.r_out.connect(recorder.r_in)
     return source
@@ -70,13 +76,24 @@ def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractPro
 def run_config(network: Network, models: str) -> Loihi1SimCfg:
     """Choose ProcessModels: event-driven ones for the synapses ("event"), or those Lava comes with ("stock")."""
     fixed = network.precision == "fixed"
-    chosen: dict[type, type] = {Recorder: recorder_model(len(network.shapes), np.int32 if fixed else np.float32)}
+    chosen: dict[type, type] = {Recorder: recorder_model(len(network.raster_names), np.int32 if fixed else np.float32)}
     if models == "event":
         chosen |= {
             Conv: EventConvModelFixed if fixed else EventConvModelFloat,
             Dense: EventDenseModelFixed if fixed else EventDenseModelFloat,
         }
     return Loihi1SimCfg(select_tag="fixed_pt" if fixed else "floating_pt", exception_proc_model_map=chosen)
+
+
+def _through_synapses(spikes: OutPort, layer: Layer, before: Shape) -> OutPort:
+    """Connect spikes to new synapses; returns the port of their current."""
+    synapses = _conv(layer, before) if layer.kind == "conv" else _dense(layer, before)
+    _connect(spikes, synapses)
+    return synapses.a_out
+
+
+def _connect(spikes: OutPort, synapses: Conv | Dense) -> None:
+    spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
 
 
 def _conv(layer: Layer, before: Shape) -> Conv:
@@ -119,17 +136,22 @@ def _stock_dense(weight: NDArray[Any], name: str) -> Dense:
 
 def _neurons(layer: Layer, shape: Shape, timesteps: int) -> SoftResetLIF:
     neuron = layer.neuron
-    channels, height, width = shape
     constants: tuple[Any, Any] = (
         (neuron.decay, neuron.shift)
         if isinstance(neuron, FixedLIF)
         else (np.float32(neuron.leak), np.float32(neuron.threshold))
     )
     return SoftResetLIF(
-        shape=(height, width, channels) if layer.kind == "conv" else (channels,),
+        shape=_layout(layer, shape),
         timesteps=timesteps,
         gain=neuron.gain,
         bias=neuron.bias,
         constants=constants,
         name=layer.name,
     )
+
+
+def _layout(layer: Layer, shape: Shape) -> tuple[int, ...]:
+    """(C, H, W) of a layer's neurons -> their shape in Lava."""
+    channels, height, width = shape
+    return (height, width, channels) if layer.kind == "conv" else (channels,)

@@ -31,18 +31,18 @@ def make_backend(name: str) -> Backend:
 
 
 def simulate(
-    name: str, network: Network, spikes: NDArray[np.bool_], batches: Sequence[int]
+    name: str, network: Network, inputs: NDArray[Any], batches: Sequence[int]
 ) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
     """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B, classes) readout."""
-    assert sum(batches) == spikes.shape[1]
-    inputs = np.split(spikes, np.cumsum(batches)[:-1], axis=1)
-    results = list(make_backend(name).run(network, iter(inputs), spikes.shape[1]))
+    assert sum(batches) == inputs.shape[-4]
+    parts = np.split(inputs, np.cumsum(batches)[:-1], axis=-4)
+    results = list(make_backend(name).run(network, iter(parts), sum(batches)))
     for result in results:
         assert tuple(result.spikes) == network.raster_names
         assert result.readout.dtype == (np.int32 if network.precision == "fixed" else np.float32)
     rasters = [
         np.concatenate([unpack(result.spikes[key], shape) for result in results], axis=1)
-        for key, shape in zip(network.raster_names, network.shapes, strict=True)
+        for key, shape in zip(network.raster_names, network.raster_shapes, strict=True)
     ]
     return rasters, np.concatenate([result.readout for result in results])
 
@@ -122,14 +122,57 @@ def one_step(rng: np.random.Generator) -> Network:
     )
 
 
-NETWORKS = {function.__name__: function for function in (odd_sizes, pooled, limits, one_step)}
+def constant_odd(rng: np.random.Generator) -> Network:
+    """Constant current through pooling 3, a 3×2 kernel, stride 2 and padding 1 on odd sides; gains for every step."""
+    return Network(
+        (3, 27, 15),
+        9,
+        (
+            Layer("conv1", weights(rng, 5, 3, 3, 2), neurons(rng, 5, 9), pool=3, stride=2, padding=1),
+            Layer("conv2", weights(rng, 6, 5, 3, 3), neurons(rng, 6, 9), padding=1),
+            Layer("fc3", weights(rng, 7, 6 * 5 * 3), neurons(rng, 7, 9)),
+        ),
+        Readout(weights(rng, 3, 7)),
+        "constant-current",
+    )
+
+
+def constant_limits(rng: np.random.Generator) -> Network:
+    """Constant currents of up to 8,387,080 into a dense first layer behind pooling."""
+    signs = rng.choice((-1, 1), (4, 13 * 2 * 5)).astype(np.int8)
+    signs[0], signs[1] = 1, -1
+    gain = np.array([[32767, -32767, 1, 3]], np.int32)
+    bias = np.array([[0, 1 << 30, 4096, -5]], np.int32)
+    return Network(
+        (13, 4, 10),
+        7,
+        (
+            Layer("fc1", 127 * signs, FixedLIF(1, 10, gain, bias), pool=2),
+            Layer("fc2", 127 * signs[:, :4], FixedLIF(4096, 10, gain[:, ::-1], bias >> 17)),
+        ),
+        Readout(127 * signs[:2, :4]),
+        "constant-current",
+    )
+
+
+NETWORKS = {
+    function.__name__: function for function in (odd_sizes, pooled, limits, one_step, constant_odd, constant_limits)
+}
 RUNS = [
     (name, network) for name in BACKENDS for network in (("pooled", "limits") if name == "lava-stock" else NETWORKS)
 ]
 
 
-def samples(rng: np.random.Generator, network: Network) -> NDArray[np.bool_]:
-    """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one."""
+def samples(rng: np.random.Generator, network: Network) -> NDArray[Any]:
+    """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one.
+
+    With constant-current input they are images: noise, the brightest, black, and all of -127 … 127.
+    """
+    if network.encoder == "constant-current":
+        noise, bright, black, full = (
+            rng.integers(-limit, limit + 1, network.input_shape, np.int8) for limit in (20, 0, 0, 127)
+        )
+        return np.stack([noise, bright + np.int8(127), noise, black, full, noise])
     shape = (network.timesteps, *network.input_shape)
     drawn = [rng.random(shape) < density for density in (0.1, 1.0, 0.0, 0.5)]
     return np.stack([*drawn[:2], drawn[0], *drawn[2:], drawn[0]], axis=1)

@@ -1,15 +1,13 @@
-"""Where a simulation begins and ends: spike source, readout and recorder.
+"""Where a simulation ends: readout and recorder.
 
-Source and recorder hold the same stream socket. Its other end sends packed input samples of known size, one after the
+The recorder holds the same stream socket as the source. Its other end sends input samples of known size, one after the
 other, and receives the packed rasters and the readout of each finished sample. Nothing else leaves the graph.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import socket
-import threading
 from typing import Any
 
 import numpy as np
@@ -23,61 +21,6 @@ from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
-
-
-class SpikeSource(AbstractProcess):
-    """Plays samples read from a socket, back to back, then zeros.
-
-    Parameters
-    ----------
-    shape : (H, W, C)
-    timesteps, n_samples : length and number of samples
-    socket_fd : inherited file descriptor of (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W)
-
-    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes of the step as they came.
-    """
-
-    def __init__(
-        self, *, shape: tuple[int, int, int], timesteps: int, n_samples: int, socket_fd: int, name: str
-    ) -> None:
-        super().__init__(shape=shape, timesteps=timesteps, n_samples=n_samples, socket_fd=socket_fd, name=name)
-        self.s_out = OutPort(shape=shape)
-        self.bits_out = OutPort(shape=(-(-int(np.prod(shape)) // 8),))
-
-
-@implements(proc=SpikeSource, protocol=LoihiProtocol)
-@requires(CPU)
-class SpikeSourceModel(PyLoihiProcessModel):
-    """Reads ahead on a thread: the sender decides how far, and never waits for a step to end."""
-
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
-    packed: NDArray[np.uint8]
-
-    def __init__(self, proc_params: Any) -> None:
-        super().__init__(proc_params)
-        self.shape = proc_params["shape"]
-        self.timesteps = proc_params["timesteps"]
-        self.n_samples = proc_params["n_samples"]
-        self.samples: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        size = -(-int(np.prod(self.shape)) // 8)
-        with open(os.dup(self.proc_params["socket_fd"]), "rb") as stream:
-            for _ in range(self.n_samples):
-                sample = np.frombuffer(stream.read(self.timesteps * size), np.uint8)
-                self.samples.put(sample.reshape(self.timesteps, size))
-
-    def run_spk(self) -> None:
-        """Send one step; the step after the last sample is silent."""
-        sample, t = divmod(self.time_step - 1, self.timesteps)
-        if t == 0:
-            self.packed = self.samples.get() if sample < self.n_samples else np.zeros_like(self.packed)
-        height, width, channels = self.shape
-        bits = np.unpackbits(self.packed[t], count=channels * height * width)
-        self.s_out.send(np.moveaxis(bits.view(np.bool_).reshape(channels, height, width), 0, -1))
-        self.bits_out.send(self.packed[t])
 
 
 class Readout(AbstractProcess):

@@ -1,0 +1,144 @@
+"""Where a simulation begins: sources that play samples read from a socket, as spikes or as constant currents."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
+
+
+class AbstractSource(AbstractProcess):
+    """Plays samples back to back, then zeros.
+
+    Parameters
+    ----------
+    timesteps, n_samples : length and number of samples
+    sample_shape : of the array that is read for each sample, in C-order
+    socket_fd : inherited file descriptor of a stream of such arrays, and nothing else
+    """
+
+    def __init__(
+        self, *, timesteps: int, n_samples: int, sample_shape: tuple[int, ...], socket_fd: int, name: str
+    ) -> None:
+        super().__init__(
+            timesteps=timesteps, n_samples=n_samples, sample_shape=sample_shape, socket_fd=socket_fd, name=name
+        )
+
+
+class AbstractSourceModel(PyLoihiProcessModel):
+    """Reads ahead on a thread: the sender decides how far, and never waits for a step to end."""
+
+    sample_type: Any
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.timesteps = proc_params["timesteps"]
+        self.samples: queue.SimpleQueue[NDArray[Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        shape = self.proc_params["sample_shape"]
+        size = int(np.prod(shape)) * np.dtype(self.sample_type).itemsize
+        with open(os.dup(self.proc_params["socket_fd"]), "rb") as stream:
+            for _ in range(self.proc_params["n_samples"]):
+                self.samples.put(np.frombuffer(stream.read(size), self.sample_type).reshape(shape))
+
+    def next_sample(self) -> NDArray[Any]:
+        """The sample that begins at this step; zeros after the last one."""
+        if (self.time_step - 1) // self.timesteps < self.proc_params["n_samples"]:
+            return self.samples.get()
+        return np.zeros(self.proc_params["sample_shape"], self.sample_type)
+
+
+class SpikeSource(AbstractSource):
+    """Plays input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
+
+    Parameters
+    ----------
+    shape : (H, W, C)
+    timesteps, socket : see :class:`AbstractSource`
+
+    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes of the step as they came.
+    """
+
+    def __init__(self, *, shape: tuple[int, int, int], timesteps: int, **socket: Any) -> None:
+        size = -(-int(np.prod(shape)) // 8)
+        super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
+        self.s_out = OutPort(shape=shape)
+        self.bits_out = OutPort(shape=(size,))
+
+
+@implements(proc=SpikeSource, protocol=LoihiProtocol)
+@requires(CPU)
+class SpikeSourceModel(AbstractSourceModel):
+    """Unpacks one step at a time."""
+
+    sample_type = np.uint8
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    packed: NDArray[np.uint8]
+
+    def run_spk(self) -> None:
+        """Send one step; the step after the last sample is silent."""
+        t = (self.time_step - 1) % self.timesteps
+        if t == 0:
+            self.packed = self.next_sample()
+        height, width, channels = self.s_out.shape
+        bits = np.unpackbits(self.packed[t], count=channels * height * width)
+        self.s_out.send(np.moveaxis(bits.view(np.bool_).reshape(channels, height, width), 0, -1))
+        self.bits_out.send(self.packed[t])
+
+
+class CurrentSource(AbstractSource):
+    """Plays constant currents: one map (C, H, W) or (C,) per sample, int32 in fixed point, float32 otherwise.
+
+    Parameters
+    ----------
+    shape : (H, W, C) or (C,), of the neurons it drives
+    socket : see :class:`AbstractSource`
+
+    Ports: `a_out` of `shape`. It sends the map at every step of its sample; at the first one, neurons ignore it.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], **socket: Any) -> None:
+        super().__init__(sample_shape=(shape[-1], *shape[:-1]), **socket)
+        self.a_out = OutPort(shape=shape)
+
+
+@implements(proc=CurrentSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class CurrentSourceModelFixed(AbstractSourceModel):
+    """int32 currents."""
+
+    sample_type: Any = np.int32
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    current: NDArray[Any]
+
+    def run_spk(self) -> None:
+        """Send the same map all through a sample."""
+        if (self.time_step - 1) % self.timesteps == 0:
+            self.current = np.ascontiguousarray(np.moveaxis(self.next_sample(), 0, -1))
+        self.a_out.send(self.current)
+
+
+@implements(proc=CurrentSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class CurrentSourceModelFloat(CurrentSourceModelFixed):
+    """float32 currents."""
+
+    sample_type = np.float32
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
