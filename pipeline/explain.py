@@ -5,22 +5,25 @@ Needs the raster file alone: no image, no network, neither torch nor lava.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import track
 
 from recordings.disk import readable
 from recordings.errors import InputError
-from recordings.maps import MapHeader, MapReader, writing_maps
+from recordings.maps import MapHeader, MapReader
 from recordings.reader import RasterReader
-from recordings.schema import LayerSpec
+from recordings.schema import LayerSpec, SampleTable
 
 from .command_line import Positional, parse_command
 from .errors import exit_codes
+from .maps import refuse_existing, spatial_layers, write_maps
 from .sam import Variant, check_parameters, stream_spike_activation_map
 
 PROG = "python -m pipeline.explain"
@@ -49,6 +52,50 @@ class Explain(BaseModel):
     overwrite: bool = Field(False, description="replace existing maps and pictures")
 
 
+@dataclass(frozen=True)
+class SpikeActivationMaps:
+    """SAM of every sample of a raster, a :class:`pipeline.maps.MapMethod`.
+
+    Parameters
+    ----------
+    raster : an open raster file
+    layers : of the raster, with a spatial extent
+    gamma, variant, include_current : the kernel, see :func:`pipeline.sam.spike_activation_map`
+    """
+
+    raster: RasterReader
+    layers: tuple[LayerSpec, ...]
+    gamma: float = 0.5
+    variant: Variant = "paper"
+    include_current: bool = True
+
+    @property
+    def header(self) -> MapHeader:
+        """What the file says of them."""
+        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": self.include_current}
+        layers = {layer.name: layer.shape[1:] for layer in self.layers}
+        return MapHeader("sam", self.raster.raster_digest, parameters, self.raster.timesteps, layers)
+
+    @property
+    def samples(self) -> SampleTable:
+        """The raster's."""
+        return self.raster.samples
+
+    def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
+        """Prediction and maps of one sample, unpacking one layer at a time."""
+        maps = {
+            layer.name: stream_spike_activation_map(
+                self.raster.packed(layer, sample),
+                layer.shape,
+                self.gamma,
+                include_current=self.include_current,
+                variant=self.variant,
+            )
+            for layer in self.layers
+        }
+        return int(self.raster.predictions[sample]), maps
+
+
 def explain_raster(
     raster: RasterReader,
     out_path: Path,
@@ -60,14 +107,14 @@ def explain_raster(
     overwrite: bool = False,
     track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> tuple[LayerSpec, ...]:
-    """Write the maps of every sample of a raster (see recordings/maps.py), holding one sample of one layer at a time.
+    """Write the maps of every sample of a raster (see recordings/maps.py).
 
     Parameters
     ----------
     raster : an open raster file
     out_path : where the maps go; appears only when complete
     gamma, variant, include_current : the kernel, see :func:`pipeline.sam.spike_activation_map`
-    layers : names or numbers, see :func:`spatial_layers`
+    layers : names or numbers, see :func:`pipeline.maps.spatial_layers`
     overwrite : replace an existing file at `out_path`
     track_samples : wraps the loop over samples, to show progress
 
@@ -81,58 +128,11 @@ def explain_raster(
         or cannot be written
     """
     check_parameters(gamma, include_current, variant)
-    chosen = spatial_layers(raster, layers)
+    names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.path)
+    chosen = tuple(raster.layer(name) for name in names)
     refuse_existing(Path(out_path), raster.path, overwrite)
-    header = MapHeader(
-        raster_digest=raster.raster_digest,
-        gamma=gamma,
-        variant=variant,
-        include_current=include_current,
-        timesteps=raster.timesteps,
-        layers={layer.name: layer.shape[1:] for layer in chosen},
-    )
-    with writing_maps(out_path, header, raster.samples, raster.predictions) as maps:
-        for sample in track_samples(range(raster.n_samples)):
-            for layer in chosen:
-                packed = raster.packed(layer, sample)
-                sam = stream_spike_activation_map(
-                    packed, layer.shape, gamma, include_current=include_current, variant=variant
-                )
-                maps.write(layer.name, sample, sam)
+    write_maps(SpikeActivationMaps(raster, chosen, gamma, variant, include_current), out_path, track_samples)
     return chosen
-
-
-def spatial_layers(raster: RasterReader, names: Iterable[str] = ()) -> tuple[LayerSpec, ...]:
-    """The layers of these names or numbers in order of depth, or all that have a spatial extent if none is named.
-
-    Raises
-    ------
-    InputError : if a name is unknown or of a dense layer, or no layer is left
-    """
-    wanted = {raster.layer(name) for name in names}
-    for layer in wanted:
-        if layer.kind == "dense":
-            raise InputError(
-                f"{raster.path}: layer {layer.name!r} is dense, its neurons have no place in the image; "
-                f"choose from {', '.join(spec.name[4:] for spec in raster.layers if spec.kind != 'dense') or 'none'}"
-            )
-    chosen = tuple(layer for layer in raster.layers if (layer in wanted if wanted else layer.kind != "dense"))
-    if not chosen:
-        raise InputError(f"{raster.path}: has dense layers only, expected at least one with a spatial extent")
-    return chosen
-
-
-def refuse_existing(out_path: Path, raster_path: Path, overwrite: bool) -> None:
-    """Refuse a target that would overwrite something not given up, above all the raster itself."""
-    if not out_path.exists():
-        return
-    if not out_path.is_file():
-        found = "a directory" if out_path.is_dir() else "not a regular file"
-        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as sam.h5")
-    if os.path.samefile(out_path, raster_path):
-        raise InputError(f"{out_path}: is the raster itself; choose another --out")
-    if not overwrite:
-        raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")
 
 
 @exit_codes

@@ -30,6 +30,11 @@ MOST_STEPS = 8
 MOST_NEURONS = 200
 TOO_LATE = np.full((1, 1, 3), 0.95)  # a blank cell
 OVERVIEW_LAYERS = 3
+TITLES = {  # by method: of an overview, and what its maps are
+    "sam": ("Where neurons fire in short intervals", "Spike Activation Map"),
+    "grad-cam": ("What speaks for the class", "Grad-CAM of the ANN"),
+    "snn-grad-cam": ("What speaks for the class", "SNN-crafted Grad-CAM"),
+}
 ALONE = 128  # pixels of the long side of maps drawn without an image
 
 
@@ -63,13 +68,15 @@ class Subject:
         return "black" if self.true is None else RIGHT if self.predicted == self.true else WRONG
 
 
-def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32]], subtitle: str = "") -> None:
+def map_grid(
+    path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32]], title: str, subtitle: str = ""
+) -> None:
     """One sample, its maps by layer (rows) and step (columns): Kim & Panda's Fig. 5 at a glance.
 
     Parameters
     ----------
     maps : layer name -> (steps, H, W), in order of depth, not empty; steps that only deeper layers have are left blank
-    subtitle : how the maps were made
+    title, subtitle : what the maps are, and how they were made
     """
     steps = choose_steps(maps)
     height, width = _size(subject, maps)
@@ -82,22 +89,22 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
     total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
     total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
     with drawing(path, total_width, total_height) as canvas:
-        about = "; ".join(
-            filter(None, [subtitle, "each layer relative to its maximum; blank: too late to reach the answer"])
-        )
+        over_time = max(map(len, maps.values())) > 1
+        blank = "blank: too late to reach the answer" if over_time else ""
+        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum", blank]))
         if subject.image is None:
-            canvas.heading(left, "Spike Activation Map: " + subject.caption.replace("\n", " "), about)
+            canvas.heading(left, f"{title}: " + subject.caption.replace("\n", " "), about)
         else:
-            canvas.heading(left, "Spike Activation Map", about)
+            canvas.heading(left, title, about)
             canvas.image(left, top, image_width, image_height, subject.image, subject.box)
             caption = _fitted(subject.caption, image_width)
             below = {"va": "top", "fontsize": 10, "fontweight": "bold", "color": subject.colour}
             canvas.text(left + image_width / 2, top + image_height + 0.08, caption, ha="center", **below)
-        for column, step in enumerate(steps):
+        for column, step in enumerate(steps if over_time else ()):
             canvas.text(grid_left + (column + 0.5) * cell_width - gap / 2, top - 0.06, f"t = {step}", ha="center")
         for row, (name, layer_maps) in enumerate(maps.items()):
             y = top + row * cell
-            note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "no spikes"
+            note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "all zero"
             canvas.text(grid_left - 0.1, y + cell / 2, f"{name[4:]}\n{note}", **ROW_LABEL)
             relative = relative_to_layer(layer_maps)
             for column, step in enumerate(steps):
@@ -108,7 +115,13 @@ def sam_grid(path: Path, subject: Subject, maps: Mapping[str, NDArray[np.float32
         canvas.colour_bar(*bar, over_image=subject.image is not None)
 
 
-def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
+def overview(
+    path: Path,
+    subjects: Sequence[Subject],
+    maps: Sequence[Mapping[str, NDArray[np.float32]]],
+    headline: str,
+    title: str,
+) -> None:
     """Several samples side by side (columns): image, then each layer's map at its best step (rows).
 
     The best step is the one whose map varies most from pixel to pixel.
@@ -117,6 +130,7 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
     ----------
     subjects : not empty
     maps : per subject, layer name -> (T, H, W), the same layers for each
+    headline, title : what the picture shows, and what the maps are
     """
     layers = list(maps[0])
     height, width = _size(subjects[0], maps[0])
@@ -127,10 +141,9 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
     left, top, right, bottom, gap = 0.75, 1.15, 0.75, 0.1, 0.06
     total_width = max(left + len(subjects) * cell_width + right, 5.5)
     with drawing(path, total_width, top + n_rows * cell + bottom) as canvas:
-        about = (
-            "Spike Activation Maps, each at the step where it varies most, of those that can still change the answer"
-        )
-        canvas.heading(0.15, "Where neurons fire in short intervals", about)
+        over_time = len(maps[0][layers[-1]]) > 1
+        steps = ", each at the step where it varies most, of those that can still change the answer"
+        canvas.heading(0.15, headline, title + (steps if over_time else ""))
         for row, name in enumerate(layers, with_images):
             canvas.text(left - 0.1, top + (row + 0.5) * cell, name[4:], **ROW_LABEL)
         for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
@@ -143,7 +156,8 @@ def overview(path: Path, subjects: Sequence[Subject], maps: Sequence[Mapping[str
                 y, step = top + row * cell, best_step(sample_maps[name])
                 relative = relative_to_layer(sample_maps[name])[step]
                 canvas.picture(x, y, wide, high, overlay(subject.image, relative, _size(subject, sample_maps)))
-                canvas.text(x + 0.05, y + high - 0.05, f"t = {step}", fontsize=7, color="white", bbox=TAG)
+                if over_time:
+                    canvas.text(x + 0.05, y + high - 0.05, f"t = {step}", fontsize=7, color="white", bbox=TAG)
         bar = (left + len(subjects) * cell_width + 0.08, top + with_images * cell, min(len(layers) * cell - gap, 3.2))
         canvas.colour_bar(*bar, over_image=with_images)
 
@@ -227,27 +241,56 @@ def save_figures(
     -------
     the files written: overview.png, spike_rates.png, raster_LAYER.png, sam_000.png, sam_001.png, …
     """
-    directory.mkdir(parents=True, exist_ok=True)
     last = raster.layers[-1].number
     matter = {spec.name: steps_that_matter(raster.timesteps, spec.number, last) for spec in raster.layers}
+    written = save_map_figures(maps, matter, subjects, directory)
+    deepest = _hidden(maps)[-1]
+    rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
+    spike_rates(directory / "spike_rates.png", rates, matter)
+    spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
+    of_raster = directory / f"raster_{deepest[4:]}.png"
+    raster_plot(of_raster, deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
+    return (written[0], directory / "spike_rates.png", of_raster, *written[1:])
+
+
+def save_map_figures(
+    maps: MapReader, matter: Mapping[str, int], subjects: Sequence[Subject], directory: Path
+) -> tuple[Path, ...]:
+    """Draw the first samples of a file of maps, whatever made them.
+
+    Parameters
+    ----------
+    maps : the file
+    matter : layer name -> how many first steps can change the answer; only these are shown
+    subjects : of the first samples, not empty
+    directory : made if missing
+
+    Returns
+    -------
+    the files written: overview.png, and METHOD_000.png, METHOD_001.png, …
+    """
+    directory.mkdir(parents=True, exist_ok=True)
     of_samples = [
         {name: maps.maps(name, sample)[: matter[name]] for name in maps.layers} for sample in range(len(subjects))
     ]
-    hidden = [name for name in maps.layers if raster.layer(name).kind != "input"] or list(maps.layers)
+    hidden = _hidden(maps)
     chosen = [hidden[i] for i in sorted(set(np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)))]
-    deepest = hidden[-1]
-    header = maps.header
-    kernel = f"γ = {header.gamma:g}" + ("" if header.variant == "paper" else f", {header.variant}")
-    written = [directory / "overview.png", directory / "spike_rates.png", directory / f"raster_{deepest[4:]}.png"]
-    overview(written[0], subjects, [{name: sample[name] for name in chosen} for sample in of_samples])
-    rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
-    spike_rates(written[1], rates, matter)
-    spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
-    raster_plot(written[2], deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
+    method, parameters = maps.header.method, maps.header.parameters
+    headline, title = TITLES[method]
+    made = f"γ = {parameters['gamma']:g}" if "gamma" in parameters else ""
+    if parameters.get("variant", "paper") != "paper":
+        made += f", {parameters['variant']}"
+    written = [directory / "overview.png"]
+    overview(written[0], subjects, [{name: sample[name] for name in chosen} for sample in of_samples], headline, title)
     for number, (subject, sample) in enumerate(zip(subjects, of_samples, strict=True)):
-        written.append(directory / f"sam_{number:03d}.png")
-        sam_grid(written[-1], subject, sample, kernel)
+        written.append(directory / f"{method}_{number:03d}.png")
+        map_grid(written[-1], subject, sample, title, made)
     return tuple(written)
+
+
+def _hidden(maps: MapReader) -> list[str]:
+    """The layers behind the input, or what there is."""
+    return [name for name in maps.layers if name[:3] != "000"] or list(maps.layers)
 
 
 def choose_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:

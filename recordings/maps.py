@@ -1,16 +1,16 @@
-"""The file of Spike Activation Maps (sam.h5): its layout, its writer and its checked reader.
+"""The file of maps (sam.h5, …), whatever made them: its layout, its writer and its checked reader.
 
-    /                        attributes format="spike-maps", schema_version=1, complete, T,
-                             raster_digest   of the raster the maps were computed from
-                             gamma, variant, include_current   the kernel
-    /samples/index           (N,) int64    position in the data set      ┐
-    /samples/label           (N,) int32    class, -1 where unknown       ├ copied from the raster
-    /samples/prediction      (N,) int32                                  ┘
-    /layers/<NNN_name>/sam   (N, T, H, W) float32, raw maps, finite and ≥ 0; attribute axes
-                             chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
+    /                             attributes format="spike-maps", schema_version=2, complete, T, method, and as
+                                  :data:`METHODS` says the digest of what was explained and the method's parameters
+    /samples/index                (N,) int64    position in the data set
+    /samples/label                (N,) int32    class, -1 where unknown
+    /samples/prediction           (N,) int32    class that the network chose
+    /layers/<NNN_name>/<method>   (N, T, H, W) float32, raw maps, finite and ≥ 0; attribute axes
+                                  chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
 
 Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sam"][0]`. Layers have the names they
-have in the raster; dense layers have no spatial extent and are absent. The file appears under its name when complete.
+have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM is for the
+label or, where that is -1, for the prediction; SAM needs neither. The file appears under its name when complete.
 """
 
 from __future__ import annotations
@@ -44,18 +44,29 @@ from .schema import (
 from .target import Target, new_hdf5
 
 FORMAT = "spike-maps"
-SCHEMA_VERSION = 1
-WHAT = "a file of maps (sam.h5) that pipeline.explain has finished"
+SCHEMA_VERSION = 2
+WHAT = "a file of maps (sam.h5) that pipeline.explain or pipeline.gradcam has finished"
 AXES = "sample, step, row, column"
-ROOT_ATTRIBUTES: dict[str, type] = {
-    "format": str,
-    "schema_version": int,
-    "complete": bool,
-    "raster_digest": str,
-    "gamma": float,
-    "variant": str,
-    "include_current": bool,
-    "T": int,
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a file says about maps of one kind.
+
+    Parameters
+    ----------
+    source : root attribute with the SHA-256 of what was explained
+    parameters : further root attributes and their types
+    """
+
+    source: str
+    parameters: Mapping[str, type]
+
+
+METHODS = {
+    "sam": Method("raster_digest", {"gamma": float, "variant": str, "include_current": bool}),
+    "grad-cam": Method("ann_sha256", {}),
+    "snn-grad-cam": Method("network_sha256", {"seed": int}),
 }
 
 
@@ -68,7 +79,7 @@ class MapSpec(DatasetSpec):
         return (1, max(1, min(steps, SPIKE_CHUNK_BYTES // (4 * height * width))), height, width)
 
 
-SAM_DATASET = MapSpec("sam", ("N", "T", "H", "W"), np.dtype("<f4"), deflate=True)
+MAPS = MapSpec("maps", ("N", "T", "H", "W"), np.dtype("<f4"), deflate=True)
 
 
 @dataclass(frozen=True)
@@ -77,26 +88,31 @@ class MapHeader:
 
     Parameters
     ----------
-    raster_digest : identity of the raster, 64 hexadecimal digits
-    gamma : float, 1/step — decay of the kernel, finite and ≥ 0
-    variant : "paper" or "authors-code"
-    include_current : whether a spike counts itself
+    method : a key of :data:`METHODS`
+    source : identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
+    parameters : those of the method; gamma, in 1/step, is finite and ≥ 0
     timesteps : T ≥ 1
-    layers : name in the raster -> (H, W), in order
+    layers : "001_conv1" -> (H, W), in order of depth
     """
 
-    raster_digest: str
-    gamma: float
-    variant: str
-    include_current: bool
+    method: str
+    source: str
+    parameters: Mapping[str, Any]
     timesteps: int
     layers: Mapping[str, tuple[int, int]]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{64}", self.raster_digest):
-            raise InputError(f"raster_digest is {self.raster_digest[:80]!r}, expected 64 hexadecimal digits")
-        if not (math.isfinite(self.gamma) and self.gamma >= 0):
-            raise InputError(f"gamma is {self.gamma}, expected a finite number ≥ 0")
+        if self.method not in METHODS:
+            raise InputError(f"method is {self.method[:80]!r}, expected one of {', '.join(METHODS)}")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.source):
+            name = METHODS[self.method].source
+            raise InputError(f"{name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
+        if self.parameters.keys() != METHODS[self.method].parameters.keys():
+            expected = ", ".join(METHODS[self.method].parameters) or "none"
+            raise InputError(f"parameters of {self.method} are {', '.join(self.parameters)}, expected {expected}")
+        gamma = self.parameters.get("gamma", 0.0)
+        if not (math.isfinite(gamma) and gamma >= 0):
+            raise InputError(f"gamma is {gamma}, expected a finite number ≥ 0")
         check_size("timesteps", self.timesteps, "T")
         for name, (height, width) in self.layers.items():
             if not LAYER_NAME.fullmatch(name):
@@ -108,7 +124,7 @@ class MapHeader:
                 )
 
     def sizes(self, n_samples: int, layer: str) -> dict[str, int]:
-        """What the symbols of :data:`SAM_DATASET` stand for."""
+        """What the symbols of :data:`MAPS` stand for."""
         height, width = self.layers[layer]
         return {"N": n_samples, "T": self.timesteps, "H": height, "W": width}
 
@@ -116,63 +132,65 @@ class MapHeader:
 class MapWriter:
     """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
 
-    def __init__(
-        self,
-        file: h5py.File,
-        target: Target,
-        header: MapHeader,
-        samples: SampleTable,
-        predictions: NDArray[np.int32],
-    ) -> None:
-        self._file, self._target = file, target
-        self._written = {layer: np.zeros(len(samples), np.bool_) for layer in header.layers}
+    def __init__(self, file: h5py.File, target: Target, header: MapHeader, samples: SampleTable) -> None:
+        self._file, self._target, self._header = file, target, header
+        self._written = np.zeros(len(samples), np.bool_)
+        self._predictions = np.zeros(len(samples), np.int32)
         self._file.attrs.update(
             format=FORMAT,
             schema_version=SCHEMA_VERSION,
             complete=np.bool_(False),
-            raster_digest=header.raster_digest,
-            gamma=float(header.gamma),
-            variant=header.variant,
-            include_current=np.bool_(header.include_current),
+            method=header.method,
             T=header.timesteps,
         )
-        for name, values in (("index", samples.index), ("label", samples.label), ("prediction", predictions)):
-            spec = SAMPLE_DATASETS[name]
-            chunks = spec.chunks({"N": len(samples)})
-            self._file.create_dataset(
-                f"samples/{name}", data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True
-            )
+        method = METHODS[header.method]
+        self._file.attrs[method.source] = header.source
+        for name, kind in method.parameters.items():
+            value = header.parameters[name]
+            self._file.attrs[name] = np.bool_(value) if kind is bool else kind(value)
+        self._write_table("index", samples.index)
+        self._write_table("label", samples.label)
         for layer in header.layers:
             sizes = header.sizes(len(samples), layer)
             maps = self._file.create_dataset(
-                f"layers/{layer}/sam",
-                SAM_DATASET.shape(sizes),
-                SAM_DATASET.dtype,
-                chunks=SAM_DATASET.chunks(sizes),
+                self._path(layer),
+                MAPS.shape(sizes),
+                MAPS.dtype,
+                chunks=MAPS.chunks(sizes),
                 compression="gzip",
                 compression_opts=1,
                 fletcher32=True,
             )
             maps.attrs["axes"] = AXES
 
-    def write(self, layer: str, sample: int, maps: NDArray[np.float32]) -> None:
-        """Store the maps of one sample in one layer, (T, H, W) float32."""
-        self._file[f"layers/{layer}/sam"][sample] = maps
-        self._target.check()
-        self._written[layer][sample] = True
+    def write(self, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> None:
+        """Store one sample: the class that the network chose, and (T, H, W) float32 for every layer."""
+        for layer in self._header.layers:
+            self._file[self._path(layer)][sample] = maps[layer]
+            self._target.check()
+        self._predictions[sample] = prediction
+        self._written[sample] = True
 
     def finish(self) -> None:
-        """Mark the file complete; a fault of the program if a map was never written."""
-        for layer, written in self._written.items():
-            if not written.all():
-                raise ValueError(f"{layer}: maps of {written.sum()} samples were written, expected {len(written)}")
+        """Mark the file complete; a fault of the program if a sample was never written."""
+        if not self._written.all():
+            raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
+        self._write_table("prediction", self._predictions)
         self._file.attrs["complete"] = np.bool_(True)
+
+    def _path(self, layer: str) -> str:
+        return f"layers/{layer}/{self._header.method}"
+
+    def _write_table(self, name: str, values: NDArray[Any]) -> None:
+        spec = SAMPLE_DATASETS[name]
+        chunks = spec.chunks({"N": len(values)})
+        self._file.create_dataset(
+            f"samples/{name}", data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True
+        )
 
 
 @contextmanager
-def writing_maps(
-    path: Path, header: MapHeader, samples: SampleTable, predictions: NDArray[np.int32]
-) -> Iterator[MapWriter]:
+def writing_maps(path: Path, header: MapHeader, samples: SampleTable) -> Iterator[MapWriter]:
     """Write a file of maps that appears at `path` when the block ends well, with every map in it, or else not at all.
 
     Raises
@@ -183,7 +201,7 @@ def writing_maps(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
-            writer = MapWriter(file, target, header, samples, predictions)
+            writer = MapWriter(file, target, header, samples)
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:
@@ -241,7 +259,7 @@ class MapReader:
             raise InputError(f"{self.path}: no maps of layer {layer!r}, expected one of {', '.join(self.layers)}")
         if not 0 <= sample < self.n_samples:
             raise InputError(f"{self.path}: no sample {sample}, expected 0 to {self.n_samples - 1}")
-        where = f"/layers/{layer}/sam"
+        where = self._path(layer)
         with self._checked.reading(f"{where}[{sample}]"):
             maps: NDArray[np.float32] = h5py.Dataset(self._datasets[where])[sample]
         if not (np.isfinite(maps).all() and (maps >= 0).all()):
@@ -251,21 +269,23 @@ class MapReader:
     def _open(self) -> None:
         checked = self._checked
         checked.expect_finished(FORMAT, SCHEMA_VERSION)
-        attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
+        found = checked.attributes(checked.root, "/", {"T": int, "method": str})
+        if found["method"] not in METHODS:
+            raise checked.fail("/@method", repr(found["method"])[:80], f"one of {', '.join(METHODS)}")
+        self._method = found["method"]
+        method = METHODS[self._method]
+        source = checked.attributes(checked.root, "/", {method.source: str})[method.source]
+        parameters = checked.attributes(checked.root, "/", method.parameters)
         checked.expect_children(checked.root, "/", {"samples", "layers"})
         self._datasets, n_samples = checked.open_samples()
         for name, spec in SAMPLE_DATASETS.items():
             checked.check_dataset(self._datasets[f"/samples/{name}"], f"/samples/{name}", spec, {"N": n_samples})
         layers = self._open_layers()
         with checked.valid("/"):
-            self.header = MapHeader(
-                layers=layers,
-                timesteps=attributes["T"],
-                **{name: attributes[name] for name in ("raster_digest", "gamma", "variant", "include_current")},
-            )
+            self.header = MapHeader(self._method, source, parameters, found["T"], layers)
         for layer in layers:
-            where = f"/layers/{layer}/sam"
-            checked.check_dataset(self._datasets[where], where, SAM_DATASET, self.header.sizes(n_samples, layer))
+            where = self._path(layer)
+            checked.check_dataset(self._datasets[where], where, MAPS, self.header.sizes(n_samples, layer))
         self.samples = SampleTable(self._table("index"), self._table("label"))
         self.predictions: NDArray[np.int32] = self._table("prediction")
 
@@ -274,19 +294,22 @@ class MapReader:
         layers = checked.group(checked.root, "layers", "/layers")
         sides = {}
         for name in checked.children(layers, "/layers", MAX_LAYERS):
-            where = f"/layers/{name}"
-            group = checked.group(layers, name, where)
-            checked.expect_children(group, where, {"sam"})
-            dataset = checked.open_dataset(group, "sam", f"{where}/sam")
-            if checked.attributes(dataset, f"{where}/sam", {"axes": str})["axes"] != AXES:
-                raise checked.fail(f"{where}/sam@axes", "unknown axes", repr(AXES))
-            with checked.reading(f"{where}/sam"):
+            group_path, where = f"/layers/{name}", self._path(name)
+            group = checked.group(layers, name, group_path)
+            checked.expect_children(group, group_path, {self._method})
+            dataset = checked.open_dataset(group, self._method, where)
+            if checked.attributes(dataset, where, {"axes": str})["axes"] != AXES:
+                raise checked.fail(f"{where}@axes", "unknown axes", repr(AXES))
+            with checked.reading(where):
                 shape = dataset.shape
             if len(shape) != 4:
-                raise checked.fail(f"{where}/sam", f"shape {shape}", "(N, T, H, W)")
-            self._datasets[f"{where}/sam"] = dataset
+                raise checked.fail(where, f"shape {shape}", "(N, T, H, W)")
+            self._datasets[where] = dataset
             sides[name] = (int(shape[2]), int(shape[3]))
         return sides
+
+    def _path(self, layer: str) -> str:
+        return f"/layers/{layer}/{self._method}"
 
     def _table(self, name: str) -> NDArray[Any]:
         with self._checked.reading(f"/samples/{name}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +36,7 @@ from .schema import (
     RasterHeader,
     SampleTable,
     check_size,
+    find_layer,
 )
 
 WHAT = "a raster file (raster.h5) that a run has finished"
@@ -113,15 +113,8 @@ class RasterReader:
 
     def layer(self, name: str | int | LayerSpec) -> LayerSpec:
         """Find a layer by number (1), full name ("001_conv1") or short name ("conv1")."""
-        known: dict[str, LayerSpec] = {}
-        for layer in self.layers:
-            known |= {layer.name: layer, layer.name[4:]: layer, layer.name[:3]: layer, str(layer.number): layer}
-        wanted = name.name if isinstance(name, LayerSpec) else str(name)
-        if wanted not in known:
-            names = [layer.name[4:] for layer in self.layers]
-            near = difflib.get_close_matches(wanted, names, 3) or names
-            raise InputError(f"{self.path}: no layer {wanted!r}; did you mean {' or '.join(near)}?")
-        return known[wanted]
+        known = {layer.name: layer for layer in self.layers}
+        return known[find_layer(name.name if isinstance(name, LayerSpec) else str(name), known, self.path)]
 
     def counts(self, layer: str | int | LayerSpec) -> NDArray[np.uint32]:
         """(N, T) uint32 number of spikes."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,6 +252,23 @@ class SampleTable:
 
     def __getitem__(self, positions: slice) -> SampleTable:
         return SampleTable(self.index[positions], self.label[positions])
+
+
+def find_layer(name: str, layers: Iterable[str], where: object) -> str:
+    """The full name of a layer, such as "001_conv1", from that, its short name "conv1" or its number "1".
+
+    Raises
+    ------
+    InputError : if there is none, beginning with `where` and naming the nearest
+    """
+    known: dict[str, str] = {}
+    for layer in layers:
+        known |= dict.fromkeys((layer, layer[4:], layer[:3], str(int(layer[:3]))), layer)
+    if name not in known:
+        names = [layer[4:] for layer in dict.fromkeys(known.values())]
+        near = difflib.get_close_matches(name, names, 3) or names
+        raise InputError(f"{where}: no layer {name!r}; did you mean {' or '.join(near)}?")
+    return known[name]
 
 
 def check_size(name: str, value: int, symbol: str) -> None:

@@ -32,8 +32,8 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
         assert [layer.name for layer in explained] == ["000_input", "001_conv1"]  # fc1 has no place in the image
         with MapReader(tmp_path / "sam.h5") as maps:
             header = maps.header
-            assert header.raster_digest == reader.raster_digest
-            assert (header.gamma, header.variant, header.include_current) == (0.3, "paper", False)
+            assert (header.method, header.source) == ("sam", reader.raster_digest)
+            assert header.parameters == {"gamma": 0.3, "variant": "paper", "include_current": False}
             np.testing.assert_array_equal(maps.samples.index, reader.samples.index)
             np.testing.assert_array_equal(maps.samples.label, reader.samples.label)
             np.testing.assert_array_equal(maps.predictions, reader.predictions)
@@ -105,7 +105,7 @@ def test_command_says_what_it_wrote(raster: Path, tmp_path: Path, capsys: pytest
     assert printed.out.endswith("maps of 5 samples, 6 steps, layers input, conv1\n")
     assert printed.err == ""
     with MapReader(tmp_path / "sam.h5") as maps:
-        assert (maps.header.gamma, maps.header.variant) == (0.2, "authors-code")
+        assert maps.header.parameters == {"gamma": 0.2, "variant": "authors-code", "include_current": True}
 
 
 def test_command_draws_the_first_samples(raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,10 @@ def test_bad_files_are_one_line(raster: Path, tmp_path: Path, capsys: pytest.Cap
     before = raster.read_bytes()
     for arguments, message in (
         ((tmp_path / "none.h5", "--out", tmp_path / "sam.h5"), "none.h5: no such file, expected a raster file"),
-        ((raster, "--out", raster, "--overwrite"), "raster.h5: is the raster itself; choose another --out"),
+        (
+            (raster, "--out", raster, "--overwrite"),
+            "raster.h5: is what the maps are to be made from; choose another --out",
+        ),
         ((raster, "--out", tmp_path, "--overwrite"), ": a directory, expected the name of a file"),
         ((raster, "--out", "/dev/null", "--overwrite"), "/dev/null: not a regular file"),
         ((raster, "--out", raster / "sam.h5"), "sam.h5: cannot be written ("),

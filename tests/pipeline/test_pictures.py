@@ -16,10 +16,10 @@ from pipeline.pictures import (
     Subject,
     best_step,
     choose_steps,
+    map_grid,
     overview,
     raster_plot,
     relative_to_layer,
-    sam_grid,
     spike_rates,
 )
 
@@ -100,8 +100,8 @@ def test_overlay_covers_the_image_with_the_value() -> None:
     ids=["usual", "wide", "tall", "ten layers without image", "one silent pixel"],
 )
 def test_every_shape_is_drawn(tmp_path: Path, subject: Subject, maps: dict[str, NDArray[np.float32]]) -> None:
-    sam_grid(tmp_path / "grid.png", subject, maps, "γ = 0.5")
-    overview(tmp_path / "overview.png", [subject] * 3, [maps] * 3)
+    map_grid(tmp_path / "grid.png", subject, maps, "Spike Activation Map", "γ = 0.5")
+    overview(tmp_path / "overview.png", [subject] * 3, [maps] * 3, "Where neurons fire", "Spike Activation Map")
     pixels(tmp_path / "grid.png")
     pixels(tmp_path / "overview.png")
 
@@ -110,7 +110,7 @@ def test_box_is_drawn_where_it_lies(tmp_path: Path) -> None:
     black = np.zeros((20, 20, 3))
     maps = {"001_conv1": np.zeros((1, 20, 20), np.float32)}
     for name, box in (("without", None), ("left", (1, 5, 9, 15)), ("right", (11, 5, 19, 15))):
-        sam_grid(tmp_path / f"{name}.png", Subject("x", None, black, box), maps)
+        map_grid(tmp_path / f"{name}.png", Subject("x", None, black, box), maps, "Spike Activation Map")
     without, left, right = (pixels(tmp_path / f"{name}.png").astype(int) for name in ("without", "left", "right"))
     centres = [np.nonzero(np.abs(picture - without).sum(axis=2) > 100)[1].mean() for picture in (left, right)]
     frame = np.nonzero(without[without.shape[0] // 3, : without.shape[1] // 2].sum(axis=1) == 0)[0]

@@ -18,14 +18,8 @@ from recordings.errors import InputError
 from recordings.maps import MapHeader, MapReader, writing_maps
 from recordings.schema import RasterError, SampleTable
 
-HEADER = MapHeader(
-    raster_digest="cd" * 32,
-    gamma=0.5,
-    variant="paper",
-    include_current=True,
-    timesteps=6,
-    layers={"000_input": (4, 5), "001_conv1": (2, 3)},
-)
+KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
+HEADER = MapHeader("sam", "cd" * 32, KERNEL, timesteps=6, layers={"000_input": (4, 5), "001_conv1": (2, 3)})
 SAMPLES = SampleTable(np.array([9, 4, 7]), np.array([0, -1, 2]))
 PREDICTIONS = np.array([0, 1, 1], np.int32)
 
@@ -36,10 +30,9 @@ def made_up(header: MapHeader, layer: str, sample: int) -> NDArray[np.float32]:
 
 
 def write(path: Path, header: MapHeader = HEADER) -> Path:
-    with writing_maps(path, header, SAMPLES, PREDICTIONS) as maps:
-        for sample in range(len(SAMPLES)):
-            for layer in header.layers:
-                maps.write(layer, sample, made_up(header, layer, sample))
+    with writing_maps(path, header, SAMPLES) as maps:
+        for sample, prediction in enumerate(PREDICTIONS):
+            maps.write(sample, prediction, {layer: made_up(header, layer, sample) for layer in header.layers})
     return path
 
 
@@ -64,8 +57,9 @@ def test_plain_h5py_reads_it(path: Path) -> None:
     with h5py.File(path) as file:
         assert dict(file.attrs) == {
             "format": "spike-maps",
-            "schema_version": 1,
+            "schema_version": 2,
             "complete": True,
+            "method": "sam",
             "raster_digest": "cd" * 32,
             "gamma": 0.5,
             "variant": "paper",
@@ -75,6 +69,27 @@ def test_plain_h5py_reads_it(path: Path) -> None:
         maps = file["layers/001_conv1/sam"]
         assert maps.shape == (3, 6, 2, 3) and maps.dtype == np.float32
         np.testing.assert_array_equal(maps[2, 5], made_up(HEADER, "001_conv1", 2)[5])
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "about"),
+    [
+        ("grad-cam", {}, {"ann_sha256": "cd" * 32}),
+        ("snn-grad-cam", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
+    ],
+)
+def test_other_methods_say_what_they_have(
+    tmp_path: Path, method: str, parameters: dict[str, int], about: dict[str, object]
+) -> None:
+    header = MapHeader(method, "cd" * 32, parameters, 1, {"002_conv2": (4, 5)})
+    path = write(tmp_path / "maps.h5", header)
+    with h5py.File(path) as file:
+        common = {"format": "spike-maps", "schema_version": 2, "complete": True, "method": method, "T": 1}
+        assert dict(file.attrs) == common | about
+        np.testing.assert_array_equal(file[f"layers/002_conv2/{method}"][1], made_up(header, "002_conv2", 1))
+    with MapReader(path) as maps:
+        assert maps.header == header
+        np.testing.assert_array_equal(maps.maps("002_conv2", 2), made_up(header, "002_conv2", 2))
 
 
 def test_single_pixel_and_step(tmp_path: Path) -> None:
@@ -93,8 +108,8 @@ def test_large_maps_are_stored_in_chunks_of_whole_steps(tmp_path: Path) -> None:
 
 
 def write_one(path: Path, error: type[Exception] | None = None) -> None:
-    with writing_maps(path, HEADER, SAMPLES, PREDICTIONS) as maps:
-        maps.write("000_input", 1, made_up(HEADER, "000_input", 1))
+    with writing_maps(path, HEADER, SAMPLES) as maps:
+        maps.write(1, 0, {layer: made_up(HEADER, layer, 1) for layer in HEADER.layers})
         if error is not None:
             raise error
 
@@ -103,7 +118,7 @@ def test_a_failure_leaves_nothing_behind_and_the_old_file_in_place(path: Path) -
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError):
         write_one(path, ZeroDivisionError)
-    with pytest.raises(ValueError, match="000_input: maps of 1 samples were written, expected 3"):
+    with pytest.raises(ValueError, match="maps of 1 samples were written, expected 3"):
         write_one(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["sam.h5"]
@@ -147,8 +162,11 @@ def test_unknown_layer_or_sample(path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("gamma", -1.0, "gamma is -1.0, expected a finite number"),
-        ("raster_digest", "abc", "raster_digest is 'abc', expected 64 hexadecimal digits"),
+        ("method", "cam", "method is 'cam', expected one of sam, grad-cam, snn-grad-cam"),
+        ("method", "grad-cam", "parameters of grad-cam are gamma, variant, include_current, expected none"),
+        ("parameters", {"gamma": 0.5}, "parameters of sam are gamma, expected gamma, variant, include_current"),
+        ("parameters", KERNEL | {"gamma": -1.0}, "gamma is -1.0, expected a finite number"),
+        ("source", "abc", "raster_digest is 'abc', expected 64 hexadecimal digits"),
         ("timesteps", 0, "timesteps is 0, expected 1"),
         ("layers", {"conv1": (2, 2)}, "layer 'conv1': expected a name such as '001_conv1'"),
         ("layers", {"001_conv1": (1 << 20, 1 << 20)}, "1048576×1048576, expected 1 to"),
@@ -184,7 +202,14 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda file: file.attrs.update(format="spike-raster"),
         "/@format: 'spike-raster', expected 'spike-maps'",
     ),
-    "a later version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 1"),
+    "another version": (lambda file: file.attrs.update(schema_version=1), "/@schema_version: 1, expected 2"),
+    "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),
+    "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected one of sam, "),
+    "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@ann_sha256: missing"),
+    "maps of another method": (
+        lambda file: file.attrs.update(method="grad-cam", ann_sha256="cd" * 32),
+        "/layers/000_input/grad-cam: missing",
+    ),
     "unfinished": (lambda file: file.attrs.update(complete=np.bool_(False)), "/@complete: False, expected True"),
     "no gamma": (lambda file: file.attrs.pop("gamma"), "/@gamma: missing"),
     "meaningless gamma": (lambda file: file.attrs.update(gamma=np.nan), "gamma is nan, expected a finite number"),
