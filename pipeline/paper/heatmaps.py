@@ -1,0 +1,77 @@
+"""The maps of a spiking network that experiments compare: SAM from a raster file, and SNN-crafted Grad-CAM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.sam import spike_count_map, steps_that_matter, stream_spike_activation_map
+from recordings.reader import RasterReader
+
+from .images import ImageSet
+from .lab import Lab
+
+Maps = NDArray[np.float32]
+
+
+def steps_of_layer(raster: RasterReader, layer: str) -> int:
+    """How many of the first steps of a layer can still change the answer."""
+    return steps_that_matter(raster.timesteps, raster.layer(layer).number, raster.layers[-1].number)
+
+
+def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Maps:
+    """SAM of one sample at the steps that can still change the answer: (T', H, W)."""
+    spec = raster.layer(layer)
+    packed = raster.packed(spec, sample)[: steps_of_layer(raster, layer)]
+    return stream_spike_activation_map(packed, spec.shape, gamma)
+
+
+def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
+    """Spikes per pixel of one sample, SAM without its kernel, at the same steps: (T', H, W)."""
+    spec = raster.layer(layer)
+    return spike_count_map(raster.packed(spec, sample)[: steps_of_layer(raster, layer)], spec.shape)
+
+
+def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
+    """The maps of these steps; None where they are too late for this layer to change the answer."""
+    return [maps[step] if step < len(maps) else None for step in steps]
+
+
+def convolutions(raster: RasterReader) -> list[str]:
+    """Full names of the convolutions, in order of depth."""
+    return [spec.name for spec in raster.layers if spec.kind == "conv"]
+
+
+def snn_grad_cams(lab: Lab, images: ImageSet, raster: RasterReader) -> dict[str, Maps]:
+    """SNN-crafted Grad-CAM of the surrogate-trained network at every convolution, for the true label; cached.
+
+    Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
+    point, was driven by.
+
+    Returns
+    -------
+    full name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    """
+    from pipeline.differentiable import DifferentiableNetwork
+    from pipeline.gradcam import snn_grad_cam
+
+    network, settings = lab.surrogate.network, lab.settings
+    layers = convolutions(raster)
+
+    def compute() -> dict[str, NDArray[Any]]:
+        model = DifferentiableNetwork(network)
+        found: dict[str, list[Maps]] = {layer: [] for layer in layers}
+        size = settings.batch_size
+        with lab.progress("SNN-crafted Grad-CAM", len(images)) as advance:
+            batches = images.encoded(range(len(images)), network, settings.seed, size)
+            for start, inputs in zip(range(0, len(images), size), batches, strict=True):
+                labels = images.labels[start : start + size]
+                for layer, maps in snn_grad_cam(model, inputs, labels, layers).items():
+                    found[layer].extend(maps.swapaxes(0, 1)[:, : steps_of_layer(raster, layer)])
+                advance(len(labels))
+        return {layer: np.stack(maps) for layer, maps in found.items()}
+
+    inputs = {"network": network.sha256, "images": images.sha256, "seed": settings.seed}
+    return lab.arrays("snn-grad-cam", inputs, compute)
