@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import Network
 from pipeline.sam import spike_count_map, steps_that_matter, stream_spike_activation_map
 from recordings.reader import RasterReader
 
@@ -44,11 +45,20 @@ def convolutions(raster: RasterReader) -> list[str]:
     return [spec.name for spec in raster.layers if spec.kind == "conv"]
 
 
-def snn_grad_cams(lab: Lab, images: ImageSet, raster: RasterReader) -> dict[str, Maps]:
-    """SNN-crafted Grad-CAM of the surrogate-trained network at every convolution, for the true label; cached.
+def snn_grad_cams(
+    lab: Lab, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
+) -> dict[str, Maps]:
+    """SNN-crafted Grad-CAM at every convolution, for the true label; cached.
 
     Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
     point, was driven by.
+
+    Parameters
+    ----------
+    images : as recorded
+    raster : of those images; names the layers
+    network : float32, recorded in `raster`; the surrogate-trained one if not given
+    seed : of the recording; by default the settings'
 
     Returns
     -------
@@ -57,7 +67,8 @@ def snn_grad_cams(lab: Lab, images: ImageSet, raster: RasterReader) -> dict[str,
     from pipeline.differentiable import DifferentiableNetwork
     from pipeline.gradcam import snn_grad_cam
 
-    network, settings = lab.surrogate.network, lab.settings
+    network, settings = network or lab.surrogate.network, lab.settings
+    seed = settings.seed if seed is None else seed
     layers = convolutions(raster)
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -65,7 +76,7 @@ def snn_grad_cams(lab: Lab, images: ImageSet, raster: RasterReader) -> dict[str,
         found: dict[str, list[Maps]] = {layer: [] for layer in layers}
         size = settings.batch_size
         with lab.progress("SNN-crafted Grad-CAM", len(images)) as advance:
-            batches = images.encoded(range(len(images)), network, settings.seed, size)
+            batches = images.encoded(range(len(images)), network, seed, size)
             for start, inputs in zip(range(0, len(images), size), batches, strict=True):
                 labels = images.labels[start : start + size]
                 for layer, maps in snn_grad_cam(model, inputs, labels, layers).items():
@@ -73,5 +84,5 @@ def snn_grad_cams(lab: Lab, images: ImageSet, raster: RasterReader) -> dict[str,
                 advance(len(labels))
         return {layer: np.stack(maps) for layer, maps in found.items()}
 
-    inputs = {"network": network.sha256, "images": images.sha256, "seed": settings.seed}
+    inputs = {"network": network.sha256, "images": images.sha256, "seed": seed}
     return lab.arrays("snn-grad-cam", inputs, compute)
