@@ -184,7 +184,9 @@ def header(network: Network, backend: LavaBackend, options: Options) -> RasterHe
         config="{}",
         layers=tuple(
             LayerSpec(name, shape, kind, threshold, leak)
-            for name, shape, (kind, threshold, leak) in zip(network.raster_names, network.shapes, kinds, strict=True)
+            for name, shape, (kind, threshold, leak) in zip(
+                network.raster_names, network.raster_shapes, kinds, strict=True
+            )
         ),
         classes=network.classes,
         readout_scale=network.readout.scale,
@@ -219,7 +221,7 @@ def measure(options: Options) -> dict[str, Any]:
         "largest_memory": memory.largest,
         "spike_rate": {
             name: counts[name] / (bits * int(np.prod(shape)))
-            for name, shape in zip(network.raster_names, network.shapes, strict=True)
+            for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
         },
     }
 

@@ -23,7 +23,8 @@ from .errors import exit_codes
 PROG = "python -m pipeline.export"
 DESCRIPTION = """Export a checkpoint to float32 and to Loihi-style fixed point, and compare their accuracy.
 
-Both networks see the same Poisson spikes, over several seeds; the table pairs them.
+Both networks see the same Poisson spikes, over several seeds; the table pairs them. A network with constant-current
+input sees the same image whatever the seed, so it is measured once.
 
 examples:
   python -m pipeline.export cluttered-digits --out runs/export
@@ -66,20 +67,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     with out_lock(command.out):
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")
+        seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
         chosen: dict[str, list[NDArray[np.int64]]] = {precision: [] for precision in networks}
         everything = list(range(len(samples)))
-        for seed in track(range(command.seeds), "measuring", console=terminal, disable=not terminal.is_terminal):
-            for inputs in samples.encoded(everything, checkpoint.network.timesteps, seed, 16):
+        for seed in track(range(seeds), "measuring", console=terminal, disable=not terminal.is_terminal):
+            for inputs in samples.encoded(everything, checkpoint.network, seed, 16):
                 for precision, network in networks.items():
-                    (batch,) = backend.run(network, [inputs], inputs.shape[1])
+                    (batch,) = backend.run(network, [inputs], inputs.shape[-4])
                     chosen[precision].append(batch.readout.argmax(axis=1))
-        report = paired_accuracy({name: np.concatenate(parts) for name, parts in chosen.items()}, labels, command.seeds)
+        report = paired_accuracy({name: np.concatenate(parts) for name, parts in chosen.items()}, labels, seeds)
         report |= {"checkpoint": command.checkpoint, "dataset": samples.dataset.name, "samples": len(samples)}
         (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     console = Console(soft_wrap=True, highlight=False)
     console.print(
-        f"{samples.dataset.name}, {len(samples)} images × {command.seeds} seeds: float32 {report['float32']:.2%}, "
-        f"fixed {report['fixed']:.2%}; fixed − float32 {100 * report['difference']:+.2f} points "
+        f"{samples.dataset.name}, {len(samples)} images × {seeds} seed{'s' * (seeds > 1)}: "
+        f"float32 {report['float32']:.2%}, fixed {report['fixed']:.2%}; "
+        f"fixed − float32 {100 * report['difference']:+.2f} points "
         f"(95 % interval over seeds {100 * report['low']:+.2f} … {100 * report['high']:+.2f})"
     )
     for precision in networks:

@@ -18,9 +18,10 @@ STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 def raster_header(network: Network, backend: Backend, dataset: str, seed: int, config: str) -> RasterHeader:
     """What the raster file says about the run; `config` is JSON."""
-    layers = [LayerSpec(network.raster_names[0], network.shapes[0], "input", 0.0, 0.0)]
-    for name, shape, layer in zip(network.raster_names[1:], network.shapes[1:], network.layers, strict=True):
-        layers.append(LayerSpec(name, shape, layer.kind, float(layer.neuron.threshold), float(layer.neuron.leak)))
+    about = [(layer.kind, float(layer.neuron.threshold), float(layer.neuron.leak)) for layer in network.layers]
+    if network.encoder == "poisson":
+        about.insert(0, ("input", 0.0, 0.0))
+    rasters = zip(network.raster_names, network.raster_shapes, about, strict=True)
     return RasterHeader(
         backend=backend.name,
         device=backend.device,
@@ -31,7 +32,7 @@ def raster_header(network: Network, backend: Backend, dataset: str, seed: int, c
         network_sha256=network.sha256,
         dataset=dataset,
         config=config,
-        layers=tuple(layers),
+        layers=tuple(LayerSpec(name, shape, *constants) for name, shape, constants in rasters),
         classes=network.classes,
         readout_scale=network.readout.scale,
     )
@@ -59,7 +60,7 @@ def record(
     """
     seconds = {"encode": 0.0, "simulate": 0.0, "record": 0.0}
     remaining = writer.remaining.tolist()
-    inputs = _timed(samples.encoded(remaining, network.timesteps, seed, batch_size), seconds)
+    inputs = _timed(samples.encoded(remaining, network, seed, batch_size), seconds)
     begun = time.perf_counter()
     for batch in backend.run(network, inputs, len(remaining)) if remaining else ():
         before = time.perf_counter()

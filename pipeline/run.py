@@ -87,6 +87,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
 
     from .checkpoint import check_fit, load_checkpoint
     from .explain import explain_raster
+    from .maps import spatial_layers
     from .measures.localisation import localisation_table
     from .pictures import save_figures
     from .recording import raster_header, record
@@ -112,6 +113,8 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
         console.print(f"{samples.dataset.name} has {len(samples)} images of these classes, fewer than --samples")
 
     header = raster_header(network, backend, samples.dataset.name, settings.seed, json.dumps(resolved(config)))
+    # A network with nothing to explain is refused before hours of simulation: dense layers driven by constant currents.
+    spatial_layers({layer.name: layer.kind for layer in header.layers}, (), f"checkpoint {settings.checkpoint!r}")
     writer = RasterWriter(out, header, survey.table, resume=resume)
     if writer.dropped:
         console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")

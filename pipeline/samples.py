@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.base import InputBatch
+from backends.network import Network
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
 from .checkpoint import Checkpoint
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten
-from .encoding import poisson_batch
+from .encoding import constant_current, poisson_batch
 from .measures.localisation import box_mask
 from .preprocess import Preprocessing
 from .selection import balanced_order
@@ -69,12 +71,19 @@ class Samples:
         table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
         return Survey(table, tuple(names), tuple(masks))
 
-    def encoded(self, chosen: Sequence[int], timesteps: int, seed: int, batch_size: int) -> Iterator[NDArray[np.bool_]]:
-        """Poisson spikes of the chosen samples, in batches of (T, B, 2C, H, W) bool."""
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """The chosen samples in batches, encoded as the network wants them.
+
+        Either Poisson spikes, (T, B, 2C, H, W) bool, or images for a constant current, (B, C, H, W) int8, in which
+        nothing is random. The samples of a batch lie along axis -4.
+        """
         for start in range(0, len(chosen), batch_size):
             items = [self.item(sample) for sample in chosen[start : start + batch_size]]
             images = np.stack([self.preprocessing.image(item.image) for item in items])
-            yield poisson_batch(images, timesteps, seed, [item.index for item in items])
+            if network.encoder == "constant-current":
+                yield constant_current(images)
+            else:
+                yield poisson_batch(images, network.timesteps, seed, [item.index for item in items])
 
     def _mask(self, item: Item) -> NDArray[np.bool_] | None:
         prepare = self.preprocessing
