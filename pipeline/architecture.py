@@ -13,7 +13,7 @@ from recordings.errors import InputError
 
 from .config import NetworkSection
 from .fused import bntt_lif
-from .plan import LayerPlan, plan_layers
+from .plan import LayerPlan, count_inputs, plan_layers
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 BNTT_EPSILON = 1e-4
@@ -140,22 +140,12 @@ class SpikingNetwork(nn.Module):
         self.timesteps = network.timesteps
         self.input_shape = (channels, height, width)
         self.dropout = dropout
-        layers = []
-        inputs = channels
-        for depth, plan in enumerate(plans, 1):
-            if height % plan.pool or width % plan.pool:
-                raise InputError(
-                    f"network.layers: pooling {plan.pool} in front of {plan.name} does not divide its {height}×{width} "
-                    "input; change data.height, data.width or the pooling"
-                )
-            height, width = height // plan.pool, width // plan.pool
-            if plan.kind == "dense":
-                inputs *= height * width
-                height = width = 1
-            layers.append(SpikingLayer(plan, inputs, depth, network, fused))
-            inputs = plan.outputs
-        self.layers = nn.ModuleList(layers)
-        self.readout = nn.Linear(inputs, classes, bias=False)
+        inputs = count_inputs(plans, channels, height, width)
+        self.layers = nn.ModuleList(
+            SpikingLayer(plan, count, depth, network, fused)
+            for depth, (plan, count) in enumerate(zip(plans, inputs, strict=True), 1)
+        )
+        self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes)."""

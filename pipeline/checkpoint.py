@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from backends.network import Network
-from backends.storage import read_network, write_network
+from backends.storage import read_format, read_network, write_network
 from recordings.errors import InputError
 
 from .config import Config
@@ -15,6 +16,7 @@ from .plan import plan_layers
 from .preprocess import Preprocessing
 
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
+ANN_FORMAT = "relu-network"  # of the files that pipeline.ann_checkpoint writes; kept here, where torch is not needed
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,11 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         planes, height, width = self.network.input_shape
-        if (planes, height, width) != (6, self.preprocessing.height, self.preprocessing.width):
+        expected, what = (6, "ON and OFF planes of RGB") if self.network.encoder == "poisson" else (3, "RGB currents")
+        if (planes, height, width) != (expected, self.preprocessing.height, self.preprocessing.width):
             raise InputError(
-                f"checkpoint: the network's input is {planes}×{height}×{width}, but its images are prepared as ON and "
-                f"OFF planes of RGB, 6×{self.preprocessing.height}×{self.preprocessing.width}"
+                f"checkpoint: the network's input is {planes}×{height}×{width}, but its images are prepared as {what}, "
+                f"{expected}×{self.preprocessing.height}×{self.preprocessing.width}"
             )
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
@@ -65,16 +68,12 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
     ------
     InputError : if there is none, or the file is not a checkpoint
     """
-    path = BUNDLED / f"{name_or_path}.safetensors"
-    if not path.is_file():
-        path = Path(name_or_path)
-    if not path.exists():
-        bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
-        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
-    if path.is_dir():
-        inside = path / "checkpoint.safetensors"
-        hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
-        raise InputError(f"checkpoint {name_or_path!r}: is a folder{hint}")
+    path = find_checkpoint(name_or_path)
+    if read_format(path) == ANN_FORMAT:
+        raise InputError(
+            f"{path}: an ANN, which does not spike; convert it with python -m pipeline.convert {name_or_path}, or "
+            "choose a spiking network"
+        )
     network, metadata = read_network(path)
     if "checkpoint" not in metadata:
         raise InputError(
@@ -82,17 +81,44 @@ def load_checkpoint(name_or_path: str) -> Checkpoint:
         )
     try:
         about = json.loads(metadata["checkpoint"])
-        parts = about["preprocessing"]
-        preprocessing = Preprocessing(
-            int(parts["height"]), int(parts["width"]), tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
-        )
-        return Checkpoint(
-            network, preprocessing, tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
-        )
+        preprocessing = parse_preprocessing(about["preprocessing"])
+        classes, names = tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
+        return Checkpoint(network, preprocessing, classes, names)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from None
         raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {error!r}") from None
+
+
+def find_checkpoint(name_or_path: str, ann: bool = False) -> Path:
+    """The file of a bundled checkpoint, or `name_or_path` itself.
+
+    Raises
+    ------
+    InputError : if there is neither; lists the bundled ANNs, or spiking networks
+    """
+    path = BUNDLED / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.exists():
+        bundled = ", ".join(bundled_names(ann))
+        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
+    if path.is_dir():
+        inside = path / "checkpoint.safetensors"
+        hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
+        raise InputError(f"checkpoint {name_or_path!r}: is a folder{hint}")
+    return path
+
+
+def bundled_names(ann: bool = False) -> list[str]:
+    """Names of the bundled spiking networks, or of the bundled ANNs, which end in "-ann"."""
+    return sorted(file.stem for file in BUNDLED.glob("*.safetensors") if file.stem.endswith("-ann") == ann)
+
+
+def parse_preprocessing(parts: dict[str, Any]) -> Preprocessing:
+    """Image preparation from a file's metadata; raises what a malformed one leads to."""
+    mean, std = tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
+    return Preprocessing(int(parts["height"]), int(parts["width"]), mean, std)
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:

@@ -47,14 +47,18 @@ class NetworkSection(Section):
         description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average pooling by 2 or 4; '
         '"D256": 256 dense neurons',
     )
-    timesteps: int = Field(16, ge=1, description="T, steps per image")
-    leak: Unit = Field(0.99, description="λ, membrane kept from step to step")
-    threshold: float = Field(1.0, gt=0, description="θ, membrane at which a neuron fires")
-    normalise: bool = Field(True, description="batch normalisation through time (BNTT)")
+    neuron: Literal["lif", "relu"] = Field(
+        "lif",
+        description='"lif" spikes; "relu" is the artificial twin for pipeline.convert, to which only layers apply',
+    )
+    timesteps: int = Field(16, ge=1, description="T, steps per image; lif only")
+    leak: Unit = Field(0.99, description="λ, membrane kept from step to step; lif only")
+    threshold: float = Field(1.0, gt=0, description="θ, membrane at which a neuron fires; lif only")
+    normalise: bool = Field(True, description="batch normalisation through time (BNTT); lif only")
 
 
 class TrainingSection(Section):
-    """Backpropagation through time."""
+    """Backpropagation, of spiking networks through time."""
 
     epochs: int = Field(20, ge=1, description="passes over the training part")
     batch_size: int = Field(32, ge=2, description="images per step and process")
@@ -72,7 +76,9 @@ class TrainingSection(Section):
     clip: float = Field(1.0, ge=0, description="gradient norm limit; 0 for none")
     selection: float = Field(0.1, gt=0, lt=1, description="share of the training part kept aside to select by")
     bfloat16: bool = Field(True, description="convolutions in bfloat16")
-    fused: bool = Field(True, description="on a CPU, one fused operation for BNTT and neurons; same result, less time")
+    fused: bool = Field(
+        True, description="on a CPU, one fused operation for BNTT and neurons; same result, less time; lif only"
+    )
     workers: int = Field(0, ge=0, description="data loading processes")
     processes: int = Field(1, ge=1, description="GPUs, or CPU processes, to train with")
     seed: int = Field(0, ge=0, description="of weights, order, augmentation and Poisson spikes in training")

@@ -50,3 +50,26 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
     if not plans or plans[-1].kind != "dense" or pool > 1:
         raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
     return tuple(plans)
+
+
+def count_inputs(plans: Sequence[LayerPlan], channels: int, height: int, width: int) -> tuple[int, ...]:
+    """How many channels (dense: features) each layer gets for images of (channels, height, width).
+
+    Raises
+    ------
+    InputError : if pooling does not divide a map
+    """
+    counts: list[int] = []
+    for plan in plans:
+        if height % plan.pool or width % plan.pool:
+            raise InputError(
+                f"network.layers: pooling {plan.pool} in front of {plan.name} does not divide its {height}×{width} "
+                "input; change data.height, data.width or the pooling"
+            )
+        height, width = height // plan.pool, width // plan.pool
+        if plan.kind == "dense":
+            channels *= height * width
+            height = width = 1
+        counts.append(channels)
+        channels = plan.outputs
+    return tuple(counts)

@@ -1,4 +1,4 @@
-"""python -m pipeline.train: surrogate-gradient training of a spiking network, ending in a checkpoint."""
+"""python -m pipeline.train: surrogate-gradient training of a spiking network, or of its ANN twin, into a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from .errors import exit_codes
 PROG = "python -m pipeline.train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
 
+With --network.neuron relu, train its artificial twin instead, for python -m pipeline.convert.
+
 examples:
   python -m pipeline.train --config configs/cluttered_digits.toml --out runs/digits
   python -m pipeline.train --config configs/tiny_imagenet_10.toml --data.source tiny-imagenet-200.zip --out runs/tiny
+  python -m pipeline.train --config configs/cluttered_digits_ann.toml --out runs/digits-ann
 
 Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
 
@@ -47,27 +50,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parse_command(TrainCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
     sections = {"data": command.data, "network": command.network, "training": command.training}
     config = load_config(command.config).model_copy(update=sections)
-    from .checkpoint import Checkpoint, save_checkpoint  # torch is slow to import, --help need not wait
-    from .datasets import open_dataset
-    from .folding import export_network
-    from .preprocess import Preprocessing
-    from .training import process_rank, train
+    from .training import process_rank, train, train_checkpoint  # torch is slow to import, --help need not wait
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))
         return
-    path = command.out / "checkpoint.safetensors"
     with out_lock(command.out):
         if not command.resume and (command.out / "epochs").exists():
             raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
         save_config(config, command.out / "config.toml")
-        model = train(config, command.out, command.resume, Console(stderr=True))
-        data = config.data
-        dataset = open_dataset(data.source, "train", data.classes)
-        preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
-        save_checkpoint(Checkpoint(export_network(model), preprocessing, dataset.classes, dataset.class_names), path)
+        path = train_checkpoint(config, command.out, command.resume, Console(stderr=True))
     print(f"checkpoint: {path}")
-    print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {data.source}")
+    source = config.data.source
+    if config.network.neuron == "relu":
+        print(f"next: python -m pipeline.convert {path} --data.source {source}")
+    else:
+        print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {source}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Backpropagation through time with Lightning: images in memory, augmentation, schedule, checkpoints, exact resume."""
+"""Training with Lightning: images in memory, augmentation, schedule, checkpoints, exact resume."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from recordings.errors import InputError
 
+from .ann import ReluNetwork
+from .ann_checkpoint import AnnCheckpoint, save_ann
 from .architecture import SpikingNetwork, poisson
+from .checkpoint import Checkpoint, save_checkpoint
 from .config import Config, TrainingSection
 from .datasets import Dataset, open_dataset
+from .folding import export_network
 from .preprocess import Preprocessing
 from .progress import progress_bar
 from .selection import split_selection
@@ -36,7 +40,22 @@ STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the lea
 SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
 
 
-def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork:
+def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Path:
+    """Train as :func:`train` does, and write the network as `out/checkpoint.safetensors`; returns that path."""
+    model = train(config, out, resume, console)
+    data = config.data
+    dataset = _open(config, "train")
+    preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
+    path = out / "checkpoint.safetensors"
+    if isinstance(model, ReluNetwork):
+        save_ann(AnnCheckpoint(model, preprocessing, dataset.classes, dataset.class_names), path)
+    else:
+        network = export_network(model)
+        save_checkpoint(Checkpoint(network, preprocessing, dataset.classes, dataset.class_names), path)
+    return path
+
+
+def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
     """Train as configured and return the network of the epoch that did best on the selection split.
 
     `out` receives `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events. With `resume`,
@@ -53,10 +72,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         _keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
     classes = _open(config, "train").classes
-    model = SpikingNetwork(
-        config.network, 3, config.data.height, config.data.width, len(classes), settings.dropout, settings.fused
-    )
-    model.to(memory_format=torch.channels_last)
+    model = _build(config, len(classes)).to(memory_format=torch.channels_last)
     module = _Training(model, settings, preprocessing)
     fitting, selecting = _loaders(config, preprocessing, console)
     best = ModelCheckpoint(
@@ -87,8 +103,18 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     return model.cpu().eval()
 
 
+def _build(config: Config, classes: int) -> SpikingNetwork | ReluNetwork:
+    network, settings = config.network, config.training
+    shape = (3, config.data.height, config.data.width)
+    if network.neuron == "relu":
+        return ReluNetwork(network.layers, *shape, classes, settings.dropout)
+    return SpikingNetwork(network, *shape, classes, settings.dropout, settings.fused)
+
+
 class _Training(lightning.LightningModule):
-    def __init__(self, model: SpikingNetwork, settings: TrainingSection, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, preprocessing: Preprocessing
+    ) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
@@ -99,9 +125,7 @@ class _Training(lightning.LightningModule):
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
         images, labels, boxes = batch
-        images = augment(self._normalise(images), boxes, self.settings)
-        spikes = poisson(images, self.model.timesteps)
-        logits = self.model(spikes)
+        logits = self._answer(augment(self._normalise(images), boxes, self.settings))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
         if not torch.isfinite(loss):
             raise InputError(
@@ -115,7 +139,7 @@ class _Training(lightning.LightningModule):
     def validation_step(self, batch: list[Tensor], number: int) -> None:
         images, labels, _ = batch
         generator = torch.Generator(self.device).manual_seed(SELECTION_SEED + number)
-        logits = self.model(poisson(self._normalise(images), self.model.timesteps, generator))
+        logits = self._answer(self._normalise(images), generator)
         loss = functional.cross_entropy(logits.float(), labels)
         accuracy = (logits.argmax(1) == labels).float().mean()
         self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, sync_dist=True, batch_size=len(labels))
@@ -134,6 +158,11 @@ class _Training(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _answer(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if isinstance(self.model, ReluNetwork):
+            return self.model(images)
+        return self.model(poisson(images, self.model.timesteps, generator))
 
     def _normalise(self, images: Tensor) -> Tensor:
         mean, std = (

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from backends.storage import write_network
-from pipeline.checkpoint import BUNDLED, check_fit, load_checkpoint
+from pipeline.checkpoint import BUNDLED, bundled_names, check_fit, load_checkpoint
 from pipeline.config import Config, DataSection, NetworkSection
 from recordings.errors import InputError
 from tests.pipeline.networks import CLASSES, SMALL, small_checkpoint
@@ -27,7 +27,7 @@ def test_round_trip(path):
     assert load_checkpoint(str(path)).network.sha256 == checkpoint.network.sha256
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
+@pytest.mark.parametrize("name", bundled_names())
 def test_bundled_ones_are_small_and_load(name):
     assert (BUNDLED / f"{name}.safetensors").stat().st_size <= 3 << 20
     checkpoint = load_checkpoint(name)
