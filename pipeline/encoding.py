@@ -10,8 +10,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import PIXEL_LIMIT
+from backends.base import InputBatch
+from backends.network import PIXEL_LIMIT, Network
 from recordings.errors import InputError
+
+
+def encode(
+    network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
+) -> InputBatch:
+    """Encode images side by side as a network wants them.
+
+    Parameters
+    ----------
+    images : (B, C, H, W) float32, preprocessed
+    seed, indices : of the Poisson spikes; a constant current has nothing random
+
+    Returns
+    -------
+    (T, B, 2C, H, W) bool Poisson spikes, or (B, C, H, W) int8 images for a constant current; B is axis -4
+    """
+    if network.encoder == "constant-current":
+        return constant_current(images)
+    return poisson_batch(images, network.timesteps, seed, indices)
 
 
 def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.bool_]:

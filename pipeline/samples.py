@@ -16,7 +16,7 @@ from recordings.schema import SampleTable
 from .checkpoint import Checkpoint
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten
-from .encoding import constant_current, poisson_batch
+from .encoding import encode
 from .measures.localisation import box_mask
 from .preprocess import Preprocessing
 from .selection import balanced_order
@@ -72,18 +72,11 @@ class Samples:
         return Survey(table, tuple(names), tuple(masks))
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """The chosen samples in batches, encoded as the network wants them.
-
-        Either Poisson spikes, (T, B, 2C, H, W) bool, or images for a constant current, (B, C, H, W) int8, in which
-        nothing is random. The samples of a batch lie along axis -4.
-        """
+        """The chosen samples in batches, encoded as the network wants them; see :func:`pipeline.encoding.encode`."""
         for start in range(0, len(chosen), batch_size):
             items = [self.item(sample) for sample in chosen[start : start + batch_size]]
             images = np.stack([self.preprocessing.image(item.image) for item in items])
-            if network.encoder == "constant-current":
-                yield constant_current(images)
-            else:
-                yield poisson_batch(images, network.timesteps, seed, [item.index for item in items])
+            yield encode(network, images, seed, [item.index for item in items])
 
     def _mask(self, item: Item) -> NDArray[np.bool_] | None:
         prepare = self.preprocessing

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.base import InputBatch
 from backends.network import Network
 from pipeline.encoding import encode
 from pipeline.preprocess import Preprocessing
@@ -60,7 +60,7 @@ class ImageSet:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[NDArray[Any]]:
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """What `network` gets for the chosen images, in batches; see :func:`pipeline.encoding.encode`."""
         for start in range(0, len(chosen), batch_size):
             batch = list(chosen[start : start + batch_size])

@@ -1,9 +1,9 @@
 """Do the maps depend on what was learnt? Weights shuffled from the readout down; not in the paper.
 
-For every layer of interest, the correlation of its map with that of the trained network, image by image (Adebayo et
-al. 2018, arXiv:1810.03292). SAM of a layer sees the layers up to it alone: shuffling what is above cannot change it. SNN-crafted Grad-CAM also sees what is above.
-Maps are summed over the steps that can still change the answer. The dashed line is the noise floor: the trained network
-with other Poisson spikes.
+For every layer of interest, the correlation of its map with that of the trained network, image by image (Adebayo et al.
+2018, arXiv:1810.03292). SAM of a layer sees the layers up to it alone: shuffling what is above cannot change it.
+SNN-crafted Grad-CAM also sees what is above. Maps are summed over the steps that can still change the answer. The
+dashed line is the noise floor: the trained network with other Poisson spikes.
 """
 
 from __future__ import annotations
