@@ -69,7 +69,8 @@ class ImageSet:
     def picture(self, image: int) -> NDArray[np.float32]:
         """One image for display: (H, W, 3) float32 in 0 … 1."""
         prepare = self.preprocessing
-        pixels = self.pixels[image].transpose(1, 2, 0) * np.float32(prepare.std) + np.float32(prepare.mean)
+        mean, std = np.asarray(prepare.mean, np.float32), np.asarray(prepare.std, np.float32)
+        pixels = self.pixels[image].transpose(1, 2, 0) * std + mean
         return np.clip(pixels, 0, 1)
 
     def take(self, count: int) -> ImageSet:
