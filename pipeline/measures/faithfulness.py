@@ -90,7 +90,7 @@ def faithfulness(
     taken = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)
     marked = (rank < taken[:, None]).reshape(-1, 1, *image.shape[1:])
     sigma = BLUR * min(image.shape[1:])
-    blurred = gaussian_filter(image, (0, sigma, sigma), mode="nearest")
+    blurred = gaussian_filter(image, (0, sigma, sigma), mode="reflect")
     images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(np.float32)
     logits = np.asarray(score(images), np.float64)
     if logits.ndim != 2 or len(logits) != len(images) or not np.isfinite(logits).all():
@@ -139,5 +139,5 @@ def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> N
     """
     values = resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel()
     largest = np.abs(values).max()
-    level = np.rint(values / (TIE * largest)) if largest > 0 else values
+    level = np.rint(values / largest / TIE) if largest > 0 else values
     return np.lexsort((np.random.default_rng(seed).permutation(len(level)), -level))

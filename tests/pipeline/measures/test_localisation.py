@@ -16,7 +16,9 @@ from pipeline.measures.localisation import (
     MEASURES,
     box_mask,
     centred_box,
+    centred_gaussian,
     energy_in_object,
+    iou,
     localisation_table,
     over_time,
     pointing_game,
@@ -44,8 +46,25 @@ def test_energy_by_hand() -> None:
     assert energy_in_object(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
 
 
+def test_iou_by_hand() -> None:
+    image_map = np.array([[0.0, 1, 2], [3, 1, 2]])
+    assert iou(image_map, LEFT) == 1 / 4  # 2, 3, 2 reach 1.5: one of them on the object, four pixels in all
+    assert iou(image_map, LEFT, threshold=1) == 1 / 2
+    assert iou(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
+    assert iou(np.array([[3.0]]), np.array([[True]])) == 1
+    for threshold in (0, 1.5, np.nan):
+        with pytest.raises(InputError, match="^IoU: got threshold"):
+            iou(image_map, LEFT, threshold)
+
+
+@given(positive_maps, masks)
+def test_iou_is_1_for_the_object_itself(image_map: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    assert 0 <= iou(image_map, mask) <= 1
+    assert iou(mask.astype(float), mask) == (1 if mask.any() else 0)
+
+
 def test_a_zero_map_scores_zero() -> None:
-    for measure in (pointing_game, energy_in_object):
+    for measure in MEASURES.values():
         assert measure(np.zeros((2, 3)), np.ones((2, 3), bool)) == 0
 
 
@@ -58,7 +77,7 @@ def test_measures_of_an_object_and_of_the_rest_add_up(image_map: NDArray[np.floa
 
 @given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
 def test_scale_does_not_matter(image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float) -> None:
-    for measure in (pointing_game, energy_in_object):
+    for measure in MEASURES.values():
         assert measure(factor * image_map, mask) == pytest.approx(measure(image_map, mask))
 
 
@@ -103,6 +122,16 @@ def test_centred_guess_points_at_the_centre() -> None:
     assert pointing_game(guess, box_mask((0, 0, 40, 80), (80, 80))) == 0.5
     assert energy_in_object(guess, corner) == pytest.approx(5 * 5 / 900, rel=1e-3)
     assert energy_in_object(guess, box_mask((25, 25, 55, 55), (80, 80))) == 1
+
+
+def test_centred_gaussian_knows_neither_object_nor_image() -> None:
+    guess = centred_gaussian((40, 60))
+    np.testing.assert_allclose(guess, guess[::-1, ::-1])
+    assert pointing_game(guess, box_mask((29, 19, 31, 21), (40, 60))) == 1
+    expected = np.exp(-(15.5**2 - 0.5**2) / (2 * 15**2))  # 15 pixels: a quarter of the width
+    assert guess[20, 45] / guess[20, 30] == pytest.approx(expected)
+    assert (guess >= guess.max() / 2).mean() == pytest.approx(np.pi * np.log(4) / 16, rel=0.03)
+    assert centred_gaussian((1, 1)).tolist() == [[1]]
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""Intervals: Wilson's for hits, the bootstrap's for anything else, and differences over the same images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
+from recordings.errors import InputError
+
+
+def test_interval_of_hits_is_wilson_s() -> None:
+    assert mean_with_interval([1.0] * 8) == pytest.approx((1, 0.6756, 1), abs=1e-4)
+    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((0.25, 0.0456, 0.6994), abs=1e-4)
+    assert mean_with_interval([0.0]) == pytest.approx((0, 0, 0.7935), abs=1e-4)
+
+
+def test_interval_of_shares_is_the_bootstrap_s() -> None:
+    assert mean_with_interval([0.3]) == (0.3, 0, 1)
+    mean, low, high = mean_with_interval([0.2, 0.6] * 50)
+    assert mean == pytest.approx(0.4)
+    np.testing.assert_allclose([low, high], [0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02], atol=0.01)
+
+
+def test_bootstrap_of_anything() -> None:
+    assert bootstrap_mean([2.5] * 4) == Estimate(4, 2.5, 2.5, 2.5)
+    assert bootstrap_mean([-7.0]) == (1, -7, -np.inf, np.inf)  # one image says nothing of the next
+    random = np.random.default_rng(0)
+    n, mean, low, high = bootstrap_mean(random.normal(3, 2, 400))
+    assert n == 400 and mean == pytest.approx(3, abs=0.3)
+    np.testing.assert_allclose([mean - low, high - mean], 1.96 * 2 / 20, rtol=0.15)
+    assert bootstrap_mean([1.0, 2, 4], seed=1) == bootstrap_mean([1.0, 2, 4], seed=1)
+
+
+def test_pairs_know_what_separate_means_do_not() -> None:
+    difficulty = np.random.default_rng(0).normal(0, 10, 50)
+    difference = paired_difference(difficulty + 0.5, difficulty)
+    assert difference == (50, pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
+    assert bootstrap_mean(difficulty).high - bootstrap_mean(difficulty).low > 2
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=6))
+def test_interval_holds_the_mean_and_exchanging_mirrors_it(values: list[float]) -> None:
+    n, mean, low, high = paired_difference(values, np.zeros(len(values)))
+    assert n == len(values) and low - 1e-9 <= mean <= high + 1e-9
+    assert paired_difference(np.zeros(len(values)), values) == pytest.approx((n, -mean, -high, -low), abs=1e-9)
+
+
+def test_bad_values() -> None:
+    with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(0,\), expected at least one in a row$"):
+        bootstrap_mean([])
+    with pytest.raises(InputError, match="^mean: got NaN or infinite values, expected finite ones"):
+        mean_with_interval([0.5, np.nan])
+    with pytest.raises(InputError, match="^paired difference: got 2 and 1 values, expected the same images in both$"):
+        paired_difference([1.0, 2.0], [1.0])
