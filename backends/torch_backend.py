@@ -3,7 +3,7 @@
 Why fixed point is exact here. A current is a sum of products of int8 weights and small non-negative integers whose
 magnitudes add up to less than 2²³ (checked when the network is built), so every partial sum, in whatever order it is
 formed, is an integer below 2²⁴ and a float32 holds it exactly. That is true of direct and matrix-multiplication
-algorithms; Winograd and FFT transforms leave the integers, and TF32 drops bits, so :func:`_exact_sums` switches to
+algorithms; Winograd and FFT transforms leave the integers, and TF32 drops bits, so :func:`exact_sums` switches to
 libraries and modes that use neither. The membrane update stays below 2³⁹ and is done in float64, where multiplying by
 a power of two and truncating is Loihi's shift towards zero.
 """
@@ -55,7 +55,7 @@ class TorchBackend:
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate batches; see :class:`backends.base.Backend`."""
-        with torch.inference_mode(), _exact_sums():
+        with torch.inference_mode(), exact_sums():
             for batch in inputs:
                 yield self._run_batch(network, batch)
 
@@ -104,11 +104,11 @@ def _currents(layer: Layer, spikes: Tensor, fired: Tensor) -> Iterator[Tensor]:
     chunk = max(1, CHUNK_BYTES // (4 * max(spikes[0].numel(), fired[0].numel())))
     for start in range(0, steps - 1, chunk):
         arrived = spikes[start : min(start + chunk, steps - 1)]
-        current = _synapses(layer, weight, arrived.flatten(0, 1).to(torch.float32))
+        current = synapses(layer, weight, arrived.flatten(0, 1).to(torch.float32))
         yield from current.reshape(len(arrived), *fired.shape[1:])
 
 
-def _synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
+def synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
     """a = W ⊛ pool(s) for (samples, C, H, W) float32; pooling averages, in fixed point it sums."""
     if layer.pool > 1:
         fixed = isinstance(layer.neuron, FixedLIF)
@@ -133,7 +133,9 @@ class _FloatState:
         reset = (self.membrane > neuron.threshold) * neuron.threshold
         self.membrane = neuron.leak * self.membrane
         if gain_step is not None:
-            self.membrane += _at(neuron.gain, gain_step, current) * current + _at(neuron.bias, gain_step, current)
+            self.membrane += constants_at(neuron.gain, gain_step, current) * current + constants_at(
+                neuron.bias, gain_step, current
+            )
         self.membrane -= reset
         torch.gt(self.membrane, neuron.threshold, out=fired)
 
@@ -153,20 +155,20 @@ class _FixedState:
         reset = (self.membrane > THETA) * float(THETA)
         self.membrane = (self.membrane * ((4096 - neuron.decay) / 4096)).trunc_()
         if gain_step is not None:
-            gain = _at(neuron.gain * 2.0**-neuron.shift, gain_step, self.membrane)
-            self.membrane += (current * gain).trunc_() + _at(neuron.bias, gain_step, self.membrane)
+            gain = constants_at(neuron.gain * 2.0**-neuron.shift, gain_step, self.membrane)
+            self.membrane += (current * gain).trunc_() + constants_at(neuron.bias, gain_step, self.membrane)
         self.membrane = (self.membrane - reset).clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
         torch.gt(self.membrane, THETA, out=fired)
 
 
-def _at(constants: NDArray[np.float64] | NDArray[np.int32], step: int, like: Tensor) -> Tensor:
+def constants_at(constants: NDArray[np.float64] | NDArray[np.int32], step: int, like: Tensor) -> Tensor:
     """The gain or bias of a step, one per channel, to broadcast over (B, C, H, W)."""
     row = constants[step if len(constants) > 1 else 0]
     return torch.tensor(row, dtype=like.dtype, device=like.device)[:, None, None]
 
 
 @contextmanager
-def _exact_sums() -> Iterator[None]:
+def exact_sums() -> Iterator[None]:
     """Only direct and matrix-multiplication algorithms, in full float32.
 
     cuDNN and NNPACK may choose Winograd or FFT, so they are off; torch's own CUDA convolution multiplies matrices.

@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from backends.network import LIF, Layer, Network
-from backends.torch_backend import _at, _exact_sums, _synapses
+from backends.network import LIF, PIXEL_LIMIT, Layer, Network
+from backends.torch_backend import constants_at, exact_sums, synapses
 from recordings.errors import InputError
 
 from .architecture import Surrogate
@@ -49,34 +49,48 @@ class DifferentiableNetwork(nn.Module):
 
         Parameters
         ----------
-        inputs : (T, B, 2C, H, W) float32 of 0 and 1 — encoded images; gradients reach them if they require it
+        inputs : what the network's encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, or for a constant
+            current (B, C, H, W) in -127 … 127; gradients reach them if they require it
 
         Returns
         -------
         logits : (B, classes) float32
         spikes : per layer (T, B, C, H, W) float32 of 0 and 1, in order of depth; the logits have gradients for each
         """
-        tracked = torch.is_grad_enabled()
-        spikes = [inputs]
-        with _exact_sums():
-            for layer, weight in zip(self.network.layers, self.weights, strict=True):
-                fired = _run_layer(layer, weight, spikes[-1])
+        network, tracked = self.network, torch.is_grad_enabled()
+        spikes: list[Tensor] = []
+        with exact_sums():
+            for layer, weight in zip(network.layers, self.weights, strict=True):
+                if not spikes and network.encoder == "constant-current":
+                    currents = _constant_current(layer, weight, inputs).expand(network.timesteps - 1, -1, -1, -1, -1)
+                else:
+                    currents = _currents(layer, weight, spikes[-1] if spikes else inputs)
+                fired = _fire(layer, currents)
                 spikes.append(fired if fired.requires_grad or not tracked else fired.requires_grad_())
-            logits = spikes[-1].sum(0).flatten(1) @ self.readout.T / self.network.timesteps
-        return logits * self.network.readout.scale, spikes[1:]
+            logits = spikes[-1].sum(0).flatten(1) @ self.readout.T / network.timesteps
+        return logits * network.readout.scale, spikes
 
 
-def _run_layer(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
-    """(T, B, …) float spikes of the layer before -> (T, B, C, H, W) of this one, as the torch backend computes them."""
+def _constant_current(layer: Layer, weight: Tensor, images: Tensor) -> Tensor:
+    """a[t] of layer 1 at every step t ≥ 1, summed in float64 and rounded once, see backends/constant_current.py."""
+    current = synapses(layer, weight.double(), images.double() / PIXEL_LIMIT).float()
+    return current.reshape(len(images), *layer.output_shape((images.shape[1], images.shape[2], images.shape[3])))
+
+
+def _currents(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
+    """a[1] … a[T-1] of the spikes of the layer before, (T, B, …) -> (T-1, B, C, H, W)."""
+    shape = layer.output_shape((spikes.shape[2], spikes.shape[3], spikes.shape[4]))
+    return synapses(layer, weight, spikes[:-1].flatten(0, 1)).reshape(len(spikes) - 1, spikes.shape[1], *shape)
+
+
+def _fire(layer: Layer, currents: Tensor) -> Tensor:
+    """Spikes (T, B, C, H, W) of neurons driven by (T-1, B, C, H, W), operation by operation as the torch backend's."""
     neuron = layer.neuron
     assert isinstance(neuron, LIF)
-    steps, batch = spikes.shape[:2]
-    shape = layer.output_shape((spikes.shape[2], spikes.shape[3], spikes.shape[4]))
-    current = _synapses(layer, weight, spikes[:-1].flatten(0, 1)).reshape(steps - 1, batch, *shape)
-    membrane = fired = torch.zeros(batch, *shape, device=spikes.device)
+    membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
     output = [fired]
-    for t, arrived in enumerate(current.unbind()):
-        driven = _at(neuron.gain, t, arrived) * arrived + _at(neuron.bias, t, arrived)
+    for t, current in enumerate(currents.unbind()):
+        driven = constants_at(neuron.gain, t, current) * current + constants_at(neuron.bias, t, current)
         membrane = neuron.leak * membrane + driven - fired.detach() * neuron.threshold
         fired = Surrogate.apply((membrane - neuron.threshold) / neuron.threshold)
         output.append(fired)

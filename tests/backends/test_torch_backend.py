@@ -9,7 +9,7 @@ import torch
 from backends.available import make_backend
 from backends.base import BackendError
 from backends.network import CURRENT_LIMIT, LIF, FixedLIF, Layer, Network, Readout
-from backends.torch_backend import TorchBackend, _exact_sums, _synapses
+from backends.torch_backend import TorchBackend, exact_sums, synapses
 from tests.reference import layer_current
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -32,8 +32,8 @@ def test_convolutions_are_exact_at_the_largest_current_allowed(device, channels,
     assert layer.largest_current > 0.99 * CURRENT_LIMIT
     spikes = random.random((1, channels, 4 * pool, 5 * pool)) < 0.97
     spikes[:, :, : 3 * pool] = True
-    with torch.inference_mode(), _exact_sums():
-        found = _synapses(
+    with torch.inference_mode(), exact_sums():
+        found = synapses(
             layer,
             torch.tensor(weight, dtype=torch.float32, device=device),
             torch.tensor(spikes, dtype=torch.float32).to(device),
@@ -51,8 +51,8 @@ def test_dense_layers_are_exact_at_the_largest_current_allowed(device):
     weight[0] = 127
     layer = fixed_layer(weight, 1)
     spikes = np.ones((1, inputs, 1, 1), bool)
-    with torch.inference_mode(), _exact_sums():
-        found = _synapses(
+    with torch.inference_mode(), exact_sums():
+        found = synapses(
             layer,
             torch.tensor(weight, dtype=torch.float32, device=device),
             torch.ones((1, inputs, 1, 1), device=device),
@@ -83,7 +83,7 @@ def test_the_callers_torch_settings_come_back():
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.enabled
     torch.set_float32_matmul_precision("medium")
     try:
-        with _exact_sums():
+        with exact_sums():
             assert torch.get_float32_matmul_precision() == "highest"
             assert not torch.backends.cudnn.enabled
         assert torch.get_float32_matmul_precision() == "medium"

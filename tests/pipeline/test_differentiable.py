@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,11 +31,11 @@ def smooth_images(count: int, height: int, width: int) -> NDArray[np.float32]:
     return (2 * np.sin(waves[:, :, 0] * rows / height) * np.cos(waves[:, :, 1] * columns / width)).astype(np.float32)
 
 
-def assert_same_spikes(network: Network, inputs: NDArray[np.bool_]) -> None:
-    (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[1])
+def assert_same_spikes(network: Network, inputs: NDArray[Any]) -> None:
+    (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[-4])
     logits, spikes = DifferentiableNetwork(network)(torch.from_numpy(inputs).float())
     assert spikes[-1].any()
-    for name, shape, found in zip(network.raster_names[1:], network.shapes[1:], spikes, strict=True):
+    for name, shape, found in zip(network.raster_names[-len(spikes) :], network.shapes[1:], spikes, strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), unpack(batch.spikes[name], shape), err_msg=name)
     np.testing.assert_allclose(logits.detach(), batch.readout / network.timesteps, rtol=1e-5, atol=1e-5)
 
@@ -60,6 +63,35 @@ def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
         Readout(random.normal(size=(3, 7))),
     )
     assert_same_spikes(network, random.random((9, 2, 6, 12, 8)) < 0.4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dense", [False, True])
+def test_spikes_for_a_constant_current_are_the_backends(seed: int, dense: bool) -> None:
+    random = np.random.default_rng(seed)
+    pool = 3 - seed % 2
+    shape, inputs = ((9, 3 * 12 * 6 // pool**2), 9) if dense else ((9, 3, 3, 3), 9 * 12 * 6 // pool**2)
+    layers = (
+        Layer("first", random.normal(0, 1, shape), LIF(1.0, 0.7), pool=pool, padding=0 if dense else 1),
+        Layer("second", random.normal(0, 0.5, (8, inputs)), LIF(1.0, 1.3)),
+    )
+    network = Network((3, 12, 6), 60, layers, Readout(random.normal(size=(3, 8))), "constant-current")
+    images = random.integers(-127, 128, (2, 3, 12, 6)).astype(np.int8)
+    assert_same_spikes(network, images)
+
+
+def test_one_neuron_and_a_constant_current_by_hand() -> None:
+    """One pixel of 127 stands for 1, so the current is 2·1.5 + 0.1 = 3.1 at every step but the first.
+
+    v = 0, 3.1, 1.55 + 3.1 - 2 = 2.65, 1.325 + 3.1 - 2 = 2.425: s = 0, 1, 1, 1 and surrogates 0.15·max(0, 2 - v/2) =
+    0.0675, 0.10125, 0.118125. The pixel's share of v is 3·(1, 1.5, 1.75) per 127, each spike's of the logit 3/4.
+    """
+    pixel = torch.full((1, 1, 1, 1), 127.0).requires_grad_()
+    logits, spikes = DifferentiableNetwork(replace(one_neuron(), encoder="constant-current"))(pixel)
+    assert spikes[0].flatten().tolist() == [0, 1, 1, 1]
+    (gradient,) = torch.autograd.grad(logits.sum(), pixel)
+    expected = 0.75 * 3 * (0.0675 + 1.5 * 0.10125 + 1.75 * 0.118125) / 127
+    assert gradient.item() == pytest.approx(expected, rel=1e-5)
 
 
 def one_neuron() -> Network:
