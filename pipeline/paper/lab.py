@@ -150,15 +150,17 @@ class Lab:
     def reference(self, images: ImageSet) -> NDArray[np.float32]:
         """The map that the paper measures against: Grad-CAM of the ANN twin at its last convolution.
 
-        It is taken for the true label, or where that is unknown for the class that the ANN predicts.
+        It is taken for the true label, or where that is unknown for the class that the ANN predicts. Images may be
+        larger than the ANN's own, see :func:`pipeline.widen_ann.widen_ann`.
 
         Returns
         -------
         (N, h, w) float32 ≥ 0
         """
         from pipeline.gradcam import ann_grad_cam
+        from pipeline.widen_ann import widen_ann
 
-        model = self.ann.model.eval()
+        model = widen_ann(self.ann.model, *images.size).eval()
         last = [plan.name for plan in model.plans if plan.kind == "conv"][-1]
 
         def compute() -> dict[str, NDArray[Any]]:

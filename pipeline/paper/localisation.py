@@ -1,0 +1,274 @@
+"""Beyond the paper: does the map find the object where the centre prior is powerless?
+
+Objects of photographs are centred, and boxes are large: there a Gaussian at the centre, which has seen nothing, points
+at the object nine times in ten. So maps are also asked under conditions where it cannot (:mod:`pipeline.paper.fair`),
+and always beside what is cheaper than they are:
+
+* SAM (γ as configured), and the plain spike count of the same layer: the kernel must add something;
+* the ANN twin's Grad-CAM at its last convolution, for the class of the object asked for, which is told to it;
+* the spike count of the encoded input, which no training has touched: where it finds the object, so does anything;
+* a centred box of the object's area, a centred Gaussian, and random 8×8 maps (the mean of five draws), blind all three.
+
+Measures: pointing game, energy in the object, IoU above half the maximum (:mod:`pipeline.measures.localisation`), of
+maps summed over the steps whose spikes can still change the answer. Differences are paired over images. On canvases
+the converted network is given 128 steps, which takes a quarter of the time, and its accuracy there is in the table. Of
+the images as they are, those with a smaller or larger object, nearer to or farther from the centre (halves), and
+everywhere those that the network gets right, are also scored by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
+from pipeline.measures.maps import resize_map
+from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
+from pipeline.widen import widen
+from recordings.reader import RasterReader
+
+from .canvases import inverted
+from .dots import draw_dots
+from .fair import AS_IS, Condition, conditions, has_shapes
+from .images import ImageSet
+from .lab import Lab
+from .result import Claim, Result, Verdict, verdict, with_interval
+from .summed import summed_maps
+
+CANVAS_STEPS = 128
+DRAWS = 5
+INPUT = "untrained input"
+BLIND = ("centred box", "centred Gaussian", "random")
+Key = tuple[str | None, str, str]  # layer, method, measure
+Map = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Of one network under one condition.
+
+    Parameters
+    ----------
+    condition, network : names
+    values : (layer, method, measure) -> (n,) one score per image whose object is known
+    subsets : name -> (n,) bool
+    correct : (N',) bool — whether the prediction is right, of all images whose class is known
+    layer : the deepest, which the claims are about
+    """
+
+    condition: str
+    network: str
+    values: Mapping[Key, NDArray[np.float64]]
+    subsets: Mapping[str, Mask]
+    correct: Mask
+    layer: str
+
+
+def run(lab: Lab) -> Result:
+    """Measure."""
+    found = conditions(lab, lab.images)
+    scores = [
+        score_condition(lab, name, network, condition) for name, network in networks(lab).items() for condition in found
+    ]
+    table = [row for each in scores for row in rows(each)]
+    table += recognition_of_negatives(lab)
+    known = [each for each in scores if any(len(values) for values in each.values.values())]
+    if not known:
+        claim = Claim("the map finds the object", "assumed", "no image has a box or mask", "cannot say", 0)
+        return Result(TITLE, table, [claim], ["Without boxes or masks only accuracy can be told."])
+    draw(lab, known)
+    claims = [claim for each in known for claim in compare(each)]
+    return Result(TITLE, table, claims, NOTES)
+
+
+TITLE = "Beyond the paper: does the map find the object where the centre prior is powerless?"
+NOTES = (
+    "Differences are SAM minus the other, at the deepest convolution shown, paired over images: pointing game / energy "
+    "in object. “yes” means SAM is better by one at least and worse by neither (95 % intervals exclude 0); “no” the "
+    "opposite; “cannot say” that they contradict each other. The paper assumes that maps show what matters; it has no "
+    "such numbers.",
+    "ANN Grad-CAM is told the class. Of four images it is told the predicted one, or the class of one of them.",
+    f"On canvases twice as wide and high the converted network is given {CANVAS_STEPS} steps.",
+)
+
+
+def networks(lab: Lab) -> dict[str, Network]:
+    """The two that the paper compares."""
+    return {"surrogate": lab.surrogate.network, "converted": lab.converted.network}
+
+
+def score_condition(lab: Lab, name: str, network: Network, condition: Condition) -> Scores:
+    """Record, and score every method."""
+    images = condition.images
+    if images.size != network.input_shape[1:]:
+        network = widen(replace(network, timesteps=min(network.timesteps, steps_on_canvas(network))), *images.size)
+    path = lab.recording(network, images)
+    with RasterReader(path) as raster:
+        first = [spec.name for spec in raster.layers if spec.kind == "conv"][:1]
+        layers = list(dict.fromkeys([*first, *lab.layers(raster)]))
+        inputs = [spec.name for spec in raster.layers if spec.kind == "input"]
+        predictions = raster.predictions
+    asked = condition.asked(predictions)
+    gammas = (lab.settings.gamma, math.inf)
+    maps = summed_maps(lab, path, [*inputs, *layers], gammas)
+    known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
+    values: dict[Key, NDArray[np.float64]] = {}
+    if known:
+        for layer in layers:
+            for method, stack in zip(("SAM", "spike count"), maps[layer], strict=True):
+                values |= {(layer, method, measure): score for measure, score in score_maps(stack, asked, known)}
+        for layer in inputs:
+            values |= {(None, INPUT, measure): score for measure, score in score_maps(maps[layer][1], asked, known)}
+        grad_cam = lab.reference(asked)
+        values |= {(None, "ANN Grad-CAM", measure): score for measure, score in score_maps(grad_cam, asked, known)}
+        for method in BLIND:
+            values |= {(None, method, measure): score for measure, score in blind(method, asked, known, lab)}
+    right = recognised(condition, predictions)
+    subsets = {"all": np.ones(len(known), np.bool_), "recognised": right[known]}
+    if condition.name == AS_IS and known:
+        subsets |= strata(asked, known)
+    return Scores(condition.name, name, values, subsets, right[images.labels >= 0], layers[-1])
+
+
+def steps_on_canvas(network: Network) -> int:
+    """All of a trained network, whose normalisation belongs to its steps; a converted one may stop at any."""
+    constant = all(len(layer.neuron.gain) == len(layer.neuron.bias) == 1 for layer in network.layers)
+    return CANVAS_STEPS if constant else network.timesteps
+
+
+def recognised(condition: Condition, predictions: NDArray[np.integer[Any]]) -> Mask:
+    """(N,) bool: whether the prediction is right; of several images side by side, that it is the class of one."""
+    if condition.parts is not None:
+        return (condition.parts.labels == predictions[:, None]).any(axis=1)
+    return condition.images.labels == predictions
+
+
+def score_maps(maps: Iterable[Map], images: ImageSet, known: list[int]) -> Iterable[tuple[str, NDArray[np.float64]]]:
+    """Every measure of one map per image, of the images whose object is known."""
+    stack = list(maps)
+    resized = [resize_map(stack[image], images.size) for image in known]
+    masks = [mask for image in known if (mask := images.masks[image]) is not None]
+    for measure, function in MEASURES.items():
+        yield measure, np.array([function(each, mask) for each, mask in zip(resized, masks, strict=True)])
+
+
+def blind(method: str, images: ImageSet, known: list[int], lab: Lab) -> Iterable[tuple[str, NDArray[np.float64]]]:
+    """Every measure of a map that has not seen the image."""
+    size = images.size
+    if method == "random":
+        random = np.random.default_rng(lab.settings.seed)
+        draws = [dict(score_maps(random.random((len(images), 8, 8)), images, known)) for _ in range(DRAWS)]
+        yield from ((measure, np.mean([draw[measure] for draw in draws], axis=0)) for measure in MEASURES)
+        return
+    gaussian = centred_gaussian(size)
+    areas = [0 if mask is None else int(mask.sum()) for mask in images.masks]
+    maps = [centred_box(size, area) if method == "centred box" and area else gaussian for area in areas]
+    yield from score_maps(maps, images, known)
+
+
+def strata(images: ImageSet, known: list[int]) -> dict[str, Mask]:
+    """Halves by the object's area, and by the distance of its bounding box's centre from the image's."""
+    areas, distances = [], []
+    for mask in (images.masks[image] for image in known):
+        assert mask is not None
+        areas.append(mask.sum())
+        sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+        offsets = [(side[0] + side[-1] + 1 - length) / 2 for side, length in zip(sides, mask.shape, strict=True)]
+        distances.append(math.hypot(*offsets))
+    small, near = np.array(areas) <= np.median(areas), np.array(distances) <= np.median(distances)
+    return {"smaller": small, "larger": ~small, "nearer the centre": near, "off the centre": ~near}
+
+
+def rows(scores: Scores) -> list[dict[str, Any]]:
+    """Of the CSV."""
+    where = {"network": scores.network, "condition": scores.condition}
+    table = [where | _row("all", "", "", "accuracy", scores.correct)] if len(scores.correct) else []
+    for (layer, method, measure), values in scores.values.items():
+        for subset, chosen in scores.subsets.items():
+            if chosen.any():
+                table.append(where | _row(subset, (layer or "")[4:], method, measure, values[chosen]))
+    return table
+
+
+def recognition_of_negatives(lab: Lab) -> list[dict[str, Any]]:
+    """Accuracy on photographic negatives, where objects have shapes: why contrast cannot be randomised that way."""
+    if not has_shapes(lab.images):
+        return []
+    images = inverted(lab.images)
+    with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
+        correct = raster.predictions == images.labels
+    return [{"network": "surrogate", "condition": "negatives"} | _row("all", "", "", "accuracy", correct)]
+
+
+def compare(scores: Scores) -> list[Claim]:
+    """SAM against every other method, at the deepest layer."""
+    others = ["spike count", INPUT, "centred Gaussian", "ANN Grad-CAM"]
+    claims = []
+    for other in others:
+        layer = scores.layer if other == "spike count" else None
+        if (layer, other, "energy in object") not in scores.values:
+            continue
+        differences = [
+            paired_difference(scores.values[scores.layer, "SAM", measure], scores.values[layer, other, measure])
+            for measure in ("pointing game", "energy in object")
+        ]
+        claims.append(
+            Claim(
+                f"{scores.network}, {scores.condition}: SAM finds the object better than {other}",
+                "assumed",
+                " / ".join(with_interval(each) for each in differences),
+                joint(differences),
+                differences[0].n,
+            )
+        )
+    return claims
+
+
+def joint(differences: Iterable[Estimate]) -> Verdict:
+    """One verdict from several measures: yes if one says so and none contradicts; "cannot say" if they contradict."""
+    found = {verdict(each) for each in differences}
+    if "cannot say" in found or {"yes", "no"} <= found:
+        return "cannot say"
+    return "yes" if "yes" in found else "no" if "no" in found else "no difference seen"
+
+
+def draw(lab: Lab, scores: list[Scores]) -> None:
+    """Every method under every condition, at the deepest layer."""
+    values = {}
+    for each in scores:
+        for (layer, method, measure), found in each.values.items():
+            if layer in (None, each.layer):
+                values[measure, each.condition, method, each.network] = mean_with_interval(found)
+    methods = ["SAM", "spike count", "ANN Grad-CAM", INPUT, *BLIND]
+    draw_dots(
+        lab.out / "localisation.png",
+        "Does the map find the object where the centre prior is powerless?",
+        f"{lab.images.name}, {len(lab.images)} images; mean and 95 % interval; SAM and spike count at "
+        f"{scores[0].layer[4:]}",
+        list(MEASURES),
+        list(dict.fromkeys(each.condition for each in scores)),
+        [method for method in methods if any(key[2] == method for key in values)],
+        list(dict.fromkeys(each.network for each in scores)),
+        values,
+    )
+
+
+def _row(subset: str, layer: str, method: str, measure: str, values: NDArray[Any]) -> dict[str, Any]:
+    mean, low, high = mean_with_interval(values.astype(np.float64))
+    return {
+        "subset": subset,
+        "layer": layer,
+        "method": method,
+        "measure": measure,
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "n": len(values),
+    }
