@@ -39,9 +39,10 @@ def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int3
     BackendError : if the images are of another shape or dtype, or hold -128
     """
     if images.dtype != np.int8 or images.shape[1:] != network.input_shape:
+        expected = ", ".join(map(str, ("B", *network.input_shape)))
         raise BackendError(
-            f"constant-current input: got images of (B, C, H, W) = {images.shape} {images.dtype}, "
-            f"expected {('B', *network.input_shape)} int8; encode them with pipeline.encoding.constant_current"
+            f"constant-current input: got images of {images.shape} {images.dtype}, expected ({expected}) "
+            "int8; encode them with pipeline.encoding.constant_current"
         )
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"constant-current input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")

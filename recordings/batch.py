@@ -14,7 +14,7 @@ class RasterBatch:
 
     Parameters
     ----------
-    spikes : layer name -> (B, T, ceil(C*H*W/8)) uint8, packed by :func:`pack`; the encoded input comes first
+    spikes : layer name -> (B, T, ceil(C*H*W/8)) uint8, packed by :func:`pack`, in order of depth
     readout : (B, classes) int32 raw sums in fixed point, float32 otherwise
     """
 

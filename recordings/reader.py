@@ -98,7 +98,7 @@ class RasterReader:
 
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
-        """Every recorded layer, the input first."""
+        """Every recorded layer in order of depth, the input first where it has spikes."""
         return self.header.layers
 
     @cached_property

@@ -128,7 +128,7 @@ class LayerSpec:
 
     @property
     def number(self) -> int:
-        """Depth of the layer; 0 is the encoded input."""
+        """Depth of the layer; 0 is the encoded input, which a file lacks where it has no spikes."""
         return int(self.name[:3])
 
     @property
@@ -152,7 +152,7 @@ class RasterHeader:
     precision : "fixed" or "float32"
     timesteps : T ≥ 1
     dt : seconds per step; metadata only
-    seed : of the Poisson input, 0 ≤ seed < 2⁶³
+    seed : of the encoding, 0 ≤ seed < 2⁶³
     network_sha256 : identity of the network, 64 hexadecimal digits
     dataset : identity of the data
     config : JSON text, the resolved configuration of the run

@@ -26,6 +26,15 @@ def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DEN
 def test_shapes_and_names():
     assert network().shapes == ((2, 6, 8), (4, 6, 8), (5, 1, 1))
     assert network().raster_names == ("000_input", "001_conv1", "002_fc1")
+    assert network().raster_shapes == network().shapes
+
+
+def test_a_constant_current_is_no_raster():
+    constant = network(encoder="constant-current")
+    assert constant.shapes == network().shapes
+    assert constant.raster_names == ("001_conv1", "002_fc1")
+    assert constant.raster_shapes == ((4, 6, 8), (5, 1, 1))
+    assert constant.sha256 != network().sha256
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,7 @@ def test_shapes_and_names():
         (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
         (lambda: network(readout=Readout(np.ones((3, 6)))), "readout: weight expects 6 inputs, layer 'fc1' has 5"),
         (lambda: network(layers=()), "needs at least one layer"),
-        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson'"),
+        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson' or 'constant-current'"),
         (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': a name is ASCII letters"),
         (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
@@ -87,13 +96,14 @@ def test_arrays_cannot_be_changed_behind_the_identity():
         built.layers[0].weight[:] = 0
 
 
+@pytest.mark.parametrize("encoder", ["poisson", "constant-current"])
 @pytest.mark.parametrize("precision", ["float32", "fixed"])
-def test_file_round_trip(tmp_path, precision):
-    written = network() if precision == "float32" else quantise(network())
+def test_file_round_trip(tmp_path, precision, encoder):
+    written = network(encoder=encoder) if precision == "float32" else quantise(network(encoder=encoder))
     write_network(written, tmp_path / "n.safetensors", {"note": "kept"})
     read, metadata = read_network(tmp_path / "n.safetensors")
     assert read.sha256 == written.sha256
-    assert read.precision == precision
+    assert (read.precision, read.encoder) == (precision, encoder)
     assert metadata == {"note": "kept"}
 
 

@@ -41,6 +41,31 @@ def test_by_hand():
     assert fixed.readout.scale == pytest.approx(1 / 127)
 
 
+def test_constant_current_by_hand():
+    # As above, but a 1 in the input of the first layer is worth 1/127, so 2^17 · 0.126976 = 16643 and 2^18 is too much.
+    # The second layer is not concerned: gain = 1/127 · 4096 = 32.2520, and 2^9 times that is 16513.
+    first = Layer("fc1", np.float32([[2.0, -1.0], [0.5, 0.0]]), LIF(leak=0.9, threshold=2.0, gain=0.5))
+    second = Layer("fc2", np.float32([[1.0, -1.0]]), LIF(leak=1.0))
+    fixed = quantise(Network((2, 1, 1), 3, (first, second), Readout(np.ones((2, 1))), "constant-current"))
+    assert fixed.encoder == "constant-current"
+    assert [(layer.neuron.shift, layer.neuron.gain[0, 0]) for layer in fixed.layers] == [(17, 16643), (9, 16513)]
+
+
+@pytest.mark.parametrize(("pool", "inputs"), [(1, 521), (2, 131)])
+def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
+    # 127 · 127 · 520 = 8,387,080 is the last multiple below 2²³ = 8,388,608; pooling 2 counts four times.
+    def network(channels: int, encoder: str) -> Network:
+        layer = Layer("fc1", np.ones((1, channels), np.float32), LIF(leak=1.0), pool=pool)
+        return Network((channels, pool, pool), 1, (layer,), Readout(np.ones((2, 1))), encoder)
+
+    assert quantise(network(inputs - 1, "constant-current")).precision == "fixed"
+    assert quantise(network(inputs, "poisson")).precision == "fixed"
+    with pytest.raises(
+        NetworkError, match=r"layer 'fc1': .* sum to 66,.* which a constant current .* could take past 2²³"
+    ):
+        quantise(network(inputs, "constant-current"))
+
+
 def test_all_zero_weights_stay_zero():
     fixed = quantise(small([[0.0, 0.0]], LIF(leak=1.0)))
     assert not fixed.layers[0].weight.any()

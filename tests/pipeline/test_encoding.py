@@ -1,4 +1,4 @@
-"""Poisson rate coding: the worked reference, and the laws every sample obeys."""
+"""Poisson rate coding and constant currents: worked numbers, and the laws every sample obeys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.encoding import poisson_batch, poisson_spikes
+from pipeline.encoding import constant_current, poisson_batch, poisson_spikes
 from recordings.errors import InputError
 
 pixels = st.floats(-4, 4, width=32)
@@ -112,3 +112,25 @@ def test_bad_arguments(arguments, message):
 def test_a_batch_needs_one_index_per_image():
     with pytest.raises(InputError, match="got 2 images and 1 indices"):
         poisson_batch(np.zeros((2, 3, 2, 2), np.float32), 4, 0, [0])
+
+
+def test_constant_current_by_hand():
+    # 1 · 63.5 is a tie, which goes to the even 64; 0.5 · 63.5 = 31.75; 1/128 · 63.5 = 0.496; beyond ±2 it is clipped.
+    x = np.float32([0, 1, -1, 0.5, -0.5, 1 / 128, 2, -2, 2.001, -70, np.finfo(np.float32).max])
+    q = constant_current(x)
+    assert q.dtype == np.int8
+    assert q.tolist() == [0, 64, -64, 32, -32, 0, 127, -127, 127, -127, 127]
+
+
+@settings(deadline=None)
+@given(images)
+def test_a_constant_current_is_the_clipped_image_to_half_a_unit(x):
+    q = constant_current(x)
+    assert q.shape == x.shape
+    assert np.abs(q / 63.5 - np.clip(x, -2, 2)).max() <= 0.5 / 63.5
+    assert np.array_equal(constant_current(-x), -q)
+
+
+def test_a_constant_current_of_no_number_is_refused():
+    with pytest.raises(InputError, match="constant current: got NaN or infinite pixels"):
+        constant_current(np.float32([[1, np.nan]]))

@@ -1,0 +1,97 @@
+"""The constant current of layer 1, and neurons it drives, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.base import BackendError
+from backends.constant_current import constant_currents
+from backends.network import LIF, Layer, Network, Readout
+from backends.quantise import quantise
+from recordings.batch import unpack
+from tests.backends.test_contract import BACKENDS, make_backend
+from tests.reference import layer_current
+
+
+def network(layer: Layer, input_shape: tuple[int, int, int], timesteps: int = 3) -> Network:
+    neurons = int(np.prod(layer.output_shape(input_shape)))
+    return Network(input_shape, timesteps, (layer,), Readout(np.ones((2, neurons))), "constant-current")
+
+
+def test_a_pooled_convolution_by_hand():
+    # Pool sums 14 and 6, or averages 3.5 and 1.5; padded with zeros, the kernel (2, -1) sees (0, 14), (14, 6), (6, 0)
+    # in the middle of three rows. In fixed point the weights are 127 and rint(-63.5) = -64.
+    image = np.int8([[[[1, 2, 3, 4], [5, 6, 7, -8]]]])
+    layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0), pool=2, padding=1)
+    real = network(layer, (1, 2, 4))
+    current = constant_currents(real, image)
+    assert current.dtype == np.float32
+    assert current[0, 0].tolist() == [[0, 0, 0], np.float32(np.array([-3.5, 5.5, 3]) / 127).tolist(), [0, 0, 0]]
+    current = constant_currents(quantise(real), image)
+    assert current.dtype == np.int32
+    assert current[0, 0].tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("kernel", [(4, 3, 2, 3), (4, 3 * 6 * 4)])
+def test_the_equations_for_every_image_of_a_batch(kernel):
+    rng = np.random.default_rng(0)
+    geometry = {"stride": 2, "padding": 2} if len(kernel) == 4 else {}
+    real = network(Layer("layer1", rng.normal(size=kernel), LIF(1.0), pool=2, **geometry), (3, 12, 8))
+    images = rng.integers(-127, 128, (3, 3, 12, 8), np.int8)
+    for given, unit in ((quantise(real), 1), (real, 127)):
+        currents = constant_currents(given, images)
+        for image, current in zip(images, currents, strict=True):
+            expected = layer_current(given.layers[0], image) / unit
+            assert current == pytest.approx(expected.astype(current.dtype), rel=1e-6)
+            assert np.array_equal(current, constant_currents(given, image[None])[0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "fixed"])
+def test_an_integrate_and_fire_neuron_by_hand(precision):
+    # The current is 51/127 = 0.4016 from t = 1 on, the threshold 1. After k steps and n spikes the membrane is
+    # 0.4016 k - n: 0.40, 0.80, 1.20 (spike), 0.61, 1.008 (spike), 0.41, 0.81, 1.21 (spike).
+    # In fixed point 1644 arrive per step, the threshold is 4096: 1644, 3288, 4932, 2480, 4124, 1672, 3316, 4960.
+    pytest.importorskip("torch")
+    given = network(Layer("fc1", np.float32([[1]]), LIF(1.0)), (1, 1, 1), timesteps=9)
+    given = given if precision == "float32" else quantise(given)
+    (batch,) = make_backend("torch").run(given, [np.int8([[[[51]]], [[[0]]], [[[-51]]]])], 3)
+    spikes = unpack(batch.spikes["001_fc1"], (1, 1, 1))[:, :, 0, 0, 0]
+    assert np.flatnonzero(spikes[:, 0]).tolist() == [3, 5, 8]
+    assert not spikes[:, 1:].any()
+
+
+def test_127_stands_for_a_plane_that_fires_at_every_step():
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    layers = (
+        Layer("conv1", 2.0 ** rng.integers(-3, 1, (4, 3, 3, 3)), LIF(0.9), pool=2, padding=1),
+        Layer("fc2", rng.normal(0.2, 1, (5, 4 * 3 * 4)), LIF(0.8)),
+    )
+    readout = Readout(rng.normal(size=(2, 5)))
+    spiking, constant = (Network((3, 6, 8), 6, layers, readout, name) for name in ("poisson", "constant-current"))
+    (a,) = make_backend("torch").run(spiking, [np.ones((6, 1, 3, 6, 8), np.bool_)], 1)
+    (b,) = make_backend("torch").run(constant, [np.full((1, 3, 6, 8), 127, np.int8)], 1)
+    assert a.spikes["002_fc2"].any()
+    for name in constant.raster_names:
+        assert np.array_equal(a.spikes[name], b.spikes[name])
+
+
+@pytest.mark.parametrize("name", BACKENDS[:2])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.zeros((1, 1, 2, 5), np.int8),
+            r"got images of \(1, 1, 2, 5\) int8, expected .* int8; encode",
+        ),
+        (np.zeros((1, 1, 2, 4), np.float32), r"\(1, 1, 2, 4\) float32, expected \(B, 1, 2, 4\) int8"),
+        (np.zeros((3, 1, 1, 2, 4), np.bool_), r"\(3, 1, 1, 2, 4\) bool, expected"),
+        (np.full((1, 1, 2, 4), -128, np.int8), "got a pixel of -128, expected -127 … 127"),
+    ],
+)
+def test_inputs_that_are_no_images_are_refused_before_anything_starts(name, images, message):
+    backend = make_backend(name)
+    given = quantise(network(Layer("fc1", np.ones((2, 8)), LIF(1.0)), (1, 2, 4)))
+    with pytest.raises(BackendError, match=message):
+        next(iter(backend.run(given, [images], 1)))
