@@ -24,7 +24,7 @@ from recordings.schema import LayerSpec, SampleTable
 from .command_line import Positional, parse_command
 from .errors import exit_codes
 from .maps import refuse_existing, spatial_layers, write_maps
-from .sam import Variant, check_parameters, stream_spike_activation_map
+from .sam import Variant, check_parameters, spike_activation_maps
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
@@ -84,13 +84,13 @@ class SpikeActivationMaps:
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """Prediction and maps of one sample, unpacking one layer at a time."""
         maps = {
-            layer.name: stream_spike_activation_map(
+            layer.name: spike_activation_maps(
                 self.raster.packed(layer, sample),
                 layer.shape,
-                self.gamma,
+                [self.gamma],
                 include_current=self.include_current,
                 variant=self.variant,
-            )
+            )[0]
             for layer in self.layers
         }
         return int(self.raster.predictions[sample]), maps

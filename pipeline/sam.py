@@ -7,7 +7,8 @@ For a neuron with spikes S[t] ∈ {0, 1} and P its firing times up to and includ
     SAM   M[t,h,w] = Σ_c S[t] · N[t]
 
 No gradient, no class label. Two forms of the same thing: :func:`spike_activation_map` is the definition, to read and to
-test against; :func:`stream_spike_activation_map` runs on packed bits in one pass. They agree to float32 rounding.
+test against; :func:`spike_activation_maps` makes one pass over packed bits, for any number of γ. They agree to float32
+rounding.
 
 References
 ----------
@@ -17,8 +18,9 @@ Kim & Panda 2021, Sci. Rep. 11, 19037, Eq. 12-14.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal, get_args
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,65 +100,94 @@ def spike_activation_map(
     return maps
 
 
-def stream_spike_activation_map(
+def spike_activation_maps(
     packed: NDArray[np.uint8],
     shape: tuple[int, int, int],
-    gamma: float,
+    gammas: Sequence[float],
     *,
     include_current: bool = True,
     variant: Variant = "paper",
 ) -> NDArray[np.float32]:
-    """SAM of one sample in one layer, in a single pass over its packed bits: O(T), one float64 per neuron of memory.
+    """SAM of one sample in one layer for several γ, in a single pass over its spikes.
 
-        N[t] = e^{-γ} N[t-1] + S[t]     strictly earlier spikes: N[t] - S[t];   authors' code: + e^{-γt} (1 - S[t])
-
-    Scores and their sum over channels are float64, in NumPy's fixed order, and rounded to float32 once: the same bits
-    in give the same bits out, whichever backend they came from.
+    When a neuron fires, Δ steps after it last did, N = e^{-γΔ} N + 1; only spikes cost time (see sam_kernel.py). Scores
+    and their sum over channels, in ascending order, are float64, rounded to float32 once. The same spikes give the same
+    bits, whatever wrote them and whichever other γ are asked for.
 
     Parameters
     ----------
     packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
     shape : (C, H, W)
-    gamma, include_current, variant : see :func:`spike_activation_map`
+    gammas : G decays of the kernel, 1/step, finite and ≥ 0
+    include_current, variant : see :func:`spike_activation_map`
 
     Returns
     -------
-    (T, H, W) float32, dimensionless, ≥ 0
+    (G, T, H, W) float32, dimensionless, ≥ 0
 
     Raises
     ------
-    InputError : as :func:`spike_activation_map`, or if `packed` does not hold C·H·W bits per step
+    InputError : as :func:`spike_activation_map`, or if `packed` does not hold C·H·W bits per step, or without a γ
     """
-    check_parameters(gamma, include_current, variant)
-    maps = np.empty((len(packed), *shape[1:]), np.float32)
-    decay, score = math.exp(-gamma), np.zeros(shape)
-    for t, spikes in enumerate(steps_of(packed, shape)):
-        score *= decay
-        earlier = score if include_current else score.copy()
-        score += spikes
-        if variant == "authors-code":
-            score += math.exp(-gamma * t) * (1 - spikes)
-        maps[t] = (earlier * spikes).sum(axis=0)
+    gammas = tuple(map(float, gammas))
+    if not gammas:
+        raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
+    for gamma in gammas:
+        check_parameters(gamma, include_current, variant)
+    if variant == "paper":
+        return _sum_scores(packed, shape, gammas, include_current, np.float32)
+    # e^{-γt} for each silent step up to t of a neuron that fires at t: t + 1 steps less its spikes, which γ = 0 counts.
+    sums = _sum_scores(packed, shape, (*gammas, 0.0, math.inf), True, np.float64)
+    steps, decays = np.arange(1, len(packed) + 1), _decays(gammas, len(packed))[:, : len(gammas)]
+    silent_steps = steps[:, None, None] * sums[-1] - sums[-2]
+    maps: NDArray[np.float32] = (sums[:-2] + decays.T[..., None, None] * silent_steps).astype(np.float32)
     return maps
 
 
 def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """Spikes per pixel and step, Σ_c S[t]: SAM without its kernel (γ → ∞), the baseline that the kernel must beat.
 
-    Parameters and result are those of :func:`stream_spike_activation_map`: (T, bytes) uint8 -> (T, H, W) float32.
+    Parameters and result are those of :func:`spike_activation_maps`: (T, bytes) uint8 -> (T, H, W) float32.
     """
-    return np.stack([spikes.sum(axis=0, dtype=np.float32) for spikes in steps_of(packed, shape)])
+    return _sum_scores(packed, shape, (math.inf,), True, np.float32)[0]
 
 
-def steps_of(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
-    """Unpack one step at a time: (T, bytes) uint8 -> T times (C, H, W) uint8 of 0 and 1."""
-    neurons = math.prod(shape)
+def _sum_scores(
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    gammas: tuple[float, ...],
+    include_current: bool,
+    dtype: type[Any],
+) -> NDArray[Any]:
+    """Σ_c S·N for every γ, ∞ allowed: (G, T, H, W) of `dtype`."""
+    from .sam_kernel import sum_scores  # here, because importing numba takes half a second
+
+    channels, height, width = shape
+    neurons, timesteps = math.prod(shape), len(packed)
     if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != -(-neurons // 8):
         raise InputError(
             f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {-(-neurons // 8)}) uint8 "
             f"for a layer of (C, H, W) = {tuple(shape)}"
         )
-    return (np.unpackbits(step, count=neurons).reshape(shape) for step in packed)
+    words = np.zeros((timesteps, -(-neurons // 64) + 1), ">u8")
+    words.view(np.uint8)[:, : packed.shape[1]] = packed
+    decays = _decays(gammas, timesteps)
+    current = (float(include_current),) * decays.shape[1]
+    maps = np.empty((len(gammas), timesteps, height * width), dtype)
+    sum_scores(words.astype(np.uint64), np.uint64(channels), np.uint64(height * width), decays, current, maps)
+    return maps.reshape(len(gammas), timesteps, height, width)
+
+
+@lru_cache(maxsize=8)
+def _decays(gammas: tuple[float, ...], timesteps: int) -> NDArray[np.float64]:
+    """e^{-γΔ} for 0 ≤ Δ < T: (T, K) float64 with K ≥ G, the rest zeros: one γ, or a multiple of four, a vector's worth.
+
+    Python's exp is the C library's; NumPy's has other last bits on other processors.
+    """
+    decays = np.zeros((timesteps, 1 if len(gammas) == 1 else -(-len(gammas) // 4) * 4))
+    for column, gamma in enumerate(gammas):
+        decays[:, column] = [math.exp(-gamma * elapsed) if elapsed else 1.0 for elapsed in range(timesteps)]
+    return decays
 
 
 def steps_that_matter(timesteps: int, layer: int, last_layer: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Network
-from pipeline.sam import spike_count_map, steps_that_matter, stream_spike_activation_map
+from pipeline.sam import spike_activation_maps, spike_count_map, steps_that_matter
 from recordings.reader import RasterReader
 
 from .images import ImageSet
@@ -26,7 +27,7 @@ def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Map
     """SAM of one sample at the steps that can still change the answer: (T', H, W)."""
     spec = raster.layer(layer)
     packed = raster.packed(spec, sample)[: steps_of_layer(raster, layer)]
-    return stream_spike_activation_map(packed, spec.shape, gamma)
+    return spike_activation_maps(packed, spec.shape, [gamma])[0]
 
 
 def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
@@ -38,6 +39,17 @@ def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
 def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
     """The maps of these steps; None where they are too late for this layer to change the answer."""
     return [maps[step] if step < len(maps) else None for step in steps]
+
+
+def by_step(measure: Callable[[Maps], float], maps: Maps) -> list[float]:
+    """A measure of (T', H, W) maps at each step by itself; of one that takes the largest over steps, its parts."""
+    return [measure(maps[step : step + 1]) for step in range(len(maps))]
+
+
+def mean_of_spoken(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the steps whose map is not flat, where a measure of spread is zero: (N, T') -> (N,); 0 if all are."""
+    mean: NDArray[np.float64] = values.sum(axis=1) / np.maximum((values > 0).sum(axis=1), 1)
+    return mean
 
 
 def convolutions(raster: RasterReader) -> list[str]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.sam import (
     spike_activation_map,
+    spike_activation_maps,
     spike_count_map,
-    stream_spike_activation_map,
     temporal_spike_contribution_score,
 )
 from recordings.batch import pack
@@ -34,8 +34,8 @@ rasters = tchw.flatmap(lambda shape: arrays(np.bool_, shape))
 
 
 def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[np.float32]:
-    """The streaming form on the packed bits of (T, C, H, W)."""
-    return stream_spike_activation_map(pack(spikes[:, None])[0], spikes.shape[1:], gamma, **reading)
+    """The event-driven form on the packed bits of (T, C, H, W)."""
+    return spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], [gamma], **reading)[0]
 
 
 def single_neuron(*spikes: int) -> NDArray[np.bool_]:
@@ -156,4 +156,4 @@ def test_misshapen_spikes() -> None:
     with pytest.raises(InputError, match=r"shape \(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\) bool"):
         spike_activation_map(single_neuron(1, 0, 1), 0.5)
     with pytest.raises(InputError, match=r"got shape \(3, 1\) uint8, expected \(T, 2\) uint8"):
-        stream_spike_activation_map(np.zeros((3, 1), np.uint8), (1, 3, 3), 0.5)
+        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 3, 3), [0.5])
