@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.checkpoint import Checkpoint, load_checkpoint
+from pipeline.paper.images import ImageSet, prepare
+from pipeline.paper.pairs import side_by_side, two_digit_scenes
+from pipeline.preprocess import Preprocessing
+from pipeline.samples import choose_samples
+from recordings.errors import InputError
+from tests.pipeline.networks import small_checkpoint
+
+
+def numbered(labels: list[int]) -> ImageSet:
+    """2×3 images that hold their own number."""
+    pixels = np.broadcast_to(np.arange(len(labels), dtype=np.float32)[:, None, None, None], (len(labels), 3, 2, 3))
+    preprocessing = Preprocessing(2, 3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    known = np.array(labels, np.int64)
+    return ImageSet("numbers", pixels.copy(), known, np.arange(len(labels)), (None,) * len(labels), preprocessing)
+
+
+def test_pairs_are_two_images_of_different_classes_each_used_once() -> None:
+    images = numbered([0, 0, 1, 1, 2, 2, 2, -1])
+    pairs = side_by_side(images, 3, seed=0)
+    assert pairs.images.pixels.shape == (3, 3, 2, 6)
+    left, right = pairs.images.pixels[:, 0, 0, 0].astype(int), pairs.images.pixels[:, 0, 0, 3].astype(int)
+    np.testing.assert_array_equal(pairs.images.pixels[:, :, :, :3], left[:, None, None, None] + np.zeros((1, 3, 2, 3)))
+    np.testing.assert_array_equal(pairs.images.pixels[:, :, :, 3:], right[:, None, None, None] + np.zeros((1, 3, 2, 3)))
+    np.testing.assert_array_equal(pairs.labels, np.stack([images.labels[left], images.labels[right]], axis=1))
+    assert (pairs.labels[:, 0] != pairs.labels[:, 1]).all()
+    assert (pairs.labels >= 0).all()
+    assert len({*left, *right}) == 6
+    np.testing.assert_array_equal(pairs.images.labels, pairs.labels[:, 0])
+    np.testing.assert_array_equal(pairs.objects[0, :, 0], [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])
+
+
+def test_the_choice_depends_on_the_seed_alone() -> None:
+    images = numbered([0, 1, 2] * 10)
+    first, again, other = (side_by_side(images, 8, seed).images for seed in (1, 1, 2))
+    assert first.sha256 == again.sha256 != other.sha256
+
+
+def test_exchanging_twice_is_where_one_began() -> None:
+    pairs = side_by_side(numbered([0, 1, 2, 3]), 2, seed=0)
+    once, twice = pairs.swapped(), pairs.swapped().swapped()
+    np.testing.assert_array_equal(once.images.pixels[..., :3], pairs.images.pixels[..., 3:])
+    np.testing.assert_array_equal(once.labels, pairs.labels)
+    np.testing.assert_array_equal(once.objects[:, 0], pairs.objects[:, 1])
+    np.testing.assert_array_equal(twice.images.pixels, pairs.images.pixels)
+    np.testing.assert_array_equal(twice.objects, pairs.objects)
+    assert once.images.sha256 != pairs.images.sha256
+
+
+def test_images_run_out_when_one_class_is_left() -> None:
+    assert len(side_by_side(numbered([0, 0, 0, 0, 1]), 50, seed=0)) == 1
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0], [-1, -1], [0, -1]])
+def test_one_class_makes_no_pair(labels: list[int]) -> None:
+    with pytest.raises(InputError) as refused:
+        side_by_side(numbered(labels), 5, seed=0)
+    assert str(refused.value) == (
+        f"numbers: no two of {len(labels)} images are of different classes, which a pair needs; "
+        "raise paper.images or use data with more classes"
+    )
+
+
+def test_images_of_different_size_come_to_one_height(tmp_path: Path) -> None:
+    for name, size in (("apple", (60, 30)), ("pear", (200, 150))):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", size, "red" if name == "apple" else "blue").save(tmp_path / "images" / name / "1.png")
+    checkpoint = load_checkpoint(str(small_checkpoint(tmp_path / "small.safetensors")))
+    images = prepare(choose_samples(str(tmp_path / "images"), checkpoint, 2, seed=0))
+    pairs = side_by_side(images, 1, seed=0)
+    assert pairs.images.size == (16, 48)
+    colours = pairs.images.picture(0)[[0, 0, 15, 15], [0, 23, 24, 47]]
+    red, blue = [1, 0, 0], [0, 0, 1]
+    expected = [red, red, blue, blue] if pairs.labels[0, 0] == 0 else [blue, blue, red, red]
+    np.testing.assert_allclose(colours, expected, atol=1e-6)
+
+
+def test_scenes_hold_two_digits_whose_classes_the_network_knows() -> None:
+    checkpoint = load_checkpoint("cluttered-digits")
+    pairs = two_digit_scenes(checkpoint, 12)
+    assert pairs.images.pixels.shape == (12, 3, 80, 80)
+    assert (pairs.labels[:, 0] != pairs.labels[:, 1]).all()
+    assert pairs.objects.any(axis=(2, 3)).all()
+    assert not pairs.objects.all(axis=1).any()  # no pixel belongs to both
+
+
+def knowing(classes: int) -> Checkpoint:
+    """The bundled network without the later digits."""
+    whole = load_checkpoint("cluttered-digits")
+    readout = replace(whole.network.readout, weight=whole.network.readout.weight[:classes])
+    names = {"classes": whole.classes[:classes], "class_names": whole.class_names[:classes]}
+    return replace(whole, network=replace(whole.network, readout=readout), **names)
+
+
+def test_scenes_with_an_unknown_digit_are_left_out() -> None:
+    few = two_digit_scenes(knowing(3), 100)
+    assert 0 < len(few) < 20
+    assert few.labels.max() <= 2
+    with pytest.raises(InputError, match=r"^cluttered-digits/val-pairs: no scene of 10 has two digits that the check"):
+        two_digit_scenes(knowing(1), 10)
