@@ -11,22 +11,24 @@ SAM's variance, the difference is what gradients smooth; where it has Grad-CAM's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.measures.attention import heatmap_variance
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
 from .drawing import Curve, Panel, draw_curves
-from .heatmaps import convolutions, count_maps, sam_maps, snn_grad_cams
+from .heatmaps import by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
 from .lab import Lab
 from .result import Claim, Result, verdict, with_interval
 
 METHODS = ("SAM", "spike count", "SNN Grad-CAM")
-Scores = Mapping[str, Mapping[str, Sequence[float]]]  # layer -> method -> one per image
+PAPERS, EVERY, WHEN = "variance, largest over steps", "variance, mean over steps", "step of the largest"
+Scores = Mapping[str, NDArray[np.float64]]  # method -> one per image
+Layers = Mapping[str, Mapping[str, Scores]]  # summary of the steps -> layer -> method -> one per image
 
 
 def run(lab: Lab) -> Result:
@@ -34,65 +36,90 @@ def run(lab: Lab) -> Result:
     seed = lab.settings.seed
     scores = variances(lab)
     means = {
-        layer: {method: bootstrap_mean(values, seed) for method, values in methods.items()}
-        for layer, methods in scores.items()
+        summary: {
+            layer: {method: bootstrap_mean(values, seed) for method, values in methods.items()}
+            for layer, methods in layers.items()
+        }
+        for summary, layers in scores.items()
     }
     table = [
-        {"layer": layer[4:], "map": method, **estimate._asdict()}
-        for layer, methods in means.items()
+        {"measure": summary, "layer": layer[4:], "map": method, **estimate._asdict()}
+        for summary, layers in means.items()
+        for layer, methods in layers.items()
         for method, estimate in methods.items()
     ]
-    claims = [claim_of(layer, means[layer], scores[layer], seed) for layer in scores]
-    if len(scores) > 1:
-        claims.append(claim_of_depth(scores, seed))
-    draw(lab, means)
-    return Result("Fig. 3: variance of heatmaps", table, claims, NOTES)
+    claims = [claim_of(layer, means[PAPERS][layer], values, seed) for layer, values in scores[PAPERS].items()]
+    if len(claims) > 1:
+        claims += claims_of_depth(scores[PAPERS], seed)
+    draw(lab, means[PAPERS])
+    return Result("Fig. 3: variance of heatmaps", table, claims, [*NOTES, note_on_steps(means, scores[EVERY], seed)])
 
 
-def variances(lab: Lab) -> dict[str, dict[str, list[float]]]:
-    """The largest variance over steps: layer -> method -> one per image."""
+def variances(lab: Lab) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
+    """The variance of every kind of map in every layer, and how it is spread over steps."""
     images, gamma = lab.images, lab.settings.gamma
-    found = {}
+    found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {PAPERS: {}, EVERY: {}, WHEN: {}}
     with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
         grad_cams = snn_grad_cams(lab, images, raster)
         layers = convolutions(raster)
         with lab.progress("variance", len(layers) * len(images)) as advance:
             for layer in layers:
-                scores: dict[str, list[float]] = {method: [] for method in METHODS}
+                scores: dict[str, list[list[float]]] = {method: [] for method in METHODS}
                 for image in range(len(images)):
-                    scores["SAM"].append(heatmap_variance(sam_maps(raster, layer, image, gamma)))
-                    scores["spike count"].append(heatmap_variance(count_maps(raster, layer, image)))
-                    scores["SNN Grad-CAM"].append(heatmap_variance(grad_cams[layer][image]))
+                    scores["SAM"].append(by_step(heatmap_variance, sam_maps(raster, layer, image, gamma)))
+                    scores["spike count"].append(by_step(heatmap_variance, count_maps(raster, layer, image)))
+                    scores["SNN Grad-CAM"].append(by_step(heatmap_variance, grad_cams[layer][image]))
                     advance(1)
-                found[layer] = scores
+                steps = {method: np.array(values) for method, values in scores.items()}
+                found[PAPERS][layer] = {method: values.max(axis=1) for method, values in steps.items()}
+                found[EVERY][layer] = {method: mean_of_spoken(values) for method, values in steps.items()}
+                found[WHEN][layer] = {method: values.argmax(axis=1) for method, values in steps.items()}
     return found
 
 
-def claim_of(layer: str, means: Mapping[str, Estimate], scores: Mapping[str, Sequence[float]], seed: int) -> Claim:
+def claim_of(layer: str, means: Mapping[str, Estimate], scores: Scores, seed: int) -> Claim:
     """At one layer, SAM varies more."""
     difference = paired_difference(scores["SAM"], scores["SNN Grad-CAM"], seed)
     values = ", ".join(f"{method} {means[method].mean:.4f}" for method in METHODS)
     return Claim(
         f"heatmap variance at {layer[4:]}",
         "SNN-crafted Grad-CAM lower than SAM",
-        f"{values}; SAM higher by {with_interval(difference)}",
+        f"{values}; SAM − Grad-CAM {with_interval(difference)}",
         verdict(difference),
         difference.n,
     )
 
 
-def claim_of_depth(scores: Scores, seed: int) -> Claim:
-    """The difference is larger in the first convolution than in the last."""
-    first, last = (
-        np.subtract(scores[layer]["SAM"], scores[layer]["SNN Grad-CAM"]) for layer in (min(scores), max(scores))
-    )
-    growth = paired_difference(first, last, seed)
-    return Claim(
-        f"SAM's advantage in variance at {min(scores)[4:]} less that at {max(scores)[4:]}",
-        "positive: smoothing grows towards shallow layers",
-        with_interval(growth),
-        verdict(growth),
-        growth.n,
+def claims_of_depth(layers: Mapping[str, Scores], seed: int) -> list[Claim]:
+    """The difference is larger in the first convolution than in the last, as such and as a share of both."""
+    first, last = min(layers), max(layers)
+    what = f"SAM's excess of variance at {first[4:]} above that at {last[4:]}"
+    claims = []
+    for kind, share in (("", False), (", as a share of the sum of both", True)):
+        excess = []
+        for scores in (layers[first], layers[last]):
+            sam, grad_cam = scores["SAM"], scores["SNN Grad-CAM"]
+            total = np.where(sam + grad_cam > 0, sam + grad_cam, 1)
+            excess.append((sam - grad_cam) / (total if share else 1))
+        growth = paired_difference(*excess, seed)
+        ours = f"{excess[0].mean():.3g} against {excess[1].mean():.3g}; difference {with_interval(growth)}"
+        claims.append(Claim(what + kind, "positive: shallow layers smooth most", ours, verdict(growth), growth.n))
+    return claims
+
+
+def note_on_steps(
+    means: Mapping[str, Mapping[str, Mapping[str, Estimate]]], every: Mapping[str, Scores], seed: int
+) -> str:
+    """At which step the variance is largest, and what comes out if every step counts alike."""
+    when, otherwise = [], []
+    for layer, methods in means[WHEN].items():
+        when.append(f"{layer[4:]} {methods['SAM'].mean:.1f} and {methods['SNN Grad-CAM'].mean:.1f}")
+        difference = paired_difference(every[layer]["SAM"], every[layer]["SNN Grad-CAM"], seed)
+        otherwise.append(f"{layer[4:]} {with_interval(difference)}")
+    return (
+        f"The largest variance of SAM and of Grad-CAM falls on step, on average: {', '.join(when)}. At the first step "
+        "at which a layer fires, SAM is the plain spike count. Averaged over the steps that are not flat, SAM's "
+        f"variance is higher by: {', '.join(otherwise)}."
     )
 
 
@@ -100,12 +127,9 @@ def draw(lab: Lab, means: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Layers on the x axis, a colour per kind of map."""
     curves = []
     for method in METHODS:
-        found: list[Any] = [methods[method] for methods in means.values()]
-        curves.append(
-            Curve(
-                method, range(len(found)), *([getattr(each, key) for each in found] for key in ("mean", "low", "high"))
-            )
-        )
+        found = [methods[method] for methods in means.values()]
+        ends = ([estimate.low for estimate in found], [estimate.high for estimate in found])
+        curves.append(Curve(method, range(len(found)), [estimate.mean for estimate in found], *ends))
     names = [layer[4:] for layer in means]
     panel = Panel("", "layer", "variance over pixels", curves, names)
     about = f"largest over steps, min-max normalised maps; mean of {len(lab.images)} images, 95 % interval"
