@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipeline.architecture import SpikingNetwork
-from pipeline.checkpoint import Checkpoint, save_checkpoint
+from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.config import NetworkSection
 from pipeline.folding import export_network
 from pipeline.preprocess import Preprocessing
@@ -34,6 +35,17 @@ def small_checkpoint(path: Path) -> Path:
     preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     names = tuple(name.upper() for name in CLASSES)
     save_checkpoint(Checkpoint(export_network(small_model()), preprocessing, CLASSES, names), path)
+    return path
+
+
+def constant_current_checkpoint(path: Path) -> Path:
+    """A checkpoint file of the same network, whose first layer takes RGB as a constant current instead of spikes."""
+    checkpoint = load_checkpoint(str(small_checkpoint(path)))
+    network = checkpoint.network
+    first = replace(network.layers[0], weight=network.layers[0].weight[:, :3])
+    layers = (first, *network.layers[1:])
+    network = replace(network, input_shape=(3, 16, 24), layers=layers, encoder="constant-current")
+    save_checkpoint(replace(checkpoint, network=network), path)
     return path
 
 

@@ -1,0 +1,124 @@
+"""A network with constant-current input, end to end: the same bits on both backends, and nothing assumes an input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from backends.network import LIF, Layer, Network, Readout
+from pipeline import explain, export, run
+from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.encoding import constant_current
+from pipeline.samples import choose_samples
+from recordings import validate
+from recordings.errors import InputError
+from recordings.reader import RasterReader
+from tests.pipeline.networks import class_folders, constant_current_checkpoint
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a checkpoint, images of its classes and a run on torch."""
+    folder = tmp_path_factory.mktemp("constant")
+    constant_current_checkpoint(folder / "constant.safetensors")
+    class_folders(folder / "images", per_class=2)
+    run.main(command(folder, "torch", "--figures", "2"))
+    return folder
+
+
+def command(folder: Path, out: str, *extra: str) -> list[str]:
+    return [
+        *("--checkpoint", str(folder / "constant.safetensors"), "--data", str(folder / "images")),
+        *("--samples", "5", "--out", str(folder / out), *extra),
+    ]
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def test_a_run_records_from_the_first_layer_on(workplace):
+    out = workplace / "torch"
+    assert list(summary(out)["spike_rate"]) == ["001_conv1", "002_conv2", "003_fc1"]
+    assert all(0 < rate < 1 for rate in summary(out)["spike_rate"].values())
+    with h5py.File(out / "raster.h5") as file:
+        assert list(file["layers"]) == ["001_conv1", "002_conv2", "003_fc1"]
+        assert file["layers/001_conv1/spikes"].attrs["kind"] == "conv"
+        packed = [layer["spikes"][:] for layer in file["layers"].values()]
+    with h5py.File(out / "sam.h5") as file:
+        assert list(file["layers"]) == ["001_conv1", "002_conv2"]
+        assert file["layers/001_conv1/sam"].shape == (5, 8, 16, 24)
+    for number, layer in enumerate(packed, 1):  # the image arrives in layer l at t = l, as if it came as spikes
+        assert not np.ptp(layer[:, :number], axis=0).any()
+        assert np.ptp(layer[:, number:], axis=0).any()
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        *("overview.png", "spike_rates.png", "raster_conv2.png", "sam_000.png", "sam_001.png")
+    }
+
+
+def test_nothing_is_random_and_lava_gives_the_same_bits(workplace):
+    pytest.importorskip("lava", reason="lava-nc runs on Python 3.10 only")
+    run.main(command(workplace, "lava", "--backend", "lava", "--figures", "0"))
+    for key in ("raster_digest", "network_sha256", "spike_rate", "accuracy"):
+        assert summary(workplace / "lava")[key] == summary(workplace / "torch")[key]
+
+
+def test_explained_and_validated_from_the_file_alone(workplace, capsys):
+    raster = str(workplace / "torch" / "raster.h5")
+    explain.main([raster, "--layers", "conv2", "--out", str(workplace / "conv2.h5"), "--figures", str(workplace / "f")])
+    with h5py.File(workplace / "conv2.h5") as some, h5py.File(workplace / "torch" / "sam.h5") as every:
+        assert np.array_equal(some["layers/002_conv2/sam"], every["layers/002_conv2/sam"])
+    assert (workplace / "f" / "overview.png").is_file()
+    validate.main([raster])
+    assert "001_conv1" in capsys.readouterr().out
+    with RasterReader(raster) as reader, pytest.raises(InputError, match="000_input|input"):
+        explain.explain_raster(reader, workplace / "no.h5", layers=["input"])
+
+
+def test_images_are_what_the_network_receives(workplace):
+    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    samples = choose_samples(str(workplace / "images"), checkpoint, 5, seed=0)
+    batches = list(samples.encoded([3, 0, 1], checkpoint.network, seed=9, batch_size=2))
+    assert [batch.shape for batch in batches] == [(2, 3, 16, 24), (1, 3, 16, 24)]
+    image = checkpoint.preprocessing.image(samples.item(3).image)
+    assert np.array_equal(batches[0][0], constant_current(image))
+
+
+def test_export_measures_it_once(workplace, capsys):
+    out = workplace / "export"
+    arguments = ["--data", str(workplace / "images"), "--seeds", "3", "--out", str(out)]
+    export.main([str(workplace / "constant.safetensors"), *arguments])
+    assert "6 images × 1 seed: " in capsys.readouterr().out
+    assert len(json.loads((out / "accuracy.json").read_text())["accuracy_by_seed"]["fixed"]) == 1
+
+
+def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
+    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    with pytest.raises(InputError, match="the network's input is 3×16×24, .* as ON and OFF planes of RGB, 6×16×24"):
+        replace(checkpoint, network=replace(checkpoint.network, encoder="poisson"))
+    with pytest.raises(InputError, match="the network's input is 3×16×24, .* as RGB currents, 3×16×20"):
+        replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, width=20))
+
+
+def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, capsys):
+    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    layer = Layer("fc1", np.ones((4, 3 * 16 * 24)), LIF(1.0), pool=1)
+    network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
+    dense = Checkpoint(network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names)
+    save_checkpoint(dense, workplace / "dense.safetensors")
+    arguments = command(workplace, "dense", "--precision", "float32")
+    arguments[1] = str(workplace / "dense.safetensors")
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments)
+    assert stop.value.code == 2
+    assert "has dense layers only, expected at least one with a spatial extent" in capsys.readouterr().err
+    arguments[-1] = "fixed"
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments)
+    assert stop.value.code == 2
+    assert "layer 'fc1': the int8 weights of one neuron sum to 146,304" in capsys.readouterr().err
