@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .plan import count_inputs, plan_layers
+from .plan import LayerPlan, count_inputs, plan_layers
 
 
 class ReluNetwork(nn.Module):
@@ -27,6 +27,7 @@ class ReluNetwork(nn.Module):
     ----------
     plans : the layers as planned
     synapses : ModuleList of Conv2d and Linear, bias-free, one per plan
+    rectifiers : ModuleList of ReLU, one per plan; what leaves them is what a layer's spikes stand for
     readout : Linear, bias-free
 
     Raises
@@ -56,15 +57,27 @@ class ReluNetwork(nn.Module):
                 synapses.append(nn.Linear(inputs, plan.outputs, bias=False))
             nn.init.kaiming_normal_(synapses[-1].weight, nonlinearity="relu")
         self.synapses = nn.ModuleList(synapses)
+        self.rectifiers = nn.ModuleList(nn.ReLU() for _ in self.plans)
         self.readout = nn.Linear(self.plans[-1].outputs, classes, bias=False)
+
+    @property
+    def layers(self) -> tuple[tuple[LayerPlan, nn.Conv2d | nn.Linear], ...]:
+        """Each planned layer with its synapses."""
+        return tuple(zip(self.plans, self.synapses, strict=True))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (B, C, H, W) -> logits (B, classes)."""
         x = images.clamp(-2, 2) / 2
-        for plan, synapse in zip(self.plans, self.synapses, strict=True):
-            if plan.pool > 1:
-                x = functional.avg_pool2d(x, plan.pool)
+        for plan, synapse, rectifier in zip(self.plans, self.synapses, self.rectifiers, strict=True):
+            x = pooled(plan, x)
             if plan.kind == "dense":
-                x = functional.dropout(x.flatten(1), self.dropout, self.training)
-            x = functional.relu(synapse(x))
+                x = functional.dropout(x, self.dropout, self.training)
+            x = rectifier(synapse(x))
         return self.readout(functional.dropout(x, self.dropout, self.training))
+
+
+def pooled(plan: LayerPlan, x: Tensor) -> Tensor:
+    """What a layer's synapses see of activations (B, C, H, W): average-pooled; for a dense layer, flattened."""
+    if plan.pool > 1:
+        x = functional.avg_pool2d(x, plan.pool)
+    return x.flatten(1) if plan.kind == "dense" else x
