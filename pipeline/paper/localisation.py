@@ -116,8 +116,7 @@ def score_condition(lab: Lab, name: str, network: Network, condition: Condition)
         inputs = [spec.name for spec in raster.layers if spec.kind == "input"]
         predictions = raster.predictions
     asked = condition.asked(predictions)
-    gammas = (lab.settings.gamma, math.inf)
-    maps = summed_maps(lab, path, [*inputs, *layers], gammas)
+    maps = summed_maps(lab, path, [*inputs, *layers])
     known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
     values: dict[Key, NDArray[np.float64]] = {}
     if known:

@@ -9,32 +9,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sam import steps_that_matter
+from pipeline.sam import spike_activation_maps, spike_count_map, steps_that_matter
 from pipeline.sam_variants import channel_maps
 from recordings.reader import RasterReader
+from recordings.schema import LayerSpec
 
 from .lab import Lab
 
 
-def summed_maps(lab: Lab, path: Path, layers: Sequence[str], gammas: Sequence[float]) -> dict[str, NDArray[np.float32]]:
-    """SAM of every layer and γ (∞ counts spikes), summed over channels and steps; cached.
+def summed_maps(lab: Lab, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps; cached.
 
     Returns
     -------
-    layer -> (G, N, h, w) float32
+    layer -> (2, N, h, w) float32: SAM, then the count
     """
+    gamma = lab.settings.gamma
 
     def compute() -> dict[str, NDArray[Any]]:
+        found = {}
         with RasterReader(path) as raster, lab.progress("maps", raster.n_samples * len(layers)) as advance:
-            maps: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
             for layer in layers:
-                for parts in halves(raster, layer, gammas):
-                    maps[layer].append(parts.sum(axis=(1, 2)))
+                maps = []
+                for packed, spec in _samples(raster, layer):
+                    sam = spike_activation_maps(packed, spec.shape, (gamma,))[0]
+                    maps.append([sam.sum(axis=0), spike_count_map(packed, spec.shape).sum(axis=0)])
                     advance(1)
-        return {layer: np.stack(found, axis=1) for layer, found in maps.items()}
+                found[layer] = np.array(maps).swapaxes(0, 1)
+        return found
 
     with RasterReader(path) as raster:
-        inputs = {"raster": raster.raster_digest, "layers": list(layers), "gammas": [str(gamma) for gamma in gammas]}
+        inputs = {"raster": raster.raster_digest, "layers": list(layers), "gamma": gamma}
     return lab.arrays("summed", inputs, compute)
 
 
@@ -43,8 +48,13 @@ def halves(raster: RasterReader, layer: str, gammas: Sequence[float]) -> Iterato
 
     Those of layer l begin with step l, before which no spike of the image reaches it.
     """
+    for packed, spec in _samples(raster, layer):
+        yield channel_maps(packed, spec.shape, gammas, middle=(min(spec.number, len(packed)) + len(packed)) // 2)
+
+
+def _samples(raster: RasterReader, layer: str) -> Iterator[tuple[NDArray[np.uint8], LayerSpec]]:
+    """Every sample's packed spikes at the steps that can still change the answer."""
     spec = raster.layer(layer)
     steps = steps_that_matter(raster.timesteps, spec.number, raster.layers[-1].number)
-    middle = (min(spec.number, steps) + steps) // 2
     for sample in range(raster.n_samples):
-        yield channel_maps(raster.packed(spec, sample)[:steps], spec.shape, gammas, middle)
+        yield raster.packed(spec, sample)[:steps], spec

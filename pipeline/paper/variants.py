@@ -1,0 +1,330 @@
+"""Beyond the paper: label-free variants of SAM, chosen on one split, reported on another.
+
+Every variant is computed from raster files alone (:mod:`pipeline.sam_variants`): channels normalised or weighted by how
+selective they are, contrast against the layer's expected map, the later or earlier half of the steps, both merged, γ
+tuned per layer, all layers merged. With SAM's kernel and, in its place, plain counts.
+
+* Chosen on images kept aside: the digits' split "selection"; elsewhere the part of the training images that the network
+  was not trained on. As they are, and pasted on texture. The choice is the largest gain over the paper's SAM, averaged
+  over both conditions, the layers, and the three measures of localisation.
+* Reported on validation images, as differences paired over images and averaged over layers: from SAM, from the spike
+  count, and from SAM minus its own mean ("sharpened"), since whatever subtracts something gains energy in the object
+  and IoU without seeing anything new. γ per layer, and merging layers (against SAM at its best single layer on the
+  selection images), are chosen the same way and reported beside it.
+* A variant wins clearly if under every condition it beats all three: in one measure at least, and loses in none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets import open_dataset
+from pipeline.measures.localisation import MEASURES
+from pipeline.measures.maps import resize_map
+from pipeline.measures.statistics import Estimate, paired_difference
+from pipeline.sam_variants import VARIANTS, merge
+from pipeline.samples import Samples
+from pipeline.selection import balanced_order, split_selection
+from pipeline.widen import widen
+from recordings.reader import RasterReader
+
+from .dots import draw_dots
+from .drawing import MapRow, draw_maps
+from .fair import AS_IS, PREDICTED, TEXTURE, Condition, conditions
+from .images import ImageSet, prepare
+from .lab import Lab
+from .localisation import joint, score_maps
+from .result import Claim, Result, with_interval
+from .summed import halves
+
+GAMMAS = (0.0, 0.1, 0.25, 1.0, 2.0)
+SAM, COUNT, SHARPENED = "SAM", "spike count", "SAM sharpened"
+CONTROLS = (SAM, COUNT, SHARPENED, "spike count sharpened")
+MERGED = "all layers"
+TUNED = "γ tuned per layer"
+MERGING = ("SAM", "channel mean")  # candidates whose layers are merged
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Scores of every candidate under one condition.
+
+    Parameters
+    ----------
+    split, condition : names
+    layers : that were scored, in order of depth
+    scores : (candidate, layer or "all layers") -> (measures, n)
+    """
+
+    split: str
+    condition: str
+    layers: tuple[str, ...]
+    scores: Mapping[tuple[str, str], NDArray[np.float64]]
+
+    @property
+    def candidates(self) -> list[str]:
+        """Those that make one map per layer."""
+        return list(dict.fromkeys(candidate for candidate, layer in self.scores if layer != MERGED))
+
+    def mean_over_layers(self, candidate: str) -> NDArray[np.float64]:
+        """(measures, n)."""
+        return np.mean([self.scores[candidate, layer] for layer in self.layers], axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A variant as chosen: which candidate at which layers, and what it is compared with.
+
+    Parameters
+    ----------
+    name : for tables
+    maps : (candidate, layer) pairs whose scores are averaged
+    layers : at which the controls are taken
+    """
+
+    name: str
+    maps: Sequence[tuple[str, str]]
+    layers: Sequence[str]
+
+    def gain(self, trial: Trial, control: str) -> list[Estimate]:
+        """Paired difference from a control, by measure."""
+        own = np.mean([trial.scores[key] for key in self.maps], axis=0)
+        other = np.mean([trial.scores[control, layer] for layer in self.layers], axis=0)
+        return [paired_difference(one, two) for one, two in zip(own, other, strict=True)]
+
+
+def run(lab: Lab) -> Result:
+    """Choose and report."""
+    aside = held_out(lab)
+    if not (has_objects(aside) and has_objects(lab.images)):
+        claim = Claim("a variant beats SAM", "has SAM alone", "no image has a box or mask", "cannot say", 0)
+        return Result(TITLE, [{"n": 0}], [claim], ["Without boxes or masks there is nothing to choose by."])
+    selection = [
+        trial for each in conditions(lab, aside, (AS_IS, TEXTURE)) if (trial := score_all(lab, "selection", each))
+    ]
+    reported = (AS_IS, TEXTURE, PREDICTED, "among decoys")
+    report = [trial for each in conditions(lab, lab.images, reported) if (trial := score_all(lab, "validation", each))]
+    proposals = choose(selection)
+    draw(lab, selection, report, proposals)
+    rows = [row for trial in (*selection, *report) for row in table(trial, proposals)]
+    claims = [claim for proposal in proposals for claim in claims_of(proposal, report)]
+    return Result(TITLE, rows, claims, [*NOTES, *(conclusion(proposal, report) for proposal in proposals)])
+
+
+TITLE = "Beyond the paper: label-free variants of SAM"
+NOTES = (
+    "Differences are paired over validation images: pointing game / energy in object / IoU. “yes”: better by one at "
+    "least and worse by none (95 % intervals exclude 0); “no”: the opposite; “cannot say”: they contradict each other.",
+)
+
+
+def held_out(lab: Lab) -> ImageSet:
+    """Images to choose by, which the network was neither trained on nor is reported on."""
+    config, checkpoint = lab.config, lab.surrogate
+    count, seed = lab.settings.images, lab.settings.seed
+    if config.data.source == "cluttered-digits":
+        dataset = open_dataset(config.data.source, "selection", checkpoint.classes)
+        kept = np.arange(len(dataset))
+    else:
+        dataset = open_dataset(config.data.source, "train", checkpoint.classes)
+        kept = split_selection(dataset.labels, config.training.selection, config.training.seed)[1]
+    order = balanced_order([dataset.labels[position] for position in kept], seed)[:count]
+    return prepare(Samples(dataset, kept[order], checkpoint.preprocessing))
+
+
+def has_objects(images: ImageSet) -> bool:
+    """Whether any object is known."""
+    return any(mask is not None and mask.any() for mask in images.masks)
+
+
+def score_all(lab: Lab, split: str, condition: Condition) -> Trial | None:
+    """Record, and score every candidate; None where no object is asked for. Cached."""
+    network, images = lab.surrogate.network, condition.images
+    path = lab.recording(widen(network, *images.size), images)
+    with RasterReader(path) as raster:
+        asked = condition.asked(raster.predictions)
+        layers = tuple(lab.layers(raster))
+        known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
+        if not known:
+            return None
+
+        def compute() -> dict[str, NDArray[Any]]:
+            found = {}
+            kept: dict[str, list[NDArray[np.float64]]] = {candidate: [] for candidate in MERGING}
+            with lab.progress(f"variants, {split}, {condition.name}", len(layers)) as advance:
+                for layer in layers:
+                    maps = candidate_maps(raster, layer, lab.settings.gamma)
+                    for candidate, stack in maps.items():
+                        found[f"{candidate}|{layer}"] = _scores(stack, asked, known)
+                    for candidate, stacks in kept.items():
+                        stacks.append(np.stack([resize_map(each, asked.size) for each in maps[candidate]]))
+                    advance(1)
+            for candidate, stacks in kept.items():
+                found[f"{_merged(candidate)}|{MERGED}"] = _scores(merge(stacks), asked, known)
+            return found
+
+        masks = hashlib.sha256(b"".join(np.packbits(asked.masks[image]).tobytes() for image in known))  # type: ignore[arg-type]
+        inputs = {"raster": raster.raster_digest, "objects": masks.hexdigest(), "known": known, "layers": layers}
+        arrays = lab.arrays("variants", inputs | {"gamma": lab.settings.gamma}, compute)
+    scores = {(candidate, layer): found for key, found in arrays.items() for candidate, layer in [key.split("|")]}
+    return Trial(split, condition.name, layers, scores)
+
+
+def candidate_maps(raster: RasterReader, layer: str, gamma: float) -> dict[str, Maps]:
+    """Every candidate's maps of one layer: name -> (N, h, w)."""
+    by_channel, by_gamma, later = [], [], []
+    for parts in halves(raster, layer, (gamma, math.inf, *GAMMAS)):
+        by_channel.append(parts[:2].sum(axis=1))
+        by_gamma.append(parts[2:].sum(axis=(1, 2)))
+        later.append(parts[0].sum(axis=1))
+    channels = np.stack(by_channel, axis=1)  # (2, N, C, h, w)
+    maps = {}
+    for kernel, stack in zip((SAM, COUNT), channels, strict=True):
+        for name, variant in VARIANTS.items():
+            maps[kernel if name == "plain" else f"{kernel} {name}" if name == "sharpened" else _named(name, kernel)] = (
+                variant(stack).astype(np.float32)
+            )
+    earlier_half, later_half = np.stack(later, axis=1)
+    maps |= {"earlier half": earlier_half, "later half": later_half}
+    maps["halves merged"] = merge([earlier_half, later_half]).astype(np.float32)
+    maps |= {f"γ = {value:g}": each for value, each in zip(GAMMAS, np.stack(by_gamma, axis=1), strict=True)}
+    return maps
+
+
+def choose(selection: Sequence[Trial]) -> list[Proposal]:
+    """The best variant, γ per layer, and the layers merged."""
+    layers = selection[0].layers
+
+    def score(candidate: str, layer: str) -> float:
+        return float(np.mean([trial.scores[candidate, layer].mean() for trial in selection]))
+
+    def over_layers(candidate: str) -> float:
+        return float(np.mean([score(candidate, layer) for layer in layers]))
+
+    gammas = [SAM, *(name for name in selection[0].candidates if name.startswith("γ = "))]
+    variants = [name for name in selection[0].candidates if name not in (*CONTROLS, *gammas)]
+    best = max(variants, key=over_layers)
+    tuned = [(max(gammas, key=lambda name: score(name, layer)), layer) for layer in layers]
+    best_layer = max(layers, key=lambda layer: score(SAM, layer))
+    merged = max(map(_merged, MERGING), key=lambda name: score(name, MERGED))
+    return [
+        Proposal(best, [(best, layer) for layer in layers], layers),
+        Proposal(TUNED, tuned, layers),
+        Proposal(merged, [(merged, MERGED)], [best_layer]),
+    ]
+
+
+def claims_of(proposal: Proposal, report: Sequence[Trial]) -> list[Claim]:
+    """Against SAM, spike count and sharpened SAM, under every condition."""
+    claims = []
+    for trial in report:
+        for control in (SAM, COUNT, SHARPENED):
+            gains = proposal.gain(trial, control)
+            ours = " / ".join(with_interval(each) for each in gains)
+            what = f"{trial.condition}: {describe(proposal)} finds the object better than {control}"
+            claims.append(Claim(what, "has SAM alone", ours, joint(gains), gains[0].n))
+    return claims
+
+
+def describe(proposal: Proposal) -> str:
+    """The proposal, with what was chosen for it."""
+    if proposal.name == TUNED:
+        chosen = (f"{layer[4:]} {'as configured' if name == SAM else name}" for name, layer in proposal.maps)
+        return f"{TUNED} ({', '.join(chosen)})"
+    return proposal.name
+
+
+def conclusion(proposal: Proposal, report: Sequence[Trial]) -> str:
+    """Whether it wins clearly, as a sentence."""
+    verdicts = {joint(proposal.gain(trial, control)) for trial in report for control in (SAM, COUNT, SHARPENED)}
+    wins = "wins clearly: under every condition it beats all three" if verdicts == {"yes"} else "does not win clearly"
+    return f"{describe(proposal)}: {wins}."
+
+
+def table(trial: Trial, proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
+    """Every candidate and proposal averaged over layers, and every layer by itself: mean, and difference from SAM."""
+    found = {(candidate, "mean"): trial.mean_over_layers(candidate) for candidate in trial.candidates}
+    found |= trial.scores
+    for proposal in proposals:
+        found[proposal.name, "chosen"] = np.mean([trial.scores[key] for key in proposal.maps], axis=0)
+    base = {layer: trial.scores[SAM, layer] for layer in trial.layers}
+    base |= {"mean": trial.mean_over_layers(SAM), "chosen": trial.mean_over_layers(SAM)}
+    base[MERGED] = trial.scores[SAM, trial.layers[-1]]
+    rows = []
+    for (candidate, layer), scores in found.items():
+        for measure, own, sam in zip(MEASURES, scores, base[layer], strict=True):
+            difference = paired_difference(own, sam)
+            rows.append(
+                {
+                    "split": trial.split,
+                    "condition": trial.condition,
+                    "candidate": candidate,
+                    "layer": layer[4:] if layer in trial.layers else layer,
+                    "measure": measure,
+                    "mean": float(own.mean()),
+                    "difference_from_sam": difference.mean,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "n": difference.n,
+                }
+            )
+    return rows
+
+
+def draw(lab: Lab, selection: Sequence[Trial], report: Sequence[Trial], proposals: Sequence[Proposal]) -> None:
+    """The gain of every candidate, and maps of some."""
+    candidates = [candidate for candidate in report[0].candidates if candidate != SAM]
+    values = {}
+    for trial in (*selection, *report):
+        sam = trial.mean_over_layers(SAM)
+        for candidate in candidates:
+            for measure, own, other in zip(MEASURES, trial.mean_over_layers(candidate), sam, strict=True):
+                values[measure, trial.condition, candidate, trial.split] = paired_difference(own, other)[1:]
+    draw_dots(
+        lab.out / "variants.png",
+        "Label-free variants: what each gains over SAM",
+        f"{lab.images.name}; mean over layers of the paired difference from SAM, 95 % interval; chosen: "
+        f"{proposals[0].name}",
+        list(MEASURES),
+        [trial.condition for trial in report],
+        candidates,
+        ["selection", "validation"],
+        values,
+        reference=0,
+    )
+    draw_examples(lab, proposals[0].name)
+
+
+def draw_examples(lab: Lab, chosen: str) -> None:
+    """Maps of some variants beside SAM, at the deepest layer."""
+    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
+        layer = lab.layers(raster)[-1]
+        maps = candidate_maps(raster, layer, lab.settings.gamma)
+    wanted = [SAM, COUNT, _named("channel mean", SAM), _named("place-selective", SAM), _named("unusual", SAM), chosen]
+    columns = list(dict.fromkeys(wanted))
+    rows = []
+    for image in range(min(lab.settings.shown, len(lab.images))):
+        picture = lab.images.picture(image) if lab.settings.show_images else None
+        rows.append(MapRow(f"image {image + 1}", [maps[name][image] for name in columns], picture, each=True))
+    title = f"SAM and label-free variants at {layer[4:]}"
+    draw_maps(lab.out / "variants_maps.png", title, "each map relative to its own maximum", columns, rows)
+
+
+def _named(variant: str, kernel: str) -> str:
+    return variant if kernel == SAM else f"{variant}, counts"
+
+
+def _merged(candidate: str) -> str:
+    return f"{candidate}, layers merged"
+
+
+def _scores(maps: NDArray[np.floating[Any]], images: ImageSet, known: list[int]) -> NDArray[np.float64]:
+    return np.stack([scores for _, scores in score_maps(maps, images, known)])
