@@ -1,0 +1,205 @@
+"""Fig. 5: SAM layer by layer and step by step, of a surrogate-trained and a converted network, beside Grad-CAM.
+
+The paper: the surrogate-trained network is silent early, discriminative in between and silent again late; the converted
+one keeps similar maps all the time.
+
+Measured: activity, the spikes of a layer at each step relative to those at its busiest step, averaged over the early,
+middle and late third of the steps from the image's arrival to the last that can still change the answer. A third counts
+as silent, in the paper's sense, where it is less than half as active as the middle. And how alike the maps of a network
+are at different steps: Pearson's correlation, where a map that is flat has nothing in common with any other. A single
+step of the converted network holds few spikes, so the same is asked of eighths of the time.
+
+Some images run on Lava too, to show that maps do not depend on the backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import BackendError
+from backends.network import Network
+from pipeline.measures.maps import is_flat
+from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from recordings.reader import RasterReader
+
+from .drawing import MapRow, draw_maps, thinned
+from .heatmaps import at_steps, steps_of_layer
+from .lab import Lab
+from .result import Claim, Result, verdict, with_interval
+from .sweep import sweep
+
+PARTS = ("early", "middle", "late")
+CONSECUTIVE, FARTHEST, EIGHTHS = "consecutive steps", "first and last step", "first and last eighth"
+Maps = NDArray[np.float32]
+Values = dict[tuple[str, str, str], NDArray[np.float64]]  # (network, layer, what) -> one value per image
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Maps to draw: (network, layer) -> one (T', h, w) per image."""
+
+    timesteps: dict[str, int]
+    maps: dict[tuple[str, str], list[Maps]]
+
+
+def run(lab: Lab) -> Result:
+    """Measure both networks, draw some images, and compare the backends."""
+    networks = {"surrogate": lab.surrogate.network, "converted": lab.converted.network}
+    values: Values = {}
+    shown = Shown({name: network.timesteps for name, network in networks.items()}, {})
+    for name, network in networks.items():
+        _measure(lab, name, network, values, shown)
+    _draw(lab, shown)
+    table = [
+        {"network": network, "layer": layer, "what": what} | bootstrap_mean(found)._asdict()
+        for (network, layer, what), found in values.items()
+    ]
+    backends = [same_on_both(lab, name, network) for name, network in networks.items()]
+    notes = (
+        f"Silent: steps from the image's arrival on with no spike in the layer at all. Maps are SAM with γ = "
+        f"{lab.settings.gamma:g}.",
+    )
+    claims = [*_activity_claims(values), *_likeness_claims(values), *backends]
+    return Result("Fig. 5: SAM by layer and step", table, claims, notes)
+
+
+def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Activity of each third relative to the busiest step, and the share of silent steps.
+
+    Parameters
+    ----------
+    counts : (N, T) — spikes of a layer at the steps looked at
+
+    Returns
+    -------
+    "early", "middle", "late", "silent" -> (N,) in [0, 1]; no activity at all is 0
+    """
+    relative = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
+    thirds = np.array_split(relative, len(PARTS), axis=1)
+    found = {
+        part: third.mean(axis=1) if third.size else relative.mean(axis=1)
+        for part, third in zip(PARTS, thirds, strict=True)
+    }
+    return found | {"silent": (counts == 0).mean(axis=1)}
+
+
+def likeness(maps: Maps) -> dict[str, float]:
+    """Pearson's correlation between maps (T, h, w) of one network and image at different steps."""
+    eighths = np.stack([part.sum(axis=0) for part in np.array_split(maps, min(8, len(maps)))])
+    standard, parts = standardised(maps), standardised(eighths)
+    return {
+        CONSECUTIVE: float((standard[:-1] * standard[1:]).sum(axis=1).mean()) if len(maps) > 1 else 0.0,
+        FARTHEST: float(standard[0] @ standard[-1]),
+        EIGHTHS: float(parts[0] @ parts[-1]),
+    }
+
+
+def standardised(maps: Maps) -> NDArray[np.float64]:
+    """Pixels with mean 0 and length 1, so that products are correlations; 0 where flat: (T, h, w) -> (T, h·w)."""
+    pixels = maps.reshape(len(maps), -1).astype(np.float64)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    lengths = np.where(is_flat(maps), np.inf, np.linalg.norm(pixels, axis=1))
+    return pixels / lengths[:, None]
+
+
+def same_on_both(lab: Lab, name: str, network: Network) -> Claim:
+    """Whether torch and Lava record the same spikes, and the same maps follow, bit for bit."""
+    what = f"{name}: spikes and maps on torch and on Lava"
+    images = lab.images.take(lab.settings.both_backends)
+    if not len(images):
+        return Claim(what, "–", "not run: paper.both_backends is 0", "cannot say", 0)
+    try:
+        paths = [lab.recording(network, images, backend=backend) for backend in ("torch", "lava")]
+    except BackendError as error:
+        return Claim(what, "–", f"not run: {error}", "cannot say", 0)
+    digests = []
+    for path in paths:
+        with RasterReader(path) as raster:
+            digests.append(raster.raster_digest)
+    pairs = zip(*(sweep(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
+    equal = [np.array_equal(one[layer], other[layer]) for one, other in pairs for layer in one]
+    if digests[0] == digests[1] and all(equal):
+        ours = f"the same raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
+        return Claim(what, "–", ours, "yes", len(images))
+    ours = (
+        f"raster digests {digests[0][:12]}… and {digests[1][:12]}…, {sum(equal)} of {len(equal)} series of maps equal"
+    )
+    return Claim(what, "–", ours, "no", len(images))
+
+
+def _measure(lab: Lab, name: str, network: Network, values: Values, shown: Shown) -> None:
+    path = lab.recording(network, lab.images)
+    alike: dict[tuple[str, str, str], list[float]] = {}
+    for image, maps in enumerate(sweep(lab, path, [lab.settings.gamma])):
+        for layer, (of_layer,) in maps.items():
+            for what, found in likeness(of_layer[min(int(layer[:3]), len(of_layer) - 1) :]).items():
+                alike.setdefault((name, layer[4:], what), []).append(found)
+            if image < lab.settings.shown:
+                shown.maps.setdefault((name, layer), []).append(of_layer)
+    values |= {key: np.array(found) for key, found in alike.items()}
+    with RasterReader(path) as raster:
+        for spec in map(raster.layer, lab.layers(raster)):
+            matter = steps_of_layer(raster, spec.name)
+            for suffix, steps in (("", matter), (", to the last step", raster.timesteps)):
+                counts = raster.counts(spec)[:, min(spec.number, steps - 1) : steps]
+                for what, active in activity(counts).items():
+                    values[name, spec.name[4:], what + suffix] = active
+
+
+def _activity_claims(values: Values) -> list[Claim]:
+    claims = []
+    for network, layer, what in values:
+        if (network, what) != ("surrogate", "middle"):
+            continue
+        for part, paper in (("early", "zero, then active"), ("late", "active, then zero")):
+            for suffix, until in (("", ""), (", to the last step", ", to the last step of the recording")):
+                if part == "early" and suffix:
+                    continue
+                other = values[network, layer, part + suffix]
+                middle = values[network, layer, what + suffix]
+                difference = with_interval(paired_difference(middle, other))
+                ours = f"{other.mean():.2f} against {middle.mean():.2f} in the middle: less by {difference}"
+                silent = verdict(paired_difference(middle / 2, other))
+                claims.append(Claim(f"surrogate, {layer}: activity {part}{until}", paper, ours, silent, len(other)))
+    return claims
+
+
+def _likeness_claims(values: Values) -> list[Claim]:
+    claims = []
+    for what in (FARTHEST, EIGHTHS):
+        for network, layer, measured in values:
+            if (network, measured) != ("converted", what):
+                continue
+            converted, surrogate = values[network, layer, what], values["surrogate", layer, what]
+            difference = paired_difference(converted, surrogate)
+            ours = f"{converted.mean():.3g} against {surrogate.mean():.3g}: more by {with_interval(difference)}"
+            name = f"converted, {layer}: correlation of the maps of the {what}"
+            claims.append(Claim(name, "similar, more than the surrogate's", ours, verdict(difference), len(converted)))
+    return claims
+
+
+def _draw(lab: Lab, shown: Shown) -> None:
+    reference = lab.reference(lab.images)
+    layers = list(dict.fromkeys(layer for _, layer in shown.maps))
+    arrival = min(int(layer[:3]) for layer in layers)
+    steps = {name: thinned(timesteps, first=arrival) for name, timesteps in shown.timesteps.items()}
+    columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip(*steps.values(), strict=False))]
+    for image in range(min(lab.settings.shown, len(lab.images))):
+        picture = lab.images.picture(image) if lab.settings.show_images else None
+        rows = []
+        for (name, layer), maps in shown.maps.items():
+            of_steps = at_steps(maps[image], steps[name])
+            peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
+            grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
+            first = layer == layers[0]
+            rows.append(MapRow(f"{name}\n{layer[4:]}", [grad_cam if first else None, *of_steps], picture))
+        label = (
+            lab.surrogate.class_names[lab.images.labels[image]].split(",")[0] if lab.images.labels[image] >= 0 else ""
+        )
+        subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"
+        path = lab.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
+        draw_maps(path, f"SAM by layer and step: {label}".removesuffix(": "), subtitle, columns, rows)

@@ -1,0 +1,120 @@
+"""Fig. 8: how the localisation error depends on γ, the decay of SAM's kernel.
+
+The paper: for both networks the error is highest at γ = 0, where spikes of any age count alike; it rises again towards
+γ = 1, where only recent ones do; it is lowest in between.
+
+Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, for
+every γ of the settings from one decoding of the raster. What is highest or lowest among the other γ is chosen anew for
+every image on all others, so that the choice cannot flatter itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
+from recordings.errors import InputError
+
+from .drawing import Curve, Panel, draw_curves
+from .lab import Lab
+from .result import Claim, Result, Verdict, verdict, with_interval
+from .sweep import lowest_errors_of
+
+Errors = dict[tuple[str, str], NDArray[np.float64]]  # (network, layer) -> (N, G)
+
+
+def run(lab: Lab) -> Result:
+    """Sweep γ over the recordings of both networks."""
+    gammas = tuple(sorted(set(lab.settings.gammas)))
+    if len(gammas) < 3:
+        raise InputError(
+            f"paper.gammas: got {len(gammas)} values, expected 3 or more; the claim is about those between"
+        )
+    reference = lab.reference(lab.images)
+    errors: Errors = {}
+    for name, checkpoint in (("surrogate", lab.surrogate), ("converted", lab.converted)):
+        path = lab.recording(checkpoint.network, lab.images)
+        for layer, of_layer in lowest_errors_of(lab, path, reference, gammas).items():
+            errors[name, layer[4:]] = of_layer
+    estimates = {key: [bootstrap_mean(column) for column in of_layer.T] for key, of_layer in errors.items()}
+    table = [
+        {"network": network, "layer": layer, "gamma": gamma, **estimate._asdict()}
+        for (network, layer), row in estimates.items()
+        for gamma, estimate in zip(gammas, row, strict=True)
+    ]
+    _draw(lab, gammas, estimates)
+    claims = [
+        claim for (network, layer), each in errors.items() for claim in judge(f"{network}, {layer}", gammas, each)
+    ]
+    notes = (
+        "A layer that never spikes has the error of a zero map at every γ. Which γ is highest or lowest is decided for "
+        "each image by the others.",
+    )
+    return Result("Fig. 8: localisation error against γ", table, claims, notes)
+
+
+def judge(where: str, gammas: Sequence[float], errors: NDArray[np.float64]) -> list[Claim]:
+    """What the paper says of one curve: highest at the smallest γ, lowest in between, rising again.
+
+    Parameters
+    ----------
+    where : network and layer
+    gammas : G ≥ 3, ascending
+    errors : (N, G)
+    """
+    n, images = len(errors), np.arange(len(errors))
+    others = errors.sum(axis=0) - errors  # (N, G): each image's curve is read off the rest
+    highest = errors[images, 1 + others[:, 1:].argmax(axis=1)]
+    lowest = errors[images, 1 + others[:, 1:-1].argmin(axis=1)]
+    above = paired_difference(errors[:, 0], highest)
+    fall = paired_difference(errors[:, 0], lowest)
+    rise = paired_difference(errors[:, -1], lowest)
+    means = errors.mean(axis=0)
+    small, large = f"γ = {gammas[0]:g}", f"γ = {gammas[-1]:g}"
+    best = int(means.argmin())
+    return [
+        Claim(
+            f"{where}: error at {small}",
+            "highest",
+            f"{means[0]:.3g}, above the highest elsewhere by {with_interval(above)}",
+            verdict(above),
+            n,
+        ),
+        Claim(
+            f"{where}: error between",
+            "lowest",
+            f"{means[best]:.3g} at γ = {gammas[best]:g}; between, lower than at {small} by {with_interval(fall)}",
+            _both(fall, rise),
+            n,
+        ),
+        Claim(
+            f"{where}: error towards {large}",
+            "rises again",
+            f"{means[-1]:.3g}, above the lowest between by {with_interval(rise)}",
+            verdict(rise),
+            n,
+        ),
+    ]
+
+
+def _both(fall: Estimate, rise: Estimate) -> Verdict:
+    verdicts = {verdict(fall), verdict(rise)}
+    if len(verdicts) == 1:
+        return verdicts.pop()
+    return "no" if "no" in verdicts else "no difference seen"
+
+
+def _draw(lab: Lab, gammas: Sequence[float], estimates: dict[tuple[str, str], list[Estimate]]) -> None:
+    panels = []
+    for network in dict.fromkeys(network for network, _ in estimates):
+        curves = []
+        for (owner, layer), row in estimates.items():
+            if owner == network:
+                _, mean, low, high = np.array(row).T
+                curves.append(Curve(layer, gammas, mean, low, high))
+        panels.append(Panel(network, "γ (1/step)", "localisation error (nats)", curves))
+    subtitle = f"mean over {len(lab.images)} images and 95 % interval; smaller is nearer to the ANN's Grad-CAM"
+    draw_curves(lab.out / "fig8.png", "Localisation error against γ", subtitle, panels)
