@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
@@ -16,7 +17,8 @@ def rates_text(spike_rate: dict[str, float]) -> str:
 def localisation_text(rows: list[dict[str, Any]]) -> Table:
     """Mean and 95 % interval per layer and method, measures as columns."""
     measures = list(dict.fromkeys(row["measure"] for row in rows))
-    table = Table(title=f"does the map find the object? ({rows[0]['n']} samples; mean, 95 % interval)")
+    title = f"does the map find the object? ({rows[0]['n']} samples; mean, 95 % interval)"
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)  # fits into 80 columns
     for column in ("layer", "map", *measures):
         table.add_column(column)
     for layer, method in dict.fromkeys((row["layer"], row["method"]) for row in rows):
