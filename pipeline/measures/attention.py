@@ -90,9 +90,9 @@ def localisation_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = 
 def lowest_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON) -> NDArray[np.float64]:
     """The smallest localisation error over steps; steps at which the map is flat do not take part.
 
-    Silence must not win because the reference is sparse: where the mean of R is below 0.1, predicting 0 everywhere beats
-    an even grey (ln 2, at ε = 10⁻³). A step with a single spike still can. Where every step is flat, the error is that
-    of the zero map.
+    Silence must not win because the reference is sparse: where the mean of R is below 0.1, predicting 0 everywhere
+    beats an even grey (ln 2, at ε = 10⁻³). A step with a single spike still can. Where every step is flat, the error is
+    that of the zero map.
 
     Parameters
     ----------
