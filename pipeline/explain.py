@@ -5,6 +5,7 @@ Needs the raster file alone: no image, no network, neither torch nor lava.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ examples:
   python -m pipeline.explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
 """
 FIGURE_SAMPLES = 4
+WORKERS = 4  # writing keeps up with no more
 
 
 class Explain(BaseModel):
@@ -131,7 +133,8 @@ def explain_raster(
     names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.path)
     chosen = tuple(raster.layer(name) for name in names)
     refuse_existing(Path(out_path), raster.path, overwrite)
-    write_maps(SpikeActivationMaps(raster, chosen, gamma, variant, include_current), out_path, track_samples)
+    method = SpikeActivationMaps(raster, chosen, gamma, variant, include_current)
+    write_maps(method, out_path, track_samples, workers=min(WORKERS, os.cpu_count() or 1))
     return chosen
 
 

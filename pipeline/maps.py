@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from recordings.errors import InputError
 from recordings.maps import MapHeader, writing_maps
 from recordings.schema import SampleTable, find_layer
+
+from .parallel import in_order
 
 
 class MapMethod(Protocol):
@@ -30,22 +33,32 @@ class MapMethod(Protocol):
         """The class that the network chose for a sample, and (T, H, W) float32 ≥ 0 for every layer of the header."""
 
 
-def write_maps(method: MapMethod, path: Path, track_samples: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
-    """Explain every sample into a file, holding one sample's maps at a time.
+def write_maps(
+    method: MapMethod,
+    path: Path,
+    track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
+    workers: int = 1,
+) -> None:
+    """Explain every sample into a file, holding the maps of at most `workers` + 1 samples at a time.
 
     Parameters
     ----------
     method : how
     path : appears only when complete
     track_samples : wraps the loop over samples, to show progress
+    workers : threads that explain samples; more than one only if `method.explain` allows it
 
     Raises
     ------
     InputError : if the file cannot be written
     """
-    with writing_maps(path, method.header, method.samples) as file:
-        for sample in track_samples(range(len(method.samples))):
-            file.write(sample, *method.explain(sample))
+    samples = range(len(method.samples))
+    with (
+        writing_maps(path, method.header, method.samples) as file,
+        closing(in_order(method.explain, samples, workers)) as explained,
+    ):
+        for sample, (prediction, maps) in zip(track_samples(samples), explained, strict=True):
+            file.write(sample, prediction, maps)
 
 
 def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def _sum_scores(
             f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {-(-neurons // 8)}) uint8 "
             f"for a layer of (C, H, W) = {tuple(shape)}"
         )
-    words = np.zeros((timesteps, -(-neurons // 64) + 1), ">u8")
+    words = np.zeros((timesteps, -(-neurons // 64)), ">u8")
     words.view(np.uint8)[:, : packed.shape[1]] = packed
     decays = _decays(gammas, timesteps)
     current = (float(include_current),) * decays.shape[1]

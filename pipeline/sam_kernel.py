@@ -86,7 +86,7 @@ def sum_scores(
 
     Parameters
     ----------
-    words : (T, ⌈C·P/64⌉ + 1) uint64 — the bits of (C, P) in C-order, the first one highest, zeros behind the last
+    words : (T, ⌈C·P/64⌉) uint64 — the bits of (C, P) in C-order, the first one highest
     channels, pixels : C and P = H·W
     decays : (T, K) float64, C-contiguous — e^{-γΔ} by Δ and γ
     current : K numbers, all 1 if a spike counts itself, all 0 if only earlier ones count
@@ -105,8 +105,9 @@ def sum_scores(
             for channel in range(channels):
                 begin = channel * pixels + first
                 index, offset = begin >> SIX, begin & LAST_BIT
-                # A shift by 64 - offset is not defined for offset 0; two that add up to it are.
-                bits = words[t, index] << offset | words[t, index + ONE] >> ONE >> (LAST_BIT - offset)
+                bits = words[t, index] << offset
+                if offset + width > WORD:
+                    bits |= words[t, index + ONE] >> (WORD - offset)
                 bits >>= WORD - width  # now the last of the `width` pixels is the lowest bit
                 while bits:
                     place: Any = trailing_zeros(bits)  # type: ignore[call-arg]  # numba gives the first argument

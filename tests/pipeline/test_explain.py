@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.explain import explain_raster, main
+from pipeline.explain import SpikeActivationMaps, explain_raster, main
+from pipeline.maps import write_maps
 from pipeline.sam import spike_activation_map
 from recordings.errors import InputError
 from recordings.maps import MapReader
@@ -41,6 +42,14 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
                 expected = spike_activation_map(reader.spikes(layer), 0.3, include_current=False)
                 stored = np.stack([maps.maps(layer.name, sample) for sample in range(5)], axis=1)
                 np.testing.assert_allclose(stored, expected, rtol=1e-6)
+
+
+def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
+    with RasterReader(raster) as reader:
+        method = SpikeActivationMaps(reader, reader.layers[:2])
+        for workers in (1, 3):
+            write_maps(method, tmp_path / f"{workers}.h5", workers=workers)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
 
 
 def test_progress_sees_every_sample(raster: Path, tmp_path: Path) -> None:

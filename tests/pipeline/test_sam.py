@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from pipeline.sam import (
+    Variant,
     spike_activation_map,
     spike_activation_maps,
     spike_count_map,
@@ -36,6 +39,13 @@ rasters = tchw.flatmap(lambda shape: arrays(np.bool_, shape))
 def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[np.float32]:
     """The event-driven form on the packed bits of (T, C, H, W)."""
     return spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], [gamma], **reading)[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernel for every number of γ below, before hypothesis looks at the clock."""
+    for variant, several in product(get_args(Variant), (1, 2, 5)):
+        spike_activation_maps(np.zeros((1, 1), np.uint8), (1, 1, 1), [0.5] * several, variant=variant)
 
 
 def single_neuron(*spikes: int) -> NDArray[np.bool_]:
@@ -81,6 +91,43 @@ def test_streaming_agrees_with_the_definition(spikes: NDArray[np.bool_], gamma: 
     maps = stream(spikes, gamma, **reading)
     assert maps.shape == (len(spikes), *spikes.shape[2:]) and maps.dtype == np.float32
     np.testing.assert_allclose(maps, by_definition[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1)])
+@pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
+def test_any_size_agrees_with_the_definition(shape: tuple[int, int, int], density: float) -> None:
+    """Maps of more pixels than a word has bits, of whole words or not, and of channels that begin anywhere in one."""
+    spikes = np.random.default_rng(0).random((40, *shape)) < density
+    for reading in READINGS.values():
+        by_definition = spike_activation_map(spikes[:, None], 0.4, **reading)[:, 0]
+        np.testing.assert_allclose(stream(spikes, 0.4, **reading), by_definition, rtol=1e-6)
+
+
+@given(rasters, st.lists(gammas, min_size=2, max_size=5), any_reading)
+def test_several_gammas_give_the_bits_of_each(
+    spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]
+) -> None:
+    together = spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], several, **reading)
+    assert together.shape == (len(several), len(spikes), *spikes.shape[2:])
+    for gamma, maps in zip(several, together, strict=True):
+        np.testing.assert_array_equal(maps, stream(spikes, gamma, **reading))
+
+
+def test_threads_change_no_bit() -> None:
+    rasters = np.random.default_rng(0).random((8, 30, 16, 12, 12)) < 0.1
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(lambda spikes: stream(spikes, 0.3), rasters))
+    for spikes, maps in zip(rasters, threaded, strict=True):
+        np.testing.assert_array_equal(maps, stream(spikes, 0.3))
+
+
+def test_a_long_silence_is_not_forgotten() -> None:
+    """Spikes at the first and last of 500 steps: what is left of the first is e^{-499 γ}, however steep the kernel."""
+    spikes = np.zeros((500, 1, 1, 1), np.bool_)
+    spikes[[0, 499]] = True
+    for gamma, expected in ((0.0, 1.0), (0.01, math.exp(-4.99)), (0.2, math.exp(-99.8)), (1e308, 0.0)):
+        assert stream(spikes, gamma)[499] == np.float32(1 + expected)
+        assert stream(spikes, gamma, include_current=False)[499] == np.float32(expected)
 
 
 @given(rasters, gammas, any_reading)
@@ -150,6 +197,11 @@ def test_meaningless_variant() -> None:
         stream(single_neuron(1), 0.5, variant="their-code")
     with pytest.raises(InputError, match="always counts the current spike"):
         stream(single_neuron(1), 0.5, variant="authors-code", include_current=False)
+
+
+def test_no_gamma() -> None:
+    with pytest.raises(InputError, match="^gammas: got none, expected at least one"):
+        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 2, 2), [])
 
 
 def test_misshapen_spikes() -> None:

@@ -1,0 +1,50 @@
+"""Working ahead in threads: the order, how far ahead, and what an error does."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pipeline.parallel import in_order
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_order_whichever_is_ready_first(workers: int) -> None:
+    def slow_when_even(item: int) -> int:
+        time.sleep(0.01 * (item % 2 == 0))
+        return item * item
+
+    assert list(in_order(slow_when_even, range(9), workers)) == [item * item for item in range(9)]
+    assert list(in_order(slow_when_even, [], workers)) == []
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 3), (4, 5)])
+def test_no_more_than_a_few_are_begun_ahead(workers: int, ahead: int) -> None:
+    begun: list[int] = []
+    results = in_order(lambda item: begun.append(item), range(100), workers)
+    for taken, _ in enumerate(results):
+        assert len(begun) <= taken + ahead
+
+
+def test_workers_work_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=10)  # raises unless two threads wait at it together
+    assert len(set(in_order(lambda _: meeting.wait(), range(2), 2))) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_comes_in_its_turn_and_ends_the_work(workers: int) -> None:
+    begun = []
+
+    def fail_at_two(item: int) -> int:
+        begun.append(item)
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    results = in_order(fail_at_two, range(100), workers)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+    assert len(begun) <= 2 + workers + 1
