@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy machines", deadline=None)  # where others compute too, time says nothing of a test
+settings.load_profile("busy machines")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
