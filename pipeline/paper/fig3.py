@@ -101,7 +101,7 @@ def claims_of_depth(layers: Mapping[str, Scores], seed: int) -> list[Claim]:
             sam, grad_cam = scores["SAM"], scores["SNN Grad-CAM"]
             total = np.where(sam + grad_cam > 0, sam + grad_cam, 1)
             excess.append((sam - grad_cam) / (total if share else 1))
-        growth = paired_difference(*excess, seed)
+        growth = paired_difference(excess[0], excess[1], seed)
         ours = f"{excess[0].mean():.3g} against {excess[1].mean():.3g}; difference {with_interval(growth)}"
         claims.append(Claim(what + kind, "positive: shallow layers smooth most", ours, verdict(growth), growth.n))
     return claims
@@ -127,9 +127,8 @@ def draw(lab: Lab, means: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Layers on the x axis, a colour per kind of map."""
     curves = []
     for method in METHODS:
-        found = [methods[method] for methods in means.values()]
-        ends = ([estimate.low for estimate in found], [estimate.high for estimate in found])
-        curves.append(Curve(method, range(len(found)), [estimate.mean for estimate in found], *ends))
+        _, mean, low, high = np.transpose([methods[method] for methods in means.values()])
+        curves.append(Curve(method, range(len(means)), mean, low, high))
     names = [layer[4:] for layer in means]
     panel = Panel("", "layer", "variance over pixels", curves, names)
     about = f"largest over steps, min-max normalised maps; mean of {len(lab.images)} images, 95 % interval"

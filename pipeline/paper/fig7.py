@@ -11,6 +11,10 @@ the controls and the noise floor.
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from pipeline.measures.attention import min_max
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
@@ -70,7 +74,7 @@ def rows_of(
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
     names, steps = lab.surrogate.class_names, shown_steps(raster, layer)
     grad_cams: Maps = min_max(lab.reference(for_ann))
-    answers = {"ANN": ann_predictions(lab, for_ann), "SNN": raster.predictions}
+    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(lab, for_ann), "SNN": raster.predictions}
     rows = []
     for image in range(min(lab.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]

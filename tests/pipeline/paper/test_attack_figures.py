@@ -1,0 +1,90 @@
+"""fig7 and fig9, whole, and the arithmetic of their claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.paper import fig7, fig9
+from pipeline.paper.robustness import accuracy_claims, survived
+from pipeline.paper.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
+from tests.pipeline.paper.labs import small_lab
+
+EPSILONS = (0.0, 0.01, 0.03)
+
+
+def test_share_of_the_range_survived_is_an_area() -> None:
+    right = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0]], bool)
+    # The range is 0.03, in pieces of 1/3 and 2/3: a trapezoid counts half where one of its ends is wrong.
+    np.testing.assert_allclose(survived(right, EPSILONS), [1, 1 / 3 + 1 / 3, 1 / 6, 1 / 6 + 1 / 3, 0])
+
+
+def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None:
+    always, never, until = [True] * 3, [False] * 3, [True, True, False]
+    right = {
+        ("ANN", "ann"): np.array([until] * 10 + [never]),
+        ("ANN", "snn"): np.array([always] * 10 + [never]),
+        ("SNN", "ann"): np.array([[True, False, False]] * 10 + [always]),
+        ("SNN", "snn"): np.array([always] * 11),  # as robust as can be to itself, but not to the ANN's attack
+    }
+    own, worse = accuracy_claims(right, EPSILONS, 0)
+    assert (own.same, own.n) == ("yes", 10)
+    assert own.ours == "ANN 0.67, SNN 1.00; SNN − ANN 0.333 (0.333 … 0.333)"
+    assert (worse.same, worse.n) == ("no", 10)
+    assert worse.ours.startswith("ANN 0.67, SNN 0.17;")
+
+
+def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
+    right = {(network, through): np.zeros((4, 3), bool) for network in ("ANN", "SNN") for through in ("ann", "snn")}
+    assert [(claim.same, claim.n) for claim in accuracy_claims(right, EPSILONS, 0)] == [("cannot say", 0)] * 2
+
+
+def test_the_shift_of_grad_cam_by_hand() -> None:
+    before, after = np.array([[[0.0, 4.0]], [[1.0, 3.0]]]), np.array([[[0.0, 1.0]], [[3.0, 1.0]]])
+    found = grad_cam_shifts(before.astype(np.float32), after.astype(np.float32))
+    np.testing.assert_allclose(found["heatmap shift"], [0, 1])  # the same up to a factor; turned round
+    np.testing.assert_allclose(found["mass shift"], [0, 0.5])  # 1/4, 3/4 becomes 3/4, 1/4: half of it has moved
+    np.testing.assert_array_equal(found["mass shift"], found["mass shift, summed over steps"])
+
+
+def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, shift_epsilon=0.0)
+    shifts = heatmap_shifts(lab)
+    for (_, change), measured in shifts.items():
+        for values in measured.values():
+            assert (values > 0).any() if change == RESEEDED else (values == 0).all()
+    claims = shift_claims(shifts, 0.0, 0)
+    assert {claim.same for claim in claims} == {"no difference seen"}
+    assert len(claims) == 2 + len(MEASURES) - 1  # one per convolution, and the other measures at the last
+    assert "Noise floor" in note_on_noise(shifts)
+
+
+def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, epsilons=(0.0, 0.05))
+    lab.out.mkdir()
+    result = fig9.run(lab)
+    accuracies = [row for row in result.table if row["measure"] == "accuracy"]
+    assert len(accuracies) == 2 * (6 + 1)  # two strengths; two networks under three attacks, and their difference
+    clean = {row["of"]: row["mean"] for row in accuracies if row["epsilon"] == 0}
+    assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in result.table)
+    assert all(0 <= row["mean"] <= 1 for row in result.table if row["measure"] != "accuracy")
+    assert (lab.out / "fig9.png").stat().st_size > 5000
+    assert (lab.out / "fig9_shift.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("show_images", [True, False])
+def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_images: bool) -> None:
+    lab = small_lab(tmp_path, shift_epsilon=0.05, show_images=show_images)
+    lab.out.mkdir()
+    result = fig7.run(lab)
+    shifts = heatmap_shifts(lab)
+    expected = {
+        "Grad-CAM": shifts["Grad-CAM", "attacked through the ANN"]["heatmap shift"].mean(),
+        "SAM": shifts["SAM conv2", "attacked through the SNN"]["heatmap shift"].mean(),
+    }
+    assert {row["map"]: row["mean"] for row in result.table} == pytest.approx(expected)
+    assert result.claims[0].n == 9
+    assert (lab.out / "fig7.png").stat().st_size > 5000

@@ -1,0 +1,106 @@
+"""fig2 and fig3, whole, and the maps they compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.measures.attention import heatmap_variance
+from pipeline.paper import fig2, fig3
+from pipeline.paper.heatmaps import (
+    at_steps,
+    by_step,
+    count_maps,
+    mean_of_spoken,
+    sam_maps,
+    snn_grad_cams,
+    steps_of_layer,
+)
+from pipeline.sam import spike_activation_map
+from recordings.reader import RasterReader
+from tests.pipeline.paper.labs import small_lab
+
+
+def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
+        spikes = raster.spikes("conv1", slice(2, 3))
+        expected = spike_activation_map(spikes, 0.3)[:, 0]
+        maps = sam_maps(raster, "001_conv1", 2, 0.3)
+        assert len(maps) == steps_of_layer(raster, "001_conv1") == 6  # of 8; conv2 and fc1 take a step each
+        np.testing.assert_allclose(maps, expected[:6], rtol=1e-6)
+        np.testing.assert_array_equal(count_maps(raster, "001_conv1", 2), spikes[:6, 0].sum(axis=1))
+
+
+def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
+        maps = snn_grad_cams(lab, lab.images, raster)
+        assert {layer: each.shape for layer, each in maps.items()} == {
+            "001_conv1": (9, 6, 16, 24),
+            "002_conv2": (9, 7, 8, 12),
+        }
+        assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
+        assert not maps["002_conv2"][:, :2].any()  # the image has not arrived
+        again = snn_grad_cams(small_lab(tmp_path), lab.images, raster)
+        other = snn_grad_cams(lab, lab.images, raster, seed=1)
+    np.testing.assert_array_equal(again["001_conv1"], maps["001_conv1"])
+    assert not np.array_equal(other["001_conv1"], maps["001_conv1"])
+
+
+def test_steps_too_late_to_matter_are_blank() -> None:
+    maps = np.arange(3.0, dtype=np.float32)[:, None, None]
+    shown = at_steps(maps, [0, 2, 3])
+    assert shown[1] is not None and shown[1].item() == 2
+    assert shown[2] is None
+
+
+def test_a_measure_step_by_step_and_its_mean_over_steps_that_are_not_flat() -> None:
+    maps = np.array([[[0, 0]], [[0, 1]], [[2, 2]], [[0, 3]]], np.float32)
+    steps = by_step(heatmap_variance, maps)
+    assert steps == [0, 0.25, 0, 0.25]
+    assert max(steps) == heatmap_variance(maps)
+    np.testing.assert_allclose(mean_of_spoken(np.array([steps, [0, 0, 0, 0]])), [0.25, 0])
+
+
+def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, layers=("conv2",), shown=2)
+    lab.out.mkdir()
+    result = fig2.run(lab)
+    assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
+    assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 9 for row in result.table)
+    assert sorted(path.name for path in lab.out.glob("*.png")) == ["fig2.png", "fig2_image2.png"]
+
+
+def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
+    pictures = []
+    for shown in (True, False):
+        lab = small_lab(tmp_path, show_images=shown, shown=1)
+        lab.out.mkdir(exist_ok=True)
+        fig2.run(lab)
+        pictures.append((lab.out / "fig2.png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    lab.out.mkdir()
+    result = fig3.run(lab)
+    assert [claim.what for claim in result.claims[:2]] == ["heatmap variance at conv1", "heatmap variance at conv2"]
+    assert len(result.claims) == 4
+    rows = {(row["measure"], row["layer"], row["map"]): row["mean"] for row in result.table}
+    for layer in ("conv1", "conv2"):
+        for method in fig3.METHODS:
+            assert 0 < rows[fig3.EVERY, layer, method] <= rows[fig3.PAPERS, layer, method] <= 0.25
+    assert (lab.out / "fig3.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("experiment", [fig2, fig3])
+def test_one_image_gives_numbers_but_no_verdict(tmp_path: Path, experiment: object) -> None:
+    lab = small_lab(tmp_path, images=1)
+    lab.out.mkdir()
+    result = experiment.run(lab)  # type: ignore[attr-defined]
+    assert {claim.same for claim in result.claims} == {"cannot say"}
+    assert all("no interval" in claim.ours for claim in result.claims)
