@@ -134,7 +134,8 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
         plans = [(plan.kind, plan.outputs, plan.pool) for plan in plan_layers(config.network.layers)]
         found = [(layer.kind, len(layer.weight), layer.pool) for layer in network.layers]
         contradictions["network.layers"] = (plans, found)
-        contradictions["network.timesteps"] = (config.network.timesteps, network.timesteps)
+        if config.network.neuron == "lif":  # how many steps a converted network takes is up to its conversion
+            contradictions["network.timesteps"] = (config.network.timesteps, network.timesteps)
     if "data" in config.model_fields_set:
         size = (config.data.height, config.data.width)
         contradictions["data.height, data.width"] = (size, (prepare.height, prepare.width))

@@ -84,6 +84,25 @@ class TrainingSection(Section):
     seed: int = Field(0, ge=0, description="of weights, order, augmentation and Poisson spikes in training")
 
 
+class ConversionSection(Section):
+    """ANN-to-SNN conversion."""
+
+    ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that pipeline.train made")
+    timesteps: int = Field(500, ge=1, description="T, steps per image")
+    rule: Literal["max", "percentile", "scaled", "balanced"] = Field(
+        "max",
+        description="thresholds from: the largest input current (the paper's), a percentile of them, the largest "
+        "times scale, or local threshold balancing",
+    )
+    percentile: float = Field(99.9, gt=0, le=100, description="of the positive input currents; rule percentile")
+    scale: float = Field(0.8, gt=0, le=1, description="of the largest input current; rule scaled")
+    encoder: Literal["poisson", "constant-current"] = Field(
+        "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"
+    )
+    calibration: int = Field(64, ge=2, description="training images that the thresholds come from")
+    seed: int = Field(0, ge=0, description="of the choice of these images and their Poisson spikes")
+
+
 class RunSection(Section):
     """Simulation, recording and explanation."""
 
@@ -108,11 +127,12 @@ class RunSection(Section):
 
 
 class Config(Section):
-    """Everything; `train` uses data, network and training, `run` uses run."""
+    """Everything; `train` uses data, network and training, `convert` conversion and data, `run` uses run."""
 
     data: DataSection = DataSection()
     network: NetworkSection = NetworkSection()
     training: TrainingSection = TrainingSection()
+    conversion: ConversionSection = ConversionSection()
     run: RunSection = RunSection()
 
 

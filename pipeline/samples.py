@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,16 @@ from backends.network import Network
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
-from .checkpoint import Checkpoint
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten
 from .encoding import encode
 from .measures.localisation import box_mask
 from .preprocess import Preprocessing
 from .selection import balanced_order
+
+if TYPE_CHECKING:
+    from .ann_checkpoint import AnnCheckpoint
+    from .checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,12 @@ class Samples:
 
 
 def choose_samples(
-    source: str | Sequence[str], checkpoint: Checkpoint, count: int, seed: int, download: bool = False
+    source: str | Sequence[str],
+    checkpoint: Checkpoint | AnnCheckpoint,
+    count: int,
+    seed: int,
+    download: bool = False,
+    split: str = "val",
 ) -> Samples:
     """The first `count` images of a seeded class-balanced order, as many as there are.
 
@@ -99,7 +108,7 @@ def choose_samples(
     ------
     InputError : if the data cannot be read, or no image is of a class that the checkpoint knows
     """
-    everything = open_dataset(source, "val", download=download)
+    everything = open_dataset(source, split, download=download)
     known = checkpoint.classes
     labelled = any(label is not None for label in everything.labels)
     if labelled and not set(known) & set(everything.classes):
@@ -109,7 +118,7 @@ def choose_samples(
                 f"({shorten(known)}); choose the data or the --checkpoint that belongs to it"
             )
         known = checkpoint.class_names
-    dataset = open_dataset(source, "val", known, download=download)
+    dataset = open_dataset(source, split, known, download=download)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds no images")
     return Samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing)

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"checkpoint: {path}")
     source = config.data.source
     if config.network.neuron == "relu":
-        print(f"next: python -m pipeline.convert {path} --data.source {source}")
+        print(f"next: python -m pipeline.convert {path} --data {source}")
     else:
         print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {source}")
 

@@ -1,0 +1,163 @@
+"""python -m pipeline.convert: an ANN becomes a spiking checkpoint, with its accuracy after every number of steps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .command_line import Positional, parse_command
+from .config import Config, ConversionSection, Section, load_config, save_config
+from .errors import exit_codes
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from backends.network import Network
+
+    from .ann_checkpoint import AnnCheckpoint
+    from .samples import Samples
+
+PROG = "python -m pipeline.convert"
+DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
+
+Thresholds come from training images, accuracy from validation images.
+
+examples:
+  python -m pipeline.convert cluttered-digits-ann --out runs/converted
+  python -m pipeline.convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
+  python -m pipeline.convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
+
+--out receives checkpoint.safetensors for pipeline.run, accuracy.csv, accuracy.png, summary.json and config.toml."""
+
+
+class ConvertCommand(Section):
+    """Options of the command."""
+
+    ann: Positional[str | None] = Field(None, description="a bundled ANN, or a file; conversion.ann if not given")
+    conversion: ConversionSection = ConversionSection()
+    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    data: str = Field("cluttered-digits", description="data set with a training and a validation part")
+    out: Path = Field(Path("runs/convert"), description="folder for the results")
+    samples: int = Field(100, ge=1, description="validation images to measure on, from a class-balanced order")
+    seed: int = Field(0, ge=0, description="of their order and Poisson spikes")
+    device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, convert, measure, report."""
+    configs: list[Config] = []
+
+    def defaults(path: Path | None) -> ConvertCommand:
+        configs.append(load_config(path))
+        return ConvertCommand(config=path, conversion=configs[0].conversion, data=configs[0].data.source)
+
+    command = parse_command(ConvertCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    conversion = command.conversion.model_copy(update={"ann": command.ann or command.conversion.ann})
+    data = configs[0].data.model_copy(update={"source": command.data})
+    config = configs[0].model_copy(update={"conversion": conversion, "data": data})
+    with out_lock(command.out):
+        convert_and_measure(config, command, Console(stderr=True), Console(soft_wrap=True, highlight=False))
+
+
+def convert_and_measure(config: Config, command: ConvertCommand, terminal: Console, console: Console) -> None:
+    """Do everything; `command.out` exists and is locked."""
+    from backends.quantise import quantise  # torch is slow to import, --help need not wait
+    from backends.torch_backend import TorchBackend
+
+    from .ann_checkpoint import load_ann
+    from .checkpoint import save_checkpoint
+    from .conversion import convert_checkpoint
+    from .latency import accuracy_over_time, milestones, plot_curves, write_curves
+    from .samples import choose_samples
+
+    settings, out = config.conversion, command.out
+    ann = load_ann(settings.ann)
+    samples = choose_samples(command.data, ann, command.samples, command.seed, config.data.download)
+    labels = samples.survey().table.label
+    if labels.min() < 0:
+        raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
+    begun = time.perf_counter()
+    with progress_bar(terminal, transient=True) as progress:
+        task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
+        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
+        converted = time.perf_counter() - begun
+        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+        save_config(config, out / "config.toml")
+        networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
+        task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
+        backend = TorchBackend(command.device)
+        curves = accuracy_over_time(
+            networks, backend, samples, labels, command.seed, lambda images: progress.advance(task, images)
+        )
+    reference = ann_accuracy(ann, samples, labels)
+    where = f"{samples.dataset.name}, {len(samples)} images"
+    rule = f"{settings.rule}, {settings.encoder}"
+    write_curves(out / "accuracy.csv", curves)
+    plot_curves(out / "accuracy.png", curves, reference, f"From {Path(settings.ann).stem} to spikes ({rule})", where)
+    quoted = milestones(settings.timesteps)
+    summary = {
+        "ann": settings.ann,
+        "conversion": settings.model_dump(mode="json"),
+        "dataset": samples.dataset.name,
+        "n_samples": len(samples),
+        "seed": command.seed,
+        "ann_accuracy": reference,
+        "accuracy": {name: {str(t): float(curve[t - 1]) for t in quoted} for name, curve in curves.items()},
+        "thresholds": thresholds(checkpoint.network),
+        "network_sha256": checkpoint.network.sha256,
+        "seconds": {"convert": round(converted, 3), "measure": round(time.perf_counter() - begun - converted, 3)},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"thresholds ({settings.rule}): {thresholds_text(checkpoint.network)}")
+    table = Table(title=f"accuracy, {where}; the ANN's is {reference:.1%}")
+    for column in ("steps", *curves):
+        table.add_column(column, justify="right")
+    for t in quoted:
+        table.add_row(str(t), *(f"{curve[t - 1]:.1%}" for curve in curves.values()))
+    console.print(table)
+    for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
+        console.print(str(out / name))
+    path = out / "checkpoint.safetensors"
+    console.print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {command.data}")
+
+
+def ann_accuracy(ann: AnnCheckpoint, samples: Samples, labels: NDArray[np.int32]) -> float:
+    """Share of the samples that the ANN classifies right."""
+    import torch
+
+    right = 0
+    with torch.inference_mode():
+        for i, label in enumerate(labels):
+            image = torch.from_numpy(ann.preprocessing.image(samples.item(i).image))
+            right += int(ann.model(image[None]).argmax()) == label
+    return right / len(labels)
+
+
+def thresholds(network: Network) -> dict[str, list[float]]:
+    """θ/g of each layer, in units of its input current: one for all, or one per channel."""
+    each = {layer.name: (layer.neuron.threshold / layer.neuron.gain[0]).tolist() for layer in network.layers}
+    return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
+
+
+def thresholds_text(network: Network) -> str:
+    """ "conv1 4.42, conv2 1.97, …"; of several per layer, the median and the range."""
+    return ", ".join(
+        f"{name} {np.median(values):.3g}" + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
+        for name, values in thresholds(network).items()
+    )
+
+
+if __name__ == "__main__":
+    main()

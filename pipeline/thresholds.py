@@ -1,0 +1,71 @@
+"""How high to set a converted layer's threshold, from what arrives at its neurons on calibration images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+MANTISSA_BITS = 9  # of a current that the histogram keeps: bins are 0.1 to 0.2 % wide
+BALANCING_STEPS = 1000
+BALANCING_RATE = 1.0
+
+
+def largest_current(currents: Iterable[Tensor]) -> float:
+    """The largest of all currents, or 0: Algorithm 1 of Kim & Panda 2021, Diehl et al. 2015, Sengupta et al. 2019."""
+    return max((float(current.amax()) for current in currents), default=0.0)
+
+
+def percentile_current(currents: Iterable[Tensor], percentile: float) -> float:
+    """The percentile of all positive currents, so that rare outliers do not slow every neuron down; 0 without any.
+
+    Counted in a histogram whose bins are as wide as the leading bits of a float32 tell apart, so memory is flat and
+    the result, a bin's upper edge, at most 0.2 % too large. That only positive currents count is a choice: how silent
+    a layer is does not change what its active neurons need.
+
+    References
+    ----------
+    Rueckauer et al. 2017, Conversion of continuous-valued deep networks (there of the ANN's activations).
+    """
+    shift = 23 - MANTISSA_BITS
+    counts = np.zeros(1 << (8 + MANTISSA_BITS), np.int64)
+    for current in currents:
+        bits = current.clamp(min=0).contiguous().cpu().numpy().ravel().view(np.int32)
+        counts += np.bincount(bits >> shift, minlength=len(counts))
+    counts[0] = 0
+    total = counts.sum()
+    if not total:
+        return 0.0
+    reached = int(np.searchsorted(counts.cumsum(), percentile / 100 * total))
+    return float(np.array((reached + 1) << shift, np.int32).view(np.float32))
+
+
+def balanced_thresholds(inputs: Tensor) -> Tensor:
+    """Local threshold balancing: per channel, gradient descent on what clipping at θ loses of ReLU.
+
+        loss(θ) = E[(min(max(z, 0), θ) - max(z, 0))²]
+        θ ← θ + η · E[2 (z - θ) H(z - θ)],  from θ = 0
+
+    over all images and positions at once, with η = 1 and 1,000 steps as in the authors' code (their batches are
+    samples of the same mean). θ rises towards the largest z, but ever more slowly for rare ones, which is what makes
+    it lower than the maximum.
+
+    Parameters
+    ----------
+    inputs : (C, n) z, the ANN's pre-activations of each channel, layers before clipped at their own thresholds
+
+    Returns
+    -------
+    (C,) thresholds; a channel without positive input gets the layer's largest, or 0 if there is none
+
+    References
+    ----------
+    Bu, Li & Yu 2025, arXiv:2409.03368, Eq. 12–15 and 17.
+    """
+    thresholds = torch.zeros(len(inputs), dtype=inputs.dtype)
+    for _ in range(BALANCING_STEPS):
+        thresholds += BALANCING_RATE * 2 * functional.relu(inputs - thresholds[:, None]).mean(1)
+    return torch.where(thresholds > 0, thresholds, thresholds.max())
