@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -43,7 +44,8 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
 def write_tensors(tensors: dict[str, NDArray[Any]], path: Path, metadata: dict[str, str]) -> None:
     """Write named arrays with their metadata as safetensors, atomically."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(save(tensors, metadata))
+    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
+    temporary.write_bytes(save(contiguous, metadata))
     os.replace(temporary, path)
 
 
