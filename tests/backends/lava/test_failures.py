@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
-from backends.network import LIF, Layer, Network, Readout
+from backends.network import LIF, Encoder, Layer, Network, Readout
 from backends.quantise import quantise
 
 pytest.importorskip("lava", reason="lava-nc runs on Python 3.10 only")
@@ -26,9 +26,10 @@ SECONDS = 5.0
 TIMESTEPS = 5
 
 
-def network() -> Network:
+def network(encoder: Encoder = "poisson") -> Network:
     weight = np.ones((4, 12), np.float32)
-    return quantise(Network((3, 2, 2), TIMESTEPS, (Layer("fc1", weight, LIF(1.0)),), Readout(weight[:2, :4])))
+    layer = Layer("fc1", weight, LIF(1.0))
+    return quantise(Network((3, 2, 2), TIMESTEPS, (layer,), Readout(weight[:2, :4]), encoder))
 
 
 def inputs(count: int) -> Iterator[np.ndarray]:
@@ -196,6 +197,18 @@ def test_inputs_that_end_early_are_an_error_and_the_terminal_stays_clean(
     with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
         list(LavaBackend().run(network(), inputs(2), 3))
     assert capfd.readouterr() == ("", "")
+    assert machine.is_clean()
+
+
+def test_constant_currents_fail_and_end_as_spikes_do(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [np.ones((1, 3, 2, 2), np.int8)] * 2
+    with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
+        list(LavaBackend().run(network("constant-current"), images, 3))
+    monkeypatch.setenv("FAULT", "raise")
+    rasters = Faulty().run(network("constant-current"), images, 2)
+    assert next(rasters).spikes["001_fc1"].shape == (1, TIMESTEPS, 1)
+    with pytest.raises(BackendError, match="lava: process 'fc1' failed: ValueError: the neuron is tired"):
+        next(rasters)
     assert machine.is_clean()
 
 
