@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import tempfile
 import threading
 import time
@@ -35,6 +33,8 @@ from pipeline.errors import exit_codes
 from recordings.digest import spike_counts
 from recordings.schema import LayerSpec, RasterHeader, SampleTable
 from recordings.writer import RasterWriter
+
+from .environment import commit, machine
 
 LEAK = 0.95
 # (output channels, pooling in front); then the dense layers
@@ -224,27 +224,6 @@ def measure(options: Options) -> dict[str, Any]:
             for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
         },
     }
-
-
-def machine() -> dict[str, Any]:
-    """Where the numbers come from."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "cpu": names[0] if names else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    """The commit checked out, with a mark if anything differs from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip() or "unknown"
 
 
 def show(result: dict[str, Any]) -> None:
