@@ -30,7 +30,7 @@ from .drawing import MapRow, draw_maps, thinned
 from .heatmaps import at_steps, steps_of_layer
 from .lab import Lab
 from .result import Claim, Result, verdict, with_interval
-from .sweep import sweep
+from .sweep import swept
 
 PARTS = ("early", "middle", "late")
 CONSECUTIVE, FARTHEST, EIGHTHS = "consecutive steps", "first and last step", "first and last eighth"
@@ -120,7 +120,7 @@ def same_on_both(lab: Lab, name: str, network: Network) -> Claim:
     for path in paths:
         with RasterReader(path) as raster:
             digests.append(raster.raster_digest)
-    pairs = zip(*(sweep(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
+    pairs = zip(*(swept(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
     equal = [np.array_equal(one[layer], other[layer]) for one, other in pairs for layer in one]
     if digests[0] == digests[1] and all(equal):
         ours = f"the same raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
@@ -134,7 +134,7 @@ def same_on_both(lab: Lab, name: str, network: Network) -> Claim:
 def _measure(lab: Lab, name: str, network: Network, values: Values, shown: Shown) -> None:
     path = lab.recording(network, lab.images)
     alike: dict[tuple[str, str, str], list[float]] = {}
-    for image, maps in enumerate(sweep(lab, path, [lab.settings.gamma])):
+    for image, maps in enumerate(swept(lab, path, [lab.settings.gamma])):
         for layer, (of_layer,) in maps.items():
             for what, found in likeness(of_layer[min(int(layer[:3]), len(of_layer) - 1) :]).items():
                 alike.setdefault((name, layer[4:], what), []).append(found)

@@ -26,7 +26,7 @@ from .drawing import Curve, Panel, draw_curves, thinned
 from .heatmaps import convolutions, steps_of_layer
 from .lab import Lab
 from .result import Claim, Result, verdict, with_interval
-from .sweep import sweep
+from .sweep import swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 EVEN = "as many, evenly spaced"
@@ -74,7 +74,7 @@ def errors_of(
     (layer, ε, steps) -> (N,); steps are "all" that matter, or "as many, evenly spaced"
     """
     found: dict[tuple[str, float, str], list[float]] = {}
-    for of_image, maps in zip(reference, sweep(lab, path, [lab.settings.gamma]), strict=True):
+    for of_image, maps in zip(reference, swept(lab, path, [lab.settings.gamma]), strict=True):
         for layer, (of_layer,) in maps.items():
             arrival = min(int(layer[:3]), len(of_layer) - 1)
             chosen = thinned(len(of_layer), max(1, fewest[layer] - arrival), arrival)
@@ -174,7 +174,7 @@ def _draw_errors(lab: Lab, errors: dict[str, dict[tuple[str, float, str], NDArra
         for name, steps in (("surrogate", "all"), ("converted", "all"), ("converted", EVEN)):
             row = [bootstrap_mean(errors[name][layer, epsilon, steps]) for layer in layers]
             _, mean, low, high = np.array(row).T
-            label = name if steps == "all" else f"{name},\n{EVEN} steps"
+            label = name if steps == "all" else f"{name},\nas few steps"
             curves.append(Curve(label, range(len(layers)), mean, low, high))
         names = [layer[4:] for layer in layers]
         panels.append(Panel(f"ε = {epsilon:g}", "", "localisation error (nats)", curves, names))
