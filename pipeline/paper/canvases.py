@@ -21,7 +21,10 @@ TRIES = 200  # places looked at for a decoy
 
 
 def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["mean", "texture"] = "mean") -> ImageSet:
-    """Every image whole, at a random place of a larger canvas.
+    """Every image whole, at a random place of a larger canvas, where its object is not at the canvas's centre.
+
+    On a canvas less than three times as wide, an image placed anywhere mostly covers the centre; so places are drawn
+    among those where the object does not, or, where it fills its image, among the corners.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["m
     masks: list[Mask | None] = []
     for number, (pixels, mask) in enumerate(zip(images.pixels, images.masks, strict=True)):
         random = _random(images, number, seed, "paste")
-        top, left = random.integers(height - own_height + 1), random.integers(width - own_width + 1)
+        top, left = random.choice(_off_centre(np.ones(images.size, np.bool_) if mask is None else mask, height, width))
         if fill == "texture":
             other = images.pixels[(number + 1 + random.integers(max(1, len(images) - 1))) % len(images)]
             canvases[number] = _texture(other, height, width, random)
@@ -167,6 +170,22 @@ def inverted(images: ImageSet) -> ImageSet:
 def _random(images: ImageSet, number: int, seed: int, what: str) -> np.random.Generator:
     """Random numbers for one image that depend on nothing but the seed, the purpose and the image's index."""
     return np.random.default_rng([seed, int.from_bytes(what.encode(), "big"), int(images.indices[number])])
+
+
+def _off_centre(mask: Mask, height: int, width: int) -> NDArray[np.intp]:
+    """(n, 2) — every (top, left) at which a mask lies whole on a canvas, off its middle pixels; or else the corners."""
+    rows, columns = height - mask.shape[0] + 1, width - mask.shape[1] + 1
+    padded = np.pad(mask, ((rows, rows), (columns, columns)))
+    covered = np.zeros((rows, columns), np.bool_)
+    for row in {(height - 1) // 2, height // 2}:
+        for column in {
+            (width - 1) // 2,
+            width // 2,
+        }:  # the pixel (row, column) is the mask's (row - top, column - left)
+            covered |= padded[row + 1 : row + 1 + rows, column + 1 : column + 1 + columns][::-1, ::-1]
+    if covered.all():
+        return np.array([(top, left) for top in (0, rows - 1) for left in (0, columns - 1)])
+    return np.argwhere(~covered)
 
 
 def _placed(mask: Mask, size: tuple[int, ...], window: Any) -> Mask:

@@ -44,7 +44,7 @@ def conditions(lab: Lab, images: ImageSet, names: Sequence[str] = ()) -> list[Co
     """Those that `images` allow (all, or the named ones), on canvases twice as high and wide.
 
     * as is
-    * pasted on the data set's mean: whole, at a random place of an empty canvas
+    * pasted on the data set's mean: whole, on an empty canvas, at a random place where the object is off the centre
     * pasted on texture: the same, on another image's spectrum without its shapes
     * four images: side by side, all of different classes; the object is the predicted class's, or any of the four
     * among decoys: beside pieces of other objects, as bright (where objects have true shapes, not boxes)

@@ -54,12 +54,23 @@ def test_pasted_images_are_whole_and_masks_move_along(fill):
 
 
 def test_places_are_spread_and_depend_on_the_seed():
-    images = image_set(count=40)
-    tops = {
-        find(canvas, own)[0].start for canvas, own in zip(paste(images, 16, 24, 0).pixels, images.pixels, strict=True)
-    }
+    images = image_set(count=60)
+    canvases = paste(images, 16, 24, 0).pixels
+    tops = {find(canvas, own)[0].start for canvas, own in zip(canvases, images.pixels, strict=True)}
     assert tops == set(range(9))
     assert paste(images, 16, 24, 0).sha256 == paste(images, 16, 24, 0).sha256 != paste(images, 16, 24, 1).sha256
+
+
+@pytest.mark.parametrize("size", [(16, 24), (15, 23)])
+def test_no_object_is_at_the_centre(size):
+    for mask in paste(image_set(count=60), *size, 0).masks:
+        assert not mask[(size[0] - 1) // 2 : size[0] // 2 + 1, (size[1] - 1) // 2 : size[1] // 2 + 1].any()
+
+
+def test_an_object_that_fills_its_image_goes_into_a_corner():
+    full = replace(image_set(count=20), masks=(np.ones((8, 12), np.bool_),) * 20)
+    corners = {tuple(np.argwhere(mask)[0]) for mask in paste(full, 15, 22, 0).masks}
+    assert corners == {(0, 0), (0, 10), (7, 0), (7, 10)}
 
 
 def test_a_texture_has_the_spectrum_and_colours_of_an_image_but_not_its_shapes():

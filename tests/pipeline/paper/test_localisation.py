@@ -1,0 +1,187 @@
+"""The experiments beyond the paper on whether maps find objects: planted maps, verdicts, small runs to the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.measures import statistics
+from pipeline.measures.statistics import Estimate
+from pipeline.paper import localisation, variants
+from pipeline.paper.canvases import side_by_side
+from pipeline.paper.fair import AS_IS, Condition, conditions, has_shapes
+from pipeline.paper.localisation import joint, mean_of_parts, recognised, score_maps, strata
+from pipeline.paper.result import write_result
+from pipeline.selection import split_selection
+from tests.pipeline.networks import class_folders
+from tests.pipeline.paper.labs import small_lab
+from tests.pipeline.paper.test_canvases import image_set
+
+BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """Nine images with an object at their left, and a stand-in for the converted network."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 100)
+    lab = small_lab(tmp_path, images=9)
+    mask = np.zeros((16, 24), np.bool_)
+    mask[4:10, 1:8] = True
+    mask[4, 1] = False  # a shape, not a box
+    lab.__dict__["images"] = replace(lab.images, masks=(mask,) * 8 + (None,))
+    lab.__dict__["converted"] = lab.surrogate
+    return lab
+
+
+def column(rows, **wanted):
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def test_a_map_of_the_object_scores_one():
+    images = image_set()
+    scores = dict(score_maps([mask.astype(float) for mask in images.masks], images, [1, 4]))
+    assert {measure: values.tolist() for measure, values in scores.items()} == {
+        "pointing game": [1, 1],
+        "energy in object": [1, 1],
+        "IoU": [1, 1],
+    }
+
+
+def test_strata_are_halves_by_area_and_by_distance_from_the_centre():
+    masks = [np.zeros((10, 10), np.bool_) for _ in range(4)]
+    masks[0][4:6, 4:6] = True  # small, at the centre
+    masks[1][0:2, 0:2] = True  # small, in a corner
+    masks[2][1:9, 1:9] = True  # large, at the centre
+    masks[3][0:6, 0:6] = True  # large, off the centre
+    images = replace(image_set(count=4, height=10, width=10), masks=tuple(masks))
+    found = strata(images, [0, 1, 2, 3])
+    assert {name: np.flatnonzero(chosen).tolist() for name, chosen in found.items()} == {
+        "smaller": [0, 1],
+        "larger": [2, 3],
+        "nearer the centre": [0, 2],
+        "off the centre": [1, 3],
+    }
+
+
+def test_a_map_that_favours_no_image_scores_the_mean_of_them():
+    images = image_set(count=10, classes=5)
+    mosaic = side_by_side(images, 2, 2, seed=0)
+    union = [mask.astype(float) for mask in mosaic.images.masks]
+    scores = dict(mean_of_parts(union, mosaic, [0, 3]))
+    np.testing.assert_allclose(scores["energy in object"], 0.25)  # objects are equally large
+    first = dict(mean_of_parts([masks[0].astype(float) for masks in mosaic.masks], mosaic, [0, 3]))
+    np.testing.assert_allclose(first["pointing game"], 0.25)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ((BETTER, NEITHER), "yes"),
+        ((NEITHER, WORSE), "no"),
+        ((NEITHER, NEITHER), "no difference seen"),
+        ((BETTER, WORSE), "cannot say"),
+        ((BETTER, Estimate(1, 0.5, -np.inf, np.inf)), "cannot say"),
+    ],
+)
+def test_one_verdict_from_two_measures(differences, expected):
+    assert joint(differences) == expected
+
+
+def test_conditions_follow_what_the_images_allow(lab):
+    names = [condition.name for condition in conditions(lab, lab.images)]
+    assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
+    assert [each.name for each in conditions(lab, lab.images, [AS_IS])] == [AS_IS]
+    five = image_set(count=10, classes=5)
+    found = {condition.name: condition for condition in conditions(lab, five)}
+    assert list(found) == [*names[:3], "four images: predicted", "four images: any"]
+    mosaic = found["four images: predicted"].parts
+    np.testing.assert_array_equal(
+        found["four images: predicted"].asked(mosaic.labels[:, 3]).masks[0], mosaic.masks[0][3]
+    )
+    np.testing.assert_array_equal(
+        found["four images: any"].asked(mosaic.labels[:, 3]).masks[0], np.logical_or.reduce(mosaic.masks[0])
+    )
+    assert recognised(found["four images: any"], mosaic.labels[:, 3]).all()
+    assert not recognised(found["four images: any"], np.full(10, 7)).any()
+
+
+def test_boxes_are_no_shapes():
+    images = image_set()
+    assert not has_shapes(images)
+    assert not has_shapes(image_set(masks=False))
+    assert recognised(Condition(AS_IS, images), images.labels).all()
+
+
+def test_localisation_to_the_end(lab):
+    result = localisation.run(lab)
+    write_result("localisation", result, "a test", lab.out)
+    assert (lab.out / "localisation.png").stat().st_size > 10_000
+    for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
+        rows = column(result.table, condition=condition, subset="all", network="surrogate")
+        assert {row["method"] for row in rows if row["measure"] == "IoU"} == {
+            "SAM",
+            "spike count",
+            "ANN Grad-CAM",
+            "untrained input",
+            "centred box",
+            "centred Gaussian",
+            "random",
+        }
+        assert {row["n"] for row in rows} == {8, 9}  # one object is unknown; accuracy is of all
+        assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
+    (gaussian,) = column(
+        result.table,
+        condition="as is",
+        method="centred Gaussian",
+        measure="pointing game",
+        subset="all",
+        network="surrogate",
+    )
+    assert gaussian["mean"] == 0  # the objects lie at the left
+    assert len(result.claims) == 2 * 4 * 4
+    (negatives,) = column(result.table, condition="negatives")
+    assert negatives["measure"] == "accuracy"
+
+
+def test_variants_to_the_end(lab, monkeypatch):
+    aside = replace(lab.images, name="aside", indices=lab.images.indices + 50)
+    monkeypatch.setattr(variants, "held_out", lambda lab: aside)
+    result = variants.run(lab)
+    write_result("variants", result, "a test", lab.out)
+    assert (lab.out / "variants.png").stat().st_size > 10_000
+    assert (lab.out / "variants_maps.png").stat().st_size > 10_000
+    sam = column(result.table, candidate="SAM", layer="mean")
+    assert all(row["difference_from_sam"] == row["low"] == row["high"] == 0 for row in sam)
+    assert {row["split"] for row in sam} == {"selection", "validation"}
+    chosen = {row["candidate"] for row in column(result.table, layer="chosen")}
+    assert len(chosen) == 3
+    assert "γ tuned per layer" in chosen
+    assert len(result.claims) == 3 * 3 * 3
+    assert len(result.notes) == 1 + 3
+
+
+def test_what_is_kept_aside_was_not_trained_on(tmp_path):
+    lab = small_lab(tmp_path, images=9)
+    data = tmp_path / "parts"
+    data.mkdir()
+    (tmp_path / "images").rename(data / "val")
+    class_folders(data / "train", per_class=10)
+    lab.config = lab.config.model_copy(update={"data": lab.config.data.model_copy(update={"source": str(data)})})
+    aside = variants.held_out(lab)
+    kept, chosen = split_selection([label for label in range(3) for _ in range(10)], 0.1, 0)
+    assert sorted(aside.indices) == sorted(chosen)
+    assert not set(aside.indices) & set(kept)
+    assert aside.name != lab.images.name
+
+
+@pytest.mark.parametrize("experiment", [localisation, variants])
+def test_without_objects_nothing_is_claimed(tmp_path, experiment, monkeypatch):
+    lab = small_lab(tmp_path, images=3)
+    lab.__dict__["converted"] = lab.surrogate
+    monkeypatch.setattr(variants, "held_out", lambda lab: lab.images)
+    result = experiment.run(lab)
+    assert [(claim.same, claim.n) for claim in result.claims] == [("cannot say", 0)]
+    assert "no image has a box or mask" in result.claims[0].ours
+    assert {row.get("measure", "") for row in result.table} <= {"accuracy", ""}
