@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
+from recordings.errors import InputError
 from recordings.reader import RasterReader
 
 from .attacked import ABOUT, Through, attacked
@@ -26,7 +27,15 @@ CLAIM = "the SNN's accuracy falls more slowly"
 
 
 def answers(lab: Lab, epsilons: Sequence[float]) -> Right:
-    """Which images are answered correctly, by either network, at every strength of every attack."""
+    """Which of the images whose class is known are answered correctly, by either network, under every attack.
+
+    Raises
+    ------
+    InputError : if no class is known
+    """
+    known = lab.images.labels >= 0
+    if not known.any():
+        raise InputError(f"{lab.images.name}: got images without classes, expected labelled ones; use class folders")
     shape = (len(lab.images), len(epsilons))
     found = {(network, through): np.zeros(shape, np.bool_) for through in ABOUT for network in OWN}
     for column, epsilon in enumerate(epsilons):
@@ -35,7 +44,7 @@ def answers(lab: Lab, epsilons: Sequence[float]) -> Right:
             with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
                 found["SNN", through][:, column] = raster.predictions == images.labels
             found["ANN", through][:, column] = ann_predictions(lab, images) == images.labels
-    return found
+    return {line: hits[known] for line, hits in found.items()}
 
 
 def accuracy_rows(right: Right, epsilons: Sequence[float], seed: int) -> list[dict[str, Any]]:
@@ -97,5 +106,5 @@ def draw_accuracy(lab: Lab, right: Right, epsilons: Sequence[float]) -> None:
         label, colour = f"{network}, {attack}", COLOURS[network]
         curves.append(Curve(label, epsilons, 100 * mean, **ends, colour=colour, style=style))
     panel = Panel("", "ε, in the 0 … 1 range of a pixel", "accuracy, %", curves)
-    about = f"{len(lab.images)} images; bands: 95 % interval"
+    about = f"{len(right['ANN', 'ann'])} images; bands: 95 % interval"
     draw_curves(lab.out / "fig9.png", "Accuracy against attack strength", about, [panel])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.paper import fig7, fig9
-from pipeline.paper.robustness import accuracy_claims, survived
+from pipeline.paper.robustness import accuracy_claims, answers, survived
 from pipeline.paper.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
+from recordings.errors import InputError
 from tests.pipeline.paper.labs import small_lab
 
 EPSILONS = (0.0, 0.01, 0.03)
@@ -39,6 +41,16 @@ def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None
 def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
     right = {(network, through): np.zeros((4, 3), bool) for network in ("ANN", "SNN") for through in ("ann", "snn")}
     assert [(claim.same, claim.n) for claim in accuracy_claims(right, EPSILONS, 0)] == [("cannot say", 0)] * 2
+
+
+def test_accuracy_needs_classes(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    clean = lab.images
+    lab.images = replace(clean, labels=np.full(9, -1))
+    with pytest.raises(InputError, match="got images without classes, expected labelled ones"):
+        answers(lab, EPSILONS)
+    lab.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
+    assert {hits.shape for hits in answers(lab, (0.0,)).values()} == {(4, 1)}
 
 
 def test_the_shift_of_grad_cam_by_hand() -> None:
