@@ -13,21 +13,63 @@ Selvaraju et al. 2017, ICCV; Kim & Panda 2021, Eq. 9-10.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from rich.console import Console
 
-from .maps import spatial_layers
+from recordings.disk import readable
+from recordings.errors import InputError
+from recordings.maps import MapReader
+
+from .command_line import Positional, parse_command
+from .config import Section
+from .errors import exit_codes
+from .maps import refuse_existing, spatial_layers, write_maps
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from backends.network import Network
+
     from .ann import ReluNetwork
     from .differentiable import DifferentiableNetwork
+    from .gradcam_maps import AnnGradCam, SnnGradCam
 
 Labels = NDArray[np.integer[Any]]
+
+PROG = "python -m pipeline.gradcam"
+DESCRIPTION = """\
+Map what speaks for a class: Grad-CAM of an ANN, SNN-crafted Grad-CAM (Kim & Panda 2021, Eq. 9-10) of a spiking network.
+
+The class is the true one, or the predicted one where that is unknown.
+
+examples:
+  python -m pipeline.gradcam cluttered-digits --out snn.h5 --figures figures
+  python -m pipeline.gradcam cluttered-digits-ann --layers conv3 conv4 --samples 100 --out ann.h5"""
+FIGURE_SAMPLES = 4
+
+
+class GradCamCommand(Section):
+    """Options of the command."""
+
+    network: Positional[str] = Field(description="a bundled network or ANN by name, or a checkpoint file of either")
+    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps.py)")
+    data: tuple[str, ...] = Field(
+        ("cluttered-digits",), description='"cluttered-digits", a data set (folder or zip), or image files'
+    )
+    samples: int = Field(8, ge=1, description="how many images, from a seeded class-balanced order")
+    seed: int = Field(0, ge=0, lt=1 << 63, description="of the image order and the Poisson spikes")
+    layers: tuple[str, ...] = Field(
+        (), description="layers by name or number; if not given an ANN's last convolution, a spiking network's all"
+    )
+    figures: Path | None = Field(None, description="new folder for pictures of the first samples (PNG)")
+    overwrite: bool = Field(False, description="replace existing maps and pictures")
 
 
 def ann_grad_cam(model: ReluNetwork, images: NDArray[np.float32], labels: Labels, layer: str) -> NDArray[np.float32]:
@@ -59,18 +101,16 @@ def explain_ann(
     import torch  # here, because it takes seconds and --help need not wait
     from captum.attr import LayerGradCam
 
-    numbers = {f"{number:03d}_{plan.name}": number for number, plan in enumerate(model.plans, 1)}
-    kinds = {name: model.plans[number - 1].kind for name, number in numbers.items()}
-    chosen = spatial_layers(kinds, layers, "Grad-CAM")
-    x = torch.from_numpy(images)
+    chosen = spatial_layers(ann_kinds(model), layers, "Grad-CAM")
+    x = torch.from_numpy(images).to(model.readout.weight.device)
     with torch.no_grad():
         logits = model(x)
     target = _classes(logits, labels)
     maps = {}
     for name in chosen:
-        grad_cam = LayerGradCam(model, model.rectifiers[numbers[name] - 1])
-        maps[name] = grad_cam.attribute(x, target, relu_attributions=True)[:, 0].detach().numpy()
-    return logits.argmax(1).numpy(), maps
+        grad_cam = LayerGradCam(model, model.rectifiers[int(name[:3]) - 1])
+        maps[name] = grad_cam.attribute(x, target, relu_attributions=True)[:, 0].detach().cpu().numpy()
+    return logits.argmax(1).cpu().numpy(), maps
 
 
 def snn_grad_cam(
@@ -101,12 +141,11 @@ def explain_snn(
     """Predictions (B,) besides what :func:`snn_grad_cam` gives."""
     import torch
 
-    names, first = network.network.raster_names, 0 if network.network.encoder == "poisson" else 1
-    kinds = ["input", *(layer.kind for layer in network.network.layers)][first:]
-    chosen = spatial_layers(dict(zip(names, kinds, strict=True)), layers, "Grad-CAM")
+    kinds = snn_kinds(network.network)
+    chosen = spatial_layers(kinds, layers, "Grad-CAM")
     x = torch.from_numpy(inputs).to(network.readout.device, torch.float32).requires_grad_("000_input" in chosen)
     logits, spikes = network(x)
-    of_layer = dict(zip(names, [x, *spikes][first:], strict=True))
+    of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
     picked = logits.gather(1, _classes(logits, labels)[:, None]).sum()
     gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
     maps = {}
@@ -116,7 +155,67 @@ def explain_snn(
     return logits.argmax(1).cpu().numpy(), maps
 
 
+def ann_kinds(model: ReluNetwork) -> dict[str, str]:
+    """An ANN's layers, full name -> "conv" or "dense"."""
+    return {f"{number:03d}_{plan.name}": plan.kind for number, plan in enumerate(model.plans, 1)}
+
+
+def snn_kinds(network: Network) -> dict[str, str]:
+    """A spiking network's layers, full name -> "input" (where it spikes), "conv" or "dense"."""
+    kinds = ["input", *(layer.kind for layer in network.layers)]
+    return dict(zip(network.raster_names, kinds[-len(network.raster_names) :], strict=True))
+
+
 def _classes(logits: Tensor, labels: Labels) -> Tensor:
     """The labels, with predictions for the unknown ones."""
     given = logits.new_tensor(labels).long()
     return given.where(given >= 0, logits.argmax(1))
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
+    from backends.storage import read_format  # torch is slow to import, --help need not wait
+
+    from .checkpoint import ANN_FORMAT, find_checkpoint
+    from .gradcam_maps import AnnGradCam, SnnGradCam
+
+    path = find_checkpoint(command.network)
+    refuse_existing(command.out, path, command.overwrite)
+    if command.figures is not None and command.figures.exists() and not command.overwrite:
+        raise InputError(f"{command.figures}: already exists; choose another --figures, or add to it with --overwrite")
+    kind: type[AnnGradCam | SnnGradCam] = AnnGradCam if read_format(path) == ANN_FORMAT else SnnGradCam
+    source = command.data[0] if len(command.data) == 1 else command.data
+    method = kind.load(command.network, source, command.samples, command.seed, command.layers)
+    terminal = Console(stderr=True)
+    console = Console(soft_wrap=True, highlight=False)
+    with progress_bar(terminal, transient=True) as progress:
+        write_maps(method, command.out, lambda samples: progress.track(samples, description="explaining"))
+    header, unknown = method.header, int((method.samples.label < 0).sum())
+    count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
+    if unknown:
+        console.print(f"no label is known of {unknown} of {count}: explained for the predicted class")
+    size, names = readable(command.out.stat().st_size), ", ".join(name[4:] for name in header.layers)
+    steps = f"{header.timesteps} step{'s' * (header.timesteps > 1)}"
+    console.print(
+        f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names}",
+        markup=False,
+    )
+    if command.figures is not None:
+        for figure in draw(method, command.out, command.figures):
+            console.print(str(figure), markup=False)
+
+
+def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> tuple[Path, ...]:
+    """Picture the first samples; returns the files."""
+    from .pictures import save_map_figures
+
+    with MapReader(maps_path) as maps:
+        predictions = maps.predictions[:FIGURE_SAMPLES]
+        subjects = [method.images.subject(i, method.class_names, chosen) for i, chosen in enumerate(predictions)]
+        return save_map_figures(maps, method.steps_that_matter, subjects, directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -277,9 +277,13 @@ def save_map_figures(
     chosen = [hidden[i] for i in sorted(set(np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)))]
     method, parameters = maps.header.method, maps.header.parameters
     headline, title = TITLES[method]
-    made = f"γ = {parameters['gamma']:g}" if "gamma" in parameters else ""
-    if parameters.get("variant", "paper") != "paper":
-        made += f", {parameters['variant']}"
+    if method == "sam":
+        made = f"γ = {parameters['gamma']:g}" + (
+            "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
+        )
+    else:
+        title += f" for the {'predicted' if subjects[0].true is None else 'true'} class"
+        made = ""
     written = [directory / "overview.png"]
     overview(written[0], subjects, [{name: sample[name] for name in chosen} for sample in of_samples], headline, title)
     for number, (subject, sample) in enumerate(zip(subjects, of_samples, strict=True)):

@@ -24,10 +24,6 @@ from .progress import progress_bar
 if TYPE_CHECKING:
     from recordings.reader import RasterReader
 
-    from .checkpoint import Checkpoint
-    from .pictures import Subject
-    from .samples import Samples
-
 PROG = "python -m pipeline.run"
 DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
 
@@ -150,7 +146,8 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                     progress.add_task("drawing", total=None)
                     with _stage(seconds, "figures"):
                         shown = range(min(settings.figures, len(samples)))
-                        subjects = [_subject(samples, i, checkpoint, raster.predictions[i]) for i in shown]
+                        names = checkpoint.class_names
+                        subjects = [samples.subject(i, names, raster.predictions[i]) for i in shown]
                         figures = save_figures(raster, maps, subjects, out / "figures")
             summary = {
                 "backend": backend.name,
@@ -195,18 +192,6 @@ def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console
         console.print(str(path), highlight=False)
     if figures:
         console.print(f"pictures: {', '.join(str(path) for path in figures)}", highlight=False)
-
-
-def _subject(samples: Samples, sample: int, checkpoint: Checkpoint, prediction: int) -> Subject:
-    from .pictures import Subject
-
-    item, names, prepare = samples.item(sample), checkpoint.class_names, samples.preprocessing
-    return Subject(
-        predicted=names[prediction],
-        true=None if item.label is None else names[item.label],
-        image=prepare.picture(item.image),
-        box=None if item.box is None else prepare.box(item.box, item.image.size),
-    )
 
 
 def _answers(images: Sequence[str], raster: RasterReader, classes: Sequence[str]) -> list[dict[str, Any]]:

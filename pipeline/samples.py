@@ -24,6 +24,7 @@ from .selection import balanced_order
 if TYPE_CHECKING:
     from .ann_checkpoint import AnnCheckpoint
     from .checkpoint import Checkpoint
+    from .pictures import Subject
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,18 @@ class Samples:
             items = [self.item(sample) for sample in chosen[start : start + batch_size]]
             images = np.stack([self.preprocessing.image(item.image) for item in items])
             yield encode(network, images, seed, [item.index for item in items])
+
+    def subject(self, sample: int, class_names: Sequence[str], prediction: int) -> Subject:
+        """Image number `sample` for a picture, with its names for people and its box where it is known."""
+        from .pictures import Subject  # here, because importing matplotlib takes a second
+
+        item, prepare = self.item(sample), self.preprocessing
+        return Subject(
+            predicted=class_names[prediction],
+            true=None if item.label is None else class_names[item.label],
+            image=prepare.picture(item.image),
+            box=None if item.box is None else prepare.box(item.box, item.image.size),
+        )
 
     def _mask(self, item: Item) -> NDArray[np.bool_] | None:
         prepare = self.preprocessing

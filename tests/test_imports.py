@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
-COMMANDS = ("recordings.validate", "pipeline.run", "pipeline.train", "pipeline.explain")
+COMMANDS = ("recordings.validate", "pipeline.run", "pipeline.train", "pipeline.explain", "pipeline.gradcam")
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from backends.network import LIF, Layer, Network, Readout
+from pipeline.ann import ReluNetwork
+from pipeline.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
+from pipeline.checkpoint import load_checkpoint
 from pipeline.differentiable import DifferentiableNetwork
 from pipeline.folding import export_network
-from pipeline.gradcam import snn_grad_cam
+from pipeline.gradcam import ann_grad_cam, main, snn_grad_cam
+from pipeline.preprocess import read_image
+from pipeline.samples import choose_samples
 from recordings.errors import InputError
-from tests.pipeline.networks import small_model
+from recordings.maps import MapHeader, MapReader
+from tests.pipeline.networks import CLASSES, SMALL, class_folders, small_checkpoint, small_model
 
 
 def two_channels() -> Network:
@@ -83,3 +93,128 @@ def test_dense_and_unknown_layers_are_refused() -> None:
         snn_grad_cam(network, inputs, np.array([0]), ["fc1"])
     with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
         snn_grad_cam(network, inputs, np.array([0]), ["conv3"])
+
+
+def seeing_ann() -> ReluNetwork:
+    """Two 3×3 filters that pass the red and the green pixel on, before a dense layer that just copies 2·1·2 values."""
+    model = ReluNetwork([2, "D4"], 3, 1, 2, 2).eval()
+    with torch.no_grad():
+        model.synapses[0].weight.zero_()
+        model.synapses[0].weight[0, 0, 1, 1] = model.synapses[0].weight[1, 1, 1, 1] = 2
+        model.synapses[1].weight[:] = torch.eye(4)
+        model.readout.weight[:] = torch.tensor([[3.0, 1, -4, 1], [0, 0, 1, 1]])
+    return model
+
+
+def test_grad_cam_of_an_ann_by_hand() -> None:
+    """Activations are the red and green pixels (blue has no filter, negative ones are cut off).
+
+    The last of each pair below is negative, so neither it nor its gradient counts: α = (3 + 0)/2 for the red channel
+    and (-4 + 0)/2 for the green one, for class 0; 0 and 1/2 for class 1.
+    """
+    images = np.float32([[1, -1], [0.5, -1], [1, 1]]).reshape(1, 3, 1, 2)
+    for label, expected in ((0, [[0.5, 0]]), (1, [[0.25, 0]]), (-1, [[0.5, 0]])):  # logits 1 and 0.5
+        found = ann_grad_cam(seeing_ann(), images, np.array([label]), "conv1")
+        np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+
+def test_grad_cam_of_an_ann_is_the_formula() -> None:
+    """α A with gradients by torch alone, at each layer; what captum does with them."""
+    torch.manual_seed(0)
+    model = ReluNetwork([5, "P", 6, 7, "P", "D8"], 3, 8, 12, 4).eval()
+    images, labels = np.random.default_rng(0).normal(size=(3, 3, 8, 12)).astype(np.float32), np.array([3, 0, 1])
+    kept: list[torch.Tensor] = []
+    for rectifier in model.rectifiers:
+        rectifier.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    for number, layer in enumerate(("conv1", "conv2", "conv3")):
+        logits = model(torch.from_numpy(images))
+        activity = kept[number]
+        (gradient,) = torch.autograd.grad(logits[range(3), labels].sum(), activity, retain_graph=True)
+        expected = (gradient.mean((2, 3), keepdim=True) * activity).sum(1).clamp(min=0).detach()
+        found = ann_grad_cam(model, images, labels, layer)
+        kept.clear()
+        assert found.shape == ((3, 8, 12), (3, 4, 6), (3, 4, 6))[number] and found.any()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_dense_layers_of_an_ann_are_refused() -> None:
+    with pytest.raises(InputError, match="Grad-CAM: layer '002_fc1' is dense.*choose from conv1"):
+        ann_grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), "fc1")
+
+
+def run(*arguments: object, code: int = 0) -> None:
+    """The command in this process; it must end with exit code `code`."""
+    with pytest.raises(SystemExit) if code else nullcontext() as stop:
+        main([str(argument) for argument in arguments])
+    assert stop is None or stop.value.code == code
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spiking network, an ANN, class folders and one image of no class."""
+    folder = tmp_path_factory.mktemp("gradcam")
+    small_checkpoint(folder / "snn.safetensors")
+    torch.manual_seed(0)
+    model = ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
+    preparation = load_checkpoint(str(folder / "snn.safetensors")).preprocessing
+    save_ann(AnnCheckpoint(model, preparation, CLASSES, CLASSES), folder / "ann.safetensors")
+    class_folders(folder / "data", per_class=1)
+    return folder
+
+
+def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, network = tmp_path / "snn.h5", workplace / "snn.safetensors"
+    run(network, "--data", workplace / "data", "--seed", 3, "--out", out, "--figures", tmp_path / "figures")
+    printed = capsys.readouterr()
+    assert "snn-grad-cam maps of 3 samples, 8 steps, layers input, conv1, conv2" in printed.out
+    assert [path.name for path in sorted((tmp_path / "figures").iterdir())] == [
+        "overview.png",
+        *(f"snn-grad-cam_{number:03d}.png" for number in range(3)),
+    ]
+    checkpoint = load_checkpoint(str(network))
+    samples = choose_samples(str(workplace / "data"), checkpoint, 3, 3)
+    labels = samples.survey().table.label
+    (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
+    differentiable = DifferentiableNetwork(checkpoint.network)
+    expected = snn_grad_cam(differentiable, inputs, labels, [])
+    with MapReader(out) as maps:
+        assert (maps.header.source, maps.header.parameters) == (checkpoint.network.sha256, {"seed": 3})
+        np.testing.assert_array_equal(maps.samples.label, labels)
+        logits = differentiable(torch.from_numpy(inputs).float())[0]
+        np.testing.assert_array_equal(maps.predictions, logits.argmax(1))
+        for layer in maps.layers:
+            for sample in range(3):
+                found = maps.maps(layer, sample)
+                np.testing.assert_allclose(found, expected[layer][:, sample], rtol=1e-4, atol=1e-7)
+
+
+def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, image = tmp_path / "ann.h5", next((workplace / "data" / "pear").iterdir())
+    run(workplace / "ann.safetensors", "--data", image, "--out", out, "--figures", tmp_path / "figures")
+    printed = capsys.readouterr().out
+    assert printed.startswith("no label is known of 1 of 1 sample: explained for the predicted class\n")
+    assert "grad-cam maps of 1 sample, 1 step, layers conv2" in printed
+    ann = load_ann(str(workplace / "ann.safetensors"))
+    pixels = ann.preprocessing.image(read_image(image))[None]
+    with MapReader(out) as maps:
+        assert maps.header == MapHeader("grad-cam", ann.sha256, {}, 1, {"002_conv2": (8, 12)})
+        assert maps.samples.label[0] == -1
+        expected = ann_grad_cam(ann.model, pixels, maps.predictions, "conv2")
+        np.testing.assert_allclose(maps.maps("002_conv2", 0), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, out, data = workplace / "snn.safetensors", tmp_path / "maps.h5", ("--data", workplace / "data")
+    for arguments, message in (
+        (("none", "--out", out), "checkpoint 'none': neither a bundled one"),
+        ((network, "--out", network, "--overwrite"), "is what the maps are to be made from; choose another --out"),
+        ((network, "--out", out, *data, "--layers", "fc1"), "layer '003_fc1' is dense"),
+        ((workplace / "ann.safetensors", "--out", out, *data, "--layers", "input"), "no layer 'input'; did you mean"),
+        ((network, "--out", out, *data, "--figures", tmp_path), "already exists; choose another --figures"),
+        ((network, "--out", out, "--seed", -1), "--seed"),
+        ((network,), "missing --out"),
+    ):
+        run(*arguments, code=2)
+        printed = capsys.readouterr()
+        assert message in printed.err and printed.err.count("\n") == 1
+        assert not out.exists()
