@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.ticker import MaxNLocator
+
 from pipeline.canvas import drawing
 
 from .drawing import PALETTE
@@ -56,6 +58,7 @@ def draw_dots(
                         axes.plot([mean], [at], "o", markersize=3.5, color=PALETTE[number])
                 axes.set(ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[])
                 axes.tick_params(labelsize=7)
+                axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.tick_params(axis="y", length=0)
                 axes.grid(axis="x", color="0.9", linewidth=0.8)
                 axes.set_axisbelow(True)

@@ -19,6 +19,7 @@ from pipeline.measures.localisation import (
     centred_gaussian,
     energy_in_object,
     iou,
+    iou_at_area,
     localisation_table,
     over_time,
     pointing_game,
@@ -185,3 +186,18 @@ def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_fact
             localisation_table(reader, maps, [None] * 5)
         with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
             localisation_table(reader, maps, [None] * 3)
+
+
+def test_iou_at_the_objects_area_by_hand():
+    mask = np.array([[True, True, False, False]])
+    assert iou_at_area(np.array([[3.0, 1, 2, 0]]), mask) == pytest.approx(1 / 3)  # picks 1 of 2: 1 / (2·2 - 1)
+    assert iou_at_area(np.array([[3.0, 2, 1, 0]]), mask) == 1
+    assert iou_at_area(np.array([[3.0, 1, 1, 1]]), mask) == pytest.approx((4 / 3) / (4 - 4 / 3))  # a third of one more
+    assert iou_at_area(np.zeros((1, 4)), mask) == 0
+
+
+def test_iou_at_the_objects_area_asks_for_an_order_alone():
+    random = np.random.default_rng(0)
+    mask, image_map = random.random((6, 7)) < 0.3, random.random((6, 7))
+    assert iou_at_area(image_map**3 + 5, mask) == iou_at_area(image_map, mask)
+    assert iou_at_area(np.maximum(image_map - 0.3, 0), mask) == iou_at_area(image_map, mask)
