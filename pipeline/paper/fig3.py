@@ -7,6 +7,10 @@ Measured at every convolution, on maps that are min-max normalised (without that
 the steps whose spikes can still change the answer; differences are paired over images. The plain spike count stands
 beside both: it is what both weigh, Grad-CAM with one gradient per channel, SAM with one kernel per neuron. Where it has
 SAM's variance, the difference is what gradients smooth; where it has Grad-CAM's, it is what the kernel sharpens.
+
+The authors' code adds 0.001 to the range by which it divides. A SAM hardly feels that, for it counts spikes; a Grad-CAM
+does, whose gradients may be smaller still, the more so the shallower the layer: it would then be called even because it
+is small. So the floor is left out of the measure, and what it would do is noted.
 """
 
 from __future__ import annotations
@@ -16,17 +20,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measures.attention import heatmap_variance
+from pipeline.measures.attention import AUTHORS_FLOOR, heatmap_variance, min_max
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
 from .drawing import Curve, Panel, draw_curves
-from .heatmaps import by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
+from .heatmaps import Maps, by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
 from .lab import Lab
 from .result import Claim, Result, verdict, with_interval
 
 METHODS = ("SAM", "spike count", "SNN Grad-CAM")
-PAPERS, EVERY, WHEN = "variance, largest over steps", "variance, mean over steps", "step of the largest"
+PAPERS, WHEN = "variance, largest over steps", "step of the largest"
+EVERY = "variance, mean over the steps that are not flat"
+FLOORED = "variance, largest over steps, the authors' 0.001 added to the range that maps are divided by"
 Scores = Mapping[str, NDArray[np.float64]]  # method -> one per image
 Layers = Mapping[str, Mapping[str, Scores]]  # summary of the steps -> layer -> method -> one per image
 
@@ -52,29 +58,39 @@ def run(lab: Lab) -> Result:
     if len(claims) > 1:
         claims += claims_of_depth(scores[PAPERS], seed)
     draw(lab, means[PAPERS])
-    return Result("Fig. 3: variance of heatmaps", table, claims, [*NOTES, note_on_steps(means, scores[EVERY], seed)])
+    otherwise = [note_on_summary(summary, scores[summary], seed) for summary in (EVERY, FLOORED)]
+    notes = [*NOTES, note_on_steps(means[WHEN]), *otherwise]
+    return Result("Fig. 3: variance of heatmaps", table, claims, notes)
 
 
 def variances(lab: Lab) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
     """The variance of every kind of map in every layer, and how it is spread over steps."""
     images, gamma = lab.images, lab.settings.gamma
-    found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {PAPERS: {}, EVERY: {}, WHEN: {}}
+    found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {PAPERS: {}, EVERY: {}, FLOORED: {}, WHEN: {}}
     with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
         grad_cams = snn_grad_cams(lab, images, raster)
         layers = convolutions(raster)
         with lab.progress("variance", len(layers) * len(images)) as advance:
             for layer in layers:
                 scores: dict[str, list[list[float]]] = {method: [] for method in METHODS}
+                floored: dict[str, list[float]] = {method: [] for method in METHODS}
                 for image in range(len(images)):
-                    scores["SAM"].append(by_step(heatmap_variance, sam_maps(raster, layer, image, gamma)))
-                    scores["spike count"].append(by_step(heatmap_variance, count_maps(raster, layer, image)))
-                    scores["SNN Grad-CAM"].append(by_step(heatmap_variance, grad_cams[layer][image]))
+                    sam, count = sam_maps(raster, layer, image, gamma), count_maps(raster, layer, image)
+                    for method, maps in zip(METHODS, (sam, count, grad_cams[layer][image]), strict=True):
+                        scores[method].append(by_step(heatmap_variance, maps))
+                        floored[method].append(max(by_step(floored_variance, maps)))
                     advance(1)
+                found[FLOORED][layer] = {method: np.array(values) for method, values in floored.items()}
                 steps = {method: np.array(values) for method, values in scores.items()}
                 found[PAPERS][layer] = {method: values.max(axis=1) for method, values in steps.items()}
                 found[EVERY][layer] = {method: mean_of_spoken(values) for method, values in steps.items()}
                 found[WHEN][layer] = {method: values.argmax(axis=1) for method, values in steps.items()}
     return found
+
+
+def floored_variance(maps: Maps) -> float:
+    """The variance with the authors' floor: a map whose range is far below 0.001, as of small gradients, has none."""
+    return float(min_max(maps, AUTHORS_FLOOR).var(dtype=np.float64))
 
 
 def claim_of(layer: str, means: Mapping[str, Estimate], scores: Scores, seed: int) -> Claim:
@@ -107,20 +123,22 @@ def claims_of_depth(layers: Mapping[str, Scores], seed: int) -> list[Claim]:
     return claims
 
 
-def note_on_steps(
-    means: Mapping[str, Mapping[str, Mapping[str, Estimate]]], every: Mapping[str, Scores], seed: int
-) -> str:
-    """At which step the variance is largest, and what comes out if every step counts alike."""
-    when, otherwise = [], []
-    for layer, methods in means[WHEN].items():
-        when.append(f"{layer[4:]} {methods['SAM'].mean:.1f} and {methods['SNN Grad-CAM'].mean:.1f}")
-        difference = paired_difference(every[layer]["SAM"], every[layer]["SNN Grad-CAM"], seed)
-        otherwise.append(f"{layer[4:]} {with_interval(difference)}")
+def note_on_steps(means: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """At which step the variance is largest."""
+    when = [f"{layer[4:]} {of['SAM'].mean:.1f} and {of['SNN Grad-CAM'].mean:.1f}" for layer, of in means.items()]
     return (
         f"The largest variance of SAM and of Grad-CAM falls on step, on average: {', '.join(when)}. At the first step "
-        "at which a layer fires, SAM is the plain spike count. Averaged over the steps that are not flat, SAM's "
-        f"variance is higher by: {', '.join(otherwise)}."
+        "at which a layer fires, SAM is the plain spike count."
     )
+
+
+def note_on_summary(summary: str, layers: Mapping[str, Scores], seed: int) -> str:
+    """What comes out if the variance is summarised or normalised otherwise."""
+    differences = [
+        f"{layer[4:]} {with_interval(paired_difference(scores['SAM'], scores['SNN Grad-CAM'], seed))}"
+        for layer, scores in layers.items()
+    ]
+    return f"Otherwise measured ({summary}), SAM − Grad-CAM is: {', '.join(differences)}."
 
 
 def draw(lab: Lab, means: Mapping[str, Mapping[str, Estimate]]) -> None:

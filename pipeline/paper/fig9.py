@@ -23,8 +23,8 @@ from __future__ import annotations
 from .attacked import Through, attacked, strengths
 from .lab import Lab
 from .result import Result
-from .robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy
-from .shifts import draw_shifts, heatmap_shifts, note_on_noise, shift_claims, shift_rows
+from .robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
+from .shifts import SHARE, STEPWISE, draw_shifts, heatmap_shifts, note_on_noise, shift_claims, shift_rows
 
 
 def run(lab: Lab) -> Result:
@@ -34,7 +34,8 @@ def run(lab: Lab) -> Result:
     draw_accuracy(lab, right, epsilons)
     draw_shifts(lab, shifts)
     notes = (
-        note_on_noise(shifts),
+        *(note_on_noise(shifts, measure) for measure in (STEPWISE, SHARE)),
+        note_on_gradients(right, epsilons),
         f"Accuracy falls from {right['ANN', 'ann'][:, 0].mean():.0%} (ANN) and {right['SNN', 'snn'][:, 0].mean():.0%} "
         "(SNN). It is compared on the images that both get right when clean: the share of the range of ε survived is "
         "the area under the curve of right answers. The table has all images at every ε.",

@@ -94,10 +94,22 @@ def survived(right: Hits, epsilons: Sequence[float]) -> NDArray[np.float64]:
     return area
 
 
+def note_on_gradients(right: Right, epsilons: Sequence[float]) -> str:
+    """Whether a network looks robust only because its own gradient is useless."""
+    last = {line: f"{hits[:, -1].mean():.0%}" for line, hits in right.items()}
+    return (
+        f"At ε = {epsilons[-1]:g} the ANN is right on {last['ANN', 'ann']} attacked through itself and "
+        f"{last['ANN', 'snn']} through the SNN; the SNN on {last['SNN', 'snn']} through itself and "
+        f"{last['SNN', 'ann']} through the ANN. Were another network's attack the stronger one, the network's own "
+        "gradient would be to blame for its robustness."
+    )
+
+
 def draw_accuracy(lab: Lab, right: Right, epsilons: Sequence[float]) -> None:
     """A colour per network, a line style per attack."""
     curves = []
-    for (network, through), hits in right.items():
+    own_first = sorted(right.items(), key=lambda line: (line[0][1] == "noise", OWN[line[0][0]] != line[0][1]))
+    for (network, through), hits in own_first:
         own, noise = OWN[network] == through, through == "noise"
         attack = "own attack" if own else "random signs" if noise else f"{through.upper()}'s attack"
         _, mean, low, high = np.transpose([accuracy(column) for column in hits.T])

@@ -104,14 +104,14 @@ def sam_names(shifts: Shifts) -> Sequence[str]:
     return list(dict.fromkeys(of for of, _ in shifts if of != "Grad-CAM"))
 
 
-def note_on_noise(shifts: Shifts) -> str:
+def note_on_noise(shifts: Shifts, measure: str) -> str:
     """What the shift under attack has to be read against."""
     sam = sam_names(shifts)[-1]
-    means = {key: measured[STEPWISE].mean() for key, measured in shifts.items()}
-    kinds = {of: ", ".join(f"{means[of, about]:.3f} ({brief})" for about, brief in BRIEFLY.items()) for of, _ in shifts}
+    means = {key: measured[measure].mean() for key, measured in shifts.items()}
+    kinds = {of: ", ".join(f"{means[of, about]:.4f} ({brief})" for about, brief in BRIEFLY.items()) for of, _ in shifts}
     return (
-        f"Noise floor: when only the Poisson seed changes, and not the image, {sam} moves by "
-        f"{means[sam, RESEEDED]:.3f}. With the seed kept it moves by {kinds[sam]}; Grad-CAM, which has no seed, by "
+        f"Noise floor, {measure}: when only the Poisson seed changes, and not the image, {sam} moves by "
+        f"{means[sam, RESEEDED]:.4f}. With the seed kept it moves by {kinds[sam]}; Grad-CAM, which has no seed, by "
         f"{kinds['Grad-CAM']}."
     )
 

@@ -70,7 +70,7 @@ def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Pat
     claims = shift_claims(shifts, 0.0, 0)
     assert {claim.same for claim in claims} == {"no difference seen"}
     assert len(claims) == 2 + len(MEASURES) - 1  # one per convolution, and the other measures at the last
-    assert "Noise floor" in note_on_noise(shifts)
+    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(shifts, "mass shift")
 
 
 def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
