@@ -56,7 +56,7 @@ def run(lab: Lab) -> Result:
                 otherwise.append(f"{layer[4:]} {with_interval(difference)}")
         for image in range(min(lab.settings.shown, len(images))):
             draw(lab, raster, layers, grad_cams, image)
-    note = f"Averaged over the steps that are not flat, SAM's total variation is higher by: {', '.join(otherwise)}."
+    note = f"Averaged over the steps that are not flat, SAM − Grad-CAM is: {', '.join(otherwise)}."
     return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", table, claims, [*NOTES, note])
 
 
