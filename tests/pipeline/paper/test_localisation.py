@@ -26,6 +26,7 @@ BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.
 def lab(tmp_path, monkeypatch):
     """Nine images with an object at their left, and a stand-in for the converted network."""
     monkeypatch.setattr(statistics, "RESAMPLES", 100)
+    monkeypatch.setattr(localisation, "DRAWS", 1)
     lab = small_lab(tmp_path, images=9)
     mask = np.zeros((16, 24), np.bool_)
     mask[4:10, 1:8] = True
@@ -161,6 +162,47 @@ def test_variants_to_the_end(lab, monkeypatch):
     assert "γ tuned per layer" in chosen
     assert len(result.claims) == 3 * 3 * 2
     assert len(result.notes) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        (
+            0.1,
+            "wins clearly, under every condition and over both (+0.100 from SAM and +0.100 from spike count",
+        ),
+        (0.01, "better under every condition, but by less than is worth having"),
+        (0.0, "does not win clearly"),
+        (-0.1, "does not win clearly"),
+    ],
+)
+def test_a_win_is_clear_if_it_is_everywhere_and_worth_having(gain, words):
+    scores = np.random.default_rng(0).random((4, 50)) / 2
+    sam = {(name, "conv"): scores for name in ("SAM", "spike count")}
+    trials = [variants.Trial("validation", name, ("conv",), {**sam, ("new", "conv"): scores + gain}) for name in "ab"]
+    assert words in variants.conclusion(variants.Proposal("new", [("new", "conv")], ["conv"]), trials)
+
+
+def test_the_choice_is_by_the_measures_that_count():
+    scores = np.full((4, 3), 0.5)
+    sharper = scores + np.array([0, 0.4, 0.4, 0])[:, None]  # more energy and IoU, the same order
+    better = scores + np.array([0.02, 0, 0, 0.02])[:, None]
+    found = {
+        "SAM": scores,
+        "γ = 2": better,
+        "sharper": sharper,
+        "better": better,
+        "SAM, layers merged": better,
+        "channel mean, layers merged": scores,
+    }
+    layers = {"SAM, layers merged": "all layers", "channel mean, layers merged": "all layers"}
+    trial = variants.Trial(
+        "selection", "a", ("001_conv1",), {(name, layers.get(name, "001_conv1")): each for name, each in found.items()}
+    )
+    best, tuned, merged = variants.choose([trial])
+    assert best.name == "better"
+    assert variants.describe(tuned) == "γ tuned per layer (conv1 γ = 2)"
+    assert merged.maps == [("SAM, layers merged", "all layers")]
 
 
 def test_what_is_kept_aside_was_not_trained_on(tmp_path):
