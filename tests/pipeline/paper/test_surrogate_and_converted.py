@@ -1,0 +1,186 @@
+"""fig5, fig6 and fig8: a surrogate-trained network beside a converted one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.base import BackendError
+from pipeline.paper import fig5, fig6, fig8
+from pipeline.paper.lab import Lab
+from pipeline.paper.sweep import lowest_errors_of
+from recordings.errors import InputError
+
+from .labs import small_lab
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture
+def lab(folder: Path) -> Lab:
+    """With integrate-and-fire neurons and more steps in place of the converted network."""
+    lab = small_lab(folder, images=5, both_backends=0)
+    surrogate = lab.surrogate
+    layers = tuple(
+        replace(layer, neuron=replace(layer.neuron, leak=1.0, gain=1.0, bias=0.0)) for layer in surrogate.network.layers
+    )
+    converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
+    lab.__dict__["converted"] = converted
+    return lab
+
+
+def test_activity_of_thirds_is_relative_to_the_busiest_step() -> None:
+    found = fig5.activity(np.array([[0, 2, 4, 4, 1, 0], [0, 0, 0, 0, 0, 0]]))
+    assert {part: list(values) for part, values in found.items()} == {
+        "early": [0.25, 0],
+        "middle": [1, 0],
+        "late": [0.125, 0],
+        "silent": [1 / 3, 1],
+    }
+
+
+def test_fewer_steps_than_thirds_leave_none_without_a_value() -> None:
+    found = fig5.activity(np.array([[3]]))
+    assert (found["early"], found["middle"], found["late"]) == (1, 1, 1)
+
+
+def test_likeness_is_the_correlation_of_maps() -> None:
+    first, other = [[0.0, 1], [2, 3]], [[3.0, 1], [2, 0]]
+    r = np.corrcoef(np.ravel(first), np.ravel(other))[0, 1]
+    found = fig5.likeness(np.array([first, first, other, np.ones((2, 2))], np.float32))
+    assert found["consecutive steps"] == pytest.approx((1 + r + 0) / 3)
+    assert found["first and last step"] == 0  # the last one is flat
+    assert fig5.likeness(np.array([first, other], np.float32))["first and last eighth"] == pytest.approx(r)
+    assert fig5.likeness(np.zeros((9, 2, 2), np.float32)) == dict.fromkeys(found, 0.0)
+    assert fig5.likeness(np.array([first], np.float32))["consecutive steps"] == 0
+
+
+def test_eighths_are_sums() -> None:
+    blinking = np.zeros((16, 1, 2), np.float32)
+    blinking[::2, 0, 0] = 1  # every other step is dark
+    found = fig5.likeness(blinking)
+    assert found["consecutive steps"] == 0
+    assert found["first and last eighth"] == pytest.approx(1)
+
+
+def test_fig5_measures_and_draws(lab: Lab) -> None:
+    result = fig5.run(lab)
+    values = {(row["network"], row["layer"], row["what"]): row for row in result.table}
+    assert {key[:2] for key in values} == {
+        (net, conv) for net in ("surrogate", "converted") for conv in ("conv1", "conv2")
+    }
+    assert all(row["n"] == 5 and np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
+    assert all(-1 <= row["mean"] <= 1 for row in result.table)
+    assert len(result.claims) == 2 * 3 + 2 * 2 + 2
+    assert {path.name for path in lab.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
+
+
+def test_fig5_says_so_when_lava_does_not_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = fig5.same_on_both(lab, "surrogate", lab.surrogate.network)
+    assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
+
+    def recording(*_: object, backend: str, **__: object) -> Path:
+        raise BackendError(f"{backend}: needs Python 3.10")
+
+    lab.settings = lab.settings.model_copy(update={"both_backends": 2})
+    monkeypatch.setattr(lab, "recording", recording)
+    refused = fig5.same_on_both(lab, "surrogate", lab.surrogate.network)
+    assert (refused.ours, refused.same) == ("not run: torch: needs Python 3.10", "cannot say")
+
+
+def test_fig5_compares_digests_and_maps(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.settings = lab.settings.model_copy(update={"both_backends": 2})
+    network, images = lab.surrogate.network, lab.images.take(2)
+    same, other = lab.recording(network, images), lab.recording(network, images, seed=1)
+    monkeypatch.setattr(lab, "recording", lambda *_, **__: same)
+    claim = fig5.same_on_both(lab, "surrogate", network)
+    assert (claim.same, claim.n) == ("yes", 2)
+    assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
+    monkeypatch.setattr(lab, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
+    assert fig5.same_on_both(lab, "surrogate", network).same == "no"
+
+
+def test_variation_and_peak_of_a_rate() -> None:
+    rates = np.array([[2.0, 4.0, 3.0], [0, 0, 0], [5, 5, 5]])
+    np.testing.assert_allclose(fig6.variation(rates), [np.sqrt(2 / 3) / 3, 0, 0])
+    np.testing.assert_allclose(fig6.peak(rates), [0.5, 0, 0])
+    np.testing.assert_allclose(fig6.peak(rates[:, :1]), 0)
+
+
+def test_fig6_sees_no_difference_between_a_network_and_itself(lab: Lab) -> None:
+    lab.__dict__["converted"] = lab.surrogate
+    result = fig6.run(lab)
+    errors = [claim for claim in result.claims if "error" in claim.what or "the same" in claim.what]
+    assert len(errors) == 4
+    assert {claim.same for claim in errors} == {"no difference seen"}
+    means: dict[str, list[float]] = {"surrogate": [], "converted": []}
+    for row in result.table:
+        means[row["network"]].append(row["mean"])
+    assert means["surrogate"] == pytest.approx(means["converted"], abs=1e-6)
+
+
+def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(lab: Lab) -> None:
+    result = fig6.run(lab)
+    errors = {
+        (row["network"], row["layer"], row["epsilon"], row["steps"]): row["mean"]
+        for row in result.table
+        if row["what"] == "localisation error"
+    }
+    rounding = 1e-6
+    assert len(errors) == 2 * 2 * 3 * 2
+    for (network, layer, epsilon, steps), mean in errors.items():
+        assert 0 < mean < -np.log(epsilon)
+        if steps != "all":  # a minimum over fewer steps is no smaller
+            assert mean >= errors[network, layer, epsilon, "all"] - rounding
+        if network == "surrogate":  # the steps before the image's arrival are silent and never count
+            assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
+    assert {path.name for path in lab.out.glob("fig6*.png")} == {"fig6.png", "fig6_rate.png"}
+
+
+@pytest.mark.parametrize(
+    ("curve", "verdicts"),
+    [
+        ([3.0, 1.0, 2.0], ["yes", "yes", "yes"]),
+        ([3.0, 2.0, 1.0], ["yes", "no", "no"]),
+        ([1.0, 2.0, 3.0], ["no", "no", "yes"]),
+        ([1.0, 1.0, 1.0], ["no difference seen"] * 3),
+    ],
+)
+def test_fig8_judges_the_shape_of_a_curve(curve: list[float], verdicts: list[str]) -> None:
+    claims = fig8.judge("surrogate, conv1", (0.0, 0.5, 1.0), np.tile(curve, (4, 1)))
+    assert [claim.same for claim in claims] == verdicts
+    for few in (1, 3):  # of which one at most is left to judge by
+        assert {claim.same for claim in fig8.judge("x", (0.0, 0.5, 1.0), np.tile(curve, (few, 1)))} == {"cannot say"}
+
+
+def test_fig8_does_not_flatter_its_choice_of_the_best() -> None:
+    gammas = tuple(np.linspace(0, 1, 21))
+    noise = np.random.default_rng(0).normal(size=(40, 50, 21))  # nothing depends on γ
+    seen = [claim.same for errors in noise for claim in fig8.judge("noise", gammas, errors)]
+    assert seen.count("no difference seen") > 0.85 * len(seen)
+    assert fig8.judge("noise", gammas, noise[0])[0].n == 25
+
+
+def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
+    lab.settings = lab.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
+    result = fig8.run(lab)
+    gammas = [row["gamma"] for row in result.table if (row["network"], row["layer"]) == ("converted", "conv2")]
+    assert gammas == [0, 0.5, 1000]
+    assert all(np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
+    assert len(result.claims) == 2 * 2 * 3
+    path = lab.recording(lab.surrogate.network, lab.images)
+    one = lowest_errors_of(lab, path, lab.reference(lab.images), [0.5])
+    expected = [row["mean"] for row in result.table if (row["network"], row["gamma"]) == ("surrogate", 0.5)]
+    assert [errors.mean() for errors in one.values()] == pytest.approx(expected)
+
+
+def test_fig8_needs_a_curve(lab: Lab) -> None:
+    lab.settings = lab.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
+    with pytest.raises(InputError, match=r"^paper.gammas: got 2 values, expected 3 or more"):
+        fig8.run(lab)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.folding import export_network
+from pipeline.paper import table1
+from pipeline.paper.table1 import Measured, judge
+from recordings.errors import InputError
+from tests.pipeline.networks import small_model
+
+from .labs import small_lab
+
+
+def measured(error: float, hits: int) -> Measured:
+    return Measured({"conv3": np.full(20, error) + 0.01 * np.arange(20)}, np.arange(20) < hits)
+
+
+def test_the_lowest_leak_is_set_against_the_highest() -> None:
+    error, accuracy = judge({0.7: measured(0.9, 8), 0.8: measured(0.5, 3), 0.9: measured(0.7, 16)})
+    assert error.what == "conv3: error at λ = 0.7 / 0.8 / 0.9"
+    assert error.ours == "0.995 / 0.595 / 0.795; falls by 0.2 (0.2 … 0.2)"
+    assert (error.same, accuracy.same) == ("yes", "yes")
+    assert accuracy.ours.startswith("40.0% / 15.0% / 80.0%; rises by 0.4 (")
+    error, accuracy = judge({0.7: measured(0.5, 16), 0.9: measured(0.7, 8)})
+    assert (error.same, accuracy.same) == ("no", "no")
+
+
+def test_paper_figures_stand_beside_three_layers() -> None:
+    three = {leak: Measured({f"conv{i}": np.ones(3) for i in (4, 6, 8)}, np.ones(3, bool)) for leak in (0.7, 0.9)}
+    claims = judge(three)
+    assert [claim.paper for claim in claims[:3]] == ["0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91"]
+    assert {claim.same for claim in claims} == {"no difference seen"}
+
+
+def test_networks_of_every_leak_and_a_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = small_lab(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
+    asked: list[tuple[float, int]] = []
+
+    def leaky(leak: float, seed: int = 0) -> Checkpoint:
+        asked.append((leak, seed))
+        section = lab.config.network.model_copy(update={"leak": leak})
+        return replace(lab.surrogate, network=export_network(small_model(network=section, seed=seed)))
+
+    monkeypatch.setattr(lab, "leaky", leaky)
+    result = table1.run(lab)
+    assert asked == [(0.5, 0), (0.9, 0), (0.9, 1)]
+    rows = {(row["leak"], row["training_seed"], row["what"], row["layer"]): row["n"] for row in result.table}
+    assert len(rows) == 3 * 3
+    assert rows[0.5, 0, "accuracy", ""] == 9
+    assert rows[0.9, 1, "localisation error", "conv2"] == 4
+    assert "Two trainings of different seeds at λ = 0.9 differ" in result.notes[0]
+    assert (lab.out / "table1.png").is_file()
+
+
+def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
+        table1.run(small_lab(tmp_path, leaks=(0.9,)))
