@@ -38,7 +38,7 @@ def attacked(lab: Lab, through: Through, epsilon: float) -> ImageSet:
     images, settings = lab.images, lab.settings
     if epsilon == 0:
         return images
-    network = {"ann": lab.ann.sha256, "snn": lab.surrogate.network.sha256, "noise": None}[through]
+    network = lab.ann.sha256 if through == "ann" else lab.surrogate.network.sha256 if through == "snn" else None
     inputs = {"through": through, "network": network, "images": images.sha256, "epsilon": epsilon}
 
     def compute() -> dict[str, NDArray[Any]]:
