@@ -38,7 +38,7 @@ from recordings.reader import RasterReader
 
 from .dots import draw_dots
 from .drawing import MapRow, draw_maps
-from .fair import AS_IS, PREDICTED, TEXTURE, Condition, conditions
+from .fair import ALL_OBJECTS, AS_IS, PREDICTED, TEXTURE, Condition, conditions
 from .images import ImageSet, prepare
 from .lab import Lab
 from .localisation import ORDINAL, SCORED, joint, score_maps
@@ -113,7 +113,7 @@ def run(lab: Lab) -> Result:
     selection = [
         trial for each in conditions(lab, aside, (AS_IS, TEXTURE)) if (trial := score_all(lab, "selection", each))
     ]
-    reported = (AS_IS, TEXTURE, PREDICTED, "among decoys")
+    reported = (AS_IS, TEXTURE, PREDICTED, ALL_OBJECTS, "among decoys")
     report = [trial for each in conditions(lab, lab.images, reported) if (trial := score_all(lab, "validation", each))]
     proposals = choose(selection)
     draw(lab, selection, report, proposals)
