@@ -104,7 +104,10 @@ def load_ann(name_or_path: str) -> AnnCheckpoint:
     if not all(bool(torch.from_numpy(value).isfinite().all()) for value in tensors.values()):
         raise InputError(f"{path}: holds weights that are NaN or infinite")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()}, assign=True)
-    return AnnCheckpoint(model.eval(), preprocessing, classes, names)
+    try:
+        return AnnCheckpoint(model.eval(), preprocessing, classes, names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _arrays(model: ReluNetwork) -> dict[str, NDArray[np.float32]]:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.ann import ReluNetwork
+from pipeline.ann_checkpoint import AnnCheckpoint, save_ann
 from pipeline.architecture import SpikingNetwork
 from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.config import NetworkSection
@@ -16,6 +18,7 @@ from pipeline.folding import export_network
 from pipeline.preprocess import Preprocessing
 
 CLASSES = ("apple", "pear", "plum")
+ANN_LAYERS = (4, "P", 6, "P4", "D8")
 SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
 
 
@@ -58,4 +61,13 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
             pixels = random.integers(0, 120, (size, size + 10, 3))
             pixels[..., label % 3] += 130
             Image.fromarray(pixels.astype(np.uint8)).save(path / name / f"{number}.png")
+    return path
+
+
+def small_ann(path: Path) -> Path:
+    """An ANN checkpoint file, untrained."""
+    torch.manual_seed(0)
+    model = ReluNetwork(ANN_LAYERS, 3, 16, 24, len(CLASSES)).eval()
+    preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    save_ann(AnnCheckpoint(model, preprocessing, CLASSES, tuple(name.upper() for name in CLASSES)), path)
     return path

@@ -1,0 +1,113 @@
+"""The convert command end to end, and that its network runs the same on torch and on Lava."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import convert, run
+from pipeline.checkpoint import load_checkpoint
+from tests.pipeline.networks import class_folders, small_ann, small_checkpoint
+
+T = 12
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with an ANN and images to calibrate and to measure on."""
+    folder = tmp_path_factory.mktemp("workplace")
+    small_ann(folder / "ann.safetensors")
+    for part in ("train", "val"):
+        class_folders(folder / "images" / part, per_class=3)
+    return folder
+
+
+def arguments(workplace, out, *extra: str) -> list[str]:
+    return [
+        *(str(workplace / "ann.safetensors"), "--data", str(workplace / "images"), "--out", str(out)),
+        *("--conversion.timesteps", str(T), "--conversion.calibration", "6", *extra),
+    ]
+
+
+@pytest.fixture(scope="module", params=["poisson", "constant-current"])
+def finished(workplace, request):
+    """A conversion."""
+    out = workplace / request.param
+    convert.main(arguments(workplace, out, "--conversion.encoder", request.param))
+    return out
+
+
+def test_it_leaves_a_checkpoint_and_its_accuracy_over_time(finished, capsys):
+    network = load_checkpoint(str(finished / "checkpoint.safetensors")).network
+    summary = json.loads((finished / "summary.json").read_text())
+    with (finished / "accuracy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (network.encoder, network.timesteps) == (summary["conversion"]["encoder"], T)
+    assert network.sha256 == summary["network_sha256"]
+    assert [int(row["t"]) for row in rows] == list(range(1, T + 1))
+    assert float(rows[-1]["fixed"]) == pytest.approx(summary["accuracy"]["fixed"][str(T)], abs=1e-4)
+    assert summary["thresholds"] == {layer.name: [layer.neuron.threshold] for layer in network.layers}
+    assert summary["n_samples"] == 9
+    assert (finished / "accuracy.png").stat().st_size > 5000
+
+
+def test_it_runs_on_both_backends_with_the_same_bits(workplace, finished, tmp_path):
+    digests = {}
+    for backend in ("torch", "lava"):
+        out = tmp_path / backend
+        checkpoint = str(finished / "checkpoint.safetensors")
+        source = str(workplace / "images")
+        run.main(
+            ["--backend", backend, "--checkpoint", checkpoint, "--data", source, "--samples", "2", "--out", str(out)]
+        )
+        summary = json.loads((out / "summary.json").read_text())
+        digests[backend] = summary["raster_digest"]
+        assert ("000_input" in summary["spike_rate"]) == (finished.name == "poisson")
+        assert np.any([rate for name, rate in summary["spike_rate"].items() if name != "000_input"])
+    assert digests["torch"] == digests["lava"]
+
+
+def test_a_configuration_names_the_ann(workplace, tmp_path, capsys):
+    text = (
+        f'[conversion]\nann = "{workplace / "ann.safetensors"}"\nrule = "balanced"\ntimesteps = {T}\ncalibration = 6\n'
+    )
+    (tmp_path / "c.toml").write_text(f'{text}[data]\nsource = "{workplace / "images"}"\n')
+    convert.main(["--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")])
+    assert "thresholds (balanced): conv1 " in capsys.readouterr().out
+    assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--conversion.calibration", "1"], "--conversion.calibration is 1, expected greater than or equal to 2"),
+        (["--conversion.timesteps", "3"], "conversion.timesteps is 3, but 3 layers delay the image"),
+        (["--data", "/nowhere"], "/nowhere: no such data set or file"),
+        (["--conversion.rule", "mean"], "--conversion.rule: got 'mean', expected one of 'max', 'percentile'"),
+    ],
+)
+def test_mistakes_are_one_line(workplace, tmp_path, capsys, extra, message):
+    assert message in refusal(capsys, arguments(workplace, tmp_path / "out", *extra))
+
+
+def test_a_spiking_network_or_data_without_a_training_part_are_refused(workplace, tmp_path, capsys):
+    spiking = small_checkpoint(tmp_path / "spiking.safetensors")
+    assert "spiking.safetensors: a spiking network, expected an ANN" in refusal(capsys, [str(spiking)])
+    class_folders(tmp_path / "images" / "val")
+    found = refusal(capsys, [*arguments(workplace, tmp_path / "out")[:1], "--data", str(tmp_path / "images")])
+    assert "images: has no train part" in found
+
+
+def refusal(capsys, arguments: list[str]) -> str:
+    """The one line that the command ends with."""
+    if "--out" not in arguments:
+        arguments = [*arguments, "--out", "/tmp/never"]
+    with pytest.raises(SystemExit) as stop:
+        convert.main(arguments)
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    return errors.strip().splitlines()[-1]
