@@ -12,6 +12,7 @@ the last that matters, relative to its mean, image by image.
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from pipeline.measures.attention import EPSILON, lowest_errors
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves, thinned
+from .drawing import PALETTE, Curve, Panel, draw_curves, thinned
 from .heatmaps import convolutions, steps_of_layer
 from .lab import Lab
 from .result import Claim, Result, verdict, with_interval
 from .sweep import swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
+HIDDEN = "_"  # a label that matplotlib leaves out of the legend
 EVEN = "as many, evenly spaced"
 Values = dict[str, NDArray[np.float64]]  # layer -> (N,)
 
@@ -187,11 +189,15 @@ def _draw_rates(lab: Lab, paths: dict[str, Path]) -> None:
     for name, path in paths.items():
         with RasterReader(path) as raster:
             curves = []
-            for layer in map(raster.layer, convolutions(raster)):
-                rates = raster.counts(layer) / layer.neurons
-                estimates = [bootstrap_mean(step) for step in rates.T]
+            time = np.arange(raster.timesteps) / raster.timesteps
+            for layer, colour in zip(map(raster.layer, convolutions(raster)), cycle(PALETTE), strict=False):
+                estimates = [bootstrap_mean(step) for step in raster.counts(layer).T / layer.neurons]
                 _, mean, low, high = np.array(estimates).T
-                curves.append(Curve(layer.name[4:], np.arange(raster.timesteps), mean, low, high))
-            panels.append(Panel(f"{name}, {raster.timesteps} steps", "step", "share of neurons that fire", curves))
-    subtitle = f"every convolution; mean over {len(lab.images)} images and 95 % interval"
+                last = steps_of_layer(raster, layer.name)
+                matter, late = slice(last), slice(last - 1, None)
+                curves.append(Curve(layer.name[4:], time[matter], mean[matter], low[matter], high[matter], colour))
+                curves.append(Curve(HIDDEN, time[late], mean[late], low[late], high[late], colour, ":"))
+            title = f"{name}, {raster.timesteps} steps"
+            panels.append(Panel(title, "time (share of the steps)", "share of neurons that fire", curves))
+    subtitle = f"mean over {len(lab.images)} images and 95 % interval; dotted: too late to change the answer"
     draw_curves(lab.out / "fig6_rate.png", "Spike rate over time", subtitle, panels)
