@@ -98,7 +98,8 @@ def draw_maps(path: Path, title: str, subtitle: str, columns: Sequence[str], row
 def draw_curves(path: Path, title: str, subtitle: str, panels: Sequence[Panel]) -> None:
     """Panels side by side; intervals are bands, or bars where the x axis has categories."""
     width, height, left, gap, top = 3.0, 2.3, 0.75, 0.85, 1.05
-    legend = 0.6 + 0.07 * max(len(curve.label) for curve in panels[-1].curves)
+    lines = [line for curve in panels[-1].curves for line in curve.label.splitlines()]
+    legend = 0.6 + 0.07 * max(map(len, lines), default=0)
     total = left + len(panels) * width + (len(panels) - 1) * gap + legend
     with drawing(path, total, top + height + 0.6) as canvas:
         canvas.heading(0.2, title, subtitle)
