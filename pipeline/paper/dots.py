@@ -58,13 +58,13 @@ def draw_dots(
                         axes.plot([mean], [at], "o", markersize=3.5, color=PALETTE[number])
                 axes.set(ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[])
                 axes.tick_params(labelsize=7)
-                axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.tick_params(axis="y", length=0)
                 axes.grid(axis="x", color="0.9", linewidth=0.8)
                 axes.set_axisbelow(True)
                 if reference is None:
-                    axes.set_xlim(0, 1)
+                    axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
                 else:
+                    axes.xaxis.set_major_locator(MaxNLocator(4))
                     axes.axvline(reference, color="0.4", linewidth=0.8)
                 if row == 0:
                     axes.set_title(condition, fontsize=8.5)
