@@ -14,7 +14,6 @@ Some images run on Lava too, to show that maps do not depend on the backend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,24 +32,17 @@ from .result import Claim, Result, verdict, with_interval
 from .sweep import swept
 
 PARTS = ("early", "middle", "late")
-CONSECUTIVE, FARTHEST, EIGHTHS = "consecutive steps", "first and last step", "first and last eighth"
+CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"
 Maps = NDArray[np.float32]
+Shown = dict[tuple[str, str], list[Maps]]  # (network, layer) -> one (T', h, w) for each image drawn
 Values = dict[tuple[str, str, str], NDArray[np.float64]]  # (network, layer, what) -> one value per image
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """Maps to draw: (network, layer) -> one (T', h, w) per image."""
-
-    timesteps: dict[str, int]
-    maps: dict[tuple[str, str], list[Maps]]
 
 
 def run(lab: Lab) -> Result:
     """Measure both networks, draw some images, and compare the backends."""
     networks = {"surrogate": lab.surrogate.network, "converted": lab.converted.network}
     values: Values = {}
-    shown = Shown({name: network.timesteps for name, network in networks.items()}, {})
+    shown: Shown = {}
     for name, network in networks.items():
         _measure(lab, name, network, values, shown)
     _draw(lab, shown)
@@ -88,12 +80,13 @@ def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]
 
 
 def likeness(maps: Maps) -> dict[str, float]:
-    """Pearson's correlation between maps (T, h, w) of one network and image at different steps."""
+    """Mean of Pearson's correlation between maps (T, h, w) of one network and image at different steps."""
     eighths = np.stack([part.sum(axis=0) for part in np.array_split(maps, min(8, len(maps)))])
-    standard, parts = standardised(maps), standardised(eighths)
+    steps, parts = standardised(maps), standardised(eighths)
+    pairs = max(1, len(steps) * (len(steps) - 1))
     return {
-        CONSECUTIVE: float((standard[:-1] * standard[1:]).sum(axis=1).mean()) if len(maps) > 1 else 0.0,
-        FARTHEST: float(standard[0] @ standard[-1]),
+        CONSECUTIVE: float((steps[:-1] * steps[1:]).sum() / max(1, len(steps) - 1)),
+        ANY_TWO: float((np.square(steps.sum(axis=0)).sum() - np.square(steps).sum()) / pairs),  # |Σ z|² - Σ |z|²
         EIGHTHS: float(parts[0] @ parts[-1]),
     }
 
@@ -139,7 +132,7 @@ def _measure(lab: Lab, name: str, network: Network, values: Values, shown: Shown
             for what, found in likeness(of_layer[min(int(layer[:3]), len(of_layer) - 1) :]).items():
                 alike.setdefault((name, layer[4:], what), []).append(found)
             if image < lab.settings.shown:
-                shown.maps.setdefault((name, layer), []).append(of_layer)
+                shown.setdefault((name, layer), []).append(of_layer)
     values |= {key: np.array(found) for key, found in alike.items()}
     with RasterReader(path) as raster:
         for spec in map(raster.layer, lab.layers(raster)):
@@ -170,36 +163,37 @@ def _activity_claims(values: Values) -> list[Claim]:
 
 def _likeness_claims(values: Values) -> list[Claim]:
     claims = []
-    for what in (FARTHEST, EIGHTHS):
+    for what in (ANY_TWO, EIGHTHS):
         for network, layer, measured in values:
             if (network, measured) != ("converted", what):
                 continue
             converted, surrogate = values[network, layer, what], values["surrogate", layer, what]
             difference = paired_difference(converted, surrogate)
             ours = f"{converted.mean():.3g} against {surrogate.mean():.3g}: more by {with_interval(difference)}"
-            name = f"converted, {layer}: correlation of the maps of the {what}"
+            name = f"converted, {layer}: correlation of the maps of {what}"
             claims.append(Claim(name, "similar, more than the surrogate's", ours, verdict(difference), len(converted)))
     return claims
 
 
 def _draw(lab: Lab, shown: Shown) -> None:
     reference = lab.reference(lab.images)
-    layers = list(dict.fromkeys(layer for _, layer in shown.maps))
-    arrival = min(int(layer[:3]) for layer in layers)
-    steps = {name: thinned(timesteps, first=arrival) for name, timesteps in shown.timesteps.items()}
+    arrival = min(int(layer[:3]) for _, layer in shown)
+    steps = {}
+    for network in dict.fromkeys(network for network, _ in shown):
+        longest = max(len(maps[0]) for (owner, _), maps in shown.items() if owner == network)
+        steps[network] = thinned(longest, first=arrival)
     columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip(*steps.values(), strict=False))]
     for image in range(min(lab.settings.shown, len(lab.images))):
         picture = lab.images.picture(image) if lab.settings.show_images else None
-        rows = []
-        for (name, layer), maps in shown.maps.items():
+        rows: list[MapRow] = []
+        for (name, layer), maps in shown.items():
             of_steps = at_steps(maps[image], steps[name])
             peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
             grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
-            first = layer == layers[0]
+            first = len(rows) in (0, len(shown) // 2)
             rows.append(MapRow(f"{name}\n{layer[4:]}", [grad_cam if first else None, *of_steps], picture))
-        label = (
-            lab.surrogate.class_names[lab.images.labels[image]].split(",")[0] if lab.images.labels[image] >= 0 else ""
-        )
+        label = lab.images.labels[image]
+        name = lab.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
         subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"
         path = lab.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
-        draw_maps(path, f"SAM by layer and step: {label}".removesuffix(": "), subtitle, columns, rows)
+        draw_maps(path, f"SAM by layer and step: {name}", subtitle, columns, rows)

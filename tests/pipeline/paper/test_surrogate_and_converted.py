@@ -55,8 +55,9 @@ def test_likeness_is_the_correlation_of_maps() -> None:
     r = np.corrcoef(np.ravel(first), np.ravel(other))[0, 1]
     found = fig5.likeness(np.array([first, first, other, np.ones((2, 2))], np.float32))
     assert found["consecutive steps"] == pytest.approx((1 + r + 0) / 3)
-    assert found["first and last step"] == 0  # the last one is flat
-    assert fig5.likeness(np.array([first, other], np.float32))["first and last eighth"] == pytest.approx(r)
+    assert found["any two steps"] == pytest.approx((1 + r + r) / 6)  # of six pairs three hold the flat one
+    assert found["the first and last eighth"] == 0
+    assert fig5.likeness(np.array([first, other], np.float32))["the first and last eighth"] == pytest.approx(r)
     assert fig5.likeness(np.zeros((9, 2, 2), np.float32)) == dict.fromkeys(found, 0.0)
     assert fig5.likeness(np.array([first], np.float32))["consecutive steps"] == 0
 
@@ -66,7 +67,7 @@ def test_eighths_are_sums() -> None:
     blinking[::2, 0, 0] = 1  # every other step is dark
     found = fig5.likeness(blinking)
     assert found["consecutive steps"] == 0
-    assert found["first and last eighth"] == pytest.approx(1)
+    assert found["the first and last eighth"] == pytest.approx(1)
 
 
 def test_fig5_measures_and_draws(lab: Lab) -> None:
