@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from recordings.errors import InputError
 
 from .ann import ReluNetwork
 from .checkpoint import ANN_FORMAT, find_checkpoint, parse_preprocessing
+from .plan import count_inputs, plan_layers
 from .preprocess import Preprocessing
 
 
@@ -89,25 +91,35 @@ def load_ann(name_or_path: str) -> AnnCheckpoint:
         about = json.loads(metadata["checkpoint"])
         preprocessing = parse_preprocessing(about["preprocessing"])
         classes, names = tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
-        with torch.device("meta"):  # a description from a file allocates nothing
-            model = ReluNetwork(about["layers"], 3, preprocessing.height, preprocessing.width, len(classes))
+        expected = _shapes(about["layers"], preprocessing, len(classes))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its metadata is incomplete or malformed: {error!r}") from None
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in tensors.items()}
-    if found != expected:
+    if found != expected:  # so a description allocates no more than the file holds
         raise InputError(f"{path}: holds weights {found}, expected {expected} of the layers it describes")
     if any(value.dtype.name != "float32" for value in tensors.values()):
         raise InputError(f"{path}: holds weights that are not float32")
     if not all(bool(torch.from_numpy(value).isfinite().all()) for value in tensors.values()):
         raise InputError(f"{path}: holds weights that are NaN or infinite")
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()}, assign=True)
+    model = ReluNetwork(about["layers"], 3, preprocessing.height, preprocessing.width, len(classes))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
     try:
         return AnnCheckpoint(model.eval(), preprocessing, classes, names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _shapes(layers: Sequence[int | str], prepare: Preprocessing, classes: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a network described so."""
+    plans = plan_layers(layers)
+    counts = count_inputs(plans, 3, prepare.height, prepare.width)
+    shapes: dict[str, tuple[int, ...]] = {"readout.weight": (classes, plans[-1].outputs)}
+    for number, (plan, inputs) in enumerate(zip(plans, counts, strict=True)):
+        kernel = (3, 3) if plan.kind == "conv" else ()
+        shapes[f"synapses.{number}.weight"] = (plan.outputs, inputs, *kernel)
+    return shapes
 
 
 def _arrays(model: ReluNetwork) -> dict[str, NDArray[np.float32]]:

@@ -78,12 +78,12 @@ def plot_curves(
     """
     timesteps = len(next(iter(curves.values())))
     steps = np.arange(1, timesteps + 1)
-    with drawing(path, 6.2, 3.9) as canvas:
+    with drawing(path, 7.2, 3.7) as canvas:
         canvas.heading(0.2, title, subtitle)
-        axes = canvas.axes(0.65, 0.8, 5.3, 2.55)
+        axes = canvas.axes(0.65, 0.8, 5.0, 2.4)
         axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
         for name, curve in curves.items():
-            label = f"SNN, {name}, {curve[-1]:.1%} at the end"
+            label = f"SNN {name} {curve[-1]:.1%}"
             axes.plot(steps, 100 * curve, color=COLOURS[name], linewidth=1.4, label=label)
         axes.set_xlabel("steps t")
         axes.set_ylabel("accuracy, %")
@@ -91,7 +91,7 @@ def plot_curves(
         axes.set_ylim(0, 102)
         axes.grid(color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0, labelspacing=0.8)
 
 
 def milestones(timesteps: int) -> Sequence[int]:

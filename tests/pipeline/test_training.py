@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pipeline import train
+from pipeline.ann_checkpoint import load_ann
 from pipeline.checkpoint import load_checkpoint
 from pipeline.config import TrainingSection
 from pipeline.training import augment
@@ -83,6 +84,19 @@ def test_it_learns_three_colours(workplace, uninterrupted):
     assert list((workplace / "whole").rglob("events.out.tfevents*"))
     assert "epoch 3/3" in uninterrupted
     assert "min left" in uninterrupted
+
+
+def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
+    train.main(arguments(workplace, "ann", "--network.neuron", "relu"))
+    captured = capsys.readouterr()
+    path = workplace / "ann" / "checkpoint.safetensors"
+    assert f"next: python -m pipeline.convert {path}" in captured.out
+    assert "epoch 3/3" in captured.err
+    ann = load_ann(str(path))
+    assert ann.classes == ("apple", "pear", "plum")
+    colours = torch.zeros(3, 3, 16, 24) - 1
+    colours[range(3), range(3)] = 1  # red, green and blue, as the images of the three classes are
+    assert ann.model(colours).argmax(1).tolist() == [0, 1, 2]
 
 
 def test_killed_and_resumed_is_as_if_it_had_never_stopped(workplace, uninterrupted):
