@@ -18,7 +18,6 @@ from pipeline.folding import export_network
 from pipeline.preprocess import Preprocessing
 
 CLASSES = ("apple", "pear", "plum")
-ANN_LAYERS = (4, "P", 6, "P4", "D8")
 SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
 
 
@@ -67,7 +66,7 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
 def small_ann(path: Path) -> Path:
     """An ANN checkpoint file, untrained."""
     torch.manual_seed(0)
-    model = ReluNetwork(ANN_LAYERS, 3, 16, 24, len(CLASSES)).eval()
+    model = ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
     preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     save_ann(AnnCheckpoint(model, preprocessing, CLASSES, tuple(name.upper() for name in CLASSES)), path)
     return path

@@ -14,7 +14,7 @@ from pipeline.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
 from pipeline.checkpoint import BUNDLED, bundled_names, load_checkpoint
 from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
-from tests.pipeline.networks import ANN_LAYERS, CLASSES, small_ann, small_checkpoint
+from tests.pipeline.networks import CLASSES, SMALL, small_ann, small_checkpoint
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ def test_dropout_is_for_training_only():
 
 
 def test_the_same_list_as_the_spiking_network():
-    model = ReluNetwork(ANN_LAYERS, 3, 16, 24, 3)
+    model = ReluNetwork(SMALL.layers, 3, 16, 24, 3)
     assert [plan.name for plan in model.plans] == ["conv1", "conv2", "fc1"]
     assert all(module.bias is None for module in (*model.synapses, model.readout))
     with pytest.raises(InputError, match="pooling 4 in front of fc1 does not divide its 5×12 input"):
-        ReluNetwork(ANN_LAYERS, 3, 10, 24, 3)
+        ReluNetwork(SMALL.layers, 3, 10, 24, 3)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_round_trip_whatever_the_memory_layout(tmp_path, layout):
     torch.manual_seed(0)
-    model = ReluNetwork(ANN_LAYERS, 3, 16, 24, 3).eval().to(memory_format=layout)
+    model = ReluNetwork(SMALL.layers, 3, 16, 24, 3).eval().to(memory_format=layout)
     prepare = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     saved = AnnCheckpoint(model, prepare, CLASSES, ("APPLE", "PEAR", "PLUM"))
     save_ann(saved, tmp_path / "ann.safetensors")

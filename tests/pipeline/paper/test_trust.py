@@ -1,0 +1,92 @@
+"""The experiments that ask whether maps can be trusted, on small untrained networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.folding import export_network
+from pipeline.paper import agreement, faithfulness, randomisation
+from pipeline.paper.agreement import MEASURES, Summary, compare
+from pipeline.paper.lab import Lab
+from tests.pipeline.networks import small_model
+
+from .labs import small_lab
+
+
+def rows(table: object, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
+    return {tuple(row[key] for key in keys): row for row in table}  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Nine images; networks of another leak, and a converted one, are other untrained networks."""
+    lab = small_lab(tmp_path, seeds=3, curves=2, randomised=3)
+
+    def leaky(leak: float, seed: int = 0) -> Checkpoint:
+        return replace(lab.surrogate, network=export_network(small_model(seed=seed)))
+
+    monkeypatch.setattr(lab, "leaky", leaky)
+    monkeypatch.setattr(Lab, "converted", property(lambda lab: leaky(1.0, 5)))
+    return lab
+
+
+def test_agreement_compares_image_by_image() -> None:
+    random = np.random.default_rng(0)
+    maps = random.random((3, 4, 4))
+    one = {"001_conv1": Summary(maps, np.array([0.2, 0.5, 0.9]))}
+    same = compare(one, one)
+    assert same["001_conv1", MEASURES[0]].tolist() == pytest.approx([1, 1, 1])
+    assert same["001_conv1", MEASURES[1]].tolist() == pytest.approx([1, 1, 1])
+    assert same["001_conv1", MEASURES[2]].tolist() == [0, 0, 0]
+    other = {"001_conv1": Summary(np.stack([maps[0], -maps[1], maps[2]]), np.array([0.4, 0.5, 0.5]))}
+    found = compare(one, other)
+    assert found["001_conv1", MEASURES[0]].tolist() == pytest.approx([1, -1, 1])
+    assert found["001_conv1", MEASURES[2]].tolist() == pytest.approx([0.2, 0, 0.4])
+
+
+def test_agreement_bounds_differences_by_the_noise_between_seeds(lab: Lab) -> None:
+    result = agreement.run(lab)
+    table = rows(result.table, "comparison", "layer", "measure")
+    comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
+    assert list(comparisons) == ["other spikes", "float32", "other training", "converted", "other image"]
+    assert all(row["n"] == 9 for row in table.values())
+    assert all(-1 <= row["low"] <= row["mean"] <= row["high"] <= 1 for row in table.values())
+    for layer in ("conv1", "conv2"):
+        floor = table["other spikes", layer, MEASURES[0]]["mean"]
+        assert floor < 1, "other spikes give another map"
+        assert table["float32", layer, MEASURES[0]]["mean"] > table["other training", layer, MEASURES[0]]["mean"]
+    assert (lab.out / "agreement.png").is_file()
+
+
+def test_randomisation_cannot_reach_sam_from_above(lab: Lab) -> None:
+    result = randomisation.run(lab)
+    table = rows(result.table, "shuffled down to", "method", "layer")
+    shuffled = list(dict.fromkeys(name for name, _, _ in table))
+    assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
+    for layer, untouched in (("conv1", ["readout", "fc1", "conv2"]), ("conv2", ["readout", "fc1"])):
+        for name in untouched:
+            assert table[name, "SAM", layer]["mean"] == pytest.approx(1)
+    assert table["conv2", "SAM", "conv2"]["mean"] < 1
+    assert table["conv1", "SAM", "conv1"]["mean"] < 1
+    assert table["readout", "SNN Grad-CAM", "conv2"]["mean"] < 1
+    assert {claim.n for claim in result.claims} == {3}
+    assert (lab.out / "randomisation.png").is_file()
+
+
+def test_faithfulness_scores_every_map_against_chance(lab: Lab) -> None:
+    result = faithfulness.run(lab)
+    table = rows(result.table, "map", "measure")
+    maps = list(dict.fromkeys(name for name, _ in table))
+    assert maps[:2] == ["SAM conv1", "SAM conv2"]
+    assert maps[-2:] == ["centred Gaussian", "random order"]
+    assert all(0 < row["mean"] < 1 and row["n"] == 2 for row in table.values())
+    stages = {path.name.split("-")[0] for path in lab.stages.directory.iterdir()}
+    assert "faithfulness" in stages
+    again = faithfulness.run(lab)
+    assert again.table == result.table
+    assert (lab.out / "faithfulness.png").is_file()
