@@ -69,7 +69,8 @@ def draw_maps(path: Path, title: str, subtitle: str, columns: Sequence[str], row
     tall, wide = max(shapes, key=lambda shape: shape[0] * shape[1])[:2]
     cell = 1.0
     cell_width = cell * min(max(wide / tall, 0.5), 2.5)
-    left, top, gap = 1.45, 0.85, 0.05
+    longest = max(len(line) for row in rows for line in row.label.splitlines())
+    left, top, gap = max(1.45, 0.3 + 0.07 * longest), 0.85, 0.05
     n_columns = len(columns) + with_images
     with drawing(path, max(left + n_columns * cell_width + 0.75, 5.5), top + len(rows) * cell + 0.1) as canvas:
         canvas.heading(0.15, title, subtitle)

@@ -79,12 +79,13 @@ def rows_of(
     for image in range(min(lab.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]
         said = [
-            f"{network}: {names[answer[image]]} {'✓' if answer[image] == truth else '✗'}"
+            f"{network} ✓" if answer[image] == truth else f"{network} ✗ {names[answer[image]]}"
             for network, answer in answers.items()
         ]
         maps = min_max(sam_maps(raster, layer, image, lab.settings.gamma))
         picture = for_snn.picture(image) if lab.settings.show_images else None
-        label = "\n".join([state, *said])
+        subject = names[truth] if truth >= 0 else "unknown"
+        label = "\n".join([f"{subject}, {state}", *said])
         rows.append(MapRow(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
     return rows
 
@@ -95,6 +96,6 @@ def shown_steps(raster: RasterReader, layer: str) -> list[int]:
 
 
 NOTES = (
-    "Each network is attacked through its own gradient; Grad-CAM is for the true class before and after. The pictures "
-    "beneath the maps are those attacked through the SNN; the ANN's differ from them by at most 2ε a pixel.",
+    "Each network is attacked through its own gradient; Grad-CAM is for the true class before and after. Where images "
+    "are drawn, they are those attacked through the SNN; the ANN's differ from them by at most 2ε a pixel.",
 )
