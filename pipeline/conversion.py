@@ -47,7 +47,9 @@ BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
 
 
-def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
+def convert_checkpoint(
+    ann: AnnCheckpoint, config: Config, advance: Advance = lambda images: None, device: str = "auto"
+) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 
     Raises
@@ -57,12 +59,16 @@ def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = la
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
     images = np.stack([ann.preprocessing.image(samples.item(i).image) for i in range(len(samples))])
-    network = convert(ann.model, images, settings, advance)
+    network = convert(ann.model, images, settings, advance, device)
     return Checkpoint(network, ann.preprocessing, ann.classes, ann.class_names)
 
 
 def convert(
-    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance = lambda images: None
+    ann: ReluNetwork,
+    images: NDArray[np.float32],
+    settings: ConversionSection,
+    advance: Advance = lambda images: None,
+    device: str = "auto",
 ) -> Network:
     """Convert an ANN, given calibration images.
 
@@ -72,6 +78,7 @@ def convert(
     ----------
     images : (N, C, H, W) float32 — preprocessed, of the training part
     advance : called with the number of images that one more layer has seen
+    device : of the torch backend, which simulates; rule "balanced" needs none
 
     Returns
     -------
@@ -91,17 +98,17 @@ def convert(
     if settings.rule == "balanced":
         layers, readout = _balance(ann, torch.from_numpy(images), settings, advance)
     else:
-        layers, readout = _simulate(ann, images, settings, advance), _numpy(ann.readout.weight)
+        layers, readout = _simulate(ann, images, settings, advance, device), _numpy(ann.readout.weight)
     channels, height, width = ann.input_shape
     planes = 2 * channels if settings.encoder == "poisson" else channels
     return Network((planes, height, width), settings.timesteps, layers, Readout(readout), settings.encoder)
 
 
 def _simulate(
-    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
+    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance, device: str
 ) -> tuple[Layer, ...]:
     """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold they give."""
-    backend = TorchBackend()
+    backend = TorchBackend(device)
     layers: list[Layer] = []
     channels, height, width = ann.input_shape
     shape = (2 * channels if settings.encoder == "poisson" else channels, height, width)

@@ -91,7 +91,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     begun = time.perf_counter()
     with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
-        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
+        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images), command.device)
         converted = time.perf_counter() - begun
         save_checkpoint(checkpoint, out / "checkpoint.safetensors")
         save_config(config, out / "config.toml")
