@@ -27,9 +27,9 @@ from backends.kernels import add_conv, compile_kernels, step_float
 from backends.lava import LavaBackend
 from backends.network import LIF, Layer, Network, Readout
 from backends.quantise import quantise
-from pipeline.command_line import parse_command
+from pipeline.cli.command_line import parse_command
+from pipeline.cli.errors import exit_codes
 from pipeline.config import Section
-from pipeline.errors import exit_codes
 from recordings.digest import spike_counts
 from recordings.schema import LayerSpec, RasterHeader, SampleTable
 from recordings.writer import RasterWriter

@@ -23,11 +23,11 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.command_line import parse_command
+from pipeline.cli.command_line import parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.progress import progress_bar
 from pipeline.config import Section
-from pipeline.errors import exit_codes
-from pipeline.progress import progress_bar
-from pipeline.sam import spike_activation_maps, spike_count_map
+from pipeline.maps.sam import spike_activation_maps, spike_count_map
 
 from .environment import commit, machine
 

@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from backends.network import PIXEL_LIMIT, Network
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 
-from .ann import ReluNetwork
-from .differentiable import DifferentiableNetwork
 from .encoding import constant_current, poisson_batch
 from .preprocess import Preprocessing
 

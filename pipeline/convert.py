@@ -14,18 +14,18 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .command_line import Positional, parse_command
 from .config import Config, ConversionSection, Section, load_config, save_config
-from .errors import exit_codes
-from .progress import progress_bar
 
 if TYPE_CHECKING:
     from backends.network import Network
+    from pipeline.networks.ann_checkpoint import AnnCheckpoint
 
-    from .ann_checkpoint import AnnCheckpoint
     from .samples import Samples
 
 PROG = "python -m pipeline.convert"
@@ -75,11 +75,11 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     """Do everything; `command.out` exists and is locked."""
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.torch_backend import TorchBackend
+    from pipeline.conversion.algorithm import convert_checkpoint
+    from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, write_curves
+    from pipeline.networks.ann_checkpoint import load_ann
+    from pipeline.networks.checkpoint import save_checkpoint
 
-    from .ann_checkpoint import load_ann
-    from .checkpoint import save_checkpoint
-    from .conversion import convert_checkpoint
-    from .latency import accuracy_over_time, milestones, plot_curves, write_curves
     from .samples import choose_samples
 
     settings, out = config.conversion, command.out

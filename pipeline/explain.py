@@ -16,16 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import track
 
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.maps.method import refuse_existing, spatial_layers, write_maps
+from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
 from recordings.errors import InputError
 from recordings.maps import MapHeader, MapReader
 from recordings.reader import RasterReader
 from recordings.schema import LayerSpec, SampleTable
-
-from .command_line import Positional, parse_command
-from .errors import exit_codes
-from .maps import refuse_existing, spatial_layers, write_maps
-from .sam import Variant, check_parameters, spike_activation_maps
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
@@ -56,13 +55,13 @@ class Explain(BaseModel):
 
 @dataclass(frozen=True)
 class SpikeActivationMaps:
-    """SAM of every sample of a raster, a :class:`pipeline.maps.MapMethod`.
+    """SAM of every sample of a raster, a :class:`pipeline.maps.method.MapMethod`.
 
     Parameters
     ----------
     raster : an open raster file
     layers : of the raster, with a spatial extent
-    gamma, variant, include_current : the kernel, see :func:`pipeline.sam.spike_activation_map`
+    gamma, variant, include_current : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
     """
 
     raster: RasterReader
@@ -115,8 +114,8 @@ def explain_raster(
     ----------
     raster : an open raster file
     out_path : where the maps go; appears only when complete
-    gamma, variant, include_current : the kernel, see :func:`pipeline.sam.spike_activation_map`
-    layers : names or numbers, see :func:`pipeline.maps.spatial_layers`
+    gamma, variant, include_current : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
+    layers : names or numbers, see :func:`pipeline.maps.method.spatial_layers`
     overwrite : replace an existing file at `out_path`
     track_samples : wraps the loop over samples, to show progress
 

@@ -13,12 +13,12 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .command_line import Positional, parse_command
 from .config import Section
-from .errors import exit_codes
 
 PROG = "python -m pipeline.export"
 DESCRIPTION = """Export a checkpoint to float32 and to Loihi-style fixed point, and compare their accuracy.
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.storage import write_network
     from backends.torch_backend import TorchBackend
+    from pipeline.networks.checkpoint import load_checkpoint
 
-    from .checkpoint import load_checkpoint
     from .samples import choose_samples
 
     checkpoint = load_checkpoint(command.checkpoint)

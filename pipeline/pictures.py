@@ -15,12 +15,12 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.maps.sam import steps_that_matter
 from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
 from .canvas import GREY, drawing, overlay
 from .preprocess import Box
-from .sam import steps_that_matter
 
 DEPTH = mpl.colormaps["viridis"]
 RIGHT, WRONG = "#1b7f4b", "#b3261e"

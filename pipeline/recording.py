@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
-from backends.base import Backend
+from backends.base import Backend, InputBatch
 from backends.network import Network
 from recordings.schema import LayerSpec, RasterHeader
 from recordings.writer import RasterWriter
 
-from .samples import Samples
-
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
+
+
+class Encodable(Protocol):
+    """Images that a network can be given."""
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """What `network` gets for the chosen images, in batches."""
 
 
 def raster_header(network: Network, backend: Backend, dataset: str, seed: int, config: str) -> RasterHeader:
@@ -41,7 +46,7 @@ def raster_header(network: Network, backend: Backend, dataset: str, seed: int, c
 def record(
     network: Network,
     backend: Backend,
-    samples: Samples,
+    samples: Encodable,
     writer: RasterWriter,
     *,
     seed: int,

@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import Field
 from rich.console import Console
 
+from pipeline.cli.command_line import Flat, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .command_line import Flat, parse_command
 from .config import Config, RunSection, Section, load_config, resolved, save_config
-from .errors import exit_codes
-from .progress import progress_bar
 
 if TYPE_CHECKING:
     from recordings.reader import RasterReader
@@ -77,13 +77,13 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     from backends.available import make_backend  # torch is slow to import, --help need not wait
     from backends.quantise import quantise
     from backends.storage import write_network
+    from pipeline.maps.method import spatial_layers
+    from pipeline.networks.checkpoint import check_fit, load_checkpoint
     from recordings.maps import MapReader
     from recordings.reader import RasterReader
     from recordings.writer import RasterWriter
 
-    from .checkpoint import check_fit, load_checkpoint
     from .explain import explain_raster
-    from .maps import spatial_layers
     from .measures.localisation import localisation_table
     from .pictures import save_figures
     from .recording import raster_header, record
@@ -172,7 +172,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
 
 
 def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console: Console) -> None:
-    from .tables import localisation_text, rates_text
+    from pipeline.cli.tables import localisation_text, rates_text
 
     accuracy, count = summary["accuracy"], summary["n_samples"]
     console.print(

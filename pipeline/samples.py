@@ -22,8 +22,9 @@ from .preprocess import Preprocessing
 from .selection import balanced_order
 
 if TYPE_CHECKING:
-    from .ann_checkpoint import AnnCheckpoint
-    from .checkpoint import Checkpoint
+    from pipeline.networks.ann_checkpoint import AnnCheckpoint
+    from pipeline.networks.checkpoint import Checkpoint
+
     from .pictures import Subject
 
 

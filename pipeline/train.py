@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import Field
 from rich.console import Console
 
+from pipeline.cli.command_line import parse_command
+from pipeline.cli.errors import exit_codes
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .command_line import parse_command
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config, save_config
-from .errors import exit_codes
 
 PROG = "python -m pipeline.train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.

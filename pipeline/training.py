@@ -23,17 +23,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from pipeline.cli.progress import progress_bar
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
+from pipeline.networks.architecture import SpikingNetwork, poisson
+from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from pipeline.networks.folding import export_network
 from recordings.errors import InputError
 
-from .ann import ReluNetwork
-from .ann_checkpoint import AnnCheckpoint, save_ann
-from .architecture import SpikingNetwork, poisson
-from .checkpoint import Checkpoint, save_checkpoint
 from .config import Config, TrainingSection
 from .datasets import Dataset, open_dataset
-from .folding import export_network
 from .preprocess import Preprocessing
-from .progress import progress_bar
 from .selection import split_selection
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backends.quantise import quantise
-from pipeline.checkpoint import load_checkpoint
+from pipeline.networks.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)

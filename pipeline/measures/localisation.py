@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.maps.sam import spike_count_map, steps_that_matter
 from recordings.errors import InputError
 from recordings.maps import MapReader
 from recordings.reader import RasterReader
 
 from ..preprocess import Box
-from ..sam import spike_count_map, steps_that_matter
 from .maps import TIE, Map, Mask, checked, resize_map
 from .statistics import mean_with_interval
 

@@ -13,15 +13,15 @@ from typing import Annotated, Any
 from pydantic import Field
 from rich.console import Console
 
-from pipeline.command_line import Flat, Positional, parse_command
+from pipeline.cli.command_line import Flat, Positional, parse_command
+from pipeline.cli.config_errors import nearest
+from pipeline.cli.errors import exit_codes
 from pipeline.config import Section, save_config
-from pipeline.config_errors import nearest
-from pipeline.errors import exit_codes
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .settings import PaperConfig, PaperSection, load_paper_config
+from .lab.settings import PaperConfig, PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
 EXPERIMENTS = {
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     terminal, console = Console(stderr=True), Console(soft_wrap=True, highlight=False)
-    from .lab import Lab  # torch is slow to import, --help need not wait
+    from .lab.lab import Lab  # torch is slow to import, --help need not wait
 
     with out_lock(out):
         save_config(config, out / "config.toml")
@@ -113,7 +113,7 @@ def experiments(name: str) -> tuple[str, ...]:
 
 def run_experiment(name: str, lab: Any, command: str) -> None:
     """Run one experiment and write what it found."""
-    from .result import write_result
+    from .lab.result import write_result
 
     begun = time.perf_counter()
     result = importlib.import_module(f".{name}", __package__).run(lab)

@@ -19,10 +19,10 @@ from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_ov
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves
-from .heatmaps import sam_maps
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.heatmaps import sam_maps
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
 
 MEASURES = ("correlation", "overlap of the top fifth", "shift in time")
 
@@ -60,7 +60,7 @@ def run(lab: Lab) -> Result:
                 summaries[path] = summarise(lab, path)
             compared = [compare(summaries[first], summaries[second]) for first, second in paths]
             for key in compared[0]:
-                values[(comparison, *key)] = np.mean([each[key] for each in compared], axis=0)
+                values[comparison, key[0], key[1]] = np.mean([each[key] for each in compared], axis=0)
             advance(1)
     if len(images) > 1:
         rolled = {

@@ -8,6 +8,7 @@ every version of an image. Maps are summed over the steps that can still change 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,11 @@ from pipeline.measures.localisation import centred_gaussian
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves
-from .heatmaps import count_maps, sam_maps, snn_grad_cams
-from .images import ImageSet
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.heatmaps import count_maps, sam_maps, snn_grad_cams
+from .lab.images import ImageSet
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
 
 RANDOM, GAUSSIAN = "random order", "centred Gaussian"
 Curves = dict[str, NDArray[np.float64]]  # method -> (N, 2, K + 1): deletion and insertion
@@ -67,7 +68,7 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
 
     def score(image: int) -> Score:
         def logits(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-            found = []
+            found: list[NDArray[Any]] = []
             for start in range(0, len(pixels), 16):
                 batch = pixels[start : start + 16]
                 inputs = encode(network, batch, settings.seed, np.repeat(images.indices[image], len(batch)))
@@ -101,7 +102,7 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
     return lab.arrays("faithfulness", inputs, compute)
 
 
-def _maps(lab: Lab, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floating]]]:
+def _maps(lab: Lab, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floating[Any]]]]:
     """Per image, one map of each kind, of any size."""
     gamma = lab.settings.gamma
     reference = lab.reference(images)

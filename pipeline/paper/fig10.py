@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets import CLUTTERED_DIGITS
+from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
-from pipeline.sam import spike_activation_maps, spike_count_map
-from pipeline.widen import widen
+from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.reader import RasterReader
 
-from .drawing import Curve, MapRow, Panel, draw_curves, draw_maps, thinned
-from .heatmaps import at_steps, sam_maps, steps_of_layer
-from .lab import Lab
-from .pairs import Pairs, side_by_side, two_digit_scenes
-from .result import Claim, Result, Verdict, verdict, with_interval
+from .lab.drawing import Curve, MapRow, Panel, draw_curves, draw_maps, thinned
+from .lab.heatmaps import at_steps, sam_maps, steps_of_layer
+from .lab.lab import Lab
+from .lab.pairs import Pairs, side_by_side, two_digit_scenes
+from .lab.result import Claim, Result, Verdict, verdict, with_interval
 
 NEAR = 0.05  # a share this close to one half is called even
 SAM, COUNT = "SAM", "spike count"

@@ -24,10 +24,10 @@ from pipeline.measures.roughness import total_variation
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import MapRow, draw_maps, thinned
-from .heatmaps import Maps, at_steps, by_step, convolutions, mean_of_spoken, sam_maps, snn_grad_cams
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
+from .lab.drawing import MapRow, draw_maps, thinned
+from .lab.heatmaps import Maps, at_steps, by_step, convolutions, mean_of_spoken, sam_maps, snn_grad_cams
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
 
 
 def run(lab: Lab) -> Result:

@@ -24,10 +24,10 @@ from pipeline.measures.attention import AUTHORS_FLOOR, heatmap_variance, min_max
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves
-from .heatmaps import Maps, by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.heatmaps import Maps, by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
 
 METHODS = ("SAM", "spike count", "SNN Grad-CAM")
 PAPERS, WHEN = "variance, largest over steps", "step of the largest"

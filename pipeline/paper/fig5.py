@@ -25,11 +25,11 @@ from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import MapRow, draw_maps, thinned
-from .heatmaps import at_steps, steps_of_layer
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
-from .sweep import swept
+from .lab.drawing import MapRow, draw_maps, thinned
+from .lab.heatmaps import at_steps, steps_of_layer
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
+from .lab.sweep import swept
 
 PARTS = ("early", "middle", "late")
 CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"

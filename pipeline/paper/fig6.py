@@ -23,11 +23,11 @@ from pipeline.measures.attention import EPSILON, lowest_errors
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import PALETTE, Curve, Panel, draw_curves, thinned
-from .heatmaps import convolutions, steps_of_layer
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
-from .sweep import swept
+from .lab.drawing import PALETTE, Curve, Panel, draw_curves, thinned
+from .lab.heatmaps import convolutions, steps_of_layer
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
+from .lab.sweep import swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 HIDDEN = "_"  # a label that matplotlib leaves out of the legend

@@ -19,14 +19,14 @@ from pipeline.measures.attention import min_max
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .attacked import attacked
-from .drawing import MapRow, draw_maps, thinned
-from .heatmaps import Maps, at_steps, convolutions, sam_maps, steps_of_layer
-from .images import ImageSet
-from .lab import Lab
-from .predictions import ann_predictions
-from .result import Claim, Result, verdict, with_interval
-from .shifts import STEPWISE, grad_cam_shifts, sam_shifts
+from .lab.attacked import attacked
+from .lab.drawing import MapRow, draw_maps, thinned
+from .lab.heatmaps import Maps, at_steps, convolutions, sam_maps, steps_of_layer
+from .lab.images import ImageSet
+from .lab.lab import Lab
+from .lab.predictions import ann_predictions
+from .lab.result import Claim, Result, verdict, with_interval
+from .lab.shifts import STEPWISE, grad_cam_shifts, sam_shifts
 
 
 def run(lab: Lab) -> Result:

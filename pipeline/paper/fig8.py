@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.errors import InputError
 
-from .drawing import Curve, Panel, draw_curves
-from .lab import Lab
-from .result import Claim, Result, Verdict, verdict, with_interval
-from .sweep import lowest_errors_of
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.lab import Lab
+from .lab.result import Claim, Result, Verdict, verdict, with_interval
+from .lab.sweep import lowest_errors_of
 
 Errors = dict[tuple[str, str], NDArray[np.float64]]  # (network, layer) -> (N, G)
 

@@ -20,11 +20,19 @@ The SNN is attacked through its float32 network, knowing the encoder's seed; it 
 
 from __future__ import annotations
 
-from .attacked import Through, attacked, strengths
-from .lab import Lab
-from .result import Result
-from .robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
-from .shifts import SHARE, STEPWISE, draw_shifts, heatmap_shifts, note_on_noise, shift_claims, shift_rows
+from .lab.attacked import Through, attacked, strengths
+from .lab.lab import Lab
+from .lab.result import Result
+from .lab.robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
+from .lab.shifts import (
+    SHARE,
+    STEPWISE,
+    draw_shifts,
+    heatmap_shifts,
+    note_on_noise,
+    shift_claims,
+    shift_rows,
+)
 
 
 def run(lab: Lab) -> Result:

@@ -1,8 +1,8 @@
 """Beyond the paper: does the map find the object where the centre prior is powerless?
 
 Objects of photographs are centred, and boxes are large: there a Gaussian at the centre, which has seen nothing, points
-at the object nine times in ten. So maps are also asked under conditions where it cannot (:mod:`pipeline.paper.fair`),
-and always beside what is cheaper than they are:
+at the object nine times in ten. So maps are also asked under conditions where it cannot
+(:mod:`pipeline.paper.lab.fair`), and always beside what is cheaper than they are:
 
 * SAM (γ as configured), and the plain spike count of the same layer: the kernel must add something;
 * the ANN twin's Grad-CAM at its last convolution, for the class of the object asked for, which is told to it;
@@ -32,16 +32,16 @@ from backends.network import Network
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, iou_at_area
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
-from pipeline.widen import widen
+from pipeline.networks.widen import widen
 from recordings.reader import RasterReader
 
-from .canvases import Mosaic, inverted
-from .dots import draw_dots
-from .fair import AS_IS, Condition, conditions, has_shapes
-from .images import ImageSet
-from .lab import Lab
-from .result import Claim, Result, Verdict, verdict, with_interval
-from .summed import summed_maps
+from .lab.canvases import Mosaic, inverted
+from .lab.dots import draw_dots
+from .lab.fair import AS_IS, Condition, conditions, has_shapes
+from .lab.images import ImageSet
+from .lab.lab import Lab
+from .lab.result import Claim, Result, Verdict, verdict, with_interval
+from .lab.summed import summed_maps
 
 SCORED = MEASURES | {"IoU at the object's area": iou_at_area}
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these

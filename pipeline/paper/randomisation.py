@@ -17,11 +17,11 @@ from pipeline.measures.randomisation import randomise_from_top
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves
-from .heatmaps import sam_maps, snn_grad_cams
-from .images import ImageSet
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.heatmaps import sam_maps, snn_grad_cams
+from .lab.images import ImageSet
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
 
 METHODS = ("SAM", "SNN Grad-CAM")
 Maps = dict[tuple[str, str], NDArray[np.float64]]  # (method, layer) -> (N, h, w), summed over time

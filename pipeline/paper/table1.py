@@ -20,11 +20,11 @@ from pipeline.samples import choose_samples
 from recordings.errors import InputError
 from recordings.reader import RasterReader
 
-from .drawing import Curve, Panel, draw_curves
-from .images import ImageSet, prepare
-from .lab import Lab
-from .result import Claim, Result, verdict, with_interval
-from .sweep import lowest_errors_of
+from .lab.drawing import Curve, Panel, draw_curves
+from .lab.images import ImageSet, prepare
+from .lab.lab import Lab
+from .lab.result import Claim, Result, verdict, with_interval
+from .lab.sweep import lowest_errors_of
 
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"

@@ -1,8 +1,8 @@
 """Beyond the paper: label-free variants of SAM, chosen on one split, reported on another.
 
-Every variant is computed from raster files alone (:mod:`pipeline.sam_variants`): channels normalised or weighted by how
-selective they are, contrast against the layer's expected map, the later or earlier half of the steps, both merged, γ
-tuned per layer, all layers merged. With SAM's kernel and, in its place, plain counts.
+Every variant is computed from raster files alone (:mod:`pipeline.maps.sam_variants`): channels normalised or
+weighted by how selective they are, contrast against the layer's expected map, the later or earlier half of the steps,
+both merged, γ tuned per layer, all layers merged. With SAM's kernel and, in its place, plain counts.
 
 * Chosen on images kept aside: the digits' split "selection"; elsewhere the part of the training images that the network
   was not trained on. As they are, and pasted on texture. The choice is the largest gain over the paper's SAM, averaged
@@ -28,22 +28,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets import open_dataset
+from pipeline.maps.sam_variants import VARIANTS, merge
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, paired_difference
-from pipeline.sam_variants import VARIANTS, merge
+from pipeline.networks.widen import widen
 from pipeline.samples import Samples
 from pipeline.selection import balanced_order, split_selection
-from pipeline.widen import widen
 from recordings.reader import RasterReader
 
-from .dots import draw_dots
-from .drawing import MapRow, draw_maps
-from .fair import ALL_OBJECTS, AS_IS, PREDICTED, TEXTURE, Condition, conditions
-from .images import ImageSet, prepare
-from .lab import Lab
+from .lab.dots import draw_dots
+from .lab.drawing import MapRow, draw_maps
+from .lab.fair import ALL_OBJECTS, AS_IS, PREDICTED, TEXTURE, Condition, conditions
+from .lab.images import ImageSet, prepare
+from .lab.lab import Lab
+from .lab.result import Claim, Result, with_interval
+from .lab.summed import halves
 from .localisation import ORDINAL, SCORED, joint, score_maps
-from .result import Claim, Result, with_interval
-from .summed import halves
 
 GAMMAS = (0.0, 0.1, 0.25, 1.0, 2.0)
 SAM, COUNT, SHARPENED = "SAM", "spike count", "SAM sharpened"

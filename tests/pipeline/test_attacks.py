@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backends.network import LIF, Layer, Network, Readout
-from pipeline.ann import ReluNetwork
 from pipeline.attacks import encode_straight_through, fgsm, random_signs, snn_fgsm
-from pipeline.checkpoint import load_checkpoint
 from pipeline.datasets import open_dataset
-from pipeline.differentiable import DifferentiableNetwork
 from pipeline.encoding import poisson_batch
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import CONFIGS, Config, load_config, save_config
-from pipeline.plan import plan_layers
+from pipeline.networks.plan import plan_layers
 from recordings.errors import InputError
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from backends.network import LIF, Layer, Network, Readout
 from pipeline import explain, export, run
-from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.encoding import constant_current
+from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.samples import choose_samples
 from recordings import validate
 from recordings.errors import InputError
 from recordings.reader import RasterReader
-from tests.pipeline.networks import class_folders, constant_current_checkpoint
+from tests.pipeline.small_networks import class_folders, constant_current_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import convert, run
-from pipeline.checkpoint import load_checkpoint
-from tests.pipeline.networks import class_folders, small_ann, small_checkpoint
+from pipeline.networks.checkpoint import load_checkpoint
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 T = 12
 

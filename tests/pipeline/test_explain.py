@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.explain import SpikeActivationMaps, explain_raster, main
-from pipeline.maps import write_maps
-from pipeline.sam import spike_activation_map
+from pipeline.maps.method import write_maps
+from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
 from recordings.maps import MapReader
 from recordings.reader import RasterReader

@@ -9,7 +9,7 @@ import pytest
 
 from backends.storage import read_network
 from pipeline import export
-from tests.pipeline.networks import class_folders, small_checkpoint
+from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 
 def test_both_networks_and_their_accuracy(tmp_path, capsys):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline import run
 from recordings.lock import out_lock
-from tests.pipeline.networks import class_folders, small_checkpoint
+from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 
 @pytest.fixture(scope="module")

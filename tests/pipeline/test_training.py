@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from pipeline import train
-from pipeline.ann_checkpoint import load_ann
-from pipeline.checkpoint import load_checkpoint
 from pipeline.config import TrainingSection
+from pipeline.networks.ann_checkpoint import load_ann
+from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.training import augment
-from tests.pipeline.networks import class_folders
+from tests.pipeline.small_networks import class_folders
 
 CONFIG = """
 [data]

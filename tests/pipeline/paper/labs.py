@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.config import DataSection
-from pipeline.paper.lab import Lab
-from pipeline.paper.settings import PaperConfig, PaperSection
-from tests.pipeline.networks import SMALL, class_folders, small_ann, small_checkpoint
+from pipeline.paper.lab.lab import Lab
+from pipeline.paper.lab.settings import PaperConfig, PaperSection
+from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small_checkpoint
 
 
 def small_lab(path: Path, **settings: Any) -> Lab:

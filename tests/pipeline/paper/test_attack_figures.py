@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.paper import fig7, fig9
-from pipeline.paper.robustness import accuracy_claims, answers, survived
-from pipeline.paper.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
+from pipeline.paper.lab.robustness import accuracy_claims, answers, survived
+from pipeline.paper.lab.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
 from tests.pipeline.paper.labs import small_lab
 

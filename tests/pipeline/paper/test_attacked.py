@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.paper.attacked import ABOUT, attacked, strengths
+from pipeline.paper.lab.attacked import ABOUT, attacked, strengths
 from recordings.errors import InputError
 from tests.pipeline.paper.labs import small_lab
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.paper.canvases import inverted, paste, side_by_side, with_decoys
-from pipeline.paper.images import ImageSet
+from pipeline.paper.lab.canvases import inverted, paste, side_by_side, with_decoys
+from pipeline.paper.lab.images import ImageSet
 from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.config import CONFIGS
 from pipeline.paper.__main__ import EXPERIMENTS, experiments, main
-from pipeline.paper.settings import PaperConfig, load_paper_config
+from pipeline.paper.lab.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
-from tests.pipeline.networks import class_folders, small_ann, small_checkpoint
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:

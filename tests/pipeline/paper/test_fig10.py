@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.paper import fig10
 from pipeline.paper.fig10 import Attention, energy_on, judge, taken_for_one
-from pipeline.paper.pairs import side_by_side
+from pipeline.paper.lab.pairs import side_by_side
 from recordings.errors import InputError
 
 from .labs import small_lab

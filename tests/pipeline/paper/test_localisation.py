@@ -10,14 +10,14 @@ import pytest
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
 from pipeline.paper import localisation, variants
-from pipeline.paper.canvases import side_by_side
-from pipeline.paper.fair import AS_IS, Condition, conditions, has_shapes
+from pipeline.paper.lab.canvases import side_by_side
+from pipeline.paper.lab.fair import AS_IS, Condition, conditions, has_shapes
+from pipeline.paper.lab.result import write_result
 from pipeline.paper.localisation import joint, mean_of_parts, recognised, score_maps, strata
-from pipeline.paper.result import write_result
 from pipeline.selection import split_selection
-from tests.pipeline.networks import class_folders
 from tests.pipeline.paper.labs import small_lab
 from tests.pipeline.paper.test_canvases import image_set
+from tests.pipeline.small_networks import class_folders
 
 BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.checkpoint import Checkpoint, load_checkpoint
-from pipeline.paper.images import ImageSet, prepare
-from pipeline.paper.pairs import side_by_side, two_digit_scenes
+from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from pipeline.paper.lab.images import ImageSet, prepare
+from pipeline.paper.lab.pairs import side_by_side, two_digit_scenes
 from pipeline.preprocess import Preprocessing
 from pipeline.samples import choose_samples
 from recordings.errors import InputError
-from tests.pipeline.networks import small_checkpoint
+from tests.pipeline.small_networks import small_checkpoint
 
 
 def numbered(labels: list[int]) -> ImageSet:

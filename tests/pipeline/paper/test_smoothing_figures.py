@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.maps.sam import spike_activation_map
 from pipeline.measures.attention import heatmap_variance
 from pipeline.paper import fig2, fig3
-from pipeline.paper.heatmaps import (
+from pipeline.paper.lab.heatmaps import (
     at_steps,
     by_step,
     count_maps,
@@ -18,7 +19,6 @@ from pipeline.paper.heatmaps import (
     snn_grad_cams,
     steps_of_layer,
 )
-from pipeline.sam import spike_activation_map
 from recordings.reader import RasterReader
 from tests.pipeline.paper.labs import small_lab
 

@@ -10,8 +10,8 @@ import pytest
 
 from backends.base import BackendError
 from pipeline.paper import fig5, fig6, fig8
-from pipeline.paper.lab import Lab
-from pipeline.paper.sweep import lowest_errors_of
+from pipeline.paper.lab.lab import Lab
+from pipeline.paper.lab.sweep import lowest_errors_of
 from recordings.errors import InputError
 
 from .labs import small_lab

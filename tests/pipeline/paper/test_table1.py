@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import Checkpoint
-from pipeline.folding import export_network
+from pipeline.networks.checkpoint import Checkpoint
+from pipeline.networks.folding import export_network
 from pipeline.paper import table1
 from pipeline.paper.table1 import Measured, judge
 from recordings.errors import InputError
-from tests.pipeline.networks import small_model
+from tests.pipeline.small_networks import small_model
 
 from .labs import small_lab
 

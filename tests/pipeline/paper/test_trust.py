@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import Checkpoint
-from pipeline.folding import export_network
+from pipeline.networks.checkpoint import Checkpoint
+from pipeline.networks.folding import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
 from pipeline.paper.agreement import MEASURES, Summary, compare
-from pipeline.paper.lab import Lab
-from tests.pipeline.networks import small_model
+from pipeline.paper.lab.lab import Lab
+from tests.pipeline.small_networks import small_model
 
 from .labs import small_lab
 

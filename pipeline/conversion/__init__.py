@@ -1,0 +1,1 @@
+"""From an ANN to a spiking network: thresholds, Algorithm 1, and how many steps it needs."""

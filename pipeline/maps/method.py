@@ -1,0 +1,98 @@
+"""Maps of where layers attend, whatever made them: one interface, one way to a file (see recordings/maps.py)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.parallel import in_order
+from recordings.errors import InputError
+from recordings.maps import MapHeader, writing_maps
+from recordings.schema import SampleTable, find_layer
+
+
+class MapMethod(Protocol):
+    """A way to explain samples: SAM of a raster, Grad-CAM of an ANN or of a spiking network, or one of your own."""
+
+    @property
+    def header(self) -> MapHeader:
+        """Method, source, parameters, steps and layers."""
+
+    @property
+    def samples(self) -> SampleTable:
+        """What is explained, in order."""
+
+    def explain(self, sample: int) -> tuple[int, Mapping[str, NDArray[np.float32]]]:
+        """The class that the network chose for a sample, and (T, H, W) float32 ≥ 0 for every layer of the header."""
+
+
+def write_maps(
+    method: MapMethod,
+    path: Path,
+    track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
+    workers: int = 1,
+) -> None:
+    """Explain every sample into a file, holding the maps of at most `workers` + 1 samples at a time.
+
+    Parameters
+    ----------
+    method : how
+    path : appears only when complete
+    track_samples : wraps the loop over samples, to show progress
+    workers : threads that explain samples; more than one only if `method.explain` allows it
+
+    Raises
+    ------
+    InputError : if the file cannot be written
+    """
+    samples = range(len(method.samples))
+    with (
+        writing_maps(path, method.header, method.samples) as file,
+        closing(in_order(method.explain, samples, workers)) as explained,
+    ):
+        for sample, (prediction, maps) in zip(track_samples(samples), explained, strict=True):
+            file.write(sample, prediction, maps)
+
+
+def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:
+    """Full names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
+
+    Parameters
+    ----------
+    kinds : "001_conv1" -> "input", "conv" or "dense", in order of depth
+    wanted : full or short names or numbers
+    where : what error messages begin with
+
+    Raises
+    ------
+    InputError : if a layer is unknown or dense, or none is left
+    """
+    names = {find_layer(name, kinds, where) for name in wanted}
+    spatial = [name for name, kind in kinds.items() if kind != "dense"]
+    if dense := names - set(spatial):
+        raise InputError(
+            f"{where}: layer {min(dense)!r} is dense, its neurons have no place in the image; "
+            f"choose from {', '.join(name[4:] for name in spatial) or 'none'}"
+        )
+    if not spatial:
+        raise InputError(f"{where}: has dense layers only, expected at least one with a spatial extent")
+    return tuple(name for name in spatial if name in names or not names)
+
+
+def refuse_existing(out_path: Path, source: Path, overwrite: bool) -> None:
+    """Refuse a target that would overwrite something not given up, above all what the maps are made from."""
+    if not out_path.exists():
+        return
+    if not out_path.is_file():
+        found = "a directory" if out_path.is_dir() else "not a regular file"
+        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
+    if os.path.samefile(out_path, source):
+        raise InputError(f"{out_path}: is what the maps are to be made from; choose another --out")
+    if not overwrite:
+        raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")

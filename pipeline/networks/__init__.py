@@ -1,0 +1,1 @@
+"""Networks that train or are differentiated, and the files that hold them."""

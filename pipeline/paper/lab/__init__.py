@@ -1,0 +1,1 @@
+"""What the experiments share: networks, images and recordings by their hash, measurements, drawing."""

@@ -1,0 +1,63 @@
+"""The configuration of the experiments: networks as `train` and `convert` make them, and what to measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.cli.config_errors import read_toml, validated
+from pipeline.config import CONFIGS, Config, Section, TrainingSection
+
+DEFAULT = CONFIGS / "paper" / "digits.toml"
+
+
+class PaperSection(Section):
+    """What is measured, on how much."""
+
+    checkpoint: str | None = Field(None, description="surrogate-trained network to use; trained first if not given")
+    ann: str | None = Field(
+        None, description="its ANN twin, to convert and to take Grad-CAM from; trained if not given"
+    )
+    images: int = Field(100, ge=1, description="validation images, from a seeded class-balanced order")
+    shown: int = Field(4, ge=1, description="images in a figure of maps")
+    show_images: bool = Field(True, description="draw maps over their images; without it maps alone")
+    layers: tuple[str, ...] = Field((), description="layers that stand for the paper's 4, 6 and 8; all if not given")
+    gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
+    gammas: tuple[float, ...] = Field(
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="γ of fig8's sweep"
+    )
+    leaks: tuple[float, ...] = Field((0.7, 0.8, 0.9), description="λ of table1's networks")
+    leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
+    accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
+    twin_seed: int = Field(1, ge=0, description="training seed of the independent network that maps are compared with")
+    epsilons: tuple[float, ...] = Field(
+        (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
+    )
+    shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
+    randomised: int = Field(24, ge=1, description="images of the randomisation check")
+    curves: int = Field(32, ge=1, description="images of the insertion and deletion curves")
+    pairs: int = Field(50, ge=1, description="images of two objects side by side")
+    seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
+    both_backends: int = Field(4, ge=0, description="images that fig5 also runs on Lava, to compare the maps")
+    seed: int = Field(0, ge=0, description="of the choice of images, the Poisson spikes and the bootstrap")
+    device: str = Field("auto", description="of the torch backend and of gradients: auto, cpu, cuda, cuda:1")
+    batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
+
+
+class PaperConfig(Config):
+    """Everything; the surrogate-trained network is that of data, network and training."""
+
+    ann: TrainingSection = TrainingSection()
+    paper: PaperSection = PaperSection()
+
+
+def load_paper_config(path: Path | None = None) -> PaperConfig:
+    """Read a TOML file; None reads the embedded digits.
+
+    Raises
+    ------
+    InputError : one line naming the file, the key, and the nearest valid name or range
+    """
+    path = path or DEFAULT
+    return validated(PaperConfig, read_toml(path), path)

@@ -1,0 +1,211 @@
+"""Spike Activation Maps: worked numbers, the reference data, and laws that hold for every raster."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from pipeline.maps.sam import (
+    Variant,
+    spike_activation_map,
+    spike_activation_maps,
+    spike_count_map,
+    temporal_spike_contribution_score,
+)
+from recordings.batch import pack
+from recordings.errors import InputError
+
+READINGS: dict[str, dict[str, Any]] = {
+    "paper_current": {},
+    "paper_previous": {"include_current": False},
+    "authors_code_raw": {"variant": "authors-code"},
+}
+any_reading = st.sampled_from(list(READINGS.values()))
+gammas = st.floats(0, 5)
+tchw = array_shapes(min_dims=4, max_dims=4, max_side=6)
+rasters = tchw.flatmap(lambda shape: arrays(np.bool_, shape))
+
+
+def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[np.float32]:
+    """The event-driven form on the packed bits of (T, C, H, W)."""
+    return spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], [gamma], **reading)[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernel for every number of γ below, before hypothesis looks at the clock."""
+    for variant, several in product(get_args(Variant), (1, 2, 5)):
+        spike_activation_maps(np.zeros((1, 1), np.uint8), (1, 1, 1), [0.5] * several, variant=variant)
+
+
+def single_neuron(*spikes: int) -> NDArray[np.bool_]:
+    return np.array(spikes, bool).reshape(-1, 1, 1, 1)
+
+
+def test_worked_by_hand() -> None:
+    """One neuron firing at t = 1, 2, 4, with e^-γ = 1/2."""
+    spikes, gamma = single_neuron(0, 1, 1, 0, 1), math.log(2)
+    current = [0, 1, 1 + 1 / 2, 0, 1 + 1 / 4 + 1 / 8]
+    earlier = [0, 0, 1 / 2, 0, 1 / 4 + 1 / 8]
+    # The authors' script adds 2^-t for the silent steps up to t: t = 0; then t = 0 and 3.
+    authors = [0, 1 + 1 / 2, 1 + 1 / 2 + 1 / 4, 0, 1 + 1 / 4 + 1 / 8 + 2 / 16]
+    for reading, expected in zip(READINGS.values(), (current, earlier, authors), strict=True):
+        np.testing.assert_allclose(stream(spikes, gamma, **reading).ravel(), expected, rtol=1e-6)
+
+
+def test_authors_code_takes_a_spike_at_step_zero_for_silence() -> None:
+    spikes, late = single_neuron(1, 0, 1), single_neuron(0, 0, 1)
+    fired, silent = (stream(raster, 0.5, variant="authors-code")[2] for raster in (spikes, late))
+    assert fired == silent
+    assert stream(spikes, 0.5)[2] > stream(late, 0.5)[2]
+
+
+def test_contribution_decays_with_the_distance_in_time() -> None:
+    scores = temporal_spike_contribution_score(5, [5, 4, 3, 7], math.log(2))
+    np.testing.assert_allclose(scores, [1, 1 / 2, 1 / 4, 1 / 4])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("name", READINGS)
+def test_reference(shared: Path, name: str, gamma: float) -> None:
+    reference = np.load(shared / "reference" / "sam.npz")
+    spikes, expected = reference["spikes"], reference[f"{name}_gamma{gamma}"]
+    by_definition = spike_activation_map(spikes[:, None], gamma, **READINGS[name])[:, 0]
+    np.testing.assert_allclose(by_definition, expected, rtol=1e-6)
+    np.testing.assert_allclose(stream(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
+
+
+@given(rasters, gammas, any_reading)
+def test_streaming_agrees_with_the_definition(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
+    by_definition = spike_activation_map(spikes[:, None], gamma, **reading)
+    maps = stream(spikes, gamma, **reading)
+    assert maps.shape == (len(spikes), *spikes.shape[2:]) and maps.dtype == np.float32
+    np.testing.assert_allclose(maps, by_definition[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1)])
+@pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
+def test_any_size_agrees_with_the_definition(shape: tuple[int, int, int], density: float) -> None:
+    """Maps of more pixels than a word has bits, of whole words or not, and of channels that begin anywhere in one."""
+    spikes = np.random.default_rng(0).random((40, *shape)) < density
+    for reading in READINGS.values():
+        by_definition = spike_activation_map(spikes[:, None], 0.4, **reading)[:, 0]
+        np.testing.assert_allclose(stream(spikes, 0.4, **reading), by_definition, rtol=1e-6)
+
+
+@given(rasters, st.lists(gammas, min_size=2, max_size=5), any_reading)
+def test_several_gammas_give_the_bits_of_each(
+    spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]
+) -> None:
+    together = spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], several, **reading)
+    assert together.shape == (len(several), len(spikes), *spikes.shape[2:])
+    for gamma, maps in zip(several, together, strict=True):
+        np.testing.assert_array_equal(maps, stream(spikes, gamma, **reading))
+
+
+def test_threads_change_no_bit() -> None:
+    rasters = np.random.default_rng(0).random((8, 30, 16, 12, 12)) < 0.1
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(lambda spikes: stream(spikes, 0.3), rasters))
+    for spikes, maps in zip(rasters, threaded, strict=True):
+        np.testing.assert_array_equal(maps, stream(spikes, 0.3))
+
+
+def test_a_long_silence_is_not_forgotten() -> None:
+    """Spikes at the first and last of 500 steps: what is left of the first is e^{-499 γ}, however steep the kernel."""
+    spikes = np.zeros((500, 1, 1, 1), np.bool_)
+    spikes[[0, 499]] = True
+    for gamma, expected in ((0.0, 1.0), (0.01, math.exp(-4.99)), (0.2, math.exp(-99.8)), (1e308, 0.0)):
+        assert stream(spikes, gamma)[499] == np.float32(1 + expected)
+        assert stream(spikes, gamma, include_current=False)[499] == np.float32(expected)
+
+
+@given(rasters, gammas, any_reading)
+def test_no_spike_no_map(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
+    """A pixel is zero at every step at which none of its neurons fires."""
+    assert not stream(spikes, gamma, **reading)[~spikes.any(axis=1)].any()
+    assert not stream(np.zeros_like(spikes), gamma, **reading).any()
+
+
+@given(rasters, gammas, any_reading, st.data())
+def test_causal(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject) -> None:
+    """Changing later spikes changes no earlier bit of the map."""
+    step = data.draw(st.integers(0, len(spikes)))
+    changed = spikes.copy()
+    changed[step:] ^= data.draw(arrays(np.bool_, changed[step:].shape))
+    before, after = stream(spikes, gamma, **reading), stream(changed, gamma, **reading)
+    np.testing.assert_array_equal(before[:step], after[:step])
+
+
+@given(rasters, gammas, any_reading, st.randoms(use_true_random=False))
+def test_channel_order_is_irrelevant(
+    spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], random: Any
+) -> None:
+    """Equal up to the rounding of a float64 sum: one float32 unit in the last place."""
+    order = random.sample(range(spikes.shape[1]), spikes.shape[1])
+    maps, permuted = stream(spikes, gamma, **reading), stream(spikes[:, order], gamma, **reading)
+    np.testing.assert_array_max_ulp(maps, permuted, maxulp=1)
+
+
+@given(rasters, gammas, any_reading)
+def test_channels_add_up(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
+    channels = [stream(spikes[:, [c]], gamma, **reading) for c in range(spikes.shape[1])]
+    np.testing.assert_allclose(stream(spikes, gamma, **reading), np.sum(channels, axis=0), rtol=1e-6)
+
+
+@given(rasters)
+def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
+    counts = spikes.sum(axis=1)
+    np.testing.assert_array_equal(stream(spikes, 1000.0), counts)
+    np.testing.assert_array_equal(spike_count_map(pack(spikes[:, None])[0], spikes.shape[1:]), counts)
+    assert not stream(spikes, 1000.0, include_current=False).any()
+
+
+@given(rasters)
+def test_flat_kernel_gives_running_counts(spikes: NDArray[np.bool_]) -> None:
+    running = np.cumsum(spikes, axis=0)
+    np.testing.assert_array_equal(stream(spikes, 0.0), (spikes * running).sum(axis=1))
+
+
+@given(rasters, gammas, gammas)
+def test_a_steeper_kernel_never_raises_the_map(spikes: NDArray[np.bool_], one: float, other: float) -> None:
+    flat, steep = stream(spikes, min(one, other)), stream(spikes, max(one, other))
+    assert (steep <= flat).all()
+    assert (steep >= spikes.sum(axis=1)).all()
+
+
+@pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf])
+def test_meaningless_gamma(gamma: float) -> None:
+    with pytest.raises(InputError, match=f"^gamma: got {gamma}, expected a finite number ≥ 0"):
+        stream(single_neuron(1), gamma)
+    with pytest.raises(InputError, match="^gamma"):
+        spike_activation_map(single_neuron(1)[:, None], gamma)
+
+
+def test_meaningless_variant() -> None:
+    with pytest.raises(InputError, match="^variant: got 'their-code', expected one of paper, authors-code"):
+        stream(single_neuron(1), 0.5, variant="their-code")
+    with pytest.raises(InputError, match="always counts the current spike"):
+        stream(single_neuron(1), 0.5, variant="authors-code", include_current=False)
+
+
+def test_no_gamma() -> None:
+    with pytest.raises(InputError, match="^gammas: got none, expected at least one"):
+        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 2, 2), [])
+
+
+def test_misshapen_spikes() -> None:
+    with pytest.raises(InputError, match=r"shape \(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\) bool"):
+        spike_activation_map(single_neuron(1, 0, 1), 0.5)
+    with pytest.raises(InputError, match=r"got shape \(3, 1\) uint8, expected \(T, 2\) uint8"):
+        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 3, 3), [0.5])

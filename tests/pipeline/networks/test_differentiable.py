@@ -1,0 +1,165 @@
+"""The differentiable network: the torch backend's spikes, and gradients by hand and against training's model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from backends.network import LIF, Layer, Network, Readout
+from backends.quantise import quantise
+from backends.torch_backend import TorchBackend
+from pipeline.config import NetworkSection
+from pipeline.encoding import poisson_batch
+from pipeline.networks.checkpoint import BUNDLED, load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.folding import export_network
+from recordings.batch import unpack
+from recordings.errors import InputError
+from tests.pipeline.small_networks import SMALL, small_model
+
+
+def smooth_images(count: int, height: int, width: int) -> NDArray[np.float32]:
+    """Blobs of preprocessed pixels in -2 … 2."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:height, :width]
+    waves = random.uniform(1, 8, (count, 3, 2, 1, 1))
+    return (2 * np.sin(waves[:, :, 0] * rows / height) * np.cos(waves[:, :, 1] * columns / width)).astype(np.float32)
+
+
+def assert_same_spikes(network: Network, inputs: NDArray[Any]) -> None:
+    (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[-4])
+    logits, spikes = DifferentiableNetwork(network)(torch.from_numpy(inputs).float())
+    assert spikes[-1].any()
+    for name, shape, found in zip(network.raster_names[-len(spikes) :], network.shapes[1:], spikes, strict=True):
+        np.testing.assert_array_equal(found.detach().numpy(), unpack(batch.spikes[name], shape), err_msg=name)
+    np.testing.assert_allclose(logits.detach(), batch.readout / network.timesteps, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("*.safetensors") if "-ann" not in path.name))
+def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
+    network = load_checkpoint(name).network
+    images = smooth_images(2, *network.input_shape[1:])
+    assert_same_spikes(network, poisson_batch(images, network.timesteps, 0, [3, 4]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    leak, thresholds = random.uniform(0.5, 1), random.uniform(0.3, 1.2, 3)
+    gains = [random.uniform(0.2, 2, (1 + 8 * (seed % 2), channels)) for channels in (5, 4, 7)]
+    network = Network(
+        (6, 12, 8),
+        9,
+        (
+            Layer("conv1", random.normal(0, 0.5, (5, 6, 3, 3)), LIF(leak, thresholds[0], gains[0]), padding=1),
+            Layer("conv2", random.normal(0, 0.5, (4, 5, 3, 3)), LIF(1.0, thresholds[1], gains[1], 0.1), pool=2),
+            Layer("fc1", random.normal(0, 0.5, (7, 32)), LIF(leak, thresholds[2], gains[2], -0.05)),
+        ),
+        Readout(random.normal(size=(3, 7))),
+    )
+    assert_same_spikes(network, random.random((9, 2, 6, 12, 8)) < 0.4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dense", [False, True])
+def test_spikes_for_a_constant_current_are_the_backends(seed: int, dense: bool) -> None:
+    random = np.random.default_rng(seed)
+    pool = 3 - seed % 2
+    shape, inputs = ((9, 3 * 12 * 6 // pool**2), 9) if dense else ((9, 3, 3, 3), 9 * 12 * 6 // pool**2)
+    layers = (
+        Layer("first", random.normal(0, 1, shape), LIF(1.0, 0.7), pool=pool, padding=0 if dense else 1),
+        Layer("second", random.normal(0, 0.5, (8, inputs)), LIF(1.0, 1.3)),
+    )
+    network = Network((3, 12, 6), 60, layers, Readout(random.normal(size=(3, 8))), "constant-current")
+    images = random.integers(-127, 128, (2, 3, 12, 6)).astype(np.int8)
+    assert_same_spikes(network, images)
+
+
+def test_one_neuron_and_a_constant_current_by_hand() -> None:
+    """One pixel of 127 stands for 1, so the current is 2·1.5 + 0.1 = 3.1 at every step but the first.
+
+    v = 0, 3.1, 1.55 + 3.1 - 2 = 2.65, 1.325 + 3.1 - 2 = 2.425: s = 0, 1, 1, 1 and surrogates 0.15·max(0, 2 - v/2) =
+    0.0675, 0.10125, 0.118125. The pixel's share of v is 3·(1, 1.5, 1.75) per 127, each spike's of the logit 3/4.
+    """
+    pixel = torch.full((1, 1, 1, 1), 127.0).requires_grad_()
+    logits, spikes = DifferentiableNetwork(replace(one_neuron(), encoder="constant-current"))(pixel)
+    assert spikes[0].flatten().tolist() == [0, 1, 1, 1]
+    (gradient,) = torch.autograd.grad(logits.sum(), pixel)
+    expected = 0.75 * 3 * (0.0675 + 1.5 * 0.10125 + 1.75 * 0.118125) / 127
+    assert gradient.item() == pytest.approx(expected, rel=1e-5)
+
+
+def one_neuron() -> Network:
+    """λ = 0.5, θ = 2, weight 1.5, gain 2 and bias 0.1, readout weight 3; T = 4."""
+    layer = Layer("fc1", np.array([[1.5]]), LIF(0.5, 2.0, 2.0, 0.1))
+    return Network((1, 1, 1), 4, (layer,), Readout(np.array([[3.0]])))
+
+
+def test_one_neuron_by_hand() -> None:
+    """Worked out on paper.
+
+    Current 2·1.5·s + 0.1, one step late. With input spikes at t = 0 and 2:
+        v = 0, 3.1, 0.5·3.1 + 0.1 - 2 = -0.35, 0.5·(-0.35) + 3.1 = 2.925;  s = 0, 1, 0, 1;  logit = 3·2/4 = 1.5.
+    Surrogate 0.3·max(0, 1 - |v/2 - 1|)/2 at t = 1, 2, 3: 0.0675, 0 (v/2 - 1 = -1.175), 0.080625.
+    A spike of the neuron adds 3/4 to the logit. An input spike at t reaches v[t+1] with 3 and v[t+1+k] with 3·0.5ᵏ, and
+    nothing passes through the reset:
+        t = 0: 3/4·3·(0.0675 + 0 + 0.25·0.080625) = 0.197227;  t = 1: 3/4·3·0.5·0.080625 = 0.090703;
+        t = 2: 3/4·3·0.080625 = 0.181406;  t = 3 comes too late: 0.
+    """
+    inputs = torch.tensor([1.0, 0, 1, 0]).reshape(4, 1, 1, 1, 1).requires_grad_()
+    logits, spikes = DifferentiableNetwork(one_neuron())(inputs)
+    assert spikes[0].flatten().tolist() == [0, 1, 0, 1]
+    assert logits.item() == 1.5
+    of_inputs, of_spikes = torch.autograd.grad(logits.sum(), [inputs, spikes[0]])
+    torch.testing.assert_close(of_spikes.flatten(), torch.full((4,), 0.75))
+    expected = torch.tensor([2.25 * (0.0675 + 0.25 * 0.080625), 2.25 * 0.5 * 0.080625, 2.25 * 0.080625, 0])
+    torch.testing.assert_close(of_inputs.flatten(), expected)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_gradients_are_those_of_training(normalise: bool) -> None:
+    """With signed spikes x, training's model has ∂y/∂x; here the ON planes have it, and the OFF planes minus it."""
+    section = NetworkSection(layers=SMALL.layers, timesteps=8, leak=0.9, threshold=0.7, normalise=normalise)
+    model = small_model(network=section)
+    planes = torch.from_numpy(poisson_batch(smooth_images(3, 16, 24), 8, 0, [0, 1, 2])).float().requires_grad_()
+    signed = (planes[:, :, :3] - planes[:, :, 3:]).detach().requires_grad_()
+    logits, spikes = DifferentiableNetwork(export_network(model))(planes)
+    expected = model(signed)
+    torch.testing.assert_close(logits, expected)
+    hidden: list[torch.Tensor] = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, inputs, output: hidden.append(output))
+    labels = torch.arange(3)
+    model(signed)[labels, labels].sum().backward()
+    of_inputs, *of_spikes = torch.autograd.grad(logits[labels, labels].sum(), [planes, *spikes])
+    assert signed.grad is not None and signed.grad.any()
+    torch.testing.assert_close(of_inputs[:, :, :3], signed.grad)
+    torch.testing.assert_close(of_inputs[:, :, 3:], -signed.grad)
+    again = model(signed)
+    for depth, (gradient, reference) in enumerate(
+        zip(of_spikes, torch.autograd.grad(again[labels, labels].sum(), hidden[-len(spikes) :]), strict=True), 1
+    ):
+        torch.testing.assert_close(gradient[depth:].reshape(reference.shape), reference)
+
+
+def test_spikes_too_late_for_the_answer_have_no_gradient() -> None:
+    logits, spikes = DifferentiableNetwork(export_network(small_model()))(torch.ones(8, 1, 6, 16, 24))
+    for depth, gradient in enumerate(torch.autograd.grad(logits[0, 0], spikes), 1):
+        beyond = 8 - (len(spikes) - depth)
+        assert gradient[:beyond].any() and not gradient[beyond:].any()
+
+
+def test_no_gradient_is_kept_where_none_is_asked_for() -> None:
+    with torch.no_grad():
+        logits, spikes = DifferentiableNetwork(one_neuron())(torch.ones(4, 1, 1, 1, 1))
+    assert not logits.requires_grad and not spikes[0].requires_grad
+
+
+def test_fixed_point_is_refused() -> None:
+    with pytest.raises(InputError, match="got a network in fixed point, expected float32"):
+        DifferentiableNetwork(quantise(one_neuron()))

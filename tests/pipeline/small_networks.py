@@ -1,0 +1,72 @@
+"""Small networks and images for end-to-end tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.config import NetworkSection
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
+from pipeline.networks.architecture import SpikingNetwork
+from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.networks.folding import export_network
+from pipeline.preprocess import Preprocessing
+
+CLASSES = ("apple", "pear", "plum")
+SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
+
+
+def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMALL, seed: int = 0) -> SpikingNetwork:
+    """An untrained network whose BNTT statistics are not the initial ones, so that every layer spikes."""
+    torch.manual_seed(seed)
+    model = SpikingNetwork(network, 3, height, width, len(CLASSES)).eval()
+    for depth, layer in enumerate(model.layers):
+        for norm in layer.bntt[depth:] if layer.bntt is not None else ():  # earlier steps are never seen in training
+            norm.running_mean.uniform_(-0.2, 0.2)
+            norm.running_var.uniform_(0.05, 0.3)
+    return model
+
+
+def small_checkpoint(path: Path) -> Path:
+    """A checkpoint file of :func:`small_model`."""
+    preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    names = tuple(name.upper() for name in CLASSES)
+    save_checkpoint(Checkpoint(export_network(small_model()), preprocessing, CLASSES, names), path)
+    return path
+
+
+def constant_current_checkpoint(path: Path) -> Path:
+    """A checkpoint file of the same network, whose first layer takes RGB as a constant current instead of spikes."""
+    checkpoint = load_checkpoint(str(small_checkpoint(path)))
+    network = checkpoint.network
+    first = replace(network.layers[0], weight=network.layers[0].weight[:, :3])
+    layers = (first, *network.layers[1:])
+    network = replace(network, input_shape=(3, 16, 24), layers=layers, encoder="constant-current")
+    save_checkpoint(replace(checkpoint, network=network), path)
+    return path
+
+
+def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLASSES, size: int = 40) -> Path:
+    """Class folders of noisy images whose colour tells the class."""
+    random = np.random.default_rng(0)
+    for label, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for number in range(per_class):
+            pixels = random.integers(0, 120, (size, size + 10, 3))
+            pixels[..., label % 3] += 130
+            Image.fromarray(pixels.astype(np.uint8)).save(path / name / f"{number}.png")
+    return path
+
+
+def small_ann(path: Path) -> Path:
+    """An ANN checkpoint file, untrained."""
+    torch.manual_seed(0)
+    model = ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
+    preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    save_ann(AnnCheckpoint(model, preprocessing, CLASSES, tuple(name.upper() for name in CLASSES)), path)
+    return path
