@@ -6,7 +6,7 @@ from typing import Literal
 
 from .base import Backend, BackendError
 
-BACKENDS = ("torch", "lava")
+BACKENDS = ("event", "torch", "lava")
 
 
 def make_backend(
@@ -19,6 +19,7 @@ def make_backend(
 
     Parameters
     ----------
+    name : one of them; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
     device : of the torch backend, see :class:`backends.torch_backend.TorchBackend`
     lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
 
@@ -26,6 +27,14 @@ def make_backend(
     ------
     BackendError : if there is none, or it cannot run here
     """
+    if name == "auto":
+        name = "torch" if _cuda(device) else "event"
+    if name == "event":
+        from .event_backend import EventBackend
+
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"event: device is {device!r}, expected auto or cpu; it simulates on the CPU")
+        return EventBackend()
     if name == "torch":
         from .torch_backend import TorchBackend
 
@@ -36,4 +45,10 @@ def make_backend(
         if device not in ("auto", "cpu"):
             raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
         return LavaBackend(lava_models, lava_deadline)
-    raise BackendError(f"backend is {name!r}, expected one of {', '.join(BACKENDS)}")
+    raise BackendError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
+
+
+def _cuda(device: str) -> bool:
+    import torch
+
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .network import MEMBRANE_LIMIT, THETA
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_conv(
     spikes: NDArray[np.bool_],
     blocks: NDArray[Any],
@@ -56,7 +56,7 @@ def add_conv(
                                 target[output] += block[output]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_dense(
     spikes: NDArray[np.bool_],
     blocks: NDArray[Any],
@@ -71,7 +71,7 @@ def add_dense(
                 current[output] += block[output]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def step_fixed(
     current: NDArray[np.int32],
     gain: NDArray[np.int32],
@@ -105,7 +105,7 @@ def step_fixed(
             spikes[position, channel] = v > THETA
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def step_float(
     current: NDArray[np.float32],
     gain: NDArray[np.float32],

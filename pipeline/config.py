@@ -112,7 +112,9 @@ class RunSection(Section):
         description='images to run on: "cluttered-digits", a data set (folder or zip), or image files',
     )
     download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
-    backend: Literal["torch", "lava"] = Field("torch", description="the simulator")
+    backend: Literal["auto", "event", "torch", "lava"] = Field(
+        "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
+    )
     samples: int = Field(8, ge=1, description="how many images, from a seeded class-balanced order")
     seed: int = Field(0, ge=0, description="of the image order and the Poisson spikes")
     precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, the same bits everywhere")

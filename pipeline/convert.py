@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def convert_and_measure(config: Config, command: ConvertCommand, terminal: Console, console: Console) -> None:
     """Do everything; `command.out` exists and is locked."""
+    from backends.available import make_backend
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
-    from backends.torch_backend import TorchBackend
     from pipeline.conversion.algorithm import convert_checkpoint
     from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, write_curves
     from pipeline.networks.ann_checkpoint import load_ann
@@ -91,13 +91,13 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     begun = time.perf_counter()
     with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
-        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images), command.device)
+        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
         converted = time.perf_counter() - begun
         save_checkpoint(checkpoint, out / "checkpoint.safetensors")
         save_config(config, out / "config.toml")
         networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
         task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
-        backend = TorchBackend(command.device)
+        backend = make_backend("auto", command.device)
         curves = accuracy_over_time(
             networks, backend, samples, labels, command.seed, lambda images: progress.advance(task, images)
         )

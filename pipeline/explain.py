@@ -5,7 +5,6 @@ Needs the raster file alone: no image, no network, neither torch nor lava.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
 from recordings.errors import InputError
 from recordings.maps import MapHeader, MapReader
+from recordings.parallel import cores
 from recordings.reader import RasterReader
 from recordings.schema import LayerSpec, SampleTable
 
@@ -133,7 +133,7 @@ def explain_raster(
     chosen = tuple(raster.layer(name) for name in names)
     refuse_existing(Path(out_path), raster.path, overwrite)
     method = SpikeActivationMaps(raster, chosen, gamma, variant, include_current)
-    write_maps(method, out_path, track_samples, workers=min(WORKERS, os.cpu_count() or 1))
+    write_maps(method, out_path, track_samples, workers=min(WORKERS, cores()))
     return chosen
 
 

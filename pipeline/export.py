@@ -46,9 +46,9 @@ class ExportCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, write both networks, measure, report."""
     command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION)
+    from backends.available import make_backend
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.storage import write_network
-    from backends.torch_backend import TorchBackend
     from pipeline.networks.checkpoint import load_checkpoint
 
     from .samples import choose_samples
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if labels.min() < 0:
         raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
     terminal = Console(stderr=True)
-    backend = TorchBackend(command.device)
+    backend = make_backend("auto", command.device)
     with out_lock(command.out):
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")

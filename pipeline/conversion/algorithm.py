@@ -28,9 +28,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from backends.base import InputBatch
-from backends.constant_current import constant_currents
+from backends.event_backend import EventBackend, first_currents
 from backends.network import LIF, Encoder, Layer, Network, Readout, Shape
-from backends.torch_backend import TorchBackend, _currents, exact_sums
 from pipeline.config import Config, ConversionSection
 from pipeline.encoding import encode
 from pipeline.networks.ann import ReluNetwork, pooled
@@ -47,9 +46,7 @@ BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
 
 
-def convert_checkpoint(
-    ann: AnnCheckpoint, config: Config, advance: Advance = lambda images: None, device: str = "auto"
-) -> Checkpoint:
+def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 
     Raises
@@ -59,7 +56,7 @@ def convert_checkpoint(
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
     images = np.stack([ann.preprocessing.image(samples.item(i).image) for i in range(len(samples))])
-    network = convert(ann.model, images, settings, advance, device)
+    network = convert(ann.model, images, settings, advance)
     return Checkpoint(network, ann.preprocessing, ann.classes, ann.class_names)
 
 
@@ -68,7 +65,6 @@ def convert(
     images: NDArray[np.float32],
     settings: ConversionSection,
     advance: Advance = lambda images: None,
-    device: str = "auto",
 ) -> Network:
     """Convert an ANN, given calibration images.
 
@@ -78,7 +74,6 @@ def convert(
     ----------
     images : (N, C, H, W) float32 — preprocessed, of the training part
     advance : called with the number of images that one more layer has seen
-    device : of the torch backend, which simulates; rule "balanced" needs none
 
     Returns
     -------
@@ -98,38 +93,37 @@ def convert(
     if settings.rule == "balanced":
         layers, readout = _balance(ann, torch.from_numpy(images), settings, advance)
     else:
-        layers, readout = _simulate(ann, images, settings, advance, device), _numpy(ann.readout.weight)
+        layers, readout = _simulate(ann, images, settings, advance), _numpy(ann.readout.weight)
     channels, height, width = ann.input_shape
     planes = 2 * channels if settings.encoder == "poisson" else channels
     return Network((planes, height, width), settings.timesteps, layers, Readout(readout), settings.encoder)
 
 
 def _simulate(
-    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance, device: str
+    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
 ) -> tuple[Layer, ...]:
     """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold they give."""
-    backend = TorchBackend(device)
+    backend = EventBackend()
     layers: list[Layer] = []
     channels, height, width = ann.input_shape
     shape = (2 * channels if settings.encoder == "poisson" else channels, height, width)
-    spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, in batches
+    spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, sample by sample
     for plan, synapse in ann.layers:
         encoder = settings.encoder if spikes is None else "poisson"
         layer = _layer(plan, _numpy(synapse.weight), LIF(1.0), first_of=encoder if spikes is None else None)
         stage = _alone(layer, shape, settings.timesteps, encoder)
-        with torch.inference_mode(), exact_sums():
-            currents = _input_currents(stage, _inputs(stage, images, spikes, settings.seed), backend.device, advance)
-            threshold = _threshold(currents, settings)
+        inputs = _counted(_inputs(stage, images, spikes, settings.seed), advance)
+        threshold = _threshold(first_currents(stage, inputs), settings)
         _refuse_dead(threshold, plan, len(images))
         layers.append(replace(layer, neuron=LIF(1.0, threshold)))
         stage = replace(stage, layers=(layers[-1],))
         inputs = _inputs(stage, images, spikes, settings.seed)
-        spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]
+        spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]  # one each
         shape = stage.shapes[-1]
     return tuple(layers)
 
 
-def _threshold(currents: Iterator[Tensor], settings: ConversionSection) -> float:
+def _threshold(currents: Iterator[NDArray[np.float32]], settings: ConversionSection) -> float:
     if settings.rule == "percentile":
         return percentile_current(currents, settings.percentile)
     largest = largest_current(currents)
@@ -148,17 +142,11 @@ def _inputs(
         yield encode(stage, batch, seed, range(start, start + len(batch)))
 
 
-def _input_currents(stage: Network, inputs: Iterable[InputBatch], device: str, advance: Advance) -> Iterator[Tensor]:
-    """Input currents (B, C, H, W) of the one layer of `stage`, of every step; a constant current comes once."""
+def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBatch]:
+    """The same, telling of every batch when the next is asked for."""
     for batch in inputs:
-        if stage.encoder == "constant-current":
-            yield torch.from_numpy(constant_currents(stage, batch))
-            advance(len(batch))
-        else:
-            spikes = torch.from_numpy(np.ascontiguousarray(batch)).to(device)
-            fired = torch.empty((*spikes.shape[:2], *stage.shapes[-1]), device="meta")  # its shape is all that is asked
-            yield from _currents(stage.layers[0], spikes, fired)
-            advance(batch.shape[1])
+        yield batch
+        advance(batch.shape[-4])
 
 
 def _balance(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,12 +15,12 @@ BALANCING_STEPS = 1000
 BALANCING_RATE = 1.0
 
 
-def largest_current(currents: Iterable[Tensor]) -> float:
+def largest_current(currents: Iterable[NDArray[np.float32]]) -> float:
     """The largest of all currents, or 0: Algorithm 1 of Kim & Panda 2021, Diehl et al. 2015, Sengupta et al. 2019."""
-    return max((float(current.amax()) for current in currents), default=0.0)
+    return max((float(current.max()) for current in currents), default=0.0)
 
 
-def percentile_current(currents: Iterable[Tensor], percentile: float) -> float:
+def percentile_current(currents: Iterable[NDArray[np.float32]], percentile: float) -> float:
     """The percentile of all positive currents, so that rare outliers do not slow every neuron down; 0 without any.
 
     Counted in a histogram whose bins are as wide as the leading bits of a float32 tell apart, so memory is flat and
@@ -33,7 +34,7 @@ def percentile_current(currents: Iterable[Tensor], percentile: float) -> float:
     shift = 23 - MANTISSA_BITS
     counts = np.zeros(1 << (8 + MANTISSA_BITS), np.int64)
     for current in currents:
-        bits = current.clamp(min=0).contiguous().cpu().numpy().ravel().view(np.int32)
+        bits = np.maximum(current, np.float32(0)).ravel().view(np.int32)
         counts += np.bincount(bits >> shift, minlength=len(counts))
     counts[0] = 0
     total = counts.sum()

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.parallel import in_order
 from recordings.errors import InputError
 from recordings.maps import MapHeader, writing_maps
+from recordings.parallel import in_order
 from recordings.schema import SampleTable, find_layer
 
 

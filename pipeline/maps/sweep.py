@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.parallel import in_order
+from recordings.parallel import in_order
 from recordings.reader import RasterReader
 from recordings.schema import LayerSpec
 

@@ -27,7 +27,7 @@ PROG = "python -m pipeline.paper"
 EXPERIMENTS = {
     "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
     "fig3": "the same as a number: variance of the heatmaps",
-    "fig5": "SAM by layer and step, surrogate against converted; on both backends",
+    "fig5": "SAM by layer and step, surrogate against converted; on every backend",
     "fig6": "localisation error, and spike rate over time, surrogate against converted",
     "table1": "localisation error and accuracy at three leaks",
     "fig7": "maps before and after an attack",

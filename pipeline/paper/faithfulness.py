@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
+from backends.available import make_backend
 from backends.quantise import quantise
-from backends.torch_backend import TorchBackend
 from pipeline.encoding import encode
 from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness
 from pipeline.measures.localisation import centred_gaussian
@@ -64,7 +64,7 @@ def run(lab: Lab) -> Result:
 
 def _curves(lab: Lab, images: ImageSet) -> Curves:
     network, settings = quantise(lab.surrogate.network), lab.settings
-    backend = TorchBackend(settings.device)
+    backend = make_backend("auto", settings.device)
 
     def score(image: int) -> Score:
         def logits(pixels: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ as silent, in the paper's sense, where it is less than half as active as the mid
 are at different steps: Pearson's correlation, where a map that is flat has nothing in common with any other. A single
 step of the converted network holds few spikes, so the same is asked of eighths of the time.
 
-Some images run on Lava too, to show that maps do not depend on the backend.
+Some images run on every backend, to show that maps do not depend on the backend.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network import Network
 from pipeline.measures.maps import is_flat
@@ -100,27 +101,28 @@ def standardised(maps: Maps) -> NDArray[np.float64]:
 
 
 def same_on_both(lab: Lab, name: str, network: Network) -> Claim:
-    """Whether torch and Lava record the same spikes, and the same maps follow, bit for bit."""
-    what = f"{name}: spikes and maps on torch and on Lava"
+    """Whether every backend records the same spikes, and the same maps follow, bit for bit."""
+    what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
     images = lab.images.take(lab.settings.both_backends)
     if not len(images):
         return Claim(what, "–", "not run: paper.both_backends is 0", "cannot say", 0)
     try:
-        paths = [lab.recording(network, images, backend=backend) for backend in ("torch", "lava")]
+        paths = [lab.recording(network, images, backend=backend) for backend in BACKENDS]
     except BackendError as error:
         return Claim(what, "–", f"not run: {error}", "cannot say", 0)
     digests = []
     for path in paths:
         with RasterReader(path) as raster:
             digests.append(raster.raster_digest)
-    pairs = zip(*(swept(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
-    equal = [np.array_equal(one[layer], other[layer]) for one, other in pairs for layer in one]
-    if digests[0] == digests[1] and all(equal):
+    found = zip(*(swept(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
+    equal = [
+        all(np.array_equal(one[layer], other[layer]) for other in others) for one, *others in found for layer in one
+    ]
+    if len(set(digests)) == 1 and all(equal):
         ours = f"the same raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
         return Claim(what, "–", ours, "yes", len(images))
-    ours = (
-        f"raster digests {digests[0][:12]}… and {digests[1][:12]}…, {sum(equal)} of {len(equal)} series of maps equal"
-    )
+    told = ", ".join(f"{digest[:12]}…" for digest in digests)
+    ours = f"raster digests {told}; {sum(equal)} of {len(equal)} series of maps equal"
     return Claim(what, "–", ours, "no", len(images))
 
 

@@ -11,18 +11,21 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.base import Backend
+from backends.event_backend import EventBackend
 from backends.network import LIF, FixedLIF, Layer, Network, Readout
 from backends.quantise import quantise
 from recordings.batch import unpack
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
-BACKENDS = ("torch", "lava", "lava-stock")
+BACKENDS = ("event", "torch", "lava", "lava-stock")
 
 
 def make_backend(name: str) -> Backend:
     if name == "torch":
         return pytest.importorskip("backends.torch_backend").TorchBackend(device="cpu")
+    if name == "event":
+        return EventBackend(threads=2)
     if sys.version_info[:2] != (3, 10):
         pytest.skip("lava-nc runs on Python 3.10 only")
     from backends.lava import LavaBackend
@@ -209,7 +212,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
 
 
 @pytest.mark.parametrize("build", [odd_sizes, constant_odd])
-@pytest.mark.parametrize("name", ["torch", "lava"])
+@pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)
     network = build(rng)
@@ -232,13 +235,14 @@ def test_the_equations_give_the_worked_reference(shared: Any) -> None:
         assert readout[0] == pytest.approx(arrays[f"readout_{precision}"], rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["event", "torch"])
 @pytest.mark.parametrize("batches", [(6,), (1, 1, 1, 1, 1, 1), (2, 4)])
-def test_neither_batch_size_nor_order_matters(batches: tuple[int, ...]) -> None:
+def test_neither_batch_size_nor_order_matters(name: str, batches: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
     network = quantise(odd_sizes(rng))
     spikes = samples(rng, network)
     order = rng.permutation(spikes.shape[1])
-    found, readout = simulate("torch", network, spikes, batches)
-    shuffled, shuffled_readout = simulate("torch", network, spikes[:, order], batches[::-1])
+    found, readout = simulate(name, network, spikes, batches)
+    shuffled, shuffled_readout = simulate(name, network, spikes[:, order], batches[::-1])
     assert_same(network, [raster[:, order] for raster in found], shuffled)
     assert np.array_equal(readout[order], shuffled_readout)

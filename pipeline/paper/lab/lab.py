@@ -101,7 +101,7 @@ class Lab:
         images: ImageSet,
         *,
         seed: int | None = None,
-        backend: str = "torch",
+        backend: str = "auto",
         precision: str = "fixed",
     ) -> Path:
         """The raster file of `images` through `network`; encoded with `seed`, by default the settings'.
@@ -111,12 +111,12 @@ class Lab:
         network = quantise(network) if precision == "fixed" else network
         seed = self.settings.seed if seed is None else seed
         simulator = make_backend(backend, self.settings.device, "event", None)
-        inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": backend}
+        inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": simulator.name}
 
         def build(folder: Path) -> None:
             header = raster_header(network, simulator, images.name, seed, json.dumps({}))
             writer = RasterWriter(folder, header, images.table, resume=any(folder.iterdir()))
-            what = f"recording {images.name}, {network.timesteps} steps, on {backend}"
+            what = f"recording {images.name}, {network.timesteps} steps, on {simulator.name}"
             with self.progress(what, len(images)) as advance:
                 advance(len(images) - len(writer.remaining))
                 record(

@@ -39,7 +39,7 @@ class PaperSection(Section):
     curves: int = Field(32, ge=1, description="images of the insertion and deletion curves")
     pairs: int = Field(50, ge=1, description="images of two objects side by side")
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
-    both_backends: int = Field(4, ge=0, description="images that fig5 also runs on Lava, to compare the maps")
+    both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
     seed: int = Field(0, ge=0, description="of the choice of images, the Poisson spikes and the bootstrap")
     device: str = Field("auto", description="of the torch backend and of gradients: auto, cpu, cuda, cuda:1")
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 
 from pipeline.maps.sweep import sweep
 from pipeline.measures.attention import EPSILON, lowest_errors
+from recordings.parallel import cores
 from recordings.reader import RasterReader
 
 from .heatmaps import steps_of_layer
 from .lab import Lab
 
 Maps = NDArray[np.float32]
-WORKERS = min(4, os.cpu_count() or 1)
+WORKERS = min(4, cores())
 
 
 def swept(lab: Lab, path: Path, gammas: Sequence[float]) -> Iterator[dict[str, Maps]]:

@@ -92,7 +92,7 @@ def test_fig5_says_so_when_lava_does_not_run(lab: Lab, monkeypatch: pytest.Monke
     lab.settings = lab.settings.model_copy(update={"both_backends": 2})
     monkeypatch.setattr(lab, "recording", recording)
     refused = fig5.same_on_both(lab, "surrogate", lab.surrogate.network)
-    assert (refused.ours, refused.same) == ("not run: torch: needs Python 3.10", "cannot say")
+    assert (refused.ours, refused.same) == ("not run: event: needs Python 3.10", "cannot say")
 
 
 def test_fig5_compares_digests_and_maps(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

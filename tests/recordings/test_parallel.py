@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.parallel import in_order
+from recordings.parallel import in_order
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
