@@ -28,7 +28,7 @@ def make_backend(
     BackendError : if there is none, or it cannot run here
     """
     if name == "auto":
-        name = "torch" if _cuda(device) else "event"
+        name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
     if name == "event":
         from .event_backend import EventBackend
 
@@ -45,10 +45,10 @@ def make_backend(
         if device not in ("auto", "cpu"):
             raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
         return LavaBackend(lava_models, lava_deadline)
-    raise BackendError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
+    raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
 
 
-def _cuda(device: str) -> bool:
+def _cuda() -> bool:
     import torch
 
-    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    return torch.cuda.is_available()

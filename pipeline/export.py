@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed in track(range(seeds), "measuring", console=terminal, disable=not terminal.is_terminal):
             for inputs in samples.encoded(everything, checkpoint.network, seed, 16):
                 for precision, network in networks.items():
-                    (batch,) = backend.run(network, [inputs], inputs.shape[-4])
-                    chosen[precision].append(batch.readout.argmax(axis=1))
+                    batches = backend.run(network, [inputs], inputs.shape[-4])
+                    chosen[precision].extend(batch.readout.argmax(axis=1) for batch in batches)
         report = paired_accuracy({name: np.concatenate(parts) for name, parts in chosen.items()}, labels, seeds)
         report |= {"checkpoint": command.checkpoint, "dataset": samples.dataset.name, "samples": len(samples)}
         (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -47,7 +47,10 @@ def test_twenty_photographs_are_mostly_recognised(on_torch):
     assert list(maps) == ["000_input", *(f"00{n}_conv{n}" for n in range(1, 7))]
 
 
-@pytest.mark.parametrize("extra", [("--backend", "lava"), ("--backend", "torch", "--batch-size", "3")])
+OTHERS = [("--backend", "event"), ("--backend", "lava"), ("--backend", "torch", "--batch-size", "3")]
+
+
+@pytest.mark.parametrize("extra", OTHERS)
 def test_the_same_bits_and_maps(shared, on_torch, tmp_path, extra):
     run.main(arguments(shared, tmp_path / "other", *extra))
     digest, _, maps = outcome(tmp_path / "other")

@@ -50,8 +50,10 @@ def accuracy_over_time(
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = inputs.shape[-4]
         for name, network in networks.items():
-            (batch,) = backend.run(network, [inputs], size)
-            right[name] += (answers_over_time(network, batch) == labels[done : done + size, None]).sum(axis=0)
+            answers = np.concatenate(
+                [answers_over_time(network, batch) for batch in backend.run(network, [inputs], size)]
+            )
+            right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
         done += size
         advance(size)
     return {name: counts / len(samples) for name, counts in right.items()}

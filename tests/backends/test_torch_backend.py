@@ -95,7 +95,7 @@ def test_the_callers_torch_settings_come_back():
 @pytest.mark.parametrize(
     ("name", "device", "message"),
     [
-        ("torhc", "cpu", "backend is 'torhc', expected one of torch, lava"),
+        ("torhc", "cpu", "backend is 'torhc', expected one of auto, event, torch, lava"),
         ("torch", "gpu", "device 'gpu': .*; expected auto, cpu, cuda or cuda:N"),
         ("lava", "cuda", "lava: device is 'cuda', expected auto or cpu"),
     ],
