@@ -251,8 +251,8 @@ def _draw_maps(
         first, other = (names[label].split(",")[0] for label in pairs.labels[sample])
         image = pairs.images.picture(sample) if lab.settings.show_images else None
         maps = at_steps(sam_maps(raster, layer, sample, lab.settings.gamma), steps)
-        label = f"{first} +\n{other}:\n{(first, other)[side]}"
+        label = f"{first} and {other},\nanswer {(first, other)[side]}"
         rows.append(MapRow(label, maps, image))
-    subtitle = f"SAM of {layer[4:]}, relative to the row's maximum; both objects and the prediction are at the left"
+    subtitle = f"SAM of {layer[4:]}, relative to the row's maximum"
     columns = [f"step {step}" for step in steps]
     draw_maps(lab.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, rows)

@@ -6,12 +6,13 @@ import pytest
 
 from pipeline.config import CONFIGS, Config, load_config, save_config
 from pipeline.networks.plan import plan_layers
+from pipeline.paper.lab.settings import load_paper_config
 from recordings.errors import InputError
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)
 def test_committed_configurations(path):
-    config = load_config(path)
+    config = load_paper_config(path) if path.parent.name == "paper" else load_config(path)
     assert plan_layers(config.network.layers)
     header = path.read_text().partition("[")[0]
     assert "python -m pipeline." in header  # the command
@@ -36,7 +37,7 @@ def test_saved_and_read_back(tmp_path):
         ("[network]\nleak = 1.5", "c.toml: network.leak is 1.5, expected less than or equal to 1"),
         (
             "[run]\nbackend = 'torhc'",
-            "c.toml: run.backend is 'torhc', expected 'torch' or 'lava'; did you mean 'torch'?",
+            "c.toml: run.backend is 'torhc', expected 'auto', 'event', 'torch' or 'lava'; did you mean 'torch'?",
         ),
         ("[network", "c.toml: not valid TOML"),
     ],
