@@ -5,25 +5,31 @@ The paper: for both networks the error is highest at γ = 0, where spikes of any
 
 Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, for
 every γ of the settings from one decoding of the raster. Which of the other γ is highest or lowest is chosen on every
-second image and judged on those between, so that the choice cannot flatter itself.
+second image and judged on those between, so that the choice cannot flatter itself. Whether the answer hangs on how the
+error is taken is asked too: as a mean over steps, of the map summed over steps, and against the object itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measures.attention import localisation_errors, lowest_errors
+from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.errors import InputError
 
 from .lab.drawing import Curve, Panel, draw_curves
 from .lab.lab import Lab
 from .lab.result import Claim, Result, Verdict, verdict, with_interval
-from .lab.sweep import lowest_errors_of
+from .lab.sweep import Maps, swept
 
-Errors = dict[tuple[str, str], NDArray[np.float64]]  # (network, layer) -> (N, G)
+PAPERS = "minimum over steps"
+MEAN, SUM, OBJECT = "mean over steps", "of the sum over steps", "against the object"
+Errors = dict[tuple[str, str, str], NDArray[np.float64]]  # (measure, network, layer) -> (N, G)
 
 
 def run(lab: Lab) -> Result:
@@ -37,23 +43,68 @@ def run(lab: Lab) -> Result:
     errors: Errors = {}
     for name, checkpoint in (("surrogate", lab.surrogate), ("converted", lab.converted)):
         path = lab.recording(checkpoint.network, lab.images)
-        for layer, of_layer in lowest_errors_of(lab, path, reference, gammas).items():
-            errors[name, layer[4:]] = of_layer
+        for (measure, layer), of_layer in measure_errors(lab, path, reference, gammas).items():
+            errors[measure, name, layer[4:]] = of_layer
     estimates = {key: [bootstrap_mean(column) for column in of_layer.T] for key, of_layer in errors.items()}
     table = [
-        {"network": network, "layer": layer, "gamma": gamma, **estimate._asdict()}
-        for (network, layer), row in estimates.items()
+        {"measure": measure, "network": network, "layer": layer, "gamma": gamma, **estimate._asdict()}
+        for (measure, network, layer), row in estimates.items()
         for gamma, estimate in zip(gammas, row, strict=True)
     ]
-    _draw(lab, gammas, estimates)
+    _draw(lab, gammas, {key[1:]: row for key, row in estimates.items() if key[0] == PAPERS})
     claims = [
-        claim for (network, layer), each in errors.items() for claim in judge(f"{network}, {layer}", gammas, each)
+        claim
+        for (measure, network, layer), each in errors.items()
+        if measure == PAPERS
+        for claim in judge(f"{network}, {layer}", gammas, each)
     ]
     notes = (
         "A layer that never spikes has the error of a zero map at every γ. Which γ is highest or lowest elsewhere is "
         "chosen on one half of the images; differences and their n are those of the other half.",
+        *(_otherwise(measure, gammas, errors) for measure in dict.fromkeys(key[0] for key in errors)),
     )
     return Result("Fig. 8: localisation error against γ", table, claims, notes)
+
+
+def measure_errors(
+    lab: Lab, path: Path, reference: Maps, gammas: Sequence[float]
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """The paper's error and what could be meant by it instead, of every image: (measure, full layer name) -> (N, G).
+
+    "Against the object" is there only where all images have a box or mask.
+    """
+    found: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    masks = [mask for mask in lab.images.masks if mask is not None]
+    known = len(masks) == len(lab.images)
+    for image, (of_image, layers) in enumerate(zip(reference, swept(lab, path, gammas), strict=True)):
+        for layer, maps in layers.items():
+            each = {
+                PAPERS: lowest_errors(maps, of_image),
+                MEAN: mean_errors(maps, of_image),
+                SUM: localisation_errors(maps.sum(axis=1), of_image),
+            }
+            if known:
+                each[OBJECT] = lowest_errors(maps, masks[image].astype(np.float32))
+            for measure, errors in each.items():
+                found.setdefault((measure, layer), []).append(errors)
+    return {key: np.stack(errors) for key, errors in found.items()}
+
+
+def mean_errors(maps: Maps, reference: Maps) -> NDArray[np.float64]:
+    """Mean over the steps that are not flat, (G,); the zero map's where all are."""
+    flat = is_flat(maps)
+    counted = ~flat | flat.all(axis=1, keepdims=True)
+    return localisation_errors(maps, reference).mean(axis=1, where=counted)
+
+
+def _otherwise(measure: str, gammas: Sequence[float], errors: Errors) -> str:
+    parts = []
+    for (name, network, layer), of_layer in errors.items():
+        if name == measure:
+            means = of_layer.mean(axis=0)
+            low, high = gammas[means.argmin()], gammas[means.argmax()]
+            parts.append(f"{network} {layer} {low:g} and {high:g}")
+    return f"γ of the lowest and of the highest mean error, {measure}: {', '.join(parts)}."
 
 
 def judge(where: str, gammas: Sequence[float], errors: NDArray[np.float64]) -> list[Claim]:

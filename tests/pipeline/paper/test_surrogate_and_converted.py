@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
+from pipeline.measures.attention import localisation_errors
 from pipeline.paper import fig5, fig6, fig8
 from pipeline.paper.lab.lab import Lab
 from pipeline.paper.lab.sweep import lowest_errors_of
@@ -171,8 +172,11 @@ def test_fig8_does_not_flatter_its_choice_of_the_best() -> None:
 def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
     lab.settings = lab.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
     result = fig8.run(lab)
-    gammas = [row["gamma"] for row in result.table if (row["network"], row["layer"]) == ("converted", "conv2")]
+    rows = {(row["measure"], row["network"], row["layer"], row["gamma"]): row["mean"] for row in result.table}
+    gammas = [key[3] for key in rows if key[:3] == (fig8.PAPERS, "converted", "conv2")]
     assert gammas == [0, 0.5, 1000]
+    assert {key[0] for key in rows} == {fig8.PAPERS, fig8.MEAN, fig8.SUM, fig8.OBJECT}
+    assert all(mean <= rows[(fig8.MEAN, *key[1:])] for key, mean in rows.items() if key[0] == fig8.PAPERS)
     assert all(np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
     assert len(result.claims) == 2 * 2 * 3
     path = lab.recording(lab.surrogate.network, lab.images)
@@ -185,3 +189,10 @@ def test_fig8_needs_a_curve(lab: Lab) -> None:
     lab.settings = lab.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
     with pytest.raises(InputError, match=r"^paper.gammas: got 2 values, expected 3 or more"):
         fig8.run(lab)
+
+
+def test_the_mean_error_leaves_out_flat_steps() -> None:
+    spoken, silent = np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32)
+    maps = np.stack([[silent, spoken, 1 - spoken], [silent, silent, silent]])
+    right, wrong, nothing = localisation_errors(np.stack([spoken, 1 - spoken, silent]), spoken)
+    assert fig8.mean_errors(maps, spoken) == pytest.approx([(right + wrong) / 2, nothing])
