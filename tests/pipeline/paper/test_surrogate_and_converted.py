@@ -175,7 +175,7 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
     rows = {(row["measure"], row["network"], row["layer"], row["gamma"]): row["mean"] for row in result.table}
     gammas = [key[3] for key in rows if key[:3] == (fig8.PAPERS, "converted", "conv2")]
     assert gammas == [0, 0.5, 1000]
-    assert {key[0] for key in rows} == {fig8.PAPERS, fig8.MEAN, fig8.SUM, fig8.OBJECT}
+    assert {key[0] for key in rows} == {fig8.PAPERS, fig8.MEAN, fig8.SUM}  # these images have no boxes
     assert all(mean <= rows[(fig8.MEAN, *key[1:])] for key, mean in rows.items() if key[0] == fig8.PAPERS)
     assert all(np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
     assert len(result.claims) == 2 * 2 * 3
@@ -189,6 +189,19 @@ def test_fig8_needs_a_curve(lab: Lab) -> None:
     lab.settings = lab.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
     with pytest.raises(InputError, match=r"^paper.gammas: got 2 values, expected 3 or more"):
         fig8.run(lab)
+
+
+def test_fig8_asks_for_the_object_where_it_is_known(lab: Lab) -> None:
+    path, reference = lab.recording(lab.surrogate.network, lab.images), lab.reference(lab.images)
+    mask = np.zeros(lab.images.size, np.bool_)
+    mask[:2, :2] = True
+    lab.__dict__["images"] = replace(lab.images, masks=(mask,) * len(lab.images))
+    errors = fig8.measure_errors(lab, path, reference, [0.5])
+    as_reference = np.broadcast_to(np.float32(mask), (len(lab.images), *mask.shape))
+    (layer, *_) = {layer for _, layer in errors}
+    expected = fig8.measure_errors(lab, path, as_reference, [0.5])[fig8.PAPERS, layer]
+    assert np.array_equal(errors[fig8.OBJECT, layer], expected)
+    assert not np.array_equal(errors[fig8.PAPERS, layer], expected)
 
 
 def test_the_mean_error_leaves_out_flat_steps() -> None:
