@@ -181,7 +181,7 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
     assert len(result.claims) == 2 * 2 * 3
     path = lab.recording(lab.surrogate.network, lab.images)
     one = lowest_errors_of(lab, path, lab.reference(lab.images), [0.5])
-    expected = [row["mean"] for row in result.table if (row["network"], row["gamma"]) == ("surrogate", 0.5)]
+    expected = [mean for key, mean in rows.items() if (*key[:2], key[3]) == (fig8.PAPERS, "surrogate", 0.5)]
     assert [errors.mean() for errors in one.values()] == pytest.approx(expected)
 
 
