@@ -130,7 +130,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
         console.print(str(out / name))
     path = out / "checkpoint.safetensors"
-    console.print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {command.data}")
+    console.print(f"next: python -m pipeline.run --checkpoint {path} --data {command.data}")
 
 
 def ann_accuracy(ann: AnnCheckpoint, samples: Samples, labels: NDArray[np.int32]) -> float:

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config.network.neuron == "relu":
         print(f"next: python -m pipeline.convert {path} --data {source}")
     else:
-        print(f"next: python -m pipeline.run --backend torch --checkpoint {path} --data {source}")
+        print(f"next: python -m pipeline.run --checkpoint {path} --data {source}")
 
 
 if __name__ == "__main__":
