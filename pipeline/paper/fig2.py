@@ -93,7 +93,7 @@ def draw(lab: Lab, raster: RasterReader, layers: list[str], grad_cams: dict[str,
     names = lab.surrogate.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
-        lab.out / ("fig2.png" if image == 0 else f"fig2_image{image + 1}.png"),
+        lab.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
         "SNN-crafted Grad-CAM against SAM",
         f"{truth}predicted: {names[raster.predictions[image]]}; each map stretched to 0 … 1; blank: too late to matter",
         [f"t = {step}" for step in steps],

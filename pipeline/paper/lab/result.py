@@ -72,7 +72,10 @@ def with_interval(estimate: Estimate) -> str:
 
 
 def write_result(name: str, result: Result, about: str, directory: Path) -> tuple[Path, Path]:
-    """Write `NAME.csv` and `NAME.md`; `about` says how the numbers were made (command, time)."""
+    """Write `NAME.csv` and `NAME.md`; the page shows the figures `NAME.png` and `NAME_<word>.png` of the directory.
+
+    `about` says how the numbers were made (command, time). Pictures of further images, `NAME_2.png`, are not shown.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(result.table[0]), lineterminator="\n")
     writer.writeheader()
@@ -82,8 +85,10 @@ def write_result(name: str, result: Result, about: str, directory: Path) -> tupl
     rows = "".join(
         f"| {claim.what} | {claim.paper} | {claim.ours} | {claim.same} | {claim.n} |\n" for claim in result.claims
     )
+    figures = [*directory.glob(f"{name}.png"), *sorted(directory.glob(f"{name}_[a-z]*.png"))]
+    shown = "".join(f"\n![{result.title}]({path.name})\n" for path in figures)
     notes = "".join(f"\n{note}\n" for note in result.notes)
-    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{notes}\n{about}\n".encode())
+    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{shown}{notes}\n{about}\n".encode())
     return table, page
 
 

@@ -71,7 +71,7 @@ def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path)
     result = fig2.run(lab)
     assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
     assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 9 for row in result.table)
-    assert sorted(path.name for path in lab.out.glob("*.png")) == ["fig2.png", "fig2_image2.png"]
+    assert sorted(path.name for path in lab.out.glob("*.png")) == ["fig2.png", "fig2_2.png"]
 
 
 def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
