@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .samples import Samples
 
 PROG = "python -m pipeline.convert"
+WITHIN = 0.02  # accuracy
 DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
 
 Thresholds come from training images, accuracy from validation images.
@@ -52,6 +54,8 @@ class ConvertCommand(Section):
     samples: int = Field(100, ge=1, description="validation images to measure on, from a class-balanced order")
     seed: int = Field(0, ge=0, description="of their order and Poisson spikes")
     device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
+    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
+    overwrite: bool = Field(False, description="replace what --out holds")
 
 
 @exit_codes
@@ -61,13 +65,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def defaults(path: Path | None) -> ConvertCommand:
         configs.append(load_config(path))
-        return ConvertCommand(config=path, conversion=configs[0].conversion, data=configs[0].data.source)
+        data = configs[0].data
+        return ConvertCommand(config=path, conversion=configs[0].conversion, data=data.source, download=data.download)
 
     command = parse_command(ConvertCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
     conversion = command.conversion.model_copy(update={"ann": command.ann or command.conversion.ann})
-    data = configs[0].data.model_copy(update={"source": command.data})
+    data = configs[0].data.model_copy(update={"source": command.data, "download": command.download})
     config = configs[0].model_copy(update={"conversion": conversion, "data": data})
     with out_lock(command.out):
+        if not command.overwrite and any(path.name != ".lock" for path in command.out.iterdir()):
+            raise InputError(
+                f"{command.out}: holds files already; choose another --out, or replace them with --overwrite"
+            )
         convert_and_measure(config, command, Console(stderr=True), Console(soft_wrap=True, highlight=False))
 
 
@@ -76,13 +85,16 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     from backends.available import make_backend
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
     from pipeline.conversion.algorithm import convert_checkpoint
-    from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, write_curves
+    from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, settles_at, write_curves
     from pipeline.networks.ann_checkpoint import load_ann
-    from pipeline.networks.checkpoint import save_checkpoint
+    from pipeline.networks.checkpoint import find_checkpoint, save_checkpoint
 
     from .samples import choose_samples
 
     settings, out = config.conversion, command.out
+    source, target = find_checkpoint(settings.ann, ann=True), out / "checkpoint.safetensors"
+    if target.exists() and source.samefile(target):
+        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
     ann = load_ann(settings.ann)
     samples = choose_samples(command.data, ann, command.samples, command.seed, config.data.download)
     labels = samples.survey().table.label
@@ -93,8 +105,8 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
         checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
         converted = time.perf_counter() - begun
-        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
-        save_config(config, out / "config.toml")
+        save_checkpoint(checkpoint, target)
+        save_config(resolved(config, ann, target), out / "config.toml")
         networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
         task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
         backend = make_backend("auto", command.device)
@@ -104,6 +116,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     reference = ann_accuracy(ann, samples, labels)
     where = f"{samples.dataset.name}, {len(samples)} images"
     rule = f"{settings.rule}, {settings.encoder}"
+    settled = {name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()}
     write_curves(out / "accuracy.csv", curves)
     plot_curves(out / "accuracy.png", curves, reference, f"From {Path(settings.ann).stem} to spikes ({rule})", where)
     quoted = milestones(settings.timesteps)
@@ -115,6 +128,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         "seed": command.seed,
         "ann_accuracy": reference,
         "accuracy": {name: {str(t): float(curve[t - 1]) for t in quoted} for name, curve in curves.items()},
+        "within_2_points_from_step": settled,
         "thresholds": thresholds(checkpoint.network),
         "network_sha256": checkpoint.network.sha256,
         "seconds": {"convert": round(converted, 3), "measure": round(time.perf_counter() - begun - converted, 3)},
@@ -127,10 +141,20 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     for t in quoted:
         table.add_row(str(t), *(f"{curve[t - 1]:.1%}" for curve in curves.values()))
     console.print(table)
+    for name, step in settled.items():
+        when = f"from step {step}" if step else "not yet"
+        console.print(f"{name}: within 2 points of the ANN or above it {when}", highlight=False)
     for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
         console.print(str(out / name))
-    path = out / "checkpoint.safetensors"
-    console.print(f"next: python -m pipeline.run --checkpoint {path} --data {command.data}")
+    console.print(f"next: python -m pipeline.run --checkpoint {target} --data {command.data}")
+
+
+def resolved(config: Config, ann: AnnCheckpoint, target: Path) -> Config:
+    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
+    data = config.data.model_copy(update=asdict(ann.preprocessing) | {"classes": ann.classes})
+    network = config.network.model_copy(update={"neuron": "relu", "layers": tuple(ann.model.description)})
+    run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
+    return config.model_copy(update={"data": data, "network": network, "run": run})
 
 
 def ann_accuracy(ann: AnnCheckpoint, samples: Samples, labels: NDArray[np.int32]) -> float:

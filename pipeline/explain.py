@@ -17,10 +17,9 @@ from rich.progress import track
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.maps.method import refuse_existing, spatial_layers, write_maps
+from pipeline.maps.method import refuse_existing, refuse_existing_figures, spatial_layers, write_maps
 from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
-from recordings.errors import InputError
 from recordings.maps import MapHeader, MapReader
 from recordings.parallel import cores
 from recordings.reader import RasterReader
@@ -143,8 +142,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
-    if options.figures is not None and options.figures.exists() and not options.overwrite:
-        raise InputError(f"{options.figures}: already exists; choose another --figures, or add to it with --overwrite")
+    if options.figures is not None:
+        refuse_existing_figures(options.figures, options.overwrite)
     with RasterReader(options.raster) as raster:
         layers = explain_raster(
             raster,

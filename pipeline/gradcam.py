@@ -12,9 +12,8 @@ from rich.console import Console
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
-from pipeline.maps.method import refuse_existing, write_maps
+from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
 from recordings.disk import readable
-from recordings.errors import InputError
 from recordings.maps import MapReader
 
 from .config import Section
@@ -49,6 +48,7 @@ class GradCamCommand(Section):
     )
     figures: Path | None = Field(None, description="new folder for pictures of the first samples (PNG)")
     overwrite: bool = Field(False, description="replace existing maps and pictures")
+    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
 
 
 @exit_codes
@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     path = find_checkpoint(command.network)
     refuse_existing(command.out, path, command.overwrite)
-    if command.figures is not None and command.figures.exists() and not command.overwrite:
-        raise InputError(f"{command.figures}: already exists; choose another --figures, or add to it with --overwrite")
+    if command.figures is not None:
+        refuse_existing_figures(command.figures, command.overwrite)
     kind: type[AnnGradCam | SnnGradCam] = AnnGradCam if read_format(path) == ANN_FORMAT else SnnGradCam
     source = command.data[0] if len(command.data) == 1 else command.data
-    method = kind.load(command.network, source, command.samples, command.seed, command.layers)
+    method = kind.load(command.network, source, command.samples, command.seed, command.layers, command.download)
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
     with progress_bar(terminal, transient=True) as progress:

@@ -187,6 +187,8 @@ def _report(summary: dict[str, Any], out: Path, figures: Sequence[Path], console
     console.print(rates_text(summary["spike_rate"]), highlight=False)
     if summary["localisation"]:
         console.print(localisation_text(summary["localisation"]))
+    else:
+        console.print("no box or mask is known of these images: whether maps find the object is not measured")
     console.print(f"raster_digest {summary['raster_digest']}", highlight=False)
     for path in (out / "raster.h5", out / "sam.h5", out / "summary.json"):
         console.print(str(path), highlight=False)

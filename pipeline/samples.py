@@ -122,6 +122,16 @@ def choose_samples(
     ------
     InputError : if the data cannot be read, or no image is of a class that the checkpoint knows
     """
+    dataset = labelled_for(checkpoint, source, split, download)
+    if not len(dataset):
+        raise InputError(f"{dataset.name}: holds no images")
+    return Samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing)
+
+
+def labelled_for(
+    checkpoint: Checkpoint | AnnCheckpoint, source: str | Sequence[str], split: str, download: bool = False
+) -> Dataset:
+    """A data set whose labels are the checkpoint's, matched as :func:`choose_samples` says."""
     everything = open_dataset(source, split, download=download)
     known = checkpoint.classes
     labelled = any(label is not None for label in everything.labels)
@@ -129,10 +139,7 @@ def choose_samples(
         if not set(checkpoint.class_names) & set(everything.classes):
             raise InputError(
                 f"{everything.name}: its classes ({shorten(everything.classes)}) are none that the checkpoint knows "
-                f"({shorten(known)}); choose the data or the --checkpoint that belongs to it"
+                f"({shorten(known)}); choose the data that belong to the network, or the network to the data"
             )
         known = checkpoint.class_names
-    dataset = open_dataset(source, split, known, download=download)
-    if not len(dataset):
-        raise InputError(f"{dataset.name}: holds no images")
-    return Samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing)
+    return open_dataset(source, split, known, download=download)

@@ -59,6 +59,13 @@ def accuracy_over_time(
     return {name: counts / len(samples) for name, counts in right.items()}
 
 
+def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
+    """The number of steps from which on a curve stays at `level` or above; None if it ends below."""
+    below = np.flatnonzero(curve < level - 1e-9)
+    step = int(below[-1]) + 2 if below.size else 1
+    return step if step <= len(curve) else None
+
+
 def write_curves(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
     """CSV: the number of steps t, then the accuracy of each network after them."""
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -70,7 +70,7 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
     except RuntimeError:  # torchvision's word for "not there, or not complete"
         if not download:
             raise InputError(
-                f"{source}: not found in {root}; pass --download to fetch it (once), or name the folder that has it"
+                f"{source}: not found in {root}; fetch it once with --download (in a configuration: data.download)"
             ) from None
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,9 @@ class AnnGradCam:
     layers: tuple[str, ...]
 
     @classmethod
-    def load(cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str]) -> AnnGradCam:
+    def load(
+        cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str], download: bool = False
+    ) -> AnnGradCam:
         """Of a checkpoint and images as the command line names them; the last convolution if no layer is named.
 
         Raises
@@ -48,7 +50,7 @@ class AnnGradCam:
         checkpoint = load_ann(name)
         kinds = ann_kinds(checkpoint.model)
         chosen = spatial_layers(kinds, layers, name)
-        images = choose_samples(data, checkpoint, count, seed)
+        images = choose_samples(data, checkpoint, count, seed, download)
         return cls(checkpoint, images, images.survey().table, chosen if layers else chosen[-1:])
 
     @property
@@ -101,7 +103,9 @@ class SnnGradCam:
     seed: int
 
     @classmethod
-    def load(cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str]) -> SnnGradCam:
+    def load(
+        cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str], download: bool = False
+    ) -> SnnGradCam:
         """Of a checkpoint and images as the command line names them; all layers that have maps if none is named.
 
         Raises
@@ -111,7 +115,7 @@ class SnnGradCam:
         checkpoint = load_checkpoint(name)
         network = DifferentiableNetwork(checkpoint.network)
         chosen = spatial_layers(snn_kinds(checkpoint.network), layers, name)
-        images = choose_samples(data, checkpoint, count, seed)
+        images = choose_samples(data, checkpoint, count, seed, download)
         return cls(network, checkpoint.class_names, images, images.survey().table, chosen, seed)
 
     @property

@@ -96,3 +96,11 @@ def refuse_existing(out_path: Path, source: Path, overwrite: bool) -> None:
         raise InputError(f"{out_path}: is what the maps are to be made from; choose another --out")
     if not overwrite:
         raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")
+
+
+def refuse_existing_figures(folder: Path, overwrite: bool) -> None:
+    """The same for a folder of pictures, before hours of work are spent on what cannot be drawn."""
+    if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
+        raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
+    if folder.exists() and not overwrite:
+        raise InputError(f"{folder}: already exists; choose another --figures, or add to it with --overwrite")

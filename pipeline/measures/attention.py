@@ -182,7 +182,7 @@ def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
 
 
 def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.float64]:
-    """Share of a layer's neurons that fire, at every step: the mean over samples (Fig. 6b).
+    """Share of a layer's neurons that fire, of every sample at every step; Fig. 6b shows the mean over samples.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.flo
 
     Returns
     -------
-    (T,) float64 in [0, 1]
+    (N, T) float64 in [0, 1]
 
     Raises
     ------
@@ -201,8 +201,7 @@ def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.flo
         raise InputError(f"spike rate: got counts of shape {counts.shape}, expected (N, T), not empty")
     if counts.min() < 0 or counts.max() > neurons:
         raise InputError(f"spike rate: got counts in {counts.min()} … {counts.max()}, expected 0 … {neurons} neurons")
-    rate: NDArray[np.float64] = counts.mean(axis=0, dtype=np.float64) / neurons
-    return rate
+    return counts / np.float64(neurons)
 
 
 def _pair(where: str, one: ArrayLike, other: ArrayLike, *, positive: bool = False) -> tuple[Map, Map]:

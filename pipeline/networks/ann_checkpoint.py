@@ -17,7 +17,7 @@ from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
 
 from .ann import ReluNetwork
-from .checkpoint import ANN_FORMAT, find_checkpoint, parse_preprocessing
+from .checkpoint import ANN_FORMAT, Checkpoint, find_checkpoint, parse_preprocessing
 from .plan import count_inputs, plan_layers
 
 
@@ -109,6 +109,30 @@ def load_ann(name_or_path: str) -> AnnCheckpoint:
         return AnnCheckpoint(model.eval(), preprocessing, classes, names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def check_twins(ann: AnnCheckpoint, checkpoint: Checkpoint, name: str) -> None:
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer.
+
+    Raises
+    ------
+    InputError : naming what differs
+    """
+    network = checkpoint.network
+    for what, held, wanted in (
+        ("classes", ann.classes, checkpoint.classes),
+        ("preprocessing", ann.preprocessing, checkpoint.preprocessing),
+        (
+            "layers (kind, outputs, pool)",
+            [(plan.kind, plan.outputs, plan.pool) for plan in ann.model.plans],
+            [(layer.kind, len(layer.weight), layer.pool) for layer in network.layers],
+        ),
+    ):
+        if held != wanted:
+            raise InputError(
+                f"ANN {name!r} is no twin of the spiking network: its {what} are {held}, the other's {wanted}; "
+                "choose the ANN of the same description"
+            )
 
 
 def _shapes(layers: Sequence[int | str], prepare: Preprocessing, classes: int) -> dict[str, tuple[int, ...]]:

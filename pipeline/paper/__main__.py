@@ -85,14 +85,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     with out_lock(out):
         save_config(config, out / "config.toml")
         lab = Lab(config, out, terminal)
+        console.print(f"{len(lab.images)} images of {lab.images.name}", markup=False)
+        impossible = []
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}", markup=False)
-            run_experiment(name, lab, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+            try:
+                run_experiment(name, lab, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+            except InputError as error:  # what these data or settings do not allow; the others may still be possible
+                if len(names) == 1:
+                    raise
+                console.print(f"  not done: {error}", markup=False)
+                impossible.append(name)
+                continue
             for path in sorted(out.glob(f"{name}[._]*")):
                 console.print(f"  {path}", markup=False)
         pages = [out / f"{name}.md" for name in EXPERIMENTS if (out / f"{name}.md").is_file()]
         write_file(out / "results.md", b"\n".join(page.read_bytes() for page in pages))
         console.print(str(out / "results.md"), markup=False)
+        if impossible:
+            raise InputError(
+                f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
+            )
 
 
 def experiments(name: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def run(lab: Lab) -> Result:
     network = lab.surrogate.network
     leak = max(settings.leaks)
     seeds = [lab.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds)]
-    twins = [lab.leaky(leak, seed) for seed in (lab.config.training.seed, settings.twin_seed)]
+    twins = [lab.leaky(leak, lab.config.training.seed), lab.twin(leak)]
     pairs = {
         "other spikes": [(seeds[0], other) for other in seeds[1:]],
         "float32": [(seeds[0], lab.recording(network, images, precision="float32"))],

@@ -17,7 +17,7 @@ from scipy.integrate import trapezoid
 from backends.available import make_backend
 from backends.quantise import quantise
 from pipeline.encoding import encode
-from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness
+from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness, random_faithfulness
 from pipeline.measures.localisation import centred_gaussian
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
@@ -29,6 +29,7 @@ from .lab.lab import Lab
 from .lab.result import Claim, Result, verdict, with_interval
 
 RANDOM, GAUSSIAN = "random order", "centred Gaussian"
+ORDERS = 3  # random orders of each image
 Curves = dict[str, NDArray[np.float64]]  # method -> (N, 2, K + 1): deletion and insertion
 
 
@@ -81,9 +82,12 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
         found: dict[str, list[Faithfulness]] = {}
         with lab.progress("insertion and deletion", len(images)) as advance:
             for image, maps in enumerate(_maps(lab, images)):
+                pixels, seed = images.pixels[image], settings.seed + ORDERS * image
                 for method, each in maps.items():
-                    curve = faithfulness(score(image), images.pixels[image], each, seed=settings.seed)
+                    curve = faithfulness(score(image), pixels, each, seed=seed)
                     found.setdefault(method, []).append(curve)
+                chance = random_faithfulness(score(image), pixels, repeats=ORDERS, seed=seed)
+                found.setdefault(RANDOM, []).append(chance)
                 advance(1)
         stacked = {
             method: np.array([[curve.deletion, curve.insertion] for curve in curves])
@@ -98,6 +102,7 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
         "layers": list(settings.layers),
         "gamma": settings.gamma,
         "seed": settings.seed,
+        "random orders": ORDERS,
     }
     return lab.arrays("faithfulness", inputs, compute)
 
@@ -117,7 +122,6 @@ def _maps(lab: Lab, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floati
             maps["Grad-CAM of the ANN"] = reference[image]
             maps["brightness"] = np.abs(images.pixels[image]).mean(axis=0)
             maps[GAUSSIAN] = centred_gaussian(images.size)
-            maps[RANDOM] = np.zeros(images.size)
             yield maps
 
 

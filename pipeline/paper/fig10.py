@@ -84,7 +84,7 @@ def run(lab: Lab) -> Result:
         if not len(chosen):
             raise InputError(
                 f"{pairs.images.name}: none of {len(pairs)} images with two objects is taken for one of the two; "
-                "use a better network or raise paper.pairs"
+                "use a better network, or raise paper.images and paper.pairs"
             )
         found = attention(lab, raster, pairs, chosen, predicted)
         _draw_maps(lab, raster, pairs, chosen, predicted)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors
+from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors, spike_rate
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.reader import RasterReader
 
@@ -103,7 +103,7 @@ def rates_of(path: Path) -> Values:
         found = {}
         for name in convolutions(raster):
             layer, steps = raster.layer(name), steps_of_layer(raster, name)
-            found[name] = raster.counts(layer)[:, min(layer.number, steps - 1) : steps] / layer.neurons
+            found[name] = spike_rate(raster.counts(layer)[:, min(layer.number, steps - 1) : steps], layer.neurons)
         return found
 
 
@@ -199,7 +199,7 @@ def _draw_rates(lab: Lab, paths: dict[str, Path]) -> None:
             curves = []
             time = np.arange(raster.timesteps) / raster.timesteps
             for layer, colour in zip(map(raster.layer, convolutions(raster)), cycle(PALETTE), strict=False):
-                estimates = [bootstrap_mean(step) for step in raster.counts(layer).T / layer.neurons]
+                estimates = [bootstrap_mean(step) for step in spike_rate(raster.counts(layer), layer.neurons).T]
                 _, mean, low, high = np.array(estimates).T
                 last = steps_of_layer(raster, layer.name)
                 matter, late = slice(last), slice(last - 1, None)

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
-from pipeline.samples import choose_samples
 from recordings.errors import InputError
 from recordings.reader import RasterReader
 
 from .lab.drawing import Curve, Panel, draw_curves
-from .lab.images import ImageSet, prepare
+from .lab.images import ImageSet
 from .lab.lab import Lab
 from .lab.result import Claim, Result, verdict, with_interval
 from .lab.sweep import lowest_errors_of
@@ -45,9 +44,9 @@ def run(lab: Lab) -> Result:
     if len(leaks) < 2:
         raise InputError(f"paper.leaks: got {len(leaks)} values, expected 2 or more to compare")
     seed = lab.config.training.seed
-    many = prepare(choose_samples(lab.config.data.source, lab.surrogate, settings.accuracy_images, settings.seed))
+    many = lab.validation(settings.accuracy_images)
     found = {leak: measure(lab, lab.leaky(leak, seed).network, many) for leak in leaks}
-    twin = measure(lab, lab.leaky(leaks[-1], settings.twin_seed).network, many)
+    twin = measure(lab, lab.twin(leaks[-1]).network, many)
     rows = [(leak, seed, each) for leak, each in found.items()] + [(leaks[-1], settings.twin_seed, twin)]
     table = [
         {"leak": leak, "training_seed": training_seed, "what": what, "layer": layer} | estimate._asdict()

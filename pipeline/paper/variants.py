@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets import open_dataset
+from pipeline.datasets import CLUTTERED_DIGITS
 from pipeline.maps.sam_variants import VARIANTS, merge
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, paired_difference
 from pipeline.networks.widen import widen
-from pipeline.samples import Samples
+from pipeline.samples import Samples, labelled_for
 from pipeline.selection import balanced_order, split_selection
 from recordings.reader import RasterReader
 
@@ -106,8 +106,7 @@ class Proposal:
 
 def run(lab: Lab) -> Result:
     """Choose and report."""
-    aside = held_out(lab)
-    if not (has_objects(aside) and has_objects(lab.images)):
+    if not (has_objects(lab.images) and has_objects(aside := held_out(lab))):
         claim = Claim("a variant beats SAM", "has SAM alone", "no image has a box or mask", "cannot say", 0)
         return Result(TITLE, [{"n": 0}], [claim], ["Without boxes or masks there is nothing to choose by."])
     selection = [
@@ -134,11 +133,11 @@ def held_out(lab: Lab) -> ImageSet:
     """Images to choose by, which the network was neither trained on nor is reported on."""
     config, checkpoint = lab.config, lab.surrogate
     count, seed = lab.settings.images, lab.settings.seed
-    if config.data.source == "cluttered-digits":
-        dataset = open_dataset(config.data.source, "selection", checkpoint.classes)
+    split = "selection" if config.data.source == CLUTTERED_DIGITS else "train"
+    dataset = labelled_for(checkpoint, config.data.source, split, config.data.download)
+    if split == "selection":
         kept = np.arange(len(dataset))
     else:
-        dataset = open_dataset(config.data.source, "train", checkpoint.classes)
         kept = split_selection(dataset.labels, config.training.selection, config.training.seed)[1]
     order = balanced_order([dataset.labels[position] for position in kept], seed)[:count]
     return prepare(Samples(dataset, kept[order], checkpoint.preprocessing))

@@ -71,6 +71,39 @@ def test_it_runs_on_every_backend_with_the_same_bits(workplace, finished, tmp_pa
     assert len(set(digests.values())) == 1
 
 
+def test_its_configuration_fits_the_new_checkpoint(finished, tmp_path, capsys):
+    run.main(["--config", str(finished / "config.toml"), "--samples", "2", "--out", str(tmp_path / "run")])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["n_samples"] == 2
+
+
+def test_it_says_from_which_step_on_the_accuracy_is_there(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    with (finished / "accuracy.csv").open() as file:
+        curve = [float(row["fixed"]) for row in csv.DictReader(file)]
+    step = summary["within_2_points_from_step"]["fixed"]
+    level = summary["ann_accuracy"] - 0.02
+    if step is None:
+        assert curve[-1] < level
+    else:
+        assert min(curve[step - 1 :]) >= level - 1e-4
+        assert step == 1 or curve[step - 2] < level
+
+
+def test_results_are_replaced_only_when_asked_and_the_ann_never(workplace, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    ann = out / "checkpoint.safetensors"  # where train leaves it
+    ann.write_bytes((workplace / "ann.safetensors").read_bytes())
+    common = [str(ann), *arguments(workplace, out)[1:]]
+    assert f"{out}: holds files already; choose another --out" in refusal(capsys, common)
+    assert "is the ANN to be converted" in refusal(capsys, [*common, "--overwrite"])
+    assert ann.read_bytes() == (workplace / "ann.safetensors").read_bytes()
+    ann.unlink()
+    (out / "notes.txt").write_text("old")
+    convert.main([*arguments(workplace, out), "--overwrite"])
+    assert load_checkpoint(str(ann)).network.timesteps == T
+
+
 def test_a_configuration_names_the_ann(workplace, tmp_path, capsys):
     text = (
         f'[conversion]\nann = "{workplace / "ann.safetensors"}"\nrule = "balanced"\ntimesteps = {T}\ncalibration = 6\n'
@@ -96,16 +129,17 @@ def test_mistakes_are_one_line(workplace, tmp_path, capsys, extra, message):
 
 def test_a_spiking_network_or_data_without_a_training_part_are_refused(workplace, tmp_path, capsys):
     spiking = small_checkpoint(tmp_path / "spiking.safetensors")
-    assert "spiking.safetensors: a spiking network, expected an ANN" in refusal(capsys, [str(spiking)])
+    assert "spiking.safetensors: a spiking network, expected an ANN" in refusal(
+        capsys, [str(spiking), "--out", str(tmp_path / "out")]
+    )
     class_folders(tmp_path / "images" / "val")
-    found = refusal(capsys, [*arguments(workplace, tmp_path / "out")[:1], "--data", str(tmp_path / "images")])
+    ann = str(workplace / "ann.safetensors")
+    found = refusal(capsys, [ann, "--data", str(tmp_path / "images"), "--out", str(tmp_path / "other")])
     assert "images: has no train part" in found
 
 
 def refusal(capsys, arguments: list[str]) -> str:
     """The one line that the command ends with."""
-    if "--out" not in arguments:
-        arguments = [*arguments, "--out", "/tmp/never"]
     with pytest.raises(SystemExit) as stop:
         convert.main(arguments)
     assert stop.value.code == 2

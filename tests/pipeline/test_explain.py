@@ -148,6 +148,7 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsy
         (("--variant", "theirs"), "'theirs'"),
         (("--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
         (("--figures", "."), ".: already exists; choose another --figures"),
+        (("--figures", f"{__file__}/new"), "test_explain.py is a file, expected the name of a folder for --figures"),
         (("--gama", "1"), "unknown option --gama; did you mean --gamma?"),
     ],
 )

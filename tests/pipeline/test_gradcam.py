@@ -212,6 +212,7 @@ def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.C
         ((network, "--out", out, *data, "--layers", "fc1"), "layer '003_fc1' is dense"),
         ((workplace / "ann.safetensors", "--out", out, *data, "--layers", "input"), "no layer 'input'; did you mean"),
         ((network, "--out", out, *data, "--figures", tmp_path), "already exists; choose another --figures"),
+        ((network, "--out", out, *data, "--figures", network / "new"), "is a file, expected the name of a folder"),
         ((network, "--out", out, "--seed", -1), "--seed"),
         ((network,), "missing --out"),
     ):

@@ -76,6 +76,7 @@ def snn_grad_cams(
     -------
     full name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
     """
+    from backends.torch_backend import TorchBackend
     from pipeline.maps.gradcam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
@@ -84,7 +85,7 @@ def snn_grad_cams(
     layers = convolutions(raster)
 
     def compute() -> dict[str, NDArray[Any]]:
-        model = DifferentiableNetwork(network)
+        model = DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
         found: dict[str, list[Maps]] = {layer: [] for layer in layers}
         size = settings.batch_size
         with lab.progress("SNN-crafted Grad-CAM", len(images)) as advance:

@@ -20,8 +20,9 @@ from backends.quantise import quantise
 from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, NetworkSection, TrainingSection
 from pipeline.datasets import open_dataset
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.maps.method import spatial_layers
+from pipeline.networks.ann_checkpoint import AnnCheckpoint, check_twins, load_ann
+from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint, save_checkpoint
 from pipeline.recording import raster_header, record
 from pipeline.samples import choose_samples
 from recordings.errors import InputError
@@ -61,7 +62,9 @@ class Lab:
     def ann(self) -> AnnCheckpoint:
         """Its ANN twin."""
         if self.settings.ann is not None:
-            return load_ann(self.settings.ann)
+            ann = load_ann(self.settings.ann)
+            check_twins(ann, self.surrogate, self.settings.ann)
+            return ann
         network = self.config.network.model_copy(update={"neuron": "relu"})
         return load_ann(str(self._training(network, self.config.ann)))
 
@@ -71,7 +74,8 @@ class Lab:
         from pipeline.conversion.algorithm import convert_checkpoint
 
         ann, settings = self.ann, self.config.conversion
-        inputs = {"ann": ann.sha256, "conversion": settings.model_dump(mode="json"), "data": self._training_data}
+        described = settings.model_dump(mode="json", exclude={"ann"})
+        inputs = {"ann": ann.sha256, "conversion": described, "data": self._training_data}
 
         def build(folder: Path) -> None:
             with self.progress("converting", None):
@@ -84,16 +88,41 @@ class Lab:
         return load_checkpoint(str(self._training(network, training)))
 
     def leaky(self, leak: float, seed: int = 0) -> Checkpoint:
-        """A surrogate-trained network of another leak λ, by the shorter schedule of `leak_epochs`."""
+        """A surrogate-trained network of another leak λ, by the shorter schedule of `leak_epochs`.
+
+        Raises
+        ------
+        InputError : if data and network of the configuration are not the surrogate's, to which it is to be compared
+        """
+        described = Config(data=self.config.data, network=self.config.network)
+        check_fit(self.surrogate, described, str(self.settings.checkpoint))
         network = self.config.network.model_copy(update={"leak": leak})
         update = {"epochs": self.settings.leak_epochs, "seed": seed}
         return self.trained(network, self.config.training.model_copy(update=update))
 
+    def twin(self, leak: float) -> Checkpoint:
+        """The same once more, trained from another seed.
+
+        Raises
+        ------
+        InputError : if the seeds are the same
+        """
+        if self.settings.twin_seed == self.config.training.seed:
+            raise InputError(
+                f"paper.twin_seed: got {self.settings.twin_seed}, which is training.seed; expected another, so that "
+                "two trainings can be compared"
+            )
+        return self.leaky(leak, self.settings.twin_seed)
+
     @cached_property
     def images(self) -> ImageSet:
         """The validation images that every experiment measures on."""
-        chosen = choose_samples(self.config.data.source, self.surrogate, self.settings.images, self.settings.seed)
-        return prepare(chosen)
+        return self.validation(self.settings.images)
+
+    def validation(self, count: int) -> ImageSet:
+        """So many validation images, from a seeded class-balanced order."""
+        data = self.config.data
+        return prepare(choose_samples(data.source, self.surrogate, count, self.settings.seed, data.download))
 
     def recording(
         self,
@@ -110,7 +139,8 @@ class Lab:
         """
         network = quantise(network) if precision == "fixed" else network
         seed = self.settings.seed if seed is None else seed
-        simulator = make_backend(backend, self.settings.device, "event", None)
+        device = "auto" if backend in ("event", "lava") else self.settings.device
+        simulator = make_backend(backend, device, "event", None)
         inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": simulator.name}
 
         def build(folder: Path) -> None:
@@ -132,9 +162,14 @@ class Lab:
         return self.stages.folder("raster", inputs, build) / "raster.h5"
 
     def layers(self, raster: RasterReader) -> list[str]:
-        """Full names of the layers that stand for the paper's 4, 6 and 8."""
-        names = self.settings.layers or [spec.name for spec in raster.layers if spec.kind == "conv"]
-        return [raster.layer(name).name for name in names]
+        """Full names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth.
+
+        Raises
+        ------
+        InputError : if one of them is none of the convolutions
+        """
+        kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
+        return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
 
     def arrays(
         self, kind: str, inputs: dict[str, Any], compute: Callable[[], dict[str, NDArray[Any]]]

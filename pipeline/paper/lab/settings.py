@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cli.config_errors import read_toml, validated
-from pipeline.config import CONFIGS, Config, Section, TrainingSection
+from pipeline.config import CONFIGS, Config, Section, TrainingSection, Unit
+from recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
 
@@ -22,12 +23,14 @@ class PaperSection(Section):
     images: int = Field(100, ge=1, description="validation images, from a seeded class-balanced order")
     shown: int = Field(4, ge=1, description="images in a figure of maps")
     show_images: bool = Field(True, description="draw maps over their images; without it maps alone")
-    layers: tuple[str, ...] = Field((), description="layers that stand for the paper's 4, 6 and 8; all if not given")
+    layers: tuple[str, ...] = Field(
+        (), description="convolutions that stand for the paper's layers 4, 6 and 8; all if not given"
+    )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     gammas: tuple[float, ...] = Field(
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="γ of fig8's sweep"
     )
-    leaks: tuple[float, ...] = Field((0.7, 0.8, 0.9), description="λ of table1's networks")
+    leaks: tuple[Unit, ...] = Field((0.7, 0.8, 0.9), min_length=1, description="λ of table1's networks")
     leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
     accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
     twin_seed: int = Field(1, ge=0, description="training seed of the independent network that maps are compared with")
@@ -37,10 +40,10 @@ class PaperSection(Section):
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     curves: int = Field(32, ge=1, description="images of the insertion and deletion curves")
-    pairs: int = Field(50, ge=1, description="images of two objects side by side")
+    pairs: int = Field(50, ge=1, description="images of two objects; side by side, at most half as many as images")
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
-    seed: int = Field(0, ge=0, description="of the choice of images, the Poisson spikes and the bootstrap")
+    seed: int = Field(0, ge=0, description="of the choice of images and the Poisson spikes")
     device: str = Field("auto", description="of the torch backend and of gradients: auto, cpu, cuda, cuda:1")
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
 
@@ -60,4 +63,9 @@ def load_paper_config(path: Path | None = None) -> PaperConfig:
     InputError : one line naming the file, the key, and the nearest valid name or range
     """
     path = path or DEFAULT
-    return validated(PaperConfig, read_toml(path), path)
+    config = validated(PaperConfig, read_toml(path), path)
+    if config.network.neuron != "lif":
+        raise InputError(
+            f'{path}: network.neuron is {config.network.neuron!r}, expected "lif"; its ANN twin is implied'
+        )
+    return config

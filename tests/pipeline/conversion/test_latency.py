@@ -10,7 +10,7 @@ import pytest
 from backends.network import LIF, Layer, Network, Readout
 from backends.quantise import quantise
 from backends.torch_backend import TorchBackend
-from pipeline.conversion.latency import answers_over_time, milestones, write_curves
+from pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
 from pipeline.networks.folding import export_network
 from recordings.batch import RasterBatch, pack
 from tests.pipeline.small_networks import small_model
@@ -45,6 +45,11 @@ def test_stopping_early_is_the_same_as_asking_earlier(steps):
 def test_curves_as_csv(tmp_path):
     write_curves(tmp_path / "accuracy.csv", {"float32": np.array([0, 0.5]), "fixed": np.array([0.25, 1 / 3])})
     assert (tmp_path / "accuracy.csv").read_text() == "t,float32,fixed\n1,0.0000,0.2500\n2,0.5000,0.3333\n"
+
+
+def test_settles_at_the_step_after_the_last_one_below():
+    curve = np.array([0.1, 0.9, 0.8, 0.9, 0.95])
+    assert [settles_at(curve, level) for level in (0, 0.85, 0.9, 0.95, 0.96)] == [1, 4, 4, 5, None]
 
 
 def test_milestones():

@@ -158,6 +158,7 @@ def test_shift_is_a_bounded_symmetric_distance(one: Maps, other: Maps) -> None:
 
 
 def test_spike_rate_by_hand() -> None:
-    np.testing.assert_array_equal(spike_rate(np.array([[1, 2, 0], [3, 0, 0]], np.uint32), 4), [0.5, 0.25, 0])
+    counts = np.array([[1, 2, 0], [3, 0, 4]], np.uint32)
+    np.testing.assert_array_equal(spike_rate(counts, 4), [[0.25, 0.5, 0], [0.75, 0, 1]])
     with pytest.raises(InputError, match="^spike rate: got counts in 0 … 9, expected 0 … 4 neurons"):
         spike_rate(np.array([[0, 9]]), 4)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import CONFIGS
+from pipeline.networks.ann_checkpoint import load_ann, save_ann
 from pipeline.paper.__main__ import EXPERIMENTS, experiments, main
 from pipeline.paper.lab.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
+from recordings.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+
+from .labs import small_lab
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:
@@ -50,17 +55,24 @@ def test_configurations_are_valid_and_say_how_to_run_them(path: Path) -> None:
     assert f"--config configs/paper/{path.name}" in path.read_text(encoding="utf-8")
 
 
-def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = class_folders(tmp_path / "images")
-    config = tmp_path / "small.toml"
+def small_command(path: Path, *words: str) -> list[str]:
+    """Arguments for an experiment on six images without boxes."""
+    data = class_folders(path / "images")
+    config = path / "small.toml"
     config.write_text(
         "[data]\nheight = 16\nwidth = 24\n[network]\nlayers = [4, 'P', 6, 'P4', 'D8']\ntimesteps = 8\n"
-        f"[paper]\ncheckpoint = '{small_checkpoint(tmp_path / 'snn.safetensors')}'\n"
-        f"ann = '{small_ann(tmp_path / 'ann.safetensors')}'\nimages = 6\nshown = 1\n"
+        f"[paper]\ncheckpoint = '{small_checkpoint(path / 'snn.safetensors')}'\n"
+        f"ann = '{small_ann(path / 'ann.safetensors')}'\nimages = 6\nshown = 1\n"
     )
-    arguments = ["fig3", "--config", str(config), "--data", str(data), "--out", str(tmp_path / "out")]
+    return [*words, "--config", str(config), "--data", str(data), "--out", str(path / "out")]
+
+
+def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = small_command(tmp_path, "fig3")
+    config = tmp_path / "small.toml"
     main(arguments)
     first = capsys.readouterr().out
+    assert first.startswith("6 images of images")
     assert "1/1 fig3: " in first
     page = (tmp_path / "out" / "fig3.md").read_text(encoding="utf-8")
     assert f"`python -m pipeline.paper fig3 --config {config}" in page
@@ -71,3 +83,55 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     main(arguments)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
     assert again == stages, "a second run computes nothing anew"
+
+
+def test_what_is_impossible_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in set(EXPERIMENTS) - {"fig3", "fig9", "fig10"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+    arguments = small_command(tmp_path, "all")
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--epsilons", "-1"])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert "not done: paper.epsilons: got [-1.0]" in captured.out
+    assert captured.err.splitlines()[-1].startswith("error: 1 of 3 experiments not done, see above: fig9")
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "## Fig. 3" in page
+    assert "## Fig. 10" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--layers", "fc1"], "paper.layers: no layer 'fc1'"),
+        (["--layers", "input"], "paper.layers: no layer 'input'"),
+        (["--leaks", "0.5", "1.5"], "--leaks"),
+        (["--leaks"], "--leaks"),
+    ],
+)
+def test_settings_without_meaning_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(small_command(tmp_path, "fig2", *words))
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"error: {message}"), last
+
+
+def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, layers=("conv2", "conv1"))
+    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
+        assert lab.layers(raster) == ["001_conv1", "002_conv2"]
+
+
+def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = small_command(tmp_path, "fig6")
+    other = load_ann(str(tmp_path / "ann.safetensors"))
+    save_ann(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--ann", str(tmp_path / "other.safetensors")])
+    assert stop.value.code == 2
+    assert "is no twin of the spiking network: its classes are ('plum', 'pear', 'apple')" in capsys.readouterr().err

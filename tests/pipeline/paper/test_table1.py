@@ -57,6 +57,19 @@ def test_networks_of_every_leak_and_a_twin(tmp_path: Path, monkeypatch: pytest.M
     assert (lab.out / "table1.png").is_file()
 
 
+def test_a_twin_of_the_same_seed_is_refused(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, twin_seed=0)
+    with pytest.raises(InputError, match=r"^paper.twin_seed: got 0, which is training.seed"):
+        lab.twin(0.9)
+
+
+def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    lab.config = lab.config.model_copy(update={"data": lab.config.data.model_copy(update={"mean": (0.1, 0.1, 0.1)})})
+    with pytest.raises(InputError, match="does not fit the configuration: data.mean, data.std"):
+        lab.leaky(0.9)
+
+
 def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
         table1.run(small_lab(tmp_path, leaks=(0.9,)))
