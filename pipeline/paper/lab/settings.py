@@ -44,7 +44,7 @@ class PaperSection(Section):
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
     seed: int = Field(0, ge=0, description="of the choice of images and the Poisson spikes")
-    device: str = Field("auto", description="of the torch backend and of gradients: auto, cpu, cuda, cuda:1")
+    device: str = Field("auto", description="of the torch backend and of the SNN's gradients: auto, cpu, cuda, cuda:1")
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
 
 
