@@ -98,12 +98,10 @@ def _draw(
             curves.append(Curve(layer[4:], range(len(names)), mean, low, high, colour=f"C{number}"))
             floor = noise[method, layer].mean()
             curves.append(Curve("", [0, len(names) - 1], [floor, floor], colour=f"C{number}", style="--"))
-        panels.append(
-            Panel(method, "weights shuffled down to", "correlation with the trained map", curves, ticks=names)
-        )
+        panels.append(Panel(method, "", "correlation with the trained map", curves, ticks=names))
     draw_curves(
         lab.out / "randomisation.png",
         "Do the maps depend on what was learnt?",
-        f"{len(next(iter(noise.values())))} images; dashed: the trained network with other Poisson spikes",
+        f"weights shuffled from the readout down; {len(next(iter(noise.values())))} images; dashed: trained, other spikes",
         panels,
     )
