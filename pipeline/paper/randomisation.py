@@ -99,9 +99,6 @@ def _draw(
             floor = noise[method, layer].mean()
             curves.append(Curve("", [0, len(names) - 1], [floor, floor], colour=f"C{number}", style="--"))
         panels.append(Panel(method, "", "correlation with the trained map", curves, ticks=names))
-    draw_curves(
-        lab.out / "randomisation.png",
-        "Do the maps depend on what was learnt?",
-        f"weights shuffled from the readout down; {len(next(iter(noise.values())))} images; dashed: trained, other spikes",
-        panels,
-    )
+    count = len(next(iter(noise.values())))
+    subtitle = f"weights shuffled from the readout down; {count} images; dashed: trained, other spikes"
+    draw_curves(lab.out / "randomisation.png", "Do the maps depend on what was learnt?", subtitle, panels)
