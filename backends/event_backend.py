@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.batch import RasterBatch
+from recordings.batch import RasterBatch, pack
 from recordings.parallel import cores, in_order
 
 from .base import InputBatch
@@ -70,7 +70,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 class Synapses:
     """A layer's weights side by side as :func:`backends.kernels.add_conv` wants them.
 
-    A dense layer is a kernel as large as its pooled map. In float32 the pooling's 1/k² is in the weights.
+    A dense layer is a kernel as large as its pooled map.
 
     Parameters
     ----------
@@ -80,11 +80,9 @@ class Synapses:
 
     def __init__(self, layer: Layer, shape: Shape) -> None:
         channels, height, width = shape
-        kernel = layer.weight
+        kernel = layer.averaged_weight
         if layer.kind == "dense":
             kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
-        if kernel.dtype != np.int8:
-            kernel = kernel / np.float32(layer.pool**2)
         self.blocks = np.ascontiguousarray(kernel.transpose(1, 2, 3, 0))
         self.geometry = layer.stride, layer.padding, layer.pool
         outputs, rows, columns = layer.output_shape(shape)
@@ -165,5 +163,5 @@ def _run_sample(network: Network, synapses: list[Synapses], sample: NDArray[Any]
 
 
 def _pack(fired: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(S, H, W, C) bool to bits in the file's order, (S, bytes) uint8; see :func:`recordings.batch.pack`."""
-    return np.packbits(np.moveaxis(fired, -1, 1).reshape(len(fired), -1), axis=-1)
+    """(S, H, W, C) bool of one sample to bits in the file's order, (S, bytes) uint8."""
+    return pack(np.moveaxis(fired, -1, 1)[:, None])[0]

@@ -166,6 +166,11 @@ class Layer:
             )
 
     @property
+    def averaged_weight(self) -> NDArray[Any]:
+        """The weights of the unpooled map: pooling averages in float32, and sums in fixed point."""
+        return self.weight if self.weight.dtype == np.int8 else self.weight / np.float32(self.pool**2)
+
+    @property
     def kind(self) -> str:
         """Either "conv" or "dense"."""
         return "conv" if self.weight.ndim == 4 else "dense"

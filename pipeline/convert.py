@@ -19,7 +19,7 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
-from recordings.lock import out_lock
+from recordings.lock import holds_files, out_lock
 
 from .config import Config, ConversionSection, Section, load_config, save_config
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = configs[0].data.model_copy(update={"source": command.data, "download": command.download})
     config = configs[0].model_copy(update={"conversion": conversion, "data": data})
     with out_lock(command.out):
-        if not command.overwrite and any(path.name != ".lock" for path in command.out.iterdir()):
+        if not command.overwrite and holds_files(command.out):
             raise InputError(
                 f"{command.out}: holds files already; choose another --out, or replace them with --overwrite"
             )

@@ -17,7 +17,7 @@ from pipeline.cli.command_line import Flat, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
-from recordings.lock import out_lock
+from recordings.lock import holds_files, out_lock
 
 from .config import Config, RunSection, Section, load_config, resolved, save_config
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError("--resume needs --out, the folder of the run to continue")
         out = _free_folder(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
     with out_lock(out):
-        if not command.resume and any(path.name != ".lock" for path in out.iterdir()):
+        if not command.resume and holds_files(out):
             raise InputError(f"{out}: holds files already; continue that run with --resume, or choose another --out")
         run(config, out, resume=command.resume, terminal=Console(stderr=True), console=Console(soft_wrap=True))
 

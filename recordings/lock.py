@@ -13,6 +13,11 @@ from .errors import InputError
 LOCK_NAME = ".lock"
 
 
+def holds_files(directory: Path) -> bool:
+    """Whether anything besides the lock lies in an existing directory."""
+    return any(path.name != LOCK_NAME for path in directory.iterdir())
+
+
 @contextmanager
 def out_lock(directory: Path) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.

@@ -99,10 +99,10 @@ def _connect(spikes: OutPort, synapses: Conv | Dense) -> None:
 def _conv(layer: Layer, before: Shape) -> Conv:
     channels, height, width = before
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
-    kernel = layer.weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+    kernel = layer.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
     kernel = kernel.repeat(layer.pool, axis=1).repeat(layer.pool, axis=2)
     return Conv(
-        weight=_averaged(kernel, layer.pool),
+        weight=kernel,
         input_shape=(height, width, channels),
         padding=layer.padding * layer.pool,
         stride=layer.stride * layer.pool,
@@ -111,7 +111,7 @@ def _conv(layer: Layer, before: Shape) -> Conv:
 
 
 def _dense(layer: Layer, before: Shape) -> Dense:
-    return _stock_dense(_fold(layer.weight, before, layer.pool), f"{layer.name}_synapses")
+    return _stock_dense(_fold(layer.averaged_weight, before, layer.pool), f"{layer.name}_synapses")
 
 
 def _fold(weight: NDArray[Any], before: Shape, pool: int) -> NDArray[Any]:
@@ -119,12 +119,7 @@ def _fold(weight: NDArray[Any], before: Shape, pool: int) -> NDArray[Any]:
     channels, height, width = before
     tensor = weight.reshape(-1, channels, height // pool, width // pool)
     tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)
-    return _averaged(tensor, pool).reshape(len(weight), -1)
-
-
-def _averaged(weight: NDArray[Any], pool: int) -> NDArray[Any]:
-    """Pooling averages in float32 and sums in fixed point."""
-    return weight if weight.dtype == np.int8 else weight / np.float32(pool**2)
+    return tensor.reshape(len(weight), -1)
 
 
 def _stock_dense(weight: NDArray[Any], name: str) -> Dense:

@@ -18,7 +18,7 @@ from recordings.errors import InputError
 
 from .ann import ReluNetwork
 from .checkpoint import ANN_FORMAT, Checkpoint, find_checkpoint, parse_preprocessing
-from .plan import count_inputs, plan_layers
+from .plan import count_inputs, outline, plan_layers
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,10 @@ def check_twins(ann: AnnCheckpoint, checkpoint: Checkpoint, name: str) -> None:
     ------
     InputError : naming what differs
     """
-    network = checkpoint.network
     for what, held, wanted in (
         ("classes", ann.classes, checkpoint.classes),
         ("preprocessing", ann.preprocessing, checkpoint.preprocessing),
-        (
-            "layers (kind, outputs, pool)",
-            [(plan.kind, plan.outputs, plan.pool) for plan in ann.model.plans],
-            [(layer.kind, len(layer.weight), layer.pool) for layer in network.layers],
-        ),
+        ("layers (kind, outputs, pool)", outline(ann.model.plans), outline(checkpoint.plans)),
     ):
         if held != wanted:
             raise InputError(

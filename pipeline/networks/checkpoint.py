@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
 
-from .plan import plan_layers
+from .plan import LayerPlan, outline, plan_layers
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 ANN_FORMAT = "relu-network"  # of the files that ann_checkpoint writes; kept here, where torch is not needed
@@ -49,6 +49,12 @@ class Checkpoint:
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
                 f"{self.network.classes} outputs"
             )
+
+    @property
+    def plans(self) -> tuple[LayerPlan, ...]:
+        """The network's layers, as a description of it would give them."""
+        layers = self.network.layers
+        return tuple(LayerPlan(layer.name, layer.kind, len(layer.weight), layer.pool) for layer in layers)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -131,9 +137,7 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
     network, prepare = checkpoint.network, checkpoint.preprocessing
     contradictions: dict[str, tuple[object, object]] = {}
     if "network" in config.model_fields_set:
-        plans = [(plan.kind, plan.outputs, plan.pool) for plan in plan_layers(config.network.layers)]
-        found = [(layer.kind, len(layer.weight), layer.pool) for layer in network.layers]
-        contradictions["network.layers"] = (plans, found)
+        contradictions["network.layers"] = (outline(plan_layers(config.network.layers)), outline(checkpoint.plans))
         if config.network.neuron == "lif":  # how many steps a converted network takes is up to its conversion
             contradictions["network.timesteps"] = (config.network.timesteps, network.timesteps)
     if "data" in config.model_fields_set:

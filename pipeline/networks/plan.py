@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recordings.errors import InputError
@@ -17,6 +17,11 @@ class LayerPlan:
     kind: str
     outputs: int
     pool: int
+
+
+def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, int]]:
+    """Kind, outputs and pool of every layer: what two networks of one description share."""
+    return [(plan.kind, plan.outputs, plan.pool) for plan in plans]
 
 
 def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:

@@ -51,7 +51,7 @@ def run(lab: Lab) -> Result:
         {"network": network, "layer": layer, "what": what} | bootstrap_mean(found)._asdict()
         for (network, layer, what), found in values.items()
     ]
-    backends = [same_on_both(lab, name, network) for name, network in networks.items()]
+    backends = [same_on_every_backend(lab, name, network) for name, network in networks.items()]
     notes = (
         f"Silent: steps from the image's arrival on with no spike in the layer at all. Maps are SAM with γ = "
         f"{lab.settings.gamma:g}.",
@@ -100,7 +100,7 @@ def standardised(maps: Maps) -> NDArray[np.float64]:
     return pixels / lengths[:, None]
 
 
-def same_on_both(lab: Lab, name: str, network: Network) -> Claim:
+def same_on_every_backend(lab: Lab, name: str, network: Network) -> Claim:
     """Whether every backend records the same spikes, and the same maps follow, bit for bit."""
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
     images = lab.images.take(lab.settings.both_backends)

@@ -58,16 +58,13 @@ def run(lab: Lab) -> Result:
         if measure == PAPERS
         for claim in judge(f"{network}, {layer}", gammas, each)
     ]
-    notes = (
+    notes = [
         "A layer that never spikes has the error of a zero map at every γ. Which γ is highest or lowest elsewhere is "
         "chosen on one half of the images; differences and their n are those of the other half.",
         *(_otherwise(measure, gammas, errors) for measure in dict.fromkeys(key[0] for key in errors)),
-        *(
-            []
-            if OBJECT in {key[0] for key in errors}
-            else [f"Not measured {OBJECT}: not all images have a box or mask."]
-        ),
-    )
+    ]
+    if OBJECT not in {key[0] for key in errors}:
+        notes.append(f"Not measured {OBJECT}: not all images have a box or mask.")
     return Result("Fig. 8: localisation error against γ", table, claims, notes)
 
 

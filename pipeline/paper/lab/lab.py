@@ -140,7 +140,7 @@ class Lab:
         network = quantise(network) if precision == "fixed" else network
         seed = self.settings.seed if seed is None else seed
         device = "auto" if backend in ("event", "lava") else self.settings.device
-        simulator = make_backend(backend, device, "event", None)
+        simulator = make_backend(backend, device)
         inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": simulator.name}
 
         def build(folder: Path) -> None:

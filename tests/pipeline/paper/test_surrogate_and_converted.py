@@ -84,7 +84,7 @@ def test_fig5_measures_and_draws(lab: Lab) -> None:
 
 
 def test_fig5_says_so_when_lava_does_not_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    skipped = fig5.same_on_both(lab, "surrogate", lab.surrogate.network)
+    skipped = fig5.same_on_every_backend(lab, "surrogate", lab.surrogate.network)
     assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
 
     def recording(*_: object, backend: str, **__: object) -> Path:
@@ -92,7 +92,7 @@ def test_fig5_says_so_when_lava_does_not_run(lab: Lab, monkeypatch: pytest.Monke
 
     lab.settings = lab.settings.model_copy(update={"both_backends": 2})
     monkeypatch.setattr(lab, "recording", recording)
-    refused = fig5.same_on_both(lab, "surrogate", lab.surrogate.network)
+    refused = fig5.same_on_every_backend(lab, "surrogate", lab.surrogate.network)
     assert (refused.ours, refused.same) == ("not run: event: needs Python 3.10", "cannot say")
 
 
@@ -101,11 +101,11 @@ def test_fig5_compares_digests_and_maps(lab: Lab, monkeypatch: pytest.MonkeyPatc
     network, images = lab.surrogate.network, lab.images.take(2)
     same, other = lab.recording(network, images), lab.recording(network, images, seed=1)
     monkeypatch.setattr(lab, "recording", lambda *_, **__: same)
-    claim = fig5.same_on_both(lab, "surrogate", network)
+    claim = fig5.same_on_every_backend(lab, "surrogate", network)
     assert (claim.same, claim.n) == ("yes", 2)
     assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
     monkeypatch.setattr(lab, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
-    assert fig5.same_on_both(lab, "surrogate", network).same == "no"
+    assert fig5.same_on_every_backend(lab, "surrogate", network).same == "no"
 
 
 def test_variation_and_peak_of_a_rate() -> None:
