@@ -10,19 +10,63 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.kernels import add_conv, add_dense, step_fixed, step_float
-from backends.network import LIF, Layer
+from backends.kernels.events import list_events, pack_spikes
+from backends.kernels.layer import LayerKernel
+from backends.kernels.neurons import step_fixed, step_float
+from backends.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out
+from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
 
-def test_one_spike_adds_its_block_by_hand() -> None:
+def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
+    """(OH, OW, O) current of (C, H, W) spikes; what was in the memory before must not matter."""
+    fixed = synapses.weights.dtype == np.int8
+    _, height, width = spikes.shape
+    pool = synapses.pool
+    current: NDArray[Any] = np.full(shape, 77, np.int32 if fixed else np.float32)
+    events, ends = np.empty(spikes.size, np.int32), np.empty((height // pool, width // pool + 1), np.int32)
+    sums = np.zeros(BLOCK, np.int16 if fixed else np.float32)
+    add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, events, ends, sums, current)
+    return current
+
+
+def test_events_of_a_pooled_row_by_hand() -> None:
+    # Two channels, one row of pooled pixels of side 2: (0, 0) has two spikes of channel 1, (0, 1) one of channel 0.
+    spikes = np.zeros((2, 4, 2), np.bool_)
+    spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
+    events, ends = np.empty(16, np.int32), np.empty((1, 3), np.int32)
+    assert list_events(spikes, True, 2, events, ends) == 3
+    assert events[:3].tolist() == [1, 1, 2]  # X·C + c
+    assert ends.tolist() == [[0, 2, 3]]
+    assert list_events(spikes, False, 2, events, ends) == 13
+    assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 2, 3, 2, 3, 3, 2, 3]
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
+    spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
+    packed = np.full(-(-spikes.size // 8), 255, np.uint8)
+    pack_spikes(spikes, packed)
+    assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
+
+
+def test_one_spike_adds_its_weights_by_hand() -> None:
     # A spike at (0, 1) of a 2×3 map, kernel [[1 2] [3 4]], padding 1: out[y, x] = W[1 - y, 2 - x].
-    spikes = np.zeros((2, 3, 1), np.bool_)
-    spikes[0, 1] = True
-    blocks = np.array([[1, 2], [3, 4]], np.int8).reshape(1, 2, 2, 1)
-    current = np.full((3, 4, 1), 10, np.int32)
-    add_conv(spikes, blocks, 1, 1, 1, current)
-    assert current[..., 0].tolist() == [[10, 14, 13, 10], [10, 12, 11, 10], [10, 10, 10, 10]]
+    spikes = np.zeros((1, 2, 3), np.bool_)
+    spikes[0, 0, 1] = True
+    synapses = lay_out(np.array([[[[1, 2], [3, 4]]]], np.int8), (1, 2, 3), pool=1, stride=1, padding=1)
+    expected = [[0, 4, 3, 0], [0, 2, 1, 0], [0, 0, 0, 0]]
+    assert currents(spikes, synapses, (3, 4, 1))[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("fired", [ADDITIONS - 1, ADDITIONS, ADDITIONS + 1, 3 * ADDITIONS, 2000])
+def test_partial_sums_never_overflow(weight: int, fired: int) -> None:
+    spikes = np.zeros((4001, 1, 1), np.bool_)
+    spikes[:fired] = True
+    synapses = lay_out(np.full((BLOCK + 1, 4001, 1, 1), weight, np.int8), spikes.shape, 1, 1, 0)
+    assert (currents(spikes, synapses, (1, 1, BLOCK + 1)) == weight * fired).all()
 
 
 @st.composite
@@ -32,55 +76,54 @@ def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
     rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     height = draw(st.integers(max(1, rows - 2 * padding), 7))
     width = draw(st.integers(max(1, columns - 2 * padding), 7))
-    channels, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 63, 64, 130)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
-    spikes = rng.random((channels, height * pool, width * pool)) < draw(st.sampled_from((0.0, 0.1, 0.5, 1.0)))
+    density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
+    spikes = rng.random((channels, height * pool, width * pool)) < density
     return Layer("conv", weight, LIF(1.0), pool, stride, padding), spikes
 
 
 @given(convolutions(), st.sampled_from((np.int8, np.float32)))
 @settings(max_examples=200, deadline=None)
-def test_conv_is_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: type) -> None:
+def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: Any) -> None:
     layer, spikes = drawn
     expected = (layer_current(layer, spikes) * layer.pool**2).transpose(1, 2, 0)
-    current = np.zeros(expected.shape, np.int32 if dtype is np.int8 else np.float32)
-    blocks = np.ascontiguousarray(layer.weight.transpose(1, 2, 3, 0), dtype=dtype)
-    channels_last = np.ascontiguousarray(spikes.transpose(1, 2, 0))
-    add_conv(channels_last, blocks, layer.stride, layer.padding, layer.pool, current)
-    assert np.array_equal(current, np.rint(expected))
+    synapses = lay_out(layer.weight.astype(dtype), spikes.shape, layer.pool, layer.stride, layer.padding)
+    assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
 
-@given(st.integers(1, 40), st.integers(1, 70), st.integers(0, 2**32))
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
-def test_dense_is_a_matrix_product(sources: int, outputs: int, seed: int) -> None:
+def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, density: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    blocks = rng.integers(-127, 128, (sources, outputs)).astype(np.int8)
-    spikes = rng.random(sources) < 0.4
-    current = np.ones(outputs, np.int32)
-    add_dense(spikes, blocks, current)
-    assert np.array_equal(current, 1 + spikes @ blocks.astype(np.int32))
+    weight = rng.integers(-127, 128, (outputs, channels * 2)).astype(np.int8)
+    spikes = rng.random((channels, 2 * pool, pool)) < density
+    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32).repeat(outputs, 1), np.zeros((1, outputs), np.int32))
+    kernel = LayerKernel(Layer("fc1", weight, neuron, pool), spikes.shape)
+    state = kernel.rest()
+    kernel.add(np.ascontiguousarray(spikes.transpose(1, 2, 0)), state)
+    pooled = spikes.reshape(channels, 2, pool, pool).sum(axis=(2, 3)).ravel()
+    assert np.array_equal(state.current[0, 0], weight.astype(np.int64) @ pooled)
 
 
 @pytest.mark.parametrize(
-    ("v", "s", "a", "gain", "bias", "decay", "shift", "expected"),
+    ("v", "a", "gain", "bias", "decay", "shift", "expected"),
     [
-        (1000, False, 0, 1, 0, 96, 0, 976),  # 1000 · 4000/4096 = 976.56 → 976
-        (-1000, False, 0, 1, 0, 96, 0, -976),  # toward zero, not down to -977
-        (0, False, -3, 5, 0, 0, 2, -3),  # -15 / 4 = -3.75 → -3
-        (0, False, 3, 5, 7, 0, 2, 10),  # 15 / 4 = 3.75 → 3, + 7
-        (5000, True, 0, 1, 0, 0, 0, 904),  # the reset of the step before: 5000 - 4096
-        (4096, False, 0, 1, 0, 0, 0, 4096),  # at the threshold: no spike
-        (8388607, False, 8388607, 32767, 0, 0, 0, 8388607),  # saturates above
-        (-8388607, True, 8388607, -32767, -(1 << 30), 0, 0, -8388607),  # and below
-        (8388607, True, 0, 0, 4096, 0, 0, 8388607),  # saturates last: 8388607 + 4096 - 4096
-        (123, False, 50, 1, 0, 4096, 0, 50),  # full decay forgets
+        (1000, 0, 1, 0, 96, 0, 976),  # 1000 · 4000/4096 = 976.56 → 976
+        (-1000, 0, 1, 0, 96, 0, -976),  # toward zero, not down to -977
+        (0, -3, 5, 0, 0, 2, -3),  # -15 / 4 = -3.75 → -3
+        (0, 3, 5, 7, 0, 2, 10),  # 15 / 4 = 3.75 → 3, + 7
+        (5000, 0, 1, 0, 0, 0, 904),  # the reset of the step before: 5000 - 4096
+        (4096, 0, 1, 0, 0, 0, 4096),  # at the threshold: no spike
+        (8388607, 8388607, 32767, 0, 0, 0, 8388607),  # saturates above
+        (-8388607, 8388607, -32767, -(1 << 30), 0, 0, -8388607),  # and below
+        (8388607, 0, 0, 4096, 0, 0, 8388607),  # saturates last: 8388607 + 4096 - 4096
+        (123, 50, 1, 0, 4096, 0, 50),  # full decay forgets
     ],
 )
-def test_fixed_step_by_hand(
-    v: int, s: bool, a: int, gain: int, bias: int, decay: int, shift: int, expected: int
-) -> None:
-    membrane, spikes = np.array([[v]], np.int32), np.array([[s]])
+def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
+    membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
     step_fixed(
         np.array([[a]], np.int32),
         np.array([gain], np.int32),
@@ -102,12 +145,12 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
     current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)
     gain: Any = rng.integers(-32767, 32768, 3, np.int32)
     bias: Any = rng.integers(-(2**30), 2**30 + 1, 3, np.int32)
-    spikes = rng.random((5, 3)) < 0.5
+    spikes = np.zeros((5, 3), np.bool_)
     expected = np.clip(
         round_to_zero(state.astype(np.int64) * (4096 - decay), 12)
         + round_to_zero(current.astype(np.int64) * gain, shift)
         + bias
-        - 4096 * spikes,
+        - 4096 * (state > 4096),
         -(2**23 - 1),
         2**23 - 1,
     )
@@ -117,13 +160,13 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
 
 
 def test_float_step_by_hand() -> None:
-    # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125 for the neuron that spiked, 2.125 for the other.
-    membrane, spikes = np.full((2, 1), 3, np.float32), np.array([[True], [False]])
-    one = np.float32(1)
+    # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
+    membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
     current, gain, bias = np.full((2, 1), 0.25, np.float32), np.array([2], np.float32), np.array([0.125], np.float32)
-    step_float(current, gain, bias, np.float32(0.5), 2 * one, membrane, np.array([[False], [False]]))
-    assert membrane.tolist() == [[2.125], [2.125]]
-    membrane[:] = 3
-    step_float(current, gain, bias, np.float32(0.5), one, membrane, spikes)
-    assert membrane.tolist() == [[1.125], [2.125]]
+    step_float(current, gain, bias, np.float32(0.5), np.float32(1), membrane, spikes)
+    assert membrane.tolist() == [[1.125], [1.125]]
     assert spikes.tolist() == [[True], [True]]
+    membrane[:] = 3
+    step_float(current, gain, bias, np.float32(0.5), np.float32(4), membrane, spikes)
+    assert membrane.tolist() == [[2.125], [2.125]]
+    assert spikes.tolist() == [[False], [False]]

@@ -20,7 +20,9 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from backends.kernels import step_fixed, step_float
+from backends.kernels.events import pack_spikes
+from backends.kernels.neurons import step_fixed, step_float
+from backends.network import FixedLIF, Layer
 
 
 class SoftResetLIF(AbstractProcess):
@@ -84,7 +86,9 @@ class AbstractSoftResetLIFModel(PyLoihiProcessModel):
                 self.spikes.reshape(-1, channels),
             )
         self.s_out.send(self.spikes)
-        self.bits_out.send(np.packbits(np.moveaxis(self.spikes, -1, 0)))
+        bits = np.empty(self.bits_out.shape, np.uint8)
+        pack_spikes(self.spikes.reshape(-1, 1, self.gain.shape[1]), bits)
+        self.bits_out.send(bits)
 
 
 @implements(proc=SoftResetLIF, protocol=LoihiProtocol)
@@ -119,3 +123,21 @@ class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
     bias: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     membrane: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
+
+
+def neurons_of(layer: Layer, shape: tuple[int, ...], timesteps: int) -> SoftResetLIF:
+    """The neurons of a layer; `shape` is (H, W, C) or (C,)."""
+    neuron = layer.neuron
+    constants: tuple[Any, Any] = (
+        (neuron.decay, neuron.shift)
+        if isinstance(neuron, FixedLIF)
+        else (np.float32(neuron.leak), np.float32(neuron.threshold))
+    )
+    return SoftResetLIF(
+        shape=shape,
+        timesteps=timesteps,
+        gain=neuron.gain,
+        bias=neuron.bias,
+        constants=constants,
+        name=layer.name,
+    )

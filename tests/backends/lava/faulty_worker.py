@@ -7,9 +7,10 @@ from multiprocessing.connection import Connection
 
 from lava.proc.dense.models import PyDenseModelBitAcc
 
-from backends.lava.process.endpoints import RecorderModel
+from backends.lava.process.layer import EventLayer
 from backends.lava.process.neuron import SoftResetLIFModelFixed
-from backends.lava.process.synapses import EventDenseModelFixed
+from backends.lava.process.readout import EventReadoutFixed
+from backends.lava.process.recorder import RecorderModel
 from backends.lava.worker import Worker
 
 STEP = 7  # of Lava's, within the second sample of the network under test
@@ -38,15 +39,16 @@ def _after(step: int, run_spk, fault):
 
 fault = os.environ["FAULT"]
 if fault == "raise":
-    SoftResetLIFModelFixed.run_spk = _after(STEP, SoftResetLIFModelFixed.run_spk, _raise)
+    for model in (EventLayer, SoftResetLIFModelFixed):  # the second where the current is constant
+        model.run_spk = _after(STEP, model.run_spk, _raise)
 elif fault == "raise in recorder":
     RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
 elif fault == "raise in stock":
     PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
 elif fault == "raise early":
-    EventDenseModelFixed.__init__ = _raise_early
+    EventReadoutFixed.__init__ = _raise_early
 elif fault == "hang":
-    SoftResetLIFModelFixed.run_spk = _after(STEP, SoftResetLIFModelFixed.run_spk, _sleep_forever)
+    EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _sleep_forever)
 elif fault == "exit":
     sys.exit("this machine is on fire")
 

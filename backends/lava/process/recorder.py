@@ -1,6 +1,6 @@
-"""Where a simulation ends: readout and recorder.
+"""Where a simulation ends: the recorder.
 
-The recorder holds the same stream socket as the source. Its other end sends input samples of known size, one after the
+It holds the same stream socket as the source. Its other end sends input samples of known size, one after the
 other, and receives the packed rasters and the readout of each finished sample. Nothing else leaves the graph.
 """
 
@@ -11,58 +11,14 @@ import socket
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.decorator import implements, requires
 from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.ports import PyInPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.ports.ports import InPort
 from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
-from numpy.typing import NDArray
-
-
-class Readout(AbstractProcess):
-    """Sums its input over a sample. The current in flight at a sample's first step still belongs to the sample before.
-
-    Ports: `a_in` and `r_out`, the running sum, of `shape`. When `r_out` is sent at a first step, the sum is complete.
-    """
-
-    def __init__(self, *, shape: tuple[int], timesteps: int, name: str) -> None:
-        super().__init__(timesteps=timesteps, name=name)
-        self.a_in = InPort(shape=shape)
-        self.r_out = OutPort(shape=shape)
-        self.total = Var(shape=shape, init=0)
-
-
-@implements(proc=Readout, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class ReadoutModelFixed(PyLoihiProcessModel):
-    """int32 sums."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    total: NDArray[Any] = LavaPyType(np.ndarray, np.int32)
-
-    def run_spk(self) -> None:
-        """Add, send, and begin again where a sample begins."""
-        self.total += self.a_in.recv().astype(self.total.dtype, copy=False)
-        self.r_out.send(self.total)
-        if (self.time_step - 1) % self.proc_params["timesteps"] == 0:
-            self.total[:] = 0
-
-
-@implements(proc=Readout, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class ReadoutModelFloat(ReadoutModelFixed):
-    """float32 sums."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
-    total: NDArray[Any] = LavaPyType(np.ndarray, np.float32)
 
 
 class Recorder(AbstractProcess):

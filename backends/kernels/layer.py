@@ -1,0 +1,176 @@
+"""One layer over several steps, from its input spikes to its own, in one compiled call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from backends.network import LIF, FixedLIF, Layer, Shape
+
+from .events import pack_spikes
+from .neurons import step
+from .synapses import BLOCK, Synapses, add_spikes, lay_out
+
+
+class Neurons(NamedTuple):
+    """The constants of a layer's neurons.
+
+    Parameters
+    ----------
+    gain, bias : (1 or T, C) int32 or float32
+    first, second : decay and shift in fixed point, leak and threshold otherwise
+    """
+
+    gain: NDArray[Any]
+    bias: NDArray[Any]
+    first: Any
+    second: Any
+
+
+class State(NamedTuple):
+    """What one sample changes in a layer, and room to work in; made by :meth:`LayerKernel.rest`.
+
+    Parameters
+    ----------
+    current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
+    events, ends, sums : see :func:`backends.kernels.synapses.add_spikes`
+    """
+
+    current: NDArray[Any]
+    membrane: NDArray[Any]
+    events: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    sums: NDArray[Any]
+
+
+class LayerKernel:
+    """A layer of a network, laid out for the kernels. It holds constants only, so that threads may share it.
+
+    A dense layer is a convolution whose kernel is as large as its pooled map.
+
+    Parameters
+    ----------
+    layer : its weights and neurons
+    shape : (C, H, W) of its input
+    """
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        channels, height, width = shape
+        neuron = layer.neuron
+        kernel = layer.averaged_weight
+        if layer.kind == "dense":
+            kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
+        self.synapses = lay_out(kernel, shape, layer.pool, layer.stride, layer.padding)
+        self.input_shape = height, width, channels
+        outputs, rows, columns = layer.output_shape(shape)
+        self.output_shape = rows, columns, outputs
+        if isinstance(neuron, FixedLIF):
+            self.dtype: Any = np.int32
+            self.neurons = Neurons(neuron.gain, neuron.bias, neuron.decay, neuron.shift)
+        else:
+            self.dtype = np.float32
+            gain, bias = neuron.gain.astype(np.float32), neuron.bias.astype(np.float32)
+            self.neurons = Neurons(gain, bias, np.float32(neuron.leak), np.float32(neuron.threshold))
+
+    def rest(self) -> State:
+        """The state before a sample begins."""
+        height, width, channels = self.input_shape
+        pool = self.synapses.pool
+        return State(
+            np.zeros(self.output_shape, self.dtype),
+            np.zeros(self.output_shape, self.dtype),
+            np.empty(height * width * channels, np.int32),
+            np.empty((height // pool, width // pool + 1), np.int32),
+            np.zeros(BLOCK, np.int16 if self.dtype is np.int32 else np.float32),
+        )
+
+    def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
+        """Bring the neurons to step t of a sample; at t = 0 they are at rest, whatever they and `current` were before.
+
+        Parameters
+        ----------
+        fired : (H', W', C') bool, written — their spikes
+        packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
+        """
+        advance(t, self.neurons, state, fired, packed)
+
+    def add(self, spikes: NDArray[np.bool_], state: State) -> None:
+        """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
+        add_spikes(spikes, self.synapses, state.events, state.ends, state.sums, state.current)
+
+    def run(
+        self, start: int, arrived: NDArray[np.bool_] | None, state: State, packed: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """Advance by several steps.
+
+        Parameters
+        ----------
+        start : number of the first of them
+        arrived : (S, H, W, C) bool — input spikes of these steps; None leaves the current as it is
+        state : of the step before, advanced
+        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the spikes as bits in the file's order
+
+        Returns
+        -------
+        (S, H', W', C') bool — the layer's spikes
+        """
+        fired = np.empty((len(packed), *self.output_shape), np.bool_)
+        nothing = np.empty((0, *self.input_shape), np.bool_)
+        run_steps(start, nothing if arrived is None else arrived, self.synapses, self.neurons, state, fired, packed)
+        return fired
+
+
+@njit(cache=True, nogil=True)
+def advance(t: int, neurons: Neurons, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
+    """:meth:`LayerKernel.advance`, compiled."""
+    gain, bias, first, second = neurons
+    current, membrane = state.current, state.membrane
+    channels = gain.shape[1]
+    if t == 0:
+        membrane[:] = 0
+        fired[:] = False
+    else:
+        step(
+            current.reshape(-1, channels),
+            gain[(t - 1) % len(gain)],
+            bias[(t - 1) % len(bias)],
+            first,
+            second,
+            membrane.reshape(-1, channels),
+            fired.reshape(-1, channels),
+        )
+    pack_spikes(fired, packed)
+
+
+@njit(cache=True, nogil=True)
+def run_steps(
+    start: int,
+    arrived: NDArray[np.bool_],
+    synapses: Synapses,
+    neurons: Neurons,
+    state: State,
+    fired: NDArray[np.bool_],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`LayerKernel.run`, compiled; `arrived` holds no steps where the current is constant."""
+    for i in range(len(fired)):
+        advance(start + i, neurons, state, fired[i], packed[i])
+        if len(arrived):
+            add_spikes(arrived[i], synapses, state.events, state.ends, state.sums, state.current)
+
+
+def compile_kernels(precision: str) -> None:
+    """Compile (or load from numba's cache) every kernel for one precision: seconds the first time, then a moment.
+
+    Call it before a timed part, and before forking, so that no child compiles again.
+    """
+    fixed = precision == "fixed"
+    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)) if fixed else LIF(1.0)
+    kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
+    state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
+    kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
+    kernel.add(spikes[0], state)
+    kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

@@ -1,0 +1,133 @@
+"""A layer and the readout as hierarchical Lava Processes, each with two models.
+
+"stock" builds the graph of Lava's own `Conv` or `Dense` and this project's neurons: what there is to export. "event"
+does the same work in one process with the event-driven kernels. Lava pays for every process and message at every step,
+more than the work itself takes, so half as many are the largest saving.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.conv.process import Conv
+from lava.proc.dense.process import Dense
+from numpy.typing import NDArray
+
+from backends.kernels.layer import LayerKernel
+from backends.lava.process.neuron import neurons_of
+from backends.network import Layer, Shape
+
+
+class SpikingLayer(AbstractProcess):
+    """Synapses, which take one step, and the neurons they drive.
+
+    Parameters
+    ----------
+    layer : weights, pooling and neurons
+    shape : (C, H, W) of the input
+    timesteps : steps of a sample; at the first one the neurons are at rest, and what is in flight is discarded
+
+    Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; `bits_out`,
+    the same spikes packed to bits in C-order (C', H', W').
+    """
+
+    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int) -> None:
+        super().__init__(layer=layer, shape=shape, timesteps=timesteps, name=layer.name)
+        channels, height, width = shape
+        outputs, rows, columns = layer.output_shape(shape)
+        convolution = layer.kind == "conv"
+        self.s_in = InPort(shape=(height, width, channels) if convolution else (channels * height * width,))
+        self.s_out = OutPort(shape=(rows, columns, outputs) if convolution else (outputs,))
+        self.bits_out = OutPort(shape=(-(-outputs * rows * columns // 8),))
+
+
+@implements(proc=SpikingLayer, protocol=LoihiProtocol)
+class StockLayer(AbstractSubProcessModel):
+    """Lava's synapses, then this project's neurons."""
+
+    def __init__(self, process: SpikingLayer) -> None:
+        layer, shape = process.proc_params["layer"], process.proc_params["shape"]
+        self.synapses = stock_conv(layer, shape) if layer.kind == "conv" else stock_dense(layer, shape)
+        self.neurons = neurons_of(layer, process.s_out.shape, process.proc_params["timesteps"])
+        process.s_in.connect(self.synapses.s_in)
+        self.synapses.a_out.connect(self.neurons.a_in)
+        self.neurons.s_out.connect(process.s_out)
+        self.neurons.bits_out.connect(process.bits_out)
+
+
+@implements(proc=SpikingLayer, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt", "floating_pt")
+class EventLayer(PyLoihiProcessModel):
+    """The kernels of the event backend, one step at a time."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.timesteps = proc_params["timesteps"]
+        self.kernel = LayerKernel(proc_params["layer"], proc_params["shape"])
+        self.state = self.kernel.rest()
+        self.fired = np.zeros(self.kernel.output_shape, np.bool_)
+        self.bits = np.zeros(-(-self.fired.size // 8), np.uint8)
+
+    def run_spk(self) -> None:
+        """Send what the last step's spikes cause, so that the next layer need not wait; then receive this step's."""
+        self.kernel.advance((self.time_step - 1) % self.timesteps, self.state, self.fired, self.bits)
+        self.s_out.send(self.fired.reshape(self.s_out.shape))
+        self.bits_out.send(self.bits)
+        self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
+
+
+def stock_conv(layer: Layer, shape: Shape) -> Conv:
+    """Lava's `Conv`, with average pooling folded into its weights.
+
+    Pool 2, then a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2. In fixed point it sums; the neuron's gain
+    absorbs the k².
+    """
+    channels, height, width = shape
+    # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
+    kernel = layer.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+    return Conv(
+        weight=kernel.repeat(layer.pool, axis=1).repeat(layer.pool, axis=2),
+        input_shape=(height, width, channels),
+        padding=layer.padding * layer.pool,
+        stride=layer.stride * layer.pool,
+        name=f"{layer.name}_synapses",
+    )
+
+
+def stock_dense(layer: Layer, shape: Shape) -> Dense:
+    """Lava's `Dense` on the unpooled map in its layout, (H, W, C)."""
+    weight = channels_last(layer.averaged_weight, shape, layer.pool)
+    return exact_dense(weight, f"{layer.name}_synapses")
+
+
+def channels_last(weight: NDArray[Any], shape: Shape, pool: int) -> NDArray[Any]:
+    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, channels last."""
+    channels, height, width = shape
+    tensor = weight.reshape(-1, channels, height // pool, width // pool)
+    tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)
+    return tensor.reshape(len(weight), -1)
+
+
+def exact_dense(weight: NDArray[Any], name: str) -> Dense:
+    """Lava's `Dense` of int8 or float32 weights (O, N).
+
+    Its fixed-point model drops the lowest bit of mixed-sign weights; doubled and halved again, none is lost.
+    """
+    if weight.dtype == np.int8:
+        return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, name=name)
+    return Dense(weights=weight, name=name)
