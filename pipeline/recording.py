@@ -61,7 +61,8 @@ def record(
 
     Returns
     -------
-    seconds spent encoding, simulating and recording; Lava simulates while its spikes are recorded
+    seconds by the clock spent waiting for encoded inputs, for their simulation and for recording, together the whole;
+        backends that simulate in threads (event) or in a process (Lava) go on during the other two
     """
     seconds = {"encode": 0.0, "simulate": 0.0, "record": 0.0}
     remaining = writer.remaining.tolist()

@@ -8,12 +8,24 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
-
 
 def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Number of set bits: (..., bytes) uint8 -> (...) uint32."""
-    return _ONES[packed].sum(axis=-1, dtype=np.uint32)
+    """Number of set bits: (..., bytes) uint8 -> (...) uint32.
+
+    Bits are added up side by side in words of 64: in pairs, in fours, in bytes; a product adds the bytes of a word.
+
+    References
+    ----------
+    Warren, Hacker's Delight, 2nd ed., section 5-1
+    """
+    words = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 8)), np.uint64)
+    words.view(np.uint8)[..., : packed.shape[-1]] = packed
+    for shift, mask in np.array([(1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)], np.uint64):
+        upper = (words >> shift) & mask
+        words &= mask
+        words += upper
+    words *= 0x0101010101010101
+    return (words >> 56).sum(axis=-1, dtype=np.uint32)
 
 
 def pad_bits_clear(packed: NDArray[np.uint8], neurons: int) -> bool:

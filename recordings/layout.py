@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 
 import h5py
@@ -35,7 +36,7 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
             "schema_version": SCHEMA_VERSION,
             "complete": False,
             "run_uuid": run_uuid,
-            "versions": json.dumps(_versions()),
+            "versions": _versions(),
             "backend": header.backend,
             "device": header.device,
             "precision": header.precision,
@@ -89,10 +90,11 @@ def _create(group: h5py.Group, spec: DatasetSpec, sizes: dict[str, int]) -> h5py
     )
 
 
-def _versions() -> dict[str, str]:
-    """Versions of Python, HDF5 and the libraries at hand, without importing any."""
+@cache
+def _versions() -> str:
+    """Versions of Python, HDF5 and the libraries at hand as JSON, without importing any."""
     versions = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     for name in _DISTRIBUTIONS:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-    return versions
+    return json.dumps(versions)

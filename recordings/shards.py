@@ -7,6 +7,7 @@ reader; the manifest says what the whole will be.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,18 +69,19 @@ def write_shard(
             parts_of_layer = [record.layers[layer.name] for record in records]
             group["count"][:] = np.stack([part.counts for part in parts_of_layer])
             group["digest"][:] = np.array([part.digest for part in parts_of_layer], "S64")
-            for row, part in enumerate(parts_of_layer):
-                store_chunks(group["spikes"], row, part.chunks)
+            store_chunks(group["spikes"], 0, (part.chunks for part in parts_of_layer))
         mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in header.layers))
         file.flush()
         content = file.id.get_file_image()
     write_file(shard_path(parts, first), content)
 
 
-def store_chunks(spikes: h5py.Dataset, row: int, chunks: list[bytes]) -> None:
-    """Store one sample's encoded chunks as they are."""
-    for number, chunk in enumerate(chunks):
-        spikes.id.write_direct_chunk((row, number * spikes.chunks[1], 0), chunk)
+def store_chunks(spikes: h5py.Dataset, first: int, samples: Iterable[list[bytes]]) -> None:
+    """Store the encoded chunks of consecutive samples as they are, from row `first` on."""
+    steps = spikes.chunks[1]
+    for row, chunks in enumerate(samples, first):
+        for number, chunk in enumerate(chunks):
+            spikes.id.write_direct_chunk((row, number * steps, 0), chunk)
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tuple[dict[int, int], int]:

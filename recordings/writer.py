@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .digest import pad_bits_clear, raster_digest, sample_digest, spike_counts
 from .disk import check_free, reason, replacing
 from .errors import InputError
 from .layout import lay_out, mark_complete
+from .parallel import cores, in_order
 from .reader import RasterReader
 from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader, SampleTable
 from .shards import (
@@ -92,18 +93,18 @@ class RasterWriter:
                 write_manifest(self.parts, header, samples, self._run_uuid)
 
     def append(self, batch: RasterBatch) -> None:
-        """Take the rasters of the next samples of `remaining`, in order."""
+        """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time."""
         self._check_batch(batch)
         positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
-        for row, position in enumerate(positions.tolist()):
-            if self._records and position != self._records[-1].position + 1:
-                self.flush()  # a shard holds consecutive samples
-            layers = {layer.name: self._record(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}
-            readout = np.array(batch.readout[row], PRECISIONS[self.header.precision])
-            self._records.append(SampleRecord(position, readout, layers))
-            held = sum(record.nbytes for record in self._records)
-            if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
-                self.flush()
+        rows, workers = enumerate(positions.tolist()), min(cores(), len(batch))
+        with closing(in_order(lambda row: self._record(batch, *row), rows, workers)) as records:
+            for record in records:
+                if self._records and record.position != self._records[-1].position + 1:
+                    self.flush()  # a shard holds consecutive samples
+                self._records.append(record)
+                held = sum(kept.nbytes for kept in self._records)
+                if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+                    self.flush()
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
 
@@ -149,8 +150,7 @@ class RasterWriter:
                         group = file[f"layers/{layer.name}"]
                         group["count"][rows] = shard.counts(layer)
                         group["digest"][rows] = shard.digests(layer)
-                        for row in range(count):
-                            store_chunks(group["spikes"], first + row, shard.stored_chunks(layer, row))
+                        store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
                     for name, found in origins.items():
                         if (value := getattr(shard.header, name)) not in found:
                             found.append(value)
@@ -159,10 +159,14 @@ class RasterWriter:
                 file.attrs[name] = "+".join(found)
             mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in self.header.layers))
 
-    def _record(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
+    def _record(self, batch: RasterBatch, row: int, position: int) -> SampleRecord:
+        layers = {layer.name: self._record_layer(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}
+        return SampleRecord(position, np.array(batch.readout[row], PRECISIONS[self.header.precision]), layers)
+
+    def _record_layer(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
         steps = LAYER_DATASETS["spikes"].chunks(self.header.sizes(1, layer))[1]
         size = steps * layer.step_bytes
-        content = np.ascontiguousarray(packed).tobytes()
+        content = packed.tobytes()
         chunks = [encode(content[at : at + size].ljust(size, b"\0")) for at in range(0, len(content), size)]
         return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
 

@@ -26,6 +26,8 @@ def fletcher32_of_hdf5(data: bytes) -> bytes:
 @example(b"\0" * 1000)
 @example(b"\xff" * 1441)
 @example(b"\0\0\xff\xff")  # a sum of 65535, which HDF5 does not write as 0
+@example(bytes(range(251)) * 41)  # rows of words, the last one begun and of an odd number of bytes
+@example(b"\xff" * 5000)
 def test_checksum_equals_that_of_hdf5(data: bytes) -> None:
     assert fletcher32(data) == fletcher32_of_hdf5(data)
 
@@ -47,6 +49,16 @@ def test_noise_of_a_whole_chunk_stays_below_the_cap() -> None:
     noise = np.random.default_rng(0).bytes(1 << 20)
     assert len(encode(noise)) <= largest_stored(1 << 20)
     assert decode(encode(noise), 1 << 20) == noise
+
+
+def test_random_spikes_take_little_more_than_their_entropy() -> None:
+    # A bit that is set with probability 0.1 is worth 0.469 bits; a code for whole bytes needs 0.48.
+    spikes = np.random.default_rng(0).random(1 << 20) < 0.1
+    assert len(encode(np.packbits(spikes).tobytes())) < 0.49 * len(spikes) / 8
+
+
+def test_silence_takes_next_to_nothing() -> None:
+    assert len(encode(bytes(1 << 20))) < 1 << 13
 
 
 def test_every_flipped_bit_is_noticed() -> None:
