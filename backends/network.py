@@ -43,6 +43,7 @@ Encoder = Literal["poisson", "constant-current"]
 THETA = 1 << 12  # the threshold in fixed point
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
 CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
+WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
@@ -106,7 +107,8 @@ class Layer:
     Parameters
     ----------
     name : short identifier such as "conv1"
-    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or int8 in fixed point
+    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
+        int8 in fixed point, -127 … 127
     neuron : LIF, or FixedLIF in fixed point
     pool : side of the average pooling in front (fixed point sums instead; the gain absorbs the factor)
     stride, padding : of the convolution, after pooling
@@ -130,6 +132,7 @@ class Layer:
             )
         fixed = isinstance(self.neuron, FixedLIF)
         _set_array(self, "weight", self.weight, np.int8 if fixed else np.float32, where)
+        _check_weight(self.weight, where)
         if self.pool < 1 or self.stride < 1 or self.padding < 0:
             raise NetworkError(
                 f"{where}: pool {self.pool}, stride {self.stride}, padding {self.padding}; "
@@ -221,7 +224,7 @@ class Readout:
 
     Parameters
     ----------
-    weight : (classes, C·H·W of the last layer) float32, or int8 in fixed point
+    weight : (classes, C·H·W of the last layer) float32, or int8 in fixed point, -127 … 127
     scale : real value of one raw unit; 1 in float32
     """
 
@@ -233,6 +236,7 @@ class Readout:
             raise NetworkError(f"readout: weight has shape {self.weight.shape}, expected (classes, inputs)")
         dtype = np.int8 if self.weight.dtype == np.int8 else np.float32
         _set_array(self, "weight", self.weight, dtype, "readout")
+        _check_weight(self.weight, "readout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -412,6 +416,14 @@ class Network:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise NetworkError(f"the graph is incomplete or malformed: {error!r}") from error
+
+
+def _check_weight(weight: NDArray[Any], where: str) -> None:
+    if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
+        raise NetworkError(
+            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed point, which every "
+            "backend can hold"
+        )
 
 
 def _set_array(owner: Any, field: str, value: Any, dtype: Any, where: str) -> None:

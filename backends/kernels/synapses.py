@@ -4,8 +4,8 @@ Why it is fast:
 
 * The weights of 64 outputs (BLOCK) lie side by side, in one cache line of int8. An output pixel's 64 sums stay in
   vector registers while the rows of all spikes it sees are added: two of AVX-512, four of AVX2, as LLVM finds fit.
-* Sums are int16, half the work of int32. Each weight is at most 128 in magnitude, so 255 of them reach at most
-  32,640 < 2¹⁵; after so many the sums are moved to int32.
+* Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
+  32,766 < 2¹⁵; after so many the sums are moved to int32.
 * With rows laid out as [block][y][x][channel], the row that an event needs is its number in the list of
   :func:`backends.kernels.events.list_events` plus a constant of the output pixel. So one list serves all output pixels,
   each with slices of it, and nothing is copied.
@@ -24,10 +24,12 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from backends.network import WEIGHT_LIMIT
+
 from .events import list_events
 
 BLOCK = 64  # outputs whose weights lie side by side
-ADDITIONS = 255  # of int8 weights that an int16 holds
+ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
 
 
 class Synapses(NamedTuple):

@@ -60,7 +60,7 @@ def test_one_spike_adds_its_weights_by_hand() -> None:
     assert currents(spikes, synapses, (3, 4, 1))[..., 0].tolist() == expected
 
 
-@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("weight", [-127, 127])
 @pytest.mark.parametrize("fired", [ADDITIONS - 1, ADDITIONS, ADDITIONS + 1, 3 * ADDITIONS, 2000])
 def test_partial_sums_never_overflow(weight: int, fired: int) -> None:
     spikes = np.zeros((4001, 1, 1), np.bool_)

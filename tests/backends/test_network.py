@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
 from backends.quantise import quantise
 from backends.storage import read_network, write_network
 
@@ -56,6 +56,11 @@ def test_a_constant_current_is_no_raster():
             lambda: Layer("conv1", CONV, LIF(0.9, gain=np.ones((2, 3)))),
             r"gain has shape \(2, 3\), expected \(1, 4\) or",
         ),
+        (
+            lambda: Layer("fc1", np.int8([[1, -128]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]))),
+            "layer 'fc1': got a weight of -128, expected -127 … 127",
+        ),
+        (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
         (lambda: Layer("fc1", DENSE, LIF(0.9), stride=2), "a dense layer has neither stride nor padding"),
     ],
 )

@@ -1,0 +1,92 @@
+"""Networks nobody would think of: every backend equals the equations, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backends.network import FixedLIF, Layer, Network, Readout
+from tests.backends.test_contract import assert_same, simulate
+from tests.reference import simulate_reference
+
+DENSITIES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.51, 0.7, 0.9, 0.99, 1.0)
+
+
+def random_network(rng: np.random.Generator) -> Network:
+    """One to three layers: odd sides, kernels of 1 … 5, strides, paddings, pooling 1 … 4, more outputs than a block."""
+    timesteps = int(rng.integers(1, 6))
+    shape = input_shape = (int(rng.choice((1, 3, 65))), *(int(rng.choice((3, 4, 5, 8, 12))) for _ in range(2)))
+    layers: list[Layer] = []
+    for number in range(int(rng.integers(1, 4))):
+        pool = int(rng.choice([k for k in (1, 2, 3, 4) if shape[1] % k == 0 and shape[2] % k == 0]))
+        rows, columns = shape[1] // pool, shape[2] // pool
+        outputs = int(rng.choice((1, 5, 64, 67)))
+        if rng.random() < 0.3:
+            layer = Layer("dense", weights(rng, outputs, shape[0] * rows * columns), neurons(rng, outputs), pool)
+        else:
+            padding = int(rng.integers(0, 4))
+            kernel = [int(rng.integers(1, min(5, side + 2 * padding) + 1)) for side in (rows, columns)]
+            stride = int(rng.integers(1, 4))
+            weight = weights(rng, outputs, shape[0], *kernel)
+            layer = Layer("conv", weight, neurons(rng, outputs), pool, stride, padding)
+        layers.append(Layer(f"{layer.name}{number}", layer.weight, layer.neuron, pool, layer.stride, layer.padding))
+        shape = layer.output_shape(shape)
+    readout = Readout(weights(rng, 3, int(np.prod(shape))))
+    return Network(input_shape, timesteps, tuple(layers), readout)
+
+
+def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.int8]:
+    """Any, or the largest there are, all of one sign or of both."""
+    extremes: list[Any] = [127, -127, rng.choice((-127, 127), shape), rng.integers(-127, 128, shape)]
+    return np.full(shape, extremes[rng.integers(0, 4)], np.int8)
+
+
+def neurons(rng: np.random.Generator, channels: int) -> FixedLIF:
+    """Gains that bring currents near the threshold, whatever the weights."""
+    gain = rng.integers(-3, 60, (1, channels), np.int32)
+    bias = rng.integers(-3000, 6000, (1, channels), np.int32)
+    return FixedLIF(int(rng.choice((0, 41, 4096))), int(rng.choice((0, 2, 6))), gain, bias)
+
+
+def check(backend: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    densities = rng.choice(DENSITIES, 3)
+    samples = [rng.random((network.timesteps, *network.input_shape)) < density for density in densities]
+    inputs = np.stack(samples, axis=1)
+    expected, expected_readout = simulate_reference(network, inputs)
+    found, readout = simulate(backend, network, inputs, (2, 1))
+    assert_same(network, found, expected)
+    assert np.array_equal(readout, expected_readout)
+
+
+@pytest.mark.parametrize("backend", ["event", "torch"])
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_any_network(backend: str, seed: int) -> None:
+    check(backend, seed)
+
+
+@pytest.mark.parametrize("backend", ["lava", "lava-stock"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_some_networks_on_lava(backend: str, seed: int) -> None:
+    check(backend, seed)
+
+
+def test_they_are_worth_it() -> None:
+    """Of a hundred such networks, enough have layers that fire now and then, and steps at which most neurons do."""
+    lively = dense = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        network = random_network(rng)
+        inputs = rng.random((network.timesteps, 1, *network.input_shape)) < 0.5
+        rasters, _ = simulate_reference(network, inputs)
+        lively += 0 < rasters[-1].mean() < 1
+        dense += any(raster.mean(axis=(1, 2, 3, 4)).max() > 0.5 for raster in rasters[1:])
+    assert lively >= 30
+    assert dense >= 15
