@@ -36,7 +36,7 @@ class Surrogate(torch.autograd.Function):
 
 
 class SpikingLayer(nn.Module):
-    """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over all steps at once.
+    """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
 
     A spike takes one step through the synapses, so what arrives at step t left at t-1, and layer number `depth` is
     silent for its first `depth` steps, which are not computed.
@@ -66,8 +66,22 @@ class SpikingLayer(nn.Module):
             reset_delay=True,
         )
 
-    def forward(self, spikes: Tensor) -> Tensor:
-        """(T', B, …) spikes that arrive at steps depth … T-1 -> (T', B, …) spikes of those steps."""
+    def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes that arrive -> spikes that these neurons fire in the same steps.
+
+        Parameters
+        ----------
+        early : (T', B, …) — arriving from step `depth` on
+        late : (T'', B, …) — arriving in the steps after those; no gradient passes them
+        """
+        early, membrane = self._advance(early, self.depth, None)
+        if len(late):
+            with torch.no_grad():
+                late, _ = self._advance(late, self.depth + len(early), membrane)
+        return early, late
+
+    def _advance(self, spikes: Tensor, step: int, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """From `step` on: spikes that arrive -> spikes fired, and the membrane at the end."""
         steps, batch = spikes.shape[:2]
         x = spikes.flatten(0, 1)
         if self.pool > 1:
@@ -75,32 +89,31 @@ class SpikingLayer(nn.Module):
         dense = isinstance(self.synapses, nn.Linear)
         x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
         current = self.synapses(x).unflatten(0, (steps, batch))
-        if self.fused and self.training and self.bntt is not None and current.device.type == "cpu":
-            return self._fused(current)
-        membrane = torch.zeros_like(current[0], dtype=torch.float32)
+        norms = None if self.bntt is None else list(self.bntt)[step - 1 : step - 1 + steps]  # by the step of the input
+        if self.fused and self.training and norms is not None and current.device.type == "cpu":
+            return self._fused(current, norms, membrane)
+        if membrane is None:
+            membrane = torch.zeros_like(current[0], dtype=torch.float32)
         output = []
         for t in range(steps):
             driven = current[t].float()
-            if self.bntt is not None:
-                driven = self.bntt[self.depth - 1 + t](driven)  # BNTT's statistics go by the step of the input
-            spike, membrane = self.neuron(driven, membrane)
+            spike, membrane = self.neuron(driven if norms is None else norms[t](driven), membrane)
             output.append(spike)
-        return torch.stack(output)
+        return torch.stack(output), membrane
 
-    def _fused(self, current: Tensor) -> Tensor:
-        assert self.bntt is not None
-        steps = len(current)
-        norms = [self.bntt[self.depth - 1 + t] for t in range(steps)]
+    def _fused(self, current: Tensor, norms: list[Any], membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         channels_last = current.movedim(2, -1)
-        rows = channels_last.reshape(steps, -1, channels_last.shape[-1])
+        rows = channels_last.flatten(1, -2)
         scale = torch.stack([norm.weight for norm in norms])
-        spikes, mean, variance = bntt_lif(rows, scale, BNTT_EPSILON, self.leak, self.threshold, SURROGATE_SLOPE)
+        spikes, membrane, mean, variance = bntt_lif(
+            rows, scale, BNTT_EPSILON, self.leak, self.threshold, SURROGATE_SLOPE, membrane
+        )
         count = rows.shape[1]
-        for t, norm in enumerate(norms):
-            norm.running_mean.lerp_(mean[t], norm.momentum)
-            norm.running_var.lerp_(variance[t] * count / (count - 1), norm.momentum)
+        for norm, batch_mean, batch_variance in zip(norms, mean, variance * (count / (count - 1)), strict=True):
+            norm.running_mean.lerp_(batch_mean, norm.momentum)
+            norm.running_var.lerp_(batch_variance, norm.momentum)
             norm.num_batches_tracked += 1
-        return spikes.reshape(channels_last.shape).movedim(-1, 2)
+        return spikes.reshape(channels_last.shape).movedim(-1, 2), membrane
 
 
 class SpikingNetwork(nn.Module):
@@ -138,6 +151,7 @@ class SpikingNetwork(nn.Module):
             )
         self.plans = plans
         self.timesteps = network.timesteps
+        self.normalise = network.normalise
         self.input_shape = (channels, height, width)
         self.dropout = dropout
         inputs = count_inputs(plans, channels, height, width)
@@ -148,15 +162,25 @@ class SpikingNetwork(nn.Module):
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes)."""
-        for plan, layer in zip(self.plans, self.layers, strict=True):
-            spikes = layer(self._drop(spikes[:-1], plan.kind))
-        return self.readout(self._drop(spikes, "dense").float().sum(0)) / self.timesteps
+        """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes).
 
-    def _drop(self, spikes: Tensor, kind: str) -> Tensor:
+        Of L layers each delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
+        the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics.
+        """
+        reach = self.timesteps - len(self.layers)
+        early, late = spikes[:reach], spikes[reach:]
+        if not (self.training and self.normalise):
+            late = late[:0]
+        for plan, layer in zip(self.plans, self.layers, strict=True):
+            early, late = layer(*self._drop(plan.kind, early, late[:-1]))
+        (early,) = self._drop("dense", early)
+        return self.readout(early.float().sum(0)) / self.timesteps
+
+    def _drop(self, kind: str, *spikes: Tensor) -> tuple[Tensor, ...]:
         if kind == "conv" or not self.training or not self.dropout:
             return spikes
-        return spikes * functional.dropout(torch.ones_like(spikes[0]), self.dropout)
+        kept = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
+        return tuple(part * kept for part in spikes)
 
 
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
