@@ -49,7 +49,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractPro
     readout = Readout(weight=network.readout.weight, shape=network.shapes[-1], timesteps=timesteps)
     before.s_out.reshape(readout.s_in.shape).connect(readout.s_in)
     recorder = Recorder(
-        sizes=tuple(port.shape[0] for port in recorded),
+        sizes=tuple(port.shape[1] for port in recorded),
         classes=network.classes,
         timesteps=timesteps,
         socket_fd=socket_fd,

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from backends.kernels.layer import LayerKernel
 from backends.lava.process.neuron import neurons_of
+from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape
 
 
@@ -38,7 +39,7 @@ class SpikingLayer(AbstractProcess):
     timesteps : steps of a sample; at the first one the neurons are at rest, and what is in flight is discarded
 
     Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; `bits_out`,
-    the same spikes packed to bits in C-order (C', H', W').
+    the same spikes packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`.
     """
 
     def __init__(self, *, layer: Layer, shape: Shape, timesteps: int) -> None:
@@ -48,7 +49,7 @@ class SpikingLayer(AbstractProcess):
         convolution = layer.kind == "conv"
         self.s_in = InPort(shape=(height, width, channels) if convolution else (channels * height * width,))
         self.s_out = OutPort(shape=(rows, columns, outputs) if convolution else (outputs,))
-        self.bits_out = OutPort(shape=(-(-outputs * rows * columns // 8),))
+        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-outputs * rows * columns // 8)))
 
 
 @implements(proc=SpikingLayer, protocol=LoihiProtocol)
@@ -81,13 +82,15 @@ class EventLayer(PyLoihiProcessModel):
         self.kernel = LayerKernel(proc_params["layer"], proc_params["shape"])
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
-        self.bits = np.zeros(-(-self.fired.size // 8), np.uint8)
+        self.bits = np.zeros((MESSAGE_STEPS, -(-self.fired.size // 8)), np.uint8)
 
     def run_spk(self) -> None:
         """Send what the last step's spikes cause, so that the next layer need not wait; then receive this step's."""
-        self.kernel.advance((self.time_step - 1) % self.timesteps, self.state, self.fired, self.bits)
+        t = (self.time_step - 1) % self.timesteps
+        self.kernel.advance(t, self.state, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.fired.reshape(self.s_out.shape))
-        self.bits_out.send(self.bits)
+        if ends_message(t, self.timesteps):
+            self.bits_out.send(self.bits)
         self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from backends.kernels.events import pack_spikes
 from backends.kernels.neurons import step_fixed, step_float
+from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import FixedLIF, Layer
 
 
@@ -36,8 +37,8 @@ class SoftResetLIF(AbstractProcess):
     gain, bias : (1, C) or (timesteps, C)
     constants : the two remaining numbers of the neuron: decay and shift in fixed point, leak and threshold otherwise
 
-    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order
-    (C, H, W).
+    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order (C, H, W),
+    a message where :func:`~.recorder.ends_message`.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class SoftResetLIF(AbstractProcess):
         super().__init__(timesteps=timesteps, constants=constants, name=name)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
-        self.bits_out = OutPort(shape=(-(-int(np.prod(shape)) // 8),))
+        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
         self.gain = Var(shape=gain.shape, init=gain)
         self.bias = Var(shape=bias.shape, init=bias)
         self.membrane = Var(shape=shape, init=0)
         self.spikes = Var(shape=shape, init=0)
+        self.bits = Var(shape=self.bits_out.shape, init=0)
 
 
 class AbstractSoftResetLIFModel(PyLoihiProcessModel):
@@ -86,9 +88,9 @@ class AbstractSoftResetLIFModel(PyLoihiProcessModel):
                 self.spikes.reshape(-1, channels),
             )
         self.s_out.send(self.spikes)
-        bits = np.empty(self.bits_out.shape, np.uint8)
-        pack_spikes(self.spikes.reshape(-1, 1, self.gain.shape[1]), bits)
-        self.bits_out.send(bits)
+        pack_spikes(self.spikes.reshape(-1, 1, self.gain.shape[1]), self.bits[t % MESSAGE_STEPS])
+        if ends_message(t, self.proc_params["timesteps"]):
+            self.bits_out.send(self.bits)
 
 
 @implements(proc=SoftResetLIF, protocol=LoihiProtocol)
@@ -106,6 +108,7 @@ class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
     bias: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
     membrane: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
     spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
+    bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
 @implements(proc=SoftResetLIF, protocol=LoihiProtocol)
@@ -123,6 +126,7 @@ class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
     bias: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     membrane: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
+    bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
 def neurons_of(layer: Layer, shape: tuple[int, ...], timesteps: int) -> SoftResetLIF:

@@ -30,8 +30,7 @@ class Readout(AbstractProcess):
     shape : (C, H, W) of the last layer
     timesteps : steps of a sample
 
-    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,). What is sent at a sample's first step is the sum of the sample
-    before.
+    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before.
     """
 
     def __init__(self, *, weight: NDArray[Any], shape: Shape, timesteps: int) -> None:
@@ -70,14 +69,12 @@ class EventReadoutFixed(PyLoihiProcessModel):
         self.timesteps = proc_params["timesteps"]
         self.weight = proc_params["weight"].astype(np.float64)
         self.counts = np.zeros(self.weight.shape[1], np.int64)
-        self.sums = np.zeros(len(self.weight), self.result_type)
 
     def run_spk(self) -> None:
-        """Send the sums of the sample before, which change where a sample begins; count this step's spikes."""
+        """Send the sums of the sample before where a sample begins; count this step's spikes."""
         if (self.time_step - 1) % self.timesteps == 0:
-            self.sums[:] = self.weight @ self.counts
+            self.r_out.send((self.weight @ self.counts).astype(self.result_type))
             self.counts[:] = 0
-        self.r_out.send(self.sums)
         self.counts += self.s_in.recv()
 
 
@@ -94,7 +91,7 @@ class EventReadoutFloat(EventReadoutFixed):
 class Accumulator(AbstractProcess):
     """Sums its input over a sample. The current in flight at a sample's first step still belongs to the sample before.
 
-    Ports: `a_in` and `r_out`, the running sum, of `shape`. When `r_out` is sent at a first step, the sum is complete.
+    Ports: `a_in` of `shape`; `r_out` of `shape`, sent at a sample's first step.
     """
 
     def __init__(self, *, shape: tuple[int, ...], timesteps: int, name: str) -> None:
@@ -115,10 +112,10 @@ class AccumulatorFixed(PyLoihiProcessModel):
     total: NDArray[Any] = LavaPyType(np.ndarray, np.int32)
 
     def run_spk(self) -> None:
-        """Add, send, and begin again where a sample begins."""
+        """Add; where a sample begins, send and begin again."""
         self.total += self.a_in.recv().astype(self.total.dtype, copy=False)
-        self.r_out.send(self.total)
         if (self.time_step - 1) % self.proc_params["timesteps"] == 0:
+            self.r_out.send(self.total)
             self.total[:] = 0
 
 

@@ -20,6 +20,13 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
+
+
+def ends_message(t: int, timesteps: int) -> bool:
+    """Whether the packed spikes up to step t of a sample are sent: every few steps, and where the sample ends."""
+    return t % MESSAGE_STEPS == MESSAGE_STEPS - 1 or t == timesteps - 1
+
 
 class Recorder(AbstractProcess):
     """Collects the packed spikes of every layer and sends each finished sample over a socket.
@@ -31,14 +38,16 @@ class Recorder(AbstractProcess):
     timesteps : steps of a sample
     socket_fd : file descriptor, inherited
 
-    Ports: `bits_0`, `bits_1`, … of `sizes`; `r_in` of (classes,). The bytes of a sample are those of raster 0
-    (timesteps, size), of raster 1, …, then the readout.
+    Ports: `bits_0`, `bits_1`, … of (MESSAGE_STEPS, size), a message where :func:`ends_message`; `r_in` of (classes,),
+    the readout of a sample at the first step of the next.
+
+    The bytes of a sample are those of raster 0 (timesteps, size), of raster 1, …, then the readout.
     """
 
     def __init__(self, *, sizes: tuple[int, ...], classes: int, timesteps: int, socket_fd: int, name: str) -> None:
         super().__init__(sizes=sizes, timesteps=timesteps, socket_fd=socket_fd, name=name)
         for number, size in enumerate(sizes):
-            setattr(self, f"bits_{number}", InPort(shape=(size,)))
+            setattr(self, f"bits_{number}", InPort(shape=(MESSAGE_STEPS, size)))
         self.r_in = InPort(shape=(classes,))
 
 
@@ -56,15 +65,18 @@ class RecorderModel(PyLoihiProcessModel):
         self.socket = socket.socket(fileno=os.dup(proc_params["socket_fd"]))
 
     def run_spk(self) -> None:
-        """Receive one step of everything; at a sample's first step the sample before is complete."""
+        """Receive what is sent at this step; at a sample's first step the sample before is complete."""
         t = (self.time_step - 1) % self.timesteps
-        readout = self.r_in.recv()
-        if t == 0 and self.time_step > 1:
-            for raster in self.rasters:
-                self.socket.sendall(raster.data)
-            self.socket.sendall(readout.data)
-        for number, raster in enumerate(self.rasters):
-            raster[t] = getattr(self, f"bits_{number}").recv()
+        if t == 0:
+            readout = self.r_in.recv()
+            if self.time_step > 1:
+                for raster in self.rasters:
+                    self.socket.sendall(raster.data)
+                self.socket.sendall(readout.data)
+        if ends_message(t, self.timesteps):
+            place = t % MESSAGE_STEPS
+            for number, raster in enumerate(self.rasters):
+                raster[t - place : t + 1] = getattr(self, f"bits_{number}").recv()[: place + 1]
 
 
 def recorder_model(rasters: int, readout_type: type) -> type[RecorderModel]:

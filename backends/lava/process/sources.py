@@ -14,9 +14,12 @@ from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
+
+from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 
 
 class AbstractSource(AbstractProcess):
@@ -70,14 +73,16 @@ class SpikeSource(AbstractSource):
     shape : (H, W, C)
     timesteps, socket : see :class:`AbstractSource`
 
-    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes of the step as they came.
+    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes as they came, a message where
+    :func:`~.recorder.ends_message`.
     """
 
     def __init__(self, *, shape: tuple[int, int, int], timesteps: int, **socket: Any) -> None:
         size = -(-int(np.prod(shape)) // 8)
         super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
         self.s_out = OutPort(shape=shape)
-        self.bits_out = OutPort(shape=(size,))
+        self.bits_out = OutPort(shape=(MESSAGE_STEPS, size))
+        self.bits = Var(shape=self.bits_out.shape, init=0)
 
 
 @implements(proc=SpikeSource, protocol=LoihiProtocol)
@@ -89,6 +94,7 @@ class SpikeSourceModel(AbstractSourceModel):
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
     packed: NDArray[np.uint8]
+    bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
     def run_spk(self) -> None:
         """Send one step; the step after the last sample is silent."""
@@ -98,7 +104,10 @@ class SpikeSourceModel(AbstractSourceModel):
         height, width, channels = self.s_out.shape
         bits = np.unpackbits(self.packed[t], count=channels * height * width)
         self.s_out.send(np.moveaxis(bits.view(np.bool_).reshape(channels, height, width), 0, -1))
-        self.bits_out.send(self.packed[t])
+        if ends_message(t, self.timesteps):
+            place = t % MESSAGE_STEPS
+            self.bits[: place + 1] = self.packed[t - place : t + 1]
+            self.bits_out.send(self.bits)
 
 
 class CurrentSource(AbstractSource):
