@@ -1,10 +1,7 @@
-"""One chunk of spikes <-> its stored bytes: a zlib stream followed by HDF5's fletcher32 checksum.
+"""One chunk <-> its stored bytes: a zlib stream followed by HDF5's fletcher32 checksum.
 
 isal writes and reads standard deflate several times faster than the zlib inside HDF5. The bytes are what HDF5's own
 filters would take (deflate, then fletcher32), so any HDF5 reader decodes them.
-
-Spikes hardly repeat, except where there are none: references to earlier bytes cost more time and space than the bytes
-themselves in a Huffman code. So the encoder looks back at most two bytes, which is enough for runs of zeros.
 """
 
 from __future__ import annotations
@@ -14,7 +11,9 @@ from isal import igzip_lib, isal_zlib
 from isal.igzip_lib import IsalError
 
 DEFLATE_LEVEL = 1
-WINDOW_BITS = 1
+# Spikes hardly repeat, except where there are none: references to earlier bytes cost more time and space than a Huffman
+# code of the bytes. Two bytes to look back to are enough for runs of zeros.
+SPIKE_WINDOW_BITS = 1
 CHECKSUM_BYTES = 4
 ROW = 1024  # words of a checksum that are added up at a time
 
@@ -23,10 +22,10 @@ class ChunkError(ValueError):
     """The stored bytes of a chunk are damaged."""
 
 
-def encode(chunk: bytes) -> bytes:
-    """Compress, then append the checksum."""
+def encode(chunk: bytes, window_bits: int = igzip_lib.MAX_HIST_BITS) -> bytes:
+    """Compress, looking back at most 2^`window_bits` bytes, then append the checksum."""
     stream = igzip_lib.compress(
-        chunk, DEFLATE_LEVEL, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_DEFAULT, hist_bits=WINDOW_BITS
+        chunk, DEFLATE_LEVEL, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_DEFAULT, hist_bits=window_bits
     )
     return stream + fletcher32(stream)
 
@@ -38,7 +37,7 @@ def decode(stored: bytes, size: int) -> bytes:
     ------
     ChunkError : if the checksum does not fit, or the stream does not hold exactly `size` bytes
     """
-    stream, checksum = stored[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
+    stream, checksum = memoryview(stored)[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
     if fletcher32(stream) != checksum:
         raise ChunkError("its fletcher32 checksum does not match")
     decoder = isal_zlib.decompressobj()
@@ -57,7 +56,7 @@ def largest_stored(size: int) -> int:
     return 2 * size + 1024
 
 
-def fletcher32(data: bytes) -> bytes:
+def fletcher32(data: bytes | memoryview) -> bytes:
     """Checksum as HDF5 stores it: sums modulo 65535 over big-endian 16-bit words, written little-endian.
 
     With words w_0 … w_{n-1}, an odd last byte padded with zero: low half Σ w_i, high half Σ (n - i) w_i. HDF5's
@@ -70,7 +69,8 @@ def fletcher32(data: bytes) -> bytes:
     ----------
     HDF5, src/H5checksum.c, H5_checksum_fletcher32
     """
-    words = np.frombuffer(data + b"\0" * (-len(data) % (2 * ROW)), "<u2").reshape(-1, ROW).astype(np.uint32)
+    words = np.zeros((-(-len(data) // (2 * ROW)), ROW), "<u2")
+    words.view(np.uint8).reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)
     rows, columns = (words.sum(axis, np.uint32).astype(np.uint64) for axis in (1, 0))
     total, count = int(rows.sum()), -(-len(data) // 2)
     by_row, by_column = (int(sums @ np.arange(len(sums), dtype=np.uint64)) for sums in (rows, columns))

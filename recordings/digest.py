@@ -20,12 +20,15 @@ def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """
     words = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 8)), np.uint64)
     words.view(np.uint8)[..., : packed.shape[-1]] = packed
+    upper = np.empty_like(words)  # reused, because fresh memory costs more than the sums
     for shift, mask in np.array([(1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)], np.uint64):
-        upper = (words >> shift) & mask
+        np.right_shift(words, shift, out=upper)
+        upper &= mask
         words &= mask
         words += upper
     words *= 0x0101010101010101
-    return (words >> 56).sum(axis=-1, dtype=np.uint32)
+    words >>= 56
+    return words.sum(axis=-1, dtype=np.uint32)
 
 
 def pad_bits_clear(packed: NDArray[np.uint8], neurons: int) -> bool:

@@ -28,6 +28,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunks import encode_chunks, store_chunks
+from .compress import DEFLATE_LEVEL
 from .disk import reason, replacing
 from .errors import InputError
 from .hdf5 import CheckedFile
@@ -158,15 +160,20 @@ class MapWriter:
                 MAPS.dtype,
                 chunks=MAPS.chunks(sizes),
                 compression="gzip",
-                compression_opts=1,
+                compression_opts=DEFLATE_LEVEL,
                 fletcher32=True,
             )
             maps.attrs["axes"] = AXES
 
     def write(self, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> None:
         """Store one sample: the class that the network chose, and (T, H, W) float32 for every layer."""
-        for layer in self._header.layers:
-            self._file[self._path(layer)][sample] = maps[layer]
+        for layer, (height, width) in self._header.layers.items():
+            shape = (self._header.timesteps, height, width)
+            if maps[layer].shape != shape:
+                raise ValueError(f"{layer}: maps of shape {maps[layer].shape}, the header says {shape}")
+            dataset = self._file[self._path(layer)]
+            chunks = encode_chunks(maps[layer].astype(MAPS.dtype, copy=False), dataset.chunks[1])
+            store_chunks(dataset, sample, [chunks])
             self._target.check()
         self._predictions[sample] = prediction
         self._written[sample] = True

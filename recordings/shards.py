@@ -7,7 +7,6 @@ reader; the manifest says what the whole will be.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunks import store_chunks
 from .digest import raster_digest
 from .disk import write_file
 from .errors import InputError
@@ -74,14 +74,6 @@ def write_shard(
         file.flush()
         content = file.id.get_file_image()
     write_file(shard_path(parts, first), content)
-
-
-def store_chunks(spikes: h5py.Dataset, first: int, samples: Iterable[list[bytes]]) -> None:
-    """Store the encoded chunks of consecutive samples as they are, from row `first` on."""
-    steps = spikes.chunks[1]
-    for row, chunks in enumerate(samples, first):
-        for number, chunk in enumerate(chunks):
-            spikes.id.write_direct_chunk((row, number * steps, 0), chunk)
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tuple[dict[int, int], int]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import RasterBatch
-from .compress import encode
+from .chunks import encode_chunks, store_chunks
+from .compress import SPIKE_WINDOW_BITS
 from .digest import pad_bits_clear, raster_digest, sample_digest, spike_counts
 from .disk import check_free, reason, replacing
 from .errors import InputError
@@ -30,7 +31,6 @@ from .shards import (
     good_shards,
     read_manifest,
     shard_path,
-    store_chunks,
     write_manifest,
     write_shard,
 )
@@ -165,9 +165,7 @@ class RasterWriter:
 
     def _record_layer(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
         steps = LAYER_DATASETS["spikes"].chunks(self.header.sizes(1, layer))[1]
-        size = steps * layer.step_bytes
-        content = packed.tobytes()
-        chunks = [encode(content[at : at + size].ljust(size, b"\0")) for at in range(0, len(content), size)]
+        chunks = encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)
         return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
 
     def _check_batch(self, batch: RasterBatch) -> None:

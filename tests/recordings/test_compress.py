@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recordings.compress import ChunkError, decode, encode, fletcher32, largest_stored
+from recordings.compress import SPIKE_WINDOW_BITS, ChunkError, decode, encode, fletcher32, largest_stored
 
 
 def fletcher32_of_hdf5(data: bytes) -> bytes:
@@ -37,9 +37,9 @@ def test_checksum_by_hand() -> None:
     assert fletcher32(b"\1\2\3") == bytes([0x02, 0x04, 0x04, 0x05])
 
 
-@given(st.binary(min_size=1, max_size=5000))
-def test_decode_undoes_encode(chunk: bytes) -> None:
-    stored = encode(chunk)
+@given(st.binary(min_size=1, max_size=5000), st.sampled_from([SPIKE_WINDOW_BITS, 8, 15]))
+def test_decode_undoes_encode(chunk: bytes, window_bits: int) -> None:
+    stored = encode(chunk, window_bits)
     assert decode(stored, len(chunk)) == chunk
     assert zlib.decompress(stored[:-4]) == chunk
     assert len(stored) <= largest_stored(len(chunk))
@@ -54,11 +54,11 @@ def test_noise_of_a_whole_chunk_stays_below_the_cap() -> None:
 def test_random_spikes_take_little_more_than_their_entropy() -> None:
     # A bit that is set with probability 0.1 is worth 0.469 bits; a code for whole bytes needs 0.48.
     spikes = np.random.default_rng(0).random(1 << 20) < 0.1
-    assert len(encode(np.packbits(spikes).tobytes())) < 0.49 * len(spikes) / 8
+    assert len(encode(np.packbits(spikes).tobytes(), SPIKE_WINDOW_BITS)) < 0.49 * len(spikes) / 8
 
 
 def test_silence_takes_next_to_nothing() -> None:
-    assert len(encode(bytes(1 << 20))) < 1 << 13
+    assert len(encode(bytes(1 << 20), SPIKE_WINDOW_BITS)) < 1 << 13
 
 
 def test_every_flipped_bit_is_noticed() -> None:

@@ -114,6 +114,16 @@ def write_one(path: Path, error: type[Exception] | None = None) -> None:
             raise error
 
 
+def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
+    made = {layer: made_up(HEADER, layer, 0) for layer in HEADER.layers}
+    with (
+        pytest.raises(ValueError, match=r"001_conv1: maps of shape \(2, 3\), the header says \(6, 2, 3\)"),
+        writing_maps(tmp_path / "sam.h5", HEADER, SAMPLES) as maps,
+    ):
+        maps.write(0, 0, {**made, "001_conv1": made["001_conv1"][0]})
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_failure_leaves_nothing_behind_and_the_old_file_in_place(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError):

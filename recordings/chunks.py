@@ -1,0 +1,26 @@
+"""The chunks of a sample: whole steps, encoded outside HDF5, which is slow at it, and stored as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from .compress import encode
+
+
+def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> list[bytes]:
+    """Cut (T, ...) into chunks of `steps` steps, the last one padded with zeros; `options` are those of `encode`."""
+    content = sample.tobytes()
+    size = steps * sample[0].nbytes
+    return [encode(content[at : at + size].ljust(size, b"\0"), **options) for at in range(0, len(content), size)]
+
+
+def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[list[bytes]]) -> None:
+    """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
+    steps = dataset.chunks[1]
+    for row, chunks in enumerate(samples, first):
+        for number, chunk in enumerate(chunks):
+            dataset.id.write_direct_chunk((row, number * steps, *[0] * (dataset.ndim - 2)), chunk)
