@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+COPIED = 16  # events at a time
 
 
 @intrinsic
@@ -65,8 +66,7 @@ def list_events(
     spikes : (H, W, C) bool, C-contiguous
     fired : whether to list those that fired, or the silent ones
     pool : side of the sum pooling, 1 for none; divides H and W
-    events : (≥ H·W·C,) int32, written — X·C + c of every event, for pooled column X and channel c. Events of a pooled
-        row lie side by side and ascend in X, so that those a kernel covers are one slice
+    events : (≥ H·W·C,) int32, written — the channel of every event, pooled row by row and pixel by pixel
     ends : (H/pool, W/pool + 1) int32, written — the events of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]]
 
     Returns
@@ -86,14 +86,75 @@ def list_events(
                     for first in range(0, channels, WORD):
                         span = min(WORD, channels - first)
                         word = word_of(flat, pixel + first, span) ^ (flip >> np.uint64(WORD - span))
-                        event = column * channels + first
                         while word:
                             place: Any = trailing_zeros(word)  # type: ignore[call-arg]
-                            events[count] = event + np.int64(place)
+                            events[count] = first + np.int64(place)
                             word &= word - np.uint64(1)
                             count += 1
         ends[row, width // pool] = count
     return count
+
+
+@intrinsic
+def copy_events(
+    _: Any, events: Any, first: Any, offset: Any, copies: Any, place: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """copies[place + i] = events[first + i] + offset for COPIED neighbours, in one vector instruction or two."""
+    vector = ir.VectorType(ir.IntType(32), COPIED)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: int) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
+
+        offset = builder.trunc(arguments[2], ir.IntType(32))
+        offsets = ir.Constant(vector, ir.Undefined)
+        for i in range(COPIED):
+            offsets = builder.insert_element(offsets, offset, ir.Constant(ir.IntType(32), i))
+        copied = builder.add(builder.load(pointer(0, 1), align=4), offsets)
+        builder.store(copied, pointer(3, 4), align=4)
+        return context.get_dummy_value()
+
+    return types.void(events, types.int64, types.int64, copies, types.int64), generate
+
+
+@njit(cache=True, nogil=True)
+def list_window(
+    events: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    top: int,
+    rows: int,
+    channels: int,
+    window: NDArray[np.int32],
+    starts: NDArray[np.int32],
+) -> None:
+    """List the events of neighbouring rows column by column, as a kernel that moves along them meets them.
+
+    Events are copied COPIED at a time, whether there are so many or not: what is surplus is overwritten by the next.
+
+    Parameters
+    ----------
+    events, ends : from :func:`list_events`, with room for COPIED events more
+    top : first of the rows, which may lie outside the map
+    rows : how many
+    channels : C
+    window : int32, room for all events of the rows and COPIED more, written — (X·rows + Y - top)·C + c of the events at
+        pooled pixel (Y, X)
+    starts : (W/pool + 1,) int32, written — the events of column X are window[starts[X] : starts[X + 1]]
+    """
+    width = ends.shape[1] - 1
+    above, below = max(0, top), min(len(ends), top + rows)
+    count = 0
+    for column in range(width):
+        starts[column] = count
+        for row in range(above, below):
+            first, last = np.int64(ends[row, column]), np.int64(ends[row, column + 1])
+            offset = (column * rows + row - top) * channels
+            copy_events(events, first, offset, window, count)  # type: ignore[call-arg]
+            for copied in range(COPIED, last - first, COPIED):
+                copy_events(events, first + copied, offset, window, count + copied)
+            count += last - first
+    starts[width] = count
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ from backends.network import LIF, FixedLIF, Layer, Shape
 
 from .events import pack_spikes
 from .neurons import step
-from .synapses import BLOCK, Synapses, add_spikes, lay_out
+from .synapses import Room, Synapses, add_spikes, lay_out, room_for
 
 
 class Neurons(NamedTuple):
@@ -36,14 +36,12 @@ class State(NamedTuple):
     Parameters
     ----------
     current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
-    events, ends, sums : see :func:`backends.kernels.synapses.add_spikes`
+    room : see :func:`backends.kernels.synapses.add_spikes`
     """
 
     current: NDArray[Any]
     membrane: NDArray[Any]
-    events: NDArray[np.int32]
-    ends: NDArray[np.int32]
-    sums: NDArray[Any]
+    room: Room
 
 
 class LayerKernel:
@@ -78,13 +76,10 @@ class LayerKernel:
     def rest(self) -> State:
         """The state before a sample begins."""
         height, width, channels = self.input_shape
-        pool = self.synapses.pool
         return State(
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape, self.dtype),
-            np.empty(height * width * channels, np.int32),
-            np.empty((height // pool, width // pool + 1), np.int32),
-            np.zeros(BLOCK, np.int16 if self.dtype is np.int32 else np.float32),
+            room_for(self.synapses, (channels, height, width)),
         )
 
     def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -99,7 +94,7 @@ class LayerKernel:
 
     def add(self, spikes: NDArray[np.bool_], state: State) -> None:
         """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
-        add_spikes(spikes, self.synapses, state.events, state.ends, state.sums, state.current)
+        add_spikes(spikes, self.synapses, state.room, state.current)
 
     def run(
         self, start: int, arrived: NDArray[np.bool_] | None, state: State, packed: NDArray[np.uint8]
@@ -159,7 +154,7 @@ def run_steps(
     for i in range(len(fired)):
         advance(start + i, neurons, state, fired[i], packed[i])
         if len(arrived):
-            add_spikes(arrived[i], synapses, state.events, state.ends, state.sums, state.current)
+            add_spikes(arrived[i], synapses, state.room, state.current)
 
 
 def compile_kernels(precision: str) -> None:

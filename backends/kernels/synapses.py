@@ -6,9 +6,10 @@ Why it is fast:
   vector registers while the rows of all spikes it sees are added: two of AVX-512, four of AVX2, as LLVM finds fit.
 * Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
   32,766 < 2¹⁵; after so many the sums are moved to int32.
-* With rows laid out as [block][y][x][channel], the row that an event needs is its number in the list of
-  :func:`backends.kernels.events.list_events` plus a constant of the output pixel. So one list serves all output pixels,
-  each with slices of it, and nothing is copied.
+* With rows laid out as [block][x][y][channel], the row that an event needs is its number in the list of
+  :func:`backends.kernels.events.list_window` plus a constant of the output pixel. So one list serves a row of output
+  pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the processor
+  mispredicts once.
 * Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
   the worst case. In float32, where that would round differently, it is not done.
 """
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from backends.network import WEIGHT_LIMIT
 
-from .events import list_events
+from .events import COPIED, list_events, list_window
 
 BLOCK = 64  # outputs whose weights lie side by side
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -37,7 +38,7 @@ class Synapses(NamedTuple):
 
     Parameters
     ----------
-    weights : (⌈O/64⌉, KH, KW, C, 64) int8 or float32 — rows, 64-byte aligned
+    weights : (⌈O/64⌉, KW, KH, C, 64) int8 or float32 — rows, 64-byte aligned
     pool, stride, padding : as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     """
@@ -47,6 +48,36 @@ class Synapses(NamedTuple):
     stride: int
     padding: int
     everything: NDArray[np.int32]
+
+
+class Room(NamedTuple):
+    """Memory that :func:`add_spikes` works in; made by :func:`room_for`.
+
+    Parameters
+    ----------
+    events, ends : see :func:`backends.kernels.events.list_events`
+    window, starts : see :func:`backends.kernels.events.list_window`
+    block_current : (64,) as the current
+    """
+
+    events: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    window: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    block_current: NDArray[Any]
+
+
+def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
+    """Room to work in for maps of (C, H, W); every thread needs its own."""
+    channels, height, width = shape
+    pool, kernel_rows = synapses.pool, synapses.weights.shape[2]
+    return Room(
+        np.empty(channels * height * width + COPIED, np.int32),
+        np.empty((height // pool, width // pool + 1), np.int32),
+        np.empty(channels * pool * width * kernel_rows + COPIED, np.int32),
+        np.empty(width // pool + 1, np.int32),
+        np.zeros(BLOCK, np.int32 if synapses.weights.dtype == np.int8 else np.float32),
+    )
 
 
 def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride: int, padding: int) -> Synapses:
@@ -60,10 +91,10 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
     blocks = -(-outputs // BLOCK)
-    rows = _aligned((blocks, kernel_rows, kernel_columns, channels, BLOCK), kernel.dtype)
+    rows = _aligned((blocks, kernel_columns, kernel_rows, channels, BLOCK), kernel.dtype)
     padded = np.zeros((blocks * BLOCK, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
-    rows[:] = padded.reshape(blocks, BLOCK, channels, kernel_rows, kernel_columns).transpose(0, 3, 4, 2, 1)
+    rows[:] = padded.reshape(blocks, BLOCK, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
     if kernel.dtype == np.int8:
         height, width = shape[1] // pool, shape[2] // pool
         everything = _everything(kernel, height, width, stride, padding) * np.int32(pool**2)
@@ -101,130 +132,92 @@ def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 @intrinsic
 def add_rows(
-    _: Any, sums: Any, weights: Any, base: Any, events: Any, first: Any, last: Any
+    _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Add to `sums` (64,) the rows base + events[first … last-1] of `weights`; the sums stay in registers meanwhile.
+    """Add the rows base + events[first … last-1] of `weights` to current[target : target + 64].
 
-    int8 weights are added to int16 sums, float32 to float32. Written as LLVM code, because numba would store the sums
-    after every row.
+    They are summed in registers first, int8 in int16, float32 in float32. Written as LLVM code, because numba would
+    store the sums after every row.
     """
     fixed = weights.dtype == types.int8
-    row = ir.VectorType(ir.IntType(8) if fixed else ir.FloatType(), BLOCK)
-    total = ir.VectorType(ir.IntType(16) if fixed else ir.FloatType(), BLOCK)
     index = ir.IntType(64)
+    row, sums, result = (ir.VectorType(ir.IntType(bits) if fixed else ir.FloatType(), BLOCK) for bits in (8, 16, 32))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = [context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 3)]
-        sums = builder.bitcast(data[0], total.as_pointer())
-        base, first, last = arguments[2], arguments[4], arguments[5]
-        before = builder.load(sums, align=2)
+        def data(argument: int) -> Any:
+            return context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+
+        base, first, last, target = (arguments[i] for i in (1, 3, 4, 6))
         entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
         builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
 
         builder.position_at_end(loop)
-        place, partial = builder.phi(index), builder.phi(total)
-        event = builder.zext(builder.load(builder.gep(data[2], [place])), index)
+        place, partial = builder.phi(index), builder.phi(sums)
+        event = builder.zext(builder.load(builder.gep(data(2), [place])), index)
         start = builder.mul(builder.add(base, event), ir.Constant(index, BLOCK))
-        weight = builder.load(builder.bitcast(builder.gep(data[1], [start]), row.as_pointer()), align=16)
-        after = builder.add(partial, builder.sext(weight, total)) if fixed else builder.fadd(partial, weight)
+        weight = builder.load(builder.bitcast(builder.gep(data(0), [start]), row.as_pointer()), align=16)
+        after = builder.add(partial, builder.sext(weight, sums)) if fixed else builder.fadd(partial, weight)
         following = builder.add(place, ir.Constant(index, 1))
-        for phi, begin, again in ((place, first, following), (partial, before, after)):
+        zero = ir.Constant(sums, None)
+        for phi, begin, again in ((place, first, following), (partial, zero, after)):
             phi.add_incoming(begin, entry)
             phi.add_incoming(again, loop)
         builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
 
         builder.position_at_end(done)
-        result = builder.phi(total)
-        result.add_incoming(before, entry)
-        result.add_incoming(after, loop)
-        builder.store(result, sums, align=2)
+        added = builder.phi(sums)
+        added.add_incoming(zero, entry)
+        added.add_incoming(after, loop)
+        pointer = builder.bitcast(builder.gep(data(5), [target]), result.as_pointer())
+        before = builder.load(pointer, align=4)
+        total = builder.add(before, builder.sext(added, result)) if fixed else builder.fadd(before, added)
+        builder.store(total, pointer, align=4)
         return context.get_dummy_value()
 
-    return types.void(sums, weights, types.int64, events, types.int64, types.int64), generate
-
-
-@intrinsic
-def move_sums(_: Any, sums: Any, current: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
-    """Add `sums` (64,) to current[first : first + 64] and clear them, as vectors again."""
-    fixed = sums.dtype == types.int16
-    narrow = ir.VectorType(ir.IntType(16) if fixed else ir.FloatType(), BLOCK)
-    wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), BLOCK)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = [context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1)]
-        sums = builder.bitcast(data[0], narrow.as_pointer())
-        target = builder.bitcast(builder.gep(data[1], [arguments[2]]), wide.as_pointer())
-        before, added = builder.load(target, align=4), builder.load(sums, align=2)
-        after = builder.add(before, builder.sext(added, wide)) if fixed else builder.fadd(before, added)
-        builder.store(after, target, align=4)
-        builder.store(ir.Constant(narrow, None), sums, align=2)
-        return context.get_dummy_value()
-
-    return types.void(sums, current, types.int64), generate
-
-
-@njit(inline="always")
-def _move(sums: NDArray[Any], current: NDArray[Any], first: int, width: int) -> None:
-    """Add the first `width` sums to current[first : first + width] and clear all."""
-    if width == BLOCK:
-        move_sums(sums, current, first)  # type: ignore[call-arg]  # numba gives the first argument
-    else:
-        for output in range(width):
-            current[first + output] += sums[output]
-        sums[:] = 0
+    return types.void(weights, types.int64, events, types.int64, types.int64, current, types.int64), generate
 
 
 @njit(cache=True, nogil=True)
-def add_spikes(
-    spikes: NDArray[np.bool_],
-    synapses: Synapses,
-    events: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    sums: NDArray[Any],
-    current: NDArray[Any],
-) -> None:
+def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 
     Parameters
     ----------
     spikes : (H, W, C) bool, C-contiguous
     synapses : the weights
-    events, ends : int32, room for :func:`backends.kernels.events.list_events`
-    sums : (64,) int16 or float32, zero; room for partial sums
+    room : to work in
     current : (OH, OW, O) int32 or float32, C-contiguous, written
     """
     weights, pool, stride, padding, everything = synapses
-    _, kernel_rows, kernel_columns, channels, _ = weights.shape
-    height, width = ends.shape[0], ends.shape[1] - 1
-    outputs = current.shape[2]
-    rows = weights.reshape(-1)
+    events, ends, window, starts, block_current = room
+    blocks, kernel_columns, kernel_rows, channels, _ = weights.shape
+    width = ends.shape[1] - 1
+    rows, columns, outputs = current.shape
+    weight_rows, flat = weights.reshape(-1), current.reshape(-1)
+    flat[:] = 0
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
         list_events(spikes, False, pool, events, ends)
-    flat = current.reshape(-1)
-    flat[:] = 0
-    for block in range(weights.shape[0]):
-        used = min(BLOCK, outputs - block * BLOCK)
-        for i in range(current.shape[0]):
-            top = i * stride - padding
-            for j in range(current.shape[1]):
+    for i in range(rows):
+        list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
+        for block in range(blocks):
+            used = min(BLOCK, outputs - block * BLOCK)
+            for j in range(columns):
                 left = j * stride - padding
                 start = min(max(0, left), width)
-                stop = max(start, min(width, left + kernel_columns))
-                target = (i * current.shape[1] + j) * outputs + block * BLOCK
-                added = 0
-                for y in range(max(0, top), min(height, top + kernel_rows)):
-                    base = ((block * kernel_rows + y - top) * kernel_columns - left) * channels
-                    event, last = np.int64(ends[y, start]), np.int64(ends[y, stop])
-                    while event < last:
-                        upto = min(last, event + ADDITIONS - added)
-                        add_rows(sums, rows, base, events, event, upto)  # type: ignore[call-arg]
-                        added += upto - event
-                        event = upto
-                        if added == ADDITIONS:
-                            _move(sums, flat, target, used)
-                            added = 0
-                _move(sums, flat, target, used)
+                event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
+                base = (block * kernel_columns - left) * kernel_rows * channels
+                target = (i * columns + j) * outputs + block * BLOCK
+                while event < last:
+                    upto = min(last, event + ADDITIONS)
+                    if used == BLOCK:
+                        add_rows(weight_rows, base, window, event, upto, flat, target)  # type: ignore[call-arg]
+                    else:
+                        block_current[:] = 0
+                        add_rows(weight_rows, base, window, event, upto, block_current, 0)  # type: ignore[call-arg]
+                        for output in range(used):
+                            flat[target + output] += block_current[output]
+                    event = upto
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):

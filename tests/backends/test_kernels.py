@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.kernels.events import list_events, pack_spikes
+from backends.kernels.events import COPIED, list_events, list_window, pack_spikes
 from backends.kernels.layer import LayerKernel
 from backends.kernels.neurons import step_fixed, step_float
-from backends.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out
+from backends.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out, room_for
 from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
@@ -21,12 +21,9 @@ from tests.reference import layer_current, round_to_zero
 def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
     """(OH, OW, O) current of (C, H, W) spikes; what was in the memory before must not matter."""
     fixed = synapses.weights.dtype == np.int8
-    _, height, width = spikes.shape
-    pool = synapses.pool
     current: NDArray[Any] = np.full(shape, 77, np.int32 if fixed else np.float32)
-    events, ends = np.empty(spikes.size, np.int32), np.empty((height // pool, width // pool + 1), np.int32)
-    sums = np.zeros(BLOCK, np.int16 if fixed else np.float32)
-    add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, events, ends, sums, current)
+    room = room_for(synapses, spikes.shape)
+    add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, room, current)
     return current
 
 
@@ -36,10 +33,23 @@ def test_events_of_a_pooled_row_by_hand() -> None:
     spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
     events, ends = np.empty(16, np.int32), np.empty((1, 3), np.int32)
     assert list_events(spikes, True, 2, events, ends) == 3
-    assert events[:3].tolist() == [1, 1, 2]  # X·C + c
+    assert events[:3].tolist() == [1, 1, 0]  # their channels
     assert ends.tolist() == [[0, 2, 3]]
     assert list_events(spikes, False, 2, events, ends) == 13
-    assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 2, 3, 2, 3, 3, 2, 3]
+    assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
+
+
+def test_the_window_of_a_kernel_by_hand() -> None:
+    # Two rows and two columns of 20 channels. All fire at (0, 0), channel 3 at (0, 1), channels 0 and 7 at (1, 1).
+    spikes = np.zeros((2, 2, 20), np.bool_)
+    spikes[0, 0] = spikes[0, 1, 3] = spikes[1, 1, 0] = spikes[1, 1, 7] = True
+    events, ends = np.empty(80 + COPIED, np.int32), np.empty((2, 3), np.int32)
+    window, starts = np.empty(120 + COPIED, np.int32), np.empty(3, np.int32)
+    list_events(spikes, True, 1, events, ends)
+    list_window(events, ends, -1, 3, 20, window, starts)  # the kernel's first row lies above the map
+    assert starts.tolist() == [0, 20, 23]
+    assert window[:20].tolist() == list(range(20, 40))  # (X·3 + Y + 1)·20 + c with X = Y = 0
+    assert window[20:23].tolist() == [83, 100, 107]
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
