@@ -1,22 +1,17 @@
-"""The torch backend: batches of samples, layer by layer over all steps, on a CPU or a CUDA GPU.
+"""The torch backend: layer by layer over many steps and samples at a time, on a CPU or a CUDA GPU.
 
-Why fixed point is exact here. A current is a sum of products of int8 weights and small non-negative integers whose
-magnitudes add up to less than 2²³ (checked when the network is built), so every partial sum, in whatever order it is
-formed, is an integer below 2²⁴ and a float32 holds it exactly. That is true of direct and matrix-multiplication
-algorithms; Winograd and FFT transforms leave the integers, and TF32 drops bits, so :func:`exact_sums` switches to
-libraries and modes that use neither. The membrane update stays below 2³⁹ and is done in float64, where multiplying by
-a power of two and truncating is Loihi's shift towards zero.
+A chunk of steps goes through all layers before the next one, so memory grows with T only by the packed bits that are
+handed over. Maps are channels last, (T, B, H, W, C). That fixed point is exact is argued in torch_synapses.py and
+torch_neurons.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import repeat
+from math import prod
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,9 +19,12 @@ from recordings.batch import RasterBatch, pack
 
 from .base import BackendError, InputBatch
 from .constant_current import constant_currents
-from .network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Layer, Network
+from .network import Network
+from .torch_neurons import Neurons, make_neurons
+from .torch_synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
 
-CHUNK_BYTES = 256 << 20  # of currents computed at a time, so that memory does not grow with T
+CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # of a chunk's currents and what they are summed from; a CPU has a cache
+CHUNK_STEPS = 8  # at least, if need be of fewer samples: steps of many samples would find no state in the cache
 
 
 class TorchBackend:
@@ -54,130 +52,113 @@ class TorchBackend:
         self.device = device
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate batches; see :class:`backends.base.Backend`."""
+        """Simulate samples; see :class:`backends.base.Backend`."""
         with torch.inference_mode(), exact_sums():
+            simulation = _Simulation(network, self.device)
             for batch in inputs:
-                yield self._run_batch(network, batch)
-
-    def _run_batch(self, network: Network, inputs: InputBatch) -> RasterBatch:
-        packed = {}
-        for name, raster in zip(network.raster_names, _rasters(network, inputs, self.device), strict=True):
-            packed[name] = pack(raster.cpu().numpy())
-        counts = raster.sum(0).flatten(1).to(torch.float64)
-        weight = torch.from_numpy(network.readout.weight.astype(np.float64)).to(self.device)
-        readout = (counts @ weight.T).cpu().numpy()  # integers below 2³¹, or real numbers rounded once
-        fixed = network.precision == "fixed"
-        return RasterBatch(packed, readout.astype(np.int32) if fixed else readout.astype(np.float32))
+                for start in range(0, batch.shape[-4], simulation.samples):
+                    yield simulation.run(batch[..., start : start + simulation.samples, :, :, :])
 
 
-def _rasters(network: Network, inputs: InputBatch, device: str) -> Iterator[Tensor]:
-    """The recorded rasters in order, each (T, B, C, H, W) bool."""
-    layers = iter(network.layers)
-    if network.encoder == "constant-current":
-        current = torch.from_numpy(constant_currents(network, inputs)).to(device, torch.float32)
-        fired = torch.zeros((network.timesteps, *current.shape), dtype=torch.bool, device=device)
-        raster = _run_neurons(next(layers), repeat(current, network.timesteps - 1), fired)
-    else:
-        raster = torch.from_numpy(np.ascontiguousarray(inputs)).to(device)
-    yield raster
-    for layer in layers:
-        shape = layer.output_shape((raster.shape[2], raster.shape[3], raster.shape[4]))
-        fired = torch.zeros((*raster.shape[:2], *shape), dtype=torch.bool, device=device)
-        raster = _run_neurons(layer, _currents(layer, raster, fired), fired)
-        yield raster
+class _Simulation:
+    """A network on a device; `samples` is how many it should run at a time."""
+
+    def __init__(self, network: Network, device: str) -> None:
+        self.network, self.device = network, device
+        workspace = Workspace(device)
+        self.synapses = [
+            FixedSynapses(layer, shape, workspace)
+            if network.precision == "fixed"
+            else FloatSynapses(layer, shape, device)
+            for layer, shape in zip(network.layers, network.shapes, strict=False)
+        ]
+        self.neurons: list[Neurons] = []
+        self.readout = torch.tensor(network.readout.weight, dtype=torch.float64, device=device)
+        largest = max(synapses.bytes_per_map for synapses in self.synapses)
+        self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
+        self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
+
+    def run(self, inputs: InputBatch) -> RasterBatch:
+        """All steps of some samples."""
+        network, samples = self.network, inputs.shape[-4]
+        spiking = network.encoder == "poisson"
+        source = inputs if spiking else self._constant_current(inputs)
+        self._rest(samples)
+        packed = [
+            torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
+            for shape in network.shapes[1:]
+        ]
+        counts = torch.zeros_like(self.neurons[-1].spikes)
+        chunk = max(1, self.maps // samples)
+        for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
+            steps = range(start, min(start + chunk, network.timesteps))
+            currents = self._first_currents(source, steps)
+            for neurons, bits, following in zip(self.neurons, packed, [*self.synapses[1:], None], strict=True):
+                fired = _fire(neurons, currents, steps)
+                bits[:, start : steps.stop] = pack_bits(fired[1:])
+                if following:
+                    currents = following(fired[:-1].flatten(0, 1))
+            counts += fired[1:].sum(0)
+        # In fixed point sums are integers below 2³¹, which float64 holds; in float32 they are rounded once.
+        readout = (counts.mT.flatten(1).to(torch.float64) @ self.readout.T).cpu().numpy()
+        rasters = [
+            *([pack(inputs.astype(np.bool_, copy=False))] if spiking else []),
+            *(bits.cpu().numpy() for bits in packed),
+        ]
+        return RasterBatch(
+            dict(zip(network.raster_names, rasters, strict=True)),
+            readout.astype(np.int32) if network.precision == "fixed" else readout.astype(np.float32),
+        )
+
+    def _rest(self, samples: int) -> None:
+        """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
+        if not self.neurons or len(self.neurons[0].membrane) != samples:
+            self.neurons = [
+                make_neurons(layer.neuron, (samples, height * width, channels), self.device)
+                for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
+            ]
+        for neurons in self.neurons:
+            neurons.rest()
+
+    def _constant_current(self, images: InputBatch) -> Tensor:
+        """(B, P, C), the same at every step."""
+        return torch.from_numpy(constant_currents(self.network, images)).to(self.device).flatten(2).mT
+
+    def _first_currents(self, source: Tensor | InputBatch, steps: range) -> Tensor:
+        """What drives the first layer: its constant current, or a[t] of the input spikes, at S steps."""
+        if isinstance(source, Tensor):
+            return source.expand(len(steps), *source.shape)
+        arrived = torch.tensor(source[steps.start - 1 : steps.stop - 1], device=self.device).view(torch.int8)
+        return self.synapses[0](arrived.flatten(3).mT.flatten(0, 1))
 
 
-def _run_neurons(layer: Layer, currents: Iterable[Tensor], fired: Tensor) -> Tensor:
-    """Drive the neurons with a[1] … a[T-1], each (B, C, H, W), and return `fired`, (T, B, C, H, W) bool, filled."""
-    neuron: _FixedState | _FloatState
-    neuron = _FixedState(layer.neuron) if isinstance(layer.neuron, FixedLIF) else _FloatState(layer.neuron)
-    neuron.step(torch.zeros(fired.shape[1:], device=fired.device), None, fired[0])
-    for t, current in enumerate(currents):
-        neuron.step(current, t, fired[t + 1])
+def _fire(neurons: Neurons, currents: Tensor, steps: range) -> Tensor:
+    """Drive neurons with a[t] at S steps; s at the step before them, then at each: (1 + S, B, P, C) int8."""
+    currents = currents.view(-1, *neurons.spikes.shape)
+    fired = torch.empty((1 + len(steps), *neurons.spikes.shape), dtype=torch.int8, device=currents.device)
+    fired[0] = neurons.spikes
+    for t, current, spikes in zip(steps, currents, fired[1:], strict=True):
+        spikes.copy_(neurons.step(current, t))
     return fired
 
 
-def _currents(layer: Layer, spikes: Tensor, fired: Tensor) -> Iterator[Tensor]:
-    """a[1] … a[T-1] of the spikes of the layer before, as many steps at a time as memory allows."""
-    weight = torch.from_numpy(layer.weight.astype(np.float32)).to(spikes.device)
-    steps = len(spikes)
-    chunk = max(1, CHUNK_BYTES // (4 * max(spikes[0].numel(), fired[0].numel())))
-    for start in range(0, steps - 1, chunk):
-        arrived = spikes[start : min(start + chunk, steps - 1)]
-        current = synapses(layer, weight, arrived.flatten(0, 1).to(torch.float32))
-        yield from current.reshape(len(arrived), *fired.shape[1:])
+def pack_bits(spikes: Tensor) -> Tensor:
+    """As :func:`recordings.batch.pack`, on the device and of maps that are channels last.
 
+    Parameters
+    ----------
+    spikes : (S, B, P, C) int8 of 0 and 1, at P positions of C channels
 
-def synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
-    """a = W ⊛ pool(s) for (samples, C, H, W) float32; pooling averages, in fixed point it sums."""
-    if layer.pool > 1:
-        fixed = isinstance(layer.neuron, FixedLIF)
-        spikes = functional.avg_pool2d(spikes, layer.pool, divisor_override=1 if fixed else None)
-    if layer.kind == "dense":
-        return functional.linear(spikes.flatten(1), weight)
-    return functional.conv2d(spikes, weight, stride=layer.stride, padding=layer.padding)
-
-
-class _FloatState:
-    """v ← leak·v + g·a + b - θ·s in float32, operation by operation as snnTorch's Leaky."""
-
-    def __init__(self, neuron: LIF) -> None:
-        self.neuron = neuron
-        self.membrane: Tensor | None = None
-
-    def step(self, current: Tensor, gain_step: int | None, fired: Tensor) -> None:
-        """Advance by one step, write the spikes into `fired`; at a sample's first step there is no current."""
-        neuron = self.neuron
-        if self.membrane is None:
-            self.membrane = torch.zeros_like(current, dtype=torch.float32)
-        reset = (self.membrane > neuron.threshold) * neuron.threshold
-        self.membrane = neuron.leak * self.membrane
-        if gain_step is not None:
-            self.membrane += constants_at(neuron.gain, gain_step, current) * current + constants_at(
-                neuron.bias, gain_step, current
-            )
-        self.membrane -= reset
-        torch.gt(self.membrane, neuron.threshold, out=fired)
-
-
-class _FixedState:
-    """v ← sat24( rz(v·(4096 - decay), 12) + rz(a·G, shift) + B - Θ·s ), exactly, in float64."""
-
-    def __init__(self, neuron: FixedLIF) -> None:
-        self.neuron = neuron
-        self.membrane: Tensor | None = None
-
-    def step(self, current: Tensor, gain_step: int | None, fired: Tensor) -> None:
-        """Advance by one step, write the spikes into `fired`; at a sample's first step there is no current."""
-        neuron = self.neuron
-        if self.membrane is None:
-            self.membrane = torch.zeros_like(current, dtype=torch.float64)
-        reset = (self.membrane > THETA) * float(THETA)
-        self.membrane = (self.membrane * ((4096 - neuron.decay) / 4096)).trunc_()
-        if gain_step is not None:
-            gain = constants_at(neuron.gain * 2.0**-neuron.shift, gain_step, self.membrane)
-            self.membrane += (current * gain).trunc_() + constants_at(neuron.bias, gain_step, self.membrane)
-        self.membrane = (self.membrane - reset).clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
-        torch.gt(self.membrane, THETA, out=fired)
-
-
-def constants_at(constants: NDArray[np.float64] | NDArray[np.int32], step: int, like: Tensor) -> Tensor:
-    """The gain or bias of a step, one per channel, to broadcast over (B, C, H, W)."""
-    row = constants[step if len(constants) > 1 else 0]
-    return torch.tensor(row, dtype=like.dtype, device=like.device)[:, None, None]
-
-
-@contextmanager
-def exact_sums() -> Iterator[None]:
-    """Only direct and matrix-multiplication algorithms, in full float32.
-
-    cuDNN and NNPACK may choose Winograd or FFT, so they are off; torch's own CUDA convolution multiplies matrices.
-    oneDNN, on CPUs, is asked by torch for its direct algorithm.
+    Returns
+    -------
+    (B, S, ⌈C·P/8⌉) uint8
     """
-    precision = torch.get_float32_matmul_precision()
-    with ExitStack() as stack:
-        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        stack.enter_context(torch.backends.nnpack.flags(enabled=False))
-        stack.callback(torch.set_float32_matmul_precision, precision)
-        torch.set_float32_matmul_precision("highest")
-        yield
+    spikes = spikes.view(torch.uint8)
+    positions, channels = spikes.shape[2:]
+    if positions % 8:  # then a byte may hold bits of two channels
+        spikes = functional.pad(spikes.mT.flatten(2), (0, -positions * channels % 8))[..., None]
+    first, *others = spikes.unflatten(2, (-1, 8)).unbind(3)
+    packed = first.clone()
+    for bit in others:
+        packed.mul_(2).add_(bit)
+    return packed.mT.flatten(2).transpose(0, 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from backends.network import LIF, PIXEL_LIMIT, Layer, Network
-from backends.torch_backend import constants_at, exact_sums, synapses
+from backends.torch_synapses import exact_sums, synapses
 from recordings.errors import InputError
 
 from .architecture import Surrogate
@@ -87,10 +87,14 @@ def _fire(layer: Layer, currents: Tensor) -> Tensor:
     """Spikes (T, B, C, H, W) of neurons driven by (T-1, B, C, H, W), operation by operation as the torch backend's."""
     neuron = layer.neuron
     assert isinstance(neuron, LIF)
+    gains, biases = (
+        torch.tensor(constants, dtype=currents.dtype, device=currents.device)[..., None, None]
+        for constants in (neuron.gain, neuron.bias)
+    )
     membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
     output = [fired]
     for t, current in enumerate(currents.unbind()):
-        driven = constants_at(neuron.gain, t, current) * current + constants_at(neuron.bias, t, current)
+        driven = gains[t % len(gains)] * current + biases[t % len(biases)]
         membrane = neuron.leak * membrane + driven - fired.detach() * neuron.threshold
         fired = Surrogate.apply((membrane - neuron.threshold) / neuron.threshold)
         output.append(fired)
