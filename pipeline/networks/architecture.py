@@ -189,4 +189,4 @@ def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = 
     The law is that of :mod:`pipeline.encoding`, the random numbers are torch's.
     """
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
-    return (random < images.abs() / 2).to(images.dtype) * images.sign()
+    return images.sign() * (random < images.abs() / 2)

@@ -81,6 +81,7 @@ class _BnttLif(torch.autograd.Function):
         ctx.save_for_backward(current, membrane)
         ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold, slope)
         ctx.mark_non_differentiable(end, batch_mean, batch_variance)
+        ctx.set_materialize_grads(False)  # no zeros in the place of their gradients
         return spikes, end, batch_mean, batch_variance
 
     @staticmethod
