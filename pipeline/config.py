@@ -121,7 +121,9 @@ class RunSection(Section):
     device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together by the torch backend")
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
-    lava_models: Literal["event", "stock"] = Field("event", description="own event-driven models, or Lava's (slow)")
+    lava_models: Literal["event", "stock"] = Field(
+        "event", description="layers event-driven, or as Lava's own Conv and Dense (slow)"
+    )
     lava_deadline: float | None = Field(
         None, gt=0, description="seconds without a finished image that end a Lava run; 300, with stock models 3600"
     )

@@ -27,8 +27,8 @@ class LavaBackend:
 
     Parameters
     ----------
-    models : "event" for this project's event-driven models of Lava's `Conv` and `Dense` Processes, "stock" for Lava's
-        own, which compute the same and are hundreds of times slower
+    models : how a layer is simulated: "event" by the event-driven kernels in one process; "stock" by the graph of
+        Lava's own `Conv` or `Dense` and this project's neurons, which computes the same, a thousand times slower
     deadline : seconds; the longest the simulation may go on without finishing a sample before it is given up. Starting
         and the time the caller spends between samples do not count. By default 300 with event-driven models, 3600 with
         stock ones (a VGG11 at 64×64 takes them 10 s per step)
