@@ -23,8 +23,8 @@ from .network import Network
 from .torch_neurons import Neurons, make_neurons
 from .torch_synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
 
-CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # of a chunk's currents and what they are summed from; a CPU has a cache
-CHUNK_STEPS = 8  # at least, if need be of fewer samples: steps of many samples would find no state in the cache
+CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
+CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
 
 
 class TorchBackend:
