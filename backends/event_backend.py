@@ -107,6 +107,7 @@ class _PreparedNetwork:
             for layer, state, bits in zip(self.layers, states, packed[-len(self.layers) :], strict=True):
                 arrived = fired = layer.run(start, arrived, state, bits[steps])
             counts += fired.sum(axis=0)
-        sums = self.readout_weight @ np.moveaxis(counts, -1, 0).ravel()
+        # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
+        sums = np.einsum("ij,j->i", self.readout_weight, np.moveaxis(counts, -1, 0).ravel().astype(np.float64))
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
         return RasterBatch(rasters, sums.astype(self.layers[0].dtype)[None])
