@@ -24,18 +24,10 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from backends.kernels.events import trailing_zeros
+
 # Indices are unsigned, which spares numba a check for negative ones at every access.
 ZERO, ONE, SIX, LAST_BIT, WORD = (np.uint64(number) for number in (0, 1, 6, 63, 64))
-
-
-@intrinsic
-def trailing_zeros(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
-    """Position of the lowest set bit of a word ≠ 0: one machine instruction, which numba has no name for."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), True))
-
-    return types.uint64(word), generate
 
 
 @intrinsic
