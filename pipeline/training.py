@@ -277,7 +277,7 @@ def _quiet_lightning() -> None:
 def _keep_freed_memory() -> None:
     """Have glibc reuse freed memory; by default it returns large tensors to the system and faults them in again.
 
-    Measured on two cores: 50 -> 74 images/s. Elsewhere than on glibc nothing happens.
+    Measured on two cores, six convolutions at 64×64: 100 -> 133 images/s. Elsewhere than on glibc nothing happens.
     """
     if sys.platform != "linux":
         return
