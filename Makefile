@@ -2,10 +2,10 @@
 
 VENV_PYTHON := .venv/bin/python
 BACKEND ?= lava
-PACKAGES := recordings backends pipeline
+PACKAGES := recordings backends pipeline benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format setup lock clean
+.PHONY: help demo test bench check format setup lock clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -22,6 +22,11 @@ demo: setup ## See what two small networks look at: digits and a photo of a cat,
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
+
+bench: setup ## Time this project beside its peers, which it installs; keep the machine idle (a quarter of an hour)
+	@$(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || $(VENV_PYTHON) -m ensurepip >/dev/null  # uv leaves it out
+	@$(VENV_PYTHON) -m pip install --quiet --no-build-isolation --constraint requirements.lock -e '.[bench]'
+	@$(VENV_PYTHON) -m benchmarks all
 
 check: setup ## Lint, check formatting, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check --quiet

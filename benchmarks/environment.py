@@ -1,25 +1,39 @@
-"""Where and from which code the numbers of a benchmark come."""
+"""Where, from which code and with which libraries the numbers of a benchmark come."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "lava-nc", "h5py", "isal")
+
 
 def machine() -> dict[str, Any]:
-    """Where the numbers come from."""
+    """Processor, cores this process may use, memory in bytes, and how busy all of it was in the last minute."""
     names = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
     return {
         "cpu": names[0] if names else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def commit() -> str:

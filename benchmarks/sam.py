@@ -1,62 +1,148 @@
-"""Time Spike Activation Maps of one layer from packed bits, beside the authors' published loop and NumPy, on one core.
+"""Spike Activation Maps of one layer from packed bits, beside the authors' published loop and NumPy, on one core.
 
-    python -m benchmarks.sam --rate 0.1 --out sam.json
-
-Spikes are random at the stated rate. All ways to the same maps must agree to float32 rounding. Times are medians of
-processor time; compiling the kernel, or loading it from numba's cache, is timed by itself.
+Spikes are random. All ways to the same maps must agree to float32 rounding. Times are processor time.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import Field
-from rich.console import Console
-from rich.table import Table
 
-from pipeline.cli.command_line import parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.progress import progress_bar
-from pipeline.config import Section
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 
-from .environment import commit, machine
+from .measurement import Case, Options, Row, first_call, first_calls, race, scaled
+from .memory import MemoryWatch
 
 GAMMA = 0.5
 SWEEP = tuple(gamma / 10 for gamma in range(11))
-# (C, H, W) and steps: VGG11's layers 4, 6 and 8 at 64×64, its first one, and a converted network's many steps
-LAYERS = (
-    ((256, 16, 16), 30),
-    ((512, 8, 8), 30),
-    ((512, 4, 4), 30),
-    ((64, 64, 64), 30),
-    ((64, 16, 16), 100),
-    ((64, 16, 16), 500),
-)
-SLOW = 0.5  # seconds: what takes longer is timed once
+RATE = 0.1  # of firing, where it is not what varies
+T_MAX = 60  # most steps for which the authors' loop, quadratic in them, is timed
 
 Packed = NDArray[np.uint8]
 Shape = tuple[int, int, int]
 Maps = NDArray[np.float32]
+LAYER_4: Shape = (256, 16, 16)  # of VGG11 at 64×64, as its first, sixth and eighth below
+KERNEL = "event-driven"
 
 
-class Options(Section):
-    """What to time."""
+@dataclass(frozen=True)
+class Sizes:
+    """(C, H, W) and T of what is explained; `target` is for layer 4 and 30 steps, in milliseconds."""
 
-    rate: float = Field(0.1, gt=0, le=1, description="share of neurons that spike in a step")
-    repeats: int = Field(15, ge=1, description="times everything is timed")
-    longest: int = Field(100, ge=0, description="most steps for which the authors' loop, quadratic in them, is timed")
-    seed: int = Field(0, ge=0, description="of the spikes")
-    out: Path | None = Field(None, description="file for the result (JSON)")
+    layers: tuple[tuple[Shape, int], ...] = (
+        (LAYER_4, 30),
+        ((64, 64, 64), 30),
+        ((512, 8, 8), 30),
+        ((512, 4, 4), 30),
+        ((64, 16, 16), 500),  # a converted network takes many steps
+    )
+    shape: Shape = LAYER_4
+    densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
+    images: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    target: float | None = 0.4
+    flat: float | None = 1.1
+
+
+TINY: Shape = (8, 4, 4)
+QUICK = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else Sizes()
+    yield from first_calls(first, options, scratch, {})
+    yield Case("images", partial(many_images, sizes, options))
+    for shape, timesteps in sizes.layers:
+        target = sizes.target if (shape, timesteps) == sizes.layers[0] else None
+        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, target, options))
+    yield Case("density", partial(many_densities, sizes, options))
+    yield Case("T", partial(many_steps, sizes, options))
+
+
+def first(how: str) -> Iterator[Row]:
+    """The first call of the kernel."""
+    yield first_call(KERNEL, how, lambda: event_driven(np.zeros((1, 1), np.uint8), (1, 1, 1)))
+
+
+def compare(shape: Shape, timesteps: int, target: float | None, options: Options) -> Iterator[Row]:
+    """Every way to every kind of map."""
+    packed = random_packed(shape, timesteps, RATE, options.seed)
+    spikes = np.unpackbits(packed).sum()
+    for what in WAYS:
+        timed = race(ways_to(what, packed, shape), options.repeats, time.process_time)
+        expected = next(iter(timed.values())).result
+        for way, found in timed.items():
+            np.testing.assert_allclose(found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}")
+            wanted = target if (what, way) == ("SAM", KERNEL) else None
+            row = Row(f"{what} of {name(shape, timesteps)}", way, "ms", scaled(found.seconds, 1000), at_most=wanted)
+            yield replace(row, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
+
+
+def many_densities(sizes: Sizes, options: Options) -> Iterator[Row]:
+    """From few to many spikes."""
+    for density in sizes.densities:
+        packed = random_packed(sizes.shape, sizes.layers[0][1], density, options.seed)
+        yield from point("density", density, packed, sizes.shape, options)
+
+
+def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
+    """From few to many steps; the last row compares what one step takes at either end."""
+    rows: list[Row] = []
+    for timesteps in sizes.timesteps:
+        rows += point("T", timesteps, random_packed(sizes.shape, timesteps, RATE, options.seed), sizes.shape, options)
+    yield from rows
+    begin, *_, end = [row for row in rows if row.way == KERNEL]
+    ratio = end.median / begin.median * sizes.timesteps[0] / sizes.timesteps[-1]
+    yield Row(f"T {sizes.timesteps[-1]} : {sizes.timesteps[0]}", KERNEL, "× per step", (ratio,), at_most=sizes.flat)
+
+
+def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[Row]:
+    """The ways to SAM, as a point of a curve."""
+    timed = race(ways_to("SAM", packed, shape), options.repeats, time.process_time)
+    for way, found in timed.items():
+        yield Row(f"{sweep} {x:g}", way, "ms/image", scaled(found.seconds, 1000), sweep=sweep, x=x)
+
+
+def many_images(sizes: Sizes, options: Options) -> Iterator[Row]:
+    """From few to many images, one after the other; the last rows compare either end."""
+    packed = random_packed(sizes.shape, sizes.layers[0][1], RATE, options.seed)
+
+    def explain(images: int) -> None:
+        for _ in range(images):
+            event_driven(packed, sizes.shape)
+
+    rows: dict[str, list[Row]] = {"ms/image": [], "MB": []}
+    for images in sizes.images:
+        (found,) = race({KERNEL: partial(explain, images)}, options.repeats, time.process_time).values()
+        with MemoryWatch(0.02) as memory:  # in a run of its own, because looking takes time
+            explain(images)
+        values = {"ms/image": scaled(found.seconds, 1000 / images), "MB": (memory.largest / 1e6,)}
+        for unit, measured in values.items():
+            rows[unit].append(Row(f"images {images}", KERNEL, unit, measured, sweep="images", x=images))
+    for unit, curve in rows.items():
+        yield from curve
+        ratio = curve[-1].median / curve[0].median
+        case = f"images {sizes.images[-1]} : {sizes.images[0]}"
+        yield Row(case, KERNEL, f"× {unit}", (ratio,), at_most=sizes.flat)
+
+
+def random_packed(shape: Shape, timesteps: int, rate: float, seed: int) -> Packed:
+    """(T, bytes) uint8: bits set with probability `rate`."""
+    raster = np.random.default_rng(seed).random((timesteps, math.prod(shape)), np.float32) < rate
+    return np.packbits(raster, axis=-1)
+
+
+def name(shape: Shape, timesteps: int) -> str:
+    """ "256×16×16, T 30" """
+    return f"{'×'.join(map(str, shape))}, T {timesteps}"
 
 
 def event_driven(packed: Packed, shape: Shape) -> Maps:
@@ -92,6 +178,9 @@ def numpy_count(packed: Packed, shape: Shape) -> Maps:
 
 def authors_loop(packed: Packed, shape: Shape) -> Maps:
     """What the authors' script computes, the way it does: at every step over all up to it, in dense float32 tensors."""
+    import torch  # large, and of no other use here
+
+    torch.set_num_threads(1)
     rasters = [torch.from_numpy(spikes.astype(np.float32)) for spikes in steps(packed, shape)]
     maps = []
     for t, spikes in enumerate(rasters):
@@ -107,98 +196,15 @@ def steps(packed: Packed, shape: Shape) -> Iterator[NDArray[np.uint8]]:
     return (np.unpackbits(step, count=math.prod(shape)).reshape(shape) for step in packed)
 
 
-# What is computed -> ways to do it
-WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {
-    "SAM": {"events": event_driven, "events, 11 γ": event_driven_sweep, "NumPy": numpy_stream},
-    "authors' code": {"events": event_driven_authors_code, "their loop": authors_loop},
-    "count": {"events": spike_count_map, "NumPy": numpy_count},
+AUTHORS = "authors' loop"
+WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {  # what is computed -> ways to do it
+    "SAM": {KERNEL: event_driven, f"{KERNEL}, {len(SWEEP)} γ": event_driven_sweep, "NumPy": numpy_stream},
+    "the authors' maps": {KERNEL: event_driven_authors_code, AUTHORS: authors_loop},
+    "spike counts": {KERNEL: spike_count_map, "NumPy": numpy_count},
 }
 
 
-def measure(options: Options, advance: Callable[[], object]) -> dict[str, Any]:
-    """Time every way on every layer; seconds. Calls `advance` after each."""
-    computer = machine()
-    torch.set_num_threads(1)
-    begin = time.thread_time()
-    for compiled in (event_driven, event_driven_sweep, event_driven_authors_code, spike_count_map):
-        compiled(np.zeros((1, 1), np.uint8), (1, 1, 1))
-    compilation = time.thread_time() - begin
-    rows = []
-    for shape, timesteps in LAYERS:
-        rng = np.random.default_rng(options.seed)
-        raster = rng.random((timesteps, math.prod(shape)), np.float32) < options.rate
-        packed = np.packbits(raster, axis=-1)
-        for what, ways in WAYS.items():
-            expected: Maps | None = None
-            for name, way in ways.items():
-                if way is not authors_loop or timesteps <= options.longest:
-                    maps, seconds = timed(way, packed, shape, options.repeats)
-                    expected = maps if expected is None else expected
-                    np.testing.assert_allclose(maps, expected, rtol=1e-5, err_msg=f"{what}, {name}, {shape}")
-                    rows.append({"shape": shape, "timesteps": timesteps, "what": what, "way": name, "seconds": seconds})
-                advance()
-    return {
-        "options": options.model_dump(mode="json"),
-        "machine": computer,
-        "commit": commit(),
-        "seconds_to_compile_or_load": compilation,
-        "rows": rows,
-    }
-
-
-def timed(way: Callable[[Packed, Shape], Maps], packed: Packed, shape: Shape, repeats: int) -> tuple[Maps, float]:
-    """The maps, and the median of this thread's seconds; the first time does not count unless it is the only one."""
-    seconds: list[float] = []
-    while not seconds or (len(seconds) <= repeats and seconds[0] < SLOW):
-        begin = time.thread_time()
-        maps = way(packed, shape)
-        seconds.append(time.thread_time() - begin)
-    return maps, median(seconds[1:] or seconds)
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the result as a table."""
-    options, computer = result["options"], result["machine"]
-    table = Table(title=f"SAM of one image in one layer, {options['rate']:.0%} spikes per step, one core, γ = {GAMMA}")
-    for heading in ("layer", "T", "maps", "way"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("ms", "ns/spike", "×"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    seconds_of_events = 0.0
-    for row in result["rows"]:
-        first = row["way"] == "events"
-        seconds_of_events = row["seconds"] if first else seconds_of_events
-        shape, spikes = row["shape"], options["rate"] * row["timesteps"] * math.prod(row["shape"])
-        table.add_row(
-            "×".join(map(str, shape)) if first else "",
-            str(row["timesteps"]) if first else "",
-            row["what"] if first else "",
-            row["way"],
-            f"{1e3 * row['seconds']:.2f}",
-            f"{1e9 * row['seconds'] / spikes:.1f}",
-            f"{row['seconds'] / seconds_of_events:.1f}",
-        )
-    console = Console()
-    console.print(table)
-    console.print(
-        f"compiling, or loading from the cache: {result['seconds_to_compile_or_load']:.1f} s, not counted above"
-    )
-    console.print(
-        f"{computer['cpu']}, {computer['cores']} cores, load {computer['load_before']:.2f}; {result['commit']}"
-    )
-
-
-@exit_codes
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the benchmark from the command line."""
-    options = parse_command(Options, argv, prog="python -m benchmarks.sam", description=__doc__ or "")
-    with progress_bar(Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("timing", total=len(LAYERS) * sum(map(len, WAYS.values())))
-        result = measure(options, lambda: progress.advance(task))
-    show(result)
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def ways_to(what: str, packed: Packed, shape: Shape) -> dict[str, Callable[[], Maps]]:
+    """The ways that do not take for ever: the authors' loop is quadratic in the number of steps."""
+    ways = WAYS[what].items()
+    return {way: partial(function, packed, shape) for way, function in ways if way != AUTHORS or len(packed) <= T_MAX}

@@ -1,0 +1,1 @@
+"""How fast and how small: this project beside its peers, measured side by side in one run."""

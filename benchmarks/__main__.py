@@ -1,0 +1,115 @@
+"""python -m benchmarks NAME: time this project beside its peers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from rich.console import Console
+
+from pipeline.cli.command_line import Flat, Positional, parse_command
+from pipeline.cli.config_errors import nearest
+from pipeline.cli.errors import exit_codes
+from pipeline.config import Section
+from recordings.disk import write_file
+from recordings.errors import InputError
+
+from .environment import commit, machine, versions
+from .measurement import Options
+from .optional import missing
+from .plots import draw_sweeps
+from .report import as_json, as_tables
+from .running import measure
+
+PROG = "python -m benchmarks"
+BENCHMARKS = {
+    "lava": "a step of VGG11 on Lava: this project's models, Lava's own, and processes that do nothing",
+    "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
+    "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
+    "train": "images per second of training beside snnTorch and SpikingJelly",
+    "raster": "bits per spike, writing and reading beside h5py; what recording adds to simulating",
+}
+DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
+
+{names}
+  all        every one of them
+
+examples:
+  python -m benchmarks simulate --repeats 9 --out runs/benchmarks
+  python -m benchmarks all --quick
+
+Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,
+and layers fire as often as is said. Compiling is timed by itself.""".format(
+    names="\n".join(f"  {name:<10} {about}" for name, about in BENCHMARKS.items())
+)
+
+
+class BenchmarkCommand(Section):
+    """Options of the command."""
+
+    name: Positional[str] = Field(description="benchmark, or all")
+    options: Annotated[Options, Flat] = Options()
+    out: Path = Field(Path("runs/benchmarks"), description="folder for benchmarks.json and plots")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, measure, report."""
+    command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
+    names = chosen(command.name)
+    console, begun = Console(highlight=False), time.perf_counter()
+    left_out = sorted({reason for name in names if (reason := missing(name))})
+    for reason in left_out:
+        console.print(f"left out: {reason}", markup=False, soft_wrap=True)
+    command.out.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = {
+        "command": f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}",
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "options": command.options.model_dump(),
+        "left_out": left_out,
+        "rows": {},
+    }
+    origin = "{machine[cpu]}, {machine[cores]} cores, load {machine[load]:.2f}; {commit}".format(**result)
+    pictures = []
+    for name in names:
+        rows = measure(name, command.options, command.out)
+        for table in as_tables(f"{name}: {BENCHMARKS[name]}", rows):
+            console.print(table)
+        result["rows"][name] = [as_json(row) for row in rows]
+        picture = command.out / f"{name}.png"
+        if draw_sweeps(picture, f"{name}: cost against size", origin, rows):
+            pictures.append(picture)
+    result["seconds"] = time.perf_counter() - begun
+    path = command.out / "benchmarks.json"
+    write_file(path, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
+    console.print(f"{origin}; {result['seconds']:.0f} s", markup=False)
+    for written in (path, *pictures):
+        console.print(str(written), markup=False, soft_wrap=True)
+
+
+def chosen(name: str) -> tuple[str, ...]:
+    """The benchmarks that a name stands for.
+
+    Raises
+    ------
+    InputError : if there is none of that name
+    """
+    if name == "all":
+        return tuple(BENCHMARKS)
+    if name not in BENCHMARKS:
+        close = nearest(name, [*BENCHMARKS, "all"])
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise InputError(f"NAME: got {name!r}, expected one of {', '.join(BENCHMARKS)} or all{hint}")
+    return (name,)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A Lava graph that does nothing; in a folder of its own, because Lava imports all that lies beside a Process."""

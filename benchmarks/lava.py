@@ -1,0 +1,124 @@
+"""Lava: a step of VGG11 through its processes, every spike recorded, beside the models that Lava comes with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from backends.event_backend import EventBackend
+from backends.lava import LavaBackend
+from backends.network import Network
+from backends.quantise import quantise
+from pipeline.networks.plan import plan_layers
+
+from .measurement import Case, Options, Row, scaled
+from .memory import MemoryWatch
+from .networks import TINY, VGG11, Design, additions, firing, random_network, random_spikes, spike_rates
+from .optional import missing_lava
+from .recorded import simulate_and_record
+
+STOCK_RATE = 0.2
+IDLE_STEPS = 200
+IDLE = """
+import json, sys
+from benchmarks.idle.process import seconds_per_step
+print(json.dumps(seconds_per_step(*map(int, sys.argv[1:]))))
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is simulated; `targets` say by firing rate how many milliseconds a step may take."""
+
+    design: Design = VGG11
+    rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
+    targets: Mapping[float, float] = field(default_factory=lambda: {0.05: 10.0, 0.2: 20.0})
+
+
+QUICK = Sizes(TINY, (0.1, 0.2), {})
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files. Nothing where Lava cannot run."""
+    if missing_lava():
+        return
+    sizes = QUICK if options.quick else Sizes()
+    for rate in sizes.rates:
+        yield Case(f"{rate:.0%} firing", partial(event_models, sizes, rate, options, scratch))
+    yield Case("processes that do nothing", partial(idle, sizes.design, options))
+    yield Case("Lava's own models", partial(stock_models, sizes.design, options, scratch))
+
+
+def event_models(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+    """This project's models: a step, and what there is before the first one."""
+    network = quantise(random_network(sizes.design, rate, options.seed))
+    timed = simulate(network, "event", rate, options.repeats + 1, options.seed, scratch)
+    with MemoryWatch(0.2) as memory:  # in a run of its own, because looking takes time
+        simulate(network, "event", rate, 2, options.seed, scratch)
+    case, way = f"{rate:.0%} firing", "event-driven models"
+    spikes = random_spikes(network.input_shape, network.timesteps, 1, rate, options.seed)
+    rates = spike_rates(network, list(EventBackend().run(network, [spikes], 1)))
+    work = additions(network, rates) / network.timesteps / 1e9
+    about = f"recorded; {firing(rates)}; {work / median(timed.steps):.1f} G additions/s"
+    steps = scaled(timed.steps, 1000)
+    yield Row(case, way, "ms/step", steps, at_most=sizes.targets.get(rate), note=about)
+    yield Row(case, way, "ms/step", steps, sweep="firing rate", x=rate)
+    yield Row(case, way, "s to start", (timed.start,), note="until the first step is done")
+    yield Row(case, way, "GB", (memory.largest / 1e9,), note="memory (PSS) of all processes")
+
+
+def stock_models(design: Design, options: Options, scratch: Path) -> Iterator[Row]:
+    """Lava's own models, over the two steps of a second sample; what they take does not depend on spikes."""
+    network = quantise(random_network(design._replace(timesteps=2), STOCK_RATE, options.seed))
+    timed = simulate(network, "stock", STOCK_RATE, 2, options.seed, scratch)
+    about = f"mean of {network.timesteps} steps"
+    yield Row("any firing", "Lava's models", "ms/step", scaled(timed.steps, 1000), note=about)
+
+
+def idle(design: Design, options: Options) -> Iterator[Row]:
+    """What a step takes if no process has anything to do; in a process of its own, since Lava forks."""
+    count = len(plan_layers(design.layers)) + 3  # source, layers, readout, recorder: see backends/lava/graph.py
+    arguments = map(str, (count, IDLE_STEPS, options.repeats))
+    done = subprocess.run([sys.executable, "-c", IDLE, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    about = "what Lava's synchronisation alone takes"
+    yield Row("no firing", f"{count} idle processes", "ms/step", scaled(json.loads(done.stdout), 1000), note=about)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Seconds per step of each sample but the first, and seconds until the first step was done."""
+
+    steps: tuple[float, ...]
+    start: float
+
+
+def simulate(
+    network: Network, models: Literal["event", "stock"], rate: float, samples: int, seed: int, folder: Path
+) -> Simulation:
+    """Simulate and record; writing the file at the end counts as a part of every step."""
+    spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
+    finished: list[float] = []
+    begun = time.perf_counter()
+    simulate_and_record(
+        network,
+        LavaBackend(models),
+        spikes,
+        samples,
+        folder,
+        batch_size=1,
+        progress=lambda _: finished.append(time.perf_counter()),
+    )
+    ended = time.perf_counter()
+    closing = (ended - finished[-1]) / samples
+    steps = [(later - earlier + closing) / network.timesteps for earlier, later in pairwise(finished)]
+    start = finished[0] - begun - median(steps) * (network.timesteps - 1)
+    return Simulation(tuple(steps), start)

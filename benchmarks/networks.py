@@ -1,0 +1,136 @@
+"""Networks of random weights that fire as often as asked, random input for them, and what simulating them takes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import bisect
+
+from backends.event_backend import EventBackend, first_currents
+from backends.network import LIF, Layer, Network, Readout, Shape
+from pipeline.networks.plan import count_inputs, plan_layers
+from recordings.batch import RasterBatch, unpack
+from recordings.digest import spike_counts
+
+
+class Design(NamedTuple):
+    """Layers as in :class:`pipeline.config.NetworkSection`, height and width of the input, and T."""
+
+    layers: tuple[int | str, ...]
+    size: int
+    timesteps: int
+
+    def widened(self, factor: int) -> Design:
+        """So many times the channels, and dense neurons, in every layer."""
+        layers = (re.sub(r"^(D?)(\d+)$", lambda m: f"{m[1]}{factor * int(m[2])}", str(layer)) for layer in self.layers)
+        return self._replace(layers=tuple(layers))
+
+
+VGG11 = Design((64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096"), 64, 30)  # the paper's
+SMALL = Design((16, "P", 32, "P", 64, "P4", "D64"), 32, 30)
+TINY = Design((4, "P", 8, "P4", "D8"), 16, 12)
+CLASSES = 200
+PLANES = 6  # ON and OFF of an RGB image
+LEAK = 0.95
+SIGMA = 0.5  # of the current of a step, where the threshold is 1
+SAMPLED = 8  # rows and columns of a map whose neurons the bias is tuned on
+
+
+@lru_cache(maxsize=4)
+def random_network(design: Design, rate: float, seed: int) -> Network:
+    """A float32 network of random weights in which each layer fires at about `rate`, given input that does.
+
+    The weights of a neuron add up to zero, so the current it receives fluctuates around zero, and when it fires is
+    chance. The gain gives currents one size in every layer; then the bias, one per layer, sets the rate.
+
+    Parameters
+    ----------
+    rate : share of neurons that spike in a step, in (0, 1]; at the first step none can
+    """
+    rng = np.random.default_rng(seed)
+    plans, timesteps = plan_layers(design.layers), design.timesteps
+    input_shape = shape = (PLANES, design.size, design.size)
+    spikes = random_spikes(shape, timesteps, 1, rate, seed)
+    built: list[Layer] = []
+    for plan, inputs in zip(plans, count_inputs(plans, *input_shape), strict=True):
+        conv = plan.kind == "conv"
+        weight = rng.standard_normal((plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32)
+        weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
+        gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
+        layer = Layer(plan.name, weight, LIF(LEAK, gain=gain), plan.pool, padding=int(conv))
+        currents = np.concatenate([_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])])
+        layer = replace(layer, neuron=LIF(LEAK, gain=gain, bias=tuned_bias(gain * currents, rate)))
+        (batch,) = EventBackend(1).run(_alone(layer, shape, timesteps), [spikes], 1)
+        shape = layer.output_shape(shape)
+        spikes = unpack(batch.spikes[f"001_{layer.name}"], shape)
+        built.append(layer)
+    readout = Readout(rng.standard_normal((CLASSES, math.prod(shape)), np.float32))
+    return Network(input_shape, timesteps, tuple(built), readout)
+
+
+def random_spikes(shape: Shape, timesteps: int, samples: int, rate: float, seed: int) -> NDArray[np.bool_]:
+    """(T, B, C, H, W) bool, each spike with probability `rate`."""
+    return np.random.default_rng(seed).random((timesteps, samples, *shape), np.float32) < rate
+
+
+def tuned_bias(currents: NDArray[np.float32], rate: float) -> float:
+    """What to add to (T - 1, …) currents so that neurons fire at `rate`."""
+    return float(bisect(lambda bias: firing_rate(currents + np.float32(bias)) - rate, -10, 10, xtol=1e-3))
+
+
+def firing_rate(currents: NDArray[np.float32]) -> float:
+    """Share of neurons that spike in a step, driven by (T - 1, …) currents i[1] … i[T-1]."""
+    membrane = spikes = np.zeros(currents.shape[1:], currents.dtype)
+    fired = 0.0
+    for current in currents:
+        membrane = LEAK * membrane + current - spikes
+        spikes = (membrane > 1).astype(currents.dtype)
+        fired += spikes.mean()
+    return float(fired) / len(currents)
+
+
+def spike_rates(network: Network, batches: Sequence[RasterBatch]) -> dict[str, float]:
+    """Name of each raster -> share of its neurons that spike in a step."""
+    rates = {}
+    for name, shape in zip(network.raster_names, network.raster_shapes, strict=True):
+        spikes = sum(int(spike_counts(batch.spikes[name]).sum()) for batch in batches)
+        rates[name] = spikes / (sum(map(len, batches)) * network.timesteps * math.prod(shape))
+    return rates
+
+
+def firing(rates: Mapping[str, float]) -> str:
+    """ "layers fire at 4.8%–5.1%" """
+    return f"layers fire at {min(rates.values()):.1%}–{max(rates.values()):.1%}"
+
+
+def additions(network: Network, rates: Mapping[str, float]) -> float:
+    """Weights that the spikes of one sample add to currents, borders not subtracted; see :func:`spike_rates`."""
+    fan_outs = (layer.weight[:, 0].size if layer.kind == "conv" else len(layer.weight) for layer in network.layers)
+    rasters = zip(network.raster_names, network.raster_shapes, fan_outs, strict=False)  # the last one drives no layer
+    return sum(rates[name] * math.prod(shape) * fan_out for name, shape, fan_out in rasters) * network.timesteps
+
+
+def multiplications(network: Network) -> float:
+    """Multiplications that the same sample takes where every weight meets every neuron, spike or not."""
+    total = 0
+    for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
+        total += layer.weight[0].size * math.prod(shape)
+    return float(total) * network.timesteps
+
+
+def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
+    """A network of one layer, whose readout is of no interest."""
+    nothing = np.zeros((1, math.prod(layer.output_shape(shape))), np.float32)
+    return Network(shape, timesteps, (layer,), Readout(nothing))
+
+
+def _sampled(currents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, H, W, C) currents of some of the neurons."""
+    return currents[:, :: -(-currents.shape[1] // SAMPLED), :: -(-currents.shape[2] // SAMPLED)]

@@ -1,0 +1,132 @@
+"""The peers in simulation: snnTorch and SpikingJelly, given the network of the backends, used as their manuals do.
+
+snnTorch's neuron is this project's, so its spikes are too, but for rounding. SpikingJelly's fires at the threshold
+rather than above it, resets before the leak rather than after it, and its layers have no delay: other spikes, about as
+many, and the same work. Gains and biases are folded into the weights, images are laid out channels last, which is
+the fastest for both on CPUs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import snntorch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backends.network import LIF, Layer, Network
+
+from .optional import missing_spikingjelly
+
+Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
+
+
+def peers(network: Network) -> dict[str, Peer]:
+    """Every peer that is installed, by name.
+
+    Parameters
+    ----------
+    network : in float32, without gains or biases that change from step to step
+    """
+    found: dict[str, Peer] = {"snnTorch": SnnTorchNetwork(network)}
+    if not missing_spikingjelly():
+        found["SpikingJelly"] = SpikingJellyNetwork(network)
+    return found
+
+
+def spikingjelly() -> Any:
+    """Its `activation_based` package, with the modules used here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which it uses
+        from spikingjelly import activation_based
+        from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: F401
+    return activation_based
+
+
+class SnnTorchNetwork(nn.Module):
+    """A loop over time; each layer gets what the one before it sent in the last step."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.synapses = nn.ModuleList(map(synapses, network.layers))
+        self.neurons: Any = nn.ModuleList(
+            snntorch.Leaky(beta=layer.neuron.leak, threshold=layer.neuron.threshold) for layer in network.layers
+        )
+        self.readout = readout(network)
+        self.shapes = network.shapes
+
+    @torch.inference_mode()
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (B, classes)."""
+        membranes = [neuron.reset_mem() for neuron in self.neurons]
+        sent = [torch.zeros(spikes.shape[1], *shape) for shape in self.shapes]
+        fired = sent[-1].flatten(1)
+        for arriving in spikes[:-1]:
+            sent[0] = arriving
+            for number in reversed(range(len(self.neurons))):
+                current = self.synapses[number](sent[number])
+                sent[number + 1], membranes[number] = self.neurons[number](current, membranes[number])
+            fired += sent[-1].flatten(1)
+        return self.readout(fired)
+
+
+class SpikingJellyNetwork(nn.Module):
+    """Multi-step mode: all steps of a layer, then the next layer."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.library = spikingjelly()
+        layers: list[nn.Module] = []
+        for layer in network.layers:
+            assert isinstance(layer.neuron, LIF)
+            leaky = self.library.neuron.LIFNode(
+                tau=1 / (1 - layer.neuron.leak),
+                decay_input=False,
+                v_threshold=layer.neuron.threshold,
+                v_reset=None,
+                step_mode="m",
+            )
+            layers += [self.library.layer.SeqToANNContainer(synapses(layer)), leaky]
+        self.layers = nn.Sequential(*layers).eval()
+        self.readout = readout(network)
+
+    @torch.inference_mode()
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (B, classes)."""
+        self.library.functional.reset_net(self.layers)
+        fired: Tensor = self.layers(spikes[:-1])
+        return self.readout(fired.sum(0).flatten(1))
+
+
+def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
+    """(T, B, C, H, W) float32, each image with its channels last."""
+    tensor = torch.from_numpy(spikes).float()
+    return tensor.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, tensor.shape[:2])
+
+
+def synapses(layer: Layer) -> nn.Sequential:
+    """What turns the spikes of one step, (B, C, H, W), into currents of the next, gain and bias included."""
+    gain, bias = (torch.tensor(constants[0]).float() for constants in (layer.neuron.gain, layer.neuron.bias))
+    weight = torch.tensor(layer.weight)
+    outputs, inputs, *kernel = weight.shape
+    linear: Any
+    modules: list[nn.Module] = [nn.AvgPool2d(layer.pool)] if layer.pool > 1 else []
+    if kernel:
+        linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), layer.stride, layer.padding)
+    else:
+        linear = nn.Linear(inputs, outputs)
+        modules.append(nn.Flatten())
+    linear.weight.data = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
+    linear.bias.data = bias
+    return nn.Sequential(*modules, linear).to(memory_format=torch.channels_last)
+
+
+def readout(network: Network) -> nn.Linear:
+    """From the summed spikes of the last layer, flattened."""
+    linear = nn.Linear(network.readout.weight.shape[1], network.classes, bias=False)
+    linear.weight.data = torch.tensor(network.readout.weight)
+    return linear

@@ -1,0 +1,255 @@
+"""Simulation: this project's backends beside snnTorch and SpikingJelly, on one network and the same spikes.
+
+This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32 and hand
+over the readout. All run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.event_backend import EventBackend
+from backends.network import LIF, Layer, Network, Readout
+from backends.quantise import quantise
+from recordings.batch import RasterBatch
+from recordings.parallel import cores
+
+from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
+from .memory import MemoryWatch
+from .networks import (
+    SMALL,
+    TINY,
+    VGG11,
+    Design,
+    additions,
+    firing,
+    multiplications,
+    random_network,
+    random_spikes,
+    spike_rates,
+)
+from .recorded import simulate_and_record, simulate_only
+
+RATE = 0.1  # of firing, where it is not what varies
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is simulated; `targets` say by firing rate how many times the best peer's speed is wanted."""
+
+    design: Design = VGG11
+    small: Design = SMALL
+    batches: tuple[int, ...] = (1, BATCH)
+    targets: Mapping[float, float] = field(default_factory=lambda: {0.1: 5.0, 0.2: 2.5})
+    targets_recorded: Mapping[float, float] = field(default_factory=lambda: {0.1: 3.0})
+    recorded: int = 32  # images
+    densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    widths: tuple[int, ...] = (1, 2, 4, 8)
+    timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
+    images: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    flat: float | None = 1.1  # the most that the end of a sweep may cost relative to its beginning
+
+
+QUICK = Sizes(
+    design=TINY,
+    small=TINY,
+    batches=(2,),
+    targets={},
+    targets_recorded={},
+    recorded=4,
+    densities=(0.1, 1.0),
+    widths=(1, 2),
+    timesteps=(12, 24),
+    images=(2, 4),
+    flat=None,
+)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else Sizes()
+    yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
+    for rate in (0.1, 0.2):
+        for batch in sizes.batches:
+            measured = partial(compare, sizes, rate, batch, options)
+            yield Case(f"{rate:.0%}, batch {batch}", measured, KEEP_FREED_MEMORY)
+        measured = partial(compare_recorded, sizes, rate, options, scratch)
+        yield Case(f"{rate:.0%}, recorded", measured, KEEP_FREED_MEMORY)
+    yield Case("cores", partial(compare_cores, sizes.design, options), KEEP_FREED_MEMORY)
+    for density in sizes.densities:
+        measured = partial(point, "density", density, sizes.design, density, 2, options)
+        yield Case(f"density {density:.0%}", measured, KEEP_FREED_MEMORY)
+    for factor in sizes.widths:
+        measured = partial(point, "width", factor, sizes.small.widened(factor), RATE, BATCH, options)
+        yield Case(f"width × {factor}", measured, KEEP_FREED_MEMORY)
+    yield Case("T", partial(many_steps, sizes, options), KEEP_FREED_MEMORY)
+    yield Case("images", partial(many_images, sizes, options, scratch))
+
+
+def first(how: str) -> Iterator[Row]:
+    """The first call of the event backend, on a network in which there is hardly anything to compute."""
+    layers = (
+        Layer("conv1", np.ones((8, 6, 3, 3), np.float32), LIF(0.9), padding=1),
+        Layer("fc1", np.ones((8, 32), np.float32), LIF(0.9), pool=2),
+    )
+    network = quantise(Network((6, 4, 4), 4, layers, Readout(np.ones((2, 8), np.float32))))
+    spikes = random_spikes(network.input_shape, network.timesteps, 2, 0.5, seed=0)
+    yield first_call("event", how, lambda: run(EventBackend(), network, spikes))
+
+
+def compare(sizes: Sizes, rate: float, batch: int, options: Options) -> Iterator[Row]:
+    """Every way to simulate one batch."""
+    case = f"{rate:.0%}, batch {batch}"
+    network = random_network(sizes.design, rate, options.seed)
+    fixed = quantise(network)
+    spikes = random_spikes(network.input_shape, network.timesteps, batch, rate, options.seed)
+    peers = theirs(network, spikes)
+    ways = ours(fixed, spikes) | peers
+    ways["event, float32"] = partial(run, EventBackend(), network, spikes)
+    timed = race(ways, options.repeats)
+    check_same_bits(timed["event"].result, timed["torch"].result)
+    rates = spike_rates(fixed, timed["event"].result)
+    speeds = {way: per(batch, found.seconds) for way, found in timed.items()}
+    work = additions(fixed, rates) / 1e9, multiplications(network) / 1e9
+    notes = {
+        "event": f"{firing(rates)}; {work[0] * median(speeds['event']):.0f} G additions/s",
+        "event, float32": "real weights, as the peers have",
+        "torch": "the same bits as event",
+    } | {peer: f"float32; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
+    for way, speed in speeds.items():
+        yield Row(case, way, "images/s", speed, note=notes[way])
+    if peers:
+        yield against_best(case, "event", {way: speeds[way] for way in peers}, speeds["event"], sizes.targets.get(rate))
+
+
+def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+    """The event backend with every spike of every layer recorded to a file, beside peers that record nothing."""
+    case = f"{rate:.0%}, {sizes.recorded} images, recorded"
+    network = random_network(sizes.design, rate, options.seed)
+    fixed = quantise(network)
+    spikes = random_spikes(network.input_shape, network.timesteps, BATCH, rate, options.seed)
+    peers = theirs(network, spikes)
+    mine = {
+        "event": partial(simulate_only, fixed, EventBackend(), spikes, sizes.recorded),
+        "event, recorded": partial(simulate_and_record, fixed, EventBackend(), spikes, sizes.recorded, scratch),
+    }
+    timed = race(mine | peers, options.repeats)
+    speeds = {way: per(sizes.recorded if way in mine else BATCH, found.seconds) for way, found in timed.items()}
+    for way, speed in speeds.items():
+        note = "" if way in mine else f"not recorded, batches of {BATCH}"
+        yield Row(case, way, "images/s", speed, note=note)
+    if peers:
+        target = sizes.targets_recorded.get(rate)
+        yield against_best(
+            case, "event, recorded", {way: speeds[way] for way in peers}, speeds["event, recorded"], target
+        )
+
+
+def against_best(
+    case: str, way: str, peers: Mapping[str, tuple[float, ...]], speeds: tuple[float, ...], target: float | None
+) -> Row:
+    """How many times the speed of the best peer."""
+    best = max(peers, key=lambda peer: median(peers[peer]))
+    return Row(case, f"{way} ÷ {best}", "×", quotients(speeds, peers[best]), at_least=target, note="the best peer")
+
+
+def compare_cores(design: Design, options: Options) -> Iterator[Row]:
+    """The event backend on one core and on all."""
+    case = f"{RATE:.0%}, batch {BATCH}"
+    network = quantise(random_network(design, RATE, options.seed))
+    spikes = random_spikes(network.input_shape, network.timesteps, BATCH, RATE, options.seed)
+    one, every = "event, 1 core", f"event, {cores()} cores"
+    ways = {one: partial(run, EventBackend(1), network, spikes), every: partial(run, EventBackend(), network, spikes)}
+    timed = race(ways, options.repeats)
+    for way, found in timed.items():
+        yield Row(case, way, "images/s", per(BATCH, found.seconds))
+    yield Row(
+        case, f"{cores()} ÷ 1", "×", quotients(timed[one].seconds, timed[every].seconds), note=f"at most {cores()}"
+    )
+
+
+def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[Row]:
+    """Every way to simulate one batch, as a point of a curve."""
+    network = random_network(design, rate, options.seed)
+    spikes = random_spikes(network.input_shape, network.timesteps, batch, rate, options.seed)
+    timed = race(ours(quantise(network), spikes) | theirs(network, spikes), options.repeats)
+    check_same_bits(timed["event"].result, timed["torch"].result)
+    for way, found in timed.items():
+        yield Row(f"{sweep} {x:g}", way, "ms/image", scaled(found.seconds, 1000 / batch), sweep=sweep, x=x)
+
+
+def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
+    """From few to many steps; the last row compares what one step costs at either end."""
+    rows: list[Row] = []
+    for timesteps in sizes.timesteps:
+        rows += point("T", timesteps, sizes.small._replace(timesteps=timesteps), RATE, BATCH, options)
+    yield from rows
+    begin, *_, end = [row for row in rows if row.way == "event"]
+    ratio = end.median / begin.median * sizes.timesteps[0] / sizes.timesteps[-1]
+    case = f"T {sizes.timesteps[-1]} : {sizes.timesteps[0]}"
+    yield Row(case, "event", "× per step", (ratio,), at_most=sizes.flat)
+
+
+def many_images(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """From few to many images, simulated and recorded; the last rows compare either end."""
+    network = quantise(random_network(sizes.small, RATE, options.seed))
+    spikes = random_spikes(network.input_shape, network.timesteps, 16, RATE, options.seed)
+    rows: dict[str, list[Row]] = {"ms/image": [], "MB": []}
+    for images in sizes.images:
+        way = partial(simulate_and_record, network, EventBackend(), spikes, images, scratch)
+        (found,) = race({"event, recorded": way}, options.repeats).values()
+        with MemoryWatch(0.02) as memory:  # in a run of its own, because looking takes time
+            way()
+        values = {"ms/image": scaled(found.seconds, 1000 / images), "MB": (memory.largest / 1e6,)}
+        for unit, measured in values.items():
+            rows[unit].append(Row(f"images {images}", "event, recorded", unit, measured, sweep="images", x=images))
+    for unit, curve in rows.items():
+        yield from curve
+        ratio = curve[-1].median / curve[0].median
+        case = f"images {sizes.images[-1]} : {sizes.images[0]}"
+        yield Row(case, "event, recorded", f"× {unit}", (ratio,), at_most=sizes.flat)
+
+
+def run(backend: Any, network: Network, spikes: NDArray[np.bool_]) -> list[RasterBatch]:
+    """Simulate one batch."""
+    return list(backend.run(network, [spikes], spikes.shape[1]))
+
+
+def ours(network: Network, spikes: NDArray[np.bool_]) -> dict[str, Callable[[], Any]]:
+    """This project's backends."""
+    from backends.torch_backend import TorchBackend  # torch is slow to import, and large
+
+    return {
+        "event": partial(run, EventBackend(), network, spikes),
+        "torch": partial(run, TorchBackend("cpu"), network, spikes),
+    }
+
+
+def theirs(network: Network, spikes: NDArray[np.bool_]) -> dict[str, Callable[[], Any]]:
+    """The peers that are installed, given the spikes as they like them best."""
+    from .peers import as_tensor, peers
+
+    tensor = as_tensor(spikes)
+    return {name: partial(peer, tensor) for name, peer in peers(network).items()}
+
+
+def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:
+    """Refuse to compare the speed of two backends that do not compute the same.
+
+    Raises
+    ------
+    RuntimeError : naming the first layer that differs
+    """
+    for name in expected[0].spikes:
+        bits, others = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in (found, expected))
+        if not np.array_equal(bits, others):
+            raise RuntimeError(f"{name}: two backends gave different bits for the same network and input")

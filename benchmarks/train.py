@@ -1,0 +1,108 @@
+"""Training: forward, backward and optimiser step of a network with BNTT, beside snnTorch and SpikingJelly.
+
+All have the same layers, delays and neurons, lay images out channels last and, if nothing else is said, convolve in
+bfloat16. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less work. `pipeline.train` has
+glibc keep freed memory; all are measured that way, and in the way Python starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.config import NetworkSection
+from pipeline.networks.architecture import SpikingNetwork
+
+from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
+from .peers_training import training_peers
+
+CLASSES = 10
+DENSITY = 0.2  # of the input's spikes, half of them negative
+LEARNING_RATE = 2e-3
+NOTES = {
+    "fused": "what pipeline.train does on a CPU",
+    "not fused": "what it does elsewhere: all steps of a layer, then the next layer",
+    "snnTorch": "all layers of a step, then the next step; membranes in bfloat16 too",
+    "SpikingJelly": "one normalisation for all steps; membranes in bfloat16 too",
+}
+SIX_LAYERS = NetworkSection(layers=(16, "P", 32, 32, "P", 64, 64, "P", 64, "P4", "D128"), timesteps=10)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is trained; `target` is for the fused operation, in images per second."""
+
+    network: NetworkSection = SIX_LAYERS
+    size: int = 64
+    batch: int = 32
+    target: float | None = 75.0
+
+
+QUICK = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4, None)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else Sizes()
+    yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
+    yield Case(
+        "freed memory kept", partial(compare, sizes, "freed memory kept", sizes.target, options), KEEP_FREED_MEMORY
+    )
+    yield Case("freed memory returned", partial(compare, sizes, "freed memory returned", None, options))
+
+
+def first(how: str) -> Iterator[Row]:
+    """The first training step with the fused operation."""
+    yield first_call("fused", how, Step(spiking_network(QUICK, fused=True), QUICK, seed=0))
+
+
+def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> Iterator[Row]:
+    """Every way to train on one batch."""
+    peers = training_peers(sizes.network, sizes.size, CLASSES)
+    ours = {"fused": spiking_network(sizes, fused=True), "not fused": spiking_network(sizes, fused=False)}
+    networks = ours | peers
+    steps = {way: Step(network, sizes, options.seed) for way, network in networks.items()}
+    for peer, network in peers.items():
+        steps[f"{peer}, float32"] = Step(network, sizes, options.seed, torch.float32)
+    timed = race(steps, options.repeats)
+    for way, found in timed.items():
+        wanted = target if way == "fused" else None
+        yield Row(case, way, "images/s", per(sizes.batch, found.seconds), at_least=wanted, note=NOTES.get(way, ""))
+    best = min(peers, key=lambda peer: median(timed[peer].seconds))
+    yield Row(
+        case, f"fused ÷ {best}", "×", quotients(timed[best].seconds, timed["fused"].seconds), note="the best peer"
+    )
+
+
+class Step:
+    """A training step on one batch of random spikes and labels; a call makes it."""
+
+    def __init__(self, network: nn.Module, sizes: Sizes, seed: int, dtype: torch.dtype = torch.bfloat16) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (sizes.network.timesteps, sizes.batch, 3, sizes.size, sizes.size)
+        random = torch.rand(shape, generator=generator)
+        self.spikes = (random < DENSITY / 2).float() - (random > 1 - DENSITY / 2).float()
+        self.labels = torch.randint(CLASSES, (sizes.batch,), generator=generator)
+        self.network = network.train().to(memory_format=torch.channels_last)
+        self.dtype = dtype
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
+
+    def __call__(self) -> None:
+        """Forward, backward, optimiser."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            logits = self.network(self.spikes)
+        self.optimizer.zero_grad()
+        functional.cross_entropy(logits.float(), self.labels).backward()
+        self.optimizer.step()
+
+
+def spiking_network(sizes: Sizes, fused: bool) -> SpikingNetwork:
+    """What pipeline.train trains."""
+    return SpikingNetwork(sizes.network, 3, sizes.size, sizes.size, CLASSES, fused=fused)

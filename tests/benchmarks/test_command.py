@@ -1,0 +1,125 @@
+"""The command from end to end, with --quick."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.measurement import KEEP_FREED_MEMORY, Options, Row
+from benchmarks.optional import missing
+
+QUICK = ("--quick", "--repeats", "1")
+
+
+def rows_by_way(path: Path, name: str) -> dict[str, list[dict]]:
+    rows: dict[str, list[dict]] = {}
+    for row in json.loads(path.read_text())["rows"][name]:
+        rows.setdefault(row["way"], []).append(row)
+    return rows
+
+
+def test_sam_writes_json_and_a_plot(tmp_path, capsys):
+    command.main(["sam", *QUICK, "--out", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "sam.png"]
+    result = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert result["command"] == f"python -m benchmarks sam --quick --repeats 1 --out {tmp_path}"
+    assert result["options"] == {"repeats": 1, "seed": 0, "quick": True}
+    assert {"cpu", "cores", "memory", "load", "system"} == set(result["machine"])
+    assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
+    assert result["commit"]
+    rows = rows_by_way(tmp_path / "benchmarks.json", "sam")
+    assert {"event-driven", "authors' loop", "NumPy"} <= set(rows)
+    assert {row["x"] for row in rows["NumPy"] if row["sweep"] == "T"} == {6, 12}
+    assert all(row["median"] > 0 and row["repeats"] == 1 for way in rows.values() for row in way)
+    printed = capsys.readouterr().out
+    assert "authors' loop" in printed
+    assert str(tmp_path / "sam.png") in printed
+
+
+def test_raster_leaves_no_files_behind(tmp_path):
+    command.main(["raster", *QUICK, "--out", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["benchmarks.json"]
+    rows = rows_by_way(tmp_path / "benchmarks.json", "raster")
+    assert {"spikesam", "bits, gzip 1", "bool, gzip 4", "events, shuffle, gzip 1"} <= set(rows)
+    assert {row["unit"] for row in rows["spikesam"]} == {"bits per spike", "MB/s written", "MB/s read"}
+
+
+@pytest.mark.skipif(bool(missing("lava")), reason="Lava cannot run here")
+def test_lava_measures_both_kinds_of_models_and_none(tmp_path):
+    command.main(["lava", *QUICK, "--out", str(tmp_path)])
+    rows = rows_by_way(tmp_path / "benchmarks.json", "lava")
+    assert set(rows) == {"event-driven models", "Lava's models", "6 idle processes"}  # 3 layers, and 3 more
+    assert all(row["median"] > 0 for way in rows.values() for row in way)
+
+
+@pytest.mark.parametrize("name", ["simulate", "train"])
+def test_peers_stand_beside_this_project(name, tmp_path):
+    """In this process, which is faster to start: one case of those that the command would send to others."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    cases = [case for case in module.cases(Options(repeats=1, quick=True), tmp_path) if case.name != "first call"]
+    ways = {row.way: row.median for row in cases[0].rows()}
+    assert {"simulate": {"event", "torch"}, "train": {"fused", "not fused"}}[name] | {"snnTorch"} <= set(ways)
+    assert ("SpikingJelly" in ways) == (not missing(name))
+    assert all(median > 0 for median in ways.values())
+    assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
+
+
+def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def measure(name: str, options: Options, folder: Path) -> list[Row]:
+        asked.append(name)
+        return [Row("case", "way", "s", (1.0,))]
+
+    monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr("benchmarks.optional.find_spec", lambda name: None)
+    command.main(["all", "--out", str(tmp_path)])
+    assert asked == ["lava", "simulate", "sam", "train", "raster"]
+    printed = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in printed if "spikingjelly" in line]
+    assert line.startswith("left out: spikingjelly: not installed; install it with: pip install -e '.[bench]'")
+    assert line[10:] in json.loads((tmp_path / "benchmarks.json").read_text())["left_out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ["simlate"],
+            "NAME: got 'simlate', expected one of lava, simulate, sam, train, raster or all; did you mean 'simulate'?",
+        ),
+        (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
+        (["sam", "--quik"], "unknown option --quik; did you mean --quick?"),
+    ],
+)
+def test_bad_options_are_one_line(arguments, reason, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {reason}")
+    assert error.count("\n") == 1
+
+
+def test_help_does_not_wait_for_torch():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, runpy; sys.argv = ['benchmarks', '--help']\n"
+            "try:\n    runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)\n"
+            "except SystemExit as stop:\n    assert not stop.code\n"
+            "assert 'torch' not in sys.modules",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
