@@ -8,13 +8,14 @@ a time, so memory grows with T only by the packed bits that are handed over.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.batch import RasterBatch, pack
+from recordings.batch import RasterBatch, joined, pack
 from recordings.parallel import cores, in_order
 
 from .base import InputBatch
@@ -45,7 +46,9 @@ class EventBackend:
         if network not in self._prepared:
             compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
-        yield from in_order(self._prepared[network].run, _samples(network, inputs), self.threads)
+        finished = in_order(self._prepared[network].run, _samples(network, inputs), self.threads)
+        while batch := list(islice(finished, self.threads)):
+            yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,14 @@ class RasterBatch:
 
     def __len__(self) -> int:
         return len(self.readout)
+
+
+def joined(batches: Sequence[RasterBatch]) -> RasterBatch:
+    """One batch of the samples of several, at least one, in their order."""
+    if len(batches) == 1:
+        return batches[0]
+    spikes = {name: np.concatenate([batch.spikes[name] for batch in batches]) for name in batches[0].spikes}
+    return RasterBatch(spikes, np.concatenate([batch.readout for batch in batches]))
 
 
 def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:
