@@ -6,7 +6,7 @@ over the readout. All run where glibc keeps freed memory, without which SpikingJ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from backends.quantise import quantise
 from recordings.batch import RasterBatch
 from recordings.parallel import cores
 
+from .images import many_images
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
-from .memory import MemoryWatch
 from .networks import (
     SMALL,
     TINY,
@@ -36,7 +36,7 @@ from .networks import (
     random_spikes,
     spike_rates,
 )
-from .recorded import simulate_and_record, simulate_only
+from .recorded import BATCH_SIZE, simulate_and_record, simulate_only
 
 RATE = 0.1  # of firing, where it is not what varies
 BATCH = 8
@@ -92,7 +92,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         measured = partial(point, "width", factor, sizes.small.widened(factor), RATE, BATCH, options)
         yield Case(f"width × {factor}", measured, KEEP_FREED_MEMORY)
     yield Case("T", partial(many_steps, sizes, options), KEEP_FREED_MEMORY)
-    yield Case("images", partial(many_images, sizes, options, scratch))
+    yield Case("images", partial(flat, sizes, options, scratch))
 
 
 def first(how: str) -> Iterator[Row]:
@@ -128,7 +128,7 @@ def compare(sizes: Sizes, rate: float, batch: int, options: Options) -> Iterator
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note=notes[way])
     if peers:
-        yield against_best(case, "event", {way: speeds[way] for way in peers}, speeds["event"], sizes.targets.get(rate))
+        yield against_best(case, "event", speeds, peers, sizes.targets.get(rate))
 
 
 def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
@@ -145,21 +145,18 @@ def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path)
     timed = race(mine | peers, options.repeats)
     speeds = {way: per(sizes.recorded if way in mine else BATCH, found.seconds) for way, found in timed.items()}
     for way, speed in speeds.items():
-        note = "" if way in mine else f"not recorded, batches of {BATCH}"
-        yield Row(case, way, "images/s", speed, note=note)
+        yield Row(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
     if peers:
-        target = sizes.targets_recorded.get(rate)
-        yield against_best(
-            case, "event, recorded", {way: speeds[way] for way in peers}, speeds["event, recorded"], target
-        )
+        yield against_best(case, "event, recorded", speeds, peers, sizes.targets_recorded.get(rate))
 
 
 def against_best(
-    case: str, way: str, peers: Mapping[str, tuple[float, ...]], speeds: tuple[float, ...], target: float | None
+    case: str, way: str, speeds: Mapping[str, tuple[float, ...]], peers: Iterable[str], target: float | None
 ) -> Row:
     """How many times the speed of the best peer."""
-    best = max(peers, key=lambda peer: median(peers[peer]))
-    return Row(case, f"{way} ÷ {best}", "×", quotients(speeds, peers[best]), at_least=target, note="the best peer")
+    best = max(peers, key=lambda peer: median(speeds[peer]))
+    ratios = quotients(speeds[way], speeds[best])
+    return Row(case, f"{way} ÷ {best}", "×", ratios, at_least=target, note="the best peer")
 
 
 def compare_cores(design: Design, options: Options) -> Iterator[Row]:
@@ -172,9 +169,8 @@ def compare_cores(design: Design, options: Options) -> Iterator[Row]:
     timed = race(ways, options.repeats)
     for way, found in timed.items():
         yield Row(case, way, "images/s", per(BATCH, found.seconds))
-    yield Row(
-        case, f"{cores()} ÷ 1", "×", quotients(timed[one].seconds, timed[every].seconds), note=f"at most {cores()}"
-    )
+    ratios = quotients(timed[one].seconds, timed[every].seconds)
+    yield Row(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
 
 
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[Row]:
@@ -199,24 +195,12 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
     yield Row(case, "event", "× per step", (ratio,), at_most=sizes.flat)
 
 
-def many_images(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """From few to many images, simulated and recorded; the last rows compare either end."""
+def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """From few to many images, simulated and recorded."""
     network = quantise(random_network(sizes.small, RATE, options.seed))
-    spikes = random_spikes(network.input_shape, network.timesteps, 16, RATE, options.seed)
-    rows: dict[str, list[Row]] = {"ms/image": [], "MB": []}
-    for images in sizes.images:
-        way = partial(simulate_and_record, network, EventBackend(), spikes, images, scratch)
-        (found,) = race({"event, recorded": way}, options.repeats).values()
-        with MemoryWatch(0.02) as memory:  # in a run of its own, because looking takes time
-            way()
-        values = {"ms/image": scaled(found.seconds, 1000 / images), "MB": (memory.largest / 1e6,)}
-        for unit, measured in values.items():
-            rows[unit].append(Row(f"images {images}", "event, recorded", unit, measured, sweep="images", x=images))
-    for unit, curve in rows.items():
-        yield from curve
-        ratio = curve[-1].median / curve[0].median
-        case = f"images {sizes.images[-1]} : {sizes.images[0]}"
-        yield Row(case, "event, recorded", f"× {unit}", (ratio,), at_most=sizes.flat)
+    spikes = random_spikes(network.input_shape, network.timesteps, BATCH_SIZE, RATE, options.seed)
+    way = partial(simulate_and_record, network, EventBackend(), spikes, folder=scratch)
+    yield from many_images("event, recorded", way, sizes.images, options.repeats, sizes.flat)
 
 
 def run(backend: Any, network: Network, spikes: NDArray[np.bool_]) -> list[RasterBatch]:
