@@ -20,7 +20,7 @@ from tests.reference import layer_current, round_to_zero
 
 def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
     """(OH, OW, O) current of (C, H, W) spikes; what was in the memory before must not matter."""
-    fixed = synapses.weights.dtype == np.int8
+    fixed = synapses.weights.dtype == np.int16
     current: NDArray[Any] = np.full(shape, 77, np.int32 if fixed else np.float32)
     room = room_for(synapses, spikes.shape)
     add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, room, current)
