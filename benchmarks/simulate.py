@@ -48,7 +48,7 @@ class Sizes:
 
     design: Design = VGG11
     small: Design = SMALL
-    batches: tuple[int, ...] = (1, BATCH)
+    batches: tuple[tuple[int, int], ...] = ((BATCH, BATCH), (BATCH, 1), (1, 1))  # images, and how many at a time
     targets: Mapping[float, float] = field(default_factory=lambda: {0.1: 5.0, 0.2: 2.5})
     targets_recorded: Mapping[float, float] = field(default_factory=lambda: {0.1: 3.0})
     recorded: int = 32  # images
@@ -62,7 +62,7 @@ class Sizes:
 QUICK = Sizes(
     design=TINY,
     small=TINY,
-    batches=(2,),
+    batches=((2, 1),),
     targets={},
     targets_recorded={},
     recorded=4,
@@ -79,9 +79,9 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     sizes = QUICK if options.quick else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     for rate in (0.1, 0.2):
-        for batch in sizes.batches:
-            measured = partial(compare, sizes, rate, batch, options)
-            yield Case(f"{rate:.0%}, batch {batch}", measured, KEEP_FREED_MEMORY)
+        for images, batch in sizes.batches:
+            measured = partial(compare, sizes, rate, images, batch, options)
+            yield Case(f"{rate:.0%}, {images} images, batch {batch}", measured, KEEP_FREED_MEMORY)
         measured = partial(compare_recorded, sizes, rate, options, scratch)
         yield Case(f"{rate:.0%}, recorded", measured, KEEP_FREED_MEMORY)
     yield Case("cores", partial(compare_cores, sizes.design, options), KEEP_FREED_MEMORY)
@@ -106,19 +106,19 @@ def first(how: str) -> Iterator[Row]:
     yield first_call("event", how, lambda: run(EventBackend(), network, spikes))
 
 
-def compare(sizes: Sizes, rate: float, batch: int, options: Options) -> Iterator[Row]:
-    """Every way to simulate one batch."""
-    case = f"{rate:.0%}, batch {batch}"
+def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[Row]:
+    """Every way to simulate some images, handed over in batches."""
+    case = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
     network = random_network(sizes.design, rate, options.seed)
     fixed = quantise(network)
-    spikes = random_spikes(network.input_shape, network.timesteps, batch, rate, options.seed)
-    peers = theirs(network, spikes)
-    ways = ours(fixed, spikes) | peers
-    ways["event, float32"] = partial(run, EventBackend(), network, spikes)
+    spikes = random_spikes(network.input_shape, network.timesteps, images, rate, options.seed)
+    peers = theirs(network, spikes, batch)
+    ways = ours(fixed, spikes, batch) | peers
+    ways["event, float32"] = partial(run, EventBackend(), network, spikes, batch)
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
-    speeds = {way: per(batch, found.seconds) for way, found in timed.items()}
+    speeds = {way: per(images, found.seconds) for way, found in timed.items()}
     work = additions(fixed, rates) / 1e9, multiplications(network) / 1e9
     notes = {
         "event": f"{firing(rates)}; {work[0] * median(speeds['event']):.0f} G additions/s",
@@ -128,7 +128,8 @@ def compare(sizes: Sizes, rate: float, batch: int, options: Options) -> Iterator
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note=notes[way])
     if peers:
-        yield against_best(case, "event", speeds, peers, sizes.targets.get(rate))
+        target = sizes.targets.get(rate) if images > 1 else None  # one image is simulated by one core
+        yield against_best(case, "event", speeds, peers, target)
 
 
 def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
@@ -203,27 +204,37 @@ def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     yield from many_images("event, recorded", way, sizes.images, options.repeats, sizes.flat)
 
 
-def run(backend: Any, network: Network, spikes: NDArray[np.bool_]) -> list[RasterBatch]:
-    """Simulate one batch."""
-    return list(backend.run(network, [spikes], spikes.shape[1]))
+def run(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> list[RasterBatch]:
+    """Simulate (T, B, C, H, W) spikes, so many images at a time."""
+    return list(backend.run(network, batches(spikes, batch), spikes.shape[1]))
 
 
-def ours(network: Network, spikes: NDArray[np.bool_]) -> dict[str, Callable[[], Any]]:
+def batches(spikes: NDArray[np.bool_], batch: int) -> list[NDArray[np.bool_]]:
+    """(T, B, C, H, W) -> parts of `batch` images each."""
+    return np.split(spikes, range(batch, spikes.shape[1], batch), axis=1)
+
+
+def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """This project's backends."""
     from backends.torch_backend import TorchBackend  # torch is slow to import, and large
 
     return {
-        "event": partial(run, EventBackend(), network, spikes),
-        "torch": partial(run, TorchBackend("cpu"), network, spikes),
+        "event": partial(run, EventBackend(), network, spikes, batch),
+        "torch": partial(run, TorchBackend("cpu"), network, spikes, batch),
     }
 
 
-def theirs(network: Network, spikes: NDArray[np.bool_]) -> dict[str, Callable[[], Any]]:
+def theirs(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """The peers that are installed, given the spikes as they like them best."""
     from .peers import as_tensor, peers
 
-    tensor = as_tensor(spikes)
-    return {name: partial(peer, tensor) for name, peer in peers(network).items()}
+    tensors = [as_tensor(part) for part in batches(spikes, batch)]
+    return {name: partial(run_peer, peer, tensors) for name, peer in peers(network).items()}
+
+
+def run_peer(peer: Callable[[Any], Any], tensors: list[Any]) -> list[Any]:
+    """Readouts of one batch after the other."""
+    return [peer(tensor) for tensor in tensors]
 
 
 def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:

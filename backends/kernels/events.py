@@ -1,6 +1,8 @@
 """Spikes as bytes -> lists of who fired, and bits for the file.
 
-Both look at 64 neurons at a time: one vector comparison makes a word of them, and only its set bits are visited.
+Both look at 64 neurons at a time: one vector comparison makes a word of them, and only its set bits are visited. A loop
+whose end depends on the spikes costs as much as several events, since the processor guesses it wrong; so events are
+listed and copied a few at a time, whether there are so many or not, and what is surplus is overwritten by the next.
 """
 
 from __future__ import annotations
@@ -16,15 +18,26 @@ from numpy.typing import NDArray
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-COPIED = 16  # events at a time
+LISTED = 8  # events at a time; fewer than COPIED
+COPIED = 16
 
 
 @intrinsic
 def trailing_zeros(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
-    """Position of the lowest set bit of a word ≠ 0: one machine instruction, which numba has no name for."""
+    """Position of the lowest set bit, 64 if there is none: one machine instruction, which numba has no name for."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), True))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), False))
+
+    return types.uint64(word), generate
+
+
+@intrinsic
+def popcount(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
+    """Number of set bits: one machine instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
 
     return types.uint64(word), generate
 
@@ -66,7 +79,7 @@ def list_events(
     spikes : (H, W, C) bool, C-contiguous
     fired : whether to list those that fired, or the silent ones
     pool : side of the sum pooling, 1 for none; divides H and W
-    events : (≥ H·W·C,) int32, written — the channel of every event, pooled row by row and pixel by pixel
+    events : (H·W·C + COPIED,) int32, written — the channel of every event, pooled row by row and pixel by pixel
     ends : (H/pool, W/pool + 1) int32, written — the events of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]]
 
     Returns
@@ -76,7 +89,7 @@ def list_events(
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
     flip = np.uint64(0) if fired else ALL
-    count = 0
+    count = np.uint64(0)
     for row in range(height // pool):
         for column in range(width // pool):
             ends[row, column] = count
@@ -86,13 +99,16 @@ def list_events(
                     for first in range(0, channels, WORD):
                         span = min(WORD, channels - first)
                         word = word_of(flat, pixel + first, span) ^ (flip >> np.uint64(WORD - span))
-                        while word:
-                            place: Any = trailing_zeros(word)  # type: ignore[call-arg]
-                            events[count] = first + np.int64(place)
-                            word &= word - np.uint64(1)
-                            count += 1
+                        after: Any = count + popcount(word)  # type: ignore[call-arg]
+                        while count < after:
+                            for i in range(LISTED):
+                                place: Any = trailing_zeros(word)
+                                events[count + np.uint64(i)] = np.uint64(first) + place
+                                word &= word - np.uint64(1)
+                            count += np.uint64(LISTED)
+                        count = after
         ends[row, width // pool] = count
-    return count
+    return int(count)
 
 
 @intrinsic
@@ -130,11 +146,9 @@ def list_window(
 ) -> None:
     """List the events of neighbouring rows column by column, as a kernel that moves along them meets them.
 
-    Events are copied COPIED at a time, whether there are so many or not: what is surplus is overwritten by the next.
-
     Parameters
     ----------
-    events, ends : from :func:`list_events`, with room for COPIED events more
+    events, ends : from :func:`list_events`
     top : first of the rows, which may lie outside the map
     rows : how many
     channels : C

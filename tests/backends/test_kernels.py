@@ -31,7 +31,7 @@ def test_events_of_a_pooled_row_by_hand() -> None:
     # Two channels, one row of pooled pixels of side 2: (0, 0) has two spikes of channel 1, (0, 1) one of channel 0.
     spikes = np.zeros((2, 4, 2), np.bool_)
     spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
-    events, ends = np.empty(16, np.int32), np.empty((1, 3), np.int32)
+    events, ends = np.empty(16 + COPIED, np.int32), np.empty((1, 3), np.int32)
     assert list_events(spikes, True, 2, events, ends) == 3
     assert events[:3].tolist() == [1, 1, 0]  # their channels
     assert ends.tolist() == [[0, 2, 3]]
