@@ -26,6 +26,10 @@ class Backend(Protocol):
     name: str
     device: str
 
+    def prepare(self, network: Network) -> None:
+        """Do what this network needs once, such as compiling kernels; what is not done here, :meth:`run` does."""
+        ...
+
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other, each from zero state, and yield their rasters in order.
 

@@ -41,11 +41,15 @@ class EventBackend:
         self.threads = threads or cores()
         self._prepared: WeakKeyDictionary[Network, _PreparedNetwork] = WeakKeyDictionary()
 
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
+    def prepare(self, network: Network) -> None:
+        """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         if network not in self._prepared:
             compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
+
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+        """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
+        self.prepare(network)
         finished = in_order(self._prepared[network].run, _samples(network, inputs), self.threads)
         while batch := list(islice(finished, self.threads)):
             yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too

@@ -51,6 +51,9 @@ class TorchBackend:
             raise BackendError(f"device {device!r}: {reason}; expected auto, cpu, cuda or cuda:N") from None
         self.device = device
 
+    def prepare(self, network: Network) -> None:
+        """Nothing: what little there is, :meth:`run` does."""
+
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`."""
         with torch.inference_mode(), exact_sums():

@@ -117,6 +117,10 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     save_config(config, out / "config.toml")
     write_network(network, out / "network.safetensors")
     with progress_bar(terminal, transient=True) as progress:
+        task = progress.add_task(f"preparing {backend.name} (the first time, kernels are compiled)", total=None)
+        with _stage(seconds, "prepare"):
+            backend.prepare(network)
+        progress.remove_task(task)
         task = progress.add_task(f"simulating on {backend.name}", total=len(samples))
         progress.advance(task, len(samples) - len(writer.remaining))
         seconds |= record(

@@ -29,6 +29,7 @@ from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
 from pipeline.networks.architecture import SpikingNetwork, poisson
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
+from pipeline.networks.fused import compile_bntt_lif
 from recordings.errors import InputError
 
 from .config import Config, TrainingSection
@@ -96,6 +97,11 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         num_sanity_val_steps=0,
         log_every_n_steps=20,
     )
+    fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
+    if fused and not torch.cuda.is_available():
+        with progress_bar(console, transient=True) as progress:
+            progress.add_task("compiling the fused operation (ten seconds, the first time only)", total=None)
+            compile_bntt_lif(torch.bfloat16 if settings.bfloat16 else torch.float32)
     trainer.fit(module, fitting, selecting, ckpt_path=last if resume else None, weights_only=True)
     if not Path(best.best_model_path).is_file():
         raise InputError(f"{out}: no epoch was finished; run again, with --resume if epochs/last.ckpt exists")

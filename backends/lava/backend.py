@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from backends.base import BackendError, InputBatch
 from backends.constant_current import constant_currents
+from backends.kernels.layer import compile_kernels
 from backends.network import Network
 from recordings.batch import RasterBatch, pack
 
@@ -55,6 +56,10 @@ class LavaBackend:
             raise BackendError("lava: lava-nc is not installed; install it with: pip install lava-nc==0.10.0")
         self.models = models
         self.deadline = DEADLINES[models] if deadline is None else deadline
+
+    def prepare(self, network: Network) -> None:
+        """Compile the kernels into numba's cache, where the child process finds them."""
+        compile_kernels(network.precision)
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""

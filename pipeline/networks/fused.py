@@ -54,6 +54,14 @@ def bntt_lif(
     return _BnttLif.apply(current, scale, epsilon, leak, threshold, slope, membrane)
 
 
+def compile_bntt_lif(dtype: torch.dtype) -> None:
+    """Compile the operation for currents of one dtype, or load it from numba's cache: ten seconds the first time."""
+    current = torch.ones(1, 2, 1, dtype=dtype, requires_grad=True)
+    for membrane in (None, torch.zeros(2, 1)):
+        spikes, *_ = bntt_lif(current, torch.ones(1, 1), 1e-4, 0.9, 1.0, 0.3, membrane)
+        spikes.sum().backward()
+
+
 class _BnttLif(torch.autograd.Function):
     @staticmethod
     def forward(
