@@ -137,9 +137,9 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
 
 @intrinsic
 def add_rows(
-    _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any
+    _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any, more: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Add the rows base + events[first … last-1] of `weights` to current[target : target + 64].
+    """Set current[target : target + 64] to the rows base + events[first … last-1] of `weights`, or add them if `more`.
 
     They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
     """
@@ -160,7 +160,7 @@ def add_rows(
             wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), lanes)
             place = builder.add(arguments[6], ir.Constant(index, offset))
             pointer = builder.bitcast(element(5, place), wide.as_pointer())
-            before = builder.load(pointer, align=4)
+            before = builder.select(arguments[7], builder.load(pointer, align=4), ir.Constant(wide, None))
             total = builder.add(before, builder.sext(sums, wide)) if fixed else builder.fadd(before, sums)
             builder.store(total, pointer, align=4)
 
@@ -200,7 +200,8 @@ def add_rows(
             add_to_current(0, sums[0])
         return context.get_dummy_value()
 
-    return types.void(weights, types.int64, events, types.int64, types.int64, current, types.int64), generate
+    integer = types.int64
+    return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
 
 
 @njit(cache=True, nogil=True)
@@ -220,30 +221,28 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
     width = ends.shape[1] - 1
     rows, columns, outputs = current.shape
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
-    flat[:] = 0
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
         list_events(spikes, False, pool, events, ends)
     for i in range(rows):
         list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
         for block in range(blocks):
-            used = min(BLOCK, outputs - block * BLOCK)
+            whole = outputs - block * BLOCK >= BLOCK
+            sums = flat if whole else block_current
             for j in range(columns):
                 left = j * stride - padding
                 start = min(max(0, left), width)
                 event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
                 base = (block * kernel_columns - left) * kernel_rows * channels
                 target = (i * columns + j) * outputs + block * BLOCK
-                while event < last:
+                place = target if whole else 0
+                more = False
+                while not more or event < last:
                     upto = min(last, event + ADDITIONS)
-                    if used == BLOCK:
-                        add_rows(weight_rows, base, window, event, upto, flat, target)  # type: ignore[call-arg]
-                    else:
-                        block_current[:] = 0
-                        add_rows(weight_rows, base, window, event, upto, block_current, 0)  # type: ignore[call-arg]
-                        for output in range(used):
-                            flat[target + output] += block_current[output]
-                    event = upto
+                    add_rows(weight_rows, base, window, event, upto, sums, place, more)  # type: ignore[call-arg]
+                    event, more = upto, True
+                if not whole:
+                    flat[target : (i * columns + j + 1) * outputs] = sums[: outputs - block * BLOCK]
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):
