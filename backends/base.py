@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,20 @@ InputBatch = NDArray[np.bool_] | NDArray[np.int8]
 
 class BackendError(InputError):
     """A backend cannot run here, or its simulation failed; one line says why."""
+
+
+def check_spikes(backend: str, network: Network, batch: NDArray[Any]) -> None:
+    """Refuse spikes of another shape or dtype than (T, B, C, H, W) bool of the network's T and input.
+
+    Raises
+    ------
+    BackendError
+    """
+    expected, found = (network.timesteps, *network.input_shape), (batch.shape[:1] + batch.shape[2:])
+    if found != expected or batch.dtype != np.bool_:
+        raise BackendError(
+            f"{backend}: got input samples of (T, C, H, W) = {found} {batch.dtype}, expected {expected} bool"
+        )
 
 
 class Backend(Protocol):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recordings.batch import RasterBatch, joined, pack
 from recordings.parallel import cores, in_order
 
-from .base import InputBatch
+from .base import InputBatch, check_spikes
 from .constant_current import constant_currents
 from .kernels.layer import LayerKernel, compile_kernels
 from .network import Network
@@ -84,6 +84,7 @@ def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray
         if network.encoder == "constant-current":
             yield from constant_currents(network, batch)
         else:
+            check_spikes("event", network, batch)
             yield from np.moveaxis(batch, 1, 0)
 
 

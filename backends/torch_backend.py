@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from recordings.batch import RasterBatch, pack
 
-from .base import BackendError, InputBatch
+from .base import BackendError, InputBatch, check_spikes
 from .constant_current import constant_currents
 from .network import Network
 from .torch_neurons import Neurons, make_neurons
@@ -59,6 +59,8 @@ class TorchBackend:
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
+                if network.encoder == "poisson":
+                    check_spikes("torch", network, batch)
                 for start in range(0, batch.shape[-4], simulation.samples):
                     yield simulation.run(batch[..., start : start + simulation.samples, :, :, :])
 

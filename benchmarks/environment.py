@@ -10,17 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from recordings.parallel import cores
+
 DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "lava-nc", "h5py", "isal")
 
 
 def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory in bytes, and how busy all of it was in the last minute."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
+    names = []
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return {
         "cpu": names[0] if names else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "load": os.getloadavg()[0],
         "system": platform.platform(),
@@ -38,7 +41,9 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """The commit checked out, with a mark if anything differs from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip() or "unknown"
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    with suppress(OSError):
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        if found.stdout:
+            return found.stdout.strip()
+    return "unknown"

@@ -110,7 +110,8 @@ def first_calls(
 ) -> Iterator[Case]:
     """What compiling takes, timed by itself: a first call with nothing compiled, and one after numba's cache is warm.
 
-    The second begins the process of the cases that follow it in `environment`, so none of them compiles.
+    The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
+    their first turn, which is not counted.
 
     Parameters
     ----------

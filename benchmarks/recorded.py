@@ -15,7 +15,7 @@ from pipeline.recording import raster_header, record
 from recordings.schema import SampleTable
 from recordings.writer import RasterWriter
 
-BATCH_SIZE = 16  # pipeline.run's
+BATCH_SIZE = 16  # the most that pipeline.run hands over at a time
 
 
 class Repeated:

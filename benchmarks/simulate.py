@@ -1,7 +1,7 @@
 """Simulation: this project's backends beside snnTorch and SpikingJelly, on one network and the same spikes.
 
 This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32 and hand
-over the readout. All run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
+over the readout. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
 """
 
 from __future__ import annotations

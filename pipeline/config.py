@@ -119,7 +119,9 @@ class RunSection(Section):
     seed: int = Field(0, ge=0, description="of the image order and the Poisson spikes")
     precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, the same bits everywhere")
     device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
-    batch_size: int = Field(8, ge=1, le=16, description="images simulated together by the torch backend")
+    batch_size: int = Field(
+        8, ge=1, le=16, description="images encoded together; the most that torch simulates at a time"
+    )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     lava_models: Literal["event", "stock"] = Field(
         "event", description="layers event-driven, or as Lava's own Conv and Dense (slow)"

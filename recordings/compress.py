@@ -71,7 +71,7 @@ def fletcher32(data: bytes | memoryview) -> bytes:
     """
     words = np.zeros((-(-len(data) // (2 * ROW)), ROW), "<u2")
     words.view(np.uint8).reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)
-    rows, columns = (words.sum(axis, np.uint32).astype(np.uint64) for axis in (1, 0))
+    rows, columns = words.sum(1, np.uint32).astype(np.uint64), words.sum(0, np.uint64)
     total, count = int(rows.sum()), -(-len(data) // 2)
     by_row, by_column = (int(sums @ np.arange(len(sums), dtype=np.uint64)) for sums in (rows, columns))
     halves = (256 * total, 256 * (count * total - ROW * by_row - by_column))

@@ -96,7 +96,7 @@ class RasterWriter:
         """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time."""
         self._check_batch(batch)
         positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
-        rows, workers = enumerate(positions.tolist()), min(cores(), len(batch))
+        rows, workers = enumerate(positions.tolist()), max(1, min(cores(), len(batch)))
         with closing(in_order(lambda row: self._record(batch, *row), rows, workers)) as records:
             for record in records:
                 if self._records and record.position != self._records[-1].position + 1:

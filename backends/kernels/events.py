@@ -16,6 +16,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from .compiled import compiled
+
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 LISTED = 8  # events at a time; fewer than COPIED
@@ -68,7 +70,7 @@ def word_of(spikes: NDArray[np.bool_], first: int, width: int) -> Any:
     return word
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: int, events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
@@ -134,7 +136,7 @@ def copy_events(
     return types.void(events, types.int64, types.int64, copies, types.int64), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def list_window(
     events: NDArray[np.int32],
     ends: NDArray[np.int32],
@@ -171,7 +173,7 @@ def list_window(
     starts[width] = count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
     """Write `np.packbits` of the map in the file's order.
 

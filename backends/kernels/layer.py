@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from backends.network import LIF, FixedLIF, Layer, Shape
 
+from .compiled import compiled
 from .events import pack_spikes
-from .neurons import step
+from .neurons import step, step_fixed, step_float
 from .synapses import Room, Synapses, add_spikes, lay_out, room_for
 
 
@@ -118,7 +118,7 @@ class LayerKernel:
         return fired
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(t: int, neurons: Neurons, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
     """:meth:`LayerKernel.advance`, compiled."""
     gain, bias, first, second = neurons
@@ -140,7 +140,7 @@ def advance(t: int, neurons: Neurons, state: State, fired: NDArray[np.bool_], pa
     pack_spikes(fired, packed)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run_steps(
     start: int,
     arrived: NDArray[np.bool_],
@@ -167,5 +167,7 @@ def compile_kernels(precision: str) -> None:
     kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
     state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
     kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
+    flat, channel = np.zeros((1, 1), kernel.dtype), np.zeros(1, kernel.dtype)  # writable, unlike a network's
+    (step_fixed if fixed else step_float)(flat, channel, channel, *kernel.neurons[2:], flat.copy(), spikes[0, 0])
     kernel.add(spikes[0], state)
     kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

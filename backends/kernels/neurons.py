@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
 from backends.network import MEMBRANE_LIMIT, THETA
 
+from .compiled import compiled
 
-@njit(cache=True, nogil=True)
+
+@compiled
 def step_fixed(
     current: NDArray[np.int32],
     gain: NDArray[np.int32],
@@ -48,7 +50,7 @@ def step_fixed(
             spikes[position, channel] = v > THETA
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step_float(
     current: NDArray[np.float32],
     gain: NDArray[np.float32],

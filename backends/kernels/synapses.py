@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from backends.network import WEIGHT_LIMIT
 
+from .compiled import compiled
 from .events import COPIED, list_events, list_window
 
 BLOCK = 64  # outputs whose weights lie side by side
@@ -204,7 +205,7 @@ def add_rows(
     return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import BackendError, InputBatch
+from backends.base import BackendError, InputBatch, check_spikes
 from backends.constant_current import constant_currents
 from backends.kernels.layer import compile_kernels
 from backends.network import Network
@@ -100,7 +100,5 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
 
 def _packed_spikes(network: Network, batch: NDArray[Any]) -> NDArray[np.uint8]:
     """(T, B, C, H, W) bool -> (B, T, bytes) uint8."""
-    expected, found = (network.timesteps, *network.input_shape), (batch.shape[0], *batch.shape[2:])
-    if found != expected:
-        raise BackendError(f"lava: got input samples of (T, C, H, W) = {found}, expected {expected}")
+    check_spikes("lava", network, batch)
     return pack(batch)

@@ -109,6 +109,8 @@ class SpikingLayer(nn.Module):
             rows, scale, BNTT_EPSILON, self.leak, self.threshold, SURROGATE_SLOPE, membrane
         )
         count = rows.shape[1]
+        if count < 2:  # as torch's own batch normalisation
+            raise ValueError("BNTT: got one value per channel and step, expected more in training")
         for norm, batch_mean, batch_variance in zip(norms, mean, variance * (count / (count - 1)), strict=True):
             norm.running_mean.lerp_(batch_mean, norm.momentum)
             norm.running_var.lerp_(batch_variance, norm.momentum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backends.base import Backend
+from backends.base import Backend, BackendError
 from backends.event_backend import EventBackend
 from backends.network import LIF, FixedLIF, Layer, Network, Readout
 from backends.quantise import quantise
@@ -233,6 +234,19 @@ def test_the_equations_give_the_worked_reference(shared: Any) -> None:
         for number in range(1, 5):
             assert np.array_equal(rasters[number][:, 0], arrays[f"layer{number}_raster_{precision}"])
         assert readout[0] == pytest.approx(arrays[f"readout_{precision}"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["event", "torch", "lava"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((1, 2, 3, 13, 7), bool), ((9, 2, 3, 7, 13), bool), ((9, 2, 3, 13, 7), np.float32), ((9, 2, 1, 13, 7), bool)],
+)
+def test_spikes_of_another_shape_or_type_are_refused(name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    network = quantise(odd_sizes(np.random.default_rng(0)))
+    found = (shape[0], *shape[2:])
+    message = rf"{name}: got .* = {re.escape(str(found))} {np.dtype(dtype)}, expected \(9, 3, 13, 7\) bool"
+    with pytest.raises(BackendError, match=message):
+        list(make_backend(name).run(network, [np.zeros(shape, dtype)], 2))
 
 
 @pytest.mark.parametrize("name", ["event", "torch"])

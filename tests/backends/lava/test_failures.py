@@ -215,7 +215,7 @@ def test_constant_currents_fail_and_end_as_spikes_do(machine: Machine, monkeypat
 def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine) -> None:
     rasters = LavaBackend().run(network(), [np.zeros((4, 1, 3, 2, 2), np.bool_)], 1)
     with pytest.raises(
-        BackendError, match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\), expected \(5, 3, 2, 2\)"
+        BackendError, match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\) bool, expected \(5, 3, 2, 2\)"
     ):
         next(rasters)
     assert machine.is_clean(within=0)
