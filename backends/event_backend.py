@@ -95,7 +95,7 @@ class _PreparedNetwork:
         self.timesteps = network.timesteps
         self.spiking_input = network.encoder == "poisson"
         self.raster_names = network.raster_names
-        self.raster_bytes = [-(-int(np.prod(shape)) // 8) for shape in network.raster_shapes]
+        self.raster_bytes = network.raster_bytes
         self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
         # In fixed point every sum is an integer below 2³¹, which float64 holds; in float32 it is rounded once.
         self.readout_weight = network.readout.weight.astype(np.float64)

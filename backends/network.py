@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -334,6 +335,11 @@ class Network:
     def raster_shapes(self) -> tuple[Shape, ...]:
         """(C, H, W) of each of :attr:`raster_names`."""
         return self.shapes[self._first_raster :]
+
+    @cached_property
+    def raster_bytes(self) -> tuple[int, ...]:
+        """Bytes of a packed step of each of :attr:`raster_names`."""
+        return tuple(-(-math.prod(shape) // 8) for shape in self.raster_shapes)
 
     @property
     def _first_raster(self) -> int:

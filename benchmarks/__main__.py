@@ -14,11 +14,10 @@ from pydantic import Field
 from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_command
-from pipeline.cli.config_errors import nearest
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.names import one_or_all
 from pipeline.config import Section
 from recordings.disk import write_file
-from recordings.errors import InputError
 
 from .environment import commit, machine, versions
 from .measurement import Options
@@ -62,7 +61,7 @@ class BenchmarkCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
-    names = chosen(command.name)
+    names = one_or_all(command.name, BENCHMARKS)
     console, begun = Console(highlight=False), time.perf_counter()
     left_out = sorted({reason for name in names if (reason := missing(name))})
     for reason in left_out:
@@ -93,22 +92,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     console.print(f"{origin}; {result['seconds']:.0f} s", markup=False)
     for written in (path, *pictures):
         console.print(str(written), markup=False, soft_wrap=True)
-
-
-def chosen(name: str) -> tuple[str, ...]:
-    """The benchmarks that a name stands for.
-
-    Raises
-    ------
-    InputError : if there is none of that name
-    """
-    if name == "all":
-        return tuple(BENCHMARKS)
-    if name not in BENCHMARKS:
-        close = nearest(name, [*BENCHMARKS, "all"])
-        hint = f"; did you mean {close!r}?" if close else ""
-        raise InputError(f"NAME: got {name!r}, expected one of {', '.join(BENCHMARKS)} or all{hint}")
-    return (name,)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def convert_and_measure(config: Config, command: ConvertCommand, terminal: Console, console: Console) -> None:
     """Do everything; `command.out` exists and is locked."""
     from backends.available import make_backend
+    from backends.kernels.layer import compile_kernels
     from backends.quantise import quantise  # torch is slow to import, --help need not wait
     from pipeline.conversion.algorithm import convert_checkpoint
     from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, settles_at, write_curves
@@ -100,8 +101,12 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     labels = samples.survey().table.label
     if labels.min() < 0:
         raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
-    begun = time.perf_counter()
     with progress_bar(terminal, transient=True) as progress:
+        task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
+        for precision in ("float32", "fixed"):
+            compile_kernels(precision)
+        progress.remove_task(task)
+        begun = time.perf_counter()
         task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
         checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
         converted = time.perf_counter() - begun

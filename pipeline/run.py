@@ -78,6 +78,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     from backends.quantise import quantise
     from backends.storage import write_network
     from pipeline.maps.method import spatial_layers
+    from pipeline.maps.sam import compile_kernel
     from pipeline.networks.checkpoint import check_fit, load_checkpoint
     from recordings.maps import MapReader
     from recordings.reader import RasterReader
@@ -117,9 +118,11 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     save_config(config, out / "config.toml")
     write_network(network, out / "network.safetensors")
     with progress_bar(terminal, transient=True) as progress:
-        task = progress.add_task(f"preparing {backend.name} (the first time, kernels are compiled)", total=None)
+        task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
         with _stage(seconds, "prepare"):
-            backend.prepare(network)
+            if len(writer.remaining):
+                backend.prepare(network)
+            compile_kernel()
         progress.remove_task(task)
         task = progress.add_task(f"simulating on {backend.name}", total=len(samples))
         progress.advance(task, len(samples) - len(writer.remaining))

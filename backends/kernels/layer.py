@@ -11,23 +11,8 @@ from backends.network import LIF, FixedLIF, Layer, Shape
 
 from .compiled import compiled
 from .events import pack_spikes
-from .neurons import step, step_fixed, step_float
+from .neurons import Neurons, constants_of, step
 from .synapses import Room, Synapses, add_spikes, lay_out, room_for
-
-
-class Neurons(NamedTuple):
-    """The constants of a layer's neurons.
-
-    Parameters
-    ----------
-    gain, bias : (1 or T, C) int32 or float32
-    first, second : decay and shift in fixed point, leak and threshold otherwise
-    """
-
-    gain: NDArray[Any]
-    bias: NDArray[Any]
-    first: Any
-    second: Any
 
 
 class State(NamedTuple):
@@ -57,7 +42,6 @@ class LayerKernel:
 
     def __init__(self, layer: Layer, shape: Shape) -> None:
         channels, height, width = shape
-        neuron = layer.neuron
         kernel = layer.averaged_weight
         if layer.kind == "dense":
             kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
@@ -65,13 +49,8 @@ class LayerKernel:
         self.input_shape = height, width, channels
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
-        if isinstance(neuron, FixedLIF):
-            self.dtype: Any = np.int32
-            self.neurons = Neurons(neuron.gain, neuron.bias, neuron.decay, neuron.shift)
-        else:
-            self.dtype = np.float32
-            gain, bias = neuron.gain.astype(np.float32), neuron.bias.astype(np.float32)
-            self.neurons = Neurons(gain, bias, np.float32(neuron.leak), np.float32(neuron.threshold))
+        self.neurons = constants_of(layer.neuron)
+        self.dtype = self.neurons.gain.dtype  # of currents and membranes
 
     def rest(self) -> State:
         """The state before a sample begins."""
@@ -90,7 +69,7 @@ class LayerKernel:
         fired : (H', W', C') bool, written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        advance(t, self.neurons, state, fired, packed)
+        advance(t, self.neurons, state.current, state.membrane, fired, packed)
 
     def add(self, spikes: NDArray[np.bool_], state: State) -> None:
         """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
@@ -119,10 +98,16 @@ class LayerKernel:
 
 
 @compiled
-def advance(t: int, neurons: Neurons, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
-    """:meth:`LayerKernel.advance`, compiled."""
+def advance(
+    t: int,
+    neurons: Neurons,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    fired: NDArray[np.bool_],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`LayerKernel.advance`, compiled; `current` and `membrane` are those of :class:`State`."""
     gain, bias, first, second = neurons
-    current, membrane = state.current, state.membrane
     channels = gain.shape[1]
     if t == 0:
         membrane[:] = 0
@@ -152,7 +137,7 @@ def run_steps(
 ) -> None:
     """:meth:`LayerKernel.run`, compiled; `arrived` holds no steps where the current is constant."""
     for i in range(len(fired)):
-        advance(start + i, neurons, state, fired[i], packed[i])
+        advance(start + i, neurons, state.current, state.membrane, fired[i], packed[i])
         if len(arrived):
             add_spikes(arrived[i], synapses, state.room, state.current)
 
@@ -167,7 +152,8 @@ def compile_kernels(precision: str) -> None:
     kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
     state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
     kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
-    flat, channel = np.zeros((1, 1), kernel.dtype), np.zeros(1, kernel.dtype)  # writable, unlike a network's
-    (step_fixed if fixed else step_float)(flat, channel, channel, *kernel.neurons[2:], flat.copy(), spikes[0, 0])
+    gain, bias, *constants = kernel.neurons
+    writable = Neurons(gain.copy(), bias.copy(), *constants)  # as Lava holds them, unlike a network
+    advance(0, writable, state.current, state.membrane, spikes[0], np.zeros(1, np.uint8))
     kernel.add(spikes[0], state)
     kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

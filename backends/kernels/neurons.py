@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from backends.network import MEMBRANE_LIMIT, THETA
+from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF
 
 from .compiled import compiled
+
+
+class Neurons(NamedTuple):
+    """The constants of a layer's neurons.
+
+    Parameters
+    ----------
+    gain, bias : (1 or T, C) int32 or float32
+    first, second : decay and shift in fixed point, leak and threshold otherwise
+    """
+
+    gain: NDArray[Any]
+    bias: NDArray[Any]
+    first: Any
+    second: Any
+
+
+def constants_of(neuron: LIF | FixedLIF) -> Neurons:
+    """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
+    if isinstance(neuron, FixedLIF):
+        return Neurons(neuron.gain, neuron.bias, neuron.decay, neuron.shift)
+    gain, bias = neuron.gain.astype(np.float32), neuron.bias.astype(np.float32)
+    return Neurons(gain, bias, np.float32(neuron.leak), np.float32(neuron.threshold))
 
 
 @compiled

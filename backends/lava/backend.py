@@ -65,7 +65,7 @@ class LavaBackend:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
         if n_samples == 0:
             return
-        sizes = [-(-int(np.prod(shape)) // 8) for shape in network.raster_shapes]
+        sizes = network.raster_bytes
         samples: Iterator[memoryview] = islice(_sample_bytes(inputs, n_samples, network), n_samples)
         samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
         readout_type: Any = np.int32 if network.precision == "fixed" else np.float32

@@ -32,10 +32,8 @@ def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractPro
     source: AbstractProcess
     if network.encoder == "constant-current":
         layer, shape = layers.pop(0)
-        outputs, rows, columns = layer.output_shape(shape)
-        neuron_shape = (rows, columns, outputs) if layer.kind == "conv" else (outputs,)
-        source = CurrentSource(shape=neuron_shape, timesteps=timesteps, **socket)
-        before: AbstractProcess = neurons_of(layer, neuron_shape, timesteps)
+        before: AbstractProcess = neurons_of(layer, shape, timesteps)
+        source = CurrentSource(shape=before.a_in.shape, timesteps=timesteps, **socket)
         source.a_out.connect(before.a_in)
     else:
         channels, height, width = network.input_shape

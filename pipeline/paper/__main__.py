@@ -14,8 +14,8 @@ from pydantic import Field
 from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_command
-from pipeline.cli.config_errors import nearest
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.names import one_or_all
 from pipeline.config import Section, save_config
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return PaperCommand.model_construct(name="", paper=configs[0].paper, config=path, data=None, out=None)
 
     command = parse_command(PaperCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
-    names = experiments(command.name)
+    names = one_or_all(command.name, EXPERIMENTS)
     config = configs[0].model_copy(update={"paper": command.paper})
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
@@ -106,22 +106,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
             )
-
-
-def experiments(name: str) -> tuple[str, ...]:
-    """The experiments that a name stands for.
-
-    Raises
-    ------
-    InputError : if there is none of that name
-    """
-    if name == "all":
-        return tuple(EXPERIMENTS)
-    if name not in EXPERIMENTS:
-        close = nearest(name, [*EXPERIMENTS, "all"])
-        hint = f"; did you mean {close!r}?" if close else ""
-        raise InputError(f"NAME: got {name!r}, expected one of {', '.join(EXPERIMENTS)} or all{hint}")
-    return (name,)
 
 
 def run_experiment(name: str, lab: Any, command: str) -> None:

@@ -1,4 +1,4 @@
-"""A layer and the readout as hierarchical Lava Processes, each with two models.
+"""A layer as a hierarchical Lava Process with two models.
 
 "stock" builds the graph of Lava's own `Conv` or `Dense` and this project's neurons: what there is to export. "event"
 does the same work in one process with the event-driven kernels. Lava pays for every process and message at every step,
@@ -7,6 +7,7 @@ more than the work itself takes, so half as many are the largest saving.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.kernels.layer import LayerKernel
-from backends.lava.process.neuron import neurons_of
+from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape
 
@@ -45,11 +46,9 @@ class SpikingLayer(AbstractProcess):
     def __init__(self, *, layer: Layer, shape: Shape, timesteps: int) -> None:
         super().__init__(layer=layer, shape=shape, timesteps=timesteps, name=layer.name)
         channels, height, width = shape
-        outputs, rows, columns = layer.output_shape(shape)
-        convolution = layer.kind == "conv"
-        self.s_in = InPort(shape=(height, width, channels) if convolution else (channels * height * width,))
-        self.s_out = OutPort(shape=(rows, columns, outputs) if convolution else (outputs,))
-        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-outputs * rows * columns // 8)))
+        self.s_in = InPort(shape=(height, width, channels) if layer.kind == "conv" else (channels * height * width,))
+        self.s_out = OutPort(shape=layout(layer, shape))
+        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(self.s_out.shape) // 8)))
 
 
 @implements(proc=SpikingLayer, protocol=LoihiProtocol)
@@ -59,7 +58,7 @@ class StockLayer(AbstractSubProcessModel):
     def __init__(self, process: SpikingLayer) -> None:
         layer, shape = process.proc_params["layer"], process.proc_params["shape"]
         self.synapses = stock_conv(layer, shape) if layer.kind == "conv" else stock_dense(layer, shape)
-        self.neurons = neurons_of(layer, process.s_out.shape, process.proc_params["timesteps"])
+        self.neurons = neurons_of(layer, shape, process.proc_params["timesteps"])
         process.s_in.connect(self.synapses.s_in)
         self.synapses.a_out.connect(self.neurons.a_in)
         self.neurons.s_out.connect(process.s_out)

@@ -20,10 +20,10 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from backends.kernels.events import pack_spikes
-from backends.kernels.neurons import step_fixed, step_float
+from backends.kernels.layer import advance
+from backends.kernels.neurons import Neurons, constants_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import FixedLIF, Layer
+from backends.network import Layer, Shape
 
 
 class SoftResetLIF(AbstractProcess):
@@ -48,7 +48,7 @@ class SoftResetLIF(AbstractProcess):
         timesteps: int,
         gain: NDArray[Any],
         bias: NDArray[Any],
-        constants: tuple[Any, Any],
+        constants: tuple[Any, ...],
         name: str,
     ) -> None:
         super().__init__(timesteps=timesteps, constants=constants, name=name)
@@ -63,32 +63,18 @@ class SoftResetLIF(AbstractProcess):
 
 
 class AbstractSoftResetLIFModel(PyLoihiProcessModel):
-    """What both precisions share; `step` is the kernel that advances all neurons by one step."""
+    """What both precisions share: the kernel of all backends, one step at a time."""
 
-    step: Any
     current_type: type
 
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
         current = self.a_in.recv().astype(self.current_type, copy=False)
         t = (self.time_step - 1) % self.proc_params["timesteps"]
-        if t == 0:
-            self.membrane[:] = 0
-            self.spikes[:] = False
-        else:
-            channels = self.gain.shape[1]
-            first, second = self.proc_params["constants"]
-            type(self).step(
-                current.reshape(-1, channels),
-                self.gain[(t - 1) % len(self.gain)],
-                self.bias[(t - 1) % len(self.bias)],
-                first,
-                second,
-                self.membrane.reshape(-1, channels),
-                self.spikes.reshape(-1, channels),
-            )
+        neurons = Neurons(self.gain, self.bias, *self.proc_params["constants"])
+        maps = (array.reshape(-1, 1, self.gain.shape[1]) for array in (current, self.membrane, self.spikes))
+        advance(t, neurons, *maps, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
-        pack_spikes(self.spikes.reshape(-1, 1, self.gain.shape[1]), self.bits[t % MESSAGE_STEPS])
         if ends_message(t, self.proc_params["timesteps"]):
             self.bits_out.send(self.bits)
 
@@ -99,7 +85,6 @@ class AbstractSoftResetLIFModel(PyLoihiProcessModel):
 class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
     """Integers only."""
 
-    step = staticmethod(step_fixed)
     current_type = np.int32
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
@@ -117,7 +102,6 @@ class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
 class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
     """float32 throughout."""
 
-    step = staticmethod(step_float)
     current_type = np.float32
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
@@ -129,19 +113,20 @@ class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
-def neurons_of(layer: Layer, shape: tuple[int, ...], timesteps: int) -> SoftResetLIF:
-    """The neurons of a layer; `shape` is (H, W, C) or (C,)."""
-    neuron = layer.neuron
-    constants: tuple[Any, Any] = (
-        (neuron.decay, neuron.shift)
-        if isinstance(neuron, FixedLIF)
-        else (np.float32(neuron.leak), np.float32(neuron.threshold))
-    )
+def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> SoftResetLIF:
+    """The neurons of a layer whose input is (C, H, W)."""
+    gain, bias, *constants = constants_of(layer.neuron)
     return SoftResetLIF(
-        shape=shape,
+        shape=layout(layer, shape),
         timesteps=timesteps,
-        gain=neuron.gain,
-        bias=neuron.bias,
-        constants=constants,
+        gain=gain,
+        bias=bias,
+        constants=tuple(constants),
         name=layer.name,
     )
+
+
+def layout(layer: Layer, shape: Shape) -> tuple[int, ...]:
+    """(H', W', C') of a layer's neurons, (C',) of a dense one's, for an input of (C, H, W)."""
+    channels, height, width = layer.output_shape(shape)
+    return (height, width, channels) if layer.kind == "conv" else (channels,)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.names import one_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.ann_checkpoint import load_ann, save_ann
-from pipeline.paper.__main__ import EXPERIMENTS, experiments, main
+from pipeline.paper.__main__ import EXPERIMENTS, main
 from pipeline.paper.lab.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
 from recordings.reader import RasterReader
@@ -20,7 +21,7 @@ from .labs import small_lab
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:
-    assert experiments("all") == tuple(EXPERIMENTS)
+    assert one_or_all("all", EXPERIMENTS) == tuple(EXPERIMENTS)
     for name in EXPERIMENTS:
         assert callable(importlib.import_module(f"pipeline.paper.{name}").run)
 
@@ -34,7 +35,7 @@ def test_an_unknown_experiment_is_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'fig" in line
     assert line.count("\n") == 1
     with pytest.raises(InputError, match="did you mean 'randomisation'"):
-        experiments("randomization")
+        one_or_all("randomization", EXPERIMENTS)
 
 
 def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) -> None:
