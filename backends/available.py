@@ -20,7 +20,7 @@ def make_backend(
     Parameters
     ----------
     name : one of them; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
-    device : of the torch backend, see :class:`backends.torch_backend.TorchBackend`
+    device : of the torch backend, see :class:`backends.torch.backend.TorchBackend`
     lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
 
     Raises
@@ -30,13 +30,13 @@ def make_backend(
     if name == "auto":
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
     if name == "event":
-        from .event_backend import EventBackend
+        from .event.backend import EventBackend
 
         if device not in ("auto", "cpu"):
             raise BackendError(f"event: device is {device!r}, expected auto or cpu; it simulates on the CPU")
         return EventBackend()
     if name == "torch":
-        from .torch_backend import TorchBackend
+        from .torch.backend import TorchBackend
 
         return TorchBackend(device)
     if name == "lava":

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.batch import RasterBatch
 from recordings.errors import InputError
+from recordings.raster.batch import RasterBatch
 
-from .network import Network
+from .network.graph import Network
 
 InputBatch = NDArray[np.bool_] | NDArray[np.int8]
 

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .base import BackendError
-from .network import PIXEL_LIMIT, Layer, Network
+from .network.graph import PIXEL_LIMIT, Layer, Network
 
 
 def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -42,7 +42,7 @@ def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int3
         expected = ", ".join(map(str, ("B", *network.input_shape)))
         raise BackendError(
             f"constant-current input: got images of {images.shape} {images.dtype}, expected ({expected}) "
-            "int8; encode them with pipeline.encoding.constant_current"
+            "int8; encode them with pipeline.images.encoding.constant_current"
         )
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"constant-current input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")

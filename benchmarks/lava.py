@@ -14,10 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from backends.event_backend import EventBackend
+from backends.event.backend import EventBackend
 from backends.lava import LavaBackend
-from backends.network import Network
-from backends.quantise import quantise
+from backends.network.graph import Network
+from backends.network.quantise import quantise
 from pipeline.networks.plan import plan_layers
 
 from .measurement import Case, Options, Row, scaled

@@ -7,17 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import bisect
 
-from backends.event_backend import EventBackend, first_currents
-from backends.network import LIF, Layer, Network, Readout, Shape
+from backends.event.backend import EventBackend, first_currents
+from backends.network.graph import LIF, Layer, Network, Readout, Shape
 from pipeline.networks.plan import count_inputs, plan_layers
-from recordings.batch import RasterBatch, unpack
-from recordings.digest import spike_counts
+from recordings.digests import spike_counts
+from recordings.raster.batch import RasterBatch, unpack
 
 
 class Design(NamedTuple):
@@ -80,12 +80,12 @@ def random_spikes(shape: Shape, timesteps: int, samples: int, rate: float, seed:
     return np.random.default_rng(seed).random((timesteps, samples, *shape), np.float32) < rate
 
 
-def tuned_bias(currents: NDArray[np.float32], rate: float) -> float:
+def tuned_bias(currents: NDArray[np.floating[Any]], rate: float) -> float:
     """What to add to (T - 1, …) currents so that neurons fire at `rate`."""
     return float(bisect(lambda bias: firing_rate(currents + np.float32(bias)) - rate, -10, 10, xtol=1e-3))
 
 
-def firing_rate(currents: NDArray[np.float32]) -> float:
+def firing_rate(currents: NDArray[np.floating[Any]]) -> float:
     """Share of neurons that spike in a step, driven by (T - 1, …) currents i[1] … i[T-1]."""
     membrane = spikes = np.zeros(currents.shape[1:], currents.dtype)
     fired = 0.0

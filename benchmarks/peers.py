@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import LIF, Layer, Network
+from backends.network.graph import LIF, Layer, Network
 
 from .optional import missing_spikingjelly
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from pipeline.canvas import drawing
-from pipeline.paper.lab.drawing import PALETTE
+from pipeline.drawing.canvas import drawing
+from pipeline.drawing.curves import PALETTE
 
 from .measurement import Row
 
@@ -39,8 +39,15 @@ def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> b
             for way in dict.fromkeys(row.way for row in shown):
                 handles[way] = draw_curve(axes, [row for row in shown if row.way == way], colours[way])
             label_axes(axes, sweep, unit, shown)
-        legend = {"loc": "upper left", "bbox_to_anchor": (1 - (LEGEND - 0.15) / width, 1 - (TOP - 0.1) / canvas.height)}
-        canvas.figure.legend(handles.values(), handles.keys(), frameon=False, fontsize=8.5, **legend)
+        corner = (1 - (LEGEND - 0.15) / width, 1 - (TOP - 0.1) / canvas.height)
+        canvas.figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="upper left",
+            bbox_to_anchor=corner,
+            frameon=False,
+            fontsize=8.5,
+        )
     return True
 
 

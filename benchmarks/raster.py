@@ -20,14 +20,14 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from backends.event_backend import EventBackend
-from backends.network import Network
-from backends.quantise import quantise
-from pipeline.recording import raster_header
-from recordings.batch import RasterBatch
-from recordings.reader import RasterReader
-from recordings.schema import SampleTable
-from recordings.writer import RasterWriter
+from backends.event.backend import EventBackend
+from backends.network.graph import Network
+from backends.network.quantise import quantise
+from pipeline.simulation import raster_header
+from recordings.raster.batch import RasterBatch
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import SampleTable
+from recordings.raster.writer import RasterWriter
 
 from .measurement import Case, Options, Row, per, quotients, race
 from .networks import TINY, VGG11, Design, random_network, random_spikes

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Backend
-from backends.network import Network
-from pipeline.recording import raster_header, record
-from recordings.schema import SampleTable
-from recordings.writer import RasterWriter
+from backends.network.graph import Network
+from pipeline.simulation import raster_header, record
+from recordings.raster.schema import SampleTable
+from recordings.raster.writer import RasterWriter
 
 BATCH_SIZE = 16  # the most that pipeline.run hands over at a time
 
@@ -27,7 +27,7 @@ class Repeated:
     def encoded(
         self, chosen: Sequence[int], network: Network, seed: int, batch_size: int
     ) -> Iterator[NDArray[np.bool_]]:
-        """See :class:`pipeline.recording.Encodable`."""
+        """See :class:`pipeline.simulation.Encodable`."""
         for start in range(0, len(chosen), batch_size):
             yield self.spikes.take(chosen[start : start + batch_size], axis=1, mode="wrap")
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.event_backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.quantise import quantise
-from recordings.batch import RasterBatch
+from backends.event.backend import EventBackend
+from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
 from recordings.parallel import cores
+from recordings.raster.batch import RasterBatch
 
 from .images import many_images
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
@@ -216,7 +216,7 @@ def batches(spikes: NDArray[np.bool_], batch: int) -> list[NDArray[np.bool_]]:
 
 def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """This project's backends."""
-    from backends.torch_backend import TorchBackend  # torch is slow to import, and large
+    from backends.torch.backend import TorchBackend  # torch is slow to import, and large
 
     return {
         "event": partial(run, EventBackend(), network, spikes, batch),

@@ -24,10 +24,10 @@ from recordings.lock import holds_files, out_lock
 from .config import Config, ConversionSection, Section, load_config, save_config
 
 if TYPE_CHECKING:
-    from backends.network import Network
+    from backends.network.graph import Network
     from pipeline.networks.ann_checkpoint import AnnCheckpoint
 
-    from .samples import Samples
+    from .images.samples import Samples
 
 PROG = "python -m pipeline.convert"
 WITHIN = 0.02  # accuracy
@@ -83,14 +83,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 def convert_and_measure(config: Config, command: ConvertCommand, terminal: Console, console: Console) -> None:
     """Do everything; `command.out` exists and is locked."""
     from backends.available import make_backend
-    from backends.kernels.layer import compile_kernels
-    from backends.quantise import quantise  # torch is slow to import, --help need not wait
-    from pipeline.conversion.algorithm import convert_checkpoint
-    from pipeline.conversion.latency import accuracy_over_time, milestones, plot_curves, settles_at, write_curves
+    from backends.event.kernels.layer import compile_kernels
+    from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from pipeline.networks.ann_checkpoint import load_ann
     from pipeline.networks.checkpoint import find_checkpoint, save_checkpoint
+    from pipeline.networks.conversion.algorithm import convert_checkpoint
+    from pipeline.networks.conversion.latency import (
+        accuracy_over_time,
+        milestones,
+        plot_curves,
+        settles_at,
+        write_curves,
+    )
 
-    from .samples import choose_samples
+    from .images.samples import choose_samples
 
     settings, out = config.conversion, command.out
     source, target = find_checkpoint(settings.ann, ann=True), out / "checkpoint.safetensors"

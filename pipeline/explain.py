@@ -20,10 +20,10 @@ from pipeline.cli.errors import exit_codes
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, spatial_layers, write_maps
 from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
-from recordings.maps import MapHeader, MapReader
+from recordings.maps.file import MapHeader, MapReader
 from recordings.parallel import cores
-from recordings.reader import RasterReader
-from recordings.schema import LayerSpec, SampleTable
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec, SampleTable
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def draw(raster: RasterReader, maps_path: Path, directory: Path) -> tuple[Path, ...]:
     """Picture the first samples, without their images, which a raster does not hold; returns the files."""
-    from .pictures import Subject, save_figures  # here, because importing matplotlib takes a second
+    from .drawing.figures import Subject, save_figures  # here, because importing matplotlib takes a second
 
     labels, predictions = raster.samples.label[:FIGURE_SAMPLES], raster.predictions[:FIGURE_SAMPLES]
     subjects = [

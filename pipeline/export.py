@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, write both networks, measure, report."""
     command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION)
     from backends.available import make_backend
-    from backends.quantise import quantise  # torch is slow to import, --help need not wait
-    from backends.storage import write_network
+    from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
+    from backends.network.storage import write_network
     from pipeline.networks.checkpoint import load_checkpoint
 
-    from .samples import choose_samples
+    from .images.samples import choose_samples
 
     checkpoint = load_checkpoint(command.checkpoint)
     if checkpoint.network.precision != "float32":

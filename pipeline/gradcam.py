@@ -14,7 +14,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
 from recordings.disk import readable
-from recordings.maps import MapReader
+from recordings.maps.file import MapReader
 
 from .config import Section
 
@@ -55,7 +55,7 @@ class GradCamCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
-    from backends.storage import read_format  # torch is slow to import, --help need not wait
+    from backends.network.storage import read_format  # torch is slow to import, --help need not wait
     from pipeline.maps.gradcam_methods import AnnGradCam, SnnGradCam
     from pipeline.networks.checkpoint import ANN_FORMAT, find_checkpoint
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> tuple[Path, ...]:
     """Picture the first samples; returns the files."""
-    from .pictures import save_map_figures
+    from .drawing.figures import save_map_figures
 
     with MapReader(maps_path) as maps:
         predictions = maps.predictions[:FIGURE_SAMPLES]

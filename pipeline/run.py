@@ -22,7 +22,7 @@ from recordings.lock import holds_files, out_lock
 from .config import Config, RunSection, Section, load_config, resolved, save_config
 
 if TYPE_CHECKING:
-    from recordings.reader import RasterReader
+    from recordings.raster.reader import RasterReader
 
 PROG = "python -m pipeline.run"
 DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
@@ -75,20 +75,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: Console) -> dict[str, Any]:
     """Do everything and return the summary; `out` exists and is locked."""
     from backends.available import make_backend  # torch is slow to import, --help need not wait
-    from backends.quantise import quantise
-    from backends.storage import write_network
+    from backends.network.quantise import quantise
+    from backends.network.storage import write_network
     from pipeline.maps.method import spatial_layers
     from pipeline.maps.sam import compile_kernel
     from pipeline.networks.checkpoint import check_fit, load_checkpoint
-    from recordings.maps import MapReader
-    from recordings.reader import RasterReader
-    from recordings.writer import RasterWriter
+    from recordings.maps.file import MapReader
+    from recordings.raster.reader import RasterReader
+    from recordings.raster.writer import RasterWriter
 
+    from .drawing.figures import save_figures
     from .explain import explain_raster
+    from .images.samples import choose_samples
     from .measures.localisation import localisation_table
-    from .pictures import save_figures
-    from .recording import raster_header, record
-    from .samples import choose_samples
+    from .simulation import raster_header, record
 
     settings = config.run
     seconds: dict[str, float] = {}

@@ -50,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parse_command(TrainCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
     sections = {"data": command.data, "network": command.network, "training": command.training}
     config = load_config(command.config).model_copy(update=sections)
-    from .training import process_rank, train, train_checkpoint  # torch is slow to import, --help need not wait
+    from .networks.training import (  # torch is slow to import, --help need not wait
+        process_rank,
+        train,
+        train_checkpoint,
+    )
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 
-from .layout import LIBVER
+from .raster.layout import LIBVER
 
 
 class Target(io.FileIO):

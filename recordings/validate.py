@@ -13,7 +13,7 @@ from rich.table import Table
 from .disk import readable
 from .errors import InputError
 from .hdf5 import printable
-from .reader import RasterReader
+from .raster.reader import RasterReader
 
 DESCRIPTION = """\
 Check everything in raster files: structure, types and sizes, the checksum of every chunk, the spike counts, pad bits

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.quantise import quantise
+from backends.network.quantise import quantise
 from pipeline.networks.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

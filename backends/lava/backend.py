@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from backends.base import BackendError, InputBatch, check_spikes
 from backends.constant_current import constant_currents
-from backends.kernels.layer import compile_kernels
-from backends.network import Network
-from recordings.batch import RasterBatch, pack
+from backends.event.kernels.layer import compile_kernels
+from backends.network.graph import Network
+from recordings.raster.batch import RasterBatch, pack
 
 from .child import Child
 
@@ -54,8 +54,8 @@ class LavaBackend:
             )
         if importlib.util.find_spec("lava") is None:
             raise BackendError("lava: lava-nc is not installed; install it with: pip install lava-nc==0.10.0")
-        self.models = models
-        self.deadline = DEADLINES[models] if deadline is None else deadline
+        self.models: Literal["event", "stock"] = models
+        self.deadline: float = DEADLINES[models] if deadline is None else deadline
 
     def prepare(self, network: Network) -> None:
         """Compile the kernels into numba's cache, where the child process finds them."""

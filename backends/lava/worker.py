@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backends.kernels.layer import compile_kernels
+from backends.event.kernels.layer import compile_kernels
 
 from .child import describe_exit
 from .scratch import claim_shared_memory, sweep

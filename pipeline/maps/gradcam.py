@@ -24,7 +24,7 @@ from .method import spatial_layers
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backends.network import Network
+    from backends.network.graph import Network
     from pipeline.networks.ann import ReluNetwork
     from pipeline.networks.differentiable import DifferentiableNetwork
 

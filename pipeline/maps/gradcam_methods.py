@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.images.samples import Samples, choose_samples
 from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.samples import Samples, choose_samples
-from recordings.maps import MapHeader
-from recordings.schema import SampleTable
+from recordings.maps.file import MapHeader
+from recordings.raster.schema import SampleTable
 
 from .gradcam import ann_kinds, explain_ann, explain_snn, snn_kinds
 from .method import spatial_layers

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.maps import MapHeader, writing_maps
+from recordings.maps.file import MapHeader, writing_maps
 from recordings.parallel import in_order
-from recordings.schema import SampleTable, find_layer
+from recordings.raster.schema import SampleTable, find_layer
 
 
 class MapMethod(Protocol):

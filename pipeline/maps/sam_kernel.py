@@ -24,7 +24,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.kernels.events import trailing_zeros
+from backends.event.kernels.events import trailing_zeros
 
 # Indices are unsigned, which spares numba a check for negative ones at every access.
 ZERO, ONE, SIX, LAST_BIT, WORD = (np.uint64(number) for number in (0, 1, 6, 63, 64))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.parallel import in_order
-from recordings.reader import RasterReader
-from recordings.schema import LayerSpec
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
 
 from .sam import Variant, spike_activation_maps
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.images.preprocessing import Box
 from pipeline.maps.sam import spike_count_map, steps_that_matter
 from recordings.errors import InputError
-from recordings.maps import MapReader
-from recordings.reader import RasterReader
+from recordings.maps.file import MapReader
+from recordings.raster.reader import RasterReader
 
-from ..preprocess import Box
 from .maps import TIE, Map, Mask, checked, resize_map
 from .statistics import mean_with_interval
 

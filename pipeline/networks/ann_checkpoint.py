@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.storage import FORMAT, read_tensors, write_tensors
-from pipeline.preprocess import Preprocessing
+from backends.network.storage import FORMAT, read_tensors, write_tensors
+from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
 from .ann import ReluNetwork

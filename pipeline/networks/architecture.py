@@ -188,7 +188,7 @@ class SpikingNetwork(nn.Module):
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
     """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}.
 
-    The law is that of :mod:`pipeline.encoding`, the random numbers are torch's.
+    The law is that of :mod:`pipeline.images.encoding`, the random numbers are torch's.
     """
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
     return images.sign() * (random < images.abs() / 2)

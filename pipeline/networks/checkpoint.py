@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.network import Network
-from backends.storage import read_format, read_network, write_network
+from backends.network.graph import Network
+from backends.network.storage import read_format, read_network, write_network
 from pipeline.config import Config
-from pipeline.preprocess import Preprocessing
+from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
 from .plan import LayerPlan, outline, plan_layers

@@ -1,8 +1,8 @@
 """A float32 network as a differentiable function: the spikes of the torch backend, with surrogate gradients.
 
-What a gradient needs besides the equations of :mod:`backends.network`: the spike's derivative is replaced by Eq. 8's
-∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset. The 1/θ, which Eq. 8 leaves
-out, is that of the chain rule, and scales all gradients that pass through a layer alike.
+What a gradient needs besides the equations of :mod:`backends.network.graph`: the spike's derivative is replaced by
+Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset. The 1/θ, which Eq. 8
+leaves out, is that of the chain rule, and scales all gradients that pass through a layer alike.
 
 References
 ----------
@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from backends.network import LIF, PIXEL_LIMIT, Layer, Network
-from backends.torch_synapses import exact_sums, synapses
+from backends.network.graph import LIF, PIXEL_LIMIT, Layer, Network
+from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
 
 from .architecture import Surrogate

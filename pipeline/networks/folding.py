@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import LIF, Layer, Network, Readout
+from backends.network.graph import LIF, Layer, Network, Readout
 
 from .architecture import BNTT_EPSILON, SpikingLayer, SpikingNetwork
 

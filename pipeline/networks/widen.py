@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from backends.network.graph import Network
 from recordings.errors import InputError
 
 
@@ -53,4 +53,4 @@ def _over_blocks(
     channels, height, width = shape
     cells = weight.reshape(len(weight), channels, height // pool, width // pool)
     cells = cells.repeat(block[0], axis=2).repeat(block[1], axis=3) / np.float32(block[0] * block[1])
-    return cells.reshape(len(weight), -1)
+    return cells.reshape(len(weight), -1).astype(np.float32, copy=False)

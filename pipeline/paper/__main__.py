@@ -21,7 +21,7 @@ from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .lab.settings import PaperConfig, PaperSection, load_paper_config
+from .study.settings import PaperConfig, PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
 EXPERIMENTS = {
@@ -80,17 +80,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     terminal, console = Console(stderr=True), Console(soft_wrap=True, highlight=False)
-    from .lab.lab import Lab  # torch is slow to import, --help need not wait
+    from .study.study import Study  # torch is slow to import, --help need not wait
 
     with out_lock(out):
         save_config(config, out / "config.toml")
-        lab = Lab(config, out, terminal)
-        console.print(f"{len(lab.images)} images of {lab.images.name}", markup=False)
+        study = Study(config, out, terminal)
+        console.print(f"{len(study.images)} images of {study.images.name}", markup=False)
         impossible = []
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}", markup=False)
             try:
-                run_experiment(name, lab, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+                run_experiment(name, study, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise
@@ -108,15 +108,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
 
 
-def run_experiment(name: str, lab: Any, command: str) -> None:
+def run_experiment(name: str, study: Any, command: str) -> None:
     """Run one experiment and write what it found."""
-    from .lab.result import write_result
+    from .study.result import write_result
 
     begun = time.perf_counter()
-    result = importlib.import_module(f".{name}", __package__).run(lab)
+    result = importlib.import_module(f".{name}", __package__).run(study)
     seconds = time.perf_counter() - begun
-    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {lab.settings.seed}."
-    write_result(name, result, about, lab.out)
+    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {study.settings.seed}."
+    write_result(name, result, about, study.out)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import Curve, Panel, draw_curves
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.heatmaps import sam_maps
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
+from .study.heatmaps import sam_maps
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
 
 MEASURES = ("correlation", "overlap of the top fifth", "shift in time")
 
@@ -39,25 +39,25 @@ Summaries = Mapping[str, Summary]
 Values = dict[tuple[str, str, str], NDArray[np.float64]]  # (comparison, layer, measure) -> one value per image
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Record, compare, and say what is above the noise."""
-    settings, images = lab.settings, lab.images
-    network = lab.surrogate.network
+    settings, images = study.settings, study.images
+    network = study.surrogate.network
     leak = max(settings.leaks)
-    seeds = [lab.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds)]
-    twins = [lab.leaky(leak, lab.config.training.seed), lab.twin(leak)]
+    seeds = [study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds)]
+    twins = [study.leaky(leak, study.config.training.seed), study.twin(leak)]
     pairs = {
         "other spikes": [(seeds[0], other) for other in seeds[1:]],
-        "float32": [(seeds[0], lab.recording(network, images, precision="float32"))],
-        "other training": [(lab.recording(twins[0].network, images), lab.recording(twins[1].network, images))],
-        "converted": [(seeds[0], lab.recording(lab.converted.network, images))],
+        "float32": [(seeds[0], study.recording(network, images, precision="float32"))],
+        "other training": [(study.recording(twins[0].network, images), study.recording(twins[1].network, images))],
+        "converted": [(seeds[0], study.recording(study.converted.network, images))],
     }
     values: Values = {}
     summaries: dict[Path, Summaries] = {}
-    with lab.progress("comparing maps", len(pairs)) as advance:
+    with study.progress("comparing maps", len(pairs)) as advance:
         for comparison, paths in pairs.items():
             for path in {path for pair in paths for path in pair} - summaries.keys():
-                summaries[path] = summarise(lab, path)
+                summaries[path] = summarise(study, path)
             compared = [compare(summaries[first], summaries[second]) for first, second in paths]
             for key in compared[0]:
                 values[comparison, key[0], key[1]] = np.mean([each[key] for each in compared], axis=0)
@@ -68,7 +68,7 @@ def run(lab: Lab) -> Result:
             for layer, one in summaries[seeds[0]].items()
         }
         values |= {("other image", *key): found for key, found in compare(summaries[seeds[0]], rolled).items()}
-    _draw(lab, values)
+    _draw(study, values)
     table = [
         {
             "comparison": comparison,
@@ -83,15 +83,15 @@ def run(lab: Lab) -> Result:
         f"{settings.leak_epochs} epochs each, that differ in the seed of training only. “Other image”: each map "
         "beside that of the next image.",
     )
-    return Result("Agreement: what two maps of one image have in common", table, _claims(lab, values), notes)
+    return Result("Agreement: what two maps of one image have in common", table, _claims(study, values), notes)
 
 
-def summarise(lab: Lab, path: Path) -> Summaries:
+def summarise(study: Study, path: Path) -> Summaries:
     """Maps of every image in the layers of interest, summed over time."""
     with RasterReader(path) as raster:
         found = {}
-        for layer in lab.layers(raster):
-            maps = [sam_maps(raster, layer, sample, lab.settings.gamma) for sample in range(raster.n_samples)]
+        for layer in study.layers(raster):
+            maps = [sam_maps(raster, layer, sample, study.settings.gamma) for sample in range(raster.n_samples)]
             centres = [float(temporal_centre_of_mass(each)) / max(len(each) - 1, 1) for each in maps]
             found[layer] = Summary(np.stack([each.sum(axis=0, dtype=np.float64) for each in maps]), np.array(centres))
         return found
@@ -112,8 +112,8 @@ def compare(first: Summaries, second: Summaries) -> dict[tuple[str, str], NDArra
     return values
 
 
-def _claims(lab: Lab, values: Values) -> list[Claim]:
-    seed, n = lab.settings.seed, len(lab.images)
+def _claims(study: Study, values: Values) -> list[Claim]:
+    seed, n = study.settings.seed, len(study.images)
     claims = []
     for layer in dict.fromkeys(layer for _, layer, _ in values):
         floor = values["other spikes", layer, MEASURES[0]]
@@ -131,17 +131,17 @@ def _claims(lab: Lab, values: Values) -> list[Claim]:
     return claims
 
 
-def _draw(lab: Lab, values: Values) -> None:
+def _draw(study: Study, values: Values) -> None:
     comparisons = list(dict.fromkeys(comparison for comparison, _, _ in values))
     layers: Sequence[str] = list(dict.fromkeys(layer for _, layer, _ in values))
     panels = []
     for measure in MEASURES:
         curves = []
         for layer in layers:
-            estimates = [bootstrap_mean(values[name, layer, measure], lab.settings.seed) for name in comparisons]
+            estimates = [bootstrap_mean(values[name, layer, measure], study.settings.seed) for name in comparisons]
             _, mean, low, high = (np.array(column, float) for column in zip(*estimates, strict=True))
             curves.append(Curve(layer[4:], range(len(comparisons)), mean, low, high))
         unit = "share of the steps" if measure == MEASURES[2] else ""
         panels.append(Panel(measure, "", unit, curves, [name.replace(" ", "\n") for name in comparisons]))
-    subtitle = f"SAM summed over time, {len(lab.images)} images; mean and 95 % interval"
-    draw_curves(lab.out / "agreement.png", "What two maps of one image have in common", subtitle, panels)
+    subtitle = f"SAM summed over time, {len(study.images)} images; mean and 95 % interval"
+    draw_curves(study.out / "agreement.png", "What two maps of one image have in common", subtitle, panels)

@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from backends.available import make_backend
-from backends.quantise import quantise
-from pipeline.encoding import encode
+from backends.network.quantise import quantise
+from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.images.encoding import encode
 from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness, random_faithfulness
 from pipeline.measures.localisation import centred_gaussian
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.heatmaps import count_maps, sam_maps, snn_grad_cams
-from .lab.images import ImageSet
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
+from .study.heatmaps import count_maps, sam_maps, snn_grad_cams
+from .study.images import ImageSet
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
 
 RANDOM, GAUSSIAN = "random order", "centred Gaussian"
 ORDERS = 3  # random orders of each image
 Curves = dict[str, NDArray[np.float64]]  # method -> (N, 2, K + 1): deletion and insertion
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Delete, insert, and compare the areas under the curves."""
-    settings = lab.settings
-    images = lab.images.take(settings.curves)
-    curves = _curves(lab, images)
+    settings = study.settings
+    images = study.images.take(settings.curves)
+    curves = _curves(study, images)
     fractions = curves.pop("fractions")
     areas = {method: trapezoid(found, fractions, axis=2) for method, found in curves.items()}
     table = [
@@ -55,7 +55,7 @@ def run(lab: Lab) -> Result:
                 ours = f"{areas[method][:, which].mean():.3g} against {areas[rival][:, which].mean():.3g}"
                 what = f"{method}: better {name} than {rival}"
                 claims.append(Claim(what, "–", f"{ours}; better by {with_interval(gain)}", verdict(gain), len(images)))
-    _draw(lab, fractions, curves)
+    _draw(study, fractions, curves)
     notes = (
         "Deletion: lower is better; insertion: higher. Deleted pixels become the mean colour; insertion starts from a "
         "blurred image.",
@@ -63,8 +63,8 @@ def run(lab: Lab) -> Result:
     return Result("Faithfulness: does the network use what a map marks?", table, claims, notes)
 
 
-def _curves(lab: Lab, images: ImageSet) -> Curves:
-    network, settings = quantise(lab.surrogate.network), lab.settings
+def _curves(study: Study, images: ImageSet) -> Curves:
+    network, settings = quantise(study.surrogate.network), study.settings
     backend = make_backend("auto", settings.device)
 
     def score(image: int) -> Score:
@@ -80,8 +80,8 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
 
     def compute() -> dict[str, NDArray[np.float64]]:
         found: dict[str, list[Faithfulness]] = {}
-        with lab.progress("insertion and deletion", len(images)) as advance:
-            for image, maps in enumerate(_maps(lab, images)):
+        with study.progress("insertion and deletion", len(images)) as advance:
+            for image, maps in enumerate(_maps(study, images)):
                 pixels, seed = images.pixels[image], settings.seed + ORDERS * image
                 for method, each in maps.items():
                     curve = faithfulness(score(image), pixels, each, seed=seed)
@@ -97,25 +97,27 @@ def _curves(lab: Lab, images: ImageSet) -> Curves:
 
     inputs = {
         "network": network.sha256,
-        "ann": lab.ann.sha256,
+        "ann": study.ann.sha256,
         "images": images.sha256,
         "layers": list(settings.layers),
         "gamma": settings.gamma,
         "seed": settings.seed,
         "random orders": ORDERS,
     }
-    return lab.arrays("faithfulness", inputs, compute)
+    return study.arrays("faithfulness", inputs, compute)
 
 
-def _maps(lab: Lab, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floating[Any]]]]:
+def _maps(study: Study, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floating[Any]]]]:
     """Per image, one map of each kind, of any size."""
-    gamma = lab.settings.gamma
-    reference = lab.reference(images)
-    with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
-        layers = lab.layers(raster)
-        gradients = snn_grad_cams(lab, images, raster)
+    gamma = study.settings.gamma
+    reference = study.reference(images)
+    with RasterReader(study.recording(study.surrogate.network, images)) as raster:
+        layers = study.layers(raster)
+        gradients = snn_grad_cams(study, images, raster)
         for image in range(len(images)):
-            maps = {f"SAM {layer[4:]}": sam_maps(raster, layer, image, gamma).sum(axis=0) for layer in layers}
+            maps: dict[str, NDArray[np.floating[Any]]] = {
+                f"SAM {layer[4:]}": sam_maps(raster, layer, image, gamma).sum(axis=0) for layer in layers
+            }
             last = layers[-1]
             maps[f"spike count {last[4:]}"] = count_maps(raster, last, image).sum(axis=0)
             maps[f"SNN Grad-CAM {last[4:]}"] = gradients[last][image].sum(axis=0)
@@ -125,10 +127,10 @@ def _maps(lab: Lab, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floati
             yield maps
 
 
-def _draw(lab: Lab, fractions: NDArray[np.float64], curves: Curves) -> None:
+def _draw(study: Study, fractions: NDArray[np.float64], curves: Curves) -> None:
     panels = []
     for which, title in enumerate(("deletion (lower is better)", "insertion (higher is better)")):
         lines = [Curve(method, fractions, found[:, which].mean(axis=0)) for method, found in curves.items()]
         panels.append(Panel(title, "share of the pixels", "probability of the answer", lines))
     subtitle = f"mean of {len(next(iter(curves.values())))} images; pixels in the order of each map"
-    draw_curves(lab.out / "faithfulness.png", "Does the network use what a map marks?", subtitle, panels)
+    draw_curves(study.out / "faithfulness.png", "Does the network use what a map marks?", subtitle, panels)

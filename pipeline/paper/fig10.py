@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets import CLUTTERED_DIGITS
+from pipeline.drawing.curves import Curve, MapRow, Panel, draw_curves, draw_maps, thinned
+from pipeline.images.datasets import CLUTTERED_DIGITS
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
 from pipeline.networks.widen import widen
 from recordings.errors import InputError
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, MapRow, Panel, draw_curves, draw_maps, thinned
-from .lab.heatmaps import at_steps, sam_maps, steps_of_layer
-from .lab.lab import Lab
-from .lab.pairs import Pairs, side_by_side, two_digit_scenes
-from .lab.result import Claim, Result, Verdict, verdict, with_interval
+from .study.heatmaps import at_steps, sam_maps, steps_of_layer
+from .study.pairs import Pairs, side_by_side, two_digit_scenes
+from .study.result import Claim, Result, Verdict, verdict, with_interval
+from .study.study import Study
 
 NEAR = 0.05  # a share this close to one half is called even
 SAM, COUNT = "SAM", "spike count"
@@ -68,17 +68,17 @@ class Attention:
         return max(1, self.energies.shape[1] // 3)
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Record images with two objects; see where the energy goes."""
-    settings, surrogate = lab.settings, lab.surrogate
-    scenes = lab.config.data.source == CLUTTERED_DIGITS
+    settings, surrogate = study.settings, study.surrogate
+    scenes = study.config.data.source == CLUTTERED_DIGITS
     pairs = (
         two_digit_scenes(surrogate, settings.pairs)
         if scenes
-        else side_by_side(lab.images, settings.pairs, settings.seed)
+        else side_by_side(study.images, settings.pairs, settings.seed)
     )
     network = widen(surrogate.network, *pairs.images.size)
-    path = lab.recording(network, pairs.images)
+    path = study.recording(network, pairs.images)
     with RasterReader(path) as raster:
         chosen, predicted = taken_for_one(pairs, raster.predictions)
         if not len(chosen):
@@ -86,22 +86,22 @@ def run(lab: Lab) -> Result:
                 f"{pairs.images.name}: none of {len(pairs)} images with two objects is taken for one of the two; "
                 "use a better network, or raise paper.images and paper.pairs"
             )
-        found = attention(lab, raster, pairs, chosen, predicted)
-        _draw_maps(lab, raster, pairs, chosen, predicted)
-    _draw_curves(lab, found)
+        found = attention(study, raster, pairs, chosen, predicted)
+        _draw_maps(study, raster, pairs, chosen, predicted)
+    _draw_curves(study, found)
     table = [
         {"map": kind, "layer": layer[4:], "when": when} | bootstrap_mean(values)._asdict()
         for (kind, layer), each in found.items()
         for when, values in _moments(each)
     ]
     claims = [
-        claim for layer in lab_layers(found) for claim in judge(layer[4:], found[SAM, layer], found[COUNT, layer])
+        claim for layer in study_layers(found) for claim in judge(layer[4:], found[SAM, layer], found[COUNT, layer])
     ]
     notes = [f"{len(chosen)} of {len(pairs)} images are taken for one of their two classes; the others do not count."]
     if scenes:
         notes.append("Scenes of two digits cannot be exchanged left for right; that check is for images side by side.")
     else:
-        claims += _exchange(lab, pairs, chosen, predicted, found)
+        claims += _exchange(study, pairs, chosen, predicted, found)
     return Result("Fig. 10: two objects in one image", table, claims, notes)
 
 
@@ -113,19 +113,19 @@ def taken_for_one(pairs: Pairs, predictions: NDArray[np.integer[Any]]) -> tuple[
 
 
 def attention(
-    lab: Lab, raster: RasterReader, pairs: Pairs, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+    study: Study, raster: RasterReader, pairs: Pairs, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> dict[tuple[str, str], Attention]:
     """Energy on both objects: (kind of map, full name of the layer) -> one value per image, step and object."""
     energies: dict[tuple[str, str], list[Floats]] = {}
     firsts = {}
-    with lab.progress("two objects", len(chosen)) as advance:
+    with study.progress("two objects", len(chosen)) as advance:
         for sample, side in zip(chosen.tolist(), predicted.tolist(), strict=True):
             objects = pairs.objects[sample][[side, 1 - side]]
-            for layer in map(raster.layer, lab.layers(raster)):
+            for layer in map(raster.layer, study.layers(raster)):
                 steps = steps_of_layer(raster, layer.name)
                 packed = raster.packed(layer, sample)[:steps]
                 firsts[layer.name] = first = min(layer.number, steps - 1)
-                (maps,) = spike_activation_maps(packed, layer.shape, [lab.settings.gamma])
+                (maps,) = spike_activation_maps(packed, layer.shape, [study.settings.gamma])
                 for kind, of_kind in ((SAM, maps), (COUNT, spike_count_map(packed, layer.shape))):
                     energies.setdefault((kind, layer.name), []).append(energy_on(of_kind[first:], objects))
             advance(1)
@@ -167,13 +167,13 @@ def judge(layer: str, sam: Attention, count: Attention) -> list[Claim]:
     ]
 
 
-def lab_layers(found: dict[tuple[str, str], Attention]) -> list[str]:
+def study_layers(found: dict[tuple[str, str], Attention]) -> list[str]:
     """Layers in order of depth."""
     return list(dict.fromkeys(layer for _, layer in found))
 
 
 def _exchange(
-    lab: Lab,
+    study: Study,
     pairs: Pairs,
     chosen: NDArray[np.int64],
     predicted: NDArray[np.int64],
@@ -181,18 +181,18 @@ def _exchange(
 ) -> list[Claim]:
     """Left and right exchanged: does the same object win, and does one side get more whatever it shows?"""
     swapped = pairs.swapped()
-    network = widen(lab.surrogate.network, *swapped.images.size)
-    with RasterReader(lab.recording(network, swapped.images)) as raster:
+    network = widen(study.surrogate.network, *swapped.images.size)
+    with RasterReader(study.recording(network, swapped.images)) as raster:
         again, winners = taken_for_one(swapped, raster.predictions)
         both = np.intersect1d(chosen, again)
         if not len(both):
             return []
         before, after = predicted[np.isin(chosen, both)], winners[np.isin(again, both)]
         same = Estimate(len(both), *mean_with_interval(before == after))
-        others = attention(lab, raster, swapped, again, winners)
+        others = attention(study, raster, swapped, again, winners)
     what = "left and right exchanged: the same object is predicted"
     claims = [Claim(what, "–", with_interval(same), _above_half(same), same.n)]
-    for layer in lab_layers(found):
+    for layer in study_layers(found):
         first, second = found[SAM, layer].late[np.isin(chosen, both)], others[SAM, layer].late[np.isin(again, both)]
         left = np.where(before == 0, first, 1 - first), np.where(after == 1, second, 1 - second)
         share = bootstrap_mean(np.mean(left, axis=0))
@@ -225,34 +225,34 @@ def _above_half(share: Estimate) -> Verdict:
     return verdict(Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5))
 
 
-def _draw_curves(lab: Lab, found: dict[tuple[str, str], Attention]) -> None:
+def _draw_curves(study: Study, found: dict[tuple[str, str], Attention]) -> None:
     panels = []
     for kind in (SAM, COUNT):
         curves = []
-        for layer in lab_layers(found):
+        for layer in study_layers(found):
             each = found[kind, layer]
             estimates = [bootstrap_mean(_share(step)) for step in each.energies.swapaxes(0, 1)]
             _, mean, low, high = np.array(estimates).T
             curves.append(Curve(layer[4:], each.first + np.arange(len(mean)), mean, low, high))
         panels.append(Panel(kind, "step", "share on the predicted object", curves))
-    n = len(found[SAM, lab_layers(found)[0]].energies)
+    n = len(found[SAM, study_layers(found)[0]].energies)
     subtitle = f"of the mean energy on both objects, at the steps that matter; {n} images, mean and 95 % interval"
-    draw_curves(lab.out / "fig10.png", "Two objects: when does the predicted one win?", subtitle, panels)
+    draw_curves(study.out / "fig10.png", "Two objects: when does the predicted one win?", subtitle, panels)
 
 
 def _draw_maps(
-    lab: Lab, raster: RasterReader, pairs: Pairs, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+    study: Study, raster: RasterReader, pairs: Pairs, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> None:
-    layer = lab.layers(raster)[-1]
-    names = lab.surrogate.class_names
+    layer = study.layers(raster)[-1]
+    names = study.surrogate.class_names
     steps = thinned(steps_of_layer(raster, layer), first=raster.layer(layer).number)
     rows = []
-    for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: lab.settings.shown]:
+    for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: study.settings.shown]:
         first, other = (names[label].split(",")[0] for label in pairs.labels[sample])
-        image = pairs.images.picture(sample) if lab.settings.show_images else None
-        maps = at_steps(sam_maps(raster, layer, sample, lab.settings.gamma), steps)
+        image = pairs.images.picture(sample) if study.settings.show_images else None
+        maps = at_steps(sam_maps(raster, layer, sample, study.settings.gamma), steps)
         label = f"{first} and {other},\nanswer {(first, other)[side]}"
         rows.append(MapRow(label, maps, image))
     subtitle = f"SAM of {layer[4:]}, relative to the row's maximum"
     columns = [f"step {step}" for step in steps]
-    draw_maps(lab.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, rows)
+    draw_maps(study.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, rows)

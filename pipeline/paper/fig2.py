@@ -19,26 +19,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import MapRow, draw_maps, thinned
 from pipeline.measures.attention import min_max
 from pipeline.measures.roughness import total_variation
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import MapRow, draw_maps, thinned
-from .lab.heatmaps import Maps, at_steps, by_step, convolutions, mean_of_spoken, sam_maps, snn_grad_cams
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
+from .study.heatmaps import Maps, at_steps, by_step, convolutions, mean_of_spoken, sam_maps, snn_grad_cams
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Compare the two kinds of map, and draw them."""
-    images, gamma, seed = lab.images, lab.settings.gamma, lab.settings.seed
+    images, gamma, seed = study.images, study.settings.gamma, study.settings.seed
     table: list[dict[str, Any]] = []
     claims, otherwise = [], []
-    with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
-        layers = drawn_layers(raster, lab.layers(raster))
-        grad_cams = snn_grad_cams(lab, images, raster)
-        with lab.progress("total variation", len(layers) * len(images)) as advance:
+    with RasterReader(study.recording(study.surrogate.network, images)) as raster:
+        layers = drawn_layers(raster, study.layers(raster))
+        grad_cams = snn_grad_cams(study, images, raster)
+        with study.progress("total variation", len(layers) * len(images)) as advance:
             for layer in layers:
                 steps: dict[str, list[list[float]]] = {"SNN Grad-CAM": [], "SAM": []}
                 for image in range(len(images)):
@@ -54,8 +54,8 @@ def run(lab: Lab) -> Result:
                 claims.append(claim_of(layer, largest, seed))
                 difference = paired_difference(typical["SAM"], typical["SNN Grad-CAM"], seed)
                 otherwise.append(f"{layer[4:]} {with_interval(difference)}")
-        for image in range(min(lab.settings.shown, len(images))):
-            draw(lab, raster, layers, grad_cams, image)
+        for image in range(min(study.settings.shown, len(images))):
+            draw(study, raster, layers, grad_cams, image)
     note = f"Averaged over the steps that are not flat, SAM − Grad-CAM is: {', '.join(otherwise)}."
     return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", table, claims, [*NOTES, note])
 
@@ -78,22 +78,22 @@ def drawn_layers(raster: RasterReader, chosen: list[str]) -> list[str]:
     return sorted({convolutions(raster)[0], *chosen})
 
 
-def draw(lab: Lab, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
+def draw(study: Study, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
     """Picture one image: Grad-CAM above SAM, layer by layer."""
-    images = lab.images
-    picture = images.picture(image) if lab.settings.show_images else None
+    images = study.images
+    picture = images.picture(image) if study.settings.show_images else None
     steps = thinned(max(len(grad_cams[layer][image]) for layer in layers), first=1)
     rows = []
     for layer in layers:
         size = "×".join(map(str, raster.layer(layer).shape[1:]))
-        kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, lab.settings.gamma)}
+        kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, study.settings.gamma)}
         for kind, maps in kinds.items():
             label = f"{layer[4:]}, {size}\n{kind}"
             rows.append(MapRow(label, at_steps(min_max(maps), steps), picture, each=True))
-    names = lab.surrogate.class_names
+    names = study.surrogate.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
-        lab.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
+        study.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
         "SNN-crafted Grad-CAM against SAM",
         f"{truth}predicted: {names[raster.predictions[image]]}; each map stretched to 0 … 1; blank: too late to matter",
         [f"t = {step}" for step in steps],

@@ -20,14 +20,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import Curve, Panel, draw_curves
 from pipeline.measures.attention import AUTHORS_FLOOR, heatmap_variance, min_max
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.heatmaps import Maps, by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
+from .study.heatmaps import Maps, by_step, convolutions, count_maps, mean_of_spoken, sam_maps, snn_grad_cams
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
 
 METHODS = ("SAM", "spike count", "SNN Grad-CAM")
 PAPERS, WHEN = "variance, largest over steps", "step of the largest"
@@ -37,10 +37,10 @@ Scores = Mapping[str, NDArray[np.float64]]  # method -> one per image
 Layers = Mapping[str, Mapping[str, Scores]]  # summary of the steps -> layer -> method -> one per image
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Measure, compare and draw."""
-    seed = lab.settings.seed
-    scores = variances(lab)
+    seed = study.settings.seed
+    scores = variances(study)
     means = {
         summary: {
             layer: {method: bootstrap_mean(values, seed) for method, values in methods.items()}
@@ -57,20 +57,20 @@ def run(lab: Lab) -> Result:
     claims = [claim_of(layer, means[PAPERS][layer], values, seed) for layer, values in scores[PAPERS].items()]
     if len(claims) > 1:
         claims += claims_of_depth(scores[PAPERS], seed)
-    draw(lab, means[PAPERS])
+    draw(study, means[PAPERS])
     otherwise = [note_on_summary(summary, scores[summary], seed) for summary in (EVERY, FLOORED)]
     notes = [*NOTES, note_on_steps(means[WHEN]), *otherwise]
     return Result("Fig. 3: variance of heatmaps", table, claims, notes)
 
 
-def variances(lab: Lab) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
+def variances(study: Study) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
     """The variance of every kind of map in every layer, and how it is spread over steps."""
-    images, gamma = lab.images, lab.settings.gamma
+    images, gamma = study.images, study.settings.gamma
     found: dict[str, dict[str, dict[str, NDArray[np.float64]]]] = {PAPERS: {}, EVERY: {}, FLOORED: {}, WHEN: {}}
-    with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
-        grad_cams = snn_grad_cams(lab, images, raster)
+    with RasterReader(study.recording(study.surrogate.network, images)) as raster:
+        grad_cams = snn_grad_cams(study, images, raster)
         layers = convolutions(raster)
-        with lab.progress("variance", len(layers) * len(images)) as advance:
+        with study.progress("variance", len(layers) * len(images)) as advance:
             for layer in layers:
                 scores: dict[str, list[list[float]]] = {method: [] for method in METHODS}
                 floored: dict[str, list[float]] = {method: [] for method in METHODS}
@@ -84,7 +84,7 @@ def variances(lab: Lab) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
                 steps = {method: np.array(values) for method, values in scores.items()}
                 found[PAPERS][layer] = {method: values.max(axis=1) for method, values in steps.items()}
                 found[EVERY][layer] = {method: mean_of_spoken(values) for method, values in steps.items()}
-                found[WHEN][layer] = {method: values.argmax(axis=1) for method, values in steps.items()}
+                found[WHEN][layer] = {method: values.argmax(axis=1).astype(float) for method, values in steps.items()}
     return found
 
 
@@ -141,7 +141,7 @@ def note_on_summary(summary: str, layers: Mapping[str, Scores], seed: int) -> st
     return f"Otherwise measured ({summary}), SAM − Grad-CAM is: {', '.join(differences)}."
 
 
-def draw(lab: Lab, means: Mapping[str, Mapping[str, Estimate]]) -> None:
+def draw(study: Study, means: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Layers on the x axis, a colour per kind of map."""
     curves = []
     for method in METHODS:
@@ -149,8 +149,8 @@ def draw(lab: Lab, means: Mapping[str, Mapping[str, Estimate]]) -> None:
         curves.append(Curve(method, range(len(means)), mean, low, high))
     names = [layer[4:] for layer in means]
     panel = Panel("", "layer", "variance over pixels", curves, names)
-    about = f"largest over steps, min-max normalised maps; mean of {len(lab.images)} images, 95 % interval"
-    draw_curves(lab.out / "fig3.png", "Variance of heatmaps", about, [panel])
+    about = f"largest over steps, min-max normalised maps; mean of {len(study.images)} images, 95 % interval"
+    draw_curves(study.out / "fig3.png", "Variance of heatmaps", about, [panel])
 
 
 NOTES = (

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 from backends.available import BACKENDS
 from backends.base import BackendError
-from backends.network import Network
+from backends.network.graph import Network
+from pipeline.drawing.curves import MapRow, draw_maps, thinned
 from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import MapRow, draw_maps, thinned
-from .lab.heatmaps import at_steps, steps_of_layer
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
-from .lab.sweep import swept
+from .study.heatmaps import at_steps, steps_of_layer
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
+from .study.sweep import swept
 
 PARTS = ("early", "middle", "late")
 CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"
@@ -39,22 +39,22 @@ Shown = dict[tuple[str, str], list[Maps]]  # (network, layer) -> one (T', h, w) 
 Values = dict[tuple[str, str, str], NDArray[np.float64]]  # (network, layer, what) -> one value per image
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Measure both networks, draw some images, and compare the backends."""
-    networks = {"surrogate": lab.surrogate.network, "converted": lab.converted.network}
+    networks = {"surrogate": study.surrogate.network, "converted": study.converted.network}
     values: Values = {}
     shown: Shown = {}
     for name, network in networks.items():
-        _measure(lab, name, network, values, shown)
-    _draw(lab, shown)
+        _measure(study, name, network, values, shown)
+    _draw(study, shown)
     table = [
         {"network": network, "layer": layer, "what": what} | bootstrap_mean(found)._asdict()
         for (network, layer, what), found in values.items()
     ]
-    backends = [same_on_every_backend(lab, name, network) for name, network in networks.items()]
+    backends = [same_on_every_backend(study, name, network) for name, network in networks.items()]
     notes = (
         f"Silent: steps from the image's arrival on with no spike in the layer at all. Maps are SAM with γ = "
-        f"{lab.settings.gamma:g}.",
+        f"{study.settings.gamma:g}.",
     )
     claims = [*_activity_claims(values), *_likeness_claims(values), *backends]
     return Result("Fig. 5: SAM by layer and step", table, claims, notes)
@@ -100,21 +100,21 @@ def standardised(maps: Maps) -> NDArray[np.float64]:
     return pixels / lengths[:, None]
 
 
-def same_on_every_backend(lab: Lab, name: str, network: Network) -> Claim:
+def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
     """Whether every backend records the same spikes, and the same maps follow, bit for bit."""
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
-    images = lab.images.take(lab.settings.both_backends)
+    images = study.images.take(study.settings.both_backends)
     if not len(images):
         return Claim(what, "–", "not run: paper.both_backends is 0", "cannot say", 0)
     try:
-        paths = [lab.recording(network, images, backend=backend) for backend in BACKENDS]
+        paths = [study.recording(network, images, backend=backend) for backend in BACKENDS]
     except BackendError as error:
         return Claim(what, "–", f"not run: {error}", "cannot say", 0)
     digests = []
     for path in paths:
         with RasterReader(path) as raster:
             digests.append(raster.raster_digest)
-    found = zip(*(swept(lab, path, [lab.settings.gamma]) for path in paths), strict=True)
+    found = zip(*(swept(study, path, [study.settings.gamma]) for path in paths), strict=True)
     equal = [
         all(np.array_equal(one[layer], other[layer]) for other in others) for one, *others in found for layer in one
     ]
@@ -126,18 +126,18 @@ def same_on_every_backend(lab: Lab, name: str, network: Network) -> Claim:
     return Claim(what, "–", ours, "no", len(images))
 
 
-def _measure(lab: Lab, name: str, network: Network, values: Values, shown: Shown) -> None:
-    path = lab.recording(network, lab.images)
+def _measure(study: Study, name: str, network: Network, values: Values, shown: Shown) -> None:
+    path = study.recording(network, study.images)
     alike: dict[tuple[str, str, str], list[float]] = {}
-    for image, maps in enumerate(swept(lab, path, [lab.settings.gamma])):
+    for image, maps in enumerate(swept(study, path, [study.settings.gamma])):
         for layer, (of_layer,) in maps.items():
             for what, found in likeness(of_layer[min(int(layer[:3]), len(of_layer) - 1) :]).items():
                 alike.setdefault((name, layer[4:], what), []).append(found)
-            if image < lab.settings.shown:
+            if image < study.settings.shown:
                 shown.setdefault((name, layer), []).append(of_layer)
     values |= {key: np.array(found) for key, found in alike.items()}
     with RasterReader(path) as raster:
-        for spec in map(raster.layer, lab.layers(raster)):
+        for spec in map(raster.layer, study.layers(raster)):
             matter = steps_of_layer(raster, spec.name)
             for suffix, steps in (("", matter), (", to the last step", raster.timesteps)):
                 counts = raster.counts(spec)[:, min(spec.number, steps - 1) : steps]
@@ -177,16 +177,16 @@ def _likeness_claims(values: Values) -> list[Claim]:
     return claims
 
 
-def _draw(lab: Lab, shown: Shown) -> None:
-    reference = lab.reference(lab.images)
+def _draw(study: Study, shown: Shown) -> None:
+    reference = study.reference(study.images)
     arrival = min(int(layer[:3]) for _, layer in shown)
     steps = {}
     for network in dict.fromkeys(network for network, _ in shown):
         longest = max(len(maps[0]) for (owner, _), maps in shown.items() if owner == network)
         steps[network] = thinned(longest, first=arrival)
     columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip(*steps.values(), strict=False))]
-    for image in range(min(lab.settings.shown, len(lab.images))):
-        picture = lab.images.picture(image) if lab.settings.show_images else None
+    for image in range(min(study.settings.shown, len(study.images))):
+        picture = study.images.picture(image) if study.settings.show_images else None
         rows: list[MapRow] = []
         for (name, layer), maps in shown.items():
             of_steps = at_steps(maps[image], steps[name])
@@ -194,8 +194,8 @@ def _draw(lab: Lab, shown: Shown) -> None:
             grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
             first = len(rows) in (0, len(shown) // 2)
             rows.append(MapRow(f"{name}\n{layer[4:]}", [grad_cam if first else None, *of_steps], picture))
-        label = lab.images.labels[image]
-        name = lab.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
+        label = study.images.labels[image]
+        name = study.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
         subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"
-        path = lab.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
+        path = study.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
         draw_maps(path, f"SAM by layer and step: {name}", subtitle, columns, rows)

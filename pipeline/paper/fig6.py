@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import PALETTE, Curve, Panel, draw_curves, thinned
 from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors, spike_rate
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import PALETTE, Curve, Panel, draw_curves, thinned
-from .lab.heatmaps import convolutions, steps_of_layer
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
-from .lab.sweep import swept
+from .study.heatmaps import convolutions, steps_of_layer
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
+from .study.sweep import swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 HIDDEN = "_"  # a label that matplotlib leaves out of the legend
@@ -37,16 +37,16 @@ SUMMED = "summed"
 Values = dict[str, NDArray[np.float64]]  # layer -> (N,)
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Measure both networks on the same images."""
-    images, reference = lab.images, lab.reference(lab.images)
+    images, reference = study.images, study.reference(study.images)
     paths = {
-        "surrogate": lab.recording(lab.surrogate.network, images),
-        "converted": lab.recording(lab.converted.network, images),
+        "surrogate": study.recording(study.surrogate.network, images),
+        "converted": study.recording(study.converted.network, images),
     }
     with RasterReader(paths["surrogate"]) as raster:
-        fewest = {layer: steps_of_layer(raster, layer) for layer in lab.layers(raster)}
-    errors = {name: errors_of(lab, path, reference, fewest) for name, path in paths.items()}
+        fewest = {layer: steps_of_layer(raster, layer) for layer in study.layers(raster)}
+    errors = {name: errors_of(study, path, reference, fewest) for name, path in paths.items()}
     rates = {name: rates_of(path) for name, path in paths.items()}
     table = [
         _row("localisation error", name, layer, epsilon, steps, found)
@@ -59,13 +59,13 @@ def run(lab: Lab) -> Result:
         for name, of_rates in measured.items():
             table += [_row(what, name, layer, "", "all", found) for layer, found in of_rates.items()]
     claims = [*_error_claims(errors), *_rate_claims(variations, peaks)]
-    _draw_errors(lab, errors)
-    _draw_rates(lab, paths)
+    _draw_errors(study, errors)
+    _draw_rates(study, paths)
     return Result("Fig. 6: localisation error and spike rate", table, claims, [_sensitivity(errors)])
 
 
 def errors_of(
-    lab: Lab, path: Path, reference: NDArray[np.float32], fewest: dict[str, int]
+    study: Study, path: Path, reference: NDArray[np.float32], fewest: dict[str, int]
 ) -> dict[tuple[str, float, str], NDArray[np.float64]]:
     """Localisation errors of a recording.
 
@@ -78,7 +78,7 @@ def errors_of(
     (layer, ε, steps) -> (N,); steps are "all" that matter, "as many, evenly spaced", or all of them "summed"
     """
     found: dict[tuple[str, float, str], list[float]] = {}
-    for of_image, maps in zip(reference, swept(lab, path, [lab.settings.gamma]), strict=True):
+    for of_image, maps in zip(reference, swept(study, path, [study.settings.gamma]), strict=True):
         for layer, (of_layer,) in maps.items():
             arrival = min(int(layer[:3]), len(of_layer) - 1)
             chosen = thinned(len(of_layer), max(1, fewest[layer] - arrival), arrival)
@@ -176,7 +176,7 @@ def _sensitivity(errors: dict[str, dict[tuple[str, float, str], NDArray[np.float
     return f"Converted minus surrogate error {'; '.join(parts)}. Claims are at ε = {EPSILON:g}."
 
 
-def _draw_errors(lab: Lab, errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> None:
+def _draw_errors(study: Study, errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> None:
     panels = []
     layers = list(dict.fromkeys(layer for layer, _, _ in errors["surrogate"]))
     for epsilon in EPSILONS:
@@ -188,11 +188,11 @@ def _draw_errors(lab: Lab, errors: dict[str, dict[tuple[str, float, str], NDArra
             curves.append(Curve(label, range(len(layers)), mean, low, high))
         names = [layer[4:] for layer in layers]
         panels.append(Panel(f"ε = {epsilon:g}", "", "localisation error (nats)", curves, names))
-    subtitle = f"minimum over steps; mean over {len(lab.images)} images and 95 % interval; smaller is better"
-    draw_curves(lab.out / "fig6.png", "Localisation error: surrogate against converted", subtitle, panels)
+    subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
+    draw_curves(study.out / "fig6.png", "Localisation error: surrogate against converted", subtitle, panels)
 
 
-def _draw_rates(lab: Lab, paths: dict[str, Path]) -> None:
+def _draw_rates(study: Study, paths: dict[str, Path]) -> None:
     panels = []
     for name, path in paths.items():
         with RasterReader(path) as raster:
@@ -207,5 +207,5 @@ def _draw_rates(lab: Lab, paths: dict[str, Path]) -> None:
                 curves.append(Curve(HIDDEN, time[late], mean[late], low[late], high[late], colour, ":"))
             title = f"{name}, {raster.timesteps} steps"
             panels.append(Panel(title, "time (share of the steps)", "share of neurons that fire", curves))
-    subtitle = f"mean over {len(lab.images)} images and 95 % interval; dotted: too late to change the answer"
-    draw_curves(lab.out / "fig6_rate.png", "Spike rate over time", subtitle, panels)
+    subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
+    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, panels)

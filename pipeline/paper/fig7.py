@@ -15,40 +15,40 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import MapRow, draw_maps, thinned
 from pipeline.measures.attention import min_max
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.attacked import attacked
-from .lab.drawing import MapRow, draw_maps, thinned
-from .lab.heatmaps import Maps, at_steps, convolutions, sam_maps, steps_of_layer
-from .lab.images import ImageSet
-from .lab.lab import Lab
-from .lab.predictions import ann_predictions
-from .lab.result import Claim, Result, verdict, with_interval
-from .lab.shifts import STEPWISE, grad_cam_shifts, sam_shifts
+from .study.attacked import attacked
+from .study.heatmaps import Maps, at_steps, convolutions, sam_maps, steps_of_layer
+from .study.images import ImageSet
+from .study.predictions import ann_predictions
+from .study.result import Claim, Result, verdict, with_interval
+from .study.shifts import STEPWISE, grad_cam_shifts, sam_shifts
+from .study.study import Study
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Attack, measure and draw."""
-    epsilon, seed, network = lab.settings.shift_epsilon, lab.settings.seed, lab.surrogate.network
-    clean, for_ann, for_snn = lab.images, attacked(lab, "ann", epsilon), attacked(lab, "snn", epsilon)
+    epsilon, seed, network = study.settings.shift_epsilon, study.settings.seed, study.surrogate.network
+    clean, for_ann, for_snn = study.images, attacked(study, "ann", epsilon), attacked(study, "snn", epsilon)
     with (
-        RasterReader(lab.recording(network, clean)) as before,
-        RasterReader(lab.recording(network, for_snn)) as after,
+        RasterReader(study.recording(network, clean)) as before,
+        RasterReader(study.recording(network, for_snn)) as after,
     ):
         layer = convolutions(before)[-1]
         shifts = {
-            "Grad-CAM": grad_cam_shifts(lab.reference(clean), lab.reference(for_ann))[STEPWISE],
-            "SAM": sam_shifts(lab, before, after, layer)[STEPWISE],
+            "Grad-CAM": grad_cam_shifts(study.reference(clean), study.reference(for_ann))[STEPWISE],
+            "SAM": sam_shifts(study, before, after, layer)[STEPWISE],
         }
         rows = {
-            "clean": rows_of(lab, "clean", clean, clean, before, layer),
-            "attacked": rows_of(lab, "attacked", for_ann, for_snn, after, layer),
+            "clean": rows_of(study, "clean", clean, clean, before, layer),
+            "attacked": rows_of(study, "attacked", for_ann, for_snn, after, layer),
         }
         steps = shown_steps(before, layer)
     draw_maps(
-        lab.out / "fig7.png",
+        study.out / "fig7.png",
         f"Maps before and after an attack, ε = {epsilon:g}",
         f"Grad-CAM of the ANN and SAM of the SNN at {layer[4:]}, each map stretched to 0 … 1, and what each answers",
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
@@ -69,21 +69,21 @@ def run(lab: Lab) -> Result:
 
 
 def rows_of(
-    lab: Lab, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
+    study: Study, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
 ) -> list[MapRow]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
-    names, steps = lab.surrogate.class_names, shown_steps(raster, layer)
-    grad_cams: Maps = min_max(lab.reference(for_ann))
-    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(lab, for_ann), "SNN": raster.predictions}
+    names, steps = study.surrogate.class_names, shown_steps(raster, layer)
+    grad_cams: Maps = min_max(study.reference(for_ann))
+    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(study, for_ann), "SNN": raster.predictions}
     rows = []
-    for image in range(min(lab.settings.shown, len(for_snn))):
+    for image in range(min(study.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]
         said = [
             f"{network} ✓" if answer[image] == truth else f"{network} ✗ {names[answer[image]]}"
             for network, answer in answers.items()
         ]
-        maps = min_max(sam_maps(raster, layer, image, lab.settings.gamma))
-        picture = for_snn.picture(image) if lab.settings.show_images else None
+        maps = min_max(sam_maps(raster, layer, image, study.settings.gamma))
+        picture = for_snn.picture(image) if study.settings.show_images else None
         subject = names[truth] if truth >= 0 else "unknown"
         label = "\n".join([f"{subject}, {state}", *said])
         rows.append(MapRow(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))

@@ -17,33 +17,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.drawing.curves import Curve, Panel, draw_curves
 from pipeline.measures.attention import localisation_errors, lowest_errors
 from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.errors import InputError
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.lab import Lab
-from .lab.result import Claim, Result, Verdict, verdict, with_interval
-from .lab.sweep import Maps, swept
+from .study.result import Claim, Result, Verdict, verdict, with_interval
+from .study.study import Study
+from .study.sweep import Maps, swept
 
 PAPERS = "minimum over steps"
 MEAN, SUM, OBJECT = "mean over steps", "of the sum over steps", "against the object"
 Errors = dict[tuple[str, str, str], NDArray[np.float64]]  # (measure, network, layer) -> (N, G)
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Sweep γ over the recordings of both networks."""
-    gammas = tuple(sorted(set(lab.settings.gammas)))
+    gammas = tuple(sorted(set(study.settings.gammas)))
     if len(gammas) < 3:
         raise InputError(
             f"paper.gammas: got {len(gammas)} values, expected 3 or more; the claim is about those between"
         )
-    reference = lab.reference(lab.images)
+    reference = study.reference(study.images)
     errors: Errors = {}
-    for name, checkpoint in (("surrogate", lab.surrogate), ("converted", lab.converted)):
-        path = lab.recording(checkpoint.network, lab.images)
-        for (measure, layer), of_layer in measure_errors(lab, path, reference, gammas).items():
+    for name, checkpoint in (("surrogate", study.surrogate), ("converted", study.converted)):
+        path = study.recording(checkpoint.network, study.images)
+        for (measure, layer), of_layer in measure_errors(study, path, reference, gammas).items():
             errors[measure, name, layer[4:]] = of_layer
     estimates = {key: [bootstrap_mean(column) for column in of_layer.T] for key, of_layer in errors.items()}
     table = [
@@ -51,7 +51,7 @@ def run(lab: Lab) -> Result:
         for (measure, network, layer), row in estimates.items()
         for gamma, estimate in zip(gammas, row, strict=True)
     ]
-    _draw(lab, gammas, {key[1:]: row for key, row in estimates.items() if key[0] == PAPERS})
+    _draw(study, gammas, {key[1:]: row for key, row in estimates.items() if key[0] == PAPERS})
     claims = [
         claim
         for (measure, network, layer), each in errors.items()
@@ -69,16 +69,16 @@ def run(lab: Lab) -> Result:
 
 
 def measure_errors(
-    lab: Lab, path: Path, reference: Maps, gammas: Sequence[float]
+    study: Study, path: Path, reference: Maps, gammas: Sequence[float]
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     """The paper's error and what could be meant by it instead, of every image: (measure, full layer name) -> (N, G).
 
     "Against the object" is there only where all images have a box or mask.
     """
     found: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-    masks = [mask for mask in lab.images.masks if mask is not None]
-    known = len(masks) == len(lab.images)
-    for image, (of_image, layers) in enumerate(zip(reference, swept(lab, path, gammas), strict=True)):
+    masks = [mask for mask in study.images.masks if mask is not None]
+    known = len(masks) == len(study.images)
+    for image, (of_image, layers) in enumerate(zip(reference, swept(study, path, gammas), strict=True)):
         for layer, maps in layers.items():
             each = {
                 PAPERS: lowest_errors(maps, of_image),
@@ -104,7 +104,7 @@ def _otherwise(measure: str, gammas: Sequence[float], errors: Errors) -> str:
     for (name, network, layer), of_layer in errors.items():
         if name == measure:
             means = of_layer.mean(axis=0)
-            low, high = gammas[means.argmin()], gammas[means.argmax()]
+            low, high = gammas[int(means.argmin())], gammas[int(means.argmax())]
             parts.append(f"{network} {layer} {low:g} and {high:g}")
     return f"γ of the lowest and of the highest mean error, {measure}: {', '.join(parts)}."
 
@@ -161,7 +161,7 @@ def _both(fall: Estimate, rise: Estimate) -> Verdict:
     return "no" if "no" in verdicts else "no difference seen"
 
 
-def _draw(lab: Lab, gammas: Sequence[float], estimates: dict[tuple[str, str], list[Estimate]]) -> None:
+def _draw(study: Study, gammas: Sequence[float], estimates: dict[tuple[str, str], list[Estimate]]) -> None:
     panels = []
     for network in dict.fromkeys(network for network, _ in estimates):
         curves = []
@@ -170,5 +170,5 @@ def _draw(lab: Lab, gammas: Sequence[float], estimates: dict[tuple[str, str], li
                 _, mean, low, high = np.array(row).T
                 curves.append(Curve(layer, gammas, mean, low, high))
         panels.append(Panel(network, "γ (1/step)", "localisation error (nats)", curves))
-    subtitle = f"mean over {len(lab.images)} images and 95 % interval; smaller is nearer to the ANN's Grad-CAM"
-    draw_curves(lab.out / "fig8.png", "Localisation error against γ", subtitle, panels)
+    subtitle = f"mean over {len(study.images)} images and 95 % interval; smaller is nearer to the ANN's Grad-CAM"
+    draw_curves(study.out / "fig8.png", "Localisation error against γ", subtitle, panels)

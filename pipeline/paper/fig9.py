@@ -20,11 +20,10 @@ The SNN is attacked through its float32 network, knowing the encoder's seed; it 
 
 from __future__ import annotations
 
-from .lab.attacked import Through, attacked, strengths
-from .lab.lab import Lab
-from .lab.result import Result
-from .lab.robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
-from .lab.shifts import (
+from .study.attacked import Through, attacked, strengths
+from .study.result import Result
+from .study.robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
+from .study.shifts import (
     SHARE,
     STEPWISE,
     draw_shifts,
@@ -33,22 +32,23 @@ from .lab.shifts import (
     shift_claims,
     shift_rows,
 )
+from .study.study import Study
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Attack, measure and draw."""
-    epsilons, epsilon, seed = strengths(lab), lab.settings.shift_epsilon, lab.settings.seed
-    right, shifts = answers(lab, epsilons), heatmap_shifts(lab)
-    draw_accuracy(lab, right, epsilons)
-    draw_shifts(lab, shifts)
+    epsilons, epsilon, seed = strengths(study), study.settings.shift_epsilon, study.settings.seed
+    right, shifts = answers(study, epsilons), heatmap_shifts(study)
+    draw_accuracy(study, right, epsilons)
+    draw_shifts(study, shifts)
     notes = (
         *(note_on_noise(shifts, measure) for measure in (STEPWISE, SHARE)),
         note_on_gradients(right, epsilons),
         f"Accuracy falls from {right['ANN', 'ann'][:, 0].mean():.0%} (ANN) and {right['SNN', 'snn'][:, 0].mean():.0%} "
         "(SNN). It is compared on the images that both get right when clean: the share of the range of ε survived is "
         "the area under the curve of right answers. The table has all images at every ε.",
-        f"Pixels changed at ε = {epsilon:g}: {share_changed(lab, 'ann'):.0%} through the ANN, "
-        f"{share_changed(lab, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
+        f"Pixels changed at ε = {epsilon:g}: {share_changed(study, 'ann'):.0%} through the ANN, "
+        f"{share_changed(study, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
     )
     return Result(
         "Fig. 9: accuracy and heatmaps under attack",
@@ -58,6 +58,6 @@ def run(lab: Lab) -> Result:
     )
 
 
-def share_changed(lab: Lab, through: Through) -> float:
+def share_changed(study: Study, through: Through) -> float:
     """Share of the pixels that an attack changes."""
-    return float((attacked(lab, through, lab.settings.shift_epsilon).pixels != lab.images.pixels).mean())
+    return float((attacked(study, through, study.settings.shift_epsilon).pixels != study.images.pixels).mean())

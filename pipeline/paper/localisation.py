@@ -2,7 +2,7 @@
 
 Objects of photographs are centred, and boxes are large: there a Gaussian at the centre, which has seen nothing, points
 at the object nine times in ten. So maps are also asked under conditions where it cannot
-(:mod:`pipeline.paper.lab.fair`), and always beside what is cheaper than they are:
+(:mod:`pipeline.paper.study.conditions`), and always beside what is cheaper than they are:
 
 * SAM (γ as configured), and the plain spike count of the same layer: the kernel must add something;
 * the ANN twin's Grad-CAM at its last convolution, for the class of the object asked for, which is told to it;
@@ -28,20 +28,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from backends.network.graph import Network
+from pipeline.drawing.intervals import draw_intervals
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, iou_at_area
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
 from pipeline.networks.widen import widen
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.canvases import Mosaic, inverted
-from .lab.dots import draw_dots
-from .lab.fair import AS_IS, Condition, conditions, has_shapes
-from .lab.images import ImageSet
-from .lab.lab import Lab
-from .lab.result import Claim, Result, Verdict, verdict, with_interval
-from .lab.summed import summed_maps
+from .study.canvases import Mosaic, inverted
+from .study.conditions import AS_IS, Condition, conditions, has_shapes
+from .study.images import ImageSet
+from .study.result import Claim, Result, Verdict, verdict, with_interval
+from .study.study import Study
+from .study.time_sums import summed_maps
 
 SCORED = MEASURES | {"IoU at the object's area": iou_at_area}
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
@@ -76,19 +76,21 @@ class Scores:
     layer: str
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Measure."""
-    found = conditions(lab, lab.images)
+    found = conditions(study, study.images)
     scores = [
-        score_condition(lab, name, network, condition) for name, network in networks(lab).items() for condition in found
+        score_condition(study, name, network, condition)
+        for name, network in networks(study).items()
+        for condition in found
     ]
     table = [row for each in scores for row in rows(each)]
-    table += recognition_of_negatives(lab)
+    table += recognition_of_negatives(study)
     known = [each for each in scores if any(len(values) for values in each.values.values())]
     if not known:
         claim = Claim("the map finds the object", "assumed", "no image has a box or mask", "cannot say", 0)
         return Result(TITLE, table, [claim], ["Without boxes or masks only accuracy can be told."])
-    draw(lab, known)
+    draw(study, known)
     claims = [claim for each in known for claim in compare(each)]
     return Result(TITLE, table, claims, NOTES)
 
@@ -105,24 +107,24 @@ NOTES = (
 )
 
 
-def networks(lab: Lab) -> dict[str, Network]:
+def networks(study: Study) -> dict[str, Network]:
     """The two that the paper compares."""
-    return {"surrogate": lab.surrogate.network, "converted": lab.converted.network}
+    return {"surrogate": study.surrogate.network, "converted": study.converted.network}
 
 
-def score_condition(lab: Lab, name: str, network: Network, condition: Condition) -> Scores:
+def score_condition(study: Study, name: str, network: Network, condition: Condition) -> Scores:
     """Record, and score every method."""
     images = condition.images
     if images.size != network.input_shape[1:]:
         network = widen(replace(network, timesteps=min(network.timesteps, steps_on_canvas(network))), *images.size)
-    path = lab.recording(network, images)
+    path = study.recording(network, images)
     with RasterReader(path) as raster:
         first = [spec.name for spec in raster.layers if spec.kind == "conv"][:1]
-        layers = list(dict.fromkeys([*first, *lab.layers(raster)]))
+        layers = list(dict.fromkeys([*first, *study.layers(raster)]))
         inputs = [spec.name for spec in raster.layers if spec.kind == "input"]
         predictions = raster.predictions
     asked = condition.asked(predictions)
-    maps = summed_maps(lab, path, [*inputs, *layers])
+    maps = summed_maps(study, path, [*inputs, *layers])
     known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
     values: dict[Key, NDArray[np.float64]] = {}
     if known:
@@ -134,10 +136,10 @@ def score_condition(lab: Lab, name: str, network: Network, condition: Condition)
                 values |= {(layer, ANY_OF_FOUR, measure): score for measure, score in parts}
         for layer in inputs:
             values |= {(None, INPUT, measure): score for measure, score in score_maps(maps[layer][1], asked, known)}
-        grad_cam = lab.reference(asked)
+        grad_cam = study.reference(asked)
         values |= {(None, "ANN Grad-CAM", measure): score for measure, score in score_maps(grad_cam, asked, known)}
         for method in BLIND:
-            values |= {(None, method, measure): score for measure, score in blind(method, asked, known, lab)}
+            values |= {(None, method, measure): score for measure, score in blind(method, asked, known, study)}
     right = recognised(condition, predictions)
     subsets = {"all": np.ones(len(known), np.bool_), "recognised": right[known]}
     if condition.name == AS_IS and known:
@@ -173,11 +175,11 @@ def mean_of_parts(maps: Map, mosaic: Mosaic, known: list[int]) -> Iterable[tuple
     yield from ((measure, np.mean([scores[measure] for scores in each], axis=0)) for measure in SCORED)
 
 
-def blind(method: str, images: ImageSet, known: list[int], lab: Lab) -> Iterable[tuple[str, NDArray[np.float64]]]:
+def blind(method: str, images: ImageSet, known: list[int], study: Study) -> Iterable[tuple[str, NDArray[np.float64]]]:
     """Every measure of a map that has not seen the image."""
     size = images.size
     if method == "random":
-        random = np.random.default_rng(lab.settings.seed)
+        random = np.random.default_rng(study.settings.seed)
         draws = [dict(score_maps(random.random((len(images), 8, 8)), images, known)) for _ in range(DRAWS)]
         yield from ((measure, np.mean([draw[measure] for draw in draws], axis=0)) for measure in SCORED)
         return
@@ -211,12 +213,12 @@ def rows(scores: Scores) -> list[dict[str, Any]]:
     return table
 
 
-def recognition_of_negatives(lab: Lab) -> list[dict[str, Any]]:
+def recognition_of_negatives(study: Study) -> list[dict[str, Any]]:
     """Accuracy on photographic negatives, where objects have shapes: why contrast cannot be randomised that way."""
-    if not has_shapes(lab.images):
+    if not has_shapes(study.images):
         return []
-    images = inverted(lab.images)
-    with RasterReader(lab.recording(lab.surrogate.network, images)) as raster:
+    images = inverted(study.images)
+    with RasterReader(study.recording(study.surrogate.network, images)) as raster:
         correct = raster.predictions == images.labels
     return [{"network": "surrogate", "condition": "negatives"} | _row("all", "", "", "accuracy", correct)]
 
@@ -253,7 +255,7 @@ def joint(differences: Iterable[Estimate]) -> Verdict:
     return "yes" if "yes" in found else "no" if "no" in found else "no difference seen"
 
 
-def draw(lab: Lab, scores: list[Scores]) -> None:
+def draw(study: Study, scores: list[Scores]) -> None:
     """Every method under every condition, at the deepest layer."""
     values = {}
     for each in scores:
@@ -261,10 +263,10 @@ def draw(lab: Lab, scores: list[Scores]) -> None:
             if layer in (None, each.layer):
                 values[measure, each.condition, method, each.network] = mean_with_interval(found)
     methods = ["SAM", "spike count", ANY_OF_FOUR, "ANN Grad-CAM", INPUT, *BLIND]
-    draw_dots(
-        lab.out / "localisation.png",
+    draw_intervals(
+        study.out / "localisation.png",
         "Does the map find the object where the centre prior is powerless?",
-        f"{lab.images.name}, {len(lab.images)} images; mean and 95 % interval; SAM and spike count at "
+        f"{study.images.name}, {len(study.images)} images; mean and 95 % interval; SAM and spike count at "
         f"{scores[0].layer[4:]}",
         list(SCORED),
         list(dict.fromkeys(each.condition for each in scores)),

@@ -11,34 +11,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from backends.network.graph import Network
+from pipeline.drawing.curves import Curve, Panel, draw_curves
 from pipeline.measures.agreement import pearson
 from pipeline.measures.randomisation import randomise_from_top
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.heatmaps import sam_maps, snn_grad_cams
-from .lab.images import ImageSet
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
+from .study.heatmaps import sam_maps, snn_grad_cams
+from .study.images import ImageSet
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
 
 METHODS = ("SAM", "SNN Grad-CAM")
 Maps = dict[tuple[str, str], NDArray[np.float64]]  # (method, layer) -> (N, h, w), summed over time
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Shuffle, record, compare."""
-    settings = lab.settings
-    images, network = lab.images.take(settings.randomised), lab.surrogate.network
-    trained = _maps(lab, network, images, settings.seed)
-    noise = _correlations(trained, _maps(lab, network, images, settings.seed + 1))
+    settings = study.settings
+    images, network = study.images.take(settings.randomised), study.surrogate.network
+    trained = _maps(study, network, images, settings.seed)
+    noise = _correlations(trained, _maps(study, network, images, settings.seed + 1))
     names = ["trained"]
     values = [{key: np.ones(len(images)) for key in trained}]
-    with lab.progress("shuffling weights", len(network.layers) + 1) as advance:
+    with study.progress("shuffling weights", len(network.layers) + 1) as advance:
         for name, shuffled in randomise_from_top(network, settings.seed):
             names.append(name)
-            values.append(_correlations(trained, _maps(lab, shuffled, images, settings.seed)))
+            values.append(_correlations(trained, _maps(study, shuffled, images, settings.seed)))
             advance(1)
     table = [
         {"shuffled down to": name, "method": method, "layer": layer[4:]}
@@ -46,7 +46,7 @@ def run(lab: Lab) -> Result:
         for name, by_map in zip([*names, "nothing, other spikes"], [*values, noise], strict=True)
         for (method, layer), found in by_map.items()
     ]
-    _draw(lab, names, values, noise)
+    _draw(study, names, values, noise)
     claims = []
     for method, layer in trained:
         first, all_shuffled = values[1][method, layer], values[-1][method, layer]
@@ -65,13 +65,13 @@ def run(lab: Lab) -> Result:
     return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
 
 
-def _maps(lab: Lab, network: Network, images: ImageSet, seed: int) -> Maps:
+def _maps(study: Study, network: Network, images: ImageSet, seed: int) -> Maps:
     found: Maps = {}
-    with RasterReader(lab.recording(network, images, seed=seed)) as raster:
-        layers = lab.layers(raster)
-        gradients = snn_grad_cams(lab, images, raster, network, seed)
+    with RasterReader(study.recording(network, images, seed=seed)) as raster:
+        layers = study.layers(raster)
+        gradients = snn_grad_cams(study, images, raster, network, seed)
         for layer in layers:
-            maps = [sam_maps(raster, layer, sample, lab.settings.gamma) for sample in range(raster.n_samples)]
+            maps = [sam_maps(raster, layer, sample, study.settings.gamma) for sample in range(raster.n_samples)]
             found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
             found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
     return found
@@ -84,7 +84,7 @@ def _correlations(trained: Maps, other: Maps) -> dict[tuple[str, str], NDArray[n
 
 
 def _draw(
-    lab: Lab,
+    study: Study,
     names: list[str],
     values: list[dict[tuple[str, str], NDArray[np.float64]]],
     noise: dict[tuple[str, str], NDArray[np.float64]],
@@ -93,7 +93,7 @@ def _draw(
     for method in METHODS:
         curves = []
         for number, layer in enumerate(dict.fromkeys(layer for _, layer in noise)):
-            estimates = [bootstrap_mean(each[method, layer], lab.settings.seed) for each in values]
+            estimates = [bootstrap_mean(each[method, layer], study.settings.seed) for each in values]
             _, mean, low, high = (np.array(column, float) for column in zip(*estimates, strict=True))
             curves.append(Curve(layer[4:], range(len(names)), mean, low, high, colour=f"C{number}"))
             floor = noise[method, layer].mean()
@@ -101,4 +101,4 @@ def _draw(
         panels.append(Panel(method, "", "correlation with the trained map", curves, ticks=names))
     count = len(next(iter(noise.values())))
     subtitle = f"weights shuffled from the readout down; {count} images; dashed: trained, other spikes"
-    draw_curves(lab.out / "randomisation.png", "Do the maps depend on what was learnt?", subtitle, panels)
+    draw_curves(study.out / "randomisation.png", "Do the maps depend on what was learnt?", subtitle, panels)

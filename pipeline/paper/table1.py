@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from backends.network.graph import Network
+from pipeline.drawing.curves import Curve, Panel, draw_curves
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
 from recordings.errors import InputError
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.drawing import Curve, Panel, draw_curves
-from .lab.images import ImageSet
-from .lab.lab import Lab
-from .lab.result import Claim, Result, verdict, with_interval
-from .lab.sweep import lowest_errors_of
+from .study.images import ImageSet
+from .study.result import Claim, Result, verdict, with_interval
+from .study.study import Study
+from .study.sweep import lowest_errors_of
 
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
@@ -37,31 +37,31 @@ class Measured:
     hits: NDArray[np.bool_]
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Train, or find trained, one network for each leak; measure all on the same images."""
-    settings = lab.settings
+    settings = study.settings
     leaks = sorted(set(settings.leaks))
     if len(leaks) < 2:
         raise InputError(f"paper.leaks: got {len(leaks)} values, expected 2 or more to compare")
-    seed = lab.config.training.seed
-    many = lab.validation(settings.accuracy_images)
-    found = {leak: measure(lab, lab.leaky(leak, seed).network, many) for leak in leaks}
-    twin = measure(lab, lab.twin(leaks[-1]).network, many)
+    seed = study.config.training.seed
+    many = study.validation(settings.accuracy_images)
+    found = {leak: measure(study, study.leaky(leak, seed).network, many) for leak in leaks}
+    twin = measure(study, study.twin(leaks[-1]).network, many)
     rows = [(leak, seed, each) for leak, each in found.items()] + [(leaks[-1], settings.twin_seed, twin)]
     table = [
         {"leak": leak, "training_seed": training_seed, "what": what, "layer": layer} | estimate._asdict()
         for leak, training_seed, each in rows
         for what, layer, estimate in _estimates(each)
     ]
-    _draw(lab, found)
+    _draw(study, found)
     return Result("Table 1: leak", table, judge(found), [_noise(leaks[-1], found[leaks[-1]], twin)])
 
 
-def measure(lab: Lab, network: Network, many: ImageSet) -> Measured:
+def measure(study: Study, network: Network, many: ImageSet) -> Measured:
     """Errors on the images of every experiment, accuracy on `many`."""
-    path = lab.recording(network, lab.images)
-    errors = lowest_errors_of(lab, path, lab.reference(lab.images), [lab.settings.gamma])
-    with RasterReader(lab.recording(network, many)) as raster:
+    path = study.recording(network, study.images)
+    errors = lowest_errors_of(study, path, study.reference(study.images), [study.settings.gamma])
+    with RasterReader(study.recording(network, many)) as raster:
         hits = raster.predictions == raster.samples.label
     return Measured({layer[4:]: of_layer[:, 0] for layer, of_layer in errors.items()}, hits)
 
@@ -102,7 +102,7 @@ def _noise(leak: float, one: Measured, other: Measured) -> str:
     )
 
 
-def _draw(lab: Lab, found: dict[float, Measured]) -> None:
+def _draw(study: Study, found: dict[float, Measured]) -> None:
     leaks = list(found)
     columns: dict[str, list[Estimate]] = {}
     for each in found.values():
@@ -115,4 +115,4 @@ def _draw(lab: Lab, found: dict[float, Measured]) -> None:
     accuracy = Panel("accuracy", "leak λ", "share of images", [curves.pop("accuracy")])
     errors = Panel("localisation error", "leak λ", "nats", list(curves.values()))
     subtitle = "mean over images and 95 % interval; one training for each leak"
-    draw_curves(lab.out / "table1.png", "Localisation error and accuracy against leak", subtitle, [accuracy, errors])
+    draw_curves(study.out / "table1.png", "Localisation error and accuracy against leak", subtitle, [accuracy, errors])

@@ -27,23 +27,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets import CLUTTERED_DIGITS
+from pipeline.drawing.curves import MapRow, draw_maps
+from pipeline.drawing.intervals import draw_intervals
+from pipeline.images.datasets import CLUTTERED_DIGITS
+from pipeline.images.samples import Samples, labelled_for
+from pipeline.images.selection import balanced_order, split_selection
 from pipeline.maps.sam_variants import VARIANTS, merge
 from pipeline.measures.maps import resize_map
 from pipeline.measures.statistics import Estimate, paired_difference
 from pipeline.networks.widen import widen
-from pipeline.samples import Samples, labelled_for
-from pipeline.selection import balanced_order, split_selection
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 
-from .lab.dots import draw_dots
-from .lab.drawing import MapRow, draw_maps
-from .lab.fair import ALL_OBJECTS, AS_IS, PREDICTED, TEXTURE, Condition, conditions
-from .lab.images import ImageSet, prepare
-from .lab.lab import Lab
-from .lab.result import Claim, Result, with_interval
-from .lab.summed import halves
 from .localisation import ORDINAL, SCORED, joint, score_maps
+from .study.conditions import ALL_OBJECTS, AS_IS, PREDICTED, TEXTURE, Condition, conditions
+from .study.images import ImageSet, prepare
+from .study.result import Claim, Result, with_interval
+from .study.study import Study
+from .study.time_sums import halves
 
 GAMMAS = (0.0, 0.1, 0.25, 1.0, 2.0)
 SAM, COUNT, SHARPENED = "SAM", "spike count", "SAM sharpened"
@@ -104,18 +104,20 @@ class Proposal:
         return [paired_difference(own[row], other[row]) for row in ORDINAL_ROWS]
 
 
-def run(lab: Lab) -> Result:
+def run(study: Study) -> Result:
     """Choose and report."""
-    if not (has_objects(lab.images) and has_objects(aside := held_out(lab))):
+    if not (has_objects(study.images) and has_objects(aside := held_out(study))):
         claim = Claim("a variant beats SAM", "has SAM alone", "no image has a box or mask", "cannot say", 0)
         return Result(TITLE, [{"n": 0}], [claim], ["Without boxes or masks there is nothing to choose by."])
     selection = [
-        trial for each in conditions(lab, aside, (AS_IS, TEXTURE)) if (trial := score_all(lab, "selection", each))
+        trial for each in conditions(study, aside, (AS_IS, TEXTURE)) if (trial := score_all(study, "selection", each))
     ]
     reported = (AS_IS, TEXTURE, PREDICTED, ALL_OBJECTS, "among decoys")
-    report = [trial for each in conditions(lab, lab.images, reported) if (trial := score_all(lab, "validation", each))]
+    report = [
+        trial for each in conditions(study, study.images, reported) if (trial := score_all(study, "validation", each))
+    ]
     proposals = choose(selection)
-    draw(lab, selection, report, proposals)
+    draw(study, selection, report, proposals)
     rows = [row for trial in (*selection, *report) for row in table(trial, proposals)]
     claims = [claim for proposal in proposals for claim in claims_of(proposal, report)]
     return Result(TITLE, rows, claims, [*NOTES, *(conclusion(proposal, report) for proposal in proposals)])
@@ -129,17 +131,17 @@ NOTES = (
 )
 
 
-def held_out(lab: Lab) -> ImageSet:
+def held_out(study: Study) -> ImageSet:
     """Images to choose by, which the network was neither trained on nor is reported on."""
-    config, checkpoint = lab.config, lab.surrogate
-    count, seed = lab.settings.images, lab.settings.seed
+    config, checkpoint = study.config, study.surrogate
+    count, seed = study.settings.images, study.settings.seed
     split = "selection" if config.data.source == CLUTTERED_DIGITS else "train"
     dataset = labelled_for(checkpoint, config.data.source, split, config.data.download)
     if split == "selection":
         kept = np.arange(len(dataset))
     else:
         kept = split_selection(dataset.labels, config.training.selection, config.training.seed)[1]
-    order = balanced_order([dataset.labels[position] for position in kept], seed)[:count]
+    order = balanced_order([dataset.labels[position] for position in kept.tolist()], seed)[:count]
     return prepare(Samples(dataset, kept[order], checkpoint.preprocessing))
 
 
@@ -148,13 +150,13 @@ def has_objects(images: ImageSet) -> bool:
     return any(mask is not None and mask.any() for mask in images.masks)
 
 
-def score_all(lab: Lab, split: str, condition: Condition) -> Trial | None:
+def score_all(study: Study, split: str, condition: Condition) -> Trial | None:
     """Record, and score every candidate; None where no object is asked for. Cached."""
-    network, images = lab.surrogate.network, condition.images
-    path = lab.recording(widen(network, *images.size), images)
+    network, images = study.surrogate.network, condition.images
+    path = study.recording(widen(network, *images.size), images)
     with RasterReader(path) as raster:
         asked = condition.asked(raster.predictions)
-        layers = tuple(lab.layers(raster))
+        layers = tuple(study.layers(raster))
         known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
         if not known:
             return None
@@ -162,9 +164,9 @@ def score_all(lab: Lab, split: str, condition: Condition) -> Trial | None:
         def compute() -> dict[str, NDArray[Any]]:
             found = {}
             kept: dict[str, list[NDArray[np.float64]]] = {candidate: [] for candidate in MERGING}
-            with lab.progress(f"variants, {split}, {condition.name}", len(layers)) as advance:
+            with study.progress(f"variants, {split}, {condition.name}", len(layers)) as advance:
                 for layer in layers:
-                    maps = candidate_maps(raster, layer, lab.settings.gamma)
+                    maps = candidate_maps(raster, layer, study.settings.gamma)
                     for candidate, stack in maps.items():
                         found[f"{candidate}|{layer}"] = _scores(stack, asked, known)
                     for candidate, stacks in kept.items():
@@ -181,8 +183,8 @@ def score_all(lab: Lab, split: str, condition: Condition) -> Trial | None:
             "known": known,
             "layers": layers,
         }
-        inputs |= {"gamma": lab.settings.gamma, "measures": list(SCORED)}
-        arrays = lab.arrays("variants", inputs, compute)
+        inputs |= {"gamma": study.settings.gamma, "measures": list(SCORED)}
+        arrays = study.arrays("variants", inputs, compute)
     scores = {(candidate, layer): found for key, found in arrays.items() for candidate, layer in [key.split("|")]}
     return Trial(split, condition.name, layers, scores)
 
@@ -295,7 +297,7 @@ def table(trial: Trial, proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(lab: Lab, selection: Sequence[Trial], report: Sequence[Trial], proposals: Sequence[Proposal]) -> None:
+def draw(study: Study, selection: Sequence[Trial], report: Sequence[Trial], proposals: Sequence[Proposal]) -> None:
     """The gain of every candidate, and maps of some."""
     candidates = [name for name in report[0].candidates if name != SAM and not name.endswith("counts")]
     if proposals[0].name not in candidates:
@@ -306,10 +308,10 @@ def draw(lab: Lab, selection: Sequence[Trial], report: Sequence[Trial], proposal
         for candidate in candidates:
             for measure, own, other in zip(SCORED, trial.mean_over_layers(candidate), sam, strict=True):
                 values[measure, trial.condition, candidate, trial.split] = paired_difference(own, other)[1:]
-    draw_dots(
-        lab.out / "variants.png",
+    draw_intervals(
+        study.out / "variants.png",
         "Label-free variants: what each gains over SAM",
-        f"{lab.images.name}; mean over layers of the paired difference from SAM, 95 % interval; chosen: "
+        f"{study.images.name}; mean over layers of the paired difference from SAM, 95 % interval; chosen: "
         f"{proposals[0].name}",
         [*ORDINAL, "energy in object"],
         [trial.condition for trial in report],
@@ -318,22 +320,22 @@ def draw(lab: Lab, selection: Sequence[Trial], report: Sequence[Trial], proposal
         values,
         reference=0,
     )
-    draw_examples(lab, proposals[0].name)
+    draw_examples(study, proposals[0].name)
 
 
-def draw_examples(lab: Lab, chosen: str) -> None:
+def draw_examples(study: Study, chosen: str) -> None:
     """Maps of some variants beside SAM, at the deepest layer."""
-    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
-        layer = lab.layers(raster)[-1]
-        maps = candidate_maps(raster, layer, lab.settings.gamma)
+    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+        layer = study.layers(raster)[-1]
+        maps = candidate_maps(raster, layer, study.settings.gamma)
     columns = list(dict.fromkeys([SAM, COUNT, "channel mean", "image-selective", "unusual", chosen]))
     rows = []
-    for image in range(min(lab.settings.shown, len(lab.images))):
-        picture = lab.images.picture(image) if lab.settings.show_images else None
+    for image in range(min(study.settings.shown, len(study.images))):
+        picture = study.images.picture(image) if study.settings.show_images else None
         rows.append(MapRow(f"image {image + 1}", [maps[name][image] for name in columns], picture, each=True))
     headings = [name.replace(", ", ",\n") for name in columns]
     title = f"SAM and label-free variants at {layer[4:]}"
-    draw_maps(lab.out / "variants_maps.png", title, "each map relative to its own maximum", headings, rows)
+    draw_maps(study.out / "variants_maps.png", title, "each map relative to its own maximum", headings, rows)
 
 
 def _named(variant: str, kernel: str) -> str:

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError
-from backends.event_backend import EventBackend
-from backends.network import LIF, FixedLIF, Layer, Network, Readout
-from backends.quantise import quantise
-from recordings.batch import unpack
+from backends.event.backend import EventBackend
+from backends.network.graph import LIF, FixedLIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from recordings.raster.batch import unpack
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
@@ -24,7 +24,7 @@ BACKENDS = ("event", "torch", "lava", "lava-stock")
 
 def make_backend(name: str) -> Backend:
     if name == "torch":
-        return pytest.importorskip("backends.torch_backend").TorchBackend(device="cpu")
+        return pytest.importorskip("backends.torch.backend").TorchBackend(device="cpu")
     if name == "event":
         return EventBackend(threads=2)
     if sys.version_info[:2] != (3, 10):

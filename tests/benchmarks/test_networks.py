@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.event_backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.quantise import quantise
+from backends.event.backend import EventBackend
+from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
 from benchmarks.networks import SMALL, TINY, additions, multiplications, random_network, random_spikes, spike_rates
 
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from pipeline.config import NetworkSection
+from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
 from pipeline.networks.architecture import SpikingNetwork
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
-from pipeline.preprocess import Preprocessing
 
 CLASSES = ("apple", "pear", "plum")
 SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)

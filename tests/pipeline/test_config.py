@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import CONFIGS, Config, load_config, save_config
 from pipeline.networks.plan import plan_layers
-from pipeline.paper.lab.settings import load_paper_config
+from pipeline.paper.study.settings import load_paper_config
 from recordings.errors import InputError
 
 

@@ -10,14 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, Readout
+from backends.network.graph import LIF, Layer, Network, Readout
 from pipeline import explain, export, run
-from pipeline.encoding import constant_current
+from pipeline.images.encoding import constant_current
+from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.samples import choose_samples
 from recordings import validate
 from recordings.errors import InputError
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint
 
 

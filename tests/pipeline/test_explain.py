@@ -16,9 +16,9 @@ from pipeline.explain import SpikeActivationMaps, explain_raster, main
 from pipeline.maps.method import write_maps
 from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
-from recordings.maps import MapReader
-from recordings.reader import RasterReader
-from recordings.schema import LayerSpec
+from recordings.maps.file import MapReader
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
 from tests.recordings.rasters import HEADER, record
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from backends.storage import read_network
+from backends.network.storage import read_network
 from pipeline import export
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 

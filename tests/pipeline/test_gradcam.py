@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import LIF, Layer, Network, Readout
+from backends.network.graph import LIF, Layer, Network, Readout
 from pipeline.gradcam import main
+from pipeline.images.preprocessing import read_image
+from pipeline.images.samples import choose_samples
 from pipeline.maps.gradcam import ann_grad_cam, snn_grad_cam
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
-from pipeline.preprocess import read_image
-from pipeline.samples import choose_samples
 from recordings.errors import InputError
-from recordings.maps import MapHeader, MapReader
+from recordings.maps.file import MapHeader, MapReader
 from tests.pipeline.small_networks import CLASSES, SMALL, class_folders, small_checkpoint, small_model
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.batch import RasterBatch, pack
-from recordings.schema import LayerSpec, RasterHeader, SampleTable
-from recordings.writer import RasterWriter
+from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.schema import LayerSpec, RasterHeader, SampleTable
+from recordings.raster.writer import RasterWriter
 
 GOLDEN = Path(__file__).with_name("golden-v1.h5")
 

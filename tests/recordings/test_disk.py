@@ -15,8 +15,8 @@ import pytest
 from recordings import disk
 from recordings.disk import readable
 from recordings.errors import InputError
-from recordings.reader import RasterReader
-from recordings.writer import RasterWriter
+from recordings.raster.reader import RasterReader
+from recordings.raster.writer import RasterWriter
 
 from .rasters import HEADER, batch, record, samples
 
@@ -26,7 +26,7 @@ LIMITED_RUN = f"""
 import resource, sys
 from pathlib import Path
 from recordings.errors import InputError
-from recordings.writer import RasterWriter
+from recordings.raster.writer import RasterWriter
 from tests.recordings.rasters import HEADER, batch, samples
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 try:
@@ -127,10 +127,10 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from recordings.batch import RasterBatch
-from recordings.reader import RasterReader
-from recordings.schema import LayerSpec, SampleTable
-from recordings.writer import RasterWriter
+from recordings.raster.batch import RasterBatch
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec, SampleTable
+from recordings.raster.writer import RasterWriter
 from tests.recordings.rasters import HEADER
 layer = LayerSpec("000_input", (8, 64, 64), "input", 0.0, 0.0)  # 40 kB per sample
 header = replace(HEADER, layers=(layer,), timesteps=10)

@@ -17,17 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recordings import schema
-from recordings.digest import raster_digest
+from recordings.digests import raster_digest
 from recordings.errors import InputError
-from recordings.reader import RasterReader
-from recordings.schema import LayerSpec, SampleTable
-from recordings.writer import RasterWriter
+from recordings.raster import schema
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec, SampleTable
+from recordings.raster.writer import RasterWriter
 
 from .rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
 
 GOLDEN_DIGEST = "32972015b193ed7fdf0b64f9dcca1d6846a44fc6ab17cc711e5ad5e5101d029c"
-DOCUMENT = Path(schema.__file__).with_name("FORMAT.md")
+DOCUMENT = Path(schema.__file__).parents[1] / "FORMAT.md"
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 5))
 
@@ -236,7 +236,7 @@ def test_batches_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
 
 def test_recordings_import_neither_torch_nor_lava() -> None:
     code = (
-        "import sys, recordings.validate, recordings.writer, recordings.lock;"
+        "import sys, recordings.validate, recordings.raster.writer, recordings.lock;"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'lava', 'backends', 'pipeline')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.maps import MapHeader, MapReader, writing_maps
-from recordings.schema import RasterError, SampleTable
+from recordings.maps.file import MapHeader, MapReader, writing_maps
+from recordings.raster.schema import RasterError, SampleTable
 
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
 HEADER = MapHeader("sam", "cd" * 32, KERNEL, timesteps=6, layers={"000_input": (4, 5), "001_conv1": (2, 3)})

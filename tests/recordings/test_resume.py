@@ -14,12 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from recordings import writer as writer_module
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.reader import RasterReader
-from recordings.schema import RasterHeader, SampleTable
-from recordings.writer import RasterWriter
+from recordings.raster import writer as writer_module
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import RasterHeader, SampleTable
+from recordings.raster.writer import RasterWriter
 
 from .rasters import HEADER, batch, record, samples
 
@@ -29,7 +29,7 @@ SLOW_RUN = f"""
 import sys, time
 from pathlib import Path
 from recordings.lock import out_lock
-from recordings.writer import RasterWriter
+from recordings.raster.writer import RasterWriter
 from tests.recordings.rasters import HEADER, batch, samples
 with out_lock(Path(sys.argv[1])):
     writer = RasterWriter(Path(sys.argv[1]), HEADER, samples({COUNT}))

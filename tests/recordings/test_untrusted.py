@@ -15,8 +15,8 @@ import pytest
 
 from recordings.compress import encode
 from recordings.errors import InputError
-from recordings.reader import RasterReader
-from recordings.schema import RasterError
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import RasterError
 from recordings.validate import main
 
 from .rasters import GOLDEN, HEADER, batch

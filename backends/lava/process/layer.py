@@ -24,10 +24,10 @@ from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
-from backends.kernels.layer import LayerKernel
+from backends.event.kernels.layer import LayerKernel
 from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import Layer, Shape
+from backends.network.graph import Layer, Shape
 
 
 class SpikingLayer(AbstractProcess):

@@ -20,14 +20,14 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from backends.kernels.layer import advance
-from backends.kernels.neurons import Neurons, constants_of
+from backends.event.kernels.layer import advance
+from backends.event.kernels.neurons import Neurons, constants_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import Layer, Shape
+from backends.network.graph import Layer, Shape
 
 
 class SoftResetLIF(AbstractProcess):
-    """A layer of neurons; the equations are those of :class:`backends.network.LIF` and `FixedLIF`.
+    """A layer of neurons; the equations are those of :class:`backends.network.graph.LIF` and `FixedLIF`.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
-from backends.network import LIF, Encoder, Layer, Network, Readout
-from backends.quantise import quantise
+from backends.network.graph import LIF, Encoder, Layer, Network, Readout
+from backends.network.quantise import quantise
 
 pytest.importorskip("lava", reason="lava-nc runs on Python 3.10 only")
 from backends.lava import LavaBackend

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.maps.method import MapMethod, spatial_layers, write_maps
 from recordings.errors import InputError
-from recordings.maps import MapHeader, MapReader
-from recordings.schema import SampleTable
+from recordings.maps.file import MapHeader, MapReader
+from recordings.raster.schema import SampleTable
 
 KINDS = {"000_input": "input", "001_conv1": "conv", "002_fc1": "dense"}
 

@@ -22,8 +22,8 @@ from pipeline.maps.sam import (
     spike_count_map,
     temporal_spike_contribution_score,
 )
-from recordings.batch import pack
 from recordings.errors import InputError
+from recordings.raster.batch import pack
 
 READINGS: dict[str, dict[str, Any]] = {
     "paper_current": {},

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.maps.sam import spike_activation_maps
 from pipeline.maps.sweep import sweep
-from recordings import reader as reading
 from recordings.errors import InputError
-from recordings.reader import RasterReader
+from recordings.raster import reader as reading
+from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 
 GAMMAS = [gamma / 10 for gamma in range(11)]

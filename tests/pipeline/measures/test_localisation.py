@@ -25,8 +25,8 @@ from pipeline.measures.localisation import (
     pointing_game,
 )
 from recordings.errors import InputError
-from recordings.maps import MapReader
-from recordings.reader import RasterReader
+from recordings.maps.file import MapReader
+from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
 
 LEFT = np.array([[True, False, False], [True, False, False]])

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
 from pipeline.networks.checkpoint import BUNDLED, bundled_names, load_checkpoint
-from pipeline.preprocess import Preprocessing
 from recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 

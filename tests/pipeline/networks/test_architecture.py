@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import LIF, Layer, Network
-from backends.torch_backend import TorchBackend
+from backends.network.graph import LIF, Layer, Network
+from backends.torch.backend import TorchBackend
 from pipeline.config import CONFIGS, NetworkSection, load_config
 from pipeline.maps.sam import steps_that_matter
 from pipeline.networks.architecture import SpikingNetwork, Surrogate, poisson

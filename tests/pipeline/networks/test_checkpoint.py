@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from backends.storage import write_network
+from backends.network.storage import write_network
 from pipeline.config import Config, DataSection, NetworkSection
 from pipeline.networks.checkpoint import BUNDLED, bundled_names, check_fit, load_checkpoint
 from recordings.errors import InputError

@@ -10,16 +10,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backends.network import LIF, Layer, Network, Readout
-from backends.quantise import quantise
-from backends.torch_backend import TorchBackend
+from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from backends.torch.backend import TorchBackend
 from pipeline.config import NetworkSection
-from pipeline.encoding import poisson_batch
+from pipeline.images.encoding import poisson_batch
 from pipeline.networks.checkpoint import BUNDLED, load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
-from recordings.batch import unpack
 from recordings.errors import InputError
+from recordings.raster.batch import unpack
 from tests.pipeline.small_networks import SMALL, small_model
 
 

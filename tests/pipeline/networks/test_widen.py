@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.network import LIF, Layer, Network, Readout
-from backends.quantise import quantise
-from backends.torch_backend import TorchBackend
+from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from backends.torch.backend import TorchBackend
 from pipeline.networks.widen import widen
-from recordings.batch import unpack
 from recordings.errors import InputError
+from recordings.raster.batch import unpack
 
 SHAPE = (2, 4, 6)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.paper import fig7, fig9
-from pipeline.paper.lab.robustness import accuracy_claims, answers, survived
-from pipeline.paper.lab.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
+from pipeline.paper.study.robustness import accuracy_claims, answers, survived
+from pipeline.paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
-from tests.pipeline.paper.labs import small_lab
+from tests.pipeline.paper.studies import small_study
 
 EPSILONS = (0.0, 0.01, 0.03)
 
@@ -44,13 +44,13 @@ def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
 
 
 def test_accuracy_needs_classes(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path)
-    clean = lab.images
-    lab.images = replace(clean, labels=np.full(9, -1))
+    study = small_study(tmp_path)
+    clean = study.images
+    study.images = replace(clean, labels=np.full(9, -1))
     with pytest.raises(InputError, match="got images without classes, expected labelled ones"):
-        answers(lab, EPSILONS)
-    lab.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
-    assert {hits.shape for hits in answers(lab, (0.0,)).values()} == {(4, 1)}
+        answers(study, EPSILONS)
+    study.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
+    assert {hits.shape for hits in answers(study, (0.0,)).values()} == {(4, 1)}
 
 
 def test_the_shift_of_grad_cam_by_hand() -> None:
@@ -62,8 +62,8 @@ def test_the_shift_of_grad_cam_by_hand() -> None:
 
 
 def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, shift_epsilon=0.0)
-    shifts = heatmap_shifts(lab)
+    study = small_study(tmp_path, shift_epsilon=0.0)
+    shifts = heatmap_shifts(study)
     for (_, change), measured in shifts.items():
         for values in measured.values():
             assert (values > 0).any() if change == RESEEDED else (values == 0).all()
@@ -74,29 +74,29 @@ def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Pat
 
 
 def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, epsilons=(0.0, 0.05))
-    lab.out.mkdir()
-    result = fig9.run(lab)
+    study = small_study(tmp_path, epsilons=(0.0, 0.05))
+    study.out.mkdir()
+    result = fig9.run(study)
     accuracies = [row for row in result.table if row["measure"] == "accuracy"]
     assert len(accuracies) == 2 * (6 + 1)  # two strengths; two networks under three attacks, and their difference
     clean = {row["of"]: row["mean"] for row in accuracies if row["epsilon"] == 0}
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
     assert all(row["low"] <= row["mean"] <= row["high"] for row in result.table)
     assert all(0 <= row["mean"] <= 1 for row in result.table if row["measure"] != "accuracy")
-    assert (lab.out / "fig9.png").stat().st_size > 5000
-    assert (lab.out / "fig9_shift.png").stat().st_size > 5000
+    assert (study.out / "fig9.png").stat().st_size > 5000
+    assert (study.out / "fig9_shift.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("show_images", [True, False])
 def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_images: bool) -> None:
-    lab = small_lab(tmp_path, shift_epsilon=0.05, show_images=show_images)
-    lab.out.mkdir()
-    result = fig7.run(lab)
-    shifts = heatmap_shifts(lab)
+    study = small_study(tmp_path, shift_epsilon=0.05, show_images=show_images)
+    study.out.mkdir()
+    result = fig7.run(study)
+    shifts = heatmap_shifts(study)
     expected = {
         "Grad-CAM": shifts["Grad-CAM", "attacked through the ANN"]["heatmap shift"].mean(),
         "SAM": shifts["SAM conv2", "attacked through the SNN"]["heatmap shift"].mean(),
     }
     assert {row["map"]: row["mean"] for row in result.table} == pytest.approx(expected)
     assert result.claims[0].n == 9
-    assert (lab.out / "fig7.png").stat().st_size > 5000
+    assert (study.out / "fig7.png").stat().st_size > 5000

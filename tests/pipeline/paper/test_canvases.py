@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.paper.lab.canvases import inverted, paste, side_by_side, with_decoys
-from pipeline.paper.lab.images import ImageSet
-from pipeline.preprocess import Preprocessing
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.paper.study.canvases import inverted, paste, side_by_side, with_decoys
+from pipeline.paper.study.images import ImageSet
 from recordings.errors import InputError
 
 

@@ -12,12 +12,12 @@ from pipeline.cli.names import one_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.ann_checkpoint import load_ann, save_ann
 from pipeline.paper.__main__ import EXPERIMENTS, main
-from pipeline.paper.lab.settings import PaperConfig, load_paper_config
+from pipeline.paper.study.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
-from recordings.reader import RasterReader
+from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
-from .labs import small_lab
+from .studies import small_study
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:
@@ -123,9 +123,9 @@ def test_settings_without_meaning_are_one_line(
 
 
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, layers=("conv2", "conv1"))
-    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
-        assert lab.layers(raster) == ["001_conv1", "002_conv2"]
+    study = small_study(tmp_path, layers=("conv2", "conv1"))
+    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+        assert study.layers(raster) == ["001_conv1", "002_conv2"]
 
 
 def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.paper import fig10
 from pipeline.paper.fig10 import Attention, energy_on, judge, taken_for_one
-from pipeline.paper.lab.pairs import side_by_side
+from pipeline.paper.study.pairs import side_by_side
 from recordings.errors import InputError
 
-from .labs import small_lab
+from .studies import small_study
 
 
 def test_energy_is_a_mean_over_the_pixels_of_an_object() -> None:
@@ -58,7 +58,7 @@ def test_judgement_of_attention_that_settles() -> None:
 
 
 def test_only_images_taken_for_one_of_their_objects_count(tmp_path: Path) -> None:
-    pairs = side_by_side(small_lab(tmp_path).images, 3, seed=0)
+    pairs = side_by_side(small_study(tmp_path).images, 3, seed=0)
     (a, b), (c, d), (e, f) = pairs.labels.tolist()
     chosen, predicted = taken_for_one(pairs, np.array([b, 3 - c - d, e]))
     assert (chosen.tolist(), predicted.tolist()) == ([0, 2], [1, 0])
@@ -66,8 +66,8 @@ def test_only_images_taken_for_one_of_their_objects_count(tmp_path: Path) -> Non
 
 
 def test_two_images_side_by_side(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, pairs=4)
-    result = fig10.run(lab)
+    study = small_study(tmp_path, pairs=4)
+    result = fig10.run(study)
     n = result.claims[0].n
     assert result.notes[0].startswith(f"{n} of 4 images are taken for one of their two classes")
     assert {row["n"] for row in result.table} == {n}
@@ -75,26 +75,26 @@ def test_two_images_side_by_side(tmp_path: Path) -> None:
     first_steps = [row["when"] for row in result.table if (row["map"], row["layer"]) == ("SAM", "conv2")]
     assert first_steps == ["early", "late", *(f"step {t}" for t in range(2, 7))]
     assert any(claim.what.startswith("left and right exchanged") for claim in result.claims)
-    assert {path.name for path in lab.out.glob("fig10*.png")} == {"fig10.png", "fig10_maps.png"}
+    assert {path.name for path in study.out.glob("fig10*.png")} == {"fig10.png", "fig10_maps.png"}
 
 
 def test_two_digits_in_a_scene(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, pairs=2, checkpoint="cluttered-digits", layers=("conv4",))
-    data = lab.config.data.model_copy(update={"source": "cluttered-digits"})
-    lab.config = lab.config.model_copy(update={"data": data})
-    result = fig10.run(lab)
+    study = small_study(tmp_path, pairs=2, checkpoint="cluttered-digits", layers=("conv4",))
+    data = study.config.data.model_copy(update={"source": "cluttered-digits"})
+    study.config = study.config.model_copy(update={"data": data})
+    result = fig10.run(study)
     assert len(result.claims) == 5
     assert result.notes[1].startswith("Scenes of two digits cannot be exchanged")
 
 
 def test_none_taken_for_its_objects_is_one_line(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, pairs=2)
-    labels = np.where(lab.images.labels == 0, 1, 2)  # the network answers 0 wherever it sees noise
-    lab.__dict__["images"] = replace(lab.images, labels=labels)
-    network = lab.surrogate.network
+    study = small_study(tmp_path, pairs=2)
+    labels = np.where(study.images.labels == 0, 1, 2)  # the network answers 0 wherever it sees noise
+    study.__dict__["images"] = replace(study.images, labels=labels)
+    network = study.surrogate.network
     silent = replace(network, readout=replace(network.readout, weight=np.zeros_like(network.readout.weight)))
-    lab.__dict__["surrogate"] = replace(lab.surrogate, network=silent)
+    study.__dict__["surrogate"] = replace(study.surrogate, network=silent)
     with pytest.raises(
         InputError, match=r"none of 2 images with two objects is taken for one of the two; use a better"
     ):
-        fig10.run(lab)
+        fig10.run(study)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.images.selection import split_selection
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
 from pipeline.paper import localisation, variants
-from pipeline.paper.lab.canvases import side_by_side
-from pipeline.paper.lab.fair import AS_IS, Condition, conditions, has_shapes
-from pipeline.paper.lab.result import write_result
 from pipeline.paper.localisation import joint, mean_of_parts, recognised, score_maps, strata
-from pipeline.selection import split_selection
-from tests.pipeline.paper.labs import small_lab
+from pipeline.paper.study.canvases import side_by_side
+from pipeline.paper.study.conditions import AS_IS, Condition, conditions, has_shapes
+from pipeline.paper.study.result import write_result
+from tests.pipeline.paper.studies import small_study
 from tests.pipeline.paper.test_canvases import image_set
 from tests.pipeline.small_networks import class_folders
 
@@ -23,17 +23,17 @@ BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def study(tmp_path, monkeypatch):
     """Nine images with an object at their left, and a stand-in for the converted network."""
     monkeypatch.setattr(statistics, "RESAMPLES", 100)
     monkeypatch.setattr(localisation, "DRAWS", 1)
-    lab = small_lab(tmp_path, images=9)
+    study = small_study(tmp_path, images=9)
     mask = np.zeros((16, 24), np.bool_)
     mask[4:10, 1:8] = True
     mask[4, 1] = False  # a shape, not a box
-    lab.__dict__["images"] = replace(lab.images, masks=(mask,) * 8 + (None,))
-    lab.__dict__["converted"] = lab.surrogate
-    return lab
+    study.__dict__["images"] = replace(study.images, masks=(mask,) * 8 + (None,))
+    study.__dict__["converted"] = study.surrogate
+    return study
 
 
 def column(rows, **wanted):
@@ -91,12 +91,12 @@ def test_one_verdict_from_two_measures(differences, expected):
     assert joint(differences) == expected
 
 
-def test_conditions_follow_what_the_images_allow(lab):
-    names = [condition.name for condition in conditions(lab, lab.images)]
+def test_conditions_follow_what_the_images_allow(study):
+    names = [condition.name for condition in conditions(study, study.images)]
     assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
-    assert [each.name for each in conditions(lab, lab.images, [AS_IS])] == [AS_IS]
+    assert [each.name for each in conditions(study, study.images, [AS_IS])] == [AS_IS]
     five = image_set(count=10, classes=5)
-    found = {condition.name: condition for condition in conditions(lab, five)}
+    found = {condition.name: condition for condition in conditions(study, five)}
     assert list(found) == [*names[:3], "four images: predicted", "four images: any"]
     mosaic = found["four images: predicted"].parts
     np.testing.assert_array_equal(
@@ -116,10 +116,10 @@ def test_boxes_are_no_shapes():
     assert recognised(Condition(AS_IS, images), images.labels).all()
 
 
-def test_localisation_to_the_end(lab):
-    result = localisation.run(lab)
-    write_result("localisation", result, "a test", lab.out)
-    assert (lab.out / "localisation.png").stat().st_size > 10_000
+def test_localisation_to_the_end(study):
+    result = localisation.run(study)
+    write_result("localisation", result, "a test", study.out)
+    assert (study.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
         rows = column(result.table, condition=condition, subset="all", network="surrogate")
         assert {row["method"] for row in rows if row["measure"] == "IoU"} == {
@@ -147,13 +147,13 @@ def test_localisation_to_the_end(lab):
     assert negatives["measure"] == "accuracy"
 
 
-def test_variants_to_the_end(lab, monkeypatch):
-    aside = replace(lab.images, name="aside", indices=lab.images.indices + 50)
-    monkeypatch.setattr(variants, "held_out", lambda lab: aside)
-    result = variants.run(lab)
-    write_result("variants", result, "a test", lab.out)
-    assert (lab.out / "variants.png").stat().st_size > 10_000
-    assert (lab.out / "variants_maps.png").stat().st_size > 10_000
+def test_variants_to_the_end(study, monkeypatch):
+    aside = replace(study.images, name="aside", indices=study.images.indices + 50)
+    monkeypatch.setattr(variants, "held_out", lambda study: aside)
+    result = variants.run(study)
+    write_result("variants", result, "a test", study.out)
+    assert (study.out / "variants.png").stat().st_size > 10_000
+    assert (study.out / "variants_maps.png").stat().st_size > 10_000
     sam = column(result.table, candidate="SAM", layer="mean")
     assert all(row["difference_from_sam"] == row["low"] == row["high"] == 0 for row in sam)
     assert {row["split"] for row in sam} == {"selection", "validation"}
@@ -206,25 +206,25 @@ def test_the_choice_is_by_the_measures_that_count():
 
 
 def test_what_is_kept_aside_was_not_trained_on(tmp_path):
-    lab = small_lab(tmp_path, images=9)
+    study = small_study(tmp_path, images=9)
     data = tmp_path / "parts"
     data.mkdir()
     (tmp_path / "images").rename(data / "val")
     class_folders(data / "train", per_class=10)
-    lab.config = lab.config.model_copy(update={"data": lab.config.data.model_copy(update={"source": str(data)})})
-    aside = variants.held_out(lab)
+    study.config = study.config.model_copy(update={"data": study.config.data.model_copy(update={"source": str(data)})})
+    aside = variants.held_out(study)
     kept, chosen = split_selection([label for label in range(3) for _ in range(10)], 0.1, 0)
     assert sorted(aside.indices) == sorted(chosen)
     assert not set(aside.indices) & set(kept)
-    assert aside.name != lab.images.name
+    assert aside.name != study.images.name
 
 
 @pytest.mark.parametrize("experiment", [localisation, variants])
 def test_without_objects_nothing_is_claimed(tmp_path, experiment, monkeypatch):
-    lab = small_lab(tmp_path, images=3)
-    lab.__dict__["converted"] = lab.surrogate
-    monkeypatch.setattr(variants, "held_out", lambda lab: lab.images)
-    result = experiment.run(lab)
+    study = small_study(tmp_path, images=3)
+    study.__dict__["converted"] = study.surrogate
+    monkeypatch.setattr(variants, "held_out", lambda study: study.images)
+    result = experiment.run(study)
     assert [(claim.same, claim.n) for claim in result.claims] == [("cannot say", 0)]
     assert "no image has a box or mask" in result.claims[0].ours
     assert {row.get("measure", "") for row in result.table} <= {"accuracy", ""}

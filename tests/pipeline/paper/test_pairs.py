@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-from pipeline.paper.lab.images import ImageSet, prepare
-from pipeline.paper.lab.pairs import side_by_side, two_digit_scenes
-from pipeline.preprocess import Preprocessing
-from pipeline.samples import choose_samples
+from pipeline.paper.study.images import ImageSet, prepare
+from pipeline.paper.study.pairs import side_by_side, two_digit_scenes
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_checkpoint
 

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from pipeline.measures.statistics import Estimate
-from pipeline.paper.lab.result import Claim, Result, direction, verdict, with_interval, write_result
+from pipeline.paper.study.result import Claim, Result, direction, verdict, with_interval, write_result
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:

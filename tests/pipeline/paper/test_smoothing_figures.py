@@ -10,7 +10,7 @@ import pytest
 from pipeline.maps.sam import spike_activation_map
 from pipeline.measures.attention import heatmap_variance
 from pipeline.paper import fig2, fig3
-from pipeline.paper.lab.heatmaps import (
+from pipeline.paper.study.heatmaps import (
     at_steps,
     by_step,
     count_maps,
@@ -19,13 +19,13 @@ from pipeline.paper.lab.heatmaps import (
     snn_grad_cams,
     steps_of_layer,
 )
-from recordings.reader import RasterReader
-from tests.pipeline.paper.labs import small_lab
+from recordings.raster.reader import RasterReader
+from tests.pipeline.paper.studies import small_study
 
 
 def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path)
-    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
+    study = small_study(tmp_path)
+    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
         spikes = raster.spikes("conv1", slice(2, 3))
         expected = spike_activation_map(spikes, 0.3)[:, 0]
         maps = sam_maps(raster, "001_conv1", 2, 0.3)
@@ -35,17 +35,17 @@ def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer
 
 
 def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path)
-    with RasterReader(lab.recording(lab.surrogate.network, lab.images)) as raster:
-        maps = snn_grad_cams(lab, lab.images, raster)
+    study = small_study(tmp_path)
+    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+        maps = snn_grad_cams(study, study.images, raster)
         assert {layer: each.shape for layer, each in maps.items()} == {
             "001_conv1": (9, 6, 16, 24),
             "002_conv2": (9, 7, 8, 12),
         }
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
         assert not maps["002_conv2"][:, :2].any()  # the image has not arrived
-        again = snn_grad_cams(small_lab(tmp_path), lab.images, raster)
-        other = snn_grad_cams(lab, lab.images, raster, seed=1)
+        again = snn_grad_cams(small_study(tmp_path), study.images, raster)
+        other = snn_grad_cams(study, study.images, raster, seed=1)
     np.testing.assert_array_equal(again["001_conv1"], maps["001_conv1"])
     assert not np.array_equal(other["001_conv1"], maps["001_conv1"])
 
@@ -66,41 +66,41 @@ def test_a_measure_step_by_step_and_its_mean_over_steps_that_are_not_flat() -> N
 
 
 def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, layers=("conv2",), shown=2)
-    lab.out.mkdir()
-    result = fig2.run(lab)
+    study = small_study(tmp_path, layers=("conv2",), shown=2)
+    study.out.mkdir()
+    result = fig2.run(study)
     assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
     assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 9 for row in result.table)
-    assert sorted(path.name for path in lab.out.glob("*.png")) == ["fig2.png", "fig2_2.png"]
+    assert sorted(path.name for path in study.out.glob("*.png")) == ["fig2.png", "fig2_2.png"]
 
 
 def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
     pictures = []
     for shown in (True, False):
-        lab = small_lab(tmp_path, show_images=shown, shown=1)
-        lab.out.mkdir(exist_ok=True)
-        fig2.run(lab)
-        pictures.append((lab.out / "fig2.png").read_bytes())
+        study = small_study(tmp_path, show_images=shown, shown=1)
+        study.out.mkdir(exist_ok=True)
+        fig2.run(study)
+        pictures.append((study.out / "fig2.png").read_bytes())
     assert pictures[0] != pictures[1]
 
 
 def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path)
-    lab.out.mkdir()
-    result = fig3.run(lab)
+    study = small_study(tmp_path)
+    study.out.mkdir()
+    result = fig3.run(study)
     assert [claim.what for claim in result.claims[:2]] == ["heatmap variance at conv1", "heatmap variance at conv2"]
     assert len(result.claims) == 4
     rows = {(row["measure"], row["layer"], row["map"]): row["mean"] for row in result.table}
     for layer in ("conv1", "conv2"):
         for method in fig3.METHODS:
             assert 0 < rows[fig3.EVERY, layer, method] <= rows[fig3.PAPERS, layer, method] <= 0.25
-    assert (lab.out / "fig3.png").stat().st_size > 5000
+    assert (study.out / "fig3.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("experiment", [fig2, fig3])
 def test_one_image_gives_numbers_but_no_verdict(tmp_path: Path, experiment: object) -> None:
-    lab = small_lab(tmp_path, images=1)
-    lab.out.mkdir()
-    result = experiment.run(lab)  # type: ignore[attr-defined]
+    study = small_study(tmp_path, images=1)
+    study.out.mkdir()
+    result = experiment.run(study)  # type: ignore[attr-defined]
     assert {claim.same for claim in result.claims} == {"cannot say"}
     assert all("no interval" in claim.ours for claim in result.claims)

@@ -11,29 +11,29 @@ import pytest
 from backends.base import BackendError
 from pipeline.measures.attention import localisation_errors
 from pipeline.paper import fig5, fig6, fig8
-from pipeline.paper.lab.lab import Lab
-from pipeline.paper.lab.sweep import lowest_errors_of
+from pipeline.paper.study.study import Study
+from pipeline.paper.study.sweep import lowest_errors_of
 from recordings.errors import InputError
 
-from .labs import small_lab
+from .studies import small_study
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lab")
+    return tmp_path_factory.mktemp("study")
 
 
 @pytest.fixture
-def lab(folder: Path) -> Lab:
+def study(folder: Path) -> Study:
     """With integrate-and-fire neurons and more steps in place of the converted network."""
-    lab = small_lab(folder, images=5, both_backends=0)
-    surrogate = lab.surrogate
+    study = small_study(folder, images=5, both_backends=0)
+    surrogate = study.surrogate
     layers = tuple(
         replace(layer, neuron=replace(layer.neuron, leak=1.0, gain=1.0, bias=0.0)) for layer in surrogate.network.layers
     )
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
-    lab.__dict__["converted"] = converted
-    return lab
+    study.__dict__["converted"] = converted
+    return study
 
 
 def test_activity_of_thirds_is_relative_to_the_busiest_step() -> None:
@@ -71,8 +71,8 @@ def test_eighths_are_sums() -> None:
     assert found["the first and last eighth"] == pytest.approx(1)
 
 
-def test_fig5_measures_and_draws(lab: Lab) -> None:
-    result = fig5.run(lab)
+def test_fig5_measures_and_draws(study: Study) -> None:
+    result = fig5.run(study)
     values = {(row["network"], row["layer"], row["what"]): row for row in result.table}
     assert {key[:2] for key in values} == {
         (net, conv) for net in ("surrogate", "converted") for conv in ("conv1", "conv2")
@@ -80,32 +80,32 @@ def test_fig5_measures_and_draws(lab: Lab) -> None:
     assert all(row["n"] == 5 and np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
     assert all(-1 <= row["mean"] <= 1 for row in result.table)
     assert len(result.claims) == 2 * 3 + 2 * 2 + 2
-    assert {path.name for path in lab.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
+    assert {path.name for path in study.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
 
 
-def test_fig5_says_so_when_lava_does_not_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    skipped = fig5.same_on_every_backend(lab, "surrogate", lab.surrogate.network)
+def test_fig5_says_so_when_lava_does_not_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = fig5.same_on_every_backend(study, "surrogate", study.surrogate.network)
     assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
 
     def recording(*_: object, backend: str, **__: object) -> Path:
         raise BackendError(f"{backend}: needs Python 3.10")
 
-    lab.settings = lab.settings.model_copy(update={"both_backends": 2})
-    monkeypatch.setattr(lab, "recording", recording)
-    refused = fig5.same_on_every_backend(lab, "surrogate", lab.surrogate.network)
+    study.settings = study.settings.model_copy(update={"both_backends": 2})
+    monkeypatch.setattr(study, "recording", recording)
+    refused = fig5.same_on_every_backend(study, "surrogate", study.surrogate.network)
     assert (refused.ours, refused.same) == ("not run: event: needs Python 3.10", "cannot say")
 
 
-def test_fig5_compares_digests_and_maps(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.settings = lab.settings.model_copy(update={"both_backends": 2})
-    network, images = lab.surrogate.network, lab.images.take(2)
-    same, other = lab.recording(network, images), lab.recording(network, images, seed=1)
-    monkeypatch.setattr(lab, "recording", lambda *_, **__: same)
-    claim = fig5.same_on_every_backend(lab, "surrogate", network)
+def test_fig5_compares_digests_and_maps(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.settings = study.settings.model_copy(update={"both_backends": 2})
+    network, images = study.surrogate.network, study.images.take(2)
+    same, other = study.recording(network, images), study.recording(network, images, seed=1)
+    monkeypatch.setattr(study, "recording", lambda *_, **__: same)
+    claim = fig5.same_on_every_backend(study, "surrogate", network)
     assert (claim.same, claim.n) == ("yes", 2)
     assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
-    monkeypatch.setattr(lab, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
-    assert fig5.same_on_every_backend(lab, "surrogate", network).same == "no"
+    monkeypatch.setattr(study, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
+    assert fig5.same_on_every_backend(study, "surrogate", network).same == "no"
 
 
 def test_variation_and_peak_of_a_rate() -> None:
@@ -115,9 +115,9 @@ def test_variation_and_peak_of_a_rate() -> None:
     np.testing.assert_allclose(fig6.peak(rates[:, :1]), 0)
 
 
-def test_fig6_sees_no_difference_between_a_network_and_itself(lab: Lab) -> None:
-    lab.__dict__["converted"] = lab.surrogate
-    result = fig6.run(lab)
+def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> None:
+    study.__dict__["converted"] = study.surrogate
+    result = fig6.run(study)
     errors = [claim for claim in result.claims if "error" in claim.what or "the same" in claim.what]
     assert len(errors) == 6
     assert {claim.same for claim in errors} == {"no difference seen"}
@@ -127,8 +127,8 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(lab: Lab) -> None:
     assert means["surrogate"] == pytest.approx(means["converted"], abs=1e-6)
 
 
-def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(lab: Lab) -> None:
-    result = fig6.run(lab)
+def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> None:
+    result = fig6.run(study)
     errors = {
         (row["network"], row["layer"], row["epsilon"], row["steps"]): row["mean"]
         for row in result.table
@@ -144,7 +144,7 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(lab: Lab) -> None:
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
         if network == "surrogate":  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
-    assert {path.name for path in lab.out.glob("fig6*.png")} == {"fig6.png", "fig6_rate.png"}
+    assert {path.name for path in study.out.glob("fig6*.png")} == {"fig6.png", "fig6_rate.png"}
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_fig8_does_not_flatter_its_choice_of_the_best() -> None:
     assert fig8.judge("noise", gammas, noise[0])[0].n == 25
 
 
-def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
-    lab.settings = lab.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
-    result = fig8.run(lab)
+def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(study: Study) -> None:
+    study.settings = study.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
+    result = fig8.run(study)
     rows = {(row["measure"], row["network"], row["layer"], row["gamma"]): row["mean"] for row in result.table}
     gammas = [key[3] for key in rows if key[:3] == (fig8.PAPERS, "converted", "conv2")]
     assert gammas == [0, 0.5, 1000]
@@ -181,27 +181,27 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(lab: Lab) -> None:
     assert all(mean <= rows[(fig8.MEAN, *key[1:])] for key, mean in rows.items() if key[0] == fig8.PAPERS)
     assert all(np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
     assert len(result.claims) == 2 * 2 * 3
-    path = lab.recording(lab.surrogate.network, lab.images)
-    one = lowest_errors_of(lab, path, lab.reference(lab.images), [0.5])
+    path = study.recording(study.surrogate.network, study.images)
+    one = lowest_errors_of(study, path, study.reference(study.images), [0.5])
     expected = [mean for key, mean in rows.items() if (*key[:2], key[3]) == (fig8.PAPERS, "surrogate", 0.5)]
     assert [errors.mean() for errors in one.values()] == pytest.approx(expected)
 
 
-def test_fig8_needs_a_curve(lab: Lab) -> None:
-    lab.settings = lab.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
+def test_fig8_needs_a_curve(study: Study) -> None:
+    study.settings = study.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
     with pytest.raises(InputError, match=r"^paper.gammas: got 2 values, expected 3 or more"):
-        fig8.run(lab)
+        fig8.run(study)
 
 
-def test_fig8_asks_for_the_object_where_it_is_known(lab: Lab) -> None:
-    path, reference = lab.recording(lab.surrogate.network, lab.images), lab.reference(lab.images)
-    mask = np.zeros(lab.images.size, np.bool_)
+def test_fig8_asks_for_the_object_where_it_is_known(study: Study) -> None:
+    path, reference = study.recording(study.surrogate.network, study.images), study.reference(study.images)
+    mask = np.zeros(study.images.size, np.bool_)
     mask[:2, :2] = True
-    lab.__dict__["images"] = replace(lab.images, masks=(mask,) * len(lab.images))
-    errors = fig8.measure_errors(lab, path, reference, [0.5])
-    as_reference = np.broadcast_to(np.float32(mask), (len(lab.images), *mask.shape))
+    study.__dict__["images"] = replace(study.images, masks=(mask,) * len(study.images))
+    errors = fig8.measure_errors(study, path, reference, [0.5])
+    as_reference = np.broadcast_to(np.float32(mask), (len(study.images), *mask.shape))
     (layer, *_) = {layer for _, layer in errors}
-    expected = fig8.measure_errors(lab, path, as_reference, [0.5])[fig8.PAPERS, layer]
+    expected = fig8.measure_errors(study, path, as_reference, [0.5])[fig8.PAPERS, layer]
     assert np.array_equal(errors[fig8.OBJECT, layer], expected)
     assert not np.array_equal(errors[fig8.PAPERS, layer], expected)
 

@@ -13,7 +13,7 @@ from pipeline.paper.table1 import Measured, judge
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
-from .labs import small_lab
+from .studies import small_study
 
 
 def measured(error: float, hits: int) -> Measured:
@@ -38,38 +38,40 @@ def test_paper_figures_stand_beside_three_layers() -> None:
 
 
 def test_networks_of_every_leak_and_a_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = small_lab(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
+    study = small_study(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
     asked: list[tuple[float, int]] = []
 
     def leaky(leak: float, seed: int = 0) -> Checkpoint:
         asked.append((leak, seed))
-        section = lab.config.network.model_copy(update={"leak": leak})
-        return replace(lab.surrogate, network=export_network(small_model(network=section, seed=seed)))
+        section = study.config.network.model_copy(update={"leak": leak})
+        return replace(study.surrogate, network=export_network(small_model(network=section, seed=seed)))
 
-    monkeypatch.setattr(lab, "leaky", leaky)
-    result = table1.run(lab)
+    monkeypatch.setattr(study, "leaky", leaky)
+    result = table1.run(study)
     assert asked == [(0.5, 0), (0.9, 0), (0.9, 1)]
     rows = {(row["leak"], row["training_seed"], row["what"], row["layer"]): row["n"] for row in result.table}
     assert len(rows) == 3 * 3
     assert rows[0.5, 0, "accuracy", ""] == 9
     assert rows[0.9, 1, "localisation error", "conv2"] == 4
     assert "Two trainings of different seeds at λ = 0.9 differ" in result.notes[0]
-    assert (lab.out / "table1.png").is_file()
+    assert (study.out / "table1.png").is_file()
 
 
 def test_a_twin_of_the_same_seed_is_refused(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path, twin_seed=0)
+    study = small_study(tmp_path, twin_seed=0)
     with pytest.raises(InputError, match=r"^paper.twin_seed: got 0, which is training.seed"):
-        lab.twin(0.9)
+        study.twin(0.9)
 
 
 def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> None:
-    lab = small_lab(tmp_path)
-    lab.config = lab.config.model_copy(update={"data": lab.config.data.model_copy(update={"mean": (0.1, 0.1, 0.1)})})
+    study = small_study(tmp_path)
+    study.config = study.config.model_copy(
+        update={"data": study.config.data.model_copy(update={"mean": (0.1, 0.1, 0.1)})}
+    )
     with pytest.raises(InputError, match="does not fit the configuration: data.mean, data.std"):
-        lab.leaky(0.9)
+        study.leaky(0.9)
 
 
 def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
-        table1.run(small_lab(tmp_path, leaks=(0.9,)))
+        table1.run(small_study(tmp_path, leaks=(0.9,)))

@@ -12,10 +12,10 @@ from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
 from pipeline.paper.agreement import MEASURES, Summary, compare
-from pipeline.paper.lab.lab import Lab
+from pipeline.paper.study.study import Study
 from tests.pipeline.small_networks import small_model
 
-from .labs import small_lab
+from .studies import small_study
 
 
 def rows(table: object, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
@@ -23,16 +23,16 @@ def rows(table: object, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Nine images; networks of another leak, and a converted one, are other untrained networks."""
-    lab = small_lab(tmp_path, seeds=3, curves=2, randomised=3)
+    study = small_study(tmp_path, seeds=3, curves=2, randomised=3)
 
     def leaky(leak: float, seed: int = 0) -> Checkpoint:
-        return replace(lab.surrogate, network=export_network(small_model(seed=seed)))
+        return replace(study.surrogate, network=export_network(small_model(seed=seed)))
 
-    monkeypatch.setattr(lab, "leaky", leaky)
-    monkeypatch.setattr(Lab, "converted", property(lambda lab: leaky(1.0, 5)))
-    return lab
+    monkeypatch.setattr(study, "leaky", leaky)
+    monkeypatch.setattr(Study, "converted", property(lambda study: leaky(1.0, 5)))
+    return study
 
 
 def test_agreement_compares_image_by_image() -> None:
@@ -49,8 +49,8 @@ def test_agreement_compares_image_by_image() -> None:
     assert found["001_conv1", MEASURES[2]].tolist() == pytest.approx([0.2, 0, 0.4])
 
 
-def test_agreement_bounds_differences_by_the_noise_between_seeds(lab: Lab) -> None:
-    result = agreement.run(lab)
+def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -> None:
+    result = agreement.run(study)
     table = rows(result.table, "comparison", "layer", "measure")
     comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
     assert list(comparisons) == ["other spikes", "float32", "other training", "converted", "other image"]
@@ -60,11 +60,11 @@ def test_agreement_bounds_differences_by_the_noise_between_seeds(lab: Lab) -> No
         floor = table["other spikes", layer, MEASURES[0]]["mean"]
         assert floor < 1, "other spikes give another map"
         assert table["float32", layer, MEASURES[0]]["mean"] > table["other training", layer, MEASURES[0]]["mean"]
-    assert (lab.out / "agreement.png").is_file()
+    assert (study.out / "agreement.png").is_file()
 
 
-def test_randomisation_cannot_reach_sam_from_above(lab: Lab) -> None:
-    result = randomisation.run(lab)
+def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
+    result = randomisation.run(study)
     table = rows(result.table, "shuffled down to", "method", "layer")
     shuffled = list(dict.fromkeys(name for name, _, _ in table))
     assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
@@ -75,18 +75,18 @@ def test_randomisation_cannot_reach_sam_from_above(lab: Lab) -> None:
     assert table["conv1", "SAM", "conv1"]["mean"] < 1
     assert table["readout", "SNN Grad-CAM", "conv2"]["mean"] < 1
     assert {claim.n for claim in result.claims} == {3}
-    assert (lab.out / "randomisation.png").is_file()
+    assert (study.out / "randomisation.png").is_file()
 
 
-def test_faithfulness_scores_every_map_against_chance(lab: Lab) -> None:
-    result = faithfulness.run(lab)
+def test_faithfulness_scores_every_map_against_chance(study: Study) -> None:
+    result = faithfulness.run(study)
     table = rows(result.table, "map", "measure")
     maps = list(dict.fromkeys(name for name, _ in table))
     assert maps[:2] == ["SAM conv1", "SAM conv2"]
     assert maps[-2:] == ["centred Gaussian", "random order"]
     assert all(0 < row["mean"] < 1 and row["n"] == 2 for row in table.values())
-    stages = {path.name.split("-")[0] for path in lab.stages.directory.iterdir()}
+    stages = {path.name.split("-")[0] for path in study.stages.directory.iterdir()}
     assert "faithfulness" in stages
-    again = faithfulness.run(lab)
+    again = faithfulness.run(study)
     assert again.table == result.table
-    assert (lab.out / "faithfulness.png").is_file()
+    assert (study.out / "faithfulness.png").is_file()

@@ -1,0 +1,1 @@
+"""Event by event on the CPU: work is done where there are spikes."""

@@ -1,0 +1,121 @@
+"""The event backend: work is done where there are spikes, on the CPU; one sample per thread.
+
+A convolution multiplies every weight by every 0; here each spike adds the weights it reaches, and nothing else happens
+(see the kernels, which the Lava models share). Samples go step by step through all layers, a few steps of one layer at
+a time, so memory grows with T only by the packed bits that are handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch, check_spikes
+from backends.constant_current import constant_currents
+from backends.network.graph import Network
+from recordings.parallel import cores, in_order
+from recordings.raster.batch import RasterBatch, joined, pack
+
+from .kernels.layer import LayerKernel, compile_kernels
+
+CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
+
+
+class EventBackend:
+    """Simulates a network event by event.
+
+    Parameters
+    ----------
+    threads : samples simulated at a time; all cores this process may use if not given
+    """
+
+    name = "event"
+    device = "cpu"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or cores()
+        self._prepared: WeakKeyDictionary[Network, _PreparedNetwork] = WeakKeyDictionary()
+
+    def prepare(self, network: Network) -> None:
+        """Compile the kernels, or load them from numba's cache, and lay out the weights."""
+        if network not in self._prepared:
+            compile_kernels(network.precision)
+            self._prepared[network] = _PreparedNetwork(network)
+
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+        """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
+        self.prepare(network)
+        finished = in_order(self._prepared[network].run, _samples(network, inputs), self.threads)
+        while batch := list(islice(finished, self.threads)):
+            yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
+
+
+def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
+    """What drives the neurons of a network's first layer: a[1] … a[T-1] of every sample; a constant current once.
+
+    Yields
+    ------
+    (S, H, W, C) float32, or int32 in fixed point: some steps of one sample
+    """
+    layer = LayerKernel(network.layers[0], network.shapes[0])
+    state = layer.rest()
+    for sample in _samples(network, inputs):
+        if network.encoder == "constant-current":
+            yield np.moveaxis(sample, 0, -1)[None]
+            continue
+        effective = np.moveaxis(sample[:-1], 1, -1)
+        for start in range(0, len(effective), CHUNK):
+            arrived = np.ascontiguousarray(effective[start : start + CHUNK])
+            currents = np.empty((len(arrived), *layer.output_shape), layer.dtype)
+            for spikes, current in zip(arrived, currents, strict=True):
+                layer.add(spikes, state)
+                current[:] = state.current
+            yield currents
+
+
+def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
+    """One by one: spikes (T, C, H, W) bool, or the constant current of the first layer (C', H', W')."""
+    for batch in inputs:
+        if network.encoder == "constant-current":
+            yield from constant_currents(network, batch)
+        else:
+            check_spikes("event", network, batch)
+            yield from np.moveaxis(batch, 1, 0)
+
+
+class _PreparedNetwork:
+    """A network laid out for the kernels, for any number of samples and threads."""
+
+    def __init__(self, network: Network) -> None:
+        self.timesteps = network.timesteps
+        self.spiking_input = network.encoder == "poisson"
+        self.raster_names = network.raster_names
+        self.raster_bytes = network.raster_bytes
+        self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
+        # In fixed point every sum is an integer below 2³¹, which float64 holds; in float32 it is rounded once.
+        self.readout_weight = network.readout.weight.astype(np.float64)
+
+    def run(self, sample: NDArray[Any]) -> RasterBatch:
+        """All steps of one sample: spikes (T, C, H, W) bool, or a constant current (C', H', W')."""
+        states = [layer.rest() for layer in self.layers]
+        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
+        if self.spiking_input:
+            packed[0][:] = pack(sample[:, None])[0]
+        else:
+            states[0].current[:] = np.moveaxis(sample, 0, -1)
+        counts = np.zeros(self.layers[-1].output_shape, np.int64)
+        for start in range(0, self.timesteps, CHUNK):
+            steps = slice(start, start + CHUNK)
+            arrived = np.ascontiguousarray(np.moveaxis(sample[steps], 1, -1)) if self.spiking_input else None
+            for layer, state, bits in zip(self.layers, states, packed[-len(self.layers) :], strict=True):
+                arrived = fired = layer.run(start, arrived, state, bits[steps])
+            counts += fired.sum(axis=0)
+        # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
+        sums = np.einsum("ij,j->i", self.readout_weight, np.moveaxis(counts, -1, 0).ravel().astype(np.float64))
+        rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
+        return RasterBatch(rasters, sums.astype(self.layers[0].dtype)[None])

@@ -1,0 +1,32 @@
+"""How kernels are compiled: once, and again when any of their sources changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+HERE = Path(__file__).parent
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """`numba.njit` without Python's lock, cached on disk under a name that changes with the kernels' sources.
+
+    Numba itself looks at the file of a function alone, not at those of the functions it calls. After a change to one of
+    these it would go on running the old machine code, on data that may be laid out anew.
+    """
+    function.__qualname__ += f"-{sources_digest()}"
+    return njit(cache=True, nogil=True)(function)
+
+
+@lru_cache(maxsize=1)
+def sources_digest() -> str:
+    """Of every file of this package, and of the network whose constants are compiled in."""
+    digest = hashlib.sha256()
+    for path in (*sorted(HERE.glob("*.py")), HERE.parents[1] / "network" / "graph.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

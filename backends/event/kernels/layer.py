@@ -1,0 +1,159 @@
+"""One layer over several steps, from its input spikes to its own, in one compiled call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network.graph import LIF, FixedLIF, Layer, Shape
+
+from .compiled import compiled
+from .events import pack_spikes
+from .neurons import Neurons, constants_of, step
+from .synapses import Room, Synapses, add_spikes, lay_out, room_for
+
+
+class State(NamedTuple):
+    """What one sample changes in a layer, and room to work in; made by :meth:`LayerKernel.rest`.
+
+    Parameters
+    ----------
+    current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
+    room : see :func:`backends.event.kernels.synapses.add_spikes`
+    """
+
+    current: NDArray[Any]
+    membrane: NDArray[Any]
+    room: Room
+
+
+class LayerKernel:
+    """A layer of a network, laid out for the kernels. It holds constants only, so that threads may share it.
+
+    A dense layer is a convolution whose kernel is as large as its pooled map.
+
+    Parameters
+    ----------
+    layer : its weights and neurons
+    shape : (C, H, W) of its input
+    """
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        channels, height, width = shape
+        kernel = layer.averaged_weight
+        if layer.kind == "dense":
+            kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
+        self.synapses = lay_out(kernel, shape, layer.pool, layer.stride, layer.padding)
+        self.input_shape = height, width, channels
+        outputs, rows, columns = layer.output_shape(shape)
+        self.output_shape = rows, columns, outputs
+        self.neurons = constants_of(layer.neuron)
+        self.dtype = self.neurons.gain.dtype  # of currents and membranes
+
+    def rest(self) -> State:
+        """The state before a sample begins."""
+        height, width, channels = self.input_shape
+        return State(
+            np.zeros(self.output_shape, self.dtype),
+            np.zeros(self.output_shape, self.dtype),
+            room_for(self.synapses, (channels, height, width)),
+        )
+
+    def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
+        """Bring the neurons to step t of a sample; at t = 0 they are at rest, whatever they and `current` were before.
+
+        Parameters
+        ----------
+        fired : (H', W', C') bool, written — their spikes
+        packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
+        """
+        advance(t, self.neurons, state.current, state.membrane, fired, packed)
+
+    def add(self, spikes: NDArray[np.bool_], state: State) -> None:
+        """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
+        add_spikes(spikes, self.synapses, state.room, state.current)
+
+    def run(
+        self, start: int, arrived: NDArray[np.bool_] | None, state: State, packed: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """Advance by several steps.
+
+        Parameters
+        ----------
+        start : number of the first of them
+        arrived : (S, H, W, C) bool — input spikes of these steps; None leaves the current as it is
+        state : of the step before, advanced
+        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the spikes as bits in the file's order
+
+        Returns
+        -------
+        (S, H', W', C') bool — the layer's spikes
+        """
+        fired = np.empty((len(packed), *self.output_shape), np.bool_)
+        nothing = np.empty((0, *self.input_shape), np.bool_)
+        run_steps(start, nothing if arrived is None else arrived, self.synapses, self.neurons, state, fired, packed)
+        return fired
+
+
+@compiled
+def advance(
+    t: int,
+    neurons: Neurons,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    fired: NDArray[np.bool_],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`LayerKernel.advance`, compiled; `current` and `membrane` are those of :class:`State`."""
+    gain, bias, first, second = neurons
+    channels = gain.shape[1]
+    if t == 0:
+        membrane[:] = 0
+        fired[:] = False
+    else:
+        step(
+            current.reshape(-1, channels),
+            gain[(t - 1) % len(gain)],
+            bias[(t - 1) % len(bias)],
+            first,
+            second,
+            membrane.reshape(-1, channels),
+            fired.reshape(-1, channels),
+        )
+    pack_spikes(fired, packed)
+
+
+@compiled
+def run_steps(
+    start: int,
+    arrived: NDArray[np.bool_],
+    synapses: Synapses,
+    neurons: Neurons,
+    state: State,
+    fired: NDArray[np.bool_],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`LayerKernel.run`, compiled; `arrived` holds no steps where the current is constant."""
+    for i in range(len(fired)):
+        advance(start + i, neurons, state.current, state.membrane, fired[i], packed[i])
+        if len(arrived):
+            add_spikes(arrived[i], synapses, state.room, state.current)
+
+
+def compile_kernels(precision: str) -> None:
+    """Compile (or load from numba's cache) every kernel for one precision: seconds the first time, then a moment.
+
+    Call it before a timed part, and before forking, so that no child compiles again.
+    """
+    fixed = precision == "fixed"
+    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)) if fixed else LIF(1.0)
+    kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
+    state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
+    kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
+    gain, bias, *constants = kernel.neurons
+    writable = Neurons(gain.copy(), bias.copy(), *constants)  # as Lava holds them, unlike a network
+    advance(0, writable, state.current, state.membrane, spikes[0], np.zeros(1, np.uint8))
+    kernel.add(spikes[0], state)
+    kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

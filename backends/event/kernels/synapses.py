@@ -1,0 +1,250 @@
+"""Events -> currents: each spike adds a row of weights for every output pixel that sees it, and nothing else happens.
+
+Why it is fast:
+
+* The weights of 64 outputs (BLOCK) lie side by side, in one cache line. An output pixel's 64 sums stay in vector
+  registers while the rows of all spikes it sees are added.
+* Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
+  32,766 < 2¹⁵; after so many the sums are moved to int32.
+* Two weights share an int16, as 256·h + (l + 128), and are added together; the upper byte, shifted down, is added once
+  more. Of n rows the first sum is 256·Σh + Σl + 128·n modulo 2¹⁶, and the second is Σh, which gives Σl. That is one
+  load, a shift and two additions for 64 weights, where widening them from int8 first takes twice as much.
+* With rows laid out as [block][x][y][channel], the row that an event needs is its number in the list of
+  :func:`backends.event.kernels.events.list_window` plus a constant of the output pixel. So one list serves a row of
+  output pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the
+  processor mispredicts once.
+* Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
+  the worst case. In float32, where that would round differently, it is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from backends.network.graph import WEIGHT_LIMIT
+
+from .compiled import compiled
+from .events import COPIED, list_events, list_window
+
+BLOCK = 64  # outputs whose weights lie side by side
+ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
+
+
+class Synapses(NamedTuple):
+    """A layer's weights as the kernels read them; made by :func:`lay_out`.
+
+    Parameters
+    ----------
+    weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, 64-byte aligned
+    pool, stride, padding : as of a layer
+    everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
+    """
+
+    weights: NDArray[Any]
+    pool: int
+    stride: int
+    padding: int
+    everything: NDArray[np.int32]
+
+
+class Room(NamedTuple):
+    """Memory that :func:`add_spikes` works in; made by :func:`room_for`.
+
+    Parameters
+    ----------
+    events, ends : see :func:`backends.event.kernels.events.list_events`
+    window, starts : see :func:`backends.event.kernels.events.list_window`
+    block_current : (64,) as the current
+    """
+
+    events: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    window: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    block_current: NDArray[Any]
+
+
+def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
+    """Room to work in for maps of (C, H, W); every thread needs its own."""
+    channels, height, width = shape
+    pool, kernel_rows = synapses.pool, synapses.weights.shape[2]
+    return Room(
+        np.empty(channels * height * width + COPIED, np.int32),
+        np.empty((height // pool, width // pool + 1), np.int32),
+        np.empty(channels * pool * width * kernel_rows + COPIED, np.int32),
+        np.empty(width // pool + 1, np.int32),
+        np.zeros(BLOCK, np.int32 if synapses.weights.dtype == np.int16 else np.float32),
+    )
+
+
+def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride: int, padding: int) -> Synapses:
+    """Lay weights out for the kernels.
+
+    Parameters
+    ----------
+    kernel : (O, C, KH, KW) int8 or float32 — of a correlation, for the sum-pooled map
+    shape : (C, H, W) of the map in front of the pooling
+    pool, stride, padding : as of a layer
+    """
+    outputs, channels, kernel_rows, kernel_columns = kernel.shape
+    blocks = -(-outputs // BLOCK)
+    padded = np.zeros((blocks * BLOCK, channels, kernel_rows, kernel_columns), kernel.dtype)
+    padded[:outputs] = kernel
+    rows = padded.reshape(blocks, BLOCK, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
+    if kernel.dtype == np.int8:
+        low, high = np.split(rows.astype(np.int16), 2, axis=-1)
+        rows = 256 * high + low + 128
+        height, width = shape[1] // pool, shape[2] // pool
+        everything = _everything(kernel, height, width, stride, padding) * np.int32(pool**2)
+    else:
+        everything = np.zeros((0, 0, 0), np.int32)
+    return Synapses(_aligned(rows), pool, stride, padding, everything)
+
+
+def _everything(kernel: NDArray[np.int8], height: int, width: int, stride: int, padding: int) -> NDArray[np.int32]:
+    """(OH, OW, O): the sum of all weights that lie on the (height, width) map, at every position of the kernel."""
+    taps = kernel.sum(axis=1, dtype=np.int32)
+    outputs, kernel_rows, kernel_columns = taps.shape
+    sides = ((height, kernel_rows), (width, kernel_columns))
+    rows, columns = ((side + 2 * padding - size) // stride + 1 for side, size in sides)
+    current = np.zeros((rows, columns, outputs), np.int32)
+    for y in range(kernel_rows):
+        inside = _covered(y - padding, stride, rows, height)
+        for x in range(kernel_columns):
+            current[inside, _covered(x - padding, stride, columns, width)] += taps[:, y, x]
+    return current
+
+
+def _covered(offset: int, stride: int, positions: int, side: int) -> slice:
+    """The positions i for which 0 ≤ i·stride + offset < side."""
+    return slice(max(0, -(offset // stride)), max(0, min(positions, -((offset - side) // stride))))
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A C-contiguous copy that begins at a cache line."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
+@intrinsic
+def add_rows(
+    _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any, more: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Set current[target : target + 64] to the rows base + events[first … last-1] of `weights`, or add them if `more`.
+
+    They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
+    """
+    fixed = weights.dtype == types.int16
+    index, short = ir.IntType(64), ir.IntType(16)
+    lanes = BLOCK // 2 if fixed else BLOCK
+    row = ir.VectorType(short if fixed else ir.FloatType(), lanes)
+
+    def everywhere(number: int) -> Any:
+        return ir.Constant(row, [number] * lanes)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def element(array: int, place: Any) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            return builder.gep(data, [place])
+
+        def add_to_current(offset: int, sums: Any) -> None:
+            wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), lanes)
+            place = builder.add(arguments[6], ir.Constant(index, offset))
+            pointer = builder.bitcast(element(5, place), wide.as_pointer())
+            before = builder.select(arguments[7], builder.load(pointer, align=4), ir.Constant(wide, None))
+            total = builder.add(before, builder.sext(sums, wide)) if fixed else builder.fadd(before, sums)
+            builder.store(total, pointer, align=4)
+
+        base, first, last = arguments[1], arguments[3], arguments[4]
+        rows = element(0, builder.mul(base, ir.Constant(index, lanes)))
+        entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
+
+        builder.position_at_end(loop)
+        place, *before = (builder.phi(kind) for kind in (index, row, row)[: 3 if fixed else 2])
+        event = builder.mul(builder.zext(builder.load(element(2, place)), index), ir.Constant(index, lanes))
+        weight = builder.load(builder.bitcast(builder.gep(rows, [event]), row.as_pointer()), align=64)
+        terms = (weight, builder.ashr(weight, everywhere(8))) if fixed else (weight,)
+        after = [(builder.add if fixed else builder.fadd)(*pair) for pair in zip(before, terms, strict=True)]
+        following = builder.add(place, ir.Constant(index, 1))
+        zero = ir.Constant(row, None)
+        for phi, begin, again in zip((place, *before), (first, zero, zero), (following, *after), strict=False):
+            phi.add_incoming(begin, entry)
+            phi.add_incoming(again, loop)
+        builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
+
+        builder.position_at_end(done)
+        sums = [builder.phi(row) for _ in after]
+        for total, new in zip(sums, after, strict=True):
+            total.add_incoming(zero, entry)
+            total.add_incoming(new, loop)
+        if fixed:
+            both, high = sums
+            count = builder.trunc(builder.sub(last, first), short)
+            counts = ir.Constant(row, ir.Undefined)
+            for lane in range(lanes):
+                counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
+            low = builder.sub(builder.sub(both, builder.shl(high, everywhere(8))), builder.mul(counts, everywhere(128)))
+            add_to_current(0, low)
+            add_to_current(lanes, high)
+        else:
+            add_to_current(0, sums[0])
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
+
+
+@compiled
+def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
+    """Set `current` to the correlation of the sum-pooled spikes with the weights.
+
+    Parameters
+    ----------
+    spikes : (H, W, C) bool, C-contiguous
+    synapses : the weights
+    room : to work in
+    current : (OH, OW, O) int32 or float32, C-contiguous, written
+    """
+    weights, pool, stride, padding, everything = synapses
+    events, ends, window, starts, block_current = room
+    blocks, kernel_columns, kernel_rows, channels, _ = weights.shape
+    width = ends.shape[1] - 1
+    rows, columns, outputs = current.shape
+    weight_rows, flat = weights.reshape(-1), current.reshape(-1)
+    mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
+    if mostly:
+        list_events(spikes, False, pool, events, ends)
+    for i in range(rows):
+        list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
+        for block in range(blocks):
+            whole = outputs - block * BLOCK >= BLOCK
+            sums = flat if whole else block_current
+            for j in range(columns):
+                left = j * stride - padding
+                start = min(max(0, left), width)
+                event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
+                base = (block * kernel_columns - left) * kernel_rows * channels
+                target = (i * columns + j) * outputs + block * BLOCK
+                place = target if whole else 0
+                more = False
+                while not more or event < last:
+                    upto = min(last, event + ADDITIONS)
+                    add_rows(weight_rows, base, window, event, upto, sums, place, more)  # type: ignore[call-arg]
+                    event, more = upto, True
+                if not whole:
+                    flat[target : (i * columns + j + 1) * outputs] = sums[: outputs - block * BLOCK]
+    if mostly:
+        total = everything.reshape(-1)
+        for neuron in range(len(flat)):
+            flat[neuron] = total[neuron] - flat[neuron]

@@ -1,0 +1,1 @@
+"""Networks as plain data: the graph, its neurons, fixed point, and files."""

@@ -1,0 +1,89 @@
+"""Float network -> Loihi-style fixed point: int8 weights, integer gains, 24-bit membranes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import LIF, PIXEL_LIMIT, THETA, FixedLIF, Layer, Network, NetworkError, Readout
+
+GAIN_LIMIT = 32767
+LARGEST_SHIFT = 30
+
+
+def quantise(network: Network) -> Network:
+    """Round every number of a float32 network to integers; rounding is half-to-even throughout.
+
+    Per layer, with k the pooling side (fixed point sums what float averages):
+
+        W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
+        G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
+        B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak))
+
+    With constant-current input, the gain of layer 1 has another factor 1/127, the real value of one unit of a pixel.
+
+    Raises
+    ------
+    NetworkError : if a gain is too large to represent, or weight sums could overflow
+    """
+    if network.precision == "fixed":
+        return network
+    weight, scale = _quantise_weight(network.readout.weight)
+    units = [1.0] * len(network.layers)
+    if network.encoder == "constant-current":
+        units[0] = 1 / PIXEL_LIMIT
+    return Network(
+        input_shape=network.input_shape,
+        timesteps=network.timesteps,
+        layers=tuple(map(_quantise_layer, network.layers, units)),
+        readout=Readout(weight, scale),
+        encoder=network.encoder,
+    )
+
+
+def _quantise_layer(layer: Layer, unit: float) -> Layer:
+    """One layer; `unit` is the real value of a 1 in its input."""
+    assert isinstance(layer.neuron, LIF)
+    neuron = layer.neuron
+    weight, scale = _quantise_weight(layer.weight)
+    per_membrane = THETA / neuron.threshold
+    gain = neuron.gain * scale * unit / layer.pool**2 * per_membrane
+    bias = np.rint(neuron.bias * per_membrane)
+    if np.abs(bias).max() > 1 << 30:
+        raise NetworkError(
+            f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
+        )
+    shift = _largest_shift(gain)
+    if shift is None:
+        raise NetworkError(
+            f"layer {layer.name!r}: gain {np.abs(gain).max():.3g} exceeds {GAIN_LIMIT} in fixed point; "
+            "is a BNTT variance close to zero, or the threshold tiny?"
+        )
+    return Layer(
+        name=layer.name,
+        weight=weight,
+        neuron=FixedLIF(
+            decay=int(np.rint(4096 * (1 - neuron.leak))),
+            shift=shift,
+            gain=np.rint(gain * 2.0**shift).astype(np.int32),
+            bias=bias.astype(np.int32),
+        ),
+        pool=layer.pool,
+        stride=layer.stride,
+        padding=layer.padding,
+    )
+
+
+def _quantise_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
+    """int8 weights and the real value of one unit; an all-zero layer stays zero."""
+    largest = float(np.abs(weight).max())
+    if largest == 0:
+        return np.zeros(weight.shape, np.int8), 0.0
+    return np.rint(127 * weight.astype(np.float64) / largest).astype(np.int8), largest / 127
+
+
+def _largest_shift(gain: NDArray[np.float64]) -> int | None:
+    for shift in range(LARGEST_SHIFT, -1, -1):
+        if np.abs(np.rint(gain * 2.0**shift)).max() <= GAIN_LIMIT:
+            return shift
+    return None

@@ -1,0 +1,1 @@
+"""Layer by layer with torch, on a CPU or a CUDA GPU."""

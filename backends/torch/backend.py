@@ -1,0 +1,169 @@
+"""The torch backend: layer by layer over many steps and samples at a time, on a CPU or a CUDA GPU.
+
+A chunk of steps goes through all layers before the next one, so memory grows with T only by the packed bits that are
+handed over. Maps are channels last, (T, B, H, W, C). That fixed point is exact is argued in synapses.py and
+neurons.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backends.base import BackendError, InputBatch, check_spikes
+from backends.constant_current import constant_currents
+from backends.network.graph import Network
+from recordings.raster.batch import RasterBatch, pack
+
+from .neurons import Neurons, make_neurons
+from .synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
+
+CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
+CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
+
+
+class TorchBackend:
+    """Runs a network with torch.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one
+
+    Raises
+    ------
+    BackendError : if the device is not there
+    """
+
+    name = "torch"
+
+    def __init__(self, device: str = "auto") -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise BackendError(f"device {device!r}: {reason}; expected auto, cpu, cuda or cuda:N") from None
+        self.device = device
+
+    def prepare(self, network: Network) -> None:
+        """Nothing: what little there is, :meth:`run` does."""
+
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+        """Simulate samples; see :class:`backends.base.Backend`."""
+        with torch.inference_mode(), exact_sums():
+            simulation = _Simulation(network, self.device)
+            for batch in inputs:
+                if network.encoder == "poisson":
+                    check_spikes("torch", network, batch)
+                for start in range(0, batch.shape[-4], simulation.samples):
+                    yield simulation.run(batch[..., start : start + simulation.samples, :, :, :])
+
+
+class _Simulation:
+    """A network on a device; `samples` is how many it should run at a time."""
+
+    def __init__(self, network: Network, device: str) -> None:
+        self.network, self.device = network, device
+        workspace = Workspace(device)
+        self.synapses = [
+            FixedSynapses(layer, shape, workspace)
+            if network.precision == "fixed"
+            else FloatSynapses(layer, shape, device)
+            for layer, shape in zip(network.layers, network.shapes, strict=False)
+        ]
+        self.neurons: list[Neurons] = []
+        self.readout = torch.tensor(network.readout.weight, dtype=torch.float64, device=device)
+        largest = max(synapses.bytes_per_map for synapses in self.synapses)
+        self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
+        self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
+
+    def run(self, inputs: InputBatch) -> RasterBatch:
+        """All steps of some samples."""
+        network, samples = self.network, inputs.shape[-4]
+        spiking = network.encoder == "poisson"
+        source = inputs if spiking else self._constant_current(inputs)
+        self._rest(samples)
+        packed = [
+            torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
+            for shape in network.shapes[1:]
+        ]
+        counts = torch.zeros_like(self.neurons[-1].spikes)
+        chunk = max(1, self.maps // samples)
+        for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
+            steps = range(start, min(start + chunk, network.timesteps))
+            currents = self._first_currents(source, steps)
+            for neurons, bits, following in zip(self.neurons, packed, [*self.synapses[1:], None], strict=True):
+                fired = _fire(neurons, currents, steps)
+                bits[:, start : steps.stop] = pack_bits(fired[1:])
+                if following:
+                    currents = following(fired[:-1].flatten(0, 1))
+            counts += fired[1:].sum(0)
+        # In fixed point sums are integers below 2³¹, which float64 holds; in float32 they are rounded once.
+        readout = (counts.mT.flatten(1).to(torch.float64) @ self.readout.T).cpu().numpy()
+        rasters = [
+            *([pack(inputs.astype(np.bool_, copy=False))] if spiking else []),
+            *(bits.cpu().numpy() for bits in packed),
+        ]
+        return RasterBatch(
+            dict(zip(network.raster_names, rasters, strict=True)),
+            readout.astype(np.int32) if network.precision == "fixed" else readout.astype(np.float32),
+        )
+
+    def _rest(self, samples: int) -> None:
+        """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
+        if not self.neurons or len(self.neurons[0].membrane) != samples:
+            self.neurons = [
+                make_neurons(layer.neuron, (samples, height * width, channels), self.device)
+                for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
+            ]
+        for neurons in self.neurons:
+            neurons.rest()
+
+    def _constant_current(self, images: InputBatch) -> Tensor:
+        """(B, P, C), the same at every step."""
+        return torch.from_numpy(constant_currents(self.network, images)).to(self.device).flatten(2).mT
+
+    def _first_currents(self, source: Tensor | InputBatch, steps: range) -> Tensor:
+        """What drives the first layer: its constant current, or a[t] of the input spikes, at S steps."""
+        if isinstance(source, Tensor):
+            return source.expand(len(steps), *source.shape)
+        arrived = torch.tensor(source[steps.start - 1 : steps.stop - 1], device=self.device).view(torch.int8)
+        return self.synapses[0](arrived.flatten(3).mT.flatten(0, 1))
+
+
+def _fire(neurons: Neurons, currents: Tensor, steps: range) -> Tensor:
+    """Drive neurons with a[t] at S steps; s at the step before them, then at each: (1 + S, B, P, C) int8."""
+    currents = currents.view(-1, *neurons.spikes.shape)
+    fired = torch.empty((1 + len(steps), *neurons.spikes.shape), dtype=torch.int8, device=currents.device)
+    fired[0] = neurons.spikes
+    for t, current, spikes in zip(steps, currents, fired[1:], strict=True):
+        spikes.copy_(neurons.step(current, t))
+    return fired
+
+
+def pack_bits(spikes: Tensor) -> Tensor:
+    """As :func:`recordings.raster.batch.pack`, on the device and of maps that are channels last.
+
+    Parameters
+    ----------
+    spikes : (S, B, P, C) int8 of 0 and 1, at P positions of C channels
+
+    Returns
+    -------
+    (B, S, ⌈C·P/8⌉) uint8
+    """
+    spikes = spikes.view(torch.uint8)
+    positions, channels = spikes.shape[2:]
+    if positions % 8:  # then a byte may hold bits of two channels
+        spikes = functional.pad(spikes.mT.flatten(2), (0, -positions * channels % 8))[..., None]
+    first, *others = spikes.unflatten(2, (-1, 8)).unbind(3)
+    packed = first.clone()
+    for bit in others:
+        packed.mul_(2).add_(bit)
+    return packed.mT.flatten(2).transpose(0, 1)

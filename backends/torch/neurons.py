@@ -1,0 +1,100 @@
+"""Currents -> membranes and spikes with torch: the neurons of one layer, step by step.
+
+Positions come before channels, (B, P, C), so that gains and biases are rows of consecutive numbers. Everything works in
+place: what a step costs is moving memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from backends.network.graph import LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+
+
+class Neurons(ABC):
+    """The neurons of a layer in some samples, at rest at first, as at t = 0, where nothing has arrived yet.
+
+    Parameters
+    ----------
+    neuron : what they all are
+    shape : (B, P, C) — samples, positions, channels
+    device : torch's name for it
+    """
+
+    dtype: ClassVar[torch.dtype]
+
+    def __init__(self, neuron: LIF | FixedLIF, shape: tuple[int, int, int], device: str) -> None:
+        self.gain = torch.tensor(neuron.gain, dtype=self.dtype, device=device)
+        self.bias = torch.tensor(neuron.bias, dtype=self.dtype, device=device)
+        self.threshold = neuron.threshold
+        self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
+        self.spikes = torch.zeros_like(self.membrane)
+        self.driven = torch.empty_like(self.membrane)
+
+    def rest(self) -> None:
+        """Return to rest."""
+        self.membrane.zero_()
+        self.spikes.zero_()
+
+    def step(self, current: Tensor, t: int) -> Tensor:
+        """Advance from step t - 1 to t ≥ 1.
+
+        Parameters
+        ----------
+        current : (B, P, C) — a[t]
+
+        Returns
+        -------
+        (B, P, C), s[t] as 0 and 1, valid until the next step
+        """
+        gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
+        self._drive(current, gain, bias)
+        return torch.gt(self.membrane, self.threshold, out=self.spikes)
+
+    @abstractmethod
+    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
+        """`membrane` from v[t-1] to v[t]; `spikes` are s[t-1]."""
+
+
+class FloatNeurons(Neurons):
+    """v ← leak·v + (g·a + b) - θ·s in float32, operation by operation as snnTorch's Leaky."""
+
+    dtype = torch.float32
+
+    def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str) -> None:
+        super().__init__(neuron, shape, device)
+        self.leak = neuron.leak
+
+    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
+        torch.mul(current, gain, out=self.driven).add_(bias)
+        self.membrane.mul_(self.leak).add_(self.driven).sub_(self.spikes, alpha=self.threshold)
+
+
+class FixedNeurons(Neurons):
+    """v ← sat24( rz(v·(4096 - decay), 12) + rz(a·G, shift) + B - Θ·s ), exactly, in float64.
+
+    Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
+    """
+
+    dtype = torch.float64
+
+    def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str) -> None:
+        super().__init__(neuron, shape, device)
+        self.kept, self.scale = THETA - neuron.decay, 1 << neuron.shift
+
+    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
+        torch.mul(current, gain, out=self.driven).div_(self.scale, rounding_mode="trunc").add_(bias)
+        self.membrane.mul_(self.kept).div_(THETA, rounding_mode="trunc")
+        self.membrane.add_(self.driven).sub_(self.spikes, alpha=self.threshold)
+        self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
+
+
+def make_neurons(neuron: LIF | FixedLIF, shape: tuple[int, int, int], device: str) -> Neurons:
+    """:class:`FixedNeurons` or :class:`FloatNeurons`."""
+    if isinstance(neuron, FixedLIF):
+        return FixedNeurons(neuron, shape, device)
+    return FloatNeurons(neuron, shape, device)

@@ -1,0 +1,160 @@
+"""Spikes -> currents with torch, for many steps and samples at a time.
+
+Fixed point is exact because it is a product of integer matrices: what each neuron sees is laid side by side in a row,
+and the rows are multiplied by the kernels. The magnitudes of a neuron's products add up to less than 2²³ (checked when
+the network is built), so every partial sum, in whatever order it is formed, is an integer that int32 and float32 both
+hold. Convolution routines would be no such product: a library may choose a Winograd or Fourier transform, which leave
+the integers.
+
+* On CPUs with VNNI, int8 is multiplied by int8 into int32, several times faster than float32. oneDNN, which does it, is
+  exact there; on other CPUs it may saturate pairs of products at 16 bits [1]_, [2]_.
+* Everywhere else, and where sums of pooling exceed int8, matrices are float32, in full precision: :func:`exact_sums`.
+
+In float32 a convolution is torch's.
+
+References
+----------
+.. [1] oneDNN developer guide, "Nuances of int8 computations".
+.. [2] PyTorch issue 136746, torch._int_mm on a CPU without VNNI.
+.. [3] PyTorch issue 195066, torch._int_mm with strides of sides of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import reduce
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backends.network.graph import Layer, Shape
+
+
+class Workspace:
+    """Memory of a device that layers use in turn: asking for it anew costs a page fault every 4 KiB.
+
+    Parameters
+    ----------
+    device : torch's name for it
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._blocks: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def block(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Uninitialised memory, valid until the next call with the same name and dtype."""
+        size = prod(shape)
+        block = self._blocks.get((name, dtype))
+        if block is None or len(block) < size:
+            block = self._blocks[name, dtype] = torch.empty(size, dtype=dtype, device=self.device)
+        return block[:size].view(shape)
+
+
+class FixedSynapses:
+    """A layer's weights in fixed point, as a matrix; a dense layer is a kernel as large as its pooled map.
+
+    Parameters
+    ----------
+    layer : whose weights they are
+    shape : (C, H, W) of its input
+    workspace : of the device to run on
+    dtype : what is multiplied, int8 or float32; the faster of those that are exact there if not given
+    """
+
+    def __init__(self, layer: Layer, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None) -> None:
+        channels, height, width = shape
+        if dtype is None:
+            fast = workspace.device == "cpu" and layer.pool**2 <= torch.iinfo(torch.int8).max and multiplies_int8()
+            dtype = torch.int8 if fast else torch.float32
+        kernel = torch.tensor(layer.weight, dtype=dtype, device=workspace.device)
+        if layer.kind == "dense":
+            kernel = kernel.unflatten(1, (channels, height // layer.pool, width // layer.pool))
+        self.map = height, width
+        self.pool, self.stride, self.padding = layer.pool, layer.stride, layer.padding
+        self.window = kernel.shape[2:]
+        # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
+        self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
+        self.workspace = workspace
+        outputs, rows, columns = layer.output_shape(shape)
+        self.bytes_per_map = rows * columns * (len(self.matrix) * dtype.itemsize + outputs * 4)
+
+    def __call__(self, spikes: Tensor) -> Tensor:
+        """a = W ⊛ pool(s), where pooling sums.
+
+        Parameters
+        ----------
+        spikes : (N, H·W, C) int8 of 0 and 1
+
+        Returns
+        -------
+        (N·H'·W', C') int32 or float32, of integers; valid until the next call of any layer in this workspace
+        """
+        k, dtype = self.pool, self.matrix.dtype
+        maps = spikes.to(dtype).unflatten(1, self.map)
+        maps = reduce(torch.add, (maps[:, y::k, x::k] for y in range(k) for x in range(k)))
+        maps = functional.pad(maps, (0, 0, *(4 * [self.padding])))
+        for axis, side in enumerate(self.window, start=1):
+            maps = maps.unfold(axis, side, self.stride)
+        seen = maps.movedim(3, -1)  # (N, H', W', y, x, C): in the order of the matrix's rows
+        patches = self.workspace.block("patches", seen.shape, dtype).copy_(seen).view(-1, len(self.matrix))
+        multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
+        currents = self.workspace.block("currents", (len(patches), self.matrix.shape[1]), sums)
+        return multiply(patches, self.matrix, out=currents)
+
+
+class FloatSynapses:
+    """A layer's weights in float32.
+
+    Parameters
+    ----------
+    layer : whose weights they are
+    shape : (C, H, W) of its input
+    device : torch's name for it
+    """
+
+    def __init__(self, layer: Layer, shape: Shape, device: str) -> None:
+        self.layer, self.map = layer, shape[1:]
+        self.weight = torch.tensor(layer.weight, device=device)
+        self.bytes_per_map = 4 * (prod(shape) + prod(layer.output_shape(shape)))
+
+    def __call__(self, spikes: Tensor) -> Tensor:
+        """As :meth:`FixedSynapses.__call__`, but pooling averages, and currents are real numbers in float32."""
+        currents = synapses(self.layer, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
+        return currents.movedim(1, -1).flatten(0, -2)
+
+
+def synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
+    """a = W ⊛ pool(s) in real numbers, where pooling averages: (N, C, H, W) -> (N, C', H', W') or (N, C').
+
+    Maps are laid out channels last, whatever the caller has: another layout may add products in another order.
+    """
+    maps = functional.avg_pool2d(spikes, layer.pool) if layer.pool > 1 else spikes
+    if layer.kind == "dense":
+        return functional.linear(maps.flatten(1), weight)
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
+
+
+def multiplies_int8() -> bool:
+    """Whether this CPU has the instructions (VNNI) that make int8 products exact, and fast."""
+    return bool(torch.cpu._is_vnni_supported())
+
+
+@contextmanager
+def exact_sums() -> Iterator[None]:
+    """Only direct and matrix-multiplication algorithms, in full float32: no TF32, no bfloat16, no transforms.
+
+    cuDNN and NNPACK may choose Winograd or FFT for a convolution, so they are off; torch's own CUDA convolution
+    multiplies matrices. oneDNN, on CPUs, is asked by torch for its direct algorithm.
+    """
+    precision = torch.get_float32_matmul_precision()
+    with ExitStack() as stack:
+        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(torch.backends.nnpack.flags(enabled=False))
+        stack.callback(torch.set_float32_matmul_precision, precision)
+        torch.set_float32_matmul_precision("highest")
+        yield

@@ -1,0 +1,1 @@
+"""Pictures: maps over images, curves, intervals."""

@@ -1,0 +1,137 @@
+"""What a data set is: labelled images with a stable index, and where known the object's box and mask."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.images.preprocessing import Box
+from recordings.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Object:
+    """One more object in an image; the fields mean what :class:`Item`'s do."""
+
+    label: int | None
+    box: Box
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image and what is known about it.
+
+    Parameters
+    ----------
+    image : RGB
+    label : index into the data set's `classes`; None if unknown
+    index : position in the whole split, whatever subset of classes is used; the key of the image's Poisson spikes
+    name : short, for people
+    box : (x0, y0, x1, y1) pixels of `image`, end exclusive
+    mask : (H, W) bool, the object's pixels
+    others : further objects in the image, where known
+    """
+
+    image: Image.Image
+    label: int | None
+    index: int
+    name: str
+    box: Box | None = None
+    mask: NDArray[np.bool_] | None = None
+    others: tuple[Object, ...] = ()
+
+
+class Dataset(Protocol):
+    """A sequence of :class:`Item`; picklable, so that worker processes can load from it."""
+
+    @property
+    def name(self) -> str:
+        """Identity stored in files, such as "tiny-imagenet/val"; holds no path."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Identifiers (WordNet id, folder name, "digit-0"), in the order of the labels."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The same for people."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[int | None]:
+        """Label of every item, without decoding an image."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """How many items were left out because their class was not asked for."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int) -> Item: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+@dataclass(frozen=True)
+class ClassSelection:
+    """Which items of a data set remain once only some classes are asked for.
+
+    Parameters
+    ----------
+    classes : the classes asked for, in that order (it defines the labels), or all
+    positions : of the remaining items
+    labels : of the remaining items, indices into `classes`
+    skipped : number of items left out
+    """
+
+    classes: tuple[str, ...]
+    positions: tuple[int, ...]
+    labels: tuple[int, ...]
+    skipped: int
+
+
+def select_classes(
+    where: str, item_classes: Sequence[str], available: Sequence[str], classes: Sequence[str] | None
+) -> ClassSelection:
+    """Keep the items whose class is in `classes` (None: in `available`).
+
+    Raises
+    ------
+    InputError : if none is left, or a class is named twice
+    """
+    wanted = tuple(available if classes is None else classes)
+    if len(set(wanted)) < len(wanted):
+        raise InputError(f"{where}: classes named twice among {', '.join(wanted)}; name each once")
+    label_of = {name: label for label, name in enumerate(wanted)}
+    positions = tuple(i for i, name in enumerate(item_classes) if name in label_of)
+    if not positions:
+        raise InputError(
+            f"{where}: none of its {len(item_classes):,} images is of a class asked for ({shorten(wanted)}); "
+            f"it has {shorten(available)}{did_you_mean(wanted[0] if wanted else '', available)}"
+        )
+    labels = tuple(label_of[item_classes[i]] for i in positions)
+    return ClassSelection(wanted, positions, labels, len(item_classes) - len(positions))
+
+
+def shorten(names: Sequence[str], most: int = 5) -> str:
+    """The first few names as text: "a, b, c, … (20 in all)"."""
+    if not names:
+        return "none"
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+
+
+def did_you_mean(name: str, valid: Sequence[str]) -> str:
+    """ "; did you mean 'x'?" with the nearest valid name, or nothing if none is near."""
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

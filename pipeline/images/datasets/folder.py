@@ -1,0 +1,118 @@
+"""Your own images: a folder with one folder per class, or image files without labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.images.preprocessing import read_image
+from recordings.errors import InputError
+
+from .base import Item, select_classes
+
+SPLITS = ("train", "val")
+
+
+class ClassFolders:
+    """Images in class folders, `<class>/*.jpg`, either at once or below `train/` and `val/`.
+
+    Parameters
+    ----------
+    path : the folder; without `train/` and `val/` in it, every split is the whole
+    split : "train" or "val"
+    classes : folder names to keep, which also order the labels; None keeps all, sorted
+
+    Raises
+    ------
+    InputError : if the split is not there, or none of the classes is
+    """
+
+    def __init__(self, path: Path, split: str, classes: Sequence[str] | None = None) -> None:
+        parts = [part for part in SPLITS if class_folders(path / part)]
+        if parts and split not in parts:
+            raise InputError(f"{path}: has no {split} part; expected class folders of images in {path / split}")
+        base = path / split if parts else path
+        files = [file for folder in class_folders(base) for file in image_files(folder)]
+        item_classes = [file.parent.name for file in files]
+        selection = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
+        self.name = _identity(f"{path.resolve().name}/{split}", files, base)
+        self.classes = self.class_names = selection.classes
+        self.labels = selection.labels
+        self.skipped = selection.skipped
+        self._indices = selection.positions
+        self._files = [files[i] for i in selection.positions]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, position: int) -> Item:
+        file = self._files[position]
+        return Item(read_image(file), self.labels[position], self._indices[position], f"{file.parent.name}/{file.name}")
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+
+class ImageFiles:
+    """Image files in the order given, without labels.
+
+    Parameters
+    ----------
+    files : at least one
+    classes : what a network may answer; the files are of unknown class, so none is skipped
+    """
+
+    def __init__(self, files: Sequence[Path], classes: Sequence[str] | None = None) -> None:
+        for file in files:
+            if not file.is_file():
+                found = "a folder among several files" if file.is_dir() else "no such file"
+                raise InputError(f"{file}: {found}; give one folder, or image files")
+        self.name = _identity("images", files, None)
+        self.classes = self.class_names = tuple(classes or ())
+        self.labels = (None,) * len(files)
+        self.skipped = 0
+        self._files = list(files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, position: int) -> Item:
+        file = self._files[position]
+        return Item(read_image(file), None, position, file.name)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+
+def class_folders(path: Path) -> list[Path]:
+    """The folders directly in `path` that hold images, sorted by name."""
+    if not path.is_dir():
+        return []
+    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and image_files(folder)]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files directly in `folder` whose extension Pillow can read, sorted by name; hidden ones left out."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in _extensions() and not file.name.startswith(".") and file.is_file()
+    ]
+
+
+@cache
+def _extensions() -> frozenset[str]:
+    return frozenset(end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+
+
+def _identity(name: str, files: Sequence[Path], base: Path | None) -> str:
+    """`name` and a digest of the files' names and sizes: other files make another data set."""
+    digest = hashlib.sha256()
+    for file in files:
+        relative = file.relative_to(base).as_posix() if base else file.name
+        digest.update(f"{relative}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+    return f"{name}#{digest.hexdigest()[:8]}"

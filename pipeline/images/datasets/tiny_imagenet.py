@@ -1,0 +1,192 @@
+"""Tiny-ImageNet in its official layout, as a folder or zip, whole or any part of it.
+
+    wnids.txt                                     classes, one WordNet id per line, in order (optional)
+    words.txt                                     id, tab, synonyms (optional)
+    train/<wnid>/images/<wnid>_<number>.JPEG      train/<wnid>/<wnid>_boxes.txt: name x0 y0 x1 y1
+    val/images/val_<number>.JPEG                  val/val_annotations.txt: name wnid x0 y0 x1 y1
+
+The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63), so their ends are inclusive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.images.preprocessing import Box, read_image
+from recordings.errors import InputError
+
+from .archive import Archive
+from .base import Item, select_classes
+
+IMAGES_PER_CLASS = 500  # of the official training part
+WNID = re.compile(r"n\d{8}")
+
+
+@dataclass(frozen=True)
+class _Record:
+    file: str
+    wnid: str
+    index: int
+    box: Box | None
+
+
+class TinyImageNet:
+    """One split of Tiny-ImageNet.
+
+    Parameters
+    ----------
+    archive : the folder or zip
+    split : "train" or "val"
+    classes : WordNet ids to keep, which also order the labels; None keeps all, in the order of wnids.txt
+
+    An item's index is its position in the official split: the number of a validation image, and class position × 500 +
+    number of a training image; where names have no such numbers, the position in the listing.
+
+    Raises
+    ------
+    InputError : if the layout is not there, the split is not, or none of the classes is
+    """
+
+    def __init__(self, archive: Archive, split: str, classes: Sequence[str] | None = None) -> None:
+        root = find_root(archive)
+        if root is None:
+            raise InputError(
+                f"{archive.path}: not in the Tiny-ImageNet layout; expected train/<wnid>/images/*.JPEG or "
+                "val/images/*.JPEG with val/val_annotations.txt in it"
+            )
+        self._archive = archive
+        records = _train_records(archive, root) if split == "train" else _val_records(archive, root)
+        if not records:
+            raise InputError(f"{archive.path}: has no {split} part; expected {_PARTS[split]}")
+        selection = select_classes(
+            f"{archive.path} ({split})", [record.wnid for record in records], _wnids(archive, root, records), classes
+        )
+        words = _words(archive, root)
+        self.name = f"tiny-imagenet/{split}"
+        self.classes = selection.classes
+        self.class_names = tuple(words.get(wnid, wnid) for wnid in self.classes)
+        self.labels = selection.labels
+        self.skipped = selection.skipped
+        self._records = [records[i] for i in selection.positions]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, position: int) -> Item:
+        record = self._records[position]
+        image = read_image(self._archive.read(record.file), f"{self._archive.path}: {record.file}")
+        name = record.file.rsplit("/", 1)[1].rsplit(".", 1)[0]
+        return Item(image, self.labels[position], record.index, name, record.box)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+
+_PARTS = {"train": "train/<wnid>/images/*.JPEG", "val": "val/val_annotations.txt and val/images/*.JPEG"}
+
+
+def find_root(archive: Archive) -> str | None:
+    """The folder ("" or "name/") that holds the layout: the archive's root or one folder below it; None if neither."""
+    for root in ["", *(f"{name}/" for name in archive.children(""))]:
+        if "val_annotations.txt" in archive.children(f"{root}val"):
+            return root
+        if any(
+            WNID.fullmatch(name) and "images" in archive.children(f"{root}train/{name}")
+            for name in archive.children(f"{root}train")
+        ):
+            return root
+    return None
+
+
+def _train_records(archive: Archive, root: str) -> list[_Record]:
+    folders = [name for name in archive.children(f"{root}train") if WNID.fullmatch(name)]
+    listed = _listed_wnids(archive, root)
+    records: list[_Record] = []
+    numbers: list[int | None] = []
+    for wnid in [*listed, *(name for name in folders if name not in listed)]:
+        if wnid not in folders:
+            continue
+        folder = f"{root}train/{wnid}"
+        boxes = _lines(archive, folder, f"{wnid}_boxes.txt", fields=5)
+        box_of = {fields[0]: _box(fields[1:5], f"{folder}/{wnid}_boxes.txt") for fields in boxes}
+        found = [(_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")]
+        for number, file in sorted(found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])):
+            records.append(_Record(f"{folder}/images/{file}", wnid, len(records), box_of.get(file)))
+            numbers.append(number)
+    position = {wnid: place for place, wnid in enumerate(dict.fromkeys([*listed, *folders]))}
+    official = [
+        position[record.wnid] * IMAGES_PER_CLASS + number
+        for record, number in zip(records, numbers, strict=True)
+        if number is not None and number < IMAGES_PER_CLASS
+    ]
+    return _indexed(records, official)
+
+
+def _val_records(archive: Archive, root: str) -> list[_Record]:
+    file = "val_annotations.txt"
+    present = set(archive.children(f"{root}val/images"))
+    records = [
+        _Record(f"{root}val/images/{fields[0]}", fields[1], place, _box(fields[2:6], f"{root}val/{file}"))
+        for place, fields in enumerate(_lines(archive, f"{root}val", file, fields=6))
+    ]
+    official = [_number(record.file.rsplit("/", 1)[1], "val_") for record in records]
+    records = _indexed(records, [number for number in official if number is not None])
+    return [record for record in records if record.file.rsplit("/", 1)[1] in present]
+
+
+def _indexed(records: list[_Record], official: list[int]) -> list[_Record]:
+    """The records with their official positions, in that order, if each has its own; otherwise unchanged."""
+    if len(set(official)) < len(records):
+        return records
+    numbered = [
+        _Record(record.file, record.wnid, index, record.box) for record, index in zip(records, official, strict=True)
+    ]
+    return sorted(numbered, key=lambda record: record.index)
+
+
+def _wnids(archive: Archive, root: str, records: list[_Record]) -> list[str]:
+    """Classes of the split: those of wnids.txt that occur, in its order, then others, sorted."""
+    found = {record.wnid for record in records}
+    listed = [wnid for wnid in _listed_wnids(archive, root) if wnid in found]
+    return [*listed, *sorted(found.difference(listed))]
+
+
+def _listed_wnids(archive: Archive, root: str) -> list[str]:
+    return [fields[0] for fields in _lines(archive, root, "wnids.txt", fields=1)]
+
+
+def _words(archive: Archive, root: str) -> dict[str, str]:
+    """WordNet id -> first synonym."""
+    if "words.txt" not in archive.children(root):
+        return {}
+    lines = archive.read(f"{root}words.txt").decode("utf-8", "replace").splitlines()
+    pairs = (line.split("\t", 1) for line in lines if "\t" in line)
+    return {wnid: synonyms.split(",")[0].strip() for wnid, synonyms in pairs}
+
+
+def _lines(archive: Archive, folder: str, file: str, fields: int) -> list[list[str]]:
+    """The non-empty lines of a text file, split at white space; [] if it is not there."""
+    if file not in archive.children(folder):
+        return []
+    name = f"{folder.rstrip('/')}/{file}".lstrip("/")
+    lines = [line.split() for line in archive.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if len(line) < fields:
+            raise InputError(f"{archive.path}: {name}, line {number}: got {len(line)} fields, expected {fields}")
+    return lines
+
+
+def _box(fields: list[str], where: str) -> Box:
+    try:
+        x0, y0, x1, y1 = (float(field) for field in fields)
+    except ValueError:
+        raise InputError(f"{where}: got box {' '.join(fields)!r}, expected four numbers x0 y0 x1 y1") from None
+    return (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
+
+
+def _number(file: str, prefix: str) -> int | None:
+    """The number in "<prefix><number>.<extension>"."""
+    match = re.fullmatch(rf"{re.escape(prefix)}(\d+)\.\w+", file)
+    return int(match[1]) if match else None

@@ -1,0 +1,113 @@
+"""How a preprocessed image becomes the input of a network: Poisson spikes, or a constant current.
+
+Poisson rate coding gives binary ON and OFF spike planes that depend on nothing but (seed, index).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch
+from backends.network.graph import PIXEL_LIMIT, Network
+from recordings.errors import InputError
+
+
+def encode(
+    network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
+) -> InputBatch:
+    """Encode images side by side as a network wants them.
+
+    Parameters
+    ----------
+    images : (B, C, H, W) float32, preprocessed
+    seed, indices : of the Poisson spikes; a constant current has nothing random
+
+    Returns
+    -------
+    (T, B, 2C, H, W) bool Poisson spikes, or (B, C, H, W) int8 images for a constant current; B is axis -4
+    """
+    if network.encoder == "constant-current":
+        return constant_current(images)
+    return poisson_batch(images, network.timesteps, seed, indices)
+
+
+def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.bool_]:
+    """Encode one preprocessed image; a pixel spikes with probability min(1, |x|/2), in the plane of its sign.
+
+    The random numbers are `numpy.random.Philox(key=(seed, index)).random_raw`, split into little-endian uint32 `u` in
+    C-order (T, C, H, W); a spike happens iff `u >> 8 < min(2²⁴, ⌊|x|·2²³⌋)`: integers, so the same bits everywhere.
+
+    Parameters
+    ----------
+    x : (C, H, W) float32 — preprocessed pixels, finite
+    timesteps : T ≥ 1
+    seed, index : in 0 … 2⁶⁴-1 — of the run, and of the image in its data set
+
+    Returns
+    -------
+    (T, 2C, H, W) bool — C planes for positive pixels (ON), then C for negative ones (OFF)
+
+    Raises
+    ------
+    InputError : if `x` is not 3-D or not finite, or a number is out of range
+    """
+    x = np.asarray(x, np.float32)
+    if x.ndim != 3:
+        raise InputError(f"image {index}: got shape {x.shape} to encode, expected (C, H, W)")
+    if not np.isfinite(x).all():
+        raise InputError(f"image {index}: got NaN or infinite pixels, expected finite numbers; check the image")
+    if timesteps < 1:
+        raise InputError(f"timesteps: got {timesteps}, expected at least 1")
+    for name, value in (("seed", seed), ("index", index)):
+        if not 0 <= value < 1 << 64:
+            raise InputError(f"{name}: got {value}, expected an integer in 0 … 2⁶⁴-1")
+
+    count = timesteps * x.size
+    generator = np.random.Philox(key=np.array([seed, index], np.uint64))
+    raw = generator.random_raw((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
+    # Multiplying a float32 by 2²³ is exact, and 2·2²³ = 2²⁴ is the cap.
+    limit = np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
+    fires = (raw >> 8).reshape(timesteps, *x.shape) < limit
+    return np.concatenate([fires & (x > 0), fires & (x < 0)], axis=1)
+
+
+def poisson_batch(
+    images: NDArray[np.float32], timesteps: int, seed: int, indices: Sequence[int] | NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Encode images side by side: (B, C, H, W) float32 and B dataset indices -> (T, B, 2C, H, W) bool.
+
+    Each sample's spikes are those of :func:`poisson_spikes`, whatever it is batched with.
+    """
+    if len(images) != len(indices) or len(images) == 0:
+        raise InputError(
+            f"encoding: got {len(images)} images and {len(indices)} indices, expected as many, at least one"
+        )
+    samples = [poisson_spikes(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
+    return np.stack(samples, axis=1)
+
+
+def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Quantise preprocessed pixels, clipped to what Poisson spikes can express: rint(clip(x, ±2) · 127/2).
+
+    So 127 stands for a Poisson plane that fires at every step, and one unit for 1/127. Rounding is half-to-even, of
+    products that float64 holds exactly: the same integers everywhere.
+
+    Parameters
+    ----------
+    x : float32 of any shape, finite
+
+    Returns
+    -------
+    int8 in -127 … 127, of the same shape
+
+    Raises
+    ------
+    InputError : if a pixel is not finite
+    """
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise InputError("constant current: got NaN or infinite pixels, expected finite numbers; check the image")
+    return np.rint(np.clip(x, -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(np.int8)

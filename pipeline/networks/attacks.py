@@ -1,0 +1,177 @@
+"""The fast gradient sign method (FGSM) on an ANN and on a spiking network, and random signs as their control.
+
+    x' = clip(x + ε · sign(∂L/∂x)),   L the cross-entropy of the logits
+
+ε and the clipping are in units of a pixel's 0 … 1 range, while x is preprocessed, so ε is divided by each channel's
+standard deviation. In a spiking network the gradient comes back from the accumulated readout through every step and
+surrogate. Poisson spikes are drawn, not computed: the gradient passes straight through to what they are on average,
+clip(x, 0, 2)/2 in the ON plane and clip(-x, 0, 2)/2 in the OFF plane, and likewise through the rounding of a constant
+current. A pixel beyond ±2, where the input saturates, has no gradient and is left as it is, as in the ANN.
+
+A label of -1 (unknown) stands for the predicted class.
+
+References
+----------
+Goodfellow et al. 2015, arXiv:1412.6572; Sharmin et al. 2020, arXiv:2003.10399 (SNN-crafted).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from captum.robust import FGSM
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from backends.network.graph import PIXEL_LIMIT, Network
+from pipeline.images.encoding import constant_current, poisson_batch
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.differentiable import DifferentiableNetwork
+from recordings.errors import InputError
+
+Images = NDArray[np.float32]
+Integers = NDArray[np.integer[Any]]
+
+NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some 16 bytes of each
+
+
+def fgsm(model: ReluNetwork, images: Images, labels: Integers, epsilon: float, preprocessing: Preprocessing) -> Images:
+    """FGSM on an ANN, by captum.
+
+    Parameters
+    ----------
+    model : in evaluation mode
+    images : (B, 3, H, W) float32, preprocessed
+    labels : (B,) int — true classes, -1 where unknown
+    epsilon : ≥ 0, in the 0 … 1 range of a pixel; 0 gives the images bit for bit
+    preprocessing : that the images went through
+
+    Returns
+    -------
+    (B, 3, H, W) float32, preprocessed like `images`
+
+    Raises
+    ------
+    InputError : if ε is negative or not finite
+    """
+    device = model.readout.weight.device
+    return _perturbed(lambda x, _: model(x.to(device)).cpu(), images, labels, epsilon, preprocessing, len(images))
+
+
+def snn_fgsm(
+    network: DifferentiableNetwork,
+    images: Images,
+    labels: Integers,
+    epsilon: float,
+    preprocessing: Preprocessing,
+    seed: int,
+    indices: Sequence[int] | NDArray[np.int64],
+) -> Images:
+    """SNN-crafted FGSM: the attacker knows the network and, by `seed` and `indices`, the very spikes it is given.
+
+    Parameters
+    ----------
+    network : of any encoder
+    images, labels, epsilon, preprocessing : see :func:`fgsm`
+    seed, indices : of the Poisson spikes, one index per image, see :mod:`pipeline.images.encoding`
+
+    Returns
+    -------
+    (B, 3, H, W) float32, preprocessed like `images`; computed a few images at a time
+
+    Raises
+    ------
+    InputError : if ε is negative or not finite, or the images cannot be encoded
+    """
+    neurons = network.network.timesteps * sum(map(math.prod, network.network.shapes))
+
+    def logits(x: Tensor, batch: slice) -> Tensor:
+        inputs = encode_straight_through(network.network, x, seed, indices[batch])
+        return network(inputs.to(network.readout.device))[0].cpu()
+
+    return _perturbed(logits, images, labels, epsilon, preprocessing, max(1, NEURON_STEPS // neurons))
+
+
+def random_signs(
+    images: Images, epsilon: float, preprocessing: Preprocessing, seed: int, indices: Sequence[int] | NDArray[np.int64]
+) -> Images:
+    """The control of an attack: ±ε at random, clipped alike; every image's signs depend on (seed, index) alone."""
+    generators = [np.random.default_rng([seed, int(index)]) for index in indices]
+    signs = np.stack([2 * generator.integers(2, size=images.shape[1:]) - 1 for generator in generators])
+    _check(epsilon)
+    unit, clip = _pixel(preprocessing)
+    return (
+        clip(torch.from_numpy(images) + epsilon * torch.from_numpy(signs) * unit).numpy() if epsilon else images.copy()
+    )
+
+
+def encode_straight_through(
+    network: Network, images: Tensor, seed: int, indices: Sequence[int] | NDArray[np.int64]
+) -> Tensor:
+    """The input of a network, exactly as it is simulated, with the gradient of its expectation.
+
+    Parameters
+    ----------
+    images : (B, C, H, W) float32, preprocessed, on the CPU, to which the gradient is to flow
+    seed, indices : of the Poisson spikes
+
+    Returns
+    -------
+    float32, (T, B, 2C, H, W) of 0 and 1, or for a constant current (B, C, H, W) in -127 … 127
+    """
+    pixels = images.detach().numpy()
+    if network.encoder == "constant-current":
+        encoded: NDArray[Any] = constant_current(pixels)
+        expected = images.clamp(-2, 2) * (PIXEL_LIMIT / 2)
+    else:
+        encoded = poisson_batch(pixels, network.timesteps, seed, indices)
+        expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
+    return torch.from_numpy(encoded).to(torch.float32) + (expected - expected.detach())
+
+
+def _perturbed(
+    logits: Callable[[Tensor, slice], Tensor],
+    images: Images,
+    labels: Integers,
+    epsilon: float,
+    preprocessing: Preprocessing,
+    at_a_time: int,
+) -> Images:
+    """FGSM, `at_a_time` images at a time; `logits` gets them and which they are."""
+    _check(epsilon)
+    if epsilon == 0:
+        return images.copy()
+    unit, clip = _pixel(preprocessing)
+    parts = []
+    for start in range(0, len(images), at_a_time):
+        batch = slice(start, start + at_a_time)
+        attack = FGSM(lambda x, batch=batch: logits(x, batch), _loss)
+        attack.bound = clip
+        attack.zero_thresh = 0.0  # by default, gradients below 1e-6 count as none: those of confident answers
+        x, target = torch.from_numpy(images[batch]).requires_grad_(), torch.from_numpy(labels[batch]).long()
+        parts.append(attack.perturb(x, epsilon, target, mask=unit).detach().numpy())
+    return np.concatenate(parts)
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy per image; in double precision, because in single it has no gradient where the answer is sure."""
+    target = labels.where(labels >= 0, logits.argmax(1))
+    return functional.cross_entropy(logits.double(), target, reduction="none")
+
+
+def _pixel(preprocessing: Preprocessing) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """One unit of a pixel's 0 … 1 range per channel of a preprocessed image, and what clips to that range."""
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    lowest, highest = (torch.from_numpy((np.float32(pixel) - mean) / std) for pixel in (0, 1))
+    return torch.from_numpy(1 / std), lambda x: x.clamp(lowest, highest)
+
+
+def _check(epsilon: float) -> None:
+    if not 0 <= epsilon <= 1:
+        raise InputError(f"epsilon: got {epsilon}, expected 0 … 1, the range of a pixel; 8/255 is customary")

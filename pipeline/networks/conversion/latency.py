@@ -1,0 +1,107 @@
+"""How accurate a spiking network is after so many steps: its readout is a running sum, so one simulation tells."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import Backend
+from backends.network.graph import Network
+from pipeline.drawing.canvas import GREY, drawing
+from pipeline.images.samples import Samples
+from recordings.raster.batch import RasterBatch, unpack
+
+BATCH = 4  # images simulated together
+COLOURS = {"float32": "#1f5fa8", "fixed": "#c4570b"}
+
+
+def answers_over_time(network: Network, batch: RasterBatch) -> NDArray[np.int64]:
+    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest."""
+    packed = batch.spikes[network.raster_names[-1]]
+    spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
+    sums = (spikes.astype(np.float64) @ network.readout.weight.T.astype(np.float64)).cumsum(axis=0)
+    return sums.argmax(axis=-1).T
+
+
+def accuracy_over_time(
+    networks: Mapping[str, Network],
+    backend: Backend,
+    samples: Samples,
+    labels: NDArray[np.int32],
+    seed: int,
+    advance: Callable[[int], None],
+) -> dict[str, NDArray[np.float64]]:
+    """Share of right answers after t = 1 … T steps, (T,) for each network, all of them on the same input.
+
+    Parameters
+    ----------
+    networks : alike but for their numbers, such as both precisions of one
+    labels : (N,)
+    seed : of the Poisson spikes
+    advance : called with the number of images just done
+    """
+    right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
+    some = next(iter(networks.values()))
+    done = 0
+    for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
+        size = inputs.shape[-4]
+        for name, network in networks.items():
+            answers = np.concatenate(
+                [answers_over_time(network, batch) for batch in backend.run(network, [inputs], size)]
+            )
+            right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
+        done += size
+        advance(size)
+    return {name: counts / len(samples) for name, counts in right.items()}
+
+
+def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
+    """The number of steps from which on a curve stays at `level` or above; None if it ends below."""
+    below = np.flatnonzero(curve < level - 1e-9)
+    step = int(below[-1]) + 2 if below.size else 1
+    return step if step <= len(curve) else None
+
+
+def write_curves(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """CSV: the number of steps t, then the accuracy of each network after them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["t", *curves])
+        for t, row in enumerate(zip(*curves.values(), strict=True), 1):
+            writer.writerow([t, *(f"{value:.4f}" for value in row)])
+
+
+def plot_curves(
+    path: Path, curves: Mapping[str, NDArray[np.float64]], reference: float, title: str, subtitle: str
+) -> None:
+    """Accuracy against t, the ANN's as a dashed line.
+
+    Parameters
+    ----------
+    reference : accuracy of the ANN on the same images
+    """
+    timesteps = len(next(iter(curves.values())))
+    steps = np.arange(1, timesteps + 1)
+    with drawing(path, 7.2, 3.7) as canvas:
+        canvas.heading(0.2, title, subtitle)
+        axes = canvas.axes(0.65, 0.8, 5.0, 2.4)
+        axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
+        for name, curve in curves.items():
+            label = f"SNN {name} {curve[-1]:.1%}"
+            axes.plot(steps, 100 * curve, color=COLOURS[name], linewidth=1.4, label=label)
+        axes.set_xlabel("steps t")
+        axes.set_ylabel("accuracy, %")
+        axes.set_xlim(0, timesteps)
+        axes.set_ylim(0, 102)
+        axes.grid(color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0, labelspacing=0.8)
+
+
+def milestones(timesteps: int) -> Sequence[int]:
+    """A few numbers of steps to quote: 32, 64, 100, 250 as far as they go, and the last."""
+    return [*(t for t in (32, 64, 100, 250) if t < timesteps), timesteps]

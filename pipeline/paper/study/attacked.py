@@ -1,0 +1,82 @@
+"""Images attacked through the ANN or the SNN, or changed at random by as much: made once, then used like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.torch.backend import TorchBackend
+from pipeline.networks.attacks import fgsm, random_signs, snn_fgsm
+from pipeline.networks.differentiable import DifferentiableNetwork
+from recordings.errors import InputError
+
+from .images import ImageSet
+from .study import Study
+
+Through = Literal["ann", "snn", "noise"]
+ABOUT: dict[Through, str] = {
+    "ann": "attacked through the ANN",
+    "snn": "attacked through the SNN",
+    "noise": "random signs",
+}
+
+
+def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
+    """The study's images with every pixel changed by ±ε, clipped to what a pixel can be; cached.
+
+    Parameters
+    ----------
+    through : the network whose gradient gives the signs, or "noise" for random ones, the control. The SNN's gradient is
+        that of the float32 network for the very spikes that the clean images are encoded to: the attacker knows the
+        seed
+    epsilon : in the 0 … 1 range of a pixel; 0 gives the images themselves
+    """
+    images, settings = study.images, study.settings
+    if epsilon == 0:
+        return images
+    network = study.ann.sha256 if through == "ann" else study.surrogate.network.sha256 if through == "snn" else None
+    inputs = {"through": through, "network": network, "images": images.sha256, "epsilon": epsilon}
+
+    def compute() -> dict[str, NDArray[Any]]:
+        batches = []
+        with study.progress(f"{ABOUT[through]}, ε = {epsilon:g}", len(images)) as advance:
+            for batch in _changed(study, through, epsilon):
+                batches.append(batch)
+                advance(len(batch))
+        return {"pixels": np.concatenate(batches)}
+
+    pixels = study.arrays("attacked", inputs | {"seed": settings.seed}, compute)["pixels"]
+    return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
+
+
+def _changed(study: Study, through: Through, epsilon: float) -> Iterator[NDArray[np.float32]]:
+    images, settings, prepare = study.images, study.settings, study.images.preprocessing
+    network = None
+    if through == "snn":
+        network = DifferentiableNetwork(study.surrogate.network).to(TorchBackend(settings.device).device)
+    for start in range(0, len(images), settings.batch_size):
+        batch = slice(start, start + settings.batch_size)
+        pixels, labels, indices = images.pixels[batch], images.labels[batch], images.indices[batch]
+        if through == "ann":
+            yield fgsm(study.ann.model, pixels, labels, epsilon, prepare)
+        elif network is not None:
+            yield snn_fgsm(network, pixels, labels, epsilon, prepare, settings.seed, indices)
+        else:
+            yield random_signs(pixels, epsilon, prepare, settings.seed, indices)
+
+
+def strengths(study: Study) -> tuple[float, ...]:
+    """The attack strengths in order, 0 among them.
+
+    Raises
+    ------
+    InputError : if one is negative, or none is positive
+    """
+    given = study.settings.epsilons
+    if not given or min(given) < 0 or max(given) == 0:
+        raise InputError(f"paper.epsilons: got {list(given)}, expected numbers ≥ 0 with at least one above 0")
+    return tuple(sorted({0.0, *given}))

@@ -1,0 +1,101 @@
+"""The maps of a spiking network that experiments compare: SAM from a raster file, and SNN-crafted Grad-CAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network.graph import Network
+from pipeline.maps.sam import spike_activation_maps, spike_count_map, steps_that_matter
+from recordings.raster.reader import RasterReader
+
+from .images import ImageSet
+from .study import Study
+
+Maps = NDArray[np.float32]
+
+
+def steps_of_layer(raster: RasterReader, layer: str) -> int:
+    """How many of the first steps of a layer can still change the answer."""
+    return steps_that_matter(raster.timesteps, raster.layer(layer).number, raster.layers[-1].number)
+
+
+def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Maps:
+    """SAM of one sample at the steps that can still change the answer: (T', H, W)."""
+    spec = raster.layer(layer)
+    packed = raster.packed(spec, sample)[: steps_of_layer(raster, layer)]
+    return spike_activation_maps(packed, spec.shape, [gamma])[0]
+
+
+def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
+    """Spikes per pixel of one sample, SAM without its kernel, at the same steps: (T', H, W)."""
+    spec = raster.layer(layer)
+    return spike_count_map(raster.packed(spec, sample)[: steps_of_layer(raster, layer)], spec.shape)
+
+
+def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
+    """The maps of these steps; None where they are too late for this layer to change the answer."""
+    return [maps[step] if step < len(maps) else None for step in steps]
+
+
+def by_step(measure: Callable[[Maps], float], maps: Maps) -> list[float]:
+    """A measure of (T', H, W) maps at each step by itself; of one that takes the largest over steps, its parts."""
+    return [measure(maps[step : step + 1]) for step in range(len(maps))]
+
+
+def mean_of_spoken(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the steps whose map is not flat, where a measure of spread is zero: (N, T') -> (N,); 0 if all are."""
+    mean: NDArray[np.float64] = values.sum(axis=1) / np.maximum((values > 0).sum(axis=1), 1)
+    return mean
+
+
+def convolutions(raster: RasterReader) -> list[str]:
+    """Full names of the convolutions, in order of depth."""
+    return [spec.name for spec in raster.layers if spec.kind == "conv"]
+
+
+def snn_grad_cams(
+    study: Study, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
+) -> dict[str, Maps]:
+    """SNN-crafted Grad-CAM at every convolution, for the true label; cached.
+
+    Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
+    point, was driven by.
+
+    Parameters
+    ----------
+    images : as recorded
+    raster : of those images; names the layers
+    network : float32, recorded in `raster`; the surrogate-trained one if not given
+    seed : of the recording; by default the settings'
+
+    Returns
+    -------
+    full name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    """
+    from backends.torch.backend import TorchBackend
+    from pipeline.maps.gradcam import snn_grad_cam
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+    network, settings = network or study.surrogate.network, study.settings
+    seed = settings.seed if seed is None else seed
+    layers = convolutions(raster)
+
+    def compute() -> dict[str, NDArray[Any]]:
+        model = DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
+        found: dict[str, list[Maps]] = {layer: [] for layer in layers}
+        size = settings.batch_size
+        with study.progress("SNN-crafted Grad-CAM", len(images)) as advance:
+            batches = images.encoded(range(len(images)), network, seed, size)
+            for start, inputs in zip(range(0, len(images), size), batches, strict=True):
+                labels = images.labels[start : start + size]
+                for layer, maps in snn_grad_cam(model, inputs, labels, layers).items():
+                    found[layer].extend(maps.swapaxes(0, 1)[:, : steps_of_layer(raster, layer)])
+                advance(len(labels))
+        return {layer: np.stack(maps) for layer, maps in found.items()}
+
+    inputs = {"network": network.sha256, "images": images.sha256, "seed": seed}
+    return study.arrays("snn-grad-cam", inputs, compute)

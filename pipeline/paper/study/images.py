@@ -1,0 +1,94 @@
+"""The images of an experiment, prepared and in memory, so that attacked or combined ones are used like any other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch
+from backends.network.graph import Network
+from pipeline.images.encoding import encode
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.images.samples import Samples
+from recordings.raster.schema import SampleTable
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images as a network gets them.
+
+    Parameters
+    ----------
+    name : what files call it
+    pixels : (N, 3, H, W) float32, preprocessed
+    labels : (N,) int64 — true class, -1 where unknown
+    indices : (N,) int64 — keys of the Poisson spikes
+    masks : per image (H, W) bool, the object; None where unknown
+    preprocessing : that was applied; height and width may since have changed
+    """
+
+    name: str
+    pixels: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    masks: tuple[NDArray[np.bool_] | None, ...]
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[2], self.pixels.shape[3]
+
+    @property
+    def table(self) -> SampleTable:
+        """For a raster file."""
+        return SampleTable(self.indices, self.labels.astype(np.int32))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the pixels and of what their spikes depend on."""
+        digest = hashlib.sha256(f"{self.name} {self.pixels.shape}".encode())
+        for array in (self.pixels, self.labels, self.indices):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """What `network` gets for the chosen images, in batches; see :func:`pipeline.images.encoding.encode`."""
+        for start in range(0, len(chosen), batch_size):
+            batch = list(chosen[start : start + batch_size])
+            yield encode(network, self.pixels[batch], seed, self.indices[batch])
+
+    def picture(self, image: int) -> NDArray[np.float32]:
+        """One image for display: (H, W, 3) float32 in 0 … 1."""
+        prepare = self.preprocessing
+        mean, std = np.asarray(prepare.mean, np.float32), np.asarray(prepare.std, np.float32)
+        pixels = self.pixels[image].transpose(1, 2, 0) * std + mean
+        return np.clip(pixels, 0, 1)
+
+    def take(self, count: int) -> ImageSet:
+        """The first `count`, or all if there are fewer."""
+        return replace(
+            self,
+            pixels=self.pixels[:count],
+            labels=self.labels[:count],
+            indices=self.indices[:count],
+            masks=self.masks[:count],
+        )
+
+
+def prepare(samples: Samples) -> ImageSet:
+    """Read the images of a run."""
+    survey = samples.survey()
+    pixels = np.stack([samples.preprocessing.image(samples.item(i).image) for i in range(len(samples))])
+    table = survey.table
+    return ImageSet(
+        samples.dataset.name, pixels, table.label.astype(np.int64), table.index, survey.masks, samples.preprocessing
+    )

@@ -1,0 +1,1 @@
+"""The file of maps: its schema, its writer, and its checked reader."""

@@ -1,0 +1,1 @@
+"""The raster file: its schema, its writer, and its checked reader (see FORMAT.md)."""

@@ -1,0 +1,167 @@
+"""The unfinished raster: `raster.parts/` with a manifest and shards of ≤ 16 consecutive samples.
+
+A shard is itself a complete raster file, named after the position of its first sample, so it is checked by the same
+reader; the manifest says what the whole will be.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.chunks import store_chunks
+from recordings.digests import raster_digest
+from recordings.disk import write_file
+from recordings.errors import InputError
+
+from .layout import LIBVER, lay_out, mark_complete
+from .reader import RasterReader
+from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader, SampleTable
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer of one sample, ready to store: encoded chunks in order of time, (T,) counts, hexadecimal digest."""
+
+    chunks: list[bytes]
+    counts: NDArray[np.uint32]
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One sample, ready to store."""
+
+    position: int
+    readout: NDArray[Any]
+    layers: dict[str, LayerRecord]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its chunks."""
+        return sum(len(chunk) for layer in self.layers.values() for chunk in layer.chunks)
+
+
+def shard_path(parts: Path, position: int) -> Path:
+    """Where the shard that begins with this sample lies."""
+    return parts / f"{position:08d}.h5"
+
+
+def write_shard(
+    parts: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]
+) -> None:
+    """Write consecutive samples as one shard; it is built in memory, so a full disk cannot leave half an HDF5 file."""
+    first = records[0].position
+    readout = np.stack([record.readout for record in records])
+    with h5py.File("shard", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+        lay_out(file, header, samples[first : first + len(records)], run_uuid)
+        file["readout"][:] = readout
+        file["samples/prediction"][:] = readout.argmax(axis=1)
+        for layer in header.layers:
+            group = file[f"layers/{layer.name}"]
+            parts_of_layer = [record.layers[layer.name] for record in records]
+            group["count"][:] = np.stack([part.counts for part in parts_of_layer])
+            group["digest"][:] = np.array([part.digest for part in parts_of_layer], "S64")
+            store_chunks(group["spikes"], 0, (part.chunks for part in parts_of_layer))
+        mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in header.layers))
+        file.flush()
+        content = file.id.get_file_image()
+    write_file(shard_path(parts, first), content)
+
+
+def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tuple[dict[int, int], int]:
+    """Verify every shard, delete those that are damaged, and leftovers of a write that was cut off.
+
+    Returns
+    -------
+    position of the first sample -> number of samples, for the good ones; and how many were deleted
+    """
+    good: dict[int, int] = {}
+    dropped = 0
+    for path in sorted(parts.iterdir()):
+        if path.suffix == ".tmp":
+            path.unlink()
+        elif path.suffix == ".h5":
+            if count := _intact_samples(path, header, samples):
+                good[int(path.stem)] = count
+            else:
+                path.unlink()
+                dropped += 1
+    return good, dropped
+
+
+def _intact_samples(path: Path, header: RasterHeader, samples: SampleTable) -> int:
+    """Number of samples of a shard that is whole and belongs here, else 0."""
+    try:
+        first = int(path.stem)
+        with RasterReader(path) as shard:
+            shard.verify()
+            mine = samples[first : first + shard.n_samples]
+            return 0 if differences(header, mine, shard.header, shard.samples) else shard.n_samples
+    except ValueError:  # a RasterError, or a name that is not a position
+        return 0
+
+
+def write_manifest(parts: Path, header: RasterHeader, samples: SampleTable, run_uuid: str) -> None:
+    """Say what the raster will hold."""
+    content = {
+        "format": f"{FORMAT}-parts",
+        "schema_version": SCHEMA_VERSION,
+        "run_uuid": run_uuid,
+        "header": asdict(header),
+        "index": samples.index.tolist(),
+        "label": samples.label.tolist(),
+    }
+    write_file(parts / MANIFEST, json.dumps(content).encode())
+
+
+def read_manifest(parts: Path) -> tuple[RasterHeader, SampleTable, str]:
+    """Undo :func:`write_manifest`."""
+    path = parts / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+        if (content["format"], content["schema_version"]) != (f"{FORMAT}-parts", SCHEMA_VERSION):
+            raise InputError(f"schema {content['schema_version']} of {content['format']}, this is {SCHEMA_VERSION}")
+        layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["header"]["layers"])
+        header = RasterHeader(**{**content["header"], "layers": layers})
+        return header, SampleTable(np.array(content["index"]), np.array(content["label"])), str(content["run_uuid"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}), expected the manifest of an unfinished run; "
+            f"remove {parts} to start again"
+        ) from error
+
+
+def differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
+    """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
+    fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale"]
+    if old.precision == "float32":  # there, another backend or device may round spikes differently
+        fields += ["backend", "device"]
+    found = [
+        f"{field} is {getattr(old, field)!r} there, {getattr(new, field)!r} here"
+        for field in fields
+        if getattr(old, field) != getattr(new, field)
+    ]
+    if old.layers != new.layers:
+        names = [", ".join(layer.name for layer in header.layers) for header in (old, new)]
+        if names[0] == names[1]:
+            pair = next((a, b) for a, b in zip(old.layers, new.layers, strict=True) if a != b)
+            names = [str(layer) for layer in pair]
+        found.append(f"layers are {names[0]} there, {names[1]} here")
+    if len(old_samples) != len(new_samples):
+        found.append(f"there are {len(old_samples)} samples there, {len(new_samples)} here")
+    else:
+        for name in ("index", "label"):
+            before, after = getattr(old_samples, name), getattr(new_samples, name)
+            if (differ := np.flatnonzero(before != after)).size:
+                at = int(differ[0])
+                found.append(f"sample {at} has {name} {before[at]} there, {after[at]} here")
+    return found

@@ -1,0 +1,230 @@
+"""Writing a raster so that a kill loses nothing finished: shards first, merged into raster.h5 at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.chunks import encode_chunks, store_chunks
+from recordings.compress import SPIKE_WINDOW_BITS
+from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from recordings.disk import check_free, reason, replacing
+from recordings.errors import InputError
+from recordings.parallel import cores, in_order
+from recordings.target import new_hdf5
+
+from .batch import RasterBatch
+from .layout import lay_out, mark_complete
+from .reader import RasterReader
+from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader, SampleTable
+from .shards import (
+    MANIFEST,
+    LayerRecord,
+    SampleRecord,
+    differences,
+    good_shards,
+    read_manifest,
+    shard_path,
+    write_manifest,
+    write_shard,
+)
+
+FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
+FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
+STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
+
+
+class RasterWriter:
+    """Records the rasters of a run under `directory`, in any number of sittings.
+
+    Hold :func:`recordings.lock.out_lock` on the directory meanwhile.
+
+    Parameters
+    ----------
+    directory : where `raster.h5` will be, and `raster.parts/` is until then; made if missing
+    header, samples : what the raster holds
+    resume : continue what an earlier run left; without it, existing work is refused, never overwritten
+
+    Attributes
+    ----------
+    remaining : (n,) int64 ascending — positions in `samples` still to compute
+    dropped : number of damaged shards found, whose samples are computed again
+
+    Raises
+    ------
+    InputError : if there is earlier work and `resume` is false or does not fit it, if the disk is too small or full, or
+        the directory cannot be written; what was finished stays
+    """
+
+    def __init__(self, directory: Path, header: RasterHeader, samples: SampleTable, *, resume: bool = False) -> None:
+        self.directory = Path(directory)
+        self.path = self.directory / "raster.h5"
+        self.parts = self.directory / "raster.parts"
+        self.header = header
+        self.samples = samples
+        self.remaining: NDArray[np.int64] = np.arange(len(samples))
+        self.dropped = 0
+        self._run_uuid = str(uuid.uuid4())
+        self._shards: dict[int, int] = {}
+        self._records: list[SampleRecord] = []
+        self._flushed_at = time.monotonic()
+        with self._writing():
+            finished = self.path.exists()
+            begun = (self.parts / MANIFEST).exists() or any(self.parts.glob("*.h5"))
+            if (finished or begun) and not resume:
+                existing = self.path if finished else self.parts
+                raise InputError(f"{existing}: already exists; use --resume to continue that run, or another --out")
+            if finished:
+                self._adopt_finished()
+                return
+            if begun:
+                self._adopt_parts()
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._check_space()
+            if not begun:
+                self.parts.mkdir(exist_ok=True)
+                write_manifest(self.parts, header, samples, self._run_uuid)
+
+    def append(self, batch: RasterBatch) -> None:
+        """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time."""
+        self._check_batch(batch)
+        positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
+        rows, workers = enumerate(positions.tolist()), max(1, min(cores(), len(batch)))
+        with closing(in_order(lambda row: self._record(batch, *row), rows, workers)) as records:
+            for record in records:
+                if self._records and record.position != self._records[-1].position + 1:
+                    self.flush()  # a shard holds consecutive samples
+                self._records.append(record)
+                held = sum(kept.nbytes for kept in self._records)
+                if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+                    self.flush()
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the samples held in memory safely on disk."""
+        if self._records:
+            with self._writing():
+                write_shard(self.parts, self.header, self.samples, self._run_uuid, self._records)
+            self._shards[self._records[0].position] = len(self._records)
+            self._records = []
+        self._flushed_at = time.monotonic()
+
+    def finalize(self) -> Path:
+        """Merge the shards into `raster.h5`, copying their chunks as they are, and remove them.
+
+        Raises
+        ------
+        InputError : if the disk is full; every shard stays
+        ValueError : if samples are missing
+        """
+        self.flush()
+        if len(self.remaining):
+            raise ValueError(f"{len(self.remaining)} of {len(self.samples)} samples were never recorded")
+        if not self.path.exists():
+            with self._writing():
+                stored = sum(shard_path(self.parts, first).stat().st_size for first in self._shards)
+                check_free(self.directory, stored, f"all samples are kept in {self.parts}; free space, then --resume")
+                with replacing(self.path) as temporary:
+                    self._merge(temporary)
+        shutil.rmtree(self.parts, ignore_errors=True)
+        return self.path
+
+    def _merge(self, path: Path) -> None:
+        with new_hdf5(path) as (file, target):
+            lay_out(file, self.header, self.samples, self._run_uuid)
+            origins: dict[str, list[str]] = {"backend": [], "device": []}
+            for first, count in sorted(self._shards.items()):
+                with RasterReader(shard_path(self.parts, first)) as shard:
+                    rows = slice(first, first + count)
+                    file["readout"][rows] = shard.readout
+                    file["samples/prediction"][rows] = shard.predictions
+                    for layer in self.header.layers:
+                        group = file[f"layers/{layer.name}"]
+                        group["count"][rows] = shard.counts(layer)
+                        group["digest"][rows] = shard.digests(layer)
+                        store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
+                    for name, found in origins.items():
+                        if (value := getattr(shard.header, name)) not in found:
+                            found.append(value)
+                target.check()
+            for name, found in origins.items():
+                file.attrs[name] = "+".join(found)
+            mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in self.header.layers))
+
+    def _record(self, batch: RasterBatch, row: int, position: int) -> SampleRecord:
+        layers = {layer.name: self._record_layer(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}
+        return SampleRecord(position, np.array(batch.readout[row], PRECISIONS[self.header.precision]), layers)
+
+    def _record_layer(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
+        steps = LAYER_DATASETS["spikes"].chunks(self.header.sizes(1, layer))[1]
+        chunks = encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)
+        return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
+
+    def _check_batch(self, batch: RasterBatch) -> None:
+        """A backend that hands over anything but what the header says is a fault of the program."""
+        if len(batch) > len(self.remaining):
+            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
+        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+            layer.name: ((len(batch), self.header.timesteps, layer.step_bytes), np.dtype(np.uint8))
+            for layer in self.header.layers
+        }
+        arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
+        if set(arrays) != set(expected):
+            raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+        expected["readout"] = ((len(batch), self.header.classes), PRECISIONS[self.header.precision])
+        arrays["readout"] = batch.readout
+        for name, (shape, dtype) in expected.items():
+            if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
+                raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+        for layer in self.header.layers:
+            if not pad_bits_clear(arrays[layer.name], layer.neurons):
+                raise ValueError(f"{layer.name}: pad bits are set")
+
+    def _adopt_finished(self) -> None:
+        with RasterReader(self.path) as finished:
+            self._refuse_differences(self.path, finished.header, finished.samples)
+        self.remaining = self.remaining[:0]
+
+    def _adopt_parts(self) -> None:
+        header, samples, self._run_uuid = read_manifest(self.parts)
+        self._refuse_differences(self.parts, header, samples)
+        self._shards, self.dropped = good_shards(self.parts, self.header, self.samples)
+        done = np.zeros(len(self.samples), bool)
+        for first, count in self._shards.items():
+            done[first : first + count] = True
+        self.remaining = np.flatnonzero(~done)
+
+    def _refuse_differences(self, where: Path, header: RasterHeader, samples: SampleTable) -> None:
+        if found := differences(header, samples, self.header, self.samples):
+            raise InputError(f"{where}: cannot resume: {'; '.join(found)}; use the same settings, or another --out")
+
+    def _check_space(self) -> None:
+        """Shards of what remains, then the merged file beside all shards."""
+        packed = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
+        needed = int(packed * STORED_PER_PACKED * (len(self.remaining) + len(self.samples)))
+        check_free(self.directory, needed, "free space, record fewer samples, or choose another --out")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn a full or unwritable disk into one line that says what is kept."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, RuntimeError) as error:
+            kept = sum(self._shards.values())
+            advice = (
+                f"{kept} of {len(self.samples)} samples are kept in {self.parts}; free space, then use --resume"
+                if kept
+                else "nothing was recorded; choose another --out"
+            )
+            raise InputError(f"{self.directory}: cannot write there ({reason(error)}); {advice}") from error

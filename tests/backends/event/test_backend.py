@@ -1,0 +1,81 @@
+"""What is the event backend's own; what all backends share is in test_contract.py."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from backends.available import make_backend
+from backends.base import BackendError
+from backends.event.backend import CHUNK, EventBackend, first_currents
+from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from recordings.raster.batch import joined
+from tests.backends.test_contract import odd_sizes, samples
+
+
+def one_layer(timesteps: int) -> Network:
+    """Two inputs, two neurons: W = [[1, 2], [4, 8]] behind pooling 1."""
+    layer = Layer("fc1", np.float32([[1, 2], [4, 8]]), LIF(1.0))
+    return Network((2, 1, 1), timesteps, (layer,), Readout(np.eye(2, dtype=np.float32)))
+
+
+def test_threads_change_nothing() -> None:
+    network = quantise(odd_sizes(np.random.default_rng(5)))
+    inputs = samples(np.random.default_rng(6), network)
+    one, many = (list(EventBackend(threads).run(network, [inputs], 6)) for threads in (1, 4))
+    assert [len(batch) for batch in one] == [1] * 6
+    assert [len(batch) for batch in many] == [4, 2]
+    alone, together = joined(one), joined(many)
+    assert all(np.array_equal(alone.spikes[name], together.spikes[name]) for name in network.raster_names)
+    assert np.array_equal(alone.readout, together.readout)
+
+
+def test_currents_of_every_step_but_the_last() -> None:
+    timesteps = CHUNK + 3  # so that steps come in two parts
+    spikes = np.zeros((timesteps, 1, 2, 1, 1), np.bool_)
+    spikes[0, 0, 0] = spikes[CHUNK, 0, 1] = spikes[-1] = True
+    found = np.concatenate(list(first_currents(one_layer(timesteps), [spikes])))
+    expected = np.zeros((timesteps - 1, 1, 1, 2), np.float32)
+    expected[0], expected[CHUNK] = [1, 4], [2, 8]  # what arrives at step t + 1; the last step's spikes arrive nowhere
+    assert np.array_equal(found, expected)
+
+
+def test_memory_grows_by_the_packed_bits_alone() -> None:
+    layer = Layer("conv1", np.ones((8, 2, 3, 3), np.float32) / 9, LIF(0.9), padding=1)
+    network = Network((2, 16, 16), 4000, (layer,), Readout(np.ones((2, 8 * 256), np.float32)))
+    spikes = np.zeros((4000, 1, 2, 16, 16), np.bool_)
+    backend = EventBackend(threads=1)
+    list(backend.run(network, [spikes[:, :0]], 0))  # compiled
+    tracemalloc.start()
+    (batch,) = backend.run(network, [spikes], 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    handed_over = sum(bits.nbytes for bits in batch.spikes.values())
+    assert peak < handed_over + 1_000_000  # the spikes of conv1 alone, unpacked, would be 8 MB
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "metal"])
+def test_other_devices_are_refused(device: str) -> None:
+    with pytest.raises(BackendError, match=f"event: device is '{device}', expected auto or cpu"):
+        make_backend("event", device)
+
+
+def test_auto_is_event_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (make_backend("auto").name, make_backend("auto", "cpu").name) == ("event", "event")
+    with pytest.raises(BackendError, match="device 'cuda'"):
+        make_backend("auto", "cuda")
+
+
+def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("backends.torch.backend.TorchBackend", lambda device: asked.append(device))
+    make_backend("auto")
+    make_backend("auto", "cuda:1")
+    assert asked == ["auto", "cuda:1"]
+    assert make_backend("auto", "cpu").name == "event"

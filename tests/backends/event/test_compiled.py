@@ -1,0 +1,36 @@
+"""Kernels are compiled again when any source they are made of changes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+RUN = """
+import numpy as np
+from backends.event.kernels.layer import LayerKernel
+from backends.network.graph import FixedLIF, Layer
+
+neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
+kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))
+spikes = np.ones((4, 1, 1, 1), np.bool_)
+print(kernel.run(0, spikes, kernel.rest(), np.zeros((4, 1), np.uint8)).ravel().tolist())
+"""
+
+
+def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path) -> None:
+    for package in ("backends", "recordings"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert _run(tmp_path) == "[False, True, True, True]"
+    neurons = tmp_path / "backends" / "event" / "kernels" / "neurons.py"
+    text = neurons.read_text(encoding="utf-8")
+    assert text.count("= v > THETA") == 1
+    neurons.write_text(text.replace("= v > THETA", "= v < THETA"), encoding="utf-8")
+    assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in layer.py, which has not changed
+
+
+def _run(folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

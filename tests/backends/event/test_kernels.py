@@ -1,0 +1,182 @@
+"""The event-driven kernels against hand-worked numbers and against plain NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes
+from backends.event.kernels.layer import LayerKernel
+from backends.event.kernels.neurons import step_fixed, step_float
+from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out, room_for
+from backends.network.graph import LIF, FixedLIF, Layer
+from tests.reference import layer_current, round_to_zero
+
+
+def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
+    """(OH, OW, O) current of (C, H, W) spikes; what was in the memory before must not matter."""
+    fixed = synapses.weights.dtype == np.int16
+    current: NDArray[Any] = np.full(shape, 77, np.int32 if fixed else np.float32)
+    room = room_for(synapses, spikes.shape)
+    add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, room, current)
+    return current
+
+
+def test_events_of_a_pooled_row_by_hand() -> None:
+    # Two channels, one row of pooled pixels of side 2: (0, 0) has two spikes of channel 1, (0, 1) one of channel 0.
+    spikes = np.zeros((2, 4, 2), np.bool_)
+    spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
+    events, ends = np.empty(16 + COPIED, np.int32), np.empty((1, 3), np.int32)
+    assert list_events(spikes, True, 2, events, ends) == 3
+    assert events[:3].tolist() == [1, 1, 0]  # their channels
+    assert ends.tolist() == [[0, 2, 3]]
+    assert list_events(spikes, False, 2, events, ends) == 13
+    assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
+
+
+def test_the_window_of_a_kernel_by_hand() -> None:
+    # Two rows and two columns of 20 channels. All fire at (0, 0), channel 3 at (0, 1), channels 0 and 7 at (1, 1).
+    spikes = np.zeros((2, 2, 20), np.bool_)
+    spikes[0, 0] = spikes[0, 1, 3] = spikes[1, 1, 0] = spikes[1, 1, 7] = True
+    events, ends = np.empty(80 + COPIED, np.int32), np.empty((2, 3), np.int32)
+    window, starts = np.empty(120 + COPIED, np.int32), np.empty(3, np.int32)
+    list_events(spikes, True, 1, events, ends)
+    list_window(events, ends, -1, 3, 20, window, starts)  # the kernel's first row lies above the map
+    assert starts.tolist() == [0, 20, 23]
+    assert window[:20].tolist() == list(range(20, 40))  # (X·3 + Y + 1)·20 + c with X = Y = 0
+    assert window[20:23].tolist() == [83, 100, 107]
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
+    spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
+    packed = np.full(-(-spikes.size // 8), 255, np.uint8)
+    pack_spikes(spikes, packed)
+    assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
+
+
+def test_one_spike_adds_its_weights_by_hand() -> None:
+    # A spike at (0, 1) of a 2×3 map, kernel [[1 2] [3 4]], padding 1: out[y, x] = W[1 - y, 2 - x].
+    spikes = np.zeros((1, 2, 3), np.bool_)
+    spikes[0, 0, 1] = True
+    synapses = lay_out(np.array([[[[1, 2], [3, 4]]]], np.int8), (1, 2, 3), pool=1, stride=1, padding=1)
+    expected = [[0, 4, 3, 0], [0, 2, 1, 0], [0, 0, 0, 0]]
+    assert currents(spikes, synapses, (3, 4, 1))[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize("weight", [-127, 127])
+@pytest.mark.parametrize("fired", [ADDITIONS - 1, ADDITIONS, ADDITIONS + 1, 3 * ADDITIONS, 2000])
+def test_partial_sums_never_overflow(weight: int, fired: int) -> None:
+    spikes = np.zeros((4001, 1, 1), np.bool_)
+    spikes[:fired] = True
+    synapses = lay_out(np.full((BLOCK + 1, 4001, 1, 1), weight, np.int8), spikes.shape, 1, 1, 0)
+    assert (currents(spikes, synapses, (1, 1, BLOCK + 1)) == weight * fired).all()
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
+    """A float layer of integer weights, so that its currents are exact, and the spikes before it."""
+    pool, stride, padding = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    height = draw(st.integers(max(1, rows - 2 * padding), 7))
+    width = draw(st.integers(max(1, columns - 2 * padding), 7))
+    channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 63, 64, 130)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
+    density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
+    spikes = rng.random((channels, height * pool, width * pool)) < density
+    return Layer("conv", weight, LIF(1.0), pool, stride, padding), spikes
+
+
+@given(convolutions(), st.sampled_from((np.int8, np.float32)))
+@settings(max_examples=200, deadline=None)
+def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: Any) -> None:
+    layer, spikes = drawn
+    expected = (layer_current(layer, spikes) * layer.pool**2).transpose(1, 2, 0)
+    synapses = lay_out(layer.weight.astype(dtype), spikes.shape, layer.pool, layer.stride, layer.padding)
+    assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
+
+
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, density: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-127, 128, (outputs, channels * 2)).astype(np.int8)
+    spikes = rng.random((channels, 2 * pool, pool)) < density
+    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32).repeat(outputs, 1), np.zeros((1, outputs), np.int32))
+    kernel = LayerKernel(Layer("fc1", weight, neuron, pool), spikes.shape)
+    state = kernel.rest()
+    kernel.add(np.ascontiguousarray(spikes.transpose(1, 2, 0)), state)
+    pooled = spikes.reshape(channels, 2, pool, pool).sum(axis=(2, 3)).ravel()
+    assert np.array_equal(state.current[0, 0], weight.astype(np.int64) @ pooled)
+
+
+@pytest.mark.parametrize(
+    ("v", "a", "gain", "bias", "decay", "shift", "expected"),
+    [
+        (1000, 0, 1, 0, 96, 0, 976),  # 1000 · 4000/4096 = 976.56 → 976
+        (-1000, 0, 1, 0, 96, 0, -976),  # toward zero, not down to -977
+        (0, -3, 5, 0, 0, 2, -3),  # -15 / 4 = -3.75 → -3
+        (0, 3, 5, 7, 0, 2, 10),  # 15 / 4 = 3.75 → 3, + 7
+        (5000, 0, 1, 0, 0, 0, 904),  # the reset of the step before: 5000 - 4096
+        (4096, 0, 1, 0, 0, 0, 4096),  # at the threshold: no spike
+        (8388607, 8388607, 32767, 0, 0, 0, 8388607),  # saturates above
+        (-8388607, 8388607, -32767, -(1 << 30), 0, 0, -8388607),  # and below
+        (8388607, 0, 0, 4096, 0, 0, 8388607),  # saturates last: 8388607 + 4096 - 4096
+        (123, 50, 1, 0, 4096, 0, 50),  # full decay forgets
+    ],
+)
+def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
+    membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
+    step_fixed(
+        np.array([[a]], np.int32),
+        np.array([gain], np.int32),
+        np.array([bias], np.int32),
+        decay,
+        shift,
+        membrane,
+        spikes,
+    )
+    assert membrane.tolist() == [[expected]]
+    assert spikes.tolist() == [[expected > 4096]]
+
+
+@given(st.integers(0, 4096), st.integers(0, 30), st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    state: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)
+    current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)
+    gain: Any = rng.integers(-32767, 32768, 3, np.int32)
+    bias: Any = rng.integers(-(2**30), 2**30 + 1, 3, np.int32)
+    spikes = np.zeros((5, 3), np.bool_)
+    expected = np.clip(
+        round_to_zero(state.astype(np.int64) * (4096 - decay), 12)
+        + round_to_zero(current.astype(np.int64) * gain, shift)
+        + bias
+        - 4096 * (state > 4096),
+        -(2**23 - 1),
+        2**23 - 1,
+    )
+    step_fixed(current, gain, bias, decay, shift, state, spikes)
+    assert np.array_equal(state, expected)
+    assert np.array_equal(spikes, expected > 4096)
+
+
+def test_float_step_by_hand() -> None:
+    # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
+    membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
+    current, gain, bias = np.full((2, 1), 0.25, np.float32), np.array([2], np.float32), np.array([0.125], np.float32)
+    step_float(current, gain, bias, np.float32(0.5), np.float32(1), membrane, spikes)
+    assert membrane.tolist() == [[1.125], [1.125]]
+    assert spikes.tolist() == [[True], [True]]
+    membrane[:] = 3
+    step_float(current, gain, bias, np.float32(0.5), np.float32(4), membrane, spikes)
+    assert membrane.tolist() == [[2.125], [2.125]]
+    assert spikes.tolist() == [[False], [False]]

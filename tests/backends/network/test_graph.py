@@ -1,0 +1,129 @@
+"""Construction checks of a Network, its identity, and its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.network.graph import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network.quantise import quantise
+from backends.network.storage import read_network, write_network
+
+random = np.random.default_rng(0)
+CONV = random.normal(size=(4, 2, 3, 3))
+DENSE = random.normal(size=(5, 4 * 3 * 4))
+
+
+def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DENSE, **changes: object) -> Network:
+    layers = (
+        Layer("conv1", conv, LIF(0.9), padding=1),
+        Layer("fc1", dense, LIF(1.0, 0.5), pool=2),
+    )
+    arguments = {"input_shape": (2, 6, 8), "layers": layers, "readout": Readout(np.ones((3, 5)))} | changes
+    return Network(timesteps=timesteps, **arguments)
+
+
+def test_shapes_and_names():
+    assert network().shapes == ((2, 6, 8), (4, 6, 8), (5, 1, 1))
+    assert network().raster_names == ("000_input", "001_conv1", "002_fc1")
+    assert network().raster_shapes == network().shapes
+
+
+def test_a_constant_current_is_no_raster():
+    constant = network(encoder="constant-current")
+    assert constant.shapes == network().shapes
+    assert constant.raster_names == ("001_conv1", "002_fc1")
+    assert constant.raster_shapes == ((4, 6, 8), (5, 1, 1))
+    assert constant.sha256 != network().sha256
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: network(0), "timesteps is 0, expected at least 1"),
+        (lambda: network(input_shape=(2, 7, 8)), r"layer 'fc1': pooling 2 does not divide its 7×8 input"),
+        (lambda: network(input_shape=(3, 6, 8)), "layer 'conv1': weight expects 2 channels, the layer before it has 3"),
+        (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
+        (lambda: network(readout=Readout(np.ones((3, 6)))), "readout: weight expects 6 inputs, layer 'fc1' has 5"),
+        (lambda: network(layers=()), "needs at least one layer"),
+        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson' or 'constant-current'"),
+        (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
+        (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': a name is ASCII letters"),
+        (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
+        (lambda: Layer("conv1", CONV, LIF(0.9, 0.0)), "threshold 0.0; expected 0 ≤ leak ≤ 1 and threshold > 0"),
+        (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
+        (
+            lambda: Layer("conv1", CONV, LIF(0.9, gain=np.ones((2, 3)))),
+            r"gain has shape \(2, 3\), expected \(1, 4\) or",
+        ),
+        (
+            lambda: Layer("fc1", np.int8([[1, -128]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]))),
+            "layer 'fc1': got a weight of -128, expected -127 … 127",
+        ),
+        (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
+        (lambda: Layer("fc1", DENSE, LIF(0.9), stride=2), "a dense layer has neither stride nor padding"),
+    ],
+)
+def test_parts_that_do_not_fit(build, message):
+    with pytest.raises(NetworkError, match=message):
+        build()
+
+
+def test_gains_of_another_number_of_steps():
+    layer = Layer("conv1", CONV, LIF(0.9, gain=np.ones((4, 4))), padding=1)
+    with pytest.raises(NetworkError, match="layer 'conv1': gain has 4 steps, expected 1 or T = 3"):
+        network(layers=(layer,), readout=Readout(np.ones((3, 192))))
+
+
+def test_float_and_fixed_do_not_mix():
+    fixed = quantise(network())
+    with pytest.raises(NetworkError, match="all float32 or all fixed point"):
+        network(layers=(fixed.layers[0], network().layers[1]))
+
+
+def test_identity_depends_on_every_number():
+    same, other = network(), network()
+    assert same.sha256 == other.sha256
+    changed = CONV.copy()
+    changed[3, 1, 2, 2] += 1e-3
+    assert network(conv=changed).sha256 != same.sha256
+    assert network(4).sha256 != same.sha256
+    assert quantise(same).sha256 != same.sha256
+
+
+def test_arrays_cannot_be_changed_behind_the_identity():
+    weight = CONV.astype(np.float32)
+    built = network(conv=weight)
+    before = built.layers[0].weight.copy()
+    weight[:] = 0
+    assert np.array_equal(built.layers[0].weight, before)
+    with pytest.raises(ValueError, match="read-only"):
+        built.layers[0].weight[:] = 0
+
+
+@pytest.mark.parametrize("encoder", ["poisson", "constant-current"])
+@pytest.mark.parametrize("precision", ["float32", "fixed"])
+def test_file_round_trip(tmp_path, precision, encoder):
+    written = network(encoder=encoder) if precision == "float32" else quantise(network(encoder=encoder))
+    write_network(written, tmp_path / "n.safetensors", {"note": "kept"})
+    read, metadata = read_network(tmp_path / "n.safetensors")
+    assert read.sha256 == written.sha256
+    assert (read.precision, read.encoder) == (precision, encoder)
+    assert metadata == {"note": "kept"}
+
+
+def test_files_that_are_not_networks(tmp_path):
+    from safetensors.numpy import save_file
+
+    with pytest.raises(NetworkError, match="missing.safetensors: no such file"):
+        read_network(tmp_path / "missing.safetensors")
+    save_file({"a": np.ones(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(NetworkError, match="other.safetensors: safetensors, but not a spiking network"):
+        read_network(tmp_path / "other.safetensors")
+
+
+def test_a_graph_with_a_missing_part(tmp_path):
+    graph, tensors = network().to_graph()
+    del tensors["fc1.gain"]
+    with pytest.raises(NetworkError, match=r"incomplete or malformed: KeyError\('fc1.gain'\)"):
+        Network.from_graph(graph, tensors)

@@ -1,0 +1,161 @@
+"""Cluttered digits: what every scene keeps, and what must not give the class away."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+
+from pipeline.images.datasets.cluttered_digits import CLASSES, SHARES, SIDE, ClutteredDigits, _handwriting
+from pipeline.images.preprocessing import Preprocessing
+from recordings.errors import InputError
+
+LUMINANCE = np.float32([0.299, 0.587, 0.114])
+
+
+@pytest.fixture(scope="module")
+def training():
+    return list(ClutteredDigits("train", size=2000))
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    return list(ClutteredDigits("val", size=500))
+
+
+def pixels(items):
+    return np.stack([np.asarray(item.image) for item in items]).reshape(len(items), -1) / np.float32(255)
+
+
+def digest(items):
+    return hashlib.sha256(b"".join(item.image.tobytes() for item in items)).hexdigest()
+
+
+def test_scenes_are_the_same_to_the_bit(unseen):
+    # Bundled checkpoints were trained and measured on exactly these pixels.
+    assert digest(unseen[:50]).startswith("8b7e5bf47efc9132")
+
+
+def test_a_scene_depends_on_its_index_alone(unseen):
+    longer = ClutteredDigits("val", size=100_007)
+    assert digest([longer[7]]) == digest([unseen[7]])
+    assert digest([longer[100_006]]) == digest([ClutteredDigits("val", size=100_010)[100_006]])
+    odd = ClutteredDigits("val", classes=["digit-7", "digit-1"], size=60)
+    assert odd.skipped == 48
+    assert odd.classes == ("digit-7", "digit-1")
+    for item in odd:
+        assert digest([item]) == digest([unseen[item.index]])
+        assert odd.classes[item.label] == CLASSES[unseen[item.index].label]
+
+
+def test_seed_and_split_make_other_scenes():
+    variants = [ClutteredDigits("val"), ClutteredDigits("val", seed=1), ClutteredDigits("train")]
+    assert len({digest([scenes[0]]) for scenes in variants}) == 3
+    assert len({scenes.name for scenes in variants}) == 3
+
+
+def test_splits_share_no_handwriting():
+    parts = {split: {glyph.tobytes() for glyph in _handwriting(split)[0]} for split in SHARES}
+    assert len(parts["train"]) == 1347
+    assert sum(map(len, parts.values())) == 1797
+    assert len(set.union(*parts.values())) == 1797
+    assert set(_handwriting("val")[1]) == set(range(10))
+
+
+def test_no_box_covers_the_centre(training, unseen):
+    for item in [*training, *unseen]:
+        x0, y0, x1, y1 = item.box
+        assert 0 <= x0 < x1 <= SIDE
+        assert 0 <= y0 < y1 <= SIDE
+        assert not (x0 <= 41 and x1 >= 39 and y0 <= 41 and y1 >= 39)
+
+
+@pytest.mark.parametrize("side", [48, 64, 80])
+def test_a_centred_guess_misses_at_any_input_size(side, unseen):
+    prepare = Preprocessing(side, side, (0, 0, 0), (1, 1, 1))
+    for item in unseen[:100]:
+        assert not prepare.mask(item.mask)[side // 2, side // 2]
+        x0, y0, x1, y1 = prepare.box(item.box, item.image.size)
+        assert not (x0 <= side / 2 <= x1 and y0 <= side / 2 <= y1)
+
+
+def test_the_box_is_tight_around_the_mask(unseen):
+    for item in unseen[:100]:
+        ys, xs = np.nonzero(item.mask)
+        assert item.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert 24 <= max(item.box[2] - item.box[0], item.box[3] - item.box[1]) <= 45
+
+
+def test_every_digit_stands_out_from_what_surrounds_it(unseen):
+    from scipy.ndimage import binary_dilation
+
+    for item in unseen[:200]:
+        brightness = np.asarray(item.image) / np.float32(255) @ LUMINANCE
+        ring = binary_dilation(item.mask, iterations=5) & ~binary_dilation(item.mask)
+        assert brightness[item.mask].mean() > brightness[ring].mean() + 0.25
+
+
+def test_classes_come_once_in_every_ten():
+    labels = ClutteredDigits("train", size=1005).labels
+    assert len(labels) == 1005
+    for start in range(0, 1000, 10):
+        assert sorted(labels[start : start + 10]) == list(range(10))
+    assert len({tuple(labels[start : start + 10]) for start in range(0, 1000, 10)}) > 90
+
+
+def test_a_linear_classifier_fails(training, unseen):
+    from sklearn.linear_model import RidgeClassifier
+
+    labels, expected = [[item.label for item in items] for items in (training, unseen)]
+    score = max(
+        RidgeClassifier(alpha=alpha).fit(pixels(training), labels).score(pixels(unseen), expected)
+        for alpha in (100, 1e4)
+    )
+    assert score < 0.3
+
+
+def test_neither_colour_nor_place_gives_the_class_away(training, unseen):
+    from sklearn.ensemble import RandomForestClassifier
+
+    def colour_and_place(items):
+        channels = pixels(items).reshape(len(items), -1, 3)
+        centres = [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in (item.box for item in items)]
+        return np.c_[channels.mean(1), channels.std(1), centres]
+
+    labels, expected = [[item.label for item in items] for items in (training, unseen)]
+    forest = RandomForestClassifier(100, random_state=0).fit(colour_and_place(training), labels)
+    assert forest.score(colour_and_place(unseen), expected) < 0.2
+
+
+def test_scenes_of_two_digits():
+    scenes = ClutteredDigits("val", size=100, digits=2)
+    assert scenes.name == "cluttered-digits/val-pairs"
+    for item in scenes:
+        (other,) = item.others
+        assert other.label not in (None, item.label)
+        assert not (item.mask & other.mask).any()
+        assert not other.mask[39:41, 39:41].any()
+        ys, xs = np.nonzero(other.mask)
+        assert other.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert item.name == f"{item.label}+{other.label} (scene {item.index})"
+
+
+def test_it_travels_to_worker_processes(unseen):
+    assert digest([pickle.loads(pickle.dumps(ClutteredDigits("val")))[3]]) == digest([unseen[3]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "test"}, "cluttered-digits: got split 'test', expected one of train, selection, val"),
+        ({"digits": 3}, "got 3 digits per scene, expected 1 or 2"),
+        ({"size": 0}, "got size 0, expected at least 1 scene"),
+        ({"seed": -1}, "got seed -1, expected an integer"),
+        ({"classes": ["digit-12"]}, r"none .* \(digit-12\); it has digit-0, .*did you mean 'digit-"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ClutteredDigits(**({"split": "val"} | arguments))

@@ -1,0 +1,223 @@
+"""Tiny-ImageNet: the official layout as folder and zip, whole and in parts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.images.datasets import open_dataset
+from recordings.errors import InputError
+
+CAT, DOG, FISH = "n02124075", "n02099601", "n01443537"
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """Three classes in an order of their own; training images 0, 1 and 10 of each, validation images 3, 20 and 100."""
+    root = tmp_path / "tiny-imagenet-200"
+    shade = iter(range(1, 100))
+
+    def save(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (next(shade), 0, 0)).save(path, "PNG")
+
+    for wnid in (DOG, FISH, CAT):
+        for number in (0, 1, 10):
+            save(root / "train" / wnid / "images" / f"{wnid}_{number}.JPEG")
+        boxes = "".join(f"{wnid}_{number}.JPEG\t{number}\t2\t33\t63\n" for number in (0, 1, 10))
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text(boxes)
+    for number in (100, 20, 3):
+        save(root / "val" / "images" / f"val_{number}.JPEG")
+    (root / "val" / "val_annotations.txt").write_text(
+        f"val_100.JPEG\t{CAT}\t0\t0\t63\t63\nval_20.JPEG\t{DOG}\t5\t6\t7\t8\nval_3.JPEG\t{FISH}\t9\t9\t1\t1\n"
+    )
+    (root / "wnids.txt").write_text(f"{FISH}\n{DOG}\n{CAT}\n")
+    (root / "words.txt").write_text(f"{CAT}\tEgyptian cat\n{FISH}\tgoldfish, Carassius auratus\n")
+    return root
+
+
+def zipped(root, file):
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(root.rglob("*")):
+            archive.write(path, path.relative_to(root.parent))
+    return file
+
+
+def summary(dataset):
+    return [
+        (item.name, item.label, item.index, item.box, np.asarray(item.image)[0, 0, 0].item(), item.image.mode)
+        for item in dataset
+    ]
+
+
+def test_training_part(layout):
+    data = open_dataset(str(layout), "train")
+    assert data.name == "tiny-imagenet/train"
+    assert data.classes == (FISH, DOG, CAT)
+    assert data.class_names == ("goldfish", DOG, "Egyptian cat")
+    assert data.labels == (0, 0, 0, 1, 1, 1, 2, 2, 2)
+    assert [item.index for item in data] == [0, 1, 10, 500, 501, 510, 1000, 1001, 1010]
+    assert data[5].name == f"{DOG}_10"
+    assert data[5].box == (10, 2, 34, 64)  # the file's ends are inclusive
+
+
+def test_validation_part(layout):
+    data = open_dataset(str(layout), "val")
+    assert [(item.name, item.label, item.index, item.box) for item in data] == [
+        ("val_3", 0, 3, (1, 1, 10, 10)),
+        ("val_20", 1, 20, (5, 6, 8, 9)),
+        ("val_100", 2, 100, (0, 0, 64, 64)),
+    ]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_zip_and_folder_are_the_same(layout, split, tmp_path):
+    expected = summary(open_dataset(str(layout), split))
+    assert summary(open_dataset(str(layout.parent), split)) == expected
+    assert summary(open_dataset(str(zipped(layout, tmp_path / "data.zip")), split)) == expected
+    bare = tmp_path / "bare.zip"
+    with zipfile.ZipFile(bare, "w") as archive:
+        for path in layout.rglob("*"):
+            archive.write(path, path.relative_to(layout))
+    assert summary(open_dataset(str(bare), split)) == expected
+
+
+def test_a_subset_keeps_indices_and_takes_the_given_order(layout):
+    data = open_dataset(str(layout), "train", [CAT, FISH])
+    assert data.classes == (CAT, FISH)
+    assert data.skipped == 3
+    assert data.labels == (1, 1, 1, 0, 0, 0)
+    assert [item.index for item in data] == [0, 1, 10, 1000, 1001, 1010]
+
+
+def test_a_class_without_images_keeps_its_label(layout):
+    data = open_dataset(str(layout), "val", ["n00000001", CAT])
+    assert data.labels == (1,)
+    assert data.skipped == 2
+
+
+def test_without_lists_and_training_part(layout):
+    import shutil
+
+    (layout / "wnids.txt").unlink()
+    (layout / "words.txt").unlink()
+    shutil.rmtree(layout / "train")
+    data = open_dataset(str(layout), "val")
+    assert data.classes == data.class_names == (FISH, DOG, CAT) == tuple(sorted(data.classes))
+    with pytest.raises(InputError, match="has no train part; expected train/<wnid>/images"):
+        open_dataset(str(layout), "train")
+
+
+def test_without_validation_part(layout):
+    import shutil
+
+    shutil.rmtree(layout / "val")
+    assert len(open_dataset(str(layout), "train")) == 9
+    with pytest.raises(InputError, match="has no val part; expected val/val_annotations.txt"):
+        open_dataset(str(layout), "val")
+
+
+def test_names_without_numbers_are_indexed_as_listed(layout):
+    images = layout / "train" / DOG / "images"
+    (images / f"{DOG}_1.JPEG").rename(images / "rex.JPEG")
+    data = open_dataset(str(layout), "train")
+    assert [item.index for item in data] == list(range(9))
+    assert [item.name for item in data][3:6] == [f"{DOG}_0", f"{DOG}_10", "rex"]
+
+
+def test_none_of_the_classes(layout):
+    with pytest.raises(InputError, match=rf"none of its 9 images .*\(n02124076\).*did you mean '{CAT}'"):
+        open_dataset(str(layout), "train", ["n02124076"])
+
+
+def test_a_broken_image_is_named(layout, tmp_path):
+    (layout / "val" / "images" / "val_20.JPEG").write_bytes(b"")
+    data = open_dataset(str(zipped(layout, tmp_path / "data.zip")), "val")
+    with pytest.raises(InputError, match=r"data\.zip: tiny-imagenet-200/val/images/val_20\.JPEG: the file is empty"):
+        data[1]
+
+
+def test_a_damaged_zip_member_is_named(layout, tmp_path):
+    file = zipped(layout, tmp_path / "data.zip")
+    with zipfile.ZipFile(file) as archive:
+        start = archive.getinfo("tiny-imagenet-200/val/images/val_20.JPEG").header_offset
+    content = bytearray(file.read_bytes())
+    content[start + 150] ^= 0xFF
+    file.write_bytes(content)
+    data = open_dataset(str(file), "val")
+    with pytest.raises(InputError, match=r"val_20\.JPEG is damaged \(Bad CRC-32"):
+        data[1]
+    assert data[0].index == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"val_3.JPEG {CAT} 0 0", "val/val_annotations.txt, line 1: got 4 fields, expected 6"),
+        (f"val_3.JPEG {CAT} 0 0 x 63", "got box '0 0 x 63', expected four numbers"),
+    ],
+)
+def test_malformed_annotations(layout, line, message):
+    (layout / "val" / "val_annotations.txt").write_text(line + "\n")
+    with pytest.raises(InputError, match=message):
+        open_dataset(str(layout), "val")
+
+
+def test_zips_without_the_layout(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("notes/readme.txt", "hello")
+    with pytest.raises(InputError, match=r"other\.zip: not in the Tiny-ImageNet layout; expected train/<wnid>/images"):
+        open_dataset(str(tmp_path / "other.zip"), "val")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(InputError, match=r"broken\.zip: damaged zip file"):
+        open_dataset(str(tmp_path / "broken.zip"), "val")
+
+
+def _red_values(dataset, positions, queue):
+    queue.put([np.asarray(dataset[i].image)[0, 0, 0].item() for i in positions])
+
+
+def test_a_zip_is_read_by_several_processes_at_once(layout, tmp_path):
+    data = open_dataset(str(zipped(layout, tmp_path / "data.zip")), "train")
+    positions = list(range(9)) * 20
+    expected = [np.asarray(data[i].image)[0, 0, 0].item() for i in positions]  # the parent's handle is open by now
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    workers = [context.Process(target=_red_values, args=(data, positions, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    assert [queue.get(timeout=30) for _ in workers] == [expected] * 2
+    for worker in workers:
+        worker.join(30)
+
+
+def test_pickling_drops_the_handle(layout, tmp_path):
+    data = open_dataset(str(zipped(layout, tmp_path / "data.zip")), "val")
+    open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    copy = pickle.loads(pickle.dumps(data))
+    assert open_files is None or len(os.listdir("/proc/self/fd")) == open_files
+    assert summary(copy) == summary(data)
+
+
+def test_the_real_thing(shared):
+    path = str(shared / "data" / "tiny-imagenet-20.zip")
+    training, validation = open_dataset(path, "train"), open_dataset(path, "val")
+    assert (len(training), len(validation), len(training.classes)) == (10_000, 500, 20)
+    assert training.classes == validation.classes
+    assert training.class_names[:2] == ("goldfish", "king penguin")
+    assert np.bincount(validation.labels).tolist() == [25] * 20
+    first = training[0]
+    assert (first.name, first.index, first.box) == ("n01443537_0", 0, (0, 10, 64, 59))
+    boxes = np.array([validation[i].box for i in range(len(validation))])
+    assert boxes.min() == 0
+    assert boxes.max() == 64
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+    ten = open_dataset(path, "val", ["n07873807", FISH])
+    assert (len(ten), ten.skipped, ten.class_names) == (50, 450, ("pizza", "goldfish"))
+    assert {item.image.mode for item in ten} == {"RGB"}

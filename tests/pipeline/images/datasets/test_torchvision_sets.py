@@ -1,0 +1,95 @@
+"""CIFAR-10 and Fashion-MNIST: tiny copies in torchvision's own file formats, and nothing fetched unasked."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from pipeline.images.datasets import open_dataset
+from recordings.errors import InputError
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, labels in (("train", [9, 0, 1]), ("t10k", [1, 9])):
+        images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * 50 + np.zeros((28, 28), np.uint8)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, *images.shape) + images.tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, len(labels)) + bytes(labels))
+    return tmp_path
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    names = ["airplane", "automobile", "bird"]
+    meta = write("batches.meta", {"label_names": names})
+    pixels = np.zeros((2, 3, 32, 32), np.uint8)
+    pixels[0, 2] = 255
+    batch = write("test_batch", {"data": pixels.reshape(2, -1), "labels": [2, 0]})
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": meta})
+    monkeypatch.setattr(CIFAR10, "train_list", [["test_batch", batch]])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", batch]])
+    return tmp_path
+
+
+def test_fashion_mnist(fashion):
+    data = open_dataset("fashion-mnist", "train", root=fashion)
+    assert data.name == "fashion-mnist/train"
+    assert data.labels == (9, 0, 1)
+    assert data.class_names[9] == "Ankle boot"
+    assert data[1].image.mode == "RGB"
+    assert data[1].image.getpixel((5, 5)) == (50, 50, 50)
+    assert len(open_dataset("fashion-mnist", "val", root=fashion)) == 2
+
+
+def test_a_subset_keeps_indices(fashion):
+    data = open_dataset("fashion-mnist", "train", ["Trouser", "Ankle boot"], root=fashion)
+    assert data.labels == (1, 0)
+    assert [item.index for item in data] == [0, 2]
+    assert data.skipped == 1
+
+
+def test_cifar10(cifar):
+    data = open_dataset("cifar10", "val", root=cifar)
+    assert (data.name, data.labels) == ("cifar10/val", (2, 0))
+    assert data[0].image.getpixel((0, 0)) == (0, 0, 255)
+    assert data[1].name == "val_1"
+    assert pickle.loads(pickle.dumps(data))[0].label == 2
+
+
+def test_an_unknown_class(cifar):
+    with pytest.raises(InputError, match=r"cifar10: none of its 2 images .*\(aeroplane\).*did you mean 'airplane'"):
+        open_dataset("cifar10", "val", ["aeroplane"], root=cifar)
+
+
+@pytest.mark.parametrize("source", ["cifar10", "fashion-mnist"])
+def test_nothing_is_fetched_unasked(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("tried to download"))
+    with pytest.raises(InputError, match=rf"{source}: not found in .*; fetch it once with --download"):
+        open_dataset(source, "val", root=tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_failed_download(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    def refuse(self):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(CIFAR10, "download", refuse)
+    with pytest.raises(InputError, match=r"the download to .* failed \(no route to host\); check the network"):
+        open_dataset("cifar10", "val", root=tmp_path, download=True)

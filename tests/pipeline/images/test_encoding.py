@@ -1,0 +1,136 @@
+"""Poisson rate coding and constant currents: worked numbers, and the laws every sample obeys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.images.encoding import constant_current, poisson_batch, poisson_spikes
+from recordings.errors import InputError
+
+pixels = st.floats(-4, 4, width=32)
+images = arrays(np.float32, (3, 4, 5), elements=pixels)
+keys = st.integers(0, 2**64 - 1)
+
+
+def test_reference(shared):
+    with np.load(shared / "reference" / "neuron.npz") as data:
+        x, seed, index = data["poisson_x"], int(data["poisson_seed"]), int(data["poisson_index"])
+        expected = data["input_spikes"].astype(bool)
+    assert np.array_equal(poisson_spikes(x, len(expected), seed, index), expected)
+
+
+def test_an_odd_number_of_draws_by_hand():
+    # One pixel, three steps: the low half of the first raw number, its high half, the low half of the second.
+    raw = [int(number) for number in np.random.Philox(key=np.array([7, 9], np.uint64)).random_raw(2)]
+    draws = [raw[0] & 0xFFFFFFFF, raw[0] >> 32, raw[1] & 0xFFFFFFFF]
+    limit = 12582912  # 1.5 · 2²³
+    expected = [draw >> 8 < limit for draw in draws]
+    assert poisson_spikes(np.float32([[[1.5]]]), 3, 7, 9)[:, 0, 0, 0].tolist() == expected
+
+
+@settings(deadline=None)
+@given(images, keys, keys)
+def test_a_spike_has_the_sign_of_its_pixel(x, seed, index):
+    spikes = poisson_spikes(x, 6, seed, index)
+    assert spikes.shape == (6, 6, 4, 5)
+    assert spikes.dtype == np.bool_
+    assert not spikes[:, :3][:, x <= 0].any()
+    assert not spikes[:, 3:][:, x >= 0].any()
+
+
+@settings(deadline=None)
+@given(images, keys, keys)
+def test_two_and_more_always_fire_and_zero_never(x, seed, index):
+    spikes = poisson_spikes(x, 6, seed, index)
+    either = spikes[:, :3] | spikes[:, 3:]
+    assert either[:, np.abs(x) >= 2].all()
+    assert not either[:, x == 0].any()
+
+
+@settings(deadline=None)
+@given(images, keys, keys)
+def test_a_negative_image_swaps_on_and_off(x, seed, index):
+    spikes = poisson_spikes(x, 4, seed, index)
+    assert np.array_equal(poisson_spikes(-x, 4, seed, index), np.concatenate([spikes[:, 3:], spikes[:, :3]], axis=1))
+
+
+@settings(deadline=None)
+@given(images, st.integers(1, 5), st.integers(1, 5), keys, keys)
+def test_more_steps_only_append(x, steps, more, seed, index):
+    longer = poisson_spikes(x, steps + more, seed, index)
+    assert np.array_equal(longer[:steps], poisson_spikes(x, steps, seed, index))
+
+
+@settings(deadline=None)
+@given(arrays(np.float32, (4, 3, 4, 5), elements=pixels), keys, st.permutations([3, 0, 2**40, 17]))
+def test_a_sample_does_not_depend_on_its_batch(batch, seed, indices):
+    together = poisson_batch(batch, 3, seed, indices)
+    assert together.shape == (3, 4, 6, 4, 5)
+    for place, index in enumerate(indices):
+        assert np.array_equal(together[:, place], poisson_spikes(batch[place], 3, seed, index))
+
+
+def test_rates_are_half_the_magnitude():
+    x = np.float32([0.2, -1.0, 1.8]).reshape(3, 1, 1)
+    rates = poisson_spikes(np.broadcast_to(x, (3, 50, 50)), 40, 1, 2).mean(axis=(0, 2, 3))
+    # 100,000 draws each: a standard error of at most 0.0016, so 0.008 is five of them.
+    assert rates == pytest.approx([0.1, 0.0, 0.9, 0.0, 0.5, 0.0], abs=0.008)
+
+
+def test_seed_and_index_both_matter():
+    x = np.full((3, 8, 8), 1, np.float32)
+    variants = [poisson_spikes(x, 4, *key).tobytes() for key in [(0, 0), (0, 1), (1, 0), (1, 1)]]
+    assert len(set(variants)) == 4
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_refused(bad):
+    x = np.zeros((3, 2, 2), np.float32)
+    x[1, 0, 1] = bad
+    with pytest.raises(InputError, match="image 5: got NaN or infinite pixels, expected finite numbers"):
+        poisson_spikes(x, 4, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros((2, 2)), 4, 0, 0), r"got shape \(2, 2\) to encode, expected \(C, H, W\)"),
+        ((np.zeros((3, 2, 2)), 0, 0, 0), "timesteps: got 0, expected at least 1"),
+        ((np.zeros((3, 2, 2)), 4, -1, 0), "seed: got -1, expected an integer in 0"),
+        ((np.zeros((3, 2, 2)), 4, 0, 2**64), "index: got 18446744073709551616, expected an integer in 0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        poisson_spikes(*arguments)
+
+
+def test_a_batch_needs_one_index_per_image():
+    with pytest.raises(InputError, match="got 2 images and 1 indices"):
+        poisson_batch(np.zeros((2, 3, 2, 2), np.float32), 4, 0, [0])
+
+
+def test_constant_current_by_hand():
+    # 1 · 63.5 is a tie, which goes to the even 64; 0.5 · 63.5 = 31.75; 1/128 · 63.5 = 0.496; beyond ±2 it is clipped.
+    x = np.float32([0, 1, -1, 0.5, -0.5, 1 / 128, 2, -2, 2.001, -70, np.finfo(np.float32).max])
+    q = constant_current(x)
+    assert q.dtype == np.int8
+    assert q.tolist() == [0, 64, -64, 32, -32, 0, 127, -127, 127, -127, 127]
+
+
+@settings(deadline=None)
+@given(images)
+def test_a_constant_current_is_the_clipped_image_to_half_a_unit(x):
+    q = constant_current(x)
+    assert q.shape == x.shape
+    assert np.abs(q / 63.5 - np.clip(x, -2, 2)).max() <= 0.5 / 63.5
+    assert np.array_equal(constant_current(-x), -q)
+
+
+def test_a_constant_current_of_no_number_is_refused():
+    with pytest.raises(InputError, match="constant current: got NaN or infinite pixels"):
+        constant_current(np.float32([[1, np.nan]]))

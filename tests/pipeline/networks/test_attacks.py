@@ -1,0 +1,175 @@
+"""Attacks: signs and steps known by hand, bounds that hold everywhere, and networks that they do fool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backends.network.graph import LIF, Layer, Network, Readout
+from pipeline.images.datasets import open_dataset
+from pipeline.images.encoding import poisson_batch
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.networks.ann import ReluNetwork
+from pipeline.networks.attacks import encode_straight_through, fgsm, random_signs, snn_fgsm
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork
+from recordings.errors import InputError
+
+Images = NDArray[np.float32]
+PREPARE = Preprocessing(1, 2, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
+
+
+def prepared(pixels: object, prepare: Preprocessing = PREPARE) -> Images:
+    """(B, 3, H, W) pixels in 0 … 1 as the network gets them."""
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (prepare.mean, prepare.std))
+    return (np.asarray(pixels, np.float32) - mean) / std
+
+
+def pixels_of(images: Images, prepare: Preprocessing = PREPARE) -> NDArray[np.float64]:
+    mean, std = (np.array(values)[:, None, None] for values in (prepare.mean, prepare.std))
+    return images * std + mean
+
+
+def linear_ann() -> ReluNetwork:
+    """One active neuron per class: red speaks for class 0, green for class 1, blue for neither."""
+    model = ReluNetwork(["D2"], 3, 1, 2, 2).eval()
+    with torch.no_grad():
+        model.synapses[0].weight[:] = torch.tensor([[2.0, 2, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]])
+        model.readout.weight[:] = torch.eye(2)
+    return model
+
+
+def linear_snn(encoder: str) -> DifferentiableNetwork:
+    """One neuron per class that a bias makes fire now and then: red speaks for class 0, green for class 1."""
+    weight = np.array([[0.6, 0.6, 0, 0, 0, 0], [0, 0, 0.3, 0.3, 0, 0]])
+    if encoder == "poisson":
+        weight = np.concatenate([weight, -weight], axis=1)
+    layer = Layer("fc1", weight, LIF(0.9, 1.0, 1.0, 0.2))
+    shape = (len(weight[0]) // 2, 1, 2)
+    return DifferentiableNetwork(Network(shape, 30, (layer,), Readout(np.eye(2)), encoder))
+
+
+IMAGE = prepared([[[[0.6, 0.45]], [[0.5, 0.45]], [[0.9, 0.2]]]])
+ATTACKS: dict[str, Callable[[int, float], Images]] = {
+    "ann": lambda label, epsilon: fgsm(linear_ann(), IMAGE, np.array([label]), epsilon, PREPARE),
+    "poisson": lambda label, epsilon: snn_fgsm(
+        linear_snn("poisson"), IMAGE, np.array([label]), epsilon, PREPARE, 0, [5]
+    ),
+    "constant-current": lambda label, epsilon: snn_fgsm(
+        linear_snn("constant-current"), IMAGE, np.array([label]), epsilon, PREPARE, 0, [5]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("label", "step"), [(0, 0.1), (1, -0.1)])
+def test_signs_of_a_linear_network(name: str, label: int, step: float) -> None:
+    """Against class 0: less red, more green, whether a pixel is above its mean (ON) or below (OFF); blue has no say."""
+    attacked = pixels_of(ATTACKS[name](label, 0.1))
+    expected = [[[[0.6 - step, 0.45 - step]], [[0.5 + step, 0.45 + step]], [[0.9, 0.2]]]]
+    np.testing.assert_allclose(attacked, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_unknown_labels_stand_for_the_prediction(name: str) -> None:
+    """Class 1, as all three see more green than red."""
+    np.testing.assert_array_equal(ATTACKS[name](-1, 0.1), ATTACKS[name](1, 0.1))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_strength_changes_no_bit(name: str) -> None:
+    assert ATTACKS[name](0, 0.0).tobytes() == IMAGE.tobytes()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan")])
+def test_meaningless_strength(name: str, epsilon: float) -> None:
+    with pytest.raises(InputError, match=r"epsilon: got .*, expected 0 … 1"):
+        ATTACKS[name](0, epsilon)
+
+
+def test_pixels_stay_pixels() -> None:
+    attacked = pixels_of(ATTACKS["ann"](0, 0.7))
+    np.testing.assert_allclose(attacked, [[[[0, 0]], [[1, 1]], [[0.9, 0.2]]]], atol=1e-6)
+
+
+def test_a_sure_answer_is_attacked_too() -> None:
+    """A logit ahead by 21: no gradient is left in float32, and one far below the 1e-6 that captum counts in float64."""
+    model = linear_ann()
+    with torch.no_grad():
+        model.readout.weight *= 120
+    assert model(torch.from_numpy(IMAGE)).softmax(1)[0, 1] == 1
+    attacked = pixels_of(fgsm(model, IMAGE, np.array([1]), 0.1, PREPARE))
+    np.testing.assert_allclose(attacked[0, :2], [[[0.7, 0.55]], [[0.4, 0.35]]], atol=1e-6)
+
+
+def test_gradients_pass_straight_through_the_encoder() -> None:
+    """Values are the encoder's; slopes 1/2 in the plane of the sign at every step, 127/2 for a current, 0 beyond ±2."""
+    values = np.float32([0.5, -0.5, 3, -3]).reshape(1, 1, 2, 2)
+    x = torch.from_numpy(values).requires_grad_()
+    for encoder, planes, slope in (("poisson", 2, 0.5), ("constant-current", 1, 63.5)):
+        layer = Layer("fc1", np.ones((1, 4 * planes)), LIF(1.0))
+        network = Network((planes, 2, 2), 7, (layer,), Readout(np.ones((1, 1))), encoder)
+        encoded = encode_straight_through(network, x, 1, [2])
+        if encoder == "poisson":
+            np.testing.assert_array_equal(encoded.detach(), poisson_batch(values, 7, 1, [2]))
+            on, off = (torch.autograd.grad(encoded[:, :, plane].sum(), x, retain_graph=True)[0] for plane in (0, 1))
+            assert on.flatten().tolist() == [7 * slope, 0, 0, 0]
+            assert off.flatten().tolist() == [0, -7 * slope, 0, 0]
+        else:
+            assert encoded.flatten().tolist() == [32, -32, 127, -127]
+            (gradient,) = torch.autograd.grad(encoded.sum(), x)
+            assert gradient.flatten().tolist() == [slope, slope, 0, 0]
+
+
+@settings(max_examples=10, deadline=None)
+@given(epsilon=st.floats(0, 1), seed=st.integers(0, 9))
+def test_no_pixel_moves_further_than_asked(epsilon: float, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, 3, 1, 2)) / np.float32(255)
+    images, labels = prepared(pixels), np.array([0, 1, -1])
+    for attacked in (
+        fgsm(linear_ann(), images, labels, epsilon, PREPARE),
+        snn_fgsm(linear_snn("poisson"), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
+        random_signs(images, epsilon, PREPARE, seed, [0, 1, 2]),
+    ):
+        after = pixels_of(attacked)
+        assert np.abs(after - pixels).max() <= epsilon + 1e-6
+        assert after.min() >= -1e-6 and after.max() <= 1 + 1e-6
+
+
+def test_random_signs_depend_on_seed_and_index_alone() -> None:
+    images = prepared(np.full((2, 3, 1, 2), 0.5), PREPARE)
+    together = random_signs(images, 0.1, PREPARE, 3, [7, 8])
+    np.testing.assert_array_equal(together[1:], random_signs(images[1:], 0.1, PREPARE, 3, [8]))
+    np.testing.assert_allclose(np.abs(pixels_of(together) - 0.5), 0.1, atol=1e-6)
+    assert any((random_signs(images, 0.1, PREPARE, seed, [7, 8]) != together).any() for seed in range(4))
+    np.testing.assert_array_equal(random_signs(images, 0.0, PREPARE, 3, [7, 8]), images)
+
+
+def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight digits at ε = 0.1: most answers turn wrong, while random signs of that size turn at most one."""
+    checkpoint = load_checkpoint("cluttered-digits")
+    prepare, network = checkpoint.preprocessing, DifferentiableNetwork(checkpoint.network)
+    dataset = open_dataset("cluttered-digits", "val")
+    items = [dataset[position] for position in range(8)]
+    images = np.stack([prepare.image(item.image) for item in items])
+    labels, indices = np.array([item.label for item in items]), [item.index for item in items]
+
+    def right(attacked: Images) -> int:
+        with torch.no_grad():
+            inputs = poisson_batch(attacked, checkpoint.network.timesteps, 0, indices)
+            return int((network(torch.from_numpy(inputs).float())[0].argmax(1).numpy() == labels).sum())
+
+    attacked = snn_fgsm(network, images, labels, 0.1, prepare, 0, indices)
+    assert right(images) >= 7
+    assert right(random_signs(images, 0.1, prepare, 0, indices)) >= right(images) - 1
+    assert right(attacked) <= 4
+    monkeypatch.setattr("pipeline.networks.attacks.NEURON_STEPS", 1)
+    again = snn_fgsm(network, images[:2], labels[:2], 0.1, prepare, 0, indices[:2])
+    np.testing.assert_array_equal(again, attacked[:2])
