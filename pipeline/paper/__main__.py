@@ -35,7 +35,6 @@ EXPERIMENTS = {
     "fig9": "accuracy against attack strength, and how far heatmaps move",
     "fig10": "two objects in one image",
     "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
-    "variants": "beyond the paper: label-free variants of SAM, chosen on one split, reported on another",
     "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",

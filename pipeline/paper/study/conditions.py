@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +39,8 @@ class Condition:
         return self.parts.about(predictions) if self.parts is not None and self.predicted else self.images
 
 
-def conditions(study: Study, images: ImageSet, names: Sequence[str] = ()) -> list[Condition]:
-    """Those that `images` allow (all, or the named ones), on canvases twice as high and wide.
+def conditions(study: Study, images: ImageSet) -> list[Condition]:
+    """Those that `images` allow, on canvases twice as high and wide.
 
     * as is
     * pasted on the data set's mean: whole, on an empty canvas, at a random place where the object is off the centre
@@ -65,7 +64,7 @@ def conditions(study: Study, images: ImageSet, names: Sequence[str] = ()) -> lis
     if has_shapes(images):
         decoys = with_decoys(images, DECOYS, max(1, round(DECOY_SIDE * min(images.size))), seed)
         found.append(Condition("among decoys", decoys))
-    return [condition for condition in found if not names or condition.name in names]
+    return found
 
 
 def has_shapes(images: ImageSet) -> bool:

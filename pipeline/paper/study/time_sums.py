@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.maps.sam import spike_activation_maps, spike_count_map, steps_that_matter
-from pipeline.maps.sam_variants import channel_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 
@@ -41,15 +40,6 @@ def summed_maps(study: Study, path: Path, layers: Sequence[str]) -> dict[str, ND
     with RasterReader(path) as raster:
         inputs = {"raster": raster.raster_digest, "layers": list(layers), "gamma": gamma}
     return study.arrays("summed", inputs, compute)
-
-
-def halves(raster: RasterReader, layer: str, gammas: Sequence[float]) -> Iterator[NDArray[np.float32]]:
-    """Per sample (G, 2, C, h, w): SAM by channel over the earlier and the later half of the steps that matter.
-
-    Those of layer l begin with step l, before which no spike of the image reaches it.
-    """
-    for packed, spec in _samples(raster, layer):
-        yield channel_maps(packed, spec.shape, gammas, middle=(min(spec.number, len(packed)) + len(packed)) // 2)
 
 
 def _samples(raster: RasterReader, layer: str) -> Iterator[tuple[NDArray[np.uint8], LayerSpec]]:

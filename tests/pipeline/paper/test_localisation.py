@@ -7,17 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.images.selection import split_selection
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
-from pipeline.paper import localisation, variants
+from pipeline.paper import localisation
 from pipeline.paper.localisation import joint, mean_of_parts, recognised, score_maps, strata
 from pipeline.paper.study.canvases import side_by_side
 from pipeline.paper.study.conditions import AS_IS, Condition, conditions, has_shapes
 from pipeline.paper.study.result import write_result
 from tests.pipeline.paper.studies import small_study
 from tests.pipeline.paper.test_canvases import image_set
-from tests.pipeline.small_networks import class_folders
 
 BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
 
@@ -94,7 +92,6 @@ def test_one_verdict_from_two_measures(differences, expected):
 def test_conditions_follow_what_the_images_allow(study):
     names = [condition.name for condition in conditions(study, study.images)]
     assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
-    assert [each.name for each in conditions(study, study.images, [AS_IS])] == [AS_IS]
     five = image_set(count=10, classes=5)
     found = {condition.name: condition for condition in conditions(study, five)}
     assert list(found) == [*names[:3], "four images: predicted", "four images: any"]
@@ -147,84 +144,10 @@ def test_localisation_to_the_end(study):
     assert negatives["measure"] == "accuracy"
 
 
-def test_variants_to_the_end(study, monkeypatch):
-    aside = replace(study.images, name="aside", indices=study.images.indices + 50)
-    monkeypatch.setattr(variants, "held_out", lambda study: aside)
-    result = variants.run(study)
-    write_result("variants", result, "a test", study.out)
-    assert (study.out / "variants.png").stat().st_size > 10_000
-    assert (study.out / "variants_maps.png").stat().st_size > 10_000
-    sam = column(result.table, candidate="SAM", layer="mean")
-    assert all(row["difference_from_sam"] == row["low"] == row["high"] == 0 for row in sam)
-    assert {row["split"] for row in sam} == {"selection", "validation"}
-    chosen = {row["candidate"] for row in column(result.table, layer="chosen")}
-    assert len(chosen) == 3
-    assert "γ tuned per layer" in chosen
-    assert len(result.claims) == 3 * 3 * 2
-    assert len(result.notes) == 1 + 3
-
-
-@pytest.mark.parametrize(
-    ("gain", "words"),
-    [
-        (
-            0.1,
-            "wins clearly, under every condition and over both (+0.100 from SAM and +0.100 from spike count",
-        ),
-        (0.01, "better under every condition, but by less than is worth having"),
-        (0.0, "does not win clearly"),
-        (-0.1, "does not win clearly"),
-    ],
-)
-def test_a_win_is_clear_if_it_is_everywhere_and_worth_having(gain, words):
-    scores = np.random.default_rng(0).random((4, 50)) / 2
-    sam = {(name, "conv"): scores for name in ("SAM", "spike count")}
-    trials = [variants.Trial("validation", name, ("conv",), {**sam, ("new", "conv"): scores + gain}) for name in "ab"]
-    assert words in variants.conclusion(variants.Proposal("new", [("new", "conv")], ["conv"]), trials)
-
-
-def test_the_choice_is_by_the_measures_that_count():
-    scores = np.full((4, 3), 0.5)
-    sharper = scores + np.array([0, 0.4, 0.4, 0])[:, None]  # more energy and IoU, the same order
-    better = scores + np.array([0.02, 0, 0, 0.02])[:, None]
-    found = {
-        "SAM": scores,
-        "γ = 2": better,
-        "sharper": sharper,
-        "better": better,
-        "SAM, layers merged": better,
-        "channel mean, layers merged": scores,
-    }
-    layers = {"SAM, layers merged": "all layers", "channel mean, layers merged": "all layers"}
-    trial = variants.Trial(
-        "selection", "a", ("001_conv1",), {(name, layers.get(name, "001_conv1")): each for name, each in found.items()}
-    )
-    best, tuned, merged = variants.choose([trial])
-    assert best.name == "better"
-    assert variants.describe(tuned) == "γ tuned per layer (conv1 γ = 2)"
-    assert merged.maps == [("SAM, layers merged", "all layers")]
-
-
-def test_what_is_kept_aside_was_not_trained_on(tmp_path):
-    study = small_study(tmp_path, images=9)
-    data = tmp_path / "parts"
-    data.mkdir()
-    (tmp_path / "images").rename(data / "val")
-    class_folders(data / "train", per_class=10)
-    study.config = study.config.model_copy(update={"data": study.config.data.model_copy(update={"source": str(data)})})
-    aside = variants.held_out(study)
-    kept, chosen = split_selection([label for label in range(3) for _ in range(10)], 0.1, 0)
-    assert sorted(aside.indices) == sorted(chosen)
-    assert not set(aside.indices) & set(kept)
-    assert aside.name != study.images.name
-
-
-@pytest.mark.parametrize("experiment", [localisation, variants])
-def test_without_objects_nothing_is_claimed(tmp_path, experiment, monkeypatch):
+def test_without_objects_nothing_is_claimed(tmp_path):
     study = small_study(tmp_path, images=3)
     study.__dict__["converted"] = study.surrogate
-    monkeypatch.setattr(variants, "held_out", lambda study: study.images)
-    result = experiment.run(study)
+    result = localisation.run(study)
     assert [(claim.same, claim.n) for claim in result.claims] == [("cannot say", 0)]
     assert "no image has a box or mask" in result.claims[0].ours
     assert {row.get("measure", "") for row in result.table} <= {"accuracy", ""}
