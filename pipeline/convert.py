@@ -104,9 +104,9 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
     ann = load_ann(settings.ann)
     samples = choose_samples(command.data, ann, command.samples, command.seed, config.data.download)
-    labels = samples.survey().table.label
+    labels = samples.table.label
     if labels.min() < 0:
-        raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
+        raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
     with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
         for precision in ("float32", "fixed"):
@@ -125,7 +125,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
             networks, backend, samples, labels, command.seed, lambda images: progress.advance(task, images)
         )
     reference = ann_accuracy(ann, samples, labels)
-    where = f"{samples.dataset.name}, {len(samples)} images"
+    where = f"{samples.name}, {len(samples)} images"
     rule = f"{settings.rule}, {settings.encoder}"
     settled = {name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()}
     write_curves(out / "accuracy.csv", curves)
@@ -134,7 +134,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     summary = {
         "ann": settings.ann,
         "conversion": settings.model_dump(mode="json"),
-        "dataset": samples.dataset.name,
+        "dataset": samples.name,
         "n_samples": len(samples),
         "seed": command.seed,
         "ann_accuracy": reference,
@@ -175,8 +175,8 @@ def ann_accuracy(ann: AnnCheckpoint, samples: Samples, labels: NDArray[np.int32]
     right = 0
     with torch.inference_mode():
         for i, label in enumerate(labels):
-            image = torch.from_numpy(ann.preprocessing.image(samples.item(i).image))
-            right += int(ann.model(image[None]).argmax()) == label
+            image = torch.from_numpy(samples.images([i]))
+            right += int(ann.model(image).argmax()) == label
     return right / len(labels)
 
 

@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     source = command.data[0] if len(command.data) == 1 else command.data
     samples = choose_samples(source, checkpoint, command.samples, seed=0)
-    labels = samples.survey().table.label
+    labels = samples.table.label
     if labels.min() < 0:
-        raise InputError(f"{samples.dataset.name}: holds images without labels, expected labelled ones")
+        raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
     terminal = Console(stderr=True)
     backend = make_backend("auto", command.device)
     with out_lock(command.out):
@@ -76,11 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     batches = backend.run(network, [inputs], inputs.shape[-4])
                     chosen[precision].extend(batch.readout.argmax(axis=1) for batch in batches)
         report = paired_accuracy({name: np.concatenate(parts) for name, parts in chosen.items()}, labels, seeds)
-        report |= {"checkpoint": command.checkpoint, "dataset": samples.dataset.name, "samples": len(samples)}
+        report |= {"checkpoint": command.checkpoint, "dataset": samples.name, "samples": len(samples)}
         (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     console = Console(soft_wrap=True, highlight=False)
     console.print(
-        f"{samples.dataset.name}, {len(samples)} images × {seeds} seed{'s' * (seeds > 1)}: "
+        f"{samples.name}, {len(samples)} images × {seeds} seed{'s' * (seeds > 1)}: "
         f"float32 {report['float32']:.2%}, fixed {report['fixed']:.2%}; "
         f"fixed − float32 {100 * report['difference']:+.2f} points "
         f"(95 % interval over seeds {100 * report['low']:+.2f} … {100 * report['high']:+.2f})"

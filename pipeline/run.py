@@ -103,16 +103,15 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
         backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
         source = settings.data[0] if len(settings.data) == 1 else settings.data
         samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)
-        survey = samples.survey()
-    if samples.dataset.skipped:
-        console.print(f"skipped {samples.dataset.skipped:,} images of classes that the checkpoint does not know")
-    if len(samples) < settings.samples and survey.table.label.max() >= 0:
-        console.print(f"{samples.dataset.name} has {len(samples)} images of these classes, fewer than --samples")
+    if samples.skipped:
+        console.print(f"skipped {samples.skipped:,} images of classes that the checkpoint does not know")
+    if len(samples) < settings.samples and samples.table.label.max() >= 0:
+        console.print(f"{samples.name} has {len(samples)} images of these classes, fewer than --samples")
 
-    header = raster_header(network, backend, samples.dataset.name, settings.seed, json.dumps(resolved(config)))
+    header = raster_header(network, backend, samples.name, settings.seed, json.dumps(resolved(config)))
     # A network with nothing to explain is refused before hours of simulation: dense layers driven by constant currents.
     spatial_layers({layer.name: layer.kind for layer in header.layers}, (), f"checkpoint {settings.checkpoint!r}")
-    writer = RasterWriter(out, header, survey.table, resume=resume)
+    writer = RasterWriter(out, header, samples.table, resume=resume)
     if writer.dropped:
         console.print(f"{writer.dropped} damaged shards dropped; their samples are computed again")
     save_config(config, out / "config.toml")
@@ -147,7 +146,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 )
             with MapReader(out / "sam.h5") as maps:
                 with _stage(seconds, "measure"):
-                    localisation = localisation_table(raster, maps, survey.masks)
+                    localisation = localisation_table(raster, maps, samples.masks)
                 figures: tuple[Path, ...] = ()
                 if settings.figures:
                     progress.add_task("drawing", total=None)
@@ -161,12 +160,12 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 "device": backend.device,
                 "precision": network.precision,
                 "checkpoint": settings.checkpoint,
-                "dataset": samples.dataset.name,
+                "dataset": samples.name,
                 "n_samples": raster.n_samples,
                 "timesteps": raster.timesteps,
                 "seed": settings.seed,
-                "accuracy": _accuracy(survey.table.label, raster.predictions),
-                "answers": _answers(survey.names, raster, checkpoint.class_names),
+                "accuracy": _accuracy(samples.table.label, raster.predictions),
+                "answers": _answers(samples.names, raster, checkpoint.class_names),
                 "spike_rate": {layer.name: _spike_rate(raster.counts(layer), layer.neurons) for layer in raster.layers},
                 "localisation": [row.__dict__ for row in localisation],
                 "raster_digest": raster.raster_digest,

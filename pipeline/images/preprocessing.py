@@ -97,18 +97,22 @@ class Preprocessing:
                 f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and std > 0"
             )
 
-    def image(self, image: Image.Image) -> NDArray[np.float32]:
-        """The network's input: (3, H, W) float32."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return np.ascontiguousarray(((self.picture(image) - mean) / std).transpose(2, 0, 1))
-
-    def picture(self, image: Image.Image) -> NDArray[np.float32]:
-        """The same crop for display: (H, W, 3) float32 in 0 … 1."""
+    def picture(self, image: Image.Image) -> NDArray[np.uint8]:
+        """What the network sees, for people: (H, W, 3) uint8, resized and cropped."""
         image = to_rgb(image)
         resized, (left, top) = self._geometry(*image.size)
         image = image.resize(resized, Image.Resampling.BILINEAR)
-        crop = image.crop((left, top, left + self.width, top + self.height))
-        return np.asarray(crop, np.float32) / np.float32(255)
+        return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
+
+    def normalised(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network's encoder gets: (B, H, W, 3) uint8 pictures -> (B, 3, H, W) float32, (p/255 - mean)/std."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        pixels = (np.asarray(pictures, np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
+
+    def image(self, image: Image.Image) -> NDArray[np.float32]:
+        """An image as the network's encoder gets it: (3, H, W) float32."""
+        return self.normalised(self.picture(image)[None])[0]
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
         """Where a box of an image of `original_size` (width, height) comes to lie; None if it is cropped away."""
@@ -133,3 +137,14 @@ class Preprocessing:
         if resized[0] * resized[1] > LARGEST_RESIZED:
             raise InputError(f"image of {width}×{height} pixels: too long a strip to be resized; crop it first")
         return resized, (round((resized[0] - self.width) / 2), round((resized[1] - self.height) / 2))
+
+
+def box_mask(box: Box, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels whose centre a box (x0, y0, x1, y1) covers, or else the pixel at its centre: (H, W) bool."""
+    x0, y0, x1, y1 = box
+    rows, columns = (np.arange(side) + 0.5 for side in size)
+    mask: NDArray[np.bool_] = ((rows >= y0) & (rows < y1))[:, None] & ((columns >= x0) & (columns < x1))[None, :]
+    if not mask.any():
+        row, column = np.clip([(y0 + y1) / 2, (x0 + x1) / 2], 0, np.subtract(size, 1)).astype(int)
+        mask[row, column] = True
+    return mask

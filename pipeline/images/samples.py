@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,13 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.network.graph import Network
-from pipeline.measures.localisation import box_mask
 from recordings.errors import InputError
 from recordings.raster.schema import SampleTable
 
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten
 from .encoding import encode
-from .preprocessing import Preprocessing
+from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
 
 if TYPE_CHECKING:
@@ -27,81 +27,101 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What is known of every sample besides its pixels.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images as a network sees them, in the order they are simulated; each was read and prepared once.
 
     Parameters
     ----------
-    table : stable index and label; -1 where the class is unknown
-    names : short, for people
-    masks : the object as the network sees it, (H, W) bool, from its mask or else its box; None if unknown or cropped
+    name : identity of the data set, for files
+    table : index in the data set and label; -1 where the class is unknown
+    names : of the images, short, for people
+    pictures : (N, H, W, 3) uint8 — resized and cropped
+    boxes : of the object in the picture; None if unknown or cropped away
+    masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
+    preprocessing : how they were prepared
+    skipped : images left out because the checkpoint does not know their class
     """
 
+    name: str
     table: SampleTable
     names: tuple[str, ...]
+    pictures: NDArray[np.uint8]
+    boxes: tuple[Box | None, ...]
     masks: tuple[NDArray[np.bool_] | None, ...]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Some images of a data set, in the order they are simulated.
-
-    Parameters
-    ----------
-    dataset : labels are indices into the checkpoint's classes
-    positions : (N,) int64 — in `dataset`
-    preprocessing : the checkpoint's
-    """
-
-    dataset: Dataset
-    positions: NDArray[np.int64]
     preprocessing: Preprocessing
+    skipped: int = 0
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.table)
 
-    def item(self, sample: int) -> Item:
-        """Image number `sample` of the run."""
-        return self.dataset[int(self.positions[sample])]
-
-    def survey(self) -> Survey:
-        """Look at every image once, so that a broken one is found before anything starts; holds one at a time."""
-        indices, labels, names, masks = [], [], [], []
-        for item in map(self.item, range(len(self))):
-            indices.append(item.index)
-            labels.append(-1 if item.label is None else item.label)
-            names.append(item.name)
-            masks.append(self._mask(item))
-        table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
-        return Survey(table, tuple(names), tuple(masks))
+    def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:
+        """What the network's encoder gets of the chosen samples: (B, 3, H, W) float32."""
+        return self.preprocessing.normalised(self.pictures[chosen])
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """The chosen samples in batches, encoded for the network; see :func:`pipeline.images.encoding.encode`."""
         for start in range(0, len(chosen), batch_size):
-            items = [self.item(sample) for sample in chosen[start : start + batch_size]]
-            images = np.stack([self.preprocessing.image(item.image) for item in items])
-            yield encode(network, images, seed, [item.index for item in items])
+            batch = list(chosen[start : start + batch_size])
+            yield encode(network, self.images(batch), seed, self.table.index[batch])
 
     def subject(self, sample: int, class_names: Sequence[str], prediction: int) -> Subject:
-        """Image number `sample` for a picture, with its names for people and its box where it is known."""
+        """A sample for a picture, with its names for people and its box where it is known."""
         from pipeline.drawing.figures import Subject  # here, because importing matplotlib takes a second
 
-        item, prepare = self.item(sample), self.preprocessing
+        label = int(self.table.label[sample])
         return Subject(
             predicted=class_names[prediction],
-            true=None if item.label is None else class_names[item.label],
-            image=prepare.picture(item.image),
-            box=None if item.box is None else prepare.box(item.box, item.image.size),
+            true=class_names[label] if label >= 0 else None,
+            image=self.pictures[sample] / np.float32(255),
+            box=self.boxes[sample],
         )
 
-    def _mask(self, item: Item) -> NDArray[np.bool_] | None:
-        prepare = self.preprocessing
-        if item.mask is not None:
-            mask = prepare.mask(item.mask)
-            return mask if mask.any() else None
-        box = None if item.box is None else prepare.box(item.box, item.image.size)
-        return None if box is None else box_mask(box, (prepare.height, prepare.width))
+
+def read_samples(
+    dataset: Dataset,
+    positions: Sequence[int] | NDArray[np.int64],
+    preprocessing: Preprocessing,
+    advance: Callable[[int], None] = lambda images: None,
+) -> Samples:
+    """Read and prepare every image once, so that a broken one is found before anything starts.
+
+    The pictures lie in a temporary file without a name, so that the system may take back their memory.
+
+    Parameters
+    ----------
+    positions : in `dataset`, at least one
+    advance : called with the number of images just read
+
+    Raises
+    ------
+    InputError : if an image cannot be read
+    """
+    shape = (len(positions), preprocessing.height, preprocessing.width, 3)
+    with tempfile.TemporaryFile() as file:
+        pictures: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=shape)
+    indices, labels, names, boxes, masks = [], [], [], [], []
+    for place, position in enumerate(positions):
+        item = dataset[int(position)]
+        pictures[place] = preprocessing.picture(item.image)
+        box = None if item.box is None else preprocessing.box(item.box, item.image.size)
+        indices.append(item.index)
+        labels.append(-1 if item.label is None else item.label)
+        names.append(item.name)
+        boxes.append(box)
+        masks.append(_mask(item, box, preprocessing))
+        advance(1)
+    table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
+    return Samples(
+        dataset.name, table, tuple(names), pictures, tuple(boxes), tuple(masks), preprocessing, dataset.skipped
+    )
+
+
+def _mask(item: Item, box: Box | None, preprocessing: Preprocessing) -> NDArray[np.bool_] | None:
+    if item.mask is not None:
+        mask = preprocessing.mask(item.mask)
+        return mask if mask.any() else None
+    return None if box is None else box_mask(box, (preprocessing.height, preprocessing.width))
 
 
 def choose_samples(
@@ -111,6 +131,7 @@ def choose_samples(
     seed: int,
     download: bool = False,
     split: str = "val",
+    advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
     """The first `count` images of a seeded class-balanced order, as many as there are.
 
@@ -124,7 +145,7 @@ def choose_samples(
     dataset = labelled_for(checkpoint, source, split, download)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds no images")
-    return Samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing)
+    return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing, advance)
 
 
 def labelled_for(

@@ -51,7 +51,7 @@ class AnnGradCam:
         kinds = ann_kinds(checkpoint.model)
         chosen = spatial_layers(kinds, layers, name)
         images = choose_samples(data, checkpoint, count, seed, download)
-        return cls(checkpoint, images, images.survey().table, chosen if layers else chosen[-1:])
+        return cls(checkpoint, images, images.table, chosen if layers else chosen[-1:])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -76,8 +76,8 @@ class AnnGradCam:
 
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """Prediction and maps of one sample."""
-        image = self.images.preprocessing.image(self.images.item(sample).image)
-        predictions, maps = explain_ann(self.checkpoint.model, image[None], self.samples.label[[sample]], self.layers)
+        image = self.images.images([sample])
+        predictions, maps = explain_ann(self.checkpoint.model, image, self.samples.label[[sample]], self.layers)
         return int(predictions[0]), maps
 
 
@@ -116,7 +116,7 @@ class SnnGradCam:
         network = DifferentiableNetwork(checkpoint.network)
         chosen = spatial_layers(snn_kinds(checkpoint.network), layers, name)
         images = choose_samples(data, checkpoint, count, seed, download)
-        return cls(network, checkpoint.class_names, images, images.survey().table, chosen, seed)
+        return cls(network, checkpoint.class_names, images, images.table, chosen, seed)
 
     @property
     def header(self) -> MapHeader:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.preprocessing import Box
+from pipeline.images.preprocessing import box_mask
 from pipeline.maps.sam import spike_count_map, steps_that_matter
 from recordings.errors import InputError
 from recordings.maps.file import MapReader
@@ -126,17 +126,6 @@ def over_time(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
     size : height and width of the image
     """
     return resize_map(maps.sum(axis=0, dtype=np.float64), size)
-
-
-def box_mask(box: Box, size: tuple[int, ...]) -> Mask:
-    """The pixels whose centre a box (x0, y0, x1, y1) covers, or else the pixel at its centre: (H, W) bool."""
-    x0, y0, x1, y1 = box
-    rows, columns = (np.arange(side) + 0.5 for side in size)
-    mask: Mask = ((rows >= y0) & (rows < y1))[:, None] & ((columns >= x0) & (columns < x1))[None, :]
-    if not mask.any():
-        row, column = np.clip([(y0 + y1) / 2, (x0 + x1) / 2], 0, np.subtract(size, 1)).astype(int)
-        mask[row, column] = True
-    return mask
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:

@@ -264,7 +264,7 @@ def _in_memory(
             item = dataset[int(position)]
             if item.label is None:
                 raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
-            images[place] = np.rint(preprocessing.picture(item.image) * 255).transpose(2, 0, 1)
+            images[place] = preprocessing.picture(item.image).transpose(2, 0, 1)
             labels[place] = item.label
             box = None if item.box is None else preprocessing.box(item.box, item.image.size)
             boxes[place] = np.nan if box is None else box

@@ -85,8 +85,7 @@ def test_images_are_what_the_network_receives(workplace):
     samples = choose_samples(str(workplace / "images"), checkpoint, 5, seed=0)
     batches = list(samples.encoded([3, 0, 1], checkpoint.network, seed=9, batch_size=2))
     assert [batch.shape for batch in batches] == [(2, 3, 16, 24), (1, 3, 16, 24)]
-    image = checkpoint.preprocessing.image(samples.item(3).image)
-    assert np.array_equal(batches[0][0], constant_current(image))
+    assert np.array_equal(batches[0][0], constant_current(samples.images([3])[0]))
 
 
 def test_export_measures_it_once(workplace, capsys):

@@ -174,7 +174,7 @@ def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
     ]
     checkpoint = load_checkpoint(str(network))
     samples = choose_samples(str(workplace / "data"), checkpoint, 3, 3)
-    labels = samples.survey().table.label
+    labels = samples.table.label
     (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
     differentiable = DifferentiableNetwork(checkpoint.network)
     expected = snn_grad_cam(differentiable, inputs, labels, [])

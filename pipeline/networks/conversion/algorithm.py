@@ -55,8 +55,7 @@ def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = la
     """
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
-    images = np.stack([ann.preprocessing.image(samples.item(i).image) for i in range(len(samples))])
-    network = convert(ann.model, images, settings, advance)
+    network = convert(ann.model, samples.images(), settings, advance)
     return Checkpoint(network, ann.preprocessing, ann.classes, ann.class_names)
 
 

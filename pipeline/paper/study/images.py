@@ -85,10 +85,13 @@ class ImageSet:
 
 
 def prepare(samples: Samples) -> ImageSet:
-    """Read the images of a run."""
-    survey = samples.survey()
-    pixels = np.stack([samples.preprocessing.image(samples.item(i).image) for i in range(len(samples))])
-    table = survey.table
+    """The images of a run, all in memory."""
+    table = samples.table
     return ImageSet(
-        samples.dataset.name, pixels, table.label.astype(np.int64), table.index, survey.masks, samples.preprocessing
+        samples.name,
+        samples.images(),
+        table.label.astype(np.int64),
+        table.index,
+        samples.masks,
+        samples.preprocessing,
     )

@@ -45,7 +45,7 @@ def test_a_wide_input_is_just_covered():
     image.paste((255, 0, 0), (0, 10, 40, 30))
     picture = Preprocessing(height=20, width=40, **PLAIN).picture(image)
     assert picture.shape == (20, 40, 3)
-    assert (picture == [1, 0, 0]).all()
+    assert (picture == [255, 0, 0]).all()
 
 
 def test_a_box_goes_where_its_pixels_go():
@@ -88,7 +88,7 @@ def test_a_mask_of_the_same_size_stays_as_it_is():
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
 def test_any_mode(mode):
     grey = Image.new("RGB", (9, 7), (255, 255, 255)).convert(mode)
-    assert (Preprocessing(4, 4, **PLAIN).picture(grey) == 1).all()
+    assert (Preprocessing(4, 4, **PLAIN).picture(grey) == 255).all()
 
 
 def test_sixteen_bits_keep_their_upper_half(tmp_path):

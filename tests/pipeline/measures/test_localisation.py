@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from pipeline.explain import explain_raster
+from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import (
     MEASURES,
-    box_mask,
     centred_box,
     centred_gaussian,
     energy_in_object,

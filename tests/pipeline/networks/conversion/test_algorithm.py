@@ -111,8 +111,8 @@ def test_converted_digits_are_as_accurate_as_the_ann():
     settings = ConversionSection(timesteps=500, rule="balanced", encoder="constant-current", calibration=16)
     network = convert_checkpoint(ann, Config(conversion=settings)).network
     samples = choose_samples("cluttered-digits", ann, 12, seed=1)
-    images = np.stack([ann.preprocessing.image(samples.item(i).image) for i in range(12)])
-    labels = samples.survey().table.label
+    images = samples.images()
+    labels = samples.table.label
     with torch.no_grad():
         reference = (ann.model(torch.from_numpy(images)).argmax(1).numpy() == labels).mean()
     inputs = [encode(network, part, 0, range(4)) for part in np.split(images, 3)]
