@@ -20,6 +20,7 @@ from recordings.raster.batch import RasterBatch, pack
 from .child import Child
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
+INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with this project
 DEADLINES = {"event": 300.0, "stock": 3600.0}
 
 
@@ -46,14 +47,11 @@ class LavaBackend:
     def __init__(self, models: Literal["event", "stock"] = "event", deadline: float | None = None) -> None:
         if models not in DEADLINES:
             raise BackendError(f"lava: models is {models!r}, expected one of {', '.join(map(repr, DEADLINES))}")
-        if sys.version_info[:2] != (3, 10):
-            version = ".".join(map(str, sys.version_info[:2]))
-            raise BackendError(
-                f"lava: this is Python {version}, and lava-nc 0.10.0 runs on Python 3.10 only; "
-                "use an environment with Python 3.10, or --backend torch"
-            )
+        if not (3, 10) <= sys.version_info[:2] <= (3, 13):  # from 3.14 on, processes are not forked by default
+            python = ".".join(map(str, sys.version_info[:2]))
+            raise BackendError(f"lava: this is Python {python}, expected 3.10 to 3.13; use one of these")
         if importlib.util.find_spec("lava") is None:
-            raise BackendError("lava: lava-nc is not installed; install it with: pip install lava-nc==0.10.0")
+            raise BackendError(f"lava: lava-nc is not installed; install it with: {INSTALL}")
         self.models: Literal["event", "stock"] = models
         self.deadline: float = DEADLINES[models] if deadline is None else deadline
 

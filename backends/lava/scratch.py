@@ -25,7 +25,7 @@ def claim_shared_memory(scratch: Path) -> None:
     """Name every block of shared memory and every semaphore of this process and its children after `scratch`.
 
     Lava leaves both behind whenever it is killed or fails. Python offers no public way to choose their names; the two
-    private ones used here are those of the one Python that Lava runs on.
+    private ones used here exist in every Python that Lava runs on, 3.10 to 3.13.
     """
     shared_memory._make_filename = lambda: f"/{scratch.name}-{secrets.token_hex(8)}"  # type: ignore[attr-defined]
     multiprocessing.current_process()._config["semprefix"] = f"/{scratch.name}"  # type: ignore[attr-defined]

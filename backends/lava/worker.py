@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from backends.event.kernels.layer import compile_kernels
 
 from .child import describe_exit
+from .repairs import repair_lava
 from .scratch import claim_shared_memory, sweep
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -51,6 +52,7 @@ class Worker:
 
     def _simulate(self, network: Any, n_samples: int, models: str) -> None:
         compile_kernels(network.precision)
+        repair_lava()
         from lava.magma.core.run_conditions import RunSteps
 
         from .graph import build_graph, run_config

@@ -5,12 +5,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from lava.proc.dense.models import PyDenseModelBitAcc
-
-from backends.lava.process.layer import EventLayer
-from backends.lava.process.neuron import SoftResetLIFModelFixed
-from backends.lava.process.readout import EventReadoutFixed
-from backends.lava.process.recorder import RecorderModel
+from backends.lava.repairs import repair_lava
 from backends.lava.worker import Worker
 
 STEP = 7  # of Lava's, within the second sample of the network under test
@@ -37,20 +32,30 @@ def _after(step: int, run_spk, fault):
     return run
 
 
-fault = os.environ["FAULT"]
-if fault == "raise":
-    for model in (EventLayer, SoftResetLIFModelFixed):  # the second where the current is constant
-        model.run_spk = _after(STEP, model.run_spk, _raise)
-elif fault == "raise in recorder":
-    RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
-elif fault == "raise in stock":
-    PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
-elif fault == "raise early":
-    EventReadoutFixed.__init__ = _raise_early
-elif fault == "hang":
-    EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _sleep_forever)
-elif fault == "exit":
-    sys.exit("this machine is on fire")
+def break_something(fault: str) -> None:
+    repair_lava()
+    from lava.proc.dense.models import PyDenseModelBitAcc
+
+    from backends.lava.process.layer import EventLayer
+    from backends.lava.process.neuron import SoftResetLIFModelFixed
+    from backends.lava.process.readout import EventReadoutFixed
+    from backends.lava.process.recorder import RecorderModel
+
+    if fault == "raise":
+        for model in (EventLayer, SoftResetLIFModelFixed):  # the second where the current is constant
+            model.run_spk = _after(STEP, model.run_spk, _raise)
+    elif fault == "raise in recorder":
+        RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
+    elif fault == "raise in stock":
+        PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
+    elif fault == "raise early":
+        EventReadoutFixed.__init__ = _raise_early
+    elif fault == "hang":
+        EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _sleep_forever)
+    elif fault == "exit":
+        sys.exit("this machine is on fire")
+
 
 if __name__ == "__main__":
+    break_something(os.environ["FAULT"])
     Worker(int(sys.argv[1]), Connection(int(sys.argv[2]))).main()

@@ -19,7 +19,7 @@ from backends.base import BackendError
 from backends.network.graph import LIF, Encoder, Layer, Network, Readout
 from backends.network.quantise import quantise
 
-pytest.importorskip("lava", reason="lava-nc runs on Python 3.10 only")
+pytest.importorskip("lava", reason="lava-nc is not installed")
 from backends.lava import LavaBackend
 
 SECONDS = 5.0
@@ -221,12 +221,19 @@ def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine
     assert machine.is_clean(within=0)
 
 
-def test_only_python_3_10_has_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 12, 1, "final", 0))
-    with pytest.raises(
-        BackendError, match=r"this is Python 3\.12, and lava-nc 0\.10\.0 runs on Python 3\.10 only; use"
-    ):
+@pytest.mark.parametrize("minor", [9, 14])
+def test_a_python_that_lava_does_not_run_on_is_refused(minor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, minor, 1, "final", 0))
+    with pytest.raises(BackendError, match=rf"^lava: this is Python 3\.{minor}, expected 3\.10 to 3\.13; use one"):
         LavaBackend()
+
+
+def test_without_lava_the_error_says_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BackendError) as caught:
+        LavaBackend()
+    command = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+    assert str(caught.value) == f"lava: lava-nc is not installed; install it with: {command}"
 
 
 def test_unknown_models_are_refused() -> None:

@@ -1,0 +1,49 @@
+"""Two repairs that let lava-nc 0.10.0, which was written for Python 3.10 and NumPy 1, run on newer ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import Any
+
+BROKEN_MODULE = "lava.magma.compiler.var_model"
+
+
+def repair_lava() -> None:
+    """Import the modules of Lava that need it, and repair them. Call this before Lava is imported.
+
+    Everything else of Lava can then be imported as it is. Calling it again changes nothing.
+    """
+    _import_dataclasses()
+    _reshape_without_keyword()
+
+
+def _import_dataclasses() -> None:
+    """Make the dataclasses of one module hashable.
+
+    They have instances of one another as defaults of fields. From Python 3.11 on, `dataclass` takes a default that has
+    no hash for a mutable one, and refuses it. No other module of Lava does this.
+    """
+    original = dataclasses.dataclass
+
+    def hashable(cls: type | None = None, /, **options: Any) -> Any:
+        if cls is not None and cls.__module__ == BROKEN_MODULE:
+            options["unsafe_hash"] = True
+        return original(cls, **options)
+
+    dataclasses.dataclass = hashable
+    try:
+        import lava.magma.compiler.var_model  # noqa: F401
+    finally:
+        dataclasses.dataclass = original
+
+
+def _reshape_without_keyword() -> None:
+    """Let a reshaped port call `array.reshape(shape)`.
+
+    It calls `np.reshape(array, newshape=…)`, and NumPy 2.5 no longer knows that keyword.
+    """
+    from lava.magma.core.process.ports.ports import ReshapePort
+
+    ReshapePort.get_transform_func_fwd = lambda port: operator.methodcaller("reshape", port.shape)
+    ReshapePort.get_transform_func_bwd = lambda port: operator.methodcaller("reshape", port.old_shape)
