@@ -15,7 +15,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
@@ -49,7 +49,9 @@ class ConvertCommand(Section):
     ann: Positional[str | None] = Field(None, description="a bundled ANN, or a file; conversion.ann if not given")
     conversion: ConversionSection = ConversionSection()
     config: Path | None = Field(None, description="TOML file with the settings; see configs/")
-    data: str = Field("cluttered-digits", description="data set with a training and a validation part")
+    data: str | None = Field(
+        None, description="data set with a training and a validation part; data.source if not given"
+    )
     out: Path = Field(Path("runs/convert"), description="folder for the results")
     samples: int = Field(100, ge=1, description="validation images to measure on, from a class-balanced order")
     seed: int = Field(0, ge=0, description="of their order and Poisson spikes")
@@ -61,17 +63,11 @@ class ConvertCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
-    configs: list[Config] = []
-
-    def defaults(path: Path | None) -> ConvertCommand:
-        configs.append(load_config(path))
-        data = configs[0].data
-        return ConvertCommand(config=path, conversion=configs[0].conversion, data=data.source, download=data.download)
-
-    command = parse_command(ConvertCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    command, config = parse_with_config(ConvertCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     conversion = command.conversion.model_copy(update={"ann": command.ann or command.conversion.ann})
-    data = configs[0].data.model_copy(update={"source": command.data, "download": command.download})
-    config = configs[0].model_copy(update={"conversion": conversion, "data": data})
+    source, download = command.data or config.data.source, command.download or config.data.download
+    data = config.data.model_copy(update={"source": source, "download": download})
+    config = config.model_copy(update={"conversion": conversion, "data": data})
     with out_lock(command.out):
         if not command.overwrite and holds_files(command.out):
             raise InputError(
@@ -103,7 +99,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     if target.exists() and source.samefile(target):
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
     ann = load_ann(settings.ann)
-    samples = choose_samples(command.data, ann, command.samples, command.seed, config.data.download)
+    samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
     labels = samples.table.label
     if labels.min() < 0:
         raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
@@ -157,7 +153,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         console.print(f"{name}: within 2 points of the ANN or above it {when}", highlight=False)
     for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
         console.print(str(out / name))
-    console.print(f"next: python -m pipeline.run --checkpoint {target} --data {command.data}")
+    console.print(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}")
 
 
 def resolved(config: Config, ann: AnnCheckpoint, target: Path) -> Config:

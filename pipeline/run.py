@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from rich.console import Console
 
-from pipeline.cli.command_line import Flat, parse_command
+from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
@@ -53,14 +53,7 @@ class RunCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
-    configs: list[Config] = []
-
-    def defaults(path: Path | None) -> RunCommand:
-        configs.append(load_config(path))
-        return RunCommand(run=configs[0].run, config=path)
-
-    command = parse_command(RunCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
-    config = configs[0].model_copy(update={"run": command.run})
+    command, config = parse_with_config(RunCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     out = command.out
     if out is None:
         if command.resume:

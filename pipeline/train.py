@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from rich.console import Console
 
-from pipeline.cli.command_line import parse_command
+from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from recordings.errors import InputError
 from recordings.lock import out_lock
@@ -42,14 +42,7 @@ class TrainCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, export, save."""
-
-    def defaults(path: Path | None) -> TrainCommand:
-        config = load_config(path)
-        return TrainCommand(config=path, data=config.data, network=config.network, training=config.training)
-
-    command = parse_command(TrainCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
-    sections = {"data": command.data, "network": command.network, "training": command.training}
-    config = load_config(command.config).model_copy(update=sections)
+    command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     from .networks.training import (  # torch is slow to import, --help need not wait
         process_rank,
         train,

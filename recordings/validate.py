@@ -13,6 +13,7 @@ from rich.table import Table
 from .disk import readable
 from .errors import InputError
 from .hdf5 import printable
+from .program import spelled
 from .raster.reader import RasterReader
 
 DESCRIPTION = """\
@@ -22,8 +23,8 @@ Prints what each file holds, then "valid"; stops at the first that is not, with 
 
 EPILOG = """\
 examples:
-  python -m recordings.validate out/raster.h5
-  python -m recordings.validate torch/raster.h5 lava/raster.h5     equal digests: equal spikes, neuron by neuron
+  %(prog)s out/raster.h5
+  %(prog)s torch/raster.h5 lava/raster.h5     equal digests: equal spikes, neuron by neuron
 
 exit code: 0 if every file is valid, 2 if one is not. The format is described in recordings/FORMAT.md."""
 
@@ -31,7 +32,7 @@ exit code: 0 if every file is valid, 2 if one is not. The format is described in
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(
-        "python -m recordings.validate",
+        spelled("python -m recordings.validate"),
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,116 +1,90 @@
-"""The command line: a pydantic model becomes flags with help (tyro), a TOML file their defaults, a mistake one line.
+"""The command line: a pydantic model becomes options with help (argparse), and a mistake becomes one line.
 
-class Train(BaseModel):
-    config: Path | None = Field(None, description="TOML file with the settings")
-    out: Path = Field(Path("runs/train"), description="folder for the results")
-    training: TrainingConfig = TrainingConfig()             # --training.epochs 3
-    run: Annotated[RunConfig, Flat] = RunConfig()           # --samples 5, without its section's name
+class Train(Section):
+    raster: Positional[Path] = Field(description="raster file")        # RASTER, without an option's name
+    out: Path = Field(Path("runs/train"), description="folder")        # --out there
+    training: TrainingSection = TrainingSection()                      # --training.epochs 3 --training.no-flip
+    run: Annotated[RunSection, Flat] = RunSection()                    # --samples 5, without its section's name
 
-options = parse_command(Train, argv, prog="python -m pipeline.train", description=HELP, defaults=from_file)
+argparse splits the words, pydantic converts and checks them.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import re
 import sys
-from collections.abc import Callable, Sequence
-from functools import reduce
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
-import tyro
 from pydantic import BaseModel, ValidationError
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from pydantic.fields import FieldInfo
 
 from recordings.errors import InputError
+from recordings.program import spelled
 
-from .config_errors import KeyPath, explanation, leaves, nearest, similarity
+from .config_errors import ALIKE, KeyPath, explanation, leaves, similarity
 
+ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)
-Flat: Any = tyro.conf.OmitArgPrefixes  # marks a section whose flags go without its name
-Positional: Any = tyro.conf.Positional  # marks an argument without a flag
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
-_SCALARS: dict[Any, tuple[str, str]] = {
-    int: ("INT", "an integer"),
-    float: ("NUMBER", "a number"),
-    str: ("TEXT", "text"),
-    Path: ("PATH", "a path"),
-}
-_BOX = re.compile(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤]")
-_RULE = re.compile(r"─+|--+")  # tyro draws with hyphens where standard output is not UTF-8
-# Tyro's phrases -> this project's: where: got X, expected Y.
-_PHRASES = (
-    (r"^Error parsing (\S+):", r"\1:"),
-    (r"Could not find valid parse for arguments: (.*)", r"got \1, which does not fit"),
-    (r"^invalid choice (.*) for argument '(.*)'\. Expected one of \((.*?),?\)", r"\2: got \1, expected one of \3"),
-    (r"^Missing value for argument '(.*)'\. Expected 1 values", r"\1: expected a value after it"),
-    (r"^Missing value for argument '(.*)'\. Expected (\S+) values", r"\1: expected \2 values after it"),
-    (r"^Missing from [^:]*: ((?:--\S+ )?\S+) (.*?) \(required\).*", r"missing \1 (\2)"),
-)
+Flat = "flat"  # marks a section whose options go without its name
+Positional = Annotated[ValueT, "positional"]  # marks an argument without an option's name
+
+_METAVARS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def parse_command(
-    model: type[CommandT],
-    argv: Sequence[str] | None,
-    *,
-    prog: str,
-    description: str,
-    defaults: Callable[[Path | None], CommandT] | None = None,
-) -> CommandT:
+def parse_command(model: type[CommandT], argv: Sequence[str] | None, *, prog: str, description: str) -> CommandT:
     """Parse `argv` (None for the process's own) into `model`; ``--help`` prints to standard output and exits with 0.
 
     Parameters
     ----------
-    prog : as the user types the command, such as "python -m pipeline.run"
+    prog : how the user types the command, such as "python -m pipeline.run"
     description : opens the help; best with two worked examples
-    defaults : the value of ``--config`` (None if not given) -> the command whose fields flags may override. Without
-        it the model's own defaults hold
 
     Raises
     ------
-    InputError : one line naming the flag, what was given and what would be right
+    InputError : one line naming the option, what was given and what would be right
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    default: Any = tyro.MISSING_NONPROP if defaults is None else defaults(_config_path(arguments))
-    switches = _switches(model, default)
-    if any(_last(name).startswith("no-") for name in switches):
-        description = (
-            f"{description.rstrip()}\n\nA flag --no-X switches off what its line describes; --X switches it on."
-        )
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            command, unknown = tyro.cli(
-                model,
-                prog=prog,
-                description=description,
-                args=_without_restated(arguments, switches),
-                config=(tyro.conf.FlagCreatePairsOff,),
-                return_unknown_args=True,
-                registry=_registry(),
-                default=default,
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise InputError(_with_help(_reason(stop, complaint.getvalue(), model), prog)) from None
-    if unknown:
-        raise InputError(_with_help(_unknown(unknown, model, switches), prog))
-    return command
+    return _parse(model, sys.argv[1:] if argv is None else argv, {}, prog, description)
 
 
-def flag(path: KeyPath, model: type[BaseModel]) -> str:
+def parse_with_config(
+    model: type[CommandT],
+    read: Callable[[Path | None], ConfigT],
+    argv: Sequence[str] | None,
+    *,
+    prog: str,
+    description: str,
+) -> tuple[CommandT, ConfigT]:
+    """Parse like :func:`parse_command`; what ``--config`` holds are the defaults of the sections of that name.
+
+    Parameters
+    ----------
+    read : the value of ``--config`` (None if not given) -> the configuration
+
+    Returns
+    -------
+    the command, and the configuration with the sections that the options have changed
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
+    config = read(first.parse_known_args(arguments)[0].config)
+    sections = [name for name, field in model.model_fields.items() if _is_section(field)]
+    command = _parse(model, arguments, {name: getattr(config, name) for name in sections}, prog, description)
+    return command, config.model_copy(update={name: getattr(command, name) for name in sections})
+
+
+def option(path: KeyPath, model: type[BaseModel]) -> str:
     """How the command line of `model` spells a field: ("training", "batch_size") -> "--training.batch-size"."""
     parts: list[str] = []
     inside: Any = model
     for name in path:
         field = inside.model_fields[name]
-        if Positional in field.metadata:
+        if "positional" in field.metadata:
             return name.upper()
         if Flat not in field.metadata:
             parts.append(name.replace("_", "-"))
@@ -118,132 +92,121 @@ def flag(path: KeyPath, model: type[BaseModel]) -> str:
     return "--" + ".".join(parts)
 
 
-def _switch(name: str, on: bool) -> str:
-    """How a boolean is set: "--training.flip", True or False -> "--training.flip" or "--training.no-flip"."""
-    section, dot, own = name.removeprefix("--").rpartition(".")
-    return f"--{section}{dot}{'' if on else 'no-'}{own}"
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ").replace("ignored explicit argument", "expected no value, got")
+        raise InputError(f"{text}{' See' if text.endswith('?') else '; see'} {self.prog} --help")
 
 
-def _switches(model: type[BaseModel], default: Any) -> dict[str, str]:
-    """The switch that changes each boolean -> the one that says what holds by default."""
-    switches = {}
+def _parse(
+    model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
+) -> CommandT:
+    sections = {name: field.default for name, field in model.model_fields.items() if _is_section(field)}
+    values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
+    parser = _Parser(
+        spelled(prog),
+        description=spelled(description),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups: dict[str, Any] = {"": parser}  # by section
+    usage, options = [parser.prog], list[str]()
     for path, field in leaves(model):
-        if field.annotation is bool:
-            value = bool(reduce(getattr, path, default) if isinstance(default, model) else field.default)
-            switches[_switch(flag(path, model), not value)] = _switch(flag(path, model), value)
-    return switches
-
-
-def _without_restated(arguments: Sequence[str], switches: dict[str, str]) -> list[str]:
-    """Leave out switches to what holds by default, with earlier ones that they undo; tyro knows only the opposite ones.
-
-    So a command means the same whatever its configuration file says.
-    """
-    opposite = {restating: changing for changing, restating in switches.items()}
-    kept: list[str] = []
-    for argument in arguments:
-        name = argument.replace("_", "-")
-        if name in opposite:
-            kept = [earlier for earlier in kept if earlier.replace("_", "-") != opposite[name]]
+        name = option(path, model)
+        names = [name, _negated(name)] if field.annotation is bool else [name]
+        if name.startswith("-"):
+            options += names
         else:
-            kept.append(argument)
-    return kept
+            usage.append(name if field.is_required() else f"[{name}]")
+        section = name.lstrip("-").rpartition(".")[0]
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        default = values[path[0]][path[1]] if path[1:] else field.default
+        _add(groups[section], names, ".".join(path), field, default)
+    parser.usage = " ".join([*usage, "[options]"])
+    found, unknown = parser.parse_known_intermixed_args([_with_hyphens(argument) for argument in arguments])
+    if unknown:
+        parser.error(_unknown(unknown, options))
+    for key, value in vars(found).items():
+        section, _, name = key.rpartition(".")
+        table = values[section] if section else values
+        table[name] = None if value == [None] else value
+    try:
+        return model.model_validate(values, strict=False)
+    except ValidationError as error:
+        parser.error(explanation(error, model, lambda path: option(path, model)))
 
 
-def _with_help(reason: str, prog: str) -> str:
-    return f"{reason}{' See' if reason.endswith('?') else '; see'} {prog} --help"
+def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: Any) -> None:
+    """Add the options of one field to the parser, with their line of help."""
+    about = (field.description or "").replace("%", "%%")
+    if field.annotation is bool:
+        about += f" (default: {'on' if default else 'off'})"
+        group.add_argument(*names, dest=key, action=_Switch, help=about)
+        return
+    metavar, nargs, optional = _shape(field.annotation)
+    if not field.is_required():
+        text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        about += f" (default: {'none' if default in (None, ()) else text})".replace("%", "%%")
+    elif names[0].startswith("-"):
+        about += " (required)"
+    convert = (lambda text: None if text.lower() == "none" else text) if optional else str
+    if not names[0].startswith("-"):
+        group.add_argument(key, nargs="?", metavar=names[0], help=about, type=convert)
+    else:
+        group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=about, type=convert)
 
 
-def _config_path(arguments: Sequence[str]) -> Path | None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
-    path: Path | None = parser.parse_known_args(arguments)[0].config
-    return path
+class _Switch(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
 
 
-def _reason(stop: SystemExit, complaint: str, model: type[BaseModel]) -> str:
-    """Why tyro stopped: a pydantic error somewhere behind `stop`, or else the first paragraph of what it printed."""
-    cause: BaseException | None = stop
-    while cause is not None and not isinstance(cause, ValidationError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is not None:
-        title = cause.title
-        section = next((path for path, part in _sections(model) if part.__name__ == title), ())
-        return explanation(cause, model, lambda path: flag((*section, *path), model))
-    lines = [_BOX.sub("", line).strip() for line in complaint.splitlines()[1:]]  # the first is the title
-    paragraphs = (list(group) for rule, group in groupby(lines, lambda line: bool(_RULE.fullmatch(line))) if not rule)
-    text = " ".join(next(paragraphs, ())).rstrip(".")
-    for phrase, replacement in _PHRASES:
-        text = re.sub(phrase, replacement, text)
-    return text
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def _sections(model: type[BaseModel], prefix: KeyPath = ()) -> list[tuple[KeyPath, type[BaseModel]]]:
-    found = [(prefix, model)]
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found += _sections(field.annotation, (*prefix, name))
-    return found
+def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
+    """What to call a value of this type in the help, how many words it takes (as argparse says it), may it be none."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if NoneType in members:
+        rest = [member for member in members if member is not NoneType]
+        metavar, nargs, _ = _shape(Union[tuple(rest)])  # noqa: UP007
+        return metavar, nargs, True
+    if get_origin(annotation) is Annotated:
+        return _shape(get_args(annotation)[0])
+    if get_origin(annotation) is tuple:
+        elements = get_args(annotation)
+        return _shape(elements[0])[0], "*" if ... in elements else len(elements), False
+    if get_origin(annotation) is Literal:
+        return "{" + ",".join(map(str, get_args(annotation))) + "}", None, False
+    return "|".join(_METAVARS[member] for member in members), None, False
 
 
-def _unknown(arguments: Sequence[str], model: type[BaseModel], switches: dict[str, str]) -> str:
-    given, _, value = next((each for each in arguments if each.startswith("-")), "").partition("=")
+def _negated(name: str) -> str:
+    """ "--training.flip" -> "--training.no-flip"."""
+    section, dot, own = name.removeprefix("--").rpartition(".")
+    return f"--{section}{dot}no-{own}"
+
+
+def _with_hyphens(argument: str) -> str:
+    """Underscores do for hyphens in the name of an option."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+
+
+def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
+    given = next((each for each in arguments if each.startswith("-")), "").partition("=")[0]
     if not given:
-        hint = "; switches take no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
+        hint = "; a switch takes no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
         return f"unexpected argument {arguments[0]!r}{hint}"
-    both = [*switches, *switches.values()]
-    if given.replace("_", "-") in both:
-        return f"{given}: got {value!r}, expected no value; write --X or --no-X"
-    known = [*both, *(flag(path, model) for path, field in leaves(model) if field.annotation is not bool)]
-    close = nearest(_last(given), [_last(name) for name in known])
-    alike = [name for name in known if _last(name) == close]
-    hint = f"; did you mean {max(alike, key=lambda name: similarity(name, given))}?" if alike else ""
-    return f"unknown option {given}{hint}"
-
-
-def _last(name: str) -> str:
-    return name.lstrip("-").rpartition(".")[2]
-
-
-def _registry() -> ConstructorRegistry:
-    """Tyro's rules, but numbers fail in plain words and "X or nothing" reads as X in the help."""
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def scalars(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        """For X, tuple[X, ...], tuple[X, X] and any of them or None, X being int, float, str or Path."""
-        members = get_args(info.type) if get_origin(info.type) in (Union, UnionType) else (info.type,)
-        optional = NoneType in members
-        kinds = [member for member in members if member is not NoneType]
-        kind: Any = kinds[0] if len(kinds) == 1 else None
-        elements = get_args(kind) if get_origin(kind) is tuple else ()
-        kind = elements[0] if elements and set(elements[1:]) <= {..., elements[0]} else kind
-        if kind not in _SCALARS:
-            return None
-        metavar, expected = _SCALARS[kind]
-
-        def convert(text: str) -> Any:
-            try:
-                return kind(text)
-            except ValueError:
-                raise ValueError(f"got {text!r}, expected {expected}") from None
-
-        def from_texts(texts: list[str]) -> Any:
-            if optional and [text.lower() for text in texts] == ["none"]:
-                return None
-            return tuple(map(convert, texts)) if elements else convert(texts[0])
-
-        def to_texts(value: Any) -> list[str]:
-            if value is None:
-                return ["none"]
-            return [str(each) for each in value] if elements else [str(value)]
-
-        return PrimitiveConstructorSpec(
-            nargs="*" if ... in elements else len(elements) or 1,
-            metavar=f"[{metavar} ...]" if ... in elements else " ".join([metavar] * (len(elements) or 1)),
-            instance_from_str=from_texts,
-            is_instance=lambda _: True,  # fields are pydantic's to check
-            str_from_instance=to_texts,
-        )
-
-    return registry
+    last = given.lstrip("-").rpartition(".")[2]
+    alike = {name: similarity(last, name.lstrip("-").rpartition(".")[2]) for name in options}
+    nearest = max(options, key=lambda name: (alike[name], similarity(given, name)))
+    return f"unknown option {given}" + (f"; did you mean {nearest}?" if alike[nearest] >= ALIKE else "")

@@ -22,6 +22,7 @@ else:
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
+ALIKE = 0.6  # similarity above which one name probably means the other
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -77,9 +78,11 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
     if first["type"] == "extra_forbidden":
         line = f"unknown key {name}{_suggestion(keys, model, spell)}"
     elif first["type"] == "missing":
-        line = f"missing key {name}"
+        line = f"missing {name} ({dict(leaves(model))[keys].description})"
     elif text.startswith("Input should be "):
-        value, expected = reprlib.repr(first["input"]), text.removeprefix("Input should be ")
+        expected = text.removeprefix("Input should be ").partition(", unable")[0]
+        is_number = first["type"].startswith(("greater", "less"))  # an option's text, too, if it was read as a number
+        value = str(first["input"]) if is_number else reprlib.repr(first["input"])
         line = f"{name} is {value}, expected {'a table' if first['type'] == 'model_type' else expected}"
         if first["type"] == "literal_error" and isinstance(first["input"], str):
             close = nearest(first["input"], first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
@@ -91,7 +94,7 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
 
 def nearest(name: str, candidates: Sequence[str]) -> str | None:
     """The candidate that `name` most likely misspells, or None if none is close."""
-    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)), None)
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=ALIKE)), None)
 
 
 def similarity(first: str, second: str) -> float:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from rich.console import Console
 
-from pipeline.cli.command_line import Flat, Positional, parse_command
+from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import one_or_all
 from pipeline.config import Section, save_config
@@ -21,7 +21,7 @@ from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
-from .study.settings import PaperConfig, PaperSection, load_paper_config
+from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
 EXPERIMENTS = {
@@ -66,15 +66,8 @@ class PaperCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
-    configs: list[PaperConfig] = []
-
-    def defaults(path: Path | None) -> Any:
-        configs.append(load_paper_config(path))
-        return PaperCommand.model_construct(name="", paper=configs[0].paper, config=path, data=None, out=None)
-
-    command = parse_command(PaperCommand, argv, prog=PROG, description=DESCRIPTION, defaults=defaults)
+    command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
     names = one_or_all(command.name, EXPERIMENTS)
-    config = configs[0].model_copy(update={"paper": command.paper})
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")

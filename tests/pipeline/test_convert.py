@@ -120,7 +120,7 @@ def test_a_configuration_names_the_ann(workplace, tmp_path, capsys):
         (["--conversion.calibration", "1"], "--conversion.calibration is 1, expected greater than or equal to 2"),
         (["--conversion.timesteps", "3"], "conversion.timesteps is 3, but 3 layers delay the image"),
         (["--data", "/nowhere"], "/nowhere: no such data set or file"),
-        (["--conversion.rule", "mean"], "--conversion.rule: got 'mean', expected one of 'max', 'percentile'"),
+        (["--conversion.rule", "mean"], "--conversion.rule is 'mean', expected 'max', 'percentile'"),
     ],
 )
 def test_mistakes_are_one_line(workplace, tmp_path, capsys, extra, message):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import re
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.command_line import Flat, Positional, flag, parse_command
+from pipeline.cli.command_line import Flat, Positional, option, parse_command, parse_with_config
 from pipeline.cli.config_errors import read_toml, validated
 from recordings.errors import InputError
 
@@ -53,13 +50,16 @@ class Explain(Section):
     out: Path = Field(description="file for the maps")
 
 
-def defaults(path: Path | None) -> Command:
-    config = Config() if path is None else validated(Config, read_toml(path), path)
-    return Command(config=path, training=config.training, run=config.run)
+def read(path: Path | None) -> Config:
+    return Config() if path is None else validated(Config, read_toml(path), path)
+
+
+def parse_both(*arguments: str) -> tuple[Command, Config]:
+    return parse_with_config(Command, read, arguments, prog="toy", description="Do it.\n\nexamples:\n  toy -h")
 
 
 def parse(*arguments: str) -> Command:
-    return parse_command(Command, arguments, prog="toy", description="Do it.\n\nexamples:\n  toy -h", defaults=defaults)
+    return parse_both(*arguments)[0]
 
 
 def refusal(*arguments: str) -> str:
@@ -67,7 +67,6 @@ def refusal(*arguments: str) -> str:
         parse(*arguments)
     text = str(caught.value)
     assert "\n" not in text
-    assert not re.search("[\x1b│╭╰─]|---|helptext", text)
     return text
 
 
@@ -90,10 +89,11 @@ def test_without_arguments_the_defaults_hold():
 
 def test_flags_override_the_file_and_the_file_overrides_the_defaults(tmp_path):
     file = toml(tmp_path, "[training]\nepochs = 7\nrate = 1\nmilestones = [5, 6]\n[run]\nsamples = 9\n")
-    command = parse(file, "--training.epochs", "8", "--backend", "lava", "--out", "there", "--resume")
+    command, config = parse_both(file, "--training.epochs", "8", "--backend", "lava", "--out", "there", "--resume")
     assert command.training == Training(epochs=8, rate=1.0, milestones=(5, 6))
     assert command.run == Run(backend="lava", samples=9)
     assert (command.out, command.resume, command.config) == (Path("there"), True, tmp_path / "x.toml")
+    assert config == Config(training=command.training, run=command.run)
 
 
 def test_lists_booleans_and_nothing_can_be_given():
@@ -136,31 +136,34 @@ MISTAKES = [
     ("--samles=3", "unknown option --samles; did you mean --samples? See toy --help"),
     ("--verbosity 3", "unknown option --verbosity; see toy --help"),
     ("stray", "unexpected argument 'stray'; see toy --help"),
-    ("--training.epochs x", "--training.epochs: got 'x', expected an integer; see toy --help"),
-    ("--training.rate x", "--training.rate: got 'x', expected a number; see toy --help"),
-    ("--training.milestones 1 x", "--training.milestones: got 'x', expected an integer; see toy --help"),
-    ("--training.mean 1 2", "--training.mean: expected 3 values after it; see toy --help"),
+    ("--training.epochs x", "--training.epochs is 'x', expected a valid integer; see toy --help"),
+    ("--training.epochs 3.5", "--training.epochs is '3.5', expected a valid integer; see toy --help"),
+    ("--training.rate x", "--training.rate is 'x', expected a valid number; see toy --help"),
+    ("--training.milestones 1 x", "--training.milestones[1] is 'x', expected a valid integer; see toy --help"),
+    ("--training.mean 1 2", "--training.mean: expected 3 arguments; see toy --help"),
     ("--training.epochs 0", "--training.epochs is 0, expected greater than or equal to 1; see toy --help"),
     ("--training.rate nan", "--training.rate is nan, expected greater than 0; see toy --help"),
     ("--training.batch-size 0", "--training.batch-size is 0, expected greater than or equal to 1; see toy --help"),
     ("--samples 0", "--samples is 0, expected greater than or equal to 1; see toy --help"),
-    ("--backend tirch", "--backend: got 'tirch', expected one of 'torch', 'lava'; see toy --help"),
-    ("--out", "--out: expected a value after it; see toy --help"),
-    ("--config", "--config: expected a value after it; see toy --help"),
+    ("--backend tirch", "--backend is 'tirch', expected 'torch' or 'lava'; did you mean 'torch'? See toy --help"),
+    ("--backend nest", "--backend is 'nest', expected 'torch' or 'lava'; see toy --help"),
+    ("--out", "--out: expected one argument; see toy --help"),
+    ("--config", "--config: expected one argument; see toy --help"),
     ("--no-resum", "unknown option --no-resum; did you mean --no-resume? See toy --help"),
     ("--training.no-flp", "unknown option --training.no-flp; did you mean --training.no-flip? See toy --help"),
     (
         "--training.flip False",
-        "unexpected argument 'False'; switches take no value, write --X or --no-X; see toy --help",
+        "unexpected argument 'False'; a switch takes no value, write --X or --no-X; see toy --help",
     ),
-    ("--training.flip=no", "--training.flip: got 'no', expected no value; write --X or --no-X; see toy --help"),
+    (
+        "--training.flip=no",
+        "--training.flip/--training.no-flip: expected no value, got 'no'; see toy --help",
+    ),
 ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize(("arguments", "text"), MISTAKES)
-def test_mistakes_on_the_command_line(arguments, text, encoding, monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))  # decides how tyro draws
+def test_mistakes_on_the_command_line(arguments, text):
     assert refusal(*arguments.split()) == text
 
 
@@ -199,7 +202,7 @@ def test_help_shows_examples_flags_descriptions_defaults_and_choices(tmp_path, c
     with pytest.raises(SystemExit) as stop:
         parse(file, "--help")
     assert not stop.value.code
-    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    shown = " ".join(capsys.readouterr().out.split())
     for text in (
         "usage: toy",
         "examples: toy -h",
@@ -208,23 +211,35 @@ def test_help_shows_examples_flags_descriptions_defaults_and_choices(tmp_path, c
         "--training.classes [TEXT ...] classes to use (default: none)",
         "--backend {torch,lava} the simulator (default: torch)",
         "--samples INT how many images (default: none)",
-        "--resume continue an earlier run (default: False)",
-        "--training.no-flip mirror images (default: True)",
-        "A flag --no-X switches off what its line describes; --X switches it on.",
+        "--resume, --no-resume continue an earlier run (default: off)",
+        "--training.flip, --training.no-flip mirror images (default: on)",
     ):
         assert text in shown
-    assert "--no-resume" not in shown and "--training.flip" not in shown
 
 
 def test_required_and_positional_arguments():
     def parse_explain(*arguments: str) -> Explain:
         return parse_command(Explain, arguments, prog="explain", description="Explain.")
 
-    assert parse_explain("a.h5", "--out", "b.h5") == Explain(raster=Path("a.h5"), out=Path("b.h5"))
-    with pytest.raises(InputError, match=r"^missing PATH \(raster file\); see explain --help$"):
+    expected = Explain(raster=Path("a.h5"), out=Path("b.h5"))
+    assert parse_explain("a.h5", "--out", "b.h5") == parse_explain("--out", "b.h5", "a.h5") == expected
+    with pytest.raises(InputError, match=r"^missing RASTER \(raster file\) \(and 1 more\); see explain --help$"):
         parse_explain()
-    with pytest.raises(InputError, match=r"^missing --out PATH \(file for the maps\); see explain --help$"):
+    with pytest.raises(InputError, match=r"^missing --out \(file for the maps\); see explain --help$"):
         parse_explain("a.h5")
+    with pytest.raises(InputError, match=r"^unknown option --ot; did you mean --out\? See explain --help$"):
+        parse_explain("a.h5", "--ot", "b.h5")
+
+
+def test_examples_are_spelled_as_the_program_was_started(monkeypatch, capsys):
+    for started, spelling in (("/usr/bin/spikesam", "spikesam explain"), ("x.py", "python -m pipeline.explain")):
+        monkeypatch.setattr("sys.argv", [started])
+        with pytest.raises(SystemExit):
+            parse_command(
+                Explain, ["-h"], prog="python -m pipeline.explain", description="python -m pipeline.explain a"
+            )
+        text = capsys.readouterr().out
+        assert text.startswith(f"usage: {spelling} RASTER [options]\n\n{spelling} a\n")
 
 
 @pytest.mark.parametrize(
@@ -236,4 +251,4 @@ def test_required_and_positional_arguments():
     ],
 )
 def test_flags_are_spelled_as_they_parse(path, spelled):
-    assert flag(path, Command) == spelled
+    assert option(path, Command) == spelled

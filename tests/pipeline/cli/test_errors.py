@@ -106,6 +106,5 @@ def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(argum
     else:
         assert ran.returncode == 2
         assert ran.stderr.decode("ascii") == (
-            "error: --variant: got 'theirs', expected one of 'paper', 'authors-code'; "
-            "see python -m pipeline.explain --help\n"
+            "error: --variant is 'theirs', expected 'paper' or 'authors-code'; see python -m pipeline.explain --help\n"
         )

@@ -1,0 +1,51 @@
+"""The console script: ``spikesam run …`` is ``python -m pipeline.run …``, and so on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from recordings.errors import InputError
+
+from .config_errors import nearest
+from .errors import exit_codes
+
+COMMANDS = {
+    "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
+    "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
+    "convert": ("pipeline.convert", "convert an ANN to a spiking network"),
+    "export": ("pipeline.export", "write a checkpoint in float32 and in fixed point, and compare their accuracy"),
+    "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
+    "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
+    "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
+    "validate": ("recordings.validate", "check raster files completely"),
+}
+HELP = """usage: spikesam COMMAND [options]
+
+See what a spiking neural network looks at: simulate it, record every spike, and map the spikes to the image.
+
+commands:
+{commands}
+
+spikesam COMMAND --help   options and examples of a command
+spikesam --version        the version""".format(
+    commands="\n".join(f"  {name:<10}{about}" for name, (_, about) in COMMANDS.items())
+)
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command that the first argument names."""
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(HELP)
+    elif name == "--version":
+        print(version("spikesam"))
+    elif name in COMMANDS:
+        sys.exit(import_module(COMMANDS[name][0]).main(arguments))
+    else:
+        close = nearest(name, list(COMMANDS))
+        hint = f"; did you mean {close}? See" if close else f", expected one of {', '.join(COMMANDS)}; see"
+        raise InputError(f"unknown command {name!r}{hint} spikesam --help")
