@@ -8,8 +8,7 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from pipeline.drawing.canvas import drawing
-from pipeline.drawing.curves import PALETTE
+from pipeline.drawing.canvas import PALETTE, drawing
 
 from .measurement import Row
 
@@ -29,8 +28,7 @@ def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> b
     columns = min(COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
     width = LEFT + columns * (WIDTH + GAP) - GAP + LEGEND
-    with drawing(path, width, TOP + lines * (HEIGHT + ROW_GAP) - 0.2) as canvas:
-        canvas.heading(0.2, title, subtitle)
+    with drawing(path, title, subtitle, width, TOP + lines * (HEIGHT + ROW_GAP) - 0.2) as canvas:
         handles: dict[str, Any] = {}
         for number, (sweep, unit) in enumerate(panels):
             line, column = divmod(number, columns)
@@ -39,7 +37,7 @@ def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> b
             for way in dict.fromkeys(row.way for row in shown):
                 handles[way] = draw_curve(axes, [row for row in shown if row.way == way], colours[way])
             label_axes(axes, sweep, unit, shown)
-        corner = (1 - (LEGEND - 0.15) / width, 1 - (TOP - 0.1) / canvas.height)
+        corner = ((width - LEGEND + 0.15) / canvas.width, 1 - (TOP - 0.1) / canvas.height)
         canvas.figure.legend(
             list(handles.values()),
             list(handles),

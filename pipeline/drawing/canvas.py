@@ -10,7 +10,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 from skimage.transform import resize
 
@@ -19,7 +21,17 @@ from pipeline.images.preprocessing import Box
 HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
 BOX = "#35e0ff"
 GREY = "0.35"
-STYLE: Any = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
+PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,  # a class may be called "$"
+}
+TITLE: Any = {"fontsize": 12, "fontweight": "bold"}
+SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
+MARGIN = 0.2
 DPI = 120
 
 
@@ -62,11 +74,6 @@ class Canvas:
         """Text whose lower left corner, unless `style` says otherwise, is at a point."""
         self.sheet.text(x, y, text, **style)
 
-    def heading(self, x: float, title: str, subtitle: str) -> None:
-        """Title and explanation at the top."""
-        self.text(x, 0.3, title, fontsize=12, fontweight="bold")
-        self.text(x, 0.52, subtitle, fontsize=8.5, color=GREY)
-
     def picture(self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]) -> None:
         """(H, W, 3) pixels in 0 … 1, stretched to a rectangle."""
         extent = (x, x + width, y + height, y)
@@ -96,9 +103,30 @@ class Canvas:
 
 
 @contextmanager
-def drawing(path: Path, width: float, height: float) -> Iterator[Canvas]:
-    """A canvas of so many inches, saved when the block ends."""
+def drawing(path: Path, title: str, subtitle: str, width: float, height: float) -> Iterator[Canvas]:
+    """A canvas with a title and an explanation at its top, saved when the block ends.
+
+    Parameters
+    ----------
+    width, height : inches; the canvas is wider where its title or subtitle needs it
+    """
     with mpl.rc_context(STYLE):
-        canvas = Canvas(width, height)
+        needed = max(text_width(title, **TITLE), text_width(subtitle, **SUBTITLE)) + 2 * MARGIN
+        canvas = Canvas(max(width, needed), height)
+        canvas.text(MARGIN, 0.3, title, **TITLE)
+        canvas.text(MARGIN, 0.52, subtitle, **SUBTITLE)
         yield canvas
         canvas.figure.savefig(path, metadata={"Software": None})
+
+
+def text_width(text: str, fontsize: float = 9, fontweight: str = "normal", **_: Any) -> float:
+    """Inches that the widest line of a text takes."""
+    font = FontProperties(size=fontsize, weight=fontweight)
+    measure = TextToPath().get_text_width_height_descent
+    return max((measure(line, font, False)[0] for line in text.splitlines()), default=0.0) / 72
+
+
+def grid_lines(axes: Any, axis: str) -> None:
+    """Pale lines behind a plot, at the ticks of one axis or of both."""
+    axes.grid(axis=axis, color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)

@@ -21,12 +21,12 @@ from recordings.maps.file import MapReader
 from recordings.raster.reader import RasterReader
 
 from .canvas import GREY, drawing, overlay
+from .steps import active_steps, best_step
 
 DEPTH = mpl.colormaps["viridis"]
 RIGHT, WRONG = "#1b7f4b", "#b3261e"
 ROW_LABEL: dict[str, Any] = {"ha": "right", "va": "center", "linespacing": 1.4}
 TAG = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}
-MOST_STEPS = 8
 MOST_NEURONS = 200
 TOO_LATE = np.full((1, 1, 3), 0.95)  # a blank cell
 OVERVIEW_LAYERS = 3
@@ -78,7 +78,7 @@ def map_grid(
     maps : layer name -> (steps, H, W), in order of depth, not empty; steps that only deeper layers have are left blank
     title, subtitle : what the maps are, and how they were made
     """
-    steps = choose_steps(maps)
+    steps = active_steps(maps)
     height, width = _size(subject, maps)
     cell = 1.05 if len(maps) > 5 else 1.25  # inches between rows
     cell_width = cell * min(max(width / height, 0.5), 2)
@@ -88,14 +88,13 @@ def map_grid(
     grid_left = left + image_width + names
     total_width = max(grid_left + len(steps) * cell_width + right, 5.5)
     total_height = top + max(len(maps) * cell, image_height + 0.6) + bottom
-    with drawing(path, total_width, total_height) as canvas:
-        over_time = max(map(len, maps.values())) > 1
-        blank = "blank: too late to reach the answer" if over_time else ""
-        about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum", blank]))
-        if subject.image is None:
-            canvas.heading(left, f"{title}: " + subject.caption.replace("\n", " "), about)
-        else:
-            canvas.heading(left, title, about)
+    over_time = max(map(len, maps.values())) > 1
+    blank = "blank: too late to reach the answer" if over_time else ""
+    about = "; ".join(filter(None, [subtitle, "each layer relative to its maximum", blank]))
+    if subject.image is None:
+        title = f"{title}: " + subject.caption.replace("\n", " ")
+    with drawing(path, title, about, total_width, total_height) as canvas:
+        if subject.image is not None:
             canvas.image(left, top, image_width, image_height, subject.image, subject.box)
             caption = _fitted(subject.caption, image_width)
             below = {"va": "top", "fontsize": 10, "fontweight": "bold", "color": subject.colour}
@@ -140,10 +139,10 @@ def overview(
     cell = cell_width * min(max(height / width, 0.5), 2)
     left, top, right, bottom, gap = 0.75, 1.15, 0.75, 0.1, 0.06
     total_width = max(left + len(subjects) * cell_width + right, 5.5)
-    with drawing(path, total_width, top + n_rows * cell + bottom) as canvas:
-        over_time = len(maps[0][layers[-1]]) > 1
-        steps = ", each at the step where it varies most, of those that can still change the answer"
-        canvas.heading(0.15, headline, title + (steps if over_time else ""))
+    over_time = len(maps[0][layers[-1]]) > 1
+    steps = ", each at the step where it varies most, of those that can still change the answer"
+    about = title + (steps if over_time else "")
+    with drawing(path, headline, about, total_width, top + n_rows * cell + bottom) as canvas:
         for row, name in enumerate(layers, with_images):
             canvas.text(left - 0.1, top + (row + 0.5) * cell, name[4:], **ROW_LABEL)
         for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
@@ -173,8 +172,8 @@ def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matt
     n_samples, timesteps = next(iter(rates.values())).shape
     steps = np.arange(timesteps)
     samples = "one sample" if n_samples == 1 else f"mean of {n_samples:,} samples; band: 10th to 90th percentile"
-    with drawing(path, 7.2, 3.8) as canvas:
-        canvas.heading(0.2, "Spike rate by layer", f"{samples}; dotted: too late to reach the answer")
+    about = f"{samples}; dotted: too late to reach the answer"
+    with drawing(path, "Spike rate by layer", about, 7.2, 3.8) as canvas:
         axes = canvas.axes(0.65, 0.8, 5.3, 2.5)
         for (name, rate), colour in zip(rates.items(), DEPTH(np.linspace(0, 0.88, len(rates))), strict=True):
             percent = 100 * rate
@@ -209,8 +208,8 @@ def raster_plot(path: Path, name: str, spikes: NDArray[np.bool_], subtitle: str 
     about = f"{len(firing):,} of {neurons:,} neurons fire"
     if len(shown) < len(firing):
         about += f", one in {len(firing) / len(shown):.0f} is shown"
-    with drawing(path, 7.2, 3.8) as canvas:
-        canvas.heading(0.2, f"Spikes of {name[4:]}", about + (f"; {subtitle}" if subtitle else ""))
+    about += f"; {subtitle}" if subtitle else ""
+    with drawing(path, f"Spikes of {name[4:]}", about, 7.2, 3.8) as canvas:
         axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
         axes.set_xlabel("step t")
         axes.set_ylabel("neurons, most active on top")
@@ -295,20 +294,6 @@ def save_map_figures(
 def _hidden(maps: MapReader) -> list[str]:
     """The layers behind the input, or what there is."""
     return [name for name in maps.layers if name[:3] != "000"] or list(maps.layers)
-
-
-def choose_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
-    """At most eight steps, evenly from the first to the last at which any map shows something; the last if none."""
-    active = [step for layer in maps.values() for step in np.flatnonzero(layer.any(axis=(1, 2))).tolist()]
-    last = max(len(layer) for layer in maps.values()) - 1
-    first, last = (min(active), max(active)) if active else (last, last)
-    return sorted({int(step) for step in np.linspace(first, last, MOST_STEPS).round()})
-
-
-def best_step(maps: NDArray[np.float32]) -> int:
-    """The step whose map has the largest variance over pixels, or sum where maps have one pixel."""
-    contrast = maps.var(axis=(1, 2)) if maps[0].size > 1 else maps.sum(axis=(1, 2))
-    return int(contrast.argmax())
 
 
 def relative_to_layer(maps: NDArray[np.float32]) -> NDArray[np.float32]:

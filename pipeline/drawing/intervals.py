@@ -1,66 +1,55 @@
-"""A figure of many estimates: methods as lines, conditions as columns, measures as rows, dots with their intervals."""
+"""Many estimates: methods as lines, conditions as columns, measures as rows, dots with their 95 % intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from pipeline.drawing.canvas import drawing
+from .canvas import MARGIN, PALETTE, drawing, grid_lines, text_width
 
-from .curves import PALETTE
+WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
+APART = 0.22  # between series in one line
 
-Interval = tuple[float, float, float]  # mean, low, high
 
-
-def draw_intervals(
-    path: Path,
-    title: str,
-    subtitle: str,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    methods: Sequence[str],
-    series: Sequence[str],
-    values: Mapping[tuple[str, str, str, str], Interval],
-    reference: float | None = None,
-) -> None:
-    """Draw and save.
+def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame, reference: float | None = None) -> None:
+    """Draw and save. Whatever has a name is shown in the order in which the table first names it.
 
     Parameters
     ----------
-    rows, columns : names of the measures and of the conditions
-    methods : from the top
-    series : one colour each, such as the networks
-    values : (row, column, method, series) -> mean and interval; what is missing is left out
-    reference : where to draw a line, such as 0
+    table : one row per estimate, with the columns
+
+        - row, column: names of the axes' row (a measure) and column (a condition)
+        - method: line in the axes
+        - series: a colour each, such as the network
+        - mean, low, high
+    reference : where to draw a line, such as 0; if None, the axes go from 0 to 1
     """
-    width, line, left, top, gap = 1.75, 0.19, 1.75, 1.3, 0.18
-    between = 0.6
-    height = line * (len(methods) + 0.6)
-    total = left + len(columns) * (width + gap) + 0.1
-    with drawing(path, max(total, 6.0), top + len(rows) * (height + between) - 0.2) as canvas:
-        canvas.heading(0.15, title, subtitle)
+    rows, columns, methods, series = (list(table[name].unique()) for name in ("row", "column", "method", "series"))
+    left = 0.3 + text_width("\n".join(methods), 8)
+    height = LINE * (len(methods) + 0.6)
+    size = (left + len(columns) * (WIDTH + GAP) + 0.1, TOP + len(rows) * (height + BETWEEN) - 0.2)
+    with drawing(path, title, subtitle, *size) as canvas:
         for number, name in enumerate(series if len(series) > 1 else ()):
             canvas.text(left + 1.5 * number, 0.74, f"● {name}", color=PALETTE[number], fontsize=8.5)
         for row, measure in enumerate(rows):
+            y = TOP + row * (height + BETWEEN)
+            canvas.text(MARGIN, y - 0.08, measure, fontsize=9.5, fontweight="bold")
             for column, condition in enumerate(columns):
-                x, y = left + column * (width + gap), top + row * (height + between)
-                axes = canvas.axes(x, y, width, height)
-                for place, method in enumerate(methods):
-                    for number, name in enumerate(series):
-                        if (found := values.get((measure, condition, method, name))) is None:
-                            continue
-                        mean, low, high = found
-                        at = place + 0.22 * (number - (len(series) - 1) / 2)
-                        style = {"color": PALETTE[number], "linewidth": 1.2}
-                        axes.plot([low, high], [at, at], **style)
-                        axes.plot([mean], [at], "o", markersize=3.5, color=PALETTE[number])
+                axes = canvas.axes(left + column * (WIDTH + GAP), y, WIDTH, height)
+                shown = table[(table["row"] == measure) & (table["column"] == condition)]
+                for number, name in enumerate(series):
+                    estimates = shown[shown["series"] == name]
+                    at = estimates["method"].map(methods.index) + APART * (number - (len(series) - 1) / 2)
+                    style = {"color": PALETTE[number], "fmt": "o", "markersize": 3.5, "linewidth": 1.2}
+                    axes.errorbar(estimates["mean"], at, xerr=reach(estimates), **style)
                 axes.set(ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[])
                 axes.tick_params(labelsize=7)
                 axes.tick_params(axis="y", length=0)
-                axes.grid(axis="x", color="0.9", linewidth=0.8)
-                axes.set_axisbelow(True)
+                grid_lines(axes, "x")
                 if reference is None:
                     axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
                 else:
@@ -70,4 +59,10 @@ def draw_intervals(
                     axes.set_title(condition, fontsize=8.5)
                 if column == 0:
                     axes.set_yticklabels(methods, fontsize=8)
-                    canvas.text(0.15, y - 0.08, measure, fontsize=9.5, fontweight="bold")
+
+
+def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:
+    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or unknown."""
+    mean, low, high = estimates[["mean", "low", "high"]].to_numpy(float).T
+    distance = np.array([mean - low, high - mean])
+    return np.where(np.isfinite(distance), np.maximum(distance, 0), np.nan)

@@ -8,14 +8,15 @@ correlation, overlap of the brightest fifth of the pixels, and by how much of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
@@ -132,16 +133,11 @@ def _claims(study: Study, values: Values) -> list[Claim]:
 
 
 def _draw(study: Study, values: Values) -> None:
-    comparisons = list(dict.fromkeys(comparison for comparison, _, _ in values))
-    layers: Sequence[str] = list(dict.fromkeys(layer for _, layer, _ in values))
-    panels = []
-    for measure in MEASURES:
-        curves = []
-        for layer in layers:
-            estimates = [bootstrap_mean(values[name, layer, measure], study.settings.seed) for name in comparisons]
-            _, mean, low, high = (np.array(column, float) for column in zip(*estimates, strict=True))
-            curves.append(Curve(layer[4:], range(len(comparisons)), mean, low, high))
-        unit = "share of the steps" if measure == MEASURES[2] else ""
-        panels.append(Panel(measure, "", unit, curves, [name.replace(" ", "\n") for name in comparisons]))
+    points = [
+        {"panel": measure, "curve": layer[4:], "x": name} | bootstrap_mean(found, study.settings.seed)._asdict()
+        for (name, layer, measure), found in values.items()
+    ]
     subtitle = f"SAM summed over time, {len(study.images)} images; mean and 95 % interval"
-    draw_curves(study.out / "agreement.png", "What two maps of one image have in common", subtitle, panels)
+    title, y = "What two maps of one image have in common", dict.fromkeys(MEASURES, "")
+    y[MEASURES[2]] = "share of the steps"
+    draw_curves(study.out / "agreement.png", title, subtitle, pd.DataFrame(points), "", y)

