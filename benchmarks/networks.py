@@ -69,7 +69,7 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
         layer = replace(layer, neuron=LIF(LEAK, gain=gain, bias=tuned_bias(gain * currents, rate)))
         (batch,) = EventBackend(1).run(_alone(layer, shape, timesteps), [spikes], 1)
         shape = layer.output_shape(shape)
-        spikes = unpack(batch.spikes[f"001_{layer.name}"], shape)
+        spikes = unpack(batch.spikes[layer.name], shape)
         built.append(layer)
     readout = Readout(rng.standard_normal((CLASSES, math.prod(shape)), np.float32))
     return Network(input_shape, timesteps, tuple(built), readout)

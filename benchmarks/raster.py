@@ -26,8 +26,8 @@ from backends.network.quantise import quantise
 from pipeline.simulation import raster_header
 from recordings.raster.batch import RasterBatch
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import SampleTable
 from recordings.raster.writer import RasterWriter
+from recordings.schema import SampleTable
 
 from .measurement import Case, Options, Row, per, quotients, race
 from .networks import TINY, VGG11, Design, random_network, random_spikes

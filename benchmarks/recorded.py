@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from backends.base import Backend
 from backends.network.graph import Network
 from pipeline.simulation import raster_header, record
-from recordings.raster.schema import SampleTable
 from recordings.raster.writer import RasterWriter
+from recordings.schema import SampleTable
 
 BATCH_SIZE = 16  # the most that pipeline.run hands over at a time
 

@@ -20,10 +20,12 @@ from pipeline.cli.errors import exit_codes
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, spatial_layers, write_maps
 from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
-from recordings.maps.file import MapHeader, MapReader
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MapHeader, MapLayer
 from recordings.parallel import cores
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec, SampleTable
+from recordings.raster.schema import LayerSpec
+from recordings.schema import SampleTable
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
@@ -43,7 +45,7 @@ class Explain(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     raster: Positional[Path] = Field(description="raster file that a run has finished")
-    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps.py)")
+    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps/schema.py)")
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: Variant = Field("paper", description="the paper's equations, or the authors' published script")
@@ -73,7 +75,10 @@ class SpikeActivationMaps:
     def header(self) -> MapHeader:
         """What the file says of them."""
         parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": self.include_current}
-        layers = {layer.name: layer.shape[1:] for layer in self.layers}
+        layers = tuple(
+            MapLayer(layer.name, layer.number, layer.shape[1:], self.raster.steps_that_matter(layer))
+            for layer in self.layers
+        )
         return MapHeader("sam", self.raster.raster_digest, parameters, self.raster.timesteps, layers)
 
     @property
@@ -107,7 +112,7 @@ def explain_raster(
     overwrite: bool = False,
     track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> tuple[LayerSpec, ...]:
-    """Write the maps of every sample of a raster (see recordings/maps.py).
+    """Write the maps of every sample of a raster (see recordings/maps/schema.py).
 
     Parameters
     ----------
@@ -157,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 samples, "explaining", console=terminal, transient=True, disable=not terminal.is_terminal
             ),
         )
-        names = ", ".join(layer.name[4:] for layer in layers)
+        names = ", ".join(layer.name for layer in layers)
         size = readable(options.out.stat().st_size)
         console.print(
             f"{options.out}  {size}, maps of {raster.n_samples} samples, {raster.timesteps} steps, layers {names}",

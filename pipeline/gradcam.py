@@ -14,7 +14,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.progress import progress_bar
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
 from recordings.disk import readable
-from recordings.maps.file import MapReader
+from recordings.maps.reader import MapReader
 
 from .config import Section
 
@@ -37,7 +37,7 @@ class GradCamCommand(Section):
     """Options of the command."""
 
     network: Positional[str] = Field(description="a bundled network or ANN by name, or a checkpoint file of either")
-    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps.py)")
+    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps/schema.py)")
     data: tuple[str, ...] = Field(
         ("cluttered-digits",), description='"cluttered-digits", a data set (folder or zip), or image files'
     )
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
     if unknown:
         console.print(f"no label is known of {unknown} of {count}: explained for the predicted class")
-    size, names = readable(command.out.stat().st_size), ", ".join(name[4:] for name in header.layers)
+    size, names = readable(command.out.stat().st_size), ", ".join(layer.name for layer in header.layers)
     steps = f"{header.timesteps} step{'s' * (header.timesteps > 1)}"
     console.print(
         f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names}",
@@ -92,7 +92,7 @@ def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> t
     with MapReader(maps_path) as maps:
         predictions = maps.predictions[:FIGURE_SAMPLES]
         subjects = [method.images.subject(i, method.class_names, chosen) for i, chosen in enumerate(predictions)]
-        return save_map_figures(maps, method.steps_that_matter, subjects, directory)
+        return save_map_figures(maps, subjects, directory)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     from pipeline.maps.method import spatial_layers
     from pipeline.maps.sam import compile_kernel
     from pipeline.networks.checkpoint import check_fit, load_checkpoint
-    from recordings.maps.file import MapReader
+    from recordings.maps.reader import MapReader
     from recordings.raster.reader import RasterReader
     from recordings.raster.writer import RasterWriter
 

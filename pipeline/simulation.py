@@ -37,7 +37,10 @@ def raster_header(network: Network, backend: Backend, dataset: str, seed: int, c
         network_sha256=network.sha256,
         dataset=dataset,
         config=config,
-        layers=tuple(LayerSpec(name, shape, *constants) for name, shape, constants in rasters),
+        layers=tuple(
+            LayerSpec(name, number, shape, *constants)
+            for number, (name, shape, constants) in enumerate(rasters, network.first_raster)
+        ),
         classes=network.classes,
         readout_scale=network.readout.scale,
     )

@@ -1,1 +1,1 @@
-"""Spike rasters on disk: the file format, its writer, its checked reader and the validator (see FORMAT.md)."""
+"""Spike rasters and maps on disk: their formats, writers, checked readers and the validator (see FORMAT.md)."""

@@ -1,4 +1,4 @@
-"""The one error that means "what you gave is wrong", shared by every package and command."""
+"""The errors that mean "what you gave is wrong", shared by every package and command."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is a single line: where, what was found, what would be right. Commands print it and exit with code 2;
     anything else that escapes a command is an internal failure (exit code 1).
     """
+
+
+class RasterError(InputError):
+    """A file of spikes or maps is not what it should be; the message names file, place, finding, expectation."""

@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 
 from .compress import CHECKSUM_BYTES, largest_stored
-from .errors import InputError
-from .raster.schema import MAX_TEXT, SAMPLE_DATASETS, DatasetSpec, RasterError, check_size
+from .errors import InputError, RasterError
+from .schema import MAX_TEXT, SAMPLE_DATASETS, DatasetSpec, check_size
 
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}

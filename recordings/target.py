@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 
-from .raster.layout import LIBVER
+from .schema import LIBVER
 
 
 class Target(io.FileIO):

@@ -42,7 +42,7 @@ def test_your_own_network(tmp_path, monkeypatch):
 
 def test_reading_a_raster(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "tests" / "recordings" / "golden-v1.h5", "raster.h5")
+    shutil.copy(ROOT / "tests" / "recordings" / "golden-v2.h5", "raster.h5")
     names: dict[str, Any] = {}
     exec(block('h5py.File("raster.h5")'), names)
     assert names["spikes"].dtype == bool

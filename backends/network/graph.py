@@ -327,14 +327,13 @@ class Network:
 
     @cached_property
     def raster_names(self) -> tuple[str, ...]:
-        """Names of the rasters in a file: "000_input", "001_conv1", …; from 001 where the input has no spikes."""
-        names = ["input", *(layer.name for layer in self.layers)]
-        return tuple(f"{number:03d}_{name}" for number, name in enumerate(names))[self._first_raster :]
+        """Names of the layers that fire: "input", "conv1", …; from "conv1" where the input has no spikes."""
+        return ("input", *(layer.name for layer in self.layers))[self.first_raster :]
 
     @cached_property
     def raster_shapes(self) -> tuple[Shape, ...]:
         """(C, H, W) of each of :attr:`raster_names`."""
-        return self.shapes[self._first_raster :]
+        return self.shapes[self.first_raster :]
 
     @cached_property
     def raster_bytes(self) -> tuple[int, ...]:
@@ -342,7 +341,8 @@ class Network:
         return tuple(-(-math.prod(shape) // 8) for shape in self.raster_shapes)
 
     @property
-    def _first_raster(self) -> int:
+    def first_raster(self) -> int:
+        """Number of the first layer that fires: 0, the input, or 1 where the input has no spikes."""
         return 0 if self.encoder == "poisson" else 1
 
     @cached_property

@@ -10,7 +10,7 @@ from rich.table import Table
 
 def rates_text(spike_rate: dict[str, float]) -> str:
     """ "spikes per neuron and step: input 24 %, conv1 12 %, …" """
-    rates = ", ".join(f"{name[4:]} {rate:.1%}" for name, rate in spike_rate.items())
+    rates = ", ".join(f"{name} {rate:.1%}" for name, rate in spike_rate.items())
     return f"spikes per neuron and step: {rates}"
 
 
@@ -26,5 +26,5 @@ def localisation_text(rows: list[dict[str, Any]]) -> Table:
         texts = [
             f"{cell['mean']:.2f} ({cell['low']:.2f}–{cell['high']:.2f})" for cell in map(cells.get, measures) if cell
         ]
-        table.add_row(layer[4:] if layer else "", method, *texts)
+        table.add_row(layer or "", method, *texts)
     return table

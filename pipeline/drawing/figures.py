@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.preprocessing import Box
-from pipeline.maps.sam import steps_that_matter
-from recordings.maps.file import MapReader
+from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
 from .canvas import GREY, drawing, overlay
@@ -104,7 +103,7 @@ def map_grid(
         for row, (name, layer_maps) in enumerate(maps.items()):
             y = top + row * cell
             note = "×".join(map(str, layer_maps.shape[1:])) if layer_maps.any() else "all zero"
-            canvas.text(grid_left - 0.1, y + cell / 2, f"{name[4:]}\n{note}", **ROW_LABEL)
+            canvas.text(grid_left - 0.1, y + cell / 2, f"{name}\n{note}", **ROW_LABEL)
             relative = relative_to_layer(layer_maps)
             for column, step in enumerate(steps):
                 late = step >= len(relative)
@@ -144,7 +143,7 @@ def overview(
     about = title + (steps if over_time else "")
     with drawing(path, headline, about, total_width, top + n_rows * cell + bottom) as canvas:
         for row, name in enumerate(layers, with_images):
-            canvas.text(left - 0.1, top + (row + 0.5) * cell, name[4:], **ROW_LABEL)
+            canvas.text(left - 0.1, top + (row + 0.5) * cell, name, **ROW_LABEL)
         for column, (subject, sample_maps) in enumerate(zip(subjects, maps, strict=True)):
             x, wide, high = left + column * cell_width, cell_width - gap, cell - gap
             caption = _fitted(subject.caption, cell_width)
@@ -180,7 +179,7 @@ def spike_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matt
             axes.fill_between(steps, *np.percentile(percent, [10, 90], axis=0), color=colour, alpha=0.13, linewidth=0)
             marker = "o" if timesteps < 40 else ""
             mean, end = percent.mean(axis=0), matter[name]
-            axes.plot(steps[:end], mean[:end], color=colour, label=name[4:], marker=marker, markersize=3)
+            axes.plot(steps[:end], mean[:end], color=colour, label=name, marker=marker, markersize=3)
             axes.plot(steps[end - 1 :], mean[end - 1 :], color=colour, linestyle=":", linewidth=1)
         axes.set_xlabel("step t")
         axes.set_ylabel("neurons that fire, %")
@@ -209,7 +208,7 @@ def raster_plot(path: Path, name: str, spikes: NDArray[np.bool_], subtitle: str 
     if len(shown) < len(firing):
         about += f", one in {len(firing) / len(shown):.0f} is shown"
     about += f"; {subtitle}" if subtitle else ""
-    with drawing(path, f"Spikes of {name[4:]}", about, 7.2, 3.8) as canvas:
+    with drawing(path, f"Spikes of {name}", about, 7.2, 3.8) as canvas:
         axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
         axes.set_xlabel("step t")
         axes.set_ylabel("neurons, most active on top")
@@ -240,27 +239,23 @@ def save_figures(
     -------
     the files written: overview.png, spike_rates.png, raster_LAYER.png, sam_000.png, sam_001.png, …
     """
-    last = raster.layers[-1].number
-    matter = {spec.name: steps_that_matter(raster.timesteps, spec.number, last) for spec in raster.layers}
-    written = save_map_figures(maps, matter, subjects, directory)
+    matter = {name: raster.steps_that_matter(name) for name in raster}
+    written = save_map_figures(maps, subjects, directory)
     deepest = _hidden(maps)[-1]
     rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
     spike_rates(directory / "spike_rates.png", rates, matter)
     spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
-    of_raster = directory / f"raster_{deepest[4:]}.png"
+    of_raster = directory / f"raster_{deepest}.png"
     raster_plot(of_raster, deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
     return (written[0], directory / "spike_rates.png", of_raster, *written[1:])
 
 
-def save_map_figures(
-    maps: MapReader, matter: Mapping[str, int], subjects: Sequence[Subject], directory: Path
-) -> tuple[Path, ...]:
-    """Draw the first samples of a file of maps, whatever made them.
+def save_map_figures(maps: MapReader, subjects: Sequence[Subject], directory: Path) -> tuple[Path, ...]:
+    """Draw the first samples of a file of maps, whatever made them; only the steps that matter are shown.
 
     Parameters
     ----------
     maps : the file
-    matter : layer name -> how many first steps can change the answer; only these are shown
     subjects : of the first samples, not empty
     directory : made if missing
 
@@ -270,7 +265,7 @@ def save_map_figures(
     """
     directory.mkdir(parents=True, exist_ok=True)
     of_samples = [
-        {name: maps.maps(name, sample)[: matter[name]] for name in maps.layers} for sample in range(len(subjects))
+        {name: maps[name][sample][: maps[name].steps_that_matter] for name in maps} for sample in range(len(subjects))
     ]
     hidden = _hidden(maps)
     chosen = [hidden[i] for i in sorted(set(np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)))]
@@ -293,7 +288,7 @@ def save_map_figures(
 
 def _hidden(maps: MapReader) -> list[str]:
     """The layers behind the input, or what there is."""
-    return [name for name in maps.layers if name[:3] != "000"] or list(maps.layers)
+    return [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
 
 
 def relative_to_layer(maps: NDArray[np.float32]) -> NDArray[np.float32]:

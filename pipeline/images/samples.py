@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backends.base import InputBatch
 from backends.network.graph import Network
 from recordings.errors import InputError
-from recordings.raster.schema import SampleTable
+from recordings.schema import SampleTable
 
 from .datasets import Dataset, Item, open_dataset
 from .datasets.base import shorten

@@ -56,7 +56,7 @@ def ann_grad_cam(model: ReluNetwork, images: NDArray[np.float32], labels: Labels
 def explain_ann(
     model: ReluNetwork, images: NDArray[np.float32], labels: Labels, layers: Iterable[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
-    """Predictions (B,) and Grad-CAM at several layers, full name -> (B, h, w); see :func:`ann_grad_cam`."""
+    """Predictions (B,) and Grad-CAM at several layers, name -> (B, h, w); see :func:`ann_grad_cam`."""
     import torch  # here, because it takes seconds and --help need not wait
     from captum.attr import LayerGradCam
 
@@ -66,8 +66,9 @@ def explain_ann(
         logits = model(x)
     target = _classes(logits, labels)
     maps = {}
+    rectifiers = dict(zip(ann_kinds(model), model.rectifiers, strict=True))
     for name in chosen:
-        grad_cam = LayerGradCam(model, model.rectifiers[int(name[:3]) - 1])
+        grad_cam = LayerGradCam(model, rectifiers[name])
         maps[name] = grad_cam.attribute(x, target, relu_attributions=True)[:, 0].detach().cpu().numpy()
     return logits.argmax(1).cpu().numpy(), maps
 
@@ -81,11 +82,11 @@ def snn_grad_cam(
     ----------
     inputs : what the network's encoder makes of B images: (T, B, 2C, H, W) bool, or (B, C, H, W) int8
     labels : (B,) int — true classes, -1 where unknown
-    layers : full or short names or numbers; all with a spatial extent if none is given
+    layers : names or numbers; all with a spatial extent if none is given
 
     Returns
     -------
-    full name, such as "001_conv1" -> (T, B, H, W) float32 ≥ 0, in order of depth
+    name -> (T, B, H, W) float32 ≥ 0, in order of depth
 
     Raises
     ------
@@ -102,7 +103,7 @@ def explain_snn(
 
     kinds = snn_kinds(network.network)
     chosen = spatial_layers(kinds, layers, "Grad-CAM")
-    x = torch.from_numpy(inputs).to(network.readout.device, torch.float32).requires_grad_("000_input" in chosen)
+    x = torch.from_numpy(inputs).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
     logits, spikes = network(x)
     of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
     picked = logits.gather(1, _classes(logits, labels)[:, None]).sum()
@@ -115,12 +116,12 @@ def explain_snn(
 
 
 def ann_kinds(model: ReluNetwork) -> dict[str, str]:
-    """An ANN's layers, full name -> "conv" or "dense"."""
-    return {f"{number:03d}_{plan.name}": plan.kind for number, plan in enumerate(model.plans, 1)}
+    """An ANN's layers, name -> "conv" or "dense"."""
+    return {plan.name: plan.kind for plan in model.plans}
 
 
 def snn_kinds(network: Network) -> dict[str, str]:
-    """A spiking network's layers, full name -> "input" (where it spikes), "conv" or "dense"."""
+    """A spiking network's layers, name -> "input" (where it spikes), "conv" or "dense"."""
     kinds = ["input", *(layer.kind for layer in network.layers)]
     return dict(zip(network.raster_names, kinds[-len(network.raster_names) :], strict=True))
 

@@ -12,12 +12,12 @@ from pipeline.images.samples import Samples, choose_samples
 from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.maps.file import MapHeader
-from recordings.raster.schema import SampleTable
+from recordings.layers import steps_that_matter
+from recordings.maps.schema import MapHeader, MapLayer
+from recordings.schema import SampleTable
 
 from .gradcam import ann_kinds, explain_ann, explain_snn, snn_kinds
 from .method import spatial_layers
-from .sam import steps_that_matter
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AnnGradCam:
     checkpoint : the network
     images : what is explained
     samples : their table
-    layers : full names of convolutions, in order of depth
+    layers : names of convolutions, in order of depth
     """
 
     checkpoint: AnnCheckpoint
@@ -63,16 +63,12 @@ class AnnGradCam:
         """What the file says of them."""
         model = self.checkpoint.model
         pools = np.cumprod([plan.pool for plan in model.plans])
-        sides = {
-            name: (model.input_shape[1] // int(pool), model.input_shape[2] // int(pool))
-            for name, pool in zip(ann_kinds(model), pools, strict=True)
-        }
-        return MapHeader("grad-cam", self.checkpoint.sha256, {}, 1, {name: sides[name] for name in self.layers})
-
-    @property
-    def steps_that_matter(self) -> dict[str, int]:
-        """Layer -> how many first steps can change the answer: all one of them."""
-        return dict.fromkeys(self.layers, 1)
+        layers = tuple(
+            MapLayer(name, number, (model.input_shape[1] // int(pool), model.input_shape[2] // int(pool)), 1)
+            for number, (name, pool) in enumerate(zip(ann_kinds(model), pools, strict=True), 1)
+            if name in self.layers
+        )
+        return MapHeader("grad-cam", self.checkpoint.sha256, {}, 1, layers)
 
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """Prediction and maps of one sample."""
@@ -91,7 +87,7 @@ class SnnGradCam:
     class_names : for people
     images : what is explained
     samples : their table
-    layers : full names of layers with a spatial extent, in order of depth
+    layers : names of layers with a spatial extent, in order of depth
     seed : of the Poisson spikes
     """
 
@@ -122,15 +118,13 @@ class SnnGradCam:
     def header(self) -> MapHeader:
         """What the file says of them."""
         network = self.network.network
-        shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-        sides = {name: shapes[name][1:] for name in self.layers}
-        return MapHeader("snn-grad-cam", network.sha256, {"seed": self.seed}, network.timesteps, sides)
-
-    @property
-    def steps_that_matter(self) -> dict[str, int]:
-        """Layer -> how many first steps can change the answer."""
-        network = self.network.network
-        return {name: steps_that_matter(network.timesteps, int(name[:3]), len(network.layers)) for name in self.layers}
+        rasters = zip(network.raster_names, network.raster_shapes, strict=True)
+        layers = tuple(
+            MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
+            for number, (name, shape) in enumerate(rasters, network.first_raster)
+            if name in self.layers
+        )
+        return MapHeader("snn-grad-cam", network.sha256, {"seed": self.seed}, network.timesteps, layers)
 
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """Prediction and maps of one sample."""

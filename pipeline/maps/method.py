@@ -1,4 +1,4 @@
-"""Maps of where layers attend, whatever made them: one interface, one way to a file (see recordings/maps.py)."""
+"""Maps of where layers attend, whatever made them: one interface, one way to a file (see recordings/maps/schema.py)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.maps.file import MapHeader, writing_maps
+from recordings.layers import find_layer
+from recordings.maps.schema import MapHeader
+from recordings.maps.writer import writing_maps
 from recordings.parallel import in_order
-from recordings.raster.schema import SampleTable, find_layer
+from recordings.schema import SampleTable
 
 
 class MapMethod(Protocol):
@@ -61,24 +63,26 @@ def write_maps(
 
 
 def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:
-    """Full names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
+    """Names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
 
     Parameters
     ----------
-    kinds : "001_conv1" -> "input", "conv" or "dense", in order of depth
-    wanted : full or short names or numbers
+    kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
+    wanted : names or numbers
     where : what error messages begin with
 
     Raises
     ------
     InputError : if a layer is unknown or dense, or none is left
     """
-    names = {find_layer(name, kinds, where) for name in wanted}
+    first = 0 if "input" in kinds.values() else 1
+    numbers = {name: number for number, name in enumerate(kinds, first)}
+    names = {find_layer(name, numbers, where) for name in wanted}
     spatial = [name for name, kind in kinds.items() if kind != "dense"]
     if dense := names - set(spatial):
         raise InputError(
             f"{where}: layer {min(dense)!r} is dense, its neurons have no place in the image; "
-            f"choose from {', '.join(name[4:] for name in spatial) or 'none'}"
+            f"choose from {', '.join(name for name in spatial) or 'none'}"
         )
     if not spatial:
         raise InputError(f"{where}: has dense layers only, expected at least one with a spatial extent")

@@ -195,20 +195,6 @@ def _decays(gammas: tuple[float, ...], timesteps: int) -> NDArray[np.float64]:
     return decays
 
 
-def steps_that_matter(timesteps: int, layer: int, last_layer: int) -> int:
-    """How many of the first steps of a layer can still change the answer, at least 1.
-
-    Each synapse layer takes a step and the readout sums up to T - 1, so a spike of layer l after step T - 1 - (L - l)
-    arrives too late. Training gives such late spikes no gradient; they are recorded, but say nothing of the answer.
-
-    Parameters
-    ----------
-    timesteps : T
-    layer, last_layer : numbers l and L of the layer and of the last one before the readout; the input is 0
-    """
-    return max(1, timesteps - (last_layer - layer))
-
-
 def check_parameters(gamma: float, include_current: bool, variant: str) -> None:
     """Refuse a kernel that has no meaning, with an InputError that says what would."""
     if not (math.isfinite(gamma) and gamma >= 0):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.preprocessing import box_mask
-from pipeline.maps.sam import spike_count_map, steps_that_matter
+from pipeline.maps.sam import spike_count_map
 from recordings.errors import InputError
-from recordings.maps.file import MapReader
+from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
 from .maps import TIE, Map, Mask, checked, resize_map
@@ -211,12 +211,11 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
         for measure, function in MEASURES.items():
             scores.setdefault((layer, method, measure), []).append(function(image_map, mask))
 
-    for name in maps.layers:
-        layer = raster.layer(name)
-        steps = steps_that_matter(raster.timesteps, layer.number, raster.layers[-1].number)
+    for name in maps:
+        layer, steps = raster.layer(name), raster.steps_that_matter(name)
         for sample, mask in known:
             counts = spike_count_map(raster.packed(layer, sample)[:steps], layer.shape)
-            score(name, "SAM", over_time(maps.maps(name, sample)[:steps], mask.shape), mask)
+            score(name, "SAM", over_time(maps[name][sample][:steps], mask.shape), mask)
             score(name, "spike count", over_time(counts, mask.shape), mask)
     for _, mask in known:
         score(None, "centred box", centred_box(mask.shape, float(mask.sum())), mask)

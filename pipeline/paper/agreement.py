@@ -73,7 +73,7 @@ def run(study: Study) -> Result:
     table = [
         {
             "comparison": comparison,
-            "layer": layer[4:],
+            "layer": layer,
             "measure": measure,
             **bootstrap_mean(found, settings.seed)._asdict(),
         }
@@ -119,7 +119,7 @@ def _claims(study: Study, values: Values) -> list[Claim]:
     for layer in dict.fromkeys(layer for _, layer, _ in values):
         floor = values["other spikes", layer, MEASURES[0]]
         ours = with_interval(bootstrap_mean(floor, seed))
-        claims.append(Claim(f"{layer[4:]}: correlation of two Poisson seeds (noise floor)", "–", ours, "cannot say", n))
+        claims.append(Claim(f"{layer}: correlation of two Poisson seeds (noise floor)", "–", ours, "cannot say", n))
         for comparison, what, paper in (
             ("converted", "surrogate and converted maps differ by more than two seeds", "they differ"),
             ("other training", "so do two trainings of one network", "–"),
@@ -128,13 +128,13 @@ def _claims(study: Study, values: Values) -> list[Claim]:
             difference = paired_difference(floor, values[comparison, layer, MEASURES[0]], seed)
             mean = values[comparison, layer, MEASURES[0]].mean()
             text = f"correlation {mean:.3g}; lower than the floor by {with_interval(difference)}"
-            claims.append(Claim(f"{layer[4:]}: {what}", paper, text, verdict(difference), n))
+            claims.append(Claim(f"{layer}: {what}", paper, text, verdict(difference), n))
     return claims
 
 
 def _draw(study: Study, values: Values) -> None:
     points = [
-        {"panel": measure, "curve": layer[4:], "x": name} | bootstrap_mean(found, study.settings.seed)._asdict()
+        {"panel": measure, "curve": layer, "x": name} | bootstrap_mean(found, study.settings.seed)._asdict()
         for (name, layer, measure), found in values.items()
     ]
     subtitle = f"SAM summed over time, {len(study.images)} images; mean and 95 % interval"

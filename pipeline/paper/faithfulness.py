@@ -117,11 +117,11 @@ def _maps(study: Study, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.fl
         gradients = snn_grad_cams(study, images, raster)
         for image in range(len(images)):
             maps: dict[str, NDArray[np.floating[Any]]] = {
-                f"SAM {layer[4:]}": sam_maps(raster, layer, image, gamma).sum(axis=0) for layer in layers
+                f"SAM {layer}": sam_maps(raster, layer, image, gamma).sum(axis=0) for layer in layers
             }
             last = layers[-1]
-            maps[f"spike count {last[4:]}"] = count_maps(raster, last, image).sum(axis=0)
-            maps[f"SNN Grad-CAM {last[4:]}"] = gradients[last][image].sum(axis=0)
+            maps[f"spike count {last}"] = count_maps(raster, last, image).sum(axis=0)
+            maps[f"SNN Grad-CAM {last}"] = gradients[last][image].sum(axis=0)
             maps["Grad-CAM of the ANN"] = reference[image]
             maps["brightness"] = np.abs(images.pixels[image]).mean(axis=0)
             maps[GAUSSIAN] = centred_gaussian(images.size)

@@ -29,7 +29,7 @@ from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.heatmaps import at_steps, sam_maps, steps_of_layer
+from .study.heatmaps import at_steps, sam_maps
 from .study.pairs import Pairs, side_by_side, two_digit_scenes
 from .study.result import Claim, Result, Verdict, verdict, with_interval
 from .study.study import Study
@@ -93,13 +93,11 @@ def run(study: Study) -> Result:
         _draw_maps(study, raster, pairs, chosen, predicted)
     _draw_curves(study, found)
     table = [
-        {"map": kind, "layer": layer[4:], "when": when} | bootstrap_mean(values)._asdict()
+        {"map": kind, "layer": layer, "when": when} | bootstrap_mean(values)._asdict()
         for (kind, layer), each in found.items()
         for when, values in _moments(each)
     ]
-    claims = [
-        claim for layer in study_layers(found) for claim in judge(layer[4:], found[SAM, layer], found[COUNT, layer])
-    ]
+    claims = [claim for layer in study_layers(found) for claim in judge(layer, found[SAM, layer], found[COUNT, layer])]
     notes = [f"{len(chosen)} of {len(pairs)} images are taken for one of their two classes; the others do not count."]
     if scenes:
         notes.append("Scenes of two digits cannot be exchanged left for right; that check is for images side by side.")
@@ -118,14 +116,14 @@ def taken_for_one(pairs: Pairs, predictions: NDArray[np.integer[Any]]) -> tuple[
 def attention(
     study: Study, raster: RasterReader, pairs: Pairs, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> dict[tuple[str, str], Attention]:
-    """Energy on both objects: (kind of map, full name of the layer) -> one value per image, step and object."""
+    """Energy on both objects: (kind of map, layer) -> one value per image, step and object."""
     energies: dict[tuple[str, str], list[Floats]] = {}
     firsts = {}
     with study.progress("two objects", len(chosen)) as advance:
         for sample, side in zip(chosen.tolist(), predicted.tolist(), strict=True):
             objects = pairs.objects[sample][[side, 1 - side]]
             for layer in map(raster.layer, study.layers(raster)):
-                steps = steps_of_layer(raster, layer.name)
+                steps = raster.steps_that_matter(layer.name)
                 packed = raster.packed(layer, sample)[:steps]
                 firsts[layer.name] = first = min(layer.number, steps - 1)
                 (maps,) = spike_activation_maps(packed, layer.shape, [study.settings.gamma])
@@ -199,7 +197,7 @@ def _exchange(
         first, second = found[SAM, layer].late[np.isin(chosen, both)], others[SAM, layer].late[np.isin(again, both)]
         left = np.where(before == 0, first, 1 - first), np.where(after == 1, second, 1 - second)
         share = bootstrap_mean(np.mean(left, axis=0))
-        what = f"{layer[4:]}: share of the left half late, both orders together"
+        what = f"{layer}: share of the left half late, both orders together"
         claims.append(Claim(what, "even (0.5)", with_interval(share), _near(share), share.n))
     return claims
 
@@ -230,7 +228,7 @@ def _above_half(share: Estimate) -> Verdict:
 
 def _draw_curves(study: Study, found: dict[tuple[str, str], Attention]) -> None:
     points = [
-        {"panel": kind, "curve": layer[4:], "x": step} | bootstrap_mean(_share(energies))._asdict()
+        {"panel": kind, "curve": layer, "x": step} | bootstrap_mean(_share(energies))._asdict()
         for (kind, layer), each in found.items()
         for step, energies in enumerate(each.energies.swapaxes(0, 1), each.first)
     ]
@@ -245,7 +243,7 @@ def _draw_maps(
 ) -> None:
     layer = study.layers(raster)[-1]
     names = study.surrogate.class_names
-    steps = thinned(steps_of_layer(raster, layer), first=raster.layer(layer).number)
+    steps = thinned(raster.steps_that_matter(layer), first=raster.layer(layer).number)
     rows = []
     for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: study.settings.shown]:
         first, other = (names[label].split(",")[0] for label in pairs.labels[sample])
@@ -253,6 +251,6 @@ def _draw_maps(
         maps = at_steps(sam_maps(raster, layer, sample, study.settings.gamma), steps)
         label = f"{first} and {other},\nanswer {(first, other)[side]}"
         rows.append(MapRow(label, maps, image))
-    subtitle = f"SAM of {layer[4:]}, relative to the row's maximum"
+    subtitle = f"SAM of {layer}, relative to the row's maximum"
     columns = [f"step {step}" for step in steps]
     draw_maps(study.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, rows)

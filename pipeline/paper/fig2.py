@@ -50,11 +50,11 @@ def run(study: Study) -> Result:
                 typical = {method: mean_of_spoken(np.array(values)) for method, values in steps.items()}
                 for summary, scores in (("largest over steps", largest), ("mean over steps", typical)):
                     for method, values in scores.items():
-                        about = {"measure": f"total variation, {summary}", "layer": layer[4:], "map": method}
+                        about = {"measure": f"total variation, {summary}", "layer": layer, "map": method}
                         table.append({**about, **bootstrap_mean(values, seed)._asdict()})
                 claims.append(claim_of(layer, largest, seed))
                 difference = paired_difference(typical["SAM"], typical["SNN Grad-CAM"], seed)
-                otherwise.append(f"{layer[4:]} {with_interval(difference)}")
+                otherwise.append(f"{layer} {with_interval(difference)}")
         for image in range(min(study.settings.shown, len(images))):
             draw(study, raster, layers, grad_cams, image)
     note = f"Averaged over the steps that are not flat, SAM − Grad-CAM is: {', '.join(otherwise)}."
@@ -66,7 +66,7 @@ def claim_of(layer: str, scores: Mapping[str, NDArray[np.float64]], seed: int) -
     difference = paired_difference(scores["SAM"], scores["SNN Grad-CAM"], seed)
     values = ", ".join(f"{method} {score.mean():.3f}" for method, score in scores.items())
     return Claim(
-        f"total variation at {layer[4:]}",
+        f"total variation at {layer}",
         "SNN-crafted Grad-CAM is smoother than SAM",
         f"{values}; SAM − Grad-CAM {with_interval(difference)}",
         verdict(difference),
@@ -76,7 +76,7 @@ def claim_of(layer: str, scores: Mapping[str, NDArray[np.float64]], seed: int) -
 
 def drawn_layers(raster: RasterReader, chosen: list[str]) -> list[str]:
     """The first convolution, which is the shallow one, and the chosen layers."""
-    return sorted({convolutions(raster)[0], *chosen})
+    return [name for name in raster if name in {convolutions(raster)[0], *chosen}]
 
 
 def draw(study: Study, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
@@ -89,7 +89,7 @@ def draw(study: Study, raster: RasterReader, layers: list[str], grad_cams: dict[
         size = "×".join(map(str, raster.layer(layer).shape[1:]))
         kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, study.settings.gamma)}
         for kind, maps in kinds.items():
-            label = f"{layer[4:]}, {size}\n{kind}"
+            label = f"{layer}, {size}\n{kind}"
             rows.append(MapRow(label, at_steps(min_max(maps), steps), picture, each=True))
     names = study.surrogate.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""

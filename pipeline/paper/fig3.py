@@ -50,7 +50,7 @@ def run(study: Study) -> Result:
         for summary, layers in scores.items()
     }
     table = [
-        {"measure": summary, "layer": layer[4:], "map": method, **estimate._asdict()}
+        {"measure": summary, "layer": layer, "map": method, **estimate._asdict()}
         for summary, layers in means.items()
         for layer, methods in layers.items()
         for method, estimate in methods.items()
@@ -99,7 +99,7 @@ def claim_of(layer: str, means: Mapping[str, Estimate], scores: Scores, seed: in
     difference = paired_difference(scores["SAM"], scores["SNN Grad-CAM"], seed)
     values = ", ".join(f"{method} {means[method].mean:.4f}" for method in METHODS)
     return Claim(
-        f"heatmap variance at {layer[4:]}",
+        f"heatmap variance at {layer}",
         "SNN-crafted Grad-CAM lower than SAM",
         f"{values}; SAM − Grad-CAM {with_interval(difference)}",
         verdict(difference),
@@ -110,7 +110,7 @@ def claim_of(layer: str, means: Mapping[str, Estimate], scores: Scores, seed: in
 def claims_of_depth(layers: Mapping[str, Scores], seed: int) -> list[Claim]:
     """The difference is larger in the first convolution than in the last, as such and as a share of both."""
     first, last = min(layers), max(layers)
-    what = f"SAM's excess of variance at {first[4:]} above that at {last[4:]}"
+    what = f"SAM's excess of variance at {first} above that at {last}"
     claims = []
     for kind, share in (("", False), (", as a share of the sum of both", True)):
         excess = []
@@ -126,7 +126,7 @@ def claims_of_depth(layers: Mapping[str, Scores], seed: int) -> list[Claim]:
 
 def note_on_steps(means: Mapping[str, Mapping[str, Estimate]]) -> str:
     """At which step the variance is largest."""
-    when = [f"{layer[4:]} {of['SAM'].mean:.1f} and {of['SNN Grad-CAM'].mean:.1f}" for layer, of in means.items()]
+    when = [f"{layer} {of['SAM'].mean:.1f} and {of['SNN Grad-CAM'].mean:.1f}" for layer, of in means.items()]
     return (
         f"The largest variance of SAM and of Grad-CAM falls on step, on average: {', '.join(when)}. At the first step "
         "at which a layer fires, SAM is the plain spike count."
@@ -136,7 +136,7 @@ def note_on_steps(means: Mapping[str, Mapping[str, Estimate]]) -> str:
 def note_on_summary(summary: str, layers: Mapping[str, Scores], seed: int) -> str:
     """What comes out if the variance is summarised or normalised otherwise."""
     differences = [
-        f"{layer[4:]} {with_interval(paired_difference(scores['SAM'], scores['SNN Grad-CAM'], seed))}"
+        f"{layer} {with_interval(paired_difference(scores['SAM'], scores['SNN Grad-CAM'], seed))}"
         for layer, scores in layers.items()
     ]
     return f"Otherwise measured ({summary}), SAM − Grad-CAM is: {', '.join(differences)}."
@@ -145,7 +145,7 @@ def note_on_summary(summary: str, layers: Mapping[str, Scores], seed: int) -> st
 def draw(study: Study, means: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Layers on the x axis, a colour per kind of map."""
     points = [
-        {"curve": method, "x": layer[4:]} | methods[method]._asdict()
+        {"curve": method, "x": layer} | methods[method]._asdict()
         for method in METHODS
         for layer, methods in means.items()
     ]

@@ -28,7 +28,7 @@ from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
 
-from .study.heatmaps import at_steps, steps_of_layer
+from .study.heatmaps import at_steps
 from .study.result import Claim, Result, verdict, with_interval
 from .study.study import Study
 from .study.sweep import swept
@@ -130,20 +130,21 @@ def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
 def _measure(study: Study, name: str, network: Network, values: Values, shown: Shown) -> None:
     path = study.recording(network, study.images)
     alike: dict[tuple[str, str, str], list[float]] = {}
+    numbers = {layer.name: number for number, layer in enumerate(network.layers, 1)}
     for image, maps in enumerate(swept(study, path, [study.settings.gamma])):
         for layer, (of_layer,) in maps.items():
-            for what, found in likeness(of_layer[min(int(layer[:3]), len(of_layer) - 1) :]).items():
-                alike.setdefault((name, layer[4:], what), []).append(found)
+            for what, found in likeness(of_layer[min(numbers[layer], len(of_layer) - 1) :]).items():
+                alike.setdefault((name, layer, what), []).append(found)
             if image < study.settings.shown:
                 shown.setdefault((name, layer), []).append(of_layer)
     values |= {key: np.array(found) for key, found in alike.items()}
     with RasterReader(path) as raster:
         for spec in map(raster.layer, study.layers(raster)):
-            matter = steps_of_layer(raster, spec.name)
+            matter = raster.steps_that_matter(spec.name)
             for suffix, steps in (("", matter), (", to the last step", raster.timesteps)):
                 counts = raster.counts(spec)[:, min(spec.number, steps - 1) : steps]
                 for what, active in activity(counts).items():
-                    values[name, spec.name[4:], what + suffix] = active
+                    values[name, spec.name, what + suffix] = active
 
 
 def _activity_claims(values: Values) -> list[Claim]:
@@ -180,7 +181,8 @@ def _likeness_claims(values: Values) -> list[Claim]:
 
 def _draw(study: Study, shown: Shown) -> None:
     reference = study.reference(study.images)
-    arrival = min(int(layer[:3]) for _, layer in shown)
+    numbers = {layer.name: number for number, layer in enumerate(study.surrogate.network.layers, 1)}
+    arrival = min(numbers[layer] for _, layer in shown)
     steps = {}
     for network in dict.fromkeys(network for network, _ in shown):
         longest = max(len(maps[0]) for (owner, _), maps in shown.items() if owner == network)
@@ -194,7 +196,7 @@ def _draw(study: Study, shown: Shown) -> None:
             peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
             grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
             first = len(rows) in (0, len(shown) // 2)
-            rows.append(MapRow(f"{name}\n{layer[4:]}", [grad_cam if first else None, *of_steps], picture))
+            rows.append(MapRow(f"{name}\n{layer}", [grad_cam if first else None, *of_steps], picture))
         label = study.images.labels[image]
         name = study.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
         subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"

@@ -26,7 +26,7 @@ from pipeline.measures.attention import EPSILON, localisation_errors, lowest_err
 from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
 
-from .study.heatmaps import convolutions, steps_of_layer
+from .study.heatmaps import convolutions
 from .study.result import Claim, Result, verdict, with_interval
 from .study.study import Study
 from .study.sweep import swept
@@ -45,7 +45,7 @@ def run(study: Study) -> Result:
         "converted": study.recording(study.converted.network, images),
     }
     with RasterReader(paths["surrogate"]) as raster:
-        fewest = {layer: steps_of_layer(raster, layer) for layer in study.layers(raster)}
+        fewest = {layer: raster.steps_that_matter(layer) for layer in study.layers(raster)}
     errors = {name: errors_of(study, path, reference, fewest) for name, path in paths.items()}
     rates = {name: rates_of(path) for name, path in paths.items()}
     table = [
@@ -78,9 +78,11 @@ def errors_of(
     (layer, ε, steps) -> (N,); steps are "all" that matter, "as many, evenly spaced", or all of them "summed"
     """
     found: dict[tuple[str, float, str], list[float]] = {}
+    with RasterReader(path) as raster:
+        numbers = {layer.name: layer.number for layer in raster.layers}
     for of_image, maps in zip(reference, swept(study, path, [study.settings.gamma]), strict=True):
         for layer, (of_layer,) in maps.items():
-            arrival = min(int(layer[:3]), len(of_layer) - 1)
+            arrival = min(numbers[layer], len(of_layer) - 1)
             chosen = thinned(len(of_layer), max(1, fewest[layer] - arrival), arrival)
             for epsilon in EPSILONS:
                 found.setdefault((layer, epsilon, "all"), []).append(float(lowest_errors(of_layer, of_image, epsilon)))
@@ -97,12 +99,12 @@ def rates_of(path: Path) -> Values:
 
     Returns
     -------
-    full name of the layer -> (N, T')
+    layer -> (N, T')
     """
     with RasterReader(path) as raster:
         found = {}
         for name in convolutions(raster):
-            layer, steps = raster.layer(name), steps_of_layer(raster, name)
+            layer, steps = raster.layer(name), raster.steps_that_matter(name)
             found[name] = spike_rate(raster.counts(layer)[:, min(layer.number, steps - 1) : steps], layer.neurons)
         return found
 
@@ -121,7 +123,7 @@ def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 def _row(
     what: str, network: str, layer: str, epsilon: float | str, steps: str, values: NDArray[np.float64]
 ) -> dict[str, Any]:
-    about = {"what": what, "network": network, "layer": layer[4:], "epsilon": epsilon, "steps": steps}
+    about = {"what": what, "network": network, "layer": layer, "epsilon": epsilon, "steps": steps}
     return {**about, **bootstrap_mean(values)._asdict()}
 
 
@@ -139,7 +141,7 @@ def _error_claims(errors: dict[str, dict[tuple[str, float, str], NDArray[np.floa
             converted = errors["converted"][layer, epsilon, steps]
             difference = paired_difference(converted, surrogate)
             ours = f"{converted.mean():.3g} against {surrogate.mean():.3g}: higher by {with_interval(difference)}"
-            claims.append(Claim(f"{layer[4:]}: {what}", "higher", ours, verdict(difference), len(surrogate)))
+            claims.append(Claim(f"{layer}: {what}", "higher", ours, verdict(difference), len(surrogate)))
     return claims
 
 
@@ -149,12 +151,12 @@ def _rate_claims(variations: dict[str, Values], peaks: dict[str, Values]) -> lis
         converted = variations["converted"][layer]
         difference = paired_difference(surrogate, converted)
         ours = f"{surrogate.mean():.3g} against {converted.mean():.3g}: more by {with_interval(difference)}"
-        what = f"{layer[4:]}: variation of the surrogate network's spike rate over time"
+        what = f"{layer}: variation of the surrogate network's spike rate over time"
         claims.append(Claim(what, "more than the converted one's", ours, verdict(difference), len(surrogate)))
     for name, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
         first, *_, last = peaks[name] if len(peaks[name]) > 1 else [*peaks[name]] * 2
         delay = paired_difference(peaks[name][last], peaks[name][first])
-        ours = f"{last[4:]} after {first[4:]} by {with_interval(delay)} of the time"
+        ours = f"{last} after {first} by {with_interval(delay)} of the time"
         found = verdict(delay)
         if name == "converted" and delay.n > 1:
             found = "yes" if found == "no difference seen" else "no"
@@ -167,7 +169,7 @@ def _sensitivity(errors: dict[str, dict[tuple[str, float, str], NDArray[np.float
     parts = []
     for epsilon in EPSILONS:
         differences = {
-            layer[4:]: paired_difference(errors["converted"][layer, epsilon, "all"], surrogate)
+            layer: paired_difference(errors["converted"][layer, epsilon, "all"], surrogate)
             for (layer, of_epsilon, steps), surrogate in errors["surrogate"].items()
             if (of_epsilon, steps) == (epsilon, "all")
         }
@@ -182,7 +184,7 @@ def _draw_errors(study: Study, errors: dict[str, dict[tuple[str, float, str], ND
         label = name if steps == "all" else f"{name},\nas few steps"
         for (layer, epsilon, of_steps), values in errors[name].items():
             if of_steps == steps:
-                where = {"panel": f"ε = {epsilon:g}", "curve": label, "x": layer[4:]}
+                where = {"panel": f"ε = {epsilon:g}", "curve": label, "x": layer}
                 points.append(where | bootstrap_mean(values)._asdict())
     subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
@@ -197,10 +199,10 @@ def _draw_rates(study: Study, paths: dict[str, Path]) -> None:
                 rates = spike_rate(raster.counts(layer), layer.neurons).T
                 points = pd.DataFrame([bootstrap_mean(step) for step in rates])
                 points["x"] = points.index / raster.timesteps
-                last = steps_of_layer(raster, layer.name)
+                last = raster.steps_that_matter(layer.name)
                 lines = [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
                 panel = f"{name}, {raster.timesteps} steps"
-                parts.append(pd.concat(lines).assign(panel=panel, curve=layer.name[4:]))
+                parts.append(pd.concat(lines).assign(panel=panel, curve=layer.name))
     subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
     x, y = "time (share of the steps)", "share of neurons that fire"
     draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(parts), x, y)

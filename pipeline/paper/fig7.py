@@ -22,7 +22,7 @@ from pipeline.measures.statistics import bootstrap_mean, paired_difference
 from recordings.raster.reader import RasterReader
 
 from .study.attacked import attacked
-from .study.heatmaps import Maps, at_steps, convolutions, sam_maps, steps_of_layer
+from .study.heatmaps import Maps, at_steps, convolutions, sam_maps
 from .study.images import ImageSet
 from .study.predictions import ann_predictions
 from .study.result import Claim, Result, verdict, with_interval
@@ -51,7 +51,7 @@ def run(study: Study) -> Result:
     draw_maps(
         study.out / "fig7.png",
         f"Maps before and after an attack, ε = {epsilon:g}",
-        f"Grad-CAM of the ANN and SAM of the SNN at {layer[4:]}, each map stretched to 0 … 1, and what each answers",
+        f"Grad-CAM of the ANN and SAM of the SNN at {layer}, each map stretched to 0 … 1, and what each answers",
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
         [row for pair in zip(*rows.values(), strict=True) for row in pair],
     )
@@ -59,7 +59,7 @@ def run(study: Study) -> Result:
     difference = paired_difference(shifts["Grad-CAM"], shifts["SAM"], seed)
     values = ", ".join(f"{method} {mean.mean:.3f}" for method, mean in means.items())
     claim = Claim(
-        f"normalised L1 shift at ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer[4:]}",
+        f"normalised L1 shift at ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer}",
         "Grad-CAM changes much, SAM hardly (seen, not measured)",
         f"{values}; Grad-CAM − SAM {with_interval(difference)}",
         verdict(difference),
@@ -93,7 +93,7 @@ def rows_of(
 
 def shown_steps(raster: RasterReader, layer: str) -> list[int]:
     """Steps to draw: from the one at which the image reaches the layer."""
-    return thinned(steps_of_layer(raster, layer), 7, first=raster.layer(layer).number)
+    return thinned(raster.steps_that_matter(layer), 7, first=raster.layer(layer).number)
 
 
 NOTES = (

@@ -45,7 +45,7 @@ def run(study: Study) -> Result:
     for name, checkpoint in (("surrogate", study.surrogate), ("converted", study.converted)):
         path = study.recording(checkpoint.network, study.images)
         for (measure, layer), of_layer in measure_errors(study, path, reference, gammas).items():
-            errors[measure, name, layer[4:]] = of_layer
+            errors[measure, name, layer] = of_layer
     estimates = {key: [bootstrap_mean(column) for column in of_layer.T] for key, of_layer in errors.items()}
     table = [
         {"measure": measure, "network": network, "layer": layer, "gamma": gamma, **estimate._asdict()}

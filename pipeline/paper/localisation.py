@@ -210,7 +210,7 @@ def rows(scores: Scores) -> list[dict[str, Any]]:
     for (layer, method, measure), values in scores.values.items():
         for subset, chosen in scores.subsets.items():
             if chosen.any():
-                table.append(where | _row(subset, (layer or "")[4:], method, measure, values[chosen]))
+                table.append(where | _row(subset, layer or "", method, measure, values[chosen]))
     return table
 
 
@@ -270,7 +270,7 @@ def draw(study: Study, scores: list[Scores]) -> None:
         study.out / "localisation.png",
         "Does the map find the object where the centre prior is powerless?",
         f"{study.images.name}, {len(study.images)} images; mean and 95 % interval; SAM and spike count at "
-        f"{scores[0].layer[4:]}",
+        f"{scores[0].layer}",
         pd.DataFrame(sorted(rows, key=lambda row: methods.index(row["method"]))),
     )
 

@@ -44,8 +44,7 @@ def run(study: Study) -> Result:
             values.append(_correlations(trained, _maps(study, shuffled, images, settings.seed)))
             advance(1)
     table = [
-        {"shuffled down to": name, "method": method, "layer": layer[4:]}
-        | bootstrap_mean(found, settings.seed)._asdict()
+        {"shuffled down to": name, "method": method, "layer": layer} | bootstrap_mean(found, settings.seed)._asdict()
         for name, by_map in zip([*names, "nothing, other spikes"], [*values, noise], strict=True)
         for (method, layer), found in by_map.items()
     ]
@@ -55,11 +54,11 @@ def run(study: Study) -> Result:
         first, all_shuffled = values[1][method, layer], values[-1][method, layer]
         loss = paired_difference(noise[method, layer], all_shuffled, settings.seed)
         text = f"correlation {with_interval(bootstrap_mean(all_shuffled, settings.seed))}"
-        what = f"{method}, {layer[4:]}: changes when every weight is shuffled"
+        what = f"{method}, {layer}: changes when every weight is shuffled"
         claims.append(Claim(what, "–", f"{text}; below the floor by {with_interval(loss)}", verdict(loss), len(images)))
         loss = paired_difference(noise[method, layer], first, settings.seed)
         text = f"correlation {with_interval(bootstrap_mean(first, settings.seed))}"
-        what = f"{method}, {layer[4:]}: changes when the readout is shuffled"
+        what = f"{method}, {layer}: changes when the readout is shuffled"
         claims.append(Claim(what, "–", text, verdict(loss), len(images)))
     notes = (
         "SAM of a layer cannot depend on the layers above it, the readout least of all: it shows what the layer "
@@ -94,7 +93,7 @@ def _draw(
 ) -> None:
     points: list[dict[str, Any]] = []
     for (method, layer), floor in noise.items():
-        curve = {"panel": method, "curve": layer[4:]}
+        curve = {"panel": method, "curve": layer}
         for name, each in zip(names, values, strict=True):
             estimate = bootstrap_mean(each[method, layer], study.settings.seed)
             points.append(curve | {"x": name, "style": "-"} | estimate._asdict())

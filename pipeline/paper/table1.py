@@ -64,7 +64,7 @@ def measure(study: Study, network: Network, many: ImageSet) -> Measured:
     errors = lowest_errors_of(study, path, study.reference(study.images), [study.settings.gamma])
     with RasterReader(study.recording(network, many)) as raster:
         hits = raster.predictions == raster.samples.label
-    return Measured({layer[4:]: of_layer[:, 0] for layer, of_layer in errors.items()}, hits)
+    return Measured({layer: of_layer[:, 0] for layer, of_layer in errors.items()}, hits)
 
 
 def judge(found: dict[float, Measured]) -> list[Claim]:

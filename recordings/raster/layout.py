@@ -12,20 +12,10 @@ import h5py
 import numpy as np
 
 from recordings.compress import DEFLATE_LEVEL
+from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 
-from .schema import (
-    FORMAT,
-    LAYER_DATASETS,
-    READOUT_DATASETS,
-    SAMPLE_DATASETS,
-    SCHEMA_VERSION,
-    SPIKE_AXES,
-    DatasetSpec,
-    RasterHeader,
-    SampleTable,
-)
+from .schema import FORMAT, LAYER_DATASETS, READOUT_DATASETS, SCHEMA_VERSION, SPIKE_AXES, RasterHeader
 
-LIBVER = ("v110", "v110")
 _DISTRIBUTIONS = ("spikesam", "numpy", "h5py", "isal", "torch", "snntorch", "lava-nc", "numba")
 
 
@@ -42,6 +32,7 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
             "device": header.device,
             "precision": header.precision,
             "T": header.timesteps,
+            "layer_delay": header.layer_delay,
             "dt": float(header.dt),
             "seed": header.seed,
             "network_sha256": header.network_sha256,
@@ -59,7 +50,7 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
     readout = _create(file, READOUT_DATASETS[header.precision], sizes)
     readout.attrs["scale"] = float(header.readout_scale)
     for layer in header.layers:
-        group = file.create_group(f"layers/{layer.name}")
+        group = file.create_group(f"layers/{layer.group}")
         for spec in LAYER_DATASETS.values():
             _create(group, spec, header.sizes(len(samples), layer))
         group["spikes"].attrs.update(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,30 +14,25 @@ from numpy.typing import NDArray
 
 from recordings.compress import ChunkError, decode
 from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
-from recordings.errors import InputError
 from recordings.hdf5 import CheckedFile
+from recordings.layers import find_layer, parse_group
+from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, SAMPLE_DATASETS, DatasetSpec, SampleTable, check_size
+from recordings.view import position
 
 from .batch import unpack
+from .layer import RecordedLayer
 from .schema import (
     FORMAT,
     LAYER_ATTRIBUTES,
     LAYER_DATASETS,
-    LAYER_NAME,
-    MAX_DATASET_BYTES,
-    MAX_LAYERS,
     READOUT_ATTRIBUTES,
     READOUT_DATASETS,
     ROOT_ATTRIBUTES,
     ROOT_PATHS,
-    SAMPLE_DATASETS,
     SCHEMA_VERSION,
     SPIKE_AXES,
-    DatasetSpec,
     LayerSpec,
     RasterHeader,
-    SampleTable,
-    check_size,
-    find_layer,
 )
 
 WHAT = "a raster file (raster.h5) that a run has finished"
@@ -112,24 +107,35 @@ class RasterReader:
             raise self._checked.fail("/@raster_digest", found[:80], f"{digest}, as the sample digests give")
         return digest
 
-    def layer(self, name: str | int | LayerSpec) -> LayerSpec:
-        """Find a layer by number (1), full name ("001_conv1") or short name ("conv1")."""
-        known = {layer.name: layer for layer in self.layers}
-        return known[find_layer(name.name if isinstance(name, LayerSpec) else str(name), known, self.path)]
+    def __getitem__(self, layer: str | int | LayerSpec) -> RecordedLayer:
+        """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample 0."""
+        return RecordedLayer(self, self.layer(layer))
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the layers, in order of depth."""
+        return iter([layer.name for layer in self.layers])
+
+    def layer(self, layer: str | int | LayerSpec) -> LayerSpec:
+        """Find a layer by its name ("conv1") or number (1)."""
+        known = {spec.name: spec for spec in self.layers}
+        wanted = layer.name if isinstance(layer, LayerSpec) else layer
+        return known[find_layer(wanted, {name: spec.number for name, spec in known.items()}, self.path)]
+
+    def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
+        """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""
+        return self.header.steps_that_matter(self.layer(layer))
 
     def counts(self, layer: str | int | LayerSpec) -> NDArray[np.uint32]:
         """(N, T) uint32 number of spikes."""
-        return self._table(f"/layers/{self.layer(layer).name}/count")
+        return self._table(f"/layers/{self.layer(layer).group}/count")
 
     def digests(self, layer: str | int | LayerSpec) -> NDArray[np.bytes_]:
         """(N,) S64 hexadecimal SHA-256 of each sample's packed bytes."""
-        return self._table(f"/layers/{self.layer(layer).name}/digest")
+        return self._table(f"/layers/{self.layer(layer).group}/digest")
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        if not 0 <= sample < self.n_samples:
-            raise InputError(f"{self.path}: no sample {sample}, expected 0 to {self.n_samples - 1}")
-        return self._steps(self.layer(layer), sample, 0, self.timesteps)
+        return self._steps(self.layer(layer), position(sample, self.n_samples, self.path), 0, self.timesteps)
 
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
@@ -163,7 +169,7 @@ class RasterReader:
 
     def stored_chunks(self, layer: LayerSpec, sample: int) -> list[bytes]:
         """The stored bytes of one sample's chunks, in order of time, neither decoded nor checked."""
-        where = f"/layers/{layer.name}/spikes"
+        where = f"/layers/{layer.group}/spikes"
         starts = range(0, self.timesteps, self._chunk_steps(layer))
         return [self._chunk(where, sample, start) for start in starts]
 
@@ -177,7 +183,7 @@ class RasterReader:
 
     def _steps(self, layer: LayerSpec, sample: int, first: int, last: int) -> NDArray[np.uint8]:
         """(last - first, bytes) uint8 of one sample, verified as far as these steps allow."""
-        where = f"/layers/{layer.name}/spikes"
+        where = f"/layers/{layer.group}/spikes"
         chunk_steps = self._chunk_steps(layer)
         start = first - first % chunk_steps
         size = chunk_steps * layer.step_bytes
@@ -192,7 +198,7 @@ class RasterReader:
         if (wrong := np.flatnonzero(spike_counts(packed) != counts)).size:
             step = int(wrong[0])
             raise self._checked.fail(
-                f"/layers/{layer.name}/count[{sample}, {first + step}]",
+                f"/layers/{layer.group}/count[{sample}, {first + step}]",
                 str(counts[step]),
                 f"{spike_counts(packed[step])}, the number of spikes",
             )
@@ -200,7 +206,7 @@ class RasterReader:
             found, digest = self.digests(layer)[sample], sample_digest(packed)
             if found != digest:
                 raise self._checked.fail(
-                    f"/layers/{layer.name}/digest[{sample}]",
+                    f"/layers/{layer.group}/digest[{sample}]",
                     found.decode("ascii", "replace"),
                     f"{digest.decode()}, the SHA-256 of its spikes",
                 )
@@ -229,7 +235,7 @@ class RasterReader:
             self._check(f"/samples/{name}", self._datasets[f"/samples/{name}"], spec, sizes)
         for layer in self.header.layers:
             for name, spec in LAYER_DATASETS.items():
-                where = f"/layers/{layer.name}/{name}"
+                where = f"/layers/{layer.group}/{name}"
                 self._check(where, self._datasets[where], spec, self.header.sizes(n_samples, layer))
         self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
         self.predictions: NDArray[np.int32] = self._table("/samples/prediction")
@@ -241,7 +247,7 @@ class RasterReader:
         specs = []
         for name in checked.children(layers, "/layers", MAX_LAYERS):
             where = f"/layers/{name}"
-            if not LAYER_NAME.fullmatch(name):
+            if (numbered := parse_group(name)) is None:
                 raise checked.fail(where, "an unknown path", "a layer such as 001_conv1")
             group = checked.group(layers, name, where)
             checked.expect_children(group, where, set(LAYER_DATASETS))
@@ -251,10 +257,10 @@ class RasterReader:
             if values.pop("axes") != SPIKE_AXES:
                 raise checked.fail(f"{where}/spikes@axes", "unknown axes", repr(SPIKE_AXES))
             with checked.valid(f"{where}/spikes"):
-                specs.append(LayerSpec(name, **values))
+                specs.append(LayerSpec(numbered[1], numbered[0], **values))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
-        fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config")
+        fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
         with checked.valid("/"):
             return RasterHeader(
                 **{field: attributes[field] for field in fields},

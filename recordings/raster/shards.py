@@ -19,10 +19,11 @@ from recordings.chunks import store_chunks
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.schema import LIBVER, SampleTable
 
-from .layout import LIBVER, lay_out, mark_complete
+from .layout import lay_out, mark_complete
 from .reader import RasterReader
-from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader, SampleTable
+from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader
 
 MANIFEST = "manifest.json"
 
@@ -66,12 +67,12 @@ def write_shard(
         file["readout"][:] = readout
         file["samples/prediction"][:] = readout.argmax(axis=1)
         for layer in header.layers:
-            group = file[f"layers/{layer.name}"]
+            group = file[f"layers/{layer.group}"]
             parts_of_layer = [record.layers[layer.name] for record in records]
             group["count"][:] = np.stack([part.counts for part in parts_of_layer])
             group["digest"][:] = np.array([part.digest for part in parts_of_layer], "S64")
             store_chunks(group["spikes"], 0, (part.chunks for part in parts_of_layer))
-        mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in header.layers))
+        mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
         file.flush()
         content = file.id.get_file_image()
     write_file(shard_path(parts, first), content)
@@ -142,7 +143,7 @@ def read_manifest(parts: Path) -> tuple[RasterHeader, SampleTable, str]:
 
 def differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
     """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
-    fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale"]
+    fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
     if old.precision == "float32":  # there, another backend or device may round spikes differently
         fields += ["backend", "device"]
     found = [

@@ -19,12 +19,13 @@ from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spi
 from recordings.disk import check_free, reason, replacing
 from recordings.errors import InputError
 from recordings.parallel import cores, in_order
+from recordings.schema import SampleTable
 from recordings.target import new_hdf5
 
 from .batch import RasterBatch
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
-from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader, SampleTable
+from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader
 from .shards import (
     MANIFEST,
     LayerRecord,
@@ -148,7 +149,7 @@ class RasterWriter:
                     file["readout"][rows] = shard.readout
                     file["samples/prediction"][rows] = shard.predictions
                     for layer in self.header.layers:
-                        group = file[f"layers/{layer.name}"]
+                        group = file[f"layers/{layer.group}"]
                         group["count"][rows] = shard.counts(layer)
                         group["digest"][rows] = shard.digests(layer)
                         store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
@@ -158,7 +159,7 @@ class RasterWriter:
                 target.check()
             for name, found in origins.items():
                 file.attrs[name] = "+".join(found)
-            mark_complete(file, raster_digest(file[f"layers/{layer.name}/digest"][:] for layer in self.header.layers))
+            mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in self.header.layers))
 
     def _record(self, batch: RasterBatch, row: int, position: int) -> SampleRecord:
         layers = {layer.name: self._record_layer(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}

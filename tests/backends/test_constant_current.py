@@ -56,7 +56,7 @@ def test_an_integrate_and_fire_neuron_by_hand(precision):
     given = network(Layer("fc1", np.float32([[1]]), LIF(1.0)), (1, 1, 1), timesteps=9)
     given = given if precision == "float32" else quantise(given)
     (batch,) = make_backend("torch").run(given, [np.int8([[[[51]]], [[[0]]], [[[-51]]]])], 3)
-    spikes = unpack(batch.spikes["001_fc1"], (1, 1, 1))[:, :, 0, 0, 0]
+    spikes = unpack(batch.spikes["fc1"], (1, 1, 1))[:, :, 0, 0, 0]
     assert np.flatnonzero(spikes[:, 0]).tolist() == [3, 5, 8]
     assert not spikes[:, 1:].any()
 
@@ -72,7 +72,7 @@ def test_127_stands_for_a_plane_that_fires_at_every_step():
     spiking, constant = (Network((3, 6, 8), 6, layers, readout, name) for name in ("poisson", "constant-current"))
     (a,) = make_backend("torch").run(spiking, [np.ones((6, 1, 3, 6, 8), np.bool_)], 1)
     (b,) = make_backend("torch").run(constant, [np.full((1, 3, 6, 8), 127, np.int8)], 1)
-    assert a.spikes["002_fc2"].any()
+    assert a.spikes["fc2"].any()
     for name in constant.raster_names:
         assert np.array_equal(a.spikes[name], b.spikes[name])
 

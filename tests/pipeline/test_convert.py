@@ -66,8 +66,8 @@ def test_it_runs_on_every_backend_with_the_same_bits(workplace, finished, tmp_pa
         )
         summary = json.loads((out / "summary.json").read_text())
         digests[backend] = summary["raster_digest"]
-        assert ("000_input" in summary["spike_rate"]) == (finished.name == "poisson")
-        assert np.any([rate for name, rate in summary["spike_rate"].items() if name != "000_input"])
+        assert ("input" in summary["spike_rate"]) == (finished.name == "poisson")
+        assert np.any([rate for name, rate in summary["spike_rate"].items() if name != "input"])
     assert len(set(digests.values())) == 1
 
 

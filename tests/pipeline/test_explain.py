@@ -16,7 +16,7 @@ from pipeline.explain import SpikeActivationMaps, explain_raster, main
 from pipeline.maps.method import write_maps
 from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
-from recordings.maps.file import MapReader
+from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 from tests.recordings.rasters import HEADER, record
@@ -30,7 +30,7 @@ def raster(tmp_path: Path) -> Path:
 def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
         explained = explain_raster(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False)
-        assert [layer.name for layer in explained] == ["000_input", "001_conv1"]  # fc1 has no place in the image
+        assert [layer.name for layer in explained] == ["input", "conv1"]  # fc1 has no place in the image
         with MapReader(tmp_path / "sam.h5") as maps:
             header = maps.header
             assert (header.method, header.source) == ("sam", reader.raster_digest)
@@ -40,7 +40,7 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(maps.predictions, reader.predictions)
             for layer in explained:
                 expected = spike_activation_map(reader.spikes(layer), 0.3, include_current=False)
-                stored = np.stack([maps.maps(layer.name, sample) for sample in range(5)], axis=1)
+                stored = np.stack([maps[layer.name][sample] for sample in range(5)], axis=1)
                 np.testing.assert_allclose(stored, expected, rtol=1e-6)
 
 
@@ -68,19 +68,19 @@ def test_progress_sees_every_sample(raster: Path, tmp_path: Path) -> None:
 def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
         explain_raster(reader, tmp_path / "both.h5", layers=["conv1", "0"])
-        explain_raster(reader, tmp_path / "one.h5", layers=["001_conv1", "conv1"])
+        explain_raster(reader, tmp_path / "one.h5", layers=["1", "conv1"])
     with MapReader(tmp_path / "both.h5") as both, MapReader(tmp_path / "one.h5") as one:
-        assert both.layers == ("000_input", "001_conv1")
-        assert one.layers == ("001_conv1",)
+        assert list(both) == ["input", "conv1"]
+        assert list(one) == ["conv1"]
 
 
 def test_dense_layers_have_no_maps(raster: Path, tmp_path: Path) -> None:
     with (
         RasterReader(raster) as reader,
-        pytest.raises(InputError, match="layer '002_fc1' is dense.*choose from input, conv1"),
+        pytest.raises(InputError, match="layer 'fc1' is dense.*choose from input, conv1"),
     ):
         explain_raster(reader, tmp_path / "sam.h5", layers=["fc1"])
-    header = replace(HEADER, layers=(LayerSpec("001_fc1", (7, 1, 1), "dense", 1.0, 1.0),))
+    header = replace(HEADER, layers=(LayerSpec("fc1", 1, (7, 1, 1), "dense", 1.0, 1.0),))
     with (
         RasterReader(record(tmp_path / "dense", 2, header)) as reader,
         pytest.raises(InputError, match="dense layers only"),
@@ -144,7 +144,7 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsy
         (("--gamma", "-1"), "gamma: got -1.0, expected a finite number ≥ 0"),
         (("--gamma", "much"), "--gamma"),
         (("--layers", "conv7"), "no layer 'conv7'; did you mean conv1?"),
-        (("--layers", "fc1"), "layer '002_fc1' is dense"),
+        (("--layers", "fc1"), "layer 'fc1' is dense"),
         (("--variant", "theirs"), "'theirs'"),
         (("--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
         (("--figures", "."), ".: already exists; choose another --figures"),
@@ -198,4 +198,4 @@ def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: P
     done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     with MapReader(tmp_path / "sam.h5") as maps:
-        assert maps.maps("001_conv1", 4).any()
+        assert maps["conv1"][4].any()

@@ -20,7 +20,8 @@ from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError
-from recordings.maps.file import MapHeader, MapReader
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MapHeader, MapLayer
 from tests.pipeline.small_networks import CLASSES, SMALL, class_folders, small_checkpoint, small_model
 
 
@@ -45,21 +46,19 @@ def test_spiking_grad_cam_by_hand() -> None:
     inputs[1, 0] = [[[1, 1]], [[1, 0]]]  # at t = 2: channel 0 both, channel 1 left
     network = DifferentiableNetwork(two_channels())
     maps = snn_grad_cam(network, inputs, np.array([0]), ["conv1"])
-    assert list(maps) == ["001_conv1"]
+    assert list(maps) == ["conv1"]
     expected = [[[0, 0]], [[2 / 3, 0]], [[2 / 3 - 1 / 2, 2 / 3]]]
-    np.testing.assert_allclose(maps["001_conv1"][:, 0], expected, rtol=1e-6)
-    for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])["001_conv1"][:, 0]
+    np.testing.assert_allclose(maps["conv1"][:, 0], expected, rtol=1e-6)
+    for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])["conv1"][:, 0]
     np.testing.assert_allclose(for_class_1, [[[0, 0]], [[0, 0]], [[1 / 3, 0]]], rtol=1e-6)
     # logits: 3 + (3 + 1 - 4) = 3 over 3, and 1 over 3: class 0 is what an unknown label stands for
-    np.testing.assert_array_equal(
-        snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])["001_conv1"], maps["001_conv1"]
-    )
+    np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])["conv1"], maps["conv1"])
 
 
 def test_negative_evidence_gives_zero() -> None:
     inputs = np.zeros((3, 1, 2, 1, 2), bool)
     inputs[0, 0, 1] = True  # only channel 1, which speaks against class 0
-    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])["001_conv1"].any()
+    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])["conv1"].any()
 
 
 def test_every_layer_at_once_is_every_layer_alone() -> None:
@@ -68,9 +67,9 @@ def test_every_layer_at_once_is_every_layer_alone() -> None:
     labels = np.array([2, 0])
     together = snn_grad_cam(network, inputs, labels, [])
     assert {name: maps.shape for name, maps in together.items()} == {
-        "000_input": (8, 2, 16, 24),
-        "001_conv1": (8, 2, 16, 24),
-        "002_conv2": (8, 2, 8, 12),
+        "input": (8, 2, 16, 24),
+        "conv1": (8, 2, 16, 24),
+        "conv2": (8, 2, 8, 12),
     }
     for name, maps in together.items():
         assert maps.dtype == np.float32 and maps.any() and (maps >= 0).all()
@@ -84,13 +83,13 @@ def test_a_layer_that_never_spikes_gives_zero() -> None:
     for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"]).values():
         assert np.isfinite(maps).all()
     silent = DifferentiableNetwork(two_channels())
-    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])["001_conv1"].any()
+    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])["conv1"].any()
 
 
 def test_dense_and_unknown_layers_are_refused() -> None:
     network = DifferentiableNetwork(export_network(small_model()))
     inputs = np.zeros((8, 1, 6, 16, 24), bool)
-    with pytest.raises(InputError, match="Grad-CAM: layer '003_fc1' is dense.*choose from input, conv1, conv2"):
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from input, conv1, conv2"):
         snn_grad_cam(network, inputs, np.array([0]), ["fc1"])
     with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
         snn_grad_cam(network, inputs, np.array([0]), ["conv3"])
@@ -139,7 +138,7 @@ def test_grad_cam_of_an_ann_is_the_formula() -> None:
 
 
 def test_dense_layers_of_an_ann_are_refused() -> None:
-    with pytest.raises(InputError, match="Grad-CAM: layer '002_fc1' is dense.*choose from conv1"):
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
         ann_grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), "fc1")
 
 
@@ -183,9 +182,9 @@ def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
         np.testing.assert_array_equal(maps.samples.label, labels)
         logits = differentiable(torch.from_numpy(inputs).float())[0]
         np.testing.assert_array_equal(maps.predictions, logits.argmax(1))
-        for layer in maps.layers:
+        for layer in maps:
             for sample in range(3):
-                found = maps.maps(layer, sample)
+                found = maps[layer][sample]
                 np.testing.assert_allclose(found, expected[layer][:, sample], rtol=1e-4, atol=1e-7)
 
 
@@ -198,10 +197,10 @@ def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.Capt
     ann = load_ann(str(workplace / "ann.safetensors"))
     pixels = ann.preprocessing.image(read_image(image))[None]
     with MapReader(out) as maps:
-        assert maps.header == MapHeader("grad-cam", ann.sha256, {}, 1, {"002_conv2": (8, 12)})
+        assert maps.header == MapHeader("grad-cam", ann.sha256, {}, 1, (MapLayer("conv2", 2, (8, 12), 1),))
         assert maps.samples.label[0] == -1
         expected = ann_grad_cam(ann.model, pixels, maps.predictions, "conv2")
-        np.testing.assert_allclose(maps.maps("002_conv2", 0), expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(maps["conv2"][0], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,7 +208,7 @@ def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.C
     for arguments, message in (
         (("none", "--out", out), "checkpoint 'none': neither a bundled one"),
         ((network, "--out", network, "--overwrite"), "is what the maps are to be made from; choose another --out"),
-        ((network, "--out", out, *data, "--layers", "fc1"), "layer '003_fc1' is dense"),
+        ((network, "--out", out, *data, "--layers", "fc1"), "layer 'fc1' is dense"),
         ((workplace / "ann.safetensors", "--out", out, *data, "--layers", "input"), "no layer 'input'; did you mean"),
         ((network, "--out", out, *data, "--figures", tmp_path), "already exists; choose another --figures"),
         ((network, "--out", out, *data, "--figures", network / "new"), "is a file, expected the name of a folder"),

@@ -79,7 +79,7 @@ def test_what_a_run_leaves(finished):
         assert said["raster_digest"] == file.attrs["raster_digest"]
     assert sorted(np.bincount(labels)) == [6, 7, 7]  # class-balanced
     assert said["accuracy"] == pytest.approx((labels == predictions).mean())
-    assert said["spike_rate"]["001_conv1"] == pytest.approx(spikes / (20 * 8 * 4 * 16 * 24))
+    assert said["spike_rate"]["conv1"] == pytest.approx(spikes / (20 * 8 * 4 * 16 * 24))
     assert {"prepare", "encode", "simulate", "record", "explain"} <= set(said["seconds"])
     for picture in ("overview.png", "spike_rates.png", "sam_000.png"):
         with Image.open(finished / "figures" / picture) as image:

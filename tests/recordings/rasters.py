@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.raster.batch import RasterBatch, pack
-from recordings.raster.schema import LayerSpec, RasterHeader, SampleTable
+from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.raster.writer import RasterWriter
+from recordings.schema import SampleTable
 
-GOLDEN = Path(__file__).with_name("golden-v1.h5")
+GOLDEN = Path(__file__).with_name("golden-v2.h5")
 
 LAYERS = (
-    LayerSpec("000_input", (2, 4, 5), "input", 0.0, 0.0),
-    LayerSpec("001_conv1", (3, 4, 5), "conv", 4096.0, 0.99),  # 60 neurons: 8 bytes with 4 pad bits
-    LayerSpec("002_fc1", (7, 1, 1), "dense", 4096.0, 0.99),
+    LayerSpec("input", 0, (2, 4, 5), "input", 0.0, 0.0),
+    LayerSpec("conv1", 1, (3, 4, 5), "conv", 4096.0, 0.99),  # 60 neurons: 8 bytes with 4 pad bits
+    LayerSpec("fc1", 2, (7, 1, 1), "dense", 4096.0, 0.99),
 )
 HEADER = RasterHeader(
     backend="torch",

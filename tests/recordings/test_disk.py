@@ -129,16 +129,17 @@ from pathlib import Path
 import numpy as np
 from recordings.raster.batch import RasterBatch
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec, SampleTable
+from recordings.raster.schema import LayerSpec
+from recordings.schema import SampleTable
 from recordings.raster.writer import RasterWriter
 from tests.recordings.rasters import HEADER
-layer = LayerSpec("000_input", (8, 64, 64), "input", 0.0, 0.0)  # 40 kB per sample
+layer = LayerSpec("input", 0, (8, 64, 64), "input", 0.0, 0.0)  # 40 kB per sample
 header = replace(HEADER, layers=(layer,), timesteps=10)
 count = int(sys.argv[2])
 writer = RasterWriter(Path(sys.argv[1]), header, SampleTable(np.arange(count), np.arange(count) % 3))
 spikes = np.random.default_rng(0).integers(0, 256, (10, 10, 4096), dtype=np.uint8)
 while len(writer.remaining):
-    writer.append(RasterBatch({"000_input": spikes}, np.zeros((10, 3), np.int32)))
+    writer.append(RasterBatch({"input": spikes}, np.zeros((10, 3), np.int32)))
 with RasterReader(writer.finalize()) as raster:
     raster.verify()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

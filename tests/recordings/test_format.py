@@ -21,8 +21,9 @@ from recordings.digests import raster_digest
 from recordings.errors import InputError
 from recordings.raster import schema
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec, SampleTable
+from recordings.raster.schema import LayerSpec
 from recordings.raster.writer import RasterWriter
+from recordings.schema import SampleTable
 
 from .rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
 
@@ -45,7 +46,7 @@ def test_what_was_written_is_read_back(
 ) -> None:
     kinds = ["input", "conv", "conv"]
     specs = tuple(
-        LayerSpec(f"{number:03d}_layer{number}", shape, kinds[number], float(number), 0.5 * (number > 0))
+        LayerSpec(f"layer{number}", number, shape, kinds[number], float(number), 0.5 * (number > 0))
         for number, shape in enumerate(layers)
     )
     header = replace(HEADER, layers=specs, timesteps=timesteps, precision=precision)
@@ -68,7 +69,7 @@ def test_what_was_written_is_read_back(
 
 def test_long_rasters_are_cut_into_chunks_of_a_mebibyte(tmp_path: Path) -> None:
     # 300,000 neurons make 37,500 bytes per step: 27 steps fit 2²⁰ bytes, so 30 steps need two chunks.
-    layer = LayerSpec("001_conv1", (3, 250, 400), "conv", 1.0, 0.9)
+    layer = LayerSpec("conv1", 1, (3, 250, 400), "conv", 1.0, 0.9)
     header = replace(HEADER, layers=(layer,), timesteps=30)
     path = record(tmp_path, 1, header)
     expected = spikes(header, layer, 0)
@@ -91,12 +92,13 @@ def test_plain_h5py_reads_everything(tmp_path: Path) -> None:
         assert len(attributes.pop("raster_digest")) == 64
         assert attributes == {
             "format": "spike-raster",
-            "schema_version": 1,
+            "schema_version": 2,
             "complete": True,
             "backend": "torch",
             "device": "cpu",
             "precision": "fixed",
             "T": 6,
+            "layer_delay": 1,
             "dt": 0.001,
             "seed": 7,
             "network_sha256": "ab" * 32,
@@ -148,7 +150,7 @@ def test_ties_of_the_readout_go_to_the_lowest_class(tmp_path: Path) -> None:
         assert raster.predictions.tolist() == [1, 0]
 
 
-def test_golden_file_of_version_1_stays_readable() -> None:
+def test_golden_file_of_version_2_stays_readable() -> None:
     with RasterReader(GOLDEN) as raster:
         raster.verify()
         assert raster.raster_digest == GOLDEN_DIGEST
@@ -166,13 +168,13 @@ def test_the_example_in_the_documentation_runs(tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[-1] == f"002_fc1 (6, 7, 1, 1) spikes per step: {counts}"
 
 
-def test_layers_are_found_by_number_and_by_either_name() -> None:
+def test_layers_are_found_by_name_and_by_number() -> None:
     with RasterReader(GOLDEN) as raster:
-        for name in ("001_conv1", "conv1", 1, "1", "001", raster.layers[1]):
+        for name in ("conv1", 1, "1", "001", raster.layers[1]):
             assert raster.layer(name) == HEADER.layers[1]
-        with pytest.raises(InputError, match=r"golden-v1\.h5: no layer 'convl'; did you mean conv1\?"):
+        with pytest.raises(InputError, match=r"golden-v2\.h5: no layer 'convl'; did you mean conv1\?"):
             raster.layer("convl")
-        with pytest.raises(InputError, match="no layer '9'; did you mean input or conv1 or fc1"):
+        with pytest.raises(InputError, match="no layer 9; did you mean input or conv1 or fc1"):
             raster.layer(9)
         with pytest.raises(InputError, match="no sample 3, expected 0 to 2"):
             raster.packed("conv1", 3)
@@ -188,7 +190,9 @@ def test_layers_are_found_by_number_and_by_either_name() -> None:
         ({"dt": 0.0}, "dt is 0.0"),
         ({"network_sha256": "short"}, "network_sha256 is 'short', expected 64"),
         ({"config": "{"}, "config is not JSON"),
-        ({"layers": HEADER.layers[::2]}, "numbers without gaps"),
+        ({"layers": HEADER.layers[::2]}, "layers are 0 input, 2 fc1; expected numbers without gaps"),
+        ({"layers": (HEADER.layers[0], replace(HEADER.layers[1], name="input"))}, "expected different names"),
+        ({"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
         ({"layers": ()}, "0 layers"),
     ],
 )
@@ -200,13 +204,14 @@ def test_a_header_refuses_what_no_file_may_hold(change: dict[str, object], messa
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (("conv1", (1, 1, 1), "conv"), "expected a name such as '001_conv1'"),
-        (("001_conv1", (1, 0, 1), "conv"), "expected positive"),
-        (("001_conv1", (1, 1, 1), "pool"), "kind is 'pool'"),
-        (("001_conv1", (1 << 28, 1, 1), "conv"), "268,435,456 neurons, expected at most"),
+        (("1_conv", 1, (1, 1, 1), "conv"), "layer '1_conv': expected a name such as 'conv1'"),
+        (("features.0", 1, (1, 1, 1), "conv"), "layer 'features.0': expected a name such as 'conv1'"),
+        (("conv1", 1, (1, 0, 1), "conv"), "expected positive"),
+        (("conv1", 1, (1, 1, 1), "pool"), "kind is 'pool'"),
+        (("conv1", 1, (1 << 28, 1, 1), "conv"), "268,435,456 neurons, expected at most"),
     ],
 )
-def test_a_layer_refuses_what_no_file_may_hold(layer: tuple[str, tuple[int, int, int], str], message: str) -> None:
+def test_a_layer_refuses_what_no_file_may_hold(layer: tuple[str, int, tuple[int, int, int], str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         LayerSpec(*layer, threshold=1.0, leak=1.0)
 
@@ -223,11 +228,11 @@ def test_batches_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
         writer.append(batch(HEADER, range(4)))
     with pytest.raises(ValueError, match="the header says"):
         writer.append(batch(replace(HEADER, timesteps=5), range(2)))
-    with pytest.raises(ValueError, match="000_input, 001_conv1; the header has"):
+    with pytest.raises(ValueError, match="input, conv1; the header has"):
         writer.append(batch(replace(HEADER, layers=HEADER.layers[:2]), range(2)))
     padded = batch(HEADER, range(2))
-    padded.spikes["001_conv1"][1, 3, -1] |= 1
-    with pytest.raises(ValueError, match="001_conv1: pad bits are set"):
+    padded.spikes["conv1"][1, 3, -1] |= 1
+    with pytest.raises(ValueError, match="conv1: pad bits are set"):
         writer.append(padded)
     writer.append(batch(HEADER, range(2)))
     with pytest.raises(ValueError, match="1 of 3 samples were never recorded"):
@@ -241,3 +246,31 @@ def test_recordings_import_neither_torch_nor_lava() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_layer_is_read_sample_by_sample() -> None:
+    expected = np.stack([spikes(HEADER, HEADER.layers[1], sample) for sample in range(3)], axis=1)
+    with RasterReader(GOLDEN) as raster:
+        assert list(raster) == ["input", "conv1", "fc1"]
+        layer = raster["conv1"]
+        assert (len(layer), layer.name, layer.shape, layer.spec) == (3, "conv1", (3, 4, 5), HEADER.layers[1])
+        assert layer[0].dtype == bool
+        assert np.array_equal(layer[0], expected[:, 0])
+        assert np.array_equal(layer[-1], expected[:, 2])
+        assert np.array_equal(raster[1][1:], expected[:, 1:])
+        assert layer[3:].shape == (6, 0, 3, 4, 5)
+        assert np.array_equal(np.stack(list(layer), axis=1), expected)
+        assert np.array_equal(layer.counts, expected.sum(axis=(2, 3, 4)).T)
+        with pytest.raises(InputError, match=r"golden-v2\.h5: no sample 3, expected 0 to 2"):
+            layer[3]
+        with pytest.raises(InputError, match="got sample 'conv1', expected a whole number or a slice"):
+            layer["conv1"]
+        with pytest.raises(InputError, match=r"no layer 'conv'; did you mean conv1\?"):
+            raster["conv"]
+
+
+@pytest.mark.parametrize(("delay", "steps"), [(1, [4, 5, 6]), (0, [6, 6, 6])])
+def test_the_delay_of_layers_decides_which_steps_matter(tmp_path: Path, delay: int, steps: list[int]) -> None:
+    with RasterReader(record(tmp_path, 1, replace(HEADER, layer_delay=delay))) as raster:
+        assert [raster.steps_that_matter(layer) for layer in raster] == steps
+        assert [raster[layer].steps_that_matter for layer in raster] == steps

@@ -14,25 +14,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.maps.file import MapHeader, MapReader, writing_maps
-from recordings.raster.schema import RasterError, SampleTable
+from recordings.errors import InputError, RasterError
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MapHeader, MapLayer
+from recordings.maps.writer import writing_maps
+from recordings.schema import SampleTable
 
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
-HEADER = MapHeader("sam", "cd" * 32, KERNEL, timesteps=6, layers={"000_input": (4, 5), "001_conv1": (2, 3)})
+LAYERS = (MapLayer("input", 0, (4, 5), 4), MapLayer("conv1", 1, (2, 3), 5))
+HEADER = MapHeader("sam", "cd" * 32, KERNEL, timesteps=6, layers=LAYERS)
 SAMPLES = SampleTable(np.array([9, 4, 7]), np.array([0, -1, 2]))
 PREDICTIONS = np.array([0, 1, 1], np.int32)
 
 
-def made_up(header: MapHeader, layer: str, sample: int) -> NDArray[np.float32]:
-    shape = (header.timesteps, *header.layers[layer])
-    return np.random.default_rng([sample, len(layer)]).gamma(2, size=shape).astype(np.float32)
+def made_up(header: MapHeader, layer: MapLayer, sample: int) -> NDArray[np.float32]:
+    random = np.random.default_rng([sample, layer.number])
+    return random.gamma(2, size=(header.timesteps, *layer.shape)).astype(np.float32)
 
 
 def write(path: Path, header: MapHeader = HEADER) -> Path:
     with writing_maps(path, header, SAMPLES) as maps:
         for sample, prediction in enumerate(PREDICTIONS):
-            maps.write(sample, prediction, {layer: made_up(header, layer, sample) for layer in header.layers})
+            maps.write(sample, prediction, {layer.name: made_up(header, layer, sample) for layer in header.layers})
     return path
 
 
@@ -44,20 +47,20 @@ def path(tmp_path: Path) -> Path:
 def test_round_trip(path: Path) -> None:
     with MapReader(path) as maps:
         assert maps.header == HEADER
-        assert maps.layers == ("000_input", "001_conv1")
+        assert list(maps) == ["input", "conv1"]
         np.testing.assert_array_equal(maps.samples.index, SAMPLES.index)
         np.testing.assert_array_equal(maps.samples.label, SAMPLES.label)
         np.testing.assert_array_equal(maps.predictions, PREDICTIONS)
         for layer in maps.layers:
             for sample in range(maps.n_samples):
-                np.testing.assert_array_equal(maps.maps(layer, sample), made_up(HEADER, layer, sample))
+                np.testing.assert_array_equal(maps[layer.name][sample], made_up(HEADER, layer, sample))
 
 
 def test_plain_h5py_reads_it(path: Path) -> None:
     with h5py.File(path) as file:
         assert dict(file.attrs) == {
             "format": "spike-maps",
-            "schema_version": 2,
+            "schema_version": 3,
             "complete": True,
             "method": "sam",
             "raster_digest": "cd" * 32,
@@ -68,7 +71,8 @@ def test_plain_h5py_reads_it(path: Path) -> None:
         }
         maps = file["layers/001_conv1/sam"]
         assert maps.shape == (3, 6, 2, 3) and maps.dtype == np.float32
-        np.testing.assert_array_equal(maps[2, 5], made_up(HEADER, "001_conv1", 2)[5])
+        assert dict(maps.attrs) == {"axes": "sample, step, row, column", "steps": 5}
+        np.testing.assert_array_equal(maps[2, 5], made_up(HEADER, LAYERS[1], 2)[5])
 
 
 @pytest.mark.parametrize(
@@ -81,46 +85,48 @@ def test_plain_h5py_reads_it(path: Path) -> None:
 def test_other_methods_say_what_they_have(
     tmp_path: Path, method: str, parameters: dict[str, int], about: dict[str, object]
 ) -> None:
-    header = MapHeader(method, "cd" * 32, parameters, 1, {"002_conv2": (4, 5)})
+    layer = MapLayer("conv2", 2, (4, 5), 1)
+    header = MapHeader(method, "cd" * 32, parameters, 1, (layer,))
     path = write(tmp_path / "maps.h5", header)
     with h5py.File(path) as file:
-        common = {"format": "spike-maps", "schema_version": 2, "complete": True, "method": method, "T": 1}
+        common = {"format": "spike-maps", "schema_version": 3, "complete": True, "method": method, "T": 1}
         assert dict(file.attrs) == common | about
-        np.testing.assert_array_equal(file[f"layers/002_conv2/{method}"][1], made_up(header, "002_conv2", 1))
+        np.testing.assert_array_equal(file[f"layers/002_conv2/{method}"][1], made_up(header, layer, 1))
     with MapReader(path) as maps:
         assert maps.header == header
-        np.testing.assert_array_equal(maps.maps("002_conv2", 2), made_up(header, "002_conv2", 2))
+        np.testing.assert_array_equal(maps["conv2"][2], made_up(header, layer, 2))
 
 
 def test_single_pixel_and_step(tmp_path: Path) -> None:
-    header = replace(HEADER, timesteps=1, layers={"004_conv4": (1, 1)})
+    header = replace(HEADER, timesteps=1, layers=(MapLayer("conv4", 4, (1, 1), 1),))
     with MapReader(write(tmp_path / "sam.h5", header)) as maps:
-        np.testing.assert_array_equal(maps.maps("004_conv4", 1), made_up(header, "004_conv4", 1))
+        np.testing.assert_array_equal(maps["conv4"][1], made_up(header, header.layers[0], 1))
 
 
 def test_large_maps_are_stored_in_chunks_of_whole_steps(tmp_path: Path) -> None:
-    header = replace(HEADER, timesteps=5, layers={"001_conv1": (400, 300)})  # 480 kB a step: chunks of 2, 2 and 1
+    # 480 kB a step: chunks of 2, 2 and 1
+    header = replace(HEADER, timesteps=5, layers=(MapLayer("conv1", 1, (400, 300), 5),))
     path = write(tmp_path / "sam.h5", header)
     with h5py.File(path) as file:
         assert file["layers/001_conv1/sam"].chunks == (1, 2, 400, 300)
     with MapReader(path) as maps:
-        np.testing.assert_array_equal(maps.maps("001_conv1", 1), made_up(header, "001_conv1", 1))
+        np.testing.assert_array_equal(maps["conv1"][1], made_up(header, header.layers[0], 1))
 
 
 def write_one(path: Path, error: type[Exception] | None = None) -> None:
     with writing_maps(path, HEADER, SAMPLES) as maps:
-        maps.write(1, 0, {layer: made_up(HEADER, layer, 1) for layer in HEADER.layers})
+        maps.write(1, 0, {layer.name: made_up(HEADER, layer, 1) for layer in LAYERS})
         if error is not None:
             raise error
 
 
 def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
-    made = {layer: made_up(HEADER, layer, 0) for layer in HEADER.layers}
+    made = {layer.name: made_up(HEADER, layer, 0) for layer in LAYERS}
     with (
-        pytest.raises(ValueError, match=r"001_conv1: maps of shape \(2, 3\), the header says \(6, 2, 3\)"),
+        pytest.raises(ValueError, match=r"conv1: maps of shape \(2, 3\), the header says \(6, 2, 3\)"),
         writing_maps(tmp_path / "sam.h5", HEADER, SAMPLES) as maps,
     ):
-        maps.write(0, 0, {**made, "001_conv1": made["001_conv1"][0]})
+        maps.write(0, 0, {**made, "conv1": made["conv1"][0]})
     assert not any(tmp_path.iterdir())
 
 
@@ -161,12 +167,26 @@ def test_target_that_cannot_be_created(tmp_path: Path) -> None:
         write(tmp_path / "file" / "sam.h5")
 
 
+def test_a_layer_is_read_sample_by_sample(path: Path) -> None:
+    expected = np.stack([made_up(HEADER, LAYERS[1], sample) for sample in range(3)])
+    with MapReader(path) as maps:
+        layer = maps["conv1"]
+        assert (len(layer), layer.name, layer.shape, layer.steps_that_matter) == (3, "conv1", (2, 3), 5)
+        np.testing.assert_array_equal(maps[1][-1], expected[2])
+        np.testing.assert_array_equal(layer[1:], expected[1:].swapaxes(0, 1))
+        np.testing.assert_array_equal(np.stack(list(layer)), expected)
+        assert layer.sum.dtype == np.float32
+        np.testing.assert_allclose(layer.sum, expected[:, :5].sum(axis=1), rtol=1e-6)
+
+
 def test_unknown_layer_or_sample(path: Path) -> None:
     with MapReader(path) as maps:
-        with pytest.raises(InputError, match="no maps of layer '002_fc1', expected one of 000_input, 001_conv1"):
-            maps.maps("002_fc1", 0)
+        with pytest.raises(InputError, match=r"sam.h5: no layer 'fc1'; did you mean input or conv1\?"):
+            maps["fc1"]
         with pytest.raises(InputError, match="no sample 3, expected 0 to 2"):
-            maps.maps("000_input", 3)
+            maps["input"][3]
+        with pytest.raises(InputError, match="got sample 1.5, expected a whole number or a slice"):
+            maps["input"][1.5]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +198,10 @@ def test_unknown_layer_or_sample(path: Path) -> None:
         ("parameters", KERNEL | {"gamma": -1.0}, "gamma is -1.0, expected a finite number"),
         ("source", "abc", "raster_digest is 'abc', expected 64 hexadecimal digits"),
         ("timesteps", 0, "timesteps is 0, expected 1"),
-        ("layers", {"conv1": (2, 2)}, "layer 'conv1': expected a name such as '001_conv1'"),
-        ("layers", {"001_conv1": (1 << 20, 1 << 20)}, "1048576×1048576, expected 1 to"),
+        ("layers", (MapLayer("a b", 1, (2, 2), 1),), "layer 'a b': expected a name such as 'conv1'"),
+        ("layers", (MapLayer("conv1", 1, (1 << 20, 1 << 20), 1),), "1048576×1048576, expected 1 to"),
+        ("layers", (MapLayer("conv1", 1, (2, 2), 7),), "layer 'conv1': 7 steps matter, expected 1 to 6"),
+        ("layers", LAYERS[::-1], "layers are 1 conv1, 0 input; expected different names and ascending numbers"),
     ],
 )
 def test_meaningless_header(field: str, value: object, message: str) -> None:
@@ -193,7 +215,8 @@ def delete_samples(file: h5py.File) -> None:
 
 def store(file: h5py.File, maps: NDArray[np.float32], **options: object) -> None:
     del file["layers/001_conv1/sam"]
-    file.create_dataset("layers/001_conv1/sam", data=maps, **options).attrs["axes"] = "sample, step, row, column"
+    dataset = file.create_dataset("layers/001_conv1/sam", data=maps, **options)
+    dataset.attrs.update(axes="sample, step, row, column", steps=5)
 
 
 def link_elsewhere(file: h5py.File) -> None:
@@ -212,7 +235,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda file: file.attrs.update(format="spike-raster"),
         "/@format: 'spike-raster', expected 'spike-maps'",
     ),
-    "another version": (lambda file: file.attrs.update(schema_version=1), "/@schema_version: 1, expected 2"),
+    "another version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 3"),
     "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),
     "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected one of sam, "),
     "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@ann_sha256: missing"),
@@ -224,6 +247,14 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "no gamma": (lambda file: file.attrs.pop("gamma"), "/@gamma: missing"),
     "meaningless gamma": (lambda file: file.attrs.update(gamma=np.nan), "gamma is nan, expected a finite number"),
     "gamma as text": (lambda file: file.attrs.update(gamma="0.5"), "/@gamma: "),
+    "no steps that matter": (
+        lambda file: file["layers/001_conv1/sam"].attrs.update(steps=0),
+        "layer 'conv1': 0 steps matter, expected 1 to 6",
+    ),
+    "no number": (
+        lambda file: file.move("layers/001_conv1", "layers/conv1"),
+        "/layers/conv1: an unknown path, expected a layer such as 001_conv1",
+    ),
     "more besides": (lambda file: file.create_group("extra"), "/extra: an unknown path"),
     "no labels": (delete_samples, "/samples/label: missing"),
     "external link": (link_elsewhere, "/layers/001_conv1: an external link, expected a hard link"),
@@ -262,7 +293,7 @@ def test_impossible_values_are_refused_on_reading(path: Path, value: float) -> N
         MapReader(path) as maps,
         pytest.raises(RasterError, match=r"sam\[1\]: negative or not finite, expected numbers ≥ 0"),
     ):
-        maps.maps("001_conv1", 1)
+        maps["conv1"][1]
 
 
 def test_flipped_bytes_are_refused_on_reading(path: Path) -> None:
@@ -272,7 +303,7 @@ def test_flipped_bytes_are_refused_on_reading(path: Path) -> None:
     content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
     path.write_bytes(content)
     with MapReader(path) as maps, pytest.raises(RasterError, match=r"/layers/000_input/sam\[1\]: unreadable"):
-        maps.maps("000_input", chunk.chunk_offset[0])
+        maps["input"][chunk.chunk_offset[0]]
 
 
 @pytest.mark.parametrize("length", [0, 100, 3000])

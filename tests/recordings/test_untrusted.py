@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from recordings.compress import encode
-from recordings.errors import InputError
+from recordings.errors import InputError, RasterError
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import RasterError
 from recordings.validate import main
 
 from .rasters import GOLDEN, HEADER, batch
@@ -210,7 +209,7 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "steps beyond the cap": (attribute("/", "T", 1 << 40), "/@T: timesteps is 1099511627776, expected 1 to 65,536"),
     "neurons beyond the cap": (
         attribute(SPIKES, "shape", np.array([1 << 30, 1, 1])),
-        "layer '001_conv1': 1,073,741,824 neurons, expected at most 134,217,728",
+        "layer 'conv1': 1,073,741,824 neurons, expected at most 134,217,728",
     ),
     "overflowing neurons": (
         attribute(SPIKES, "shape", np.array([1 << 62, 1 << 62, 1 << 62])),
@@ -225,11 +224,12 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "oversized chunk": (oversized_chunk, "/layers/001_conv1/spikes: chunk (1, 0, 0) of 5,000 bytes"),
     "incomplete": (attribute("/", "complete", False), "/@complete: False, expected True"),
     "another format": (attribute("/", "format", "sam"), "/@format: 'sam', expected 'spike-raster'"),
-    "a later version": (attribute("/", "schema_version", 2), "/@schema_version: 2, expected 1"),
+    "a later version": (attribute("/", "schema_version", 3), "/@schema_version: 3, expected 2"),
     "missing attribute": (lambda file: file.attrs.__delitem__("seed"), "/@seed: missing, expected an attribute"),
     "attribute type": (attribute("/", "T", "six"), "/@T: text of shape (), expected one int64"),
     "attribute shape": (attribute("/", "T", np.arange(3)), "/@T: int64 of shape (3,), expected one int64"),
     "attribute float": (attribute(SPIKES, "leak", 1), "spikes@leak: int64 of shape (), expected one float64"),
+    "delay": (attribute("/", "layer_delay", 2), "/: layer_delay is 2, expected 0 or 1 step"),
     "no steps": (attribute("/", "T", 0), "/@T: timesteps is 0, expected 1 to 65,536"),
     "kind": (attribute(SPIKES, "kind", "lstm"), "kind is 'lstm', expected one of input, conv, dense"),
     "axes": (attribute(SPIKES, "axes", "hwc"), "/layers/001_conv1/spikes@axes: unknown axes"),
@@ -360,7 +360,7 @@ def test_validate_describes_a_valid_file(capsys: pytest.CaptureFixture[str]) -> 
     assert "3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)" in shown
     assert "predicted as labelled: 1 of 3" in shown
     assert "raster digest 32972015b193" in shown
-    for row in ("000_input  input  2 × 4 × 5", "001_conv1  conv   3 × 4 × 5       4096  0.99", "20.09%"):
+    for row in ("input  input  2 × 4 × 5", "conv1  conv   3 × 4 × 5       4096  0.99", "20.09%"):
         assert row in shown
 
 

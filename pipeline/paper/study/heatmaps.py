@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network.graph import Network
-from pipeline.maps.sam import spike_activation_maps, spike_count_map, steps_that_matter
+from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 
 from .images import ImageSet
@@ -18,22 +18,17 @@ from .study import Study
 Maps = NDArray[np.float32]
 
 
-def steps_of_layer(raster: RasterReader, layer: str) -> int:
-    """How many of the first steps of a layer can still change the answer."""
-    return steps_that_matter(raster.timesteps, raster.layer(layer).number, raster.layers[-1].number)
-
-
 def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Maps:
     """SAM of one sample at the steps that can still change the answer: (T', H, W)."""
     spec = raster.layer(layer)
-    packed = raster.packed(spec, sample)[: steps_of_layer(raster, layer)]
+    packed = raster.packed(spec, sample)[: raster.steps_that_matter(layer)]
     return spike_activation_maps(packed, spec.shape, [gamma])[0]
 
 
 def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
     """Spikes per pixel of one sample, SAM without its kernel, at the same steps: (T', H, W)."""
     spec = raster.layer(layer)
-    return spike_count_map(raster.packed(spec, sample)[: steps_of_layer(raster, layer)], spec.shape)
+    return spike_count_map(raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape)
 
 
 def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
@@ -53,7 +48,7 @@ def mean_of_spoken(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def convolutions(raster: RasterReader) -> list[str]:
-    """Full names of the convolutions, in order of depth."""
+    """Names of the convolutions, in order of depth."""
     return [spec.name for spec in raster.layers if spec.kind == "conv"]
 
 
@@ -74,7 +69,7 @@ def snn_grad_cams(
 
     Returns
     -------
-    full name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
     """
     from backends.torch.backend import TorchBackend
     from pipeline.maps.gradcam import snn_grad_cam
@@ -93,7 +88,7 @@ def snn_grad_cams(
             for start, inputs in zip(range(0, len(images), size), batches, strict=True):
                 labels = images.labels[start : start + size]
                 for layer, maps in snn_grad_cam(model, inputs, labels, layers).items():
-                    found[layer].extend(maps.swapaxes(0, 1)[:, : steps_of_layer(raster, layer)])
+                    found[layer].extend(maps.swapaxes(0, 1)[:, : raster.steps_that_matter(layer)])
                 advance(len(labels))
         return {layer: np.stack(maps) for layer, maps in found.items()}
 

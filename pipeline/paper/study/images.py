@@ -15,7 +15,7 @@ from backends.network.graph import Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import Samples
-from recordings.raster.schema import SampleTable
+from recordings.schema import SampleTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,11 +43,11 @@ def heatmap_shifts(study: Study) -> Shifts:
     recordings = {change: study.recording(network, images) for change, images in changed.items()}
     recordings[RESEEDED] = study.recording(network, clean, seed=study.settings.seed + 1)
     with RasterReader(study.recording(network, clean)) as before:
-        layers = sorted({*study.layers(before), convolutions(before)[-1]})
+        layers = [name for name in before if name in {*study.layers(before), convolutions(before)[-1]}]
         for change, path in recordings.items():
             with RasterReader(path) as after:
                 for layer in layers:
-                    found[f"SAM {layer[4:]}", change] = sam_shifts(study, before, after, layer)
+                    found[f"SAM {layer}", change] = sam_shifts(study, before, after, layer)
     return found
 
 
@@ -60,7 +60,7 @@ def grad_cam_shifts(before: Maps, after: Maps) -> Measured:
 def sam_shifts(study: Study, before: RasterReader, after: RasterReader, layer: str) -> Measured:
     """Of every image, in one layer."""
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
-    with study.progress(f"shift of SAM at {layer[4:]}", before.n_samples) as advance:
+    with study.progress(f"shift of SAM at {layer}", before.n_samples) as advance:
         for image in range(before.n_samples):
             maps = [sam_maps(raster, layer, image, study.settings.gamma) for raster in (before, after)]
             for name, measure in MEASURES.items():

@@ -162,7 +162,7 @@ class Study:
         return self.stages.folder("raster", inputs, build) / "raster.h5"
 
     def layers(self, raster: RasterReader) -> list[str]:
-        """Full names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth.
+        """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth.
 
         Raises
         ------

@@ -13,7 +13,6 @@ from pipeline.measures.attention import EPSILON, lowest_errors
 from recordings.parallel import cores
 from recordings.raster.reader import RasterReader
 
-from .heatmaps import steps_of_layer
 from .study import Study
 
 Maps = NDArray[np.float32]
@@ -25,7 +24,7 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[st
 
     Yields
     ------
-    full name of the layer -> (G, T', H, W), at the steps that can still change the answer
+    layer -> (G, T', H, W), at the steps that can still change the answer
     """
     with RasterReader(path) as raster:
         layers = dict.fromkeys(study.layers(raster))
@@ -33,7 +32,7 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[st
         found: dict[str, Maps] = {}
         with study.progress(what, raster.n_samples) as advance:
             for _, layer, maps in sweep(raster, layers, gammas, range(raster.n_samples), workers=WORKERS):
-                found[layer.name] = maps[:, : steps_of_layer(raster, layer.name)]
+                found[layer.name] = maps[:, : raster.steps_that_matter(layer.name)]
                 if len(found) == len(layers):
                     yield found
                     found = {}
@@ -43,7 +42,7 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[st
 def lowest_errors_of(
     study: Study, path: Path, reference: Maps, gammas: Sequence[float], epsilon: float = EPSILON
 ) -> dict[str, NDArray[np.float64]]:
-    """Localisation error of every image, as the paper defines it: full name of the layer -> (N, G)."""
+    """Localisation error of every image, as the paper defines it: layer -> (N, G)."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for of_image, maps in zip(reference, swept(study, path, gammas), strict=True):
         for layer, of_layer in maps.items():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import spike_activation_maps, spike_count_map, steps_that_matter
+from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 
@@ -44,7 +44,6 @@ def summed_maps(study: Study, path: Path, layers: Sequence[str]) -> dict[str, ND
 
 def _samples(raster: RasterReader, layer: str) -> Iterator[tuple[NDArray[np.uint8], LayerSpec]]:
     """Every sample's packed spikes at the steps that can still change the answer."""
-    spec = raster.layer(layer)
-    steps = steps_that_matter(raster.timesteps, spec.number, raster.layers[-1].number)
+    spec, steps = raster.layer(layer), raster.steps_that_matter(layer)
     for sample in range(raster.n_samples):
         yield raster.packed(spec, sample)[:steps], spec

@@ -118,7 +118,7 @@ def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
 ) -> None:
     monkeypatch.setenv("FAULT", "raise")
     rasters = Faulty().run(network(), inputs(3), 3)
-    assert next(rasters).spikes["000_input"].shape == (1, TIMESTEPS, 2)
+    assert next(rasters).spikes["input"].shape == (1, TIMESTEPS, 2)
     with pytest.raises(BackendError) as caught:
         next(rasters)
     assert str(caught.value) == "lava: process 'fc1' failed: ValueError: the neuron is tired"
@@ -206,7 +206,7 @@ def test_constant_currents_fail_and_end_as_spikes_do(machine: Machine, monkeypat
         list(LavaBackend().run(network("constant-current"), images, 3))
     monkeypatch.setenv("FAULT", "raise")
     rasters = Faulty().run(network("constant-current"), images, 2)
-    assert next(rasters).spikes["001_fc1"].shape == (1, TIMESTEPS, 1)
+    assert next(rasters).spikes["fc1"].shape == (1, TIMESTEPS, 1)
     with pytest.raises(BackendError, match="lava: process 'fc1' failed: ValueError: the neuron is tired"):
         next(rasters)
     assert machine.is_clean()

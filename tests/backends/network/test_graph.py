@@ -25,14 +25,14 @@ def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DEN
 
 def test_shapes_and_names():
     assert network().shapes == ((2, 6, 8), (4, 6, 8), (5, 1, 1))
-    assert network().raster_names == ("000_input", "001_conv1", "002_fc1")
+    assert network().raster_names == ("input", "conv1", "fc1")
     assert network().raster_shapes == network().shapes
 
 
 def test_a_constant_current_is_no_raster():
     constant = network(encoder="constant-current")
     assert constant.shapes == network().shapes
-    assert constant.raster_names == ("001_conv1", "002_fc1")
+    assert constant.raster_names == ("conv1", "fc1")
     assert constant.raster_shapes == ((4, 6, 8), (5, 1, 1))
     assert constant.sha256 != network().sha256
 

@@ -25,7 +25,7 @@ RANDOM = np.random.default_rng(0)
 
 def some_maps(timesteps: int, *shapes: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     return {
-        f"{number:03d}_conv{number}": RANDOM.gamma(1, size=(timesteps, *shape)).astype(np.float32)
+        f"conv{number}": RANDOM.gamma(1, size=(timesteps, *shape)).astype(np.float32)
         for number, shape in enumerate(shapes, 1)
     }
 
@@ -44,11 +44,11 @@ def test_caption() -> None:
 
 
 def test_steps_span_what_happens() -> None:
-    maps = {"001_a": np.zeros((30, 2, 2), np.float32), "002_b": np.zeros((30, 1, 1), np.float32)}
+    maps = {"a": np.zeros((30, 2, 2), np.float32), "b": np.zeros((30, 1, 1), np.float32)}
     assert active_steps(maps) == [29]
-    maps["001_a"][5, 0, 0] = maps["002_b"][7] = 1
+    maps["a"][5, 0, 0] = maps["b"][7] = 1
     assert active_steps(maps) == [5, 6, 7]
-    maps["002_b"][26] = 1
+    maps["b"][26] = 1
     assert active_steps(maps) == [5, 8, 11, 14, 17, 20, 23, 26]
 
 
@@ -84,7 +84,7 @@ def test_overlay_covers_the_image_with_the_value() -> None:
         (Subject("a very long name of a class indeed", None, RANDOM.random((48, 80, 3))), some_maps(3, (48, 80))),
         (Subject("tall", "tall", RANDOM.random((90, 30, 3))), some_maps(5, (45, 15), (3, 1))),
         (Subject("class 3"), some_maps(30, *[(8, 8)] * 10)),
-        (Subject("class 3", "class 4"), {"001_conv1": np.zeros((1, 1, 1), np.float32)}),
+        (Subject("class 3", "class 4"), {"conv1": np.zeros((1, 1, 1), np.float32)}),
     ],
     ids=["usual", "wide", "tall", "ten layers without image", "one silent pixel"],
 )
@@ -97,7 +97,7 @@ def test_every_shape_is_drawn(tmp_path: Path, subject: Subject, maps: dict[str, 
 
 def test_box_is_drawn_where_it_lies(tmp_path: Path) -> None:
     black = np.zeros((20, 20, 3))
-    maps = {"001_conv1": np.zeros((1, 20, 20), np.float32)}
+    maps = {"conv1": np.zeros((1, 20, 20), np.float32)}
     for name, box in (("without", None), ("left", (1, 5, 9, 15)), ("right", (11, 5, 19, 15))):
         map_grid(tmp_path / f"{name}.png", Subject("x", None, black, box), maps, "Spike Activation Map")
     without, left, right = (pixels(tmp_path / f"{name}.png").astype(int) for name in ("without", "left", "right"))
@@ -108,8 +108,8 @@ def test_box_is_drawn_where_it_lies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 16), (1, 1), (2, 500)])
 def test_spike_rates(tmp_path: Path, shape: tuple[int, int]) -> None:
-    rates = {f"{number:03d}_conv{number}": RANDOM.random(shape) for number in range(11)}
-    rates["011_fc1"] = np.zeros(shape)
+    rates = {f"conv{number}": RANDOM.random(shape) for number in range(11)}
+    rates["fc1"] = np.zeros(shape)
     matter = {name: max(1, shape[1] - 11 + number) for number, name in enumerate(rates)}
     spike_rates(tmp_path / "rates.png", rates, matter)
     pixels(tmp_path / "rates.png")
@@ -117,7 +117,7 @@ def test_spike_rates(tmp_path: Path, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("timesteps", "shape", "rate"), [(16, (8, 16, 16), 0.1), (5, (2, 3, 3), 0), (1, (1, 1, 1), 1)])
 def test_raster_plot(tmp_path: Path, timesteps: int, shape: tuple[int, int, int], rate: float) -> None:
-    raster_plot(tmp_path / "raster.png", "003_conv3", RANDOM.random((timesteps, *shape)) < rate, "sample 3")
+    raster_plot(tmp_path / "raster.png", "conv3", RANDOM.random((timesteps, *shape)) < rate, "sample 3")
     pixels(tmp_path / "raster.png")
 
 
@@ -127,7 +127,7 @@ def test_raster_plot_shows_spikes_at_their_step(tmp_path: Path) -> None:
     for step in range(4):
         spikes[:] = False
         spikes[step] = True
-        raster_plot(tmp_path / "raster.png", "001_conv1", spikes)
+        raster_plot(tmp_path / "raster.png", "conv1", spikes)
         picture = pixels(tmp_path / "raster.png").sum(axis=2)
         dark.append(np.median(np.nonzero(picture[picture.shape[0] // 2] == 0)[0]))
     np.testing.assert_allclose(np.diff(dark) / np.diff(dark).mean(), 1, atol=0.05)

@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 
 from pipeline.maps.method import MapMethod, spatial_layers, write_maps
 from recordings.errors import InputError
-from recordings.maps.file import MapHeader, MapReader
-from recordings.raster.schema import SampleTable
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MapHeader, MapLayer
+from recordings.schema import SampleTable
 
-KINDS = {"000_input": "input", "001_conv1": "conv", "002_fc1": "dense"}
+KINDS = {"input": "input", "conv1": "conv", "fc1": "dense"}
 
 
 class Ramp:
     """Maps of one step whose pixels count up from the number of the sample."""
 
-    header = MapHeader("grad-cam", "ab" * 32, {}, 1, {"001_conv1": (2, 3)})
+    header = MapHeader("grad-cam", "ab" * 32, {}, 1, (MapLayer("conv1", 1, (2, 3), 1),))
     samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
 
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
-        return 3 - sample, {"001_conv1": sample + np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
+        return 3 - sample, {"conv1": sample + np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
@@ -33,15 +34,15 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
         assert maps.header == Ramp.header
         assert maps.predictions.tolist() == [3, 2]
         assert maps.samples.label.tolist() == [1, -1]
-        np.testing.assert_array_equal(maps.maps("001_conv1", 1), [[[1, 2, 3], [4, 5, 6]]])
+        np.testing.assert_array_equal(maps["conv1"][1], [[[1, 2, 3], [4, 5, 6]]])
 
 
 def test_layers_by_any_name_in_order_of_depth() -> None:
-    assert spatial_layers(KINDS, [], "here") == ("000_input", "001_conv1")
-    assert spatial_layers(KINDS, ["conv1", "0", "001", "1"], "here") == ("000_input", "001_conv1")
+    assert spatial_layers(KINDS, [], "here") == ("input", "conv1")
+    assert spatial_layers(KINDS, ["conv1", "0", "001", "1"], "here") == ("input", "conv1")
     with pytest.raises(InputError, match="^here: no layer 'conv2'; did you mean conv1"):
         spatial_layers(KINDS, ["conv2"], "here")
-    with pytest.raises(InputError, match="^here: layer '002_fc1' is dense.*; choose from input, conv1$"):
+    with pytest.raises(InputError, match="^here: layer 'fc1' is dense.*; choose from input, conv1$"):
         spatial_layers(KINDS, ["input", "fc1"], "here")
     with pytest.raises(InputError, match="^here: has dense layers only"):
-        spatial_layers({"001_fc1": "dense"}, [], "here")
+        spatial_layers({"fc1": "dense"}, [], "here")

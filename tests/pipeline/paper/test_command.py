@@ -125,7 +125,7 @@ def test_settings_without_meaning_are_one_line(
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
     study = small_study(tmp_path, layers=("conv2", "conv1"))
     with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
-        assert study.layers(raster) == ["001_conv1", "002_conv2"]
+        assert study.layers(raster) == ["conv1", "conv2"]
 
 
 def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

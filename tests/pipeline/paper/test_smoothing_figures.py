@@ -17,7 +17,6 @@ from pipeline.paper.study.heatmaps import (
     mean_of_spoken,
     sam_maps,
     snn_grad_cams,
-    steps_of_layer,
 )
 from recordings.raster.reader import RasterReader
 from tests.pipeline.paper.studies import small_study
@@ -28,10 +27,10 @@ def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer
     with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
         spikes = raster.spikes("conv1", slice(2, 3))
         expected = spike_activation_map(spikes, 0.3)[:, 0]
-        maps = sam_maps(raster, "001_conv1", 2, 0.3)
-        assert len(maps) == steps_of_layer(raster, "001_conv1") == 6  # of 8; conv2 and fc1 take a step each
+        maps = sam_maps(raster, "conv1", 2, 0.3)
+        assert len(maps) == raster.steps_that_matter("conv1") == 6  # of 8; conv2 and fc1 take a step each
         np.testing.assert_allclose(maps, expected[:6], rtol=1e-6)
-        np.testing.assert_array_equal(count_maps(raster, "001_conv1", 2), spikes[:6, 0].sum(axis=1))
+        np.testing.assert_array_equal(count_maps(raster, "conv1", 2), spikes[:6, 0].sum(axis=1))
 
 
 def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
@@ -39,15 +38,15 @@ def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
         maps = snn_grad_cams(study, study.images, raster)
         assert {layer: each.shape for layer, each in maps.items()} == {
-            "001_conv1": (9, 6, 16, 24),
-            "002_conv2": (9, 7, 8, 12),
+            "conv1": (9, 6, 16, 24),
+            "conv2": (9, 7, 8, 12),
         }
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
-        assert not maps["002_conv2"][:, :2].any()  # the image has not arrived
+        assert not maps["conv2"][:, :2].any()  # the image has not arrived
         again = snn_grad_cams(small_study(tmp_path), study.images, raster)
         other = snn_grad_cams(study, study.images, raster, seed=1)
-    np.testing.assert_array_equal(again["001_conv1"], maps["001_conv1"])
-    assert not np.array_equal(other["001_conv1"], maps["001_conv1"])
+    np.testing.assert_array_equal(again["conv1"], maps["conv1"])
+    assert not np.array_equal(other["conv1"], maps["conv1"])
 
 
 def test_steps_too_late_to_matter_are_blank() -> None:

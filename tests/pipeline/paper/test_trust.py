@@ -38,15 +38,15 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 def test_agreement_compares_image_by_image() -> None:
     random = np.random.default_rng(0)
     maps = random.random((3, 4, 4))
-    one = {"001_conv1": Summary(maps, np.array([0.2, 0.5, 0.9]))}
+    one = {"conv1": Summary(maps, np.array([0.2, 0.5, 0.9]))}
     same = compare(one, one)
-    assert same["001_conv1", MEASURES[0]].tolist() == pytest.approx([1, 1, 1])
-    assert same["001_conv1", MEASURES[1]].tolist() == pytest.approx([1, 1, 1])
-    assert same["001_conv1", MEASURES[2]].tolist() == [0, 0, 0]
-    other = {"001_conv1": Summary(np.stack([maps[0], -maps[1], maps[2]]), np.array([0.4, 0.5, 0.5]))}
+    assert same["conv1", MEASURES[0]].tolist() == pytest.approx([1, 1, 1])
+    assert same["conv1", MEASURES[1]].tolist() == pytest.approx([1, 1, 1])
+    assert same["conv1", MEASURES[2]].tolist() == [0, 0, 0]
+    other = {"conv1": Summary(np.stack([maps[0], -maps[1], maps[2]]), np.array([0.4, 0.5, 0.5]))}
     found = compare(one, other)
-    assert found["001_conv1", MEASURES[0]].tolist() == pytest.approx([1, -1, 1])
-    assert found["001_conv1", MEASURES[2]].tolist() == pytest.approx([0.2, 0, 0.4])
+    assert found["conv1", MEASURES[0]].tolist() == pytest.approx([1, -1, 1])
+    assert found["conv1", MEASURES[2]].tolist() == pytest.approx([0.2, 0, 0.4])
 
 
 def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -> None:

@@ -22,7 +22,7 @@ def test_answers_by_hand():
     network = Network((1, 1, 1), 4, (layer,), Readout(np.eye(2, dtype=np.float32)))
     spikes = np.zeros((4, 1, 2, 1, 1), bool)
     spikes[1, 0, 0] = spikes[2:, 0, 1] = True
-    batch = RasterBatch({"000_input": pack(spikes[:, :, :1]), "001_fc1": pack(spikes)}, np.array([[1, 2]], np.float32))
+    batch = RasterBatch({"input": pack(spikes[:, :, :1]), "fc1": pack(spikes)}, np.array([[1, 2]], np.float32))
     # After 1 step 0:0 and after 3 steps 1:1, ties that go to class 0; after all four 1:2.
     assert answers_over_time(network, batch).tolist() == [[0, 0, 0, 1]]
 

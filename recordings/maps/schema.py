@@ -1,0 +1,139 @@
+"""The file of maps (sam.h5, …), whatever made them: its layout and what it may hold.
+
+    /                             attributes format="spike-maps", schema_version=3, complete, T, method, and as
+                                  :data:`METHODS` says the digest of what was explained and the method's parameters
+    /samples/index                (N,) int64    position in the data set
+    /samples/label                (N,) int32    class, -1 where unknown
+    /samples/prediction           (N,) int32    class that the network chose
+    /layers/<NNN_name>/<method>   (N, T, H, W) float32, raw maps, finite and ≥ 0; attributes axes, and steps: how many
+                                  first steps can change the answer
+                                  chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
+
+Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sam"][0]`. Layers have the names and
+numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM
+is for the label or, where that is -1, for the prediction; SAM needs neither. The file appears under its name when
+complete.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recordings.errors import InputError
+from recordings.layers import check_name, group_name
+from recordings.schema import MAX_DATASET_BYTES, DatasetSpec, check_size
+
+FORMAT = "spike-maps"
+SCHEMA_VERSION = 3
+AXES = "sample, step, row, column"
+MAPS = DatasetSpec("maps", ("N", "T", "H", "W"), np.dtype("<f4"), deflate=True)
+MAPS_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a file says about maps of one kind.
+
+    Parameters
+    ----------
+    source : root attribute with the SHA-256 of what was explained
+    parameters : further root attributes and their types
+    """
+
+    source: str
+    parameters: Mapping[str, type]
+
+
+METHODS = {
+    "sam": Method("raster_digest", {"gamma": float, "variant": str, "include_current": bool}),
+    "grad-cam": Method("ann_sha256", {}),
+    "snn-grad-cam": Method("network_sha256", {"seed": int}),
+}
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """One layer that has maps.
+
+    Parameters
+    ----------
+    name : such as "conv1"
+    number : depth of the layer; 0 is the input
+    shape : (H, W)
+    steps_that_matter : how many of the first steps can still change the answer, 1 … T
+    """
+
+    name: str
+    number: int
+    shape: tuple[int, int]
+    steps_that_matter: int
+
+    @property
+    def group(self) -> str:
+        """Name of its group in the file: "001_conv1"."""
+        return group_name(self.number, self.name)
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """What the maps were computed from, and how.
+
+    Parameters
+    ----------
+    method : a key of :data:`METHODS`
+    source : identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
+    parameters : those of the method; gamma, in 1/step, is finite and ≥ 0
+    timesteps : T ≥ 1
+    layers : in order of depth
+    """
+
+    method: str
+    source: str
+    parameters: Mapping[str, Any]
+    timesteps: int
+    layers: tuple[MapLayer, ...]
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"method is {self.method[:80]!r}, expected one of {', '.join(METHODS)}")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.source):
+            name = METHODS[self.method].source
+            raise InputError(f"{name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
+        if self.parameters.keys() != METHODS[self.method].parameters.keys():
+            expected = ", ".join(METHODS[self.method].parameters) or "none"
+            raise InputError(f"parameters of {self.method} are {', '.join(self.parameters)}, expected {expected}")
+        gamma = self.parameters.get("gamma", 0.0)
+        if not (math.isfinite(gamma) and gamma >= 0):
+            raise InputError(f"gamma is {gamma}, expected a finite number ≥ 0")
+        check_size("timesteps", self.timesteps, "T")
+        for layer in self.layers:
+            check_name(layer.name)
+            height, width = layer.shape
+            if not 1 <= 4 * self.timesteps * height * width <= MAX_DATASET_BYTES:
+                raise InputError(
+                    f"layer {layer.name!r}: {self.timesteps} maps of {height}×{width}, "
+                    f"expected 1 to {MAX_DATASET_BYTES:,} bytes per sample"
+                )
+            if not 1 <= layer.steps_that_matter <= self.timesteps:
+                raise InputError(
+                    f"layer {layer.name!r}: {layer.steps_that_matter} steps matter, expected 1 to {self.timesteps}"
+                )
+        numbers = [layer.number for layer in self.layers]
+        if numbers != sorted(set(numbers)) or len({layer.name for layer in self.layers}) < len(numbers):
+            named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
+            raise InputError(f"layers are {named}; expected different names and ascending numbers")
+
+    def sizes(self, n_samples: int, layer: MapLayer) -> dict[str, int]:
+        """What the symbols of :data:`MAPS` stand for."""
+        height, width = layer.shape
+        return {"N": n_samples, "T": self.timesteps, "H": height, "W": width}
+
+    def path(self, layer: MapLayer) -> str:
+        """Where the maps of a layer lie in the file."""
+        return f"/layers/{layer.group}/{self.method}"

@@ -1,0 +1,102 @@
+"""Writing a file of maps sample by sample; it appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.chunks import encode_chunks, store_chunks
+from recordings.compress import DEFLATE_LEVEL
+from recordings.disk import reason, replacing
+from recordings.errors import InputError
+from recordings.schema import SAMPLE_DATASETS, SampleTable
+from recordings.target import Target, new_hdf5
+
+from .schema import AXES, FORMAT, MAPS, METHODS, SCHEMA_VERSION, MapHeader
+
+
+class MapWriter:
+    """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
+
+    def __init__(self, file: h5py.File, target: Target, header: MapHeader, samples: SampleTable) -> None:
+        self._file, self._target, self._header = file, target, header
+        self._written = np.zeros(len(samples), np.bool_)
+        self._predictions = np.zeros(len(samples), np.int32)
+        self._file.attrs.update(
+            format=FORMAT,
+            schema_version=SCHEMA_VERSION,
+            complete=np.bool_(False),
+            method=header.method,
+            T=header.timesteps,
+        )
+        method = METHODS[header.method]
+        self._file.attrs[method.source] = header.source
+        for name, kind in method.parameters.items():
+            value = header.parameters[name]
+            self._file.attrs[name] = np.bool_(value) if kind is bool else kind(value)
+        self._write_table("index", samples.index)
+        self._write_table("label", samples.label)
+        for layer in header.layers:
+            sizes = header.sizes(len(samples), layer)
+            maps = self._file.create_dataset(
+                self._header.path(layer),
+                MAPS.shape(sizes),
+                MAPS.dtype,
+                chunks=MAPS.chunks(sizes),
+                compression="gzip",
+                compression_opts=DEFLATE_LEVEL,
+                fletcher32=True,
+            )
+            maps.attrs.update(axes=AXES, steps=layer.steps_that_matter)
+
+    def write(self, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> None:
+        """Store one sample: the class that the network chose, and (T, H, W) float32 for every layer."""
+        for layer in self._header.layers:
+            of_layer, shape = maps[layer.name], (self._header.timesteps, *layer.shape)
+            if of_layer.shape != shape:
+                raise ValueError(f"{layer.name}: maps of shape {of_layer.shape}, the header says {shape}")
+            dataset = self._file[self._header.path(layer)]
+            chunks = encode_chunks(of_layer.astype(MAPS.dtype, copy=False), dataset.chunks[1])
+            store_chunks(dataset, sample, [chunks])
+            self._target.check()
+        self._predictions[sample] = prediction
+        self._written[sample] = True
+
+    def finish(self) -> None:
+        """Mark the file complete; a fault of the program if a sample was never written."""
+        if not self._written.all():
+            raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
+        self._write_table("prediction", self._predictions)
+        self._file.attrs["complete"] = np.bool_(True)
+
+    def _write_table(self, name: str, values: NDArray[Any]) -> None:
+        spec = SAMPLE_DATASETS[name]
+        chunks = spec.chunks({"N": len(values)})
+        self._file.create_dataset(
+            f"samples/{name}", data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True
+        )
+
+
+@contextmanager
+def writing_maps(path: Path, header: MapHeader, samples: SampleTable) -> Iterator[MapWriter]:
+    """Write a file of maps that appears at `path` when the block ends well, with every map in it, or else not at all.
+
+    Raises
+    ------
+    InputError : if it cannot be written there, or the disk is full
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
+            writer = MapWriter(file, target, header, samples)
+            yield writer
+            writer.finish()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another --out") from error

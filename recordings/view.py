@@ -1,0 +1,70 @@
+"""One layer of an open file, read sample by sample: what views of spikes and of maps share."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+Value = TypeVar("Value", bound=np.generic)
+
+
+class LayerView(ABC, Generic[Value]):
+    """A layer, indexed by the position of a sample or by a slice of positions; nothing else is read."""
+
+    def __init__(self, where: object, n_samples: int, shape: tuple[int, ...], dtype: type[Value]) -> None:
+        self._where, self._n_samples, self._sample_shape, self._dtype = where, n_samples, shape, dtype
+
+    def __len__(self) -> int:
+        """N, the number of samples."""
+        return self._n_samples
+
+    def __iter__(self) -> Iterator[NDArray[Value]]:
+        """Every sample, one after the other."""
+        return (self._read(sample) for sample in range(len(self)))
+
+    @overload
+    def __getitem__(self, samples: slice) -> NDArray[Value]: ...
+    @overload
+    def __getitem__(self, samples: int) -> NDArray[Value]: ...
+    def __getitem__(self, samples: Any) -> NDArray[Value]:
+        """Read (T, …) of one sample, or (T, B, …) of a slice.
+
+        Raises
+        ------
+        InputError : if there is no such sample, or `samples` is neither a whole number nor a slice
+        """
+        if not isinstance(samples, slice):
+            return self._read(position(samples, len(self), self._where))
+        chosen = range(len(self))[samples]
+        steps, *shape = self._sample_shape
+        found = np.empty((steps, len(chosen), *shape), self._dtype)
+        for column, sample in enumerate(chosen):
+            found[:, column] = self._read(sample)
+        return found
+
+    @abstractmethod
+    def _read(self, sample: int) -> NDArray[Value]:
+        """One sample, (T, …)."""
+
+
+def position(sample: Any, n_samples: int, where: object) -> int:
+    """Check the position of a sample; negative ones count from the end.
+
+    Raises
+    ------
+    InputError : if there is no such sample
+    """
+    try:
+        at = operator.index(sample)
+    except TypeError as error:
+        raise InputError(f"{where}: got sample {sample!r}, expected a whole number or a slice") from error
+    if not -n_samples <= at < n_samples:
+        raise InputError(f"{where}: no sample {at}, expected 0 to {n_samples - 1}")
+    return at % n_samples
