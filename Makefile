@@ -2,10 +2,10 @@
 
 VENV_PYTHON := .venv/bin/python
 BACKEND ?= lava
-PACKAGES := recordings backends pipeline benchmarks
+PACKAGES := recordings backends pipeline spikesam benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format setup lock clean
+.PHONY: help demo test bench check format setup dist lock clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -24,7 +24,6 @@ test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
 
 bench: setup ## Time this project beside its peers, which it installs; keep the machine idle (ten minutes)
-	@$(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || $(VENV_PYTHON) -m ensurepip >/dev/null  # uv leaves it out
 	@$(VENV_PYTHON) -m pip install --quiet --no-build-isolation --constraint requirements.lock -e '.[bench]'
 	@$(VENV_PYTHON) -m benchmarks all
 
@@ -39,14 +38,16 @@ format: setup ## Format the code and fix what the linter can
 	@$(VENV_PYTHON) -m ruff check --fix --quiet
 	@$(VENV_PYTHON) -m ruff format
 
-setup: ## Create .venv with Python 3.10 and the locked packages; other targets do this by themselves
+setup: ## Create .venv with the newest of Python 3.13 to 3.10 and the locked packages; other targets do this by themselves
 	@scripts/setup.sh
+
+dist: setup ## Build the source distribution and the wheel into dist/
+	@rm -rf dist && $(VENV_PYTHON) -m hatchling build
 
 lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --extra dev pyproject.toml --upgrade \
 		--no-annotate --no-header --quiet --output-file requirements.lock
 
-clean: ## Remove .venv, caches and the results of the demo
-	rm -rf .venv runs/demo-digits runs/demo-cat .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache \
-		*.egg-info
+clean: ## Remove .venv, dist, caches and the results of the demo
+	rm -rf .venv dist runs/demo-digits runs/demo-cat .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +

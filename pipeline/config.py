@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.bundled import bundled
 from pipeline.cli.config_errors import read_toml, validated
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CONFIGS = bundled("configs")
 DEFAULT_CONFIG = CONFIGS / "default.toml"
 
 Unit = Annotated[float, Field(ge=0, le=1)]

@@ -1,36 +1,35 @@
 #!/usr/bin/env bash
-# Create .venv with the locked packages and this project, unless it is there and up to date (then: silence).
+# Create .venv with the locked packages, Lava and this project, unless it is there and up to date (then: silence).
 #
-#   scripts/setup.sh                    with Python 3.10, found on PATH, in pyenv or through uv
-#   PYTHON=python3.12 scripts/setup.sh  with this one; on anything newer than 3.10 everything but Lava is installed
+#   scripts/setup.sh                     with the newest of Python 3.13 to 3.10 on PATH, in pyenv or through uv
+#   PYTHON=python3.12 scripts/setup.sh   with this version, looked for in those places; or with a path
+#   VENV=elsewhere scripts/setup.sh      in another folder
 #
-# .venv/.ready is written last and identifies what was installed. Without it .venv is what an interrupted set-up left,
-# and is made anew.
+# .ready in that folder is written last and identifies what was installed. Without it the folder is what an interrupted
+# set-up left, and is made anew.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly wanted=3.10 venv=.venv ready=.venv/.ready
+readonly versions="3.13 3.12 3.11 3.10" venv=${VENV:-.venv}
+readonly ready=$venv/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 fail() {
   echo "error: $*" >&2
   exit 2
 }
 
-# Prints "3.10" for an interpreter; fails for one that is absent or, as a pyenv shim can be, there but not working.
+# Prints "3.13" for an interpreter; fails for one that is absent or, as a pyenv shim can be, there but not working.
 version_of() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
 
-# Prints the path of the first of some interpreters that is a working Python 3.10, outside any virtual environment.
-first_wanted() {
-  local candidate
-  for candidate in "$@"; do
-    if [ "$(version_of "$candidate")" = "$wanted" ]; then
-      "$candidate" -c 'import sys; print(sys._base_executable)'
-      return
-    fi
-  done
-  return 1
+# Prints the path of an interpreter, outside any virtual environment. Fails if it cannot make one: Debian has the module
+# for that in a package of its own. uv needs no such module.
+base_of() {
+  local needed=sys
+  [ -n "$uv" ] || needed=ensurepip
+  "$1" -c "import sys, $needed; print(sys._base_executable)" 2>/dev/null
 }
 
 # Prints the path of a uv that works.
@@ -45,53 +44,65 @@ find_uv() {
   return 1
 }
 
-find_python() {
-  first_wanted python$wanted python3 python "${PYENV_ROOT:-$HOME/.pyenv}"/versions/$wanted*/bin/python && return
-  [ -n "$uv" ] || return 1
-  "$uv" python find --system $wanted 2>/dev/null && return
-  "$uv" python install $wanted >&2 && "$uv" python find --system $wanted
+# Prints the path of a Python of version $1. All on PATH are tried, since the first may be a shim that does not work.
+find_version() {
+  local candidate
+  for candidate in $(type -aP "python$1" python3 python) "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+    if [ "$(version_of "$candidate")" = "$1" ] && base_of "$candidate"; then
+      return
+    fi
+  done
+  [ -n "$uv" ] && "$uv" python find --system --no-python-downloads "$1" 2>/dev/null
 }
 
-# Both tools leave what is already right in .venv as it is.
-install_with_uv() {
-  "$uv" venv --quiet --allow-existing --python "$python" $venv
-  "$uv" pip install --python $venv/bin/python -r requirements.lock
-  "$uv" pip install --quiet --python $venv/bin/python --no-deps --no-build-isolation -e .
+# Prints the path of the newest Python there is; lets uv fetch one if there is none.
+find_newest() {
+  local version
+  for version in $versions; do
+    find_version "$version" && return
+  done
+  [ -n "$uv" ] && "$uv" python install "${versions%% *}" >&2 && find_version "${versions%% *}"
 }
 
-install_with_pip() {
-  "$python" -m venv $venv || fail "$python cannot make a virtual environment; install its venv module" \
-    "(on Debian and Ubuntu: apt install python$(version_of "$python")-venv), or uv"
-  $venv/bin/python -m pip install -r requirements.lock
-  $venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-}
-
-existing=$(version_of $venv/bin/python) || existing=none
-if [ -n "${PYTHON:-}" ]; then
-  version=$(version_of "$PYTHON") || fail "PYTHON=$PYTHON does not run; give the name or path of Python $wanted or newer"
-  case $version in
-    2.* | 3.[0-9]) fail "PYTHON=$PYTHON is Python $version, expected $wanted or newer" ;;
+find_asked() {
+  case $PYTHON in
+    3.* | python3.*) find_version "${PYTHON#python}" ;;
+    *) base_of "$PYTHON" ;;
   esac
-else
-  version=$existing
+}
+
+uv=$(find_uv) || uv=""
+existing=$(version_of "$venv/bin/python") || existing=none
+wanted=$existing
+if [ -n "${PYTHON:-}" ]; then
+  python=$(find_asked) || fail "PYTHON=$PYTHON does not run, or has no venv module; give one of Python $versions, or its path"
+  wanted=$(version_of "$python")
+  [[ " $versions " = *" $wanted "* ]] || fail "PYTHON=$PYTHON is Python $wanted, expected one of $versions"
 fi
 state=$({ pwd && cat requirements.lock pyproject.toml; } | cksum)
-finished=$(cat $ready 2>/dev/null) || finished=none
-if [ "$finished" = "$state" ] && [ "$existing" = "$version" ]; then
+finished=$(cat "$ready" 2>/dev/null) || finished=none
+if [ "$finished" = "$state" ] && [ "$existing" = "$wanted" ]; then
   exit 0
 fi
 
-uv=$(find_uv) || uv=""
-if [ -n "${PYTHON:-}" ]; then
-  python=$(command -v "$PYTHON")
-else
-  python=$(find_python) || fail "no Python $wanted on PATH, in pyenv or through uv; install one (such as" \
-    "'uv python install $wanted' or 'pyenv install $wanted'), or do without Lava: PYTHON=python3.12 make test"
+if [ -z "${PYTHON:-}" ]; then
+  python=$(find_newest) || fail "none of Python $versions with its venv module on PATH, in pyenv or through uv;" \
+    "install one (on Debian and Ubuntu: apt install python3-venv), or uv"
 fi
 if [ "$finished" = none ] || [ "$existing" != "$(version_of "$python")" ]; then
-  rm -rf $venv
+  rm -rf "$venv"
 fi
-rm -f $ready
+rm -f "$ready"
 echo "Installing the locked packages into $venv with $python (once; about 6 GB where torch brings CUDA)"
-if [ -n "$uv" ]; then install_with_uv; else install_with_pip; fi
-echo "$state" >$ready
+# Both tools leave what is already right as it is. --no-deps: the lock names all there is to install.
+if [ -n "$uv" ]; then
+  "$uv" venv --quiet --seed --allow-existing --python "$python" "$venv"
+  "$uv" pip install --python "$venv/bin/python" --no-deps -r requirements.lock
+else
+  "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --no-deps -r requirements.lock
+fi
+# lava-nc allows Python 3.10 alone, and runs on all of them: see backends/lava/repairs.py.
+"$venv/bin/python" -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0
+"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
+echo "$state" >"$ready"

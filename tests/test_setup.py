@@ -1,4 +1,4 @@
-"""scripts/setup.sh in a toy project whose "Python 3.10" is a shell script that writes down what it is asked to do."""
+"""scripts/setup.sh in a toy project whose Pythons are shell scripts that write down what they are asked to do."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ from pathlib import Path
 
 import pytest
 
+from backends.lava.backend import INSTALL
+
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "setup.sh"
 TOOLS = ("bash", "cat", "chmod", "cksum", "cp", "dirname", "mkdir", "rm")
 
-# Answers the two questions the script asks, makes "environments" that hold itself, and logs pip.
+# Answers the questions the script asks, makes "environments" that hold itself, and logs pip.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
   *version_info*) echo {version} ;;
+  *{missing}*) exit 1 ;;
   *_base_executable*) echo "$0" ;;
-  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo venv >>"$LOG" ;;
-  "-m pip "*) echo "pip: $*" >>"$LOG"; exit "${{PIP_STATUS:-0}}" ;;
+  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv $3" >>"$LOG" ;;
+  "-m pip "*) echo "$*" >>"$LOG"; exit "${{PIP_STATUS:-0}}" ;;
 esac
 """
+# Knows no Python until it has been asked to install one.
 UV = """#!/usr/bin/env bash
-echo "uv: $*" >>"$LOG"
-case "$1" in venv) mkdir -p .venv/bin && cp "$5" .venv/bin/python ;; esac
+echo "uv $*" >>"$LOG"
+managed="$HOME/managed/python"
+case "$1 $2" in
+  "venv "*) mkdir -p .venv/bin && cp "$6" .venv/bin/python ;;
+  "python install") mkdir -p "$HOME/managed" && cp "$HOME/to-be-fetched" "$managed" ;;
+  "python find") [ -x "$managed" ] && echo "$managed" ;;
+esac
 """
 BROKEN = "#!/usr/bin/env bash\necho 'command not found' >&2\nexit 127\n"
+INSTALLED = [
+    "venv .venv",
+    "-m pip install --no-deps -r requirements.lock",
+    "-m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0",
+    "-m pip install --quiet --no-deps --no-build-isolation -e .",
+]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -38,7 +53,7 @@ def project(tmp_path: Path) -> Path:
     (root / "scripts").mkdir(parents=True)
     shutil.copy(SCRIPT, root / "scripts")
     (root / "pyproject.toml").write_text("[project]\n")
-    (root / "requirements.lock").write_text("numpy==1.26.4\n")
+    (root / "requirements.lock").write_text("numpy==2.5.5\n")
     tools.mkdir()
     for tool in TOOLS:
         (tools / tool).symlink_to(str(shutil.which(tool)))
@@ -53,7 +68,7 @@ def setup(project: Path) -> Run:
         home = project.parent
         return subprocess.run(
             [project / "scripts" / "setup.sh"],
-            env={"PATH": str(home / "bin"), "HOME": str(home), "LOG": str(home / "log"), **environment},
+            env={"PATH": f"{home / 'bin'}:{home / 'usr'}", "HOME": str(home), "LOG": str(home / "log"), **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -62,14 +77,18 @@ def setup(project: Path) -> Run:
     return run
 
 
-def executable(path: Path, text: str) -> None:
+def executable(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
+    return path
 
 
-def add_python(project: Path, name: str = "python3.10", version: str = "3.10") -> None:
-    executable(project.parent / "bin" / name, PYTHON.format(version=version))
+def add_python(project: Path, version: str = "3.13", path: str = "", missing: str = "nothing") -> Path:
+    """Add a Python, by default as "bin/python3.13"; `missing` is a module it lacks."""
+    return executable(
+        project.parent / (path or f"bin/python{version}"), PYTHON.format(version=version, missing=missing)
+    )
 
 
 def log(project: Path) -> list[str]:
@@ -77,17 +96,18 @@ def log(project: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-INSTALLED = ["venv", "pip: -m pip install -r requirements.lock", "pip: -m pip install --quiet --no-deps"]
-
-
 def test_the_first_run_installs_and_the_second_does_nothing(project, setup):
     add_python(project)
     first = setup()
     assert first.returncode == 0, first.stderr
-    assert [line[: len(start)] for line, start in zip(log(project), INSTALLED, strict=True)] == INSTALLED
+    assert log(project) == INSTALLED
     second = setup()
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert len(log(project)) == len(INSTALLED)
+    assert log(project) == INSTALLED
+
+
+def test_lava_is_installed_by_the_command_that_its_error_names():
+    assert INSTALL.removeprefix("pip install ") in SCRIPT.read_text()
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
@@ -97,7 +117,7 @@ def test_a_changed_file_sets_up_again_in_place(project, setup, file):
     (project / ".venv" / "kept").touch()
     (project / file).write_text("changed\n")
     assert setup().returncode == 0
-    assert len(log(project)) == 2 * len(INSTALLED)
+    assert log(project) == 2 * INSTALLED
     assert (project / ".venv" / "kept").exists()
 
 
@@ -126,56 +146,99 @@ def test_a_moved_project_sets_up_again(project, setup):
     moved = project.rename(project.with_name("moved"))
     environment = {"PATH": str(moved.parent / "bin"), "HOME": str(moved.parent), "LOG": str(moved.parent / "log")}
     subprocess.run([moved / "scripts" / "setup.sh"], env=environment, check=True, capture_output=True)
-    assert len(log(moved)) == 2 * len(INSTALLED)
+    assert log(moved) == 2 * INSTALLED
 
 
-def test_shims_that_do_not_run_are_passed_over(project, setup):
-    executable(project.parent / "bin" / "python3.10", BROKEN)
+def test_the_newest_python_is_taken_wherever_it_is(project, setup):
+    add_python(project, "3.10")
+    add_python(project, "3.11", path="bin/python3")
+    add_python(project, "3.9", path="bin/python")
+    newest = add_python(project, "3.12", path=".pyenv/versions/3.12.1/bin/python")
+    add_python(project, "3.14", path=".pyenv/versions/3.14.0/bin/python")
+    assert f"with {newest} " in setup().stdout
+
+
+def test_pythons_that_do_not_run_or_cannot_make_an_environment_are_passed_over(project, setup):
+    executable(project.parent / "bin" / "python3.13", BROKEN)
     executable(project.parent / "bin" / "uv", BROKEN)
-    add_python(project, "python3", version="3.12")
-    python = project.parent / ".pyenv" / "versions" / "3.10.13" / "bin" / "python"
-    executable(python, PYTHON.format(version="3.10"))
-    done = setup()
-    assert done.returncode == 0, done.stderr
-    assert str(python) in done.stdout
+    add_python(project, "3.13", path="bin/python3", missing="ensurepip")
+    system = add_python(project, "3.13", path="usr/python3.13")
+    assert f"with {system} " in setup().stdout
 
 
 def test_a_working_uv_is_used(project, setup):
-    add_python(project)
+    python = add_python(project, missing="ensurepip")
     executable(project.parent / "bin" / "uv", UV)
     assert setup().returncode == 0
-    assert "uv: pip install --python .venv/bin/python -r requirements.lock" in log(project)
-    assert not any(line.startswith("pip:") for line in log(project))
+    assert f"uv venv --quiet --seed --allow-existing --python {python} .venv" in log(project)
+    assert log(project)[-3:] == [
+        "uv pip install --python .venv/bin/python --no-deps -r requirements.lock",
+        *INSTALLED[2:],
+    ]
+
+
+def test_uv_fetches_a_python_where_there_is_none(project, setup):
+    add_python(project, path="to-be-fetched")
+    executable(project.parent / "bin" / "uv", UV)
+    assert f"with {project.parent}/managed/python " in setup().stdout
+    assert "uv python install 3.13" in log(project)
 
 
 def test_no_python_is_one_line_that_says_what_to_do(project, setup):
-    add_python(project, "python3", version="3.12")
+    add_python(project, "3.9", path="bin/python3")
+    add_python(project, "3.13", missing="ensurepip")
     done = setup()
     assert done.returncode == 2
-    assert done.stderr.startswith("error: no Python 3.10 ")
-    assert "PYTHON=python3.12 make test" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == (
+        "error: none of Python 3.13 3.12 3.11 3.10 with its venv module on PATH, in pyenv or through uv; "
+        "install one (on Debian and Ubuntu: apt install python3-venv), or uv\n"
+    )
     assert not (project / ".venv").exists()
 
 
-def test_a_newer_python_can_be_asked_for_and_then_stays(project, setup):
+def test_a_version_can_be_asked_for_and_then_stays(project, setup):
     add_python(project)
-    add_python(project, "python3.12", version="3.12")
+    executable(project.parent / "bin" / "python3.12", BROKEN)  # pyenv's shim
+    older = add_python(project, "3.12", path=".pyenv/versions/3.12.1/bin/python")
     setup()
-    assert "python3.12" in setup(PYTHON="python3.12").stdout
-    assert setup(PYTHON="python3.12").stdout == ""
+    assert f"with {older} " in setup(PYTHON="python3.12").stdout
+    assert setup(PYTHON="3.12").stdout == ""
     assert setup().stdout == ""
-    assert setup(PYTHON="python3.10").stdout != ""
+    assert setup(PYTHON="python3.13").stdout != ""
+    assert f"with {older} " in setup(PYTHON=str(older)).stdout
 
 
-@pytest.mark.parametrize(("version", "reason"), [("3.9", "is Python 3.9, expected 3.10"), (None, "does not run")])
-def test_a_useless_python_is_refused(project, setup, version, reason):
+def test_another_folder_leaves_the_first_as_it_is(project, setup):
+    add_python(project)
+    add_python(project, "3.10")
+    setup()
+    setup(PYTHON="python3.10", VENV=".venv-3.10")
+    assert log(project) == [*INSTALLED, "venv .venv-3.10", *INSTALLED[1:]]
+    assert setup().stdout + setup(PYTHON="python3.10", VENV=".venv-3.10").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "reason"),
+    [
+        ("python-of-choice", "3.9", "is Python 3.9, expected one of 3.13 3.12 3.11 3.10"),
+        ("python-of-choice", "3.14", "is Python 3.14, expected one of 3.13 3.12 3.11 3.10"),
+        (
+            "python-of-choice",
+            None,
+            "does not run, or has no venv module; give one of Python 3.13 3.12 3.11 3.10, or its path",
+        ),
+        (
+            "python3.11",
+            "3.10",
+            "does not run, or has no venv module; give one of Python 3.13 3.12 3.11 3.10, or its path",
+        ),
+    ],
+)
+def test_a_useless_python_is_refused(project, setup, asked, version, reason):
     name = project.parent / "bin" / "python-of-choice"
-    executable(name, PYTHON.format(version=version) if version else BROKEN)
-    done = setup(PYTHON=str(name))
-    assert done.returncode == 2
-    assert reason in done.stderr
-    assert done.stderr.count("\n") == 1
+    executable(name, PYTHON.format(version=version, missing="nothing") if version else BROKEN)
+    done = setup(PYTHON=asked)
+    assert (done.returncode, done.stderr) == (2, f"error: PYTHON={asked} {reason}\n")
 
 
 def test_the_script_can_be_run():

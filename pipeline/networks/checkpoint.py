@@ -9,13 +9,14 @@ from typing import Any
 
 from backends.network.graph import Network
 from backends.network.storage import read_format, read_network, write_network
+from pipeline.bundled import bundled
 from pipeline.config import Config
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
 from .plan import LayerPlan, outline, plan_layers
 
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
+BUNDLED = bundled("checkpoints")
 ANN_FORMAT = "relu-network"  # of the files that ann_checkpoint writes; kept here, where torch is not needed
 
 

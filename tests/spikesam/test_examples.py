@@ -1,0 +1,20 @@
+"""Every example in the documentation of a public name runs, and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import spikesam
+
+
+@pytest.mark.parametrize("name", ["spikesam", *spikesam.__all__])
+def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    described = spikesam if name == "spikesam" else getattr(spikesam, name)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0
