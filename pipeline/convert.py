@@ -103,6 +103,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     labels = samples.table.label
     if labels.min() < 0:
         raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
+    backend = make_backend("auto", command.device)
     with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
         for precision in ("float32", "fixed"):
@@ -116,7 +117,6 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         save_config(resolved(config, ann, target), out / "config.toml")
         networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
         task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
-        backend = make_backend("auto", command.device)
         curves = accuracy_over_time(
             networks, backend, samples, labels, command.seed, lambda images: progress.advance(task, images)
         )

@@ -12,8 +12,9 @@ from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.program import spelled
 
-from .config import DataSection, NetworkSection, Section, TrainingSection, load_config, save_config
+from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
 
 PROG = "python -m pipeline.train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
@@ -43,26 +44,21 @@ class TrainCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, export, save."""
     command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    from .networks.training import (  # torch is slow to import, --help need not wait
-        process_rank,
-        train,
-        train_checkpoint,
-    )
+    last = command.out / "epochs" / "last.ckpt"
+    if command.resume and not last.is_file():
+        raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
+    if not command.resume and last.is_file():
+        raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
+    from .networks.training import process_rank, train, train_checkpoint  # torch is slow to import
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))
         return
     with out_lock(command.out):
-        if not command.resume and (command.out / "epochs").exists():
-            raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
-        save_config(config, command.out / "config.toml")
         path = train_checkpoint(config, command.out, command.resume, Console(stderr=True))
+    following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
     print(f"checkpoint: {path}")
-    source = config.data.source
-    if config.network.neuron == "relu":
-        print(f"next: python -m pipeline.convert {path} --data {source}")
-    else:
-        print(f"next: python -m pipeline.run --checkpoint {path} --data {source}")
+    print(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}"))
 
 
 if __name__ == "__main__":

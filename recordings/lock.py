@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,23 +22,34 @@ def holds_files(directory: Path) -> bool:
 def out_lock(directory: Path) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
+    Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
+    nothing.
+
     Raises
     ------
     InputError : at once, if another process holds it or it cannot be written
     """
-    path = Path(directory) / LOCK_NAME
+    directory = Path(directory)
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    lock = FileLock(directory / LOCK_NAME, timeout=0)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise InputError(
-            f"{directory}: another run is writing here, expected one run per directory; "
-            "wait for it or choose another --out"
-        ) from None
-    except (OSError, NotImplementedError) as error:
-        raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
-    try:
-        yield
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"{directory}: another run is writing here, expected one run per directory; "
+                "wait for it or choose another --out"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
+        try:
+            yield
+        finally:
+            # While it is held: who opened this file meanwhile finds that it has no name any more, and makes another.
+            (directory / LOCK_NAME).unlink(missing_ok=True)
+            lock.release()
     finally:
-        lock.release()
+        for path in made:
+            with suppress(OSError):  # not made, or not empty
+                path.rmdir()

@@ -16,7 +16,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from pipeline.cli.progress import progress_bar
-from pipeline.config import Config, TrainingSection
+from pipeline.config import Config, TrainingSection, save_config
 from pipeline.images.datasets import Dataset, open_dataset
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.selection import split_selection
@@ -34,9 +34,16 @@ from pipeline.networks.architecture import SpikingNetwork, poisson
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.networks.fused import compile_bntt_lif
+from recordings.disk import write_file
 from recordings.errors import InputError
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
+METRICS = {  # column of metrics.csv -> what Lightning calls it here
+    "training_loss": "loss",
+    "training_accuracy": "accuracy",
+    "selection_loss": "selection_loss",
+    "selection_accuracy": "selection_accuracy",
+}
 SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
 
 
@@ -58,12 +65,14 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
 def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
     """Train as configured and return the network of the epoch that did best on the selection split.
 
-    `out` receives `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events. With `resume`,
-    training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
+    `out` receives `config.toml`, `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events, but
+    nothing before data and network have proved fit. With `resume`, training goes on after the last finished epoch as if
+    it had never stopped: everything random is seeded by epoch.
 
     Raises
     ------
-    InputError : if the data do not fit, there is nothing to resume, or the loss is no longer finite
+    InputError : if the data do not fit, or the loss is no longer finite
+    KeyboardInterrupt : if the user stops it
     """
     settings = config.training
     preprocessing = Preprocessing(config.data.height, config.data.width, config.data.mean, config.data.std)
@@ -78,9 +87,8 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     best = ModelCheckpoint(
         out / "epochs", "best", monitor="selection_accuracy", mode="max", save_last=True, enable_version_counter=False
     )
-    last = out / "epochs" / "last.ckpt"
-    if resume and not last.is_file():
-        raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
+    if process_rank() == 0:
+        save_config(config, out / "config.toml")
     trainer = lightning.Trainer(
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=settings.processes,
@@ -88,8 +96,8 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         precision="bf16-mixed" if settings.bfloat16 else "32-true",
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
-        logger=[CSVLogger(out, name=None, version=""), TensorBoardLogger(out, name=None, version="tensorboard")],
-        callbacks=[best, _Report(console)],
+        logger=TensorBoardLogger(out, name=None, version="tensorboard"),
+        callbacks=[best, _Report(console, out / "metrics.csv")],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -101,7 +109,13 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         with progress_bar(console, transient=True) as progress:
             progress.add_task("compiling the fused operation (ten seconds, the first time only)", total=None)
             compile_bntt_lif(torch.bfloat16 if settings.bfloat16 else torch.float32)
-    trainer.fit(module, fitting, selecting, ckpt_path=last if resume else None, weights_only=True)
+    last = out / "epochs" / "last.ckpt" if resume else None
+    try:
+        trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     if not Path(best.best_model_path).is_file():
         raise InputError(f"{out}: no epoch was finished; run again, with --resume if epochs/last.ckpt exists")
     module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
@@ -127,6 +141,8 @@ class _Training(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009 + self.global_rank)
+        if self.current_epoch > 0:  # a number that loaders without a generator of their own drew here, unless resumed
+            torch.empty((), dtype=torch.int64).random_()
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
         images, labels, boxes = batch
@@ -223,24 +239,30 @@ def _loaders(config: Config, preprocessing: Preprocessing, console: Console) -> 
     settings = config.training
     training = _open(config, "train")
     if config.data.source == "cluttered-digits":
-        fitting = _in_memory(training, None, preprocessing, "training scenes", console)
-        selecting = _in_memory(_open(config, "selection"), None, preprocessing, "selection scenes", console)
+        selection = _open(config, "selection")
+        kept, aside = np.arange(len(training)), np.arange(len(selection))
     else:
+        selection = training
         kept, aside = split_selection(training.labels, settings.selection, settings.seed)
-        fitting = _in_memory(training, kept, preprocessing, "training images", console)
-        selecting = _in_memory(training, aside, preprocessing, "selection images", console)
-    if len(fitting) < settings.batch_size * settings.processes:
+    if len(kept) < settings.batch_size * settings.processes:
         raise InputError(
             f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
-            f"{len(fitting)} training images"
+            f"{len(kept)} training images"
         )
+    fitting = _in_memory(training, kept, preprocessing, "training images", console)
+    selecting = _in_memory(selection, aside, preprocessing, "selection images", console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
         sampler: DistributedSampler[Any] = DistributedSampler(
             images, settings.processes, process_rank(), shuffle=training, seed=settings.seed, drop_last=training
         )
         return DataLoader(
-            images, settings.batch_size, sampler=sampler, num_workers=settings.workers, drop_last=training
+            images,
+            settings.batch_size,
+            sampler=sampler,
+            num_workers=settings.workers,
+            drop_last=training,
+            generator=torch.Generator(),  # the global one is for what is seeded by epoch
         )
 
     return loader(fitting, True), loader(selecting, False)
@@ -252,10 +274,9 @@ def process_rank() -> int:
 
 
 def _in_memory(
-    dataset: Dataset, positions: NDArray[np.int64] | None, preprocessing: Preprocessing, what: str, console: Console
+    dataset: Dataset, chosen: NDArray[np.int64], preprocessing: Preprocessing, what: str, console: Console
 ) -> TensorDataset:
     """Prepare every image once, as bytes."""
-    chosen = range(len(dataset)) if positions is None else positions
     images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
     labels = np.empty(len(chosen), np.int64)
     boxes = np.full((len(chosen), 4), np.nan, np.float32)
@@ -295,10 +316,12 @@ def _keep_freed_memory() -> None:
 
 
 class _Report(lightning.Callback):
-    """A bar over all steps with the time left, and a line per epoch."""
+    """A bar over all steps with the time left, and per epoch a line on the console and one in `metrics.csv`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, path: Path) -> None:
         self.console = console
+        self.path = path
+        self.lines = [",".join(["epoch", *METRICS])]
         self.progress = progress_bar(console)
         self.advance: Callable[[], None] = lambda: None
         self.started = 0.0
@@ -306,6 +329,8 @@ class _Report(lightning.Callback):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         if not trainer.is_global_zero:
             return
+        earlier = self.path.read_text(encoding="utf-8").splitlines()[1:] if self.path.is_file() else []
+        self.lines += [line for line in earlier if int(line.partition(",")[0]) <= trainer.current_epoch]
         total = int(trainer.estimated_stepping_batches)
         task = self.progress.add_task("training steps", total=total, completed=trainer.global_step)
         self.advance = lambda: self.progress.advance(task)
@@ -323,6 +348,8 @@ class _Report(lightning.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
         seconds = time.monotonic() - self.started
+        self.lines.append(",".join([str(epoch), *(f"{metrics[name]:.4f}" for name in METRICS.values())]))
+        write_file(self.path, ("\n".join(self.lines) + "\n").encode())
         self.console.print(
             f"epoch {epoch}/{epochs}: loss {metrics['loss']:.3f}, accuracy {metrics['accuracy']:.1%}, "
             f"selection loss {metrics['selection_loss']:.3f}, accuracy {metrics['selection_accuracy']:.1%} "

@@ -75,7 +75,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from .study.study import Study  # torch is slow to import, --help need not wait
 
     with out_lock(out):
-        save_config(config, out / "config.toml")
         study = Study(config, out, terminal)
         console.print(f"{len(study.images)} images of {study.images.name}", markup=False)
         impossible = []
@@ -109,6 +108,7 @@ def run_experiment(name: str, study: Any, command: str) -> None:
     seconds = time.perf_counter() - begun
     about = f"`{command}`: {seconds:.0f} s with what was cached; seed {study.settings.seed}."
     write_result(name, result, about, study.out)
+    save_config(study.config, study.out / "config.toml")
 
 
 if __name__ == "__main__":

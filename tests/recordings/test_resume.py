@@ -282,6 +282,17 @@ with out_lock(Path(sys.argv[1])):
     assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
 
 
+def test_nothing_is_left_of_a_lock_under_which_nothing_was_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name in ("there", "new/deep/folder"):
+        with pytest.raises(InputError, match="refused"), out_lock(tmp_path / name):
+            raise InputError("refused")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with out_lock(tmp_path / "new" / "deep"):
+        (tmp_path / "new" / "deep" / "result").touch()
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["deep", "result"]
+
+
 def test_two_directories_are_two_locks(tmp_path: Path) -> None:
     with out_lock(tmp_path / "a"), out_lock(tmp_path / "b" / "deep"):
         assert (tmp_path / "b" / "deep").is_dir()

@@ -73,11 +73,17 @@ def uninterrupted(workplace):
     return output + errors
 
 
+def rows(workplace: Path, out: str) -> list[str]:
+    """The lines of metrics.csv, none if it is not there."""
+    path = workplace / out / "metrics.csv"
+    return path.read_text().splitlines() if path.exists() else []
+
+
 def test_it_learns_three_colours(workplace, uninterrupted):
     lines = (workplace / "whole" / "metrics.csv").read_text().splitlines()
     column = lines[0].split(",").index("selection_accuracy")
     accuracies = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
-    assert len(accuracies) == 3
+    assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
     assert max(accuracies) > 0.6  # chance is 1/3
     checkpoint = load_checkpoint(str(workplace / "whole" / "checkpoint.safetensors"))
     assert checkpoint.classes == ("apple", "pear", "plum")
@@ -110,10 +116,22 @@ def test_killed_and_resumed_is_as_if_it_had_never_stopped(workplace, uninterrupt
     assert last.exists()
     assert not (workplace / "killed" / "checkpoint.safetensors").exists()
     train.main(arguments(workplace, "killed", "--resume"))
+    assert rows(workplace, "killed") == rows(workplace, "whole")
     resumed, whole = (
         load_checkpoint(str(workplace / name / "checkpoint.safetensors")).network for name in ("killed", "whole")
     )
     assert resumed.sha256 == whole.sha256
+
+
+def test_stopped_with_ctrl_c_it_says_so(workplace):
+    process = start(workplace, "stopped", "--training.epochs", "1000")
+    deadline = time.monotonic() + 300
+    while not rows(workplace, "stopped") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is kept, --resume continues")
 
 
 def test_two_processes(workplace):
@@ -151,6 +169,19 @@ def test_mistakes_are_one_line(workplace, tmp_path, capsys, extra, message):
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert message in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_resume_is_said_at_once_and_touches_nothing(tmp_path, capsys):
+    (tmp_path / "metrics.csv").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--out", str(tmp_path), "--resume"])  # of data that would take seconds to prepare
+    assert stop.value.code == 2
+    last = tmp_path / "epochs" / "last.ckpt"
+    error = f"error: {last}: no finished epoch to resume from; start without --resume\n"
+    assert capsys.readouterr().err == error
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+    assert (tmp_path / "metrics.csv").read_text() == "mine"
 
 
 def test_a_finished_training_is_not_overwritten(workplace, uninterrupted, capsys):
