@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.bundled import bundled
 from pipeline.cli.config_errors import read_toml, validated
+from pipeline.cli.options import CheckpointName, Data, Device, Download, Samples, Seed
 
 CONFIGS = bundled("configs")
 DEFAULT_CONFIG = CONFIGS / "default.toml"
@@ -36,7 +37,7 @@ class DataSection(Section):
     width: int = Field(80, ge=1, description="columns of the network's input, pixels")
     mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="subtracted from RGB in 0…1")
     std: tuple[float, float, float] = Field((0.25, 0.25, 0.25), description="then divided by")
-    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
+    download: Download = False
     train_scenes: int = Field(8000, ge=1, description="training scenes of cluttered-digits; other sets have their own")
 
 
@@ -107,19 +108,16 @@ class ConversionSection(Section):
 class RunSection(Section):
     """Simulation, recording and explanation."""
 
-    checkpoint: str = Field("cluttered-digits", description="a bundled checkpoint's name, or a checkpoint file")
-    data: tuple[str, ...] = Field(
-        ("cluttered-digits",),
-        description='images to run on: "cluttered-digits", a data set (folder or zip), or image files',
-    )
-    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
+    checkpoint: CheckpointName = "cluttered-digits"
+    data: Data = ("cluttered-digits",)
+    download: Download = False
     backend: Literal["auto", "event", "torch", "lava"] = Field(
         "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
     )
-    samples: int = Field(8, ge=1, description="how many images, from a seeded class-balanced order")
-    seed: int = Field(0, ge=0, description="of the image order and the Poisson spikes")
+    samples: Samples = 8
+    seed: Seed = 0
     precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, the same bits everywhere")
-    device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
+    device: Device = "auto"
     batch_size: int = Field(
         8, ge=1, le=16, description="images encoded together; the most that torch simulates at a time"
     )

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
 from recordings.lock import holds_files, out_lock
@@ -48,16 +49,16 @@ class ConvertCommand(Section):
 
     ann: Positional[str | None] = Field(None, description="a bundled ANN, or a file; conversion.ann if not given")
     conversion: ConversionSection = ConversionSection()
-    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    config: ConfigFile = None
     data: str | None = Field(
         None, description="data set with a training and a validation part; data.source if not given"
     )
-    out: Path = Field(Path("runs/convert"), description="folder for the results")
-    samples: int = Field(100, ge=1, description="validation images to measure on, from a class-balanced order")
-    seed: int = Field(0, ge=0, description="of their order and Poisson spikes")
-    device: str = Field("auto", description="of the torch backend: auto, cpu, cuda, cuda:1")
-    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
-    overwrite: bool = Field(False, description="replace what --out holds")
+    out: Out = Path("runs/convert")
+    samples: int = Field(100, ge=1, description="how many validation images to measure on")
+    seed: Seed = 0
+    device: Device = "auto"
+    download: Download = False
+    overwrite: Overwrite = False
 
 
 @exit_codes

@@ -17,6 +17,7 @@ from rich.progress import track
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import Figures, MapsFile, Overwrite
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, spatial_layers, write_maps
 from pipeline.maps.sam import Variant, check_parameters, spike_activation_maps
 from recordings.disk import readable
@@ -45,13 +46,13 @@ class Explain(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     raster: Positional[Path] = Field(description="raster file that a run has finished")
-    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps/schema.py)")
+    out: MapsFile
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: Variant = Field("paper", description="the paper's equations, or the authors' published script")
     include_current: bool = Field(True, description="let a spike count itself, not only earlier ones")
-    figures: Path | None = Field(None, description="new folder for pictures of the first samples (PNG)")
-    overwrite: bool = Field(False, description="replace existing maps and pictures")
+    figures: Figures = None
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True)

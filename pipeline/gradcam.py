@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import Data, Download, Figures, MapsFile, Overwrite, Samples, Seed
 from pipeline.cli.progress import progress_bar
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
 from recordings.disk import readable
@@ -37,18 +38,16 @@ class GradCamCommand(Section):
     """Options of the command."""
 
     network: Positional[str] = Field(description="a bundled network or ANN by name, or a checkpoint file of either")
-    out: Path = Field(description="file for the maps (HDF5; layout in recordings/maps/schema.py)")
-    data: tuple[str, ...] = Field(
-        ("cluttered-digits",), description='"cluttered-digits", a data set (folder or zip), or image files'
-    )
-    samples: int = Field(8, ge=1, description="how many images, from a seeded class-balanced order")
-    seed: int = Field(0, ge=0, lt=1 << 63, description="of the image order and the Poisson spikes")
+    out: MapsFile
+    data: Data = ("cluttered-digits",)
+    samples: Samples = 8
+    seed: Seed = 0
     layers: tuple[str, ...] = Field(
         (), description="layers by name or number; if not given an ANN's last convolution, a spiking network's all"
     )
-    figures: Path | None = Field(None, description="new folder for pictures of the first samples (PNG)")
-    overwrite: bool = Field(False, description="replace existing maps and pictures")
-    download: bool = Field(False, description="fetch cifar10 or fashion-mnist if it is not here")
+    figures: Figures = None
+    overwrite: Overwrite = False
+    download: Download = False
 
 
 @exit_codes
@@ -64,8 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if command.figures is not None:
         refuse_existing_figures(command.figures, command.overwrite)
     kind: type[AnnGradCam | SnnGradCam] = AnnGradCam if read_format(path) == ANN_FORMAT else SnnGradCam
-    source = command.data[0] if len(command.data) == 1 else command.data
-    method = kind.load(command.network, source, command.samples, command.seed, command.layers, command.download)
+    method = kind.load(command.network, command.data, command.samples, command.seed, command.layers, command.download)
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
     with progress_bar(terminal, transient=True) as progress:

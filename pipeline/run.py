@@ -15,6 +15,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import ConfigFile
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
 from recordings.lock import holds_files, out_lock
@@ -45,7 +46,7 @@ class RunCommand(Section):
     """Options of the command."""
 
     run: Annotated[RunSection, Flat] = RunSection()
-    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    config: ConfigFile = None
     out: Path | None = Field(None, description="folder for the results; by default a new one under runs/")
     resume: bool = Field(False, description="continue the run in --out")
 
@@ -94,8 +95,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 f"checkpoint {settings.checkpoint!r} holds fixed point, which --precision float32 cannot undo"
             )
         backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
-        source = settings.data[0] if len(settings.data) == 1 else settings.data
-        samples = choose_samples(source, checkpoint, settings.samples, settings.seed, settings.download)
+        samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
     if samples.skipped:
         console.print(f"skipped {samples.skipped:,} images of classes that the checkpoint does not know")
     if len(samples) < settings.samples and samples.table.label.max() >= 0:

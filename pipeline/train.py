@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import ConfigFile
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.program import spelled
@@ -35,7 +36,7 @@ class TrainCommand(Section):
     data: DataSection = DataSection()
     network: NetworkSection = NetworkSection()
     training: TrainingSection = TrainingSection()
-    config: Path | None = Field(None, description="TOML file with the settings; see configs/")
+    config: ConfigFile = None
     out: Path = Field(Path("runs/train"), description="folder for the checkpoint, logs and resolved configuration")
     resume: bool = Field(False, description="continue after the last finished epoch in --out")
 

@@ -16,8 +16,8 @@ from recordings.errors import InputError
 from recordings.schema import SampleTable
 
 from .datasets import Dataset, Item, open_dataset
-from .datasets.base import shorten
 from .encoding import encode
+from .matching import KnownClasses
 from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
 
@@ -135,31 +135,14 @@ def choose_samples(
 ) -> Samples:
     """The first `count` images of a seeded class-balanced order, as many as there are.
 
-    Classes are matched by the checkpoint's identifiers or, where the data set knows none of them, by their names, so
-    that class folders may be called either.
+    Images of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
 
     Raises
     ------
     InputError : if the data cannot be read, or no image is of a class that the checkpoint knows
     """
-    dataset = labelled_for(checkpoint, source, split, download)
+    everything = open_dataset(source, split, download=download)
+    dataset = KnownClasses(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds no images")
     return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing, advance)
-
-
-def labelled_for(
-    checkpoint: Checkpoint | AnnCheckpoint, source: str | Sequence[str], split: str, download: bool = False
-) -> Dataset:
-    """A data set whose labels are the checkpoint's, matched as :func:`choose_samples` says."""
-    everything = open_dataset(source, split, download=download)
-    known = checkpoint.classes
-    labelled = any(label is not None for label in everything.labels)
-    if labelled and not set(known) & set(everything.classes):
-        if not set(checkpoint.class_names) & set(everything.classes):
-            raise InputError(
-                f"{everything.name}: its classes ({shorten(everything.classes)}) are none that the checkpoint knows "
-                f"({shorten(known)}); choose the data that belong to the network, or the network to the data"
-            )
-        known = checkpoint.class_names
-    return open_dataset(source, split, known, download=download)

@@ -16,6 +16,7 @@ from rich.console import Console
 from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import one_or_all
+from pipeline.cli.options import ConfigFile
 from pipeline.config import Section, save_config
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -58,7 +59,7 @@ class PaperCommand(Section):
 
     name: Positional[str] = Field(description="experiment, or all")
     paper: Annotated[PaperSection, Flat] = PaperSection()
-    config: Path | None = Field(None, description="TOML file with the settings; see configs/paper/")
+    config: ConfigFile = None
     data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
     out: Path | None = Field(None, description="folder for the results; runs/paper/CONFIG if not given")
 

@@ -1,10 +1,9 @@
-"""The export command, and the arithmetic of its paired comparison."""
+"""The export command: both networks and what rounding costs."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from backends.network.storage import read_network
@@ -26,14 +25,15 @@ def test_both_networks_and_their_accuracy(tmp_path, capsys):
     assert "9 images × 3 seeds" in capsys.readouterr().out
 
 
-def test_paired_accuracy_by_hand():
-    # Two seeds of two images, labels 0 and 1. float32: 2/2 then 1/2; fixed: 1/2 then 1/2; differences -0.5 and 0.
-    labels = np.array([0, 1], np.int32)
-    predictions = {"float32": np.array([0, 1, 0, 0]), "fixed": np.array([0, 0, 1, 1])}
-    report = export.paired_accuracy(predictions, labels, 2)
-    assert (report["float32"], report["fixed"], report["difference"]) == (0.75, 0.5, -0.25)
-    half = 1.96 * np.std([-0.5, 0], ddof=1) / np.sqrt(2)
-    assert (report["low"], report["high"]) == (pytest.approx(-0.25 - half), pytest.approx(-0.25 + half))
+def test_one_seed_prints_no_interval(tmp_path, capsys):
+    path = small_checkpoint(tmp_path / "small.safetensors")
+    images = class_folders(tmp_path / "images", per_class=1)
+    export.main([str(path), "--data", str(images), "--seeds", "1", "--out", str(tmp_path / "out")])
+    line = capsys.readouterr().out.splitlines()[0]
+    assert "3 images × 1 seed: float32 " in line
+    assert "interval" not in line
+    report = json.loads((tmp_path / "out" / "accuracy.json").read_text())
+    assert (report["low"], report["high"], report["seeds"]) == (None, None, 1)
 
 
 def test_images_without_labels_are_refused(tmp_path, capsys):

@@ -196,7 +196,7 @@ def test_one_run_per_folder(workplace, tmp_path, capsys):
         (["--data", "{folder}/other.zip"], "other.zip: not in the Tiny-ImageNet layout"),
         (
             ["--data", "{folder}/unknown"],
-            "its classes (yak, zebra) are none that the checkpoint knows (apple, pear, plum)",
+            "its classes (yak, zebra) are none that the checkpoint knows (APPLE, PEAR, PLUM)",
         ),
         (["--data", "{folder}/nan.tiff"], "NaN or infinite pixels"),
         (["--checkpoint", "cluttered-digit"], "neither a bundled one"),

@@ -49,6 +49,8 @@ def open_dataset(
     ------
     InputError : if `source` is nothing of these, the split is not there, or no image of `classes` is left
     """
+    if not isinstance(source, str) and len(source) == 1:
+        source = source[0]
     if split not in SHARES or (split == "selection" and source != CLUTTERED_DIGITS):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if source == CLUTTERED_DIGITS:

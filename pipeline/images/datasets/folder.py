@@ -39,6 +39,7 @@ class ClassFolders:
         files = [file for folder in class_folders(base) for file in image_files(folder)]
         item_classes = [file.parent.name for file in files]
         selection = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
+        self.path = base
         self.name = _identity(f"{path.resolve().name}/{split}", files, base)
         self.classes = self.class_names = selection.classes
         self.labels = selection.labels

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cli.config_errors import read_toml, validated
+from pipeline.cli.options import Device, Seed
 from pipeline.config import CONFIGS, Config, Section, TrainingSection, Unit
 from recordings.errors import InputError
 
@@ -43,8 +44,8 @@ class PaperSection(Section):
     pairs: int = Field(50, ge=1, description="images of two objects; side by side, at most half as many as images")
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
-    seed: int = Field(0, ge=0, description="of the choice of images and the Poisson spikes")
-    device: str = Field("auto", description="of the torch backend and of the SNN's gradients: auto, cpu, cuda, cuda:1")
+    seed: Seed = 0
+    device: Device = "auto"
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
 
 

@@ -1,0 +1,38 @@
+"""One network in several precisions, on equal spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import Backend
+from backends.network.graph import Network
+from pipeline.images.samples import Samples
+
+BATCH = 16  # images encoded together
+
+
+def predictions(
+    networks: Sequence[Network], backend: Backend, samples: Samples, seeds: Iterable[int]
+) -> list[NDArray[np.int64]]:
+    """The class that each network chooses for every image and Poisson seed; all of them see equal spikes.
+
+    Parameters
+    ----------
+    networks : of one input shape and encoder
+
+    Returns
+    -------
+    per network (seeds, N)
+    """
+    chosen: list[list[list[int]]] = [[] for _ in networks]
+    for seed in seeds:
+        for of_network in chosen:
+            of_network.append([])
+        for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):
+            for of_network, network in zip(chosen, networks, strict=True):
+                for batch in backend.run(network, [inputs], inputs.shape[-4]):
+                    of_network[-1] += batch.readout.argmax(axis=1).tolist()
+    return [np.array(of_network, np.int64) for of_network in chosen]
