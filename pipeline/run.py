@@ -81,7 +81,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     from .drawing.figures import save_figures
     from .explain import explain_raster
     from .images.samples import choose_samples
-    from .measures.localisation import localisation_table
+    from .maps.localisation import localisation_table
     from .simulation import raster_header, record
 
     settings = config.run
@@ -139,7 +139,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 )
             with MapReader(out / "sam.h5") as maps:
                 with _stage(seconds, "measure"):
-                    localisation = localisation_table(raster, maps, samples.masks)
+                    localisation = localisation_table(raster, maps, samples.masks).to_dict("records")
                 figures: tuple[Path, ...] = ()
                 if settings.figures:
                     progress.add_task("drawing", total=None)
@@ -160,7 +160,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
                 "accuracy": _accuracy(samples.table.label, raster.predictions),
                 "answers": _answers(samples.names, raster, checkpoint.class_names),
                 "spike_rate": {layer.name: _spike_rate(raster.counts(layer), layer.neurons) for layer in raster.layers},
-                "localisation": [row.__dict__ for row in localisation],
+                "localisation": localisation,
                 "raster_digest": raster.raster_digest,
                 "network_sha256": network.sha256,
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},

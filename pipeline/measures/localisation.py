@@ -7,20 +7,15 @@ The measures lie between 0 (misses) and 1, and a map that is zero everywhere sco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.preprocessing import box_mask
-from pipeline.maps.sam import spike_count_map
 from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
 
 from .maps import TIE, Map, Mask, checked, resize_map
-from .statistics import mean_with_interval
 
 
 def pointing_game(image_map: Map, mask: Mask) -> float:
@@ -158,66 +153,3 @@ def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
     """
     rows, columns = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size)
     return rows[:, None] * columns[None, :]
-
-
-@dataclass(frozen=True)
-class Localisation:
-    """One measure of one kind of map, over all samples whose object is known.
-
-    Parameters
-    ----------
-    layer : name in the raster, or None where no layer is involved
-    method : "SAM", "spike count", "centred box" or "centred Gaussian"
-    measure : a key of :data:`MEASURES`
-    mean : over samples
-    low, high : 95 % interval of the mean, see :func:`pipeline.measures.statistics.mean_with_interval`
-    n : number of samples
-    """
-
-    layer: str | None
-    method: str
-    measure: str
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> tuple[Localisation, ...]:
-    """Score the maps of every layer, the spike count of the same layer, and once each centred guess.
-
-    Parameters
-    ----------
-    raster, maps : the maps and the raster they were computed from
-    masks : per sample of the raster, (H, W) bool of the image as the network saw it; None, or nothing in it, where the
-        object is unknown or cropped away: such samples do not count
-
-    Returns
-    -------
-    rows, layer by layer in order of depth; none if no mask is known
-
-    Raises
-    ------
-    InputError : if maps, raster and masks do not belong together
-    """
-    if maps.header.source != raster.raster_digest:
-        raise InputError(f"{maps.path}: maps of another raster than {raster.path}; run pipeline.explain on that one")
-    if len(masks) != raster.n_samples:
-        raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.path}, expected as many")
-    known = [(sample, mask) for sample, mask in enumerate(masks) if mask is not None and mask.any()]
-    scores: dict[tuple[str | None, str, str], list[float]] = {}
-
-    def score(layer: str | None, method: str, image_map: Map, mask: Mask) -> None:
-        for measure, function in MEASURES.items():
-            scores.setdefault((layer, method, measure), []).append(function(image_map, mask))
-
-    for name in maps:
-        layer, steps = raster.layer(name), raster.steps_that_matter(name)
-        for sample, mask in known:
-            counts = spike_count_map(raster.packed(layer, sample)[:steps], layer.shape)
-            score(name, "SAM", over_time(maps[name][sample][:steps], mask.shape), mask)
-            score(name, "spike count", over_time(counts, mask.shape), mask)
-    for _, mask in known:
-        score(None, "centred box", centred_box(mask.shape, float(mask.sum())), mask)
-        score(None, "centred Gaussian", centred_gaussian(mask.shape), mask)
-    return tuple(Localisation(*key, *mean_with_interval(values), len(values)) for key, values in scores.items())

@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-def mean_with_interval(values: ArrayLike) -> tuple[float, float, float]:
+def mean_with_interval(values: ArrayLike) -> Estimate:
     """Mean of measures in [0, 1], and its 95 % interval.
 
     Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: the bootstrap's,
@@ -42,10 +42,8 @@ def mean_with_interval(values: ArrayLike) -> tuple[float, float, float]:
     if set(sample) <= {0.0, 1.0}:
         middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
         reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
-        return mean, float(max(middle - reach, 0)), float(min(middle + reach, 1))
-    if n == 1:
-        return mean, 0.0, 1.0
-    return bootstrap_mean(sample)[1:]
+        return Estimate(n, mean, float(max(middle - reach, 0)), float(min(middle + reach, 1)))
+    return Estimate(1, mean, 0.0, 1.0) if n == 1 else bootstrap_mean(sample)
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,20 @@ from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
-from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from pipeline.measures.statistics import bootstrap_mean
+from pipeline.measures.tables import measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
+from .study.claims import Claim, compared, with_interval
 from .study.heatmaps import sam_maps
-from .study.result import Claim, Result, verdict, with_interval
+from .study.result import Result
 from .study.study import Study
 
-MEASURES = ("correlation", "overlap of the top fifth", "shift in time")
+CORRELATION, OVERLAP, SHIFT = "correlation", "overlap of the top fifth", "shift in time"
+MEASURES: Mapping[str, Callable[[NDArray[np.float64], NDArray[np.float64]], float]] = {
+    CORRELATION: pearson,
+    OVERLAP: top_overlap,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,58 +43,45 @@ class Summary:
     centres: NDArray[np.float64]
 
 
-Summaries = Mapping[str, Summary]
-Values = dict[tuple[str, str, str], NDArray[np.float64]]  # (comparison, layer, measure) -> one value per image
-
-
 def run(study: Study) -> Result:
     """Record, compare, and say what is above the noise."""
-    settings, images = study.settings, study.images
-    network = study.surrogate.network
-    leak = max(settings.leaks)
-    seeds = [study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds)]
-    twins = [study.leaky(leak, study.config.training.seed), study.twin(leak)]
-    pairs = {
-        "other spikes": [(seeds[0], other) for other in seeds[1:]],
-        "float32": [(seeds[0], study.recording(network, images, precision="float32"))],
-        "other training": [(study.recording(twins[0].network, images), study.recording(twins[1].network, images))],
-        "converted": [(seeds[0], study.recording(study.converted.network, images))],
+    settings, images, networks = study.settings, study.images, study.networks
+    network, leak = networks.surrogate.network, max(settings.leaks)
+    own, *seeds = (study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds))
+    twins = [networks.leaky(leak, study.config.training.seed), networks.twin(leak)]
+    trainings = [study.recording(twin.network, images) for twin in twins]
+    recordings: dict[str, list[tuple[Path, Path]]] = {
+        "other spikes": [(own, other) for other in seeds],
+        "float32": [(own, study.recording(network, images, precision="float32"))],
+        "other training": [(trainings[0], trainings[1])],
+        "converted": [(own, study.recording(networks.converted.network, images))],
     }
-    values: Values = {}
-    summaries: dict[Path, Summaries] = {}
-    with study.progress("comparing maps", len(pairs)) as advance:
-        for comparison, paths in pairs.items():
-            for path in {path for pair in paths for path in pair} - summaries.keys():
-                summaries[path] = summarise(study, path)
-            compared = [compare(summaries[first], summaries[second]) for first, second in paths]
-            for key in compared[0]:
-                values[comparison, key[0], key[1]] = np.mean([each[key] for each in compared], axis=0)
+    of_path = cache(lambda path: summarise(study, path))
+    parts = []
+    with study.progress("comparing maps", len(recordings)) as advance:
+        for comparison, paths in recordings.items():
+            compared_maps = [compare(of_path(first), of_path(second)) for first, second in paths]
+            parts.append(mean_of(compared_maps).assign(comparison=comparison))
             advance(1)
     if len(images) > 1:
         rolled = {
-            layer: Summary(np.roll(one.maps, 1, axis=0), np.roll(one.centres, 1))
-            for layer, one in summaries[seeds[0]].items()
+            layer: Summary(np.roll(one.maps, 1, axis=0), np.roll(one.centres, 1)) for layer, one in of_path(own).items()
         }
-        values |= {("other image", *key): found for key, found in compare(summaries[seeds[0]], rolled).items()}
-    _draw(study, values)
-    table = [
-        {
-            "comparison": comparison,
-            "layer": layer,
-            "measure": measure,
-            **bootstrap_mean(found, settings.seed)._asdict(),
-        }
-        for (comparison, layer, measure), found in values.items()
-    ]
+        parts.append(compare(of_path(own), rolled).assign(comparison="other image"))
+    found = pd.concat(parts)[["image", "comparison", "layer", "measure", "value"]]
+    table = summary(found, settings.seed)
+    draw(study, table)
+    epochs = "1 epoch" if settings.leak_epochs == 1 else f"{settings.leak_epochs} epochs"
     notes = (
         f"“Other spikes”: {settings.seeds - 1} further Poisson seeds. “Other training”: two networks of leak {leak}, "
-        f"{settings.leak_epochs} epochs each, that differ in the seed of training only. “Other image”: each map "
-        "beside that of the next image.",
+        f"{epochs} each, that differ in the seed of training only. “Other image”: each map beside the map of the next "
+        "image.",
     )
-    return Result("Agreement: what two maps of one image have in common", table, _claims(study, values), notes)
+    claims = claims_of(rows(found, measure=CORRELATION), settings.seed)
+    return Result("Agreement: what two maps of one image have in common", table, claims, notes)
 
 
-def summarise(study: Study, path: Path) -> Summaries:
+def summarise(study: Study, path: Path) -> dict[str, Summary]:
     """Maps of every image in the layers of interest, summed over time."""
     with RasterReader(path) as raster:
         found = {}
@@ -98,46 +92,45 @@ def summarise(study: Study, path: Path) -> Summaries:
         return found
 
 
-def compare(first: Summaries, second: Summaries) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """(layer, measure) -> one value per image."""
-    measures: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], float]] = {
-        MEASURES[0]: pearson,
-        MEASURES[1]: top_overlap,
-    }
-    values = {}
+def compare(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> pd.DataFrame:
+    """Every measure of agreement, image by image: image, layer, measure, value."""
+    parts = []
     for layer, one in first.items():
         other = second[layer]
-        for name, measure in measures.items():
-            values[layer, name] = np.array([measure(*pair) for pair in zip(one.maps, other.maps, strict=True)])
-        values[layer, MEASURES[2]] = np.abs(one.centres - other.centres)
-    return values
+        for name, measure in MEASURES.items():
+            alike = [measure(*maps) for maps in zip(one.maps, other.maps, strict=True)]
+            parts.append(measured(alike, layer=layer, measure=name))
+        parts.append(measured(np.abs(one.centres - other.centres), layer=layer, measure=SHIFT))
+    return pd.concat(parts)
 
 
-def _claims(study: Study, values: Values) -> list[Claim]:
-    seed, n = study.settings.seed, len(study.images)
+def mean_of(comparisons: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of several comparisons, which have their rows in one order."""
+    return comparisons[0].assign(value=np.mean([values(each) for each in comparisons], axis=0))
+
+
+def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
+    """Which maps differ by more than those of two Poisson seeds, by their correlation."""
     claims = []
-    for layer in dict.fromkeys(layer for _, layer, _ in values):
-        floor = values["other spikes", layer, MEASURES[0]]
-        ours = with_interval(bootstrap_mean(floor, seed))
-        claims.append(Claim(f"{layer}: correlation of two Poisson seeds (noise floor)", "–", ours, "cannot say", n))
-        for comparison, what, paper in (
-            ("converted", "surrogate and converted maps differ by more than two seeds", "they differ"),
-            ("other training", "so do two trainings of one network", "–"),
-            ("float32", "so do float32 and fixed point", "–"),
+    for layer, of_layer in found.groupby("layer", sort=False):
+        floor = rows(of_layer, comparison="other spikes")
+        estimate = bootstrap_mean(values(floor), seed)
+        what = f"{layer}: correlation of two Poisson seeds (noise floor)"
+        claims.append(Claim(what, "–", with_interval(estimate), "cannot say", estimate.n))
+        for comparison, maps, paper in (
+            ("converted", "of the surrogate and the converted network", "they differ"),
+            ("other training", "of two trainings of one network", "–"),
+            ("float32", "in float32 and in fixed point", "–"),
         ):
-            difference = paired_difference(floor, values[comparison, layer, MEASURES[0]], seed)
-            mean = values[comparison, layer, MEASURES[0]].mean()
-            text = f"correlation {mean:.3g}; lower than the floor by {with_interval(difference)}"
-            claims.append(Claim(f"{layer}: {what}", paper, text, verdict(difference), n))
+            what = f"{layer}: maps {maps} differ by more than maps of two Poisson seeds"
+            other = rows(of_layer, comparison=comparison)
+            claims.append(compared(what, paper, {"noise floor": floor, "correlation": other}, seed))
     return claims
 
 
-def _draw(study: Study, values: Values) -> None:
-    points = [
-        {"panel": measure, "curve": layer, "x": name} | bootstrap_mean(found, study.settings.seed)._asdict()
-        for (name, layer, measure), found in values.items()
-    ]
+def draw(study: Study, table: pd.DataFrame) -> None:
+    """A panel per measure, a group per comparison, a colour per layer."""
+    points = table.rename(columns={"measure": "panel", "layer": "curve", "comparison": "x"})
     subtitle = f"SAM summed over time, {len(study.images)} images; mean and 95 % interval"
-    title, y = "What two maps of one image have in common", dict.fromkeys(MEASURES, "")
-    y[MEASURES[2]] = "share of the steps"
-    draw_curves(study.out / "agreement.png", title, subtitle, pd.DataFrame(points), "", y)
+    title, y = "What two maps of one image have in common", {CORRELATION: "", OVERLAP: "", SHIFT: "share of the steps"}
+    draw_curves(study.out / "agreement.png", title, subtitle, points, "", y)

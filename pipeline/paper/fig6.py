@@ -4,17 +4,16 @@ The paper: (a) the surrogate-trained network has the lower error in every layer;
 layer to layer, that of the converted network stays flat.
 
 Measured: (a) localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer.
-The converted network has many more of these to take a minimum over, so the same is asked of as many of its steps as the
-other has, evenly spaced; and, since a single one of its steps holds few spikes, of the map summed over all of them, for
-both networks. The bound ε of the logarithm, which the paper does not give, is varied. (b) Share of a layer's
-neurons that fire at each step; how much it varies is its standard deviation over the steps from the image's arrival to
-the last that matters, relative to its mean, image by image.
+The converted network has many more of these steps. So its minimum is also taken over fewer of them, evenly spaced, as
+many as the surrogate-trained network has. A single step of the converted network holds few spikes; so the error of the
+map summed over all steps is measured too, for both networks. The bound ε of the logarithm, which the paper does not
+give, is varied. (b) Share of a layer's neurons that fire at each step. How much it varies is its standard deviation
+over the steps from the image's arrival to the last that matters, relative to its mean, image by image.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,50 +22,43 @@ from numpy.typing import NDArray
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors, spike_rate
-from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from pipeline.measures.tables import difference, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
+from .study.ann import reference_maps
+from .study.claims import Claim, compared, differences, verdict, with_interval
 from .study.heatmaps import convolutions
-from .study.result import Claim, Result, verdict, with_interval
+from .study.result import Result
 from .study.study import Study
-from .study.sweep import swept
+from .study.sweep import arrivals, swept
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
-EVEN = "as many, evenly spaced"
-SUMMED = "summed"
-Values = dict[str, NDArray[np.float64]]  # layer -> (N,)
+ERROR, VARIATION, PEAK = "localisation error", "variation of the spike rate", "peak, share of the time"
+ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
+COLUMNS = ["image", "measure", "network", "layer", "epsilon", "steps", "value"]
 
 
 def run(study: Study) -> Result:
-    """Measure both networks on the same images."""
-    images, reference = study.images, study.reference(study.images)
-    paths = {
-        "surrogate": study.recording(study.surrogate.network, images),
-        "converted": study.recording(study.converted.network, images),
-    }
-    with RasterReader(paths["surrogate"]) as raster:
-        fewest = {layer: raster.steps_that_matter(layer) for layer in study.layers(raster)}
-    errors = {name: errors_of(study, path, reference, fewest) for name, path in paths.items()}
-    rates = {name: rates_of(path) for name, path in paths.items()}
-    table = [
-        _row("localisation error", name, layer, epsilon, steps, found)
-        for name, of_network in errors.items()
-        for (layer, epsilon, steps), found in of_network.items()
-    ]
-    variations = {name: {layer: variation(rate) for layer, rate in of.items()} for name, of in rates.items()}
-    peaks = {name: {layer: peak(rate) for layer, rate in of.items()} for name, of in rates.items()}
-    for what, measured in (("variation of the spike rate", variations), ("peak, share of the time", peaks)):
-        for name, of_rates in measured.items():
-            table += [_row(what, name, layer, "", "all", found) for layer, found in of_rates.items()]
-    claims = [*_error_claims(errors), *_rate_claims(variations, peaks)]
-    _draw_errors(study, errors)
-    _draw_rates(study, paths)
-    return Result("Fig. 6: localisation error and spike rate", table, claims, [_sensitivity(errors)])
+    """Measure both networks on the study's images."""
+    paths = {name: study.recording(network, study.images) for name, network in study.networks.both.items()}
+    fewest = steps_of_layers(study, paths["surrogate"])
+    errors = pd.concat([errors_of(study, path, fewest).assign(network=name) for name, path in paths.items()])[COLUMNS]
+    rates = pd.concat([rates_of(path).assign(network=name) for name, path in paths.items()])
+    rates = rates.assign(epsilon="", steps=ALL).sort_values("measure", key=lambda name: name == PEAK, kind="stable")
+    table = summary(pd.concat([errors, rates[COLUMNS]]))
+    draw_errors(study, rows(table, measure=ERROR))
+    draw_rates(study, paths)
+    claims = [*error_claims(rows(errors, epsilon=EPSILON)), *variation_claims(rates), *peak_claims(rates)]
+    return Result("Fig. 6: localisation error and spike rate", table, claims, [note_on_epsilon(errors)])
 
 
-def errors_of(
-    study: Study, path: Path, reference: NDArray[np.float32], fewest: dict[str, int]
-) -> dict[tuple[str, float, str], NDArray[np.float64]]:
+def steps_of_layers(study: Study, path: Path) -> dict[str, int]:
+    """How many steps of each layer can still change the answer."""
+    with RasterReader(path) as raster:
+        return {layer: raster.steps_that_matter(layer) for layer in study.layers(raster)}
+
+
+def errors_of(study: Study, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
     """Localisation errors of a recording.
 
     Parameters
@@ -75,38 +67,37 @@ def errors_of(
 
     Returns
     -------
-    (layer, ε, steps) -> (N,); steps are "all" that matter, "as many, evenly spaced", or all of them "summed"
+    image, measure, layer, epsilon, steps, value; steps are all that matter, fewer of them, evenly spaced, or the sum
     """
-    found: dict[tuple[str, float, str], list[float]] = {}
-    with RasterReader(path) as raster:
-        numbers = {layer.name: layer.number for layer in raster.layers}
-    for of_image, maps in zip(reference, swept(study, path, [study.settings.gamma]), strict=True):
+    found, first = [], arrivals(path)
+    reference = reference_maps(study, study.images)
+    for image, (of_image, maps) in enumerate(zip(reference, swept(study, path, [study.settings.gamma]), strict=True)):
         for layer, (of_layer,) in maps.items():
-            arrival = min(numbers[layer], len(of_layer) - 1)
-            chosen = thinned(len(of_layer), max(1, fewest[layer] - arrival), arrival)
+            chosen = thinned(len(of_layer), max(1, fewest[layer] - first[layer]), first[layer])
             for epsilon in EPSILONS:
-                found.setdefault((layer, epsilon, "all"), []).append(float(lowest_errors(of_layer, of_image, epsilon)))
-                found.setdefault((layer, epsilon, EVEN), []).append(
-                    float(lowest_errors(of_layer[chosen], of_image, epsilon))
-                )
-                summed = localisation_errors(of_layer.sum(axis=0), of_image, epsilon)
-                found.setdefault((layer, epsilon, SUMMED), []).append(float(summed))
-    return {key: np.array(values) for key, values in found.items()}
+                errors = {
+                    ALL: lowest_errors(of_layer, of_image, epsilon),
+                    FEWER: lowest_errors(of_layer[chosen], of_image, epsilon),
+                    SUM: localisation_errors(of_layer.sum(axis=0), of_image, epsilon),
+                }
+                found += [(image, layer, epsilon, steps, float(error)) for steps, error in errors.items()]
+    return pd.DataFrame(found, columns=["image", "layer", "epsilon", "steps", "value"]).assign(measure=ERROR)
 
 
-def rates_of(path: Path) -> Values:
-    """Spikes per neuron and step of every convolution, from the image's arrival to the last step that matters.
+def rates_of(path: Path) -> pd.DataFrame:
+    """How the spike rate of every convolution varies, and when it peaks: image, measure, layer, value.
 
-    Returns
-    -------
-    layer -> (N, T')
+    Steps count from the image's arrival to the last that matters.
     """
+    parts = []
+    first = arrivals(path)
     with RasterReader(path) as raster:
-        found = {}
         for name in convolutions(raster):
-            layer, steps = raster.layer(name), raster.steps_that_matter(name)
-            found[name] = spike_rate(raster.counts(layer)[:, min(layer.number, steps - 1) : steps], layer.neurons)
-        return found
+            counts = raster.counts(name)[:, first[name] : raster.steps_that_matter(name)]
+            rates = spike_rate(counts, raster.layer(name).neurons)
+            for measure, function in ((VARIATION, variation), (PEAK, peak)):
+                parts.append(measured(function(rates), measure=measure, layer=name))
+    return pd.concat(parts)
 
 
 def variation(rates: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,89 +111,90 @@ def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return rates.argmax(axis=1) / max(1, rates.shape[1] - 1)
 
 
-def _row(
-    what: str, network: str, layer: str, epsilon: float | str, steps: str, values: NDArray[np.float64]
-) -> dict[str, Any]:
-    about = {"what": what, "network": network, "layer": layer, "epsilon": epsilon, "steps": steps}
-    return {**about, **bootstrap_mean(values)._asdict()}
+def error_claims(errors: pd.DataFrame) -> list[Claim]:
+    """The converted network has the higher error: over all steps, over fewer, and of the summed map."""
+    return [
+        compared(
+            f"{layer}: error of the converted network{told}",
+            "higher",
+            {
+                "converted": rows(errors, network="converted", layer=layer, steps=steps),
+                "surrogate": rows(errors, network="surrogate", layer=layer, steps=SUM if steps == SUM else ALL),
+            },
+        )
+        for steps, told in (
+            (ALL, ""),
+            (FEWER, ", minimum over as many steps as the surrogate's"),
+            (SUM, "; both maps summed over steps"),
+        )
+        for layer in errors["layer"].unique()
+    ]
 
 
-def _error_claims(errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> list[Claim]:
+def variation_claims(rates: pd.DataFrame) -> list[Claim]:
+    """The surrogate-trained network's spike rate varies more."""
+    return [
+        compared(
+            f"{layer}: variation of the surrogate network's spike rate over time",
+            "more than the converted network's",
+            {name: rows(rates, measure=VARIATION, network=name, layer=layer) for name in ("surrogate", "converted")},
+        )
+        for layer in rates["layer"].unique()
+    ]
+
+
+def peak_claims(rates: pd.DataFrame) -> list[Claim]:
+    """The surrogate-trained network's rate peaks later in deeper layers; the converted network's has no order."""
+    first, *_, last = [*rates["layer"].unique()] * 2 if rates["layer"].nunique() == 1 else rates["layer"].unique()
     claims = []
-    for steps, of_surrogate, what in (
-        ("all", "all", "error of the converted network"),
-        (EVEN, "all", "the same, over as many steps as the other"),
-        (SUMMED, SUMMED, "the same, of maps summed over steps"),
-    ):
-        for layer, epsilon, of_steps in errors["surrogate"]:
-            if (epsilon, of_steps) != (EPSILON, steps):
-                continue
-            surrogate = errors["surrogate"][layer, epsilon, of_surrogate]
-            converted = errors["converted"][layer, epsilon, steps]
-            difference = paired_difference(converted, surrogate)
-            ours = f"{converted.mean():.3g} against {surrogate.mean():.3g}: higher by {with_interval(difference)}"
-            claims.append(Claim(f"{layer}: {what}", "higher", ours, verdict(difference), len(surrogate)))
+    for network, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
+        peaks = [rows(rates, measure=PEAK, network=network, layer=layer) for layer in (last, first)]
+        delay = difference(*peaks)
+        same = verdict(delay)
+        if network == "converted" and delay.n > 1:
+            same = "yes" if same == "no difference seen" else "no"
+        ours = f"time of the peak, as a share of all steps; {last} − {first}: {with_interval(delay)}"
+        claims.append(Claim(f"{network}: peak of the spike rate, in deeper layers", paper, ours, same, delay.n))
     return claims
 
 
-def _rate_claims(variations: dict[str, Values], peaks: dict[str, Values]) -> list[Claim]:
-    claims = []
-    for layer, surrogate in variations["surrogate"].items():
-        converted = variations["converted"][layer]
-        difference = paired_difference(surrogate, converted)
-        ours = f"{surrogate.mean():.3g} against {converted.mean():.3g}: more by {with_interval(difference)}"
-        what = f"{layer}: variation of the surrogate network's spike rate over time"
-        claims.append(Claim(what, "more than the converted one's", ours, verdict(difference), len(surrogate)))
-    for name, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
-        first, *_, last = peaks[name] if len(peaks[name]) > 1 else [*peaks[name]] * 2
-        delay = paired_difference(peaks[name][last], peaks[name][first])
-        ours = f"{last} after {first} by {with_interval(delay)} of the time"
-        found = verdict(delay)
-        if name == "converted" and delay.n > 1:
-            found = "yes" if found == "no difference seen" else "no"
-        claims.append(Claim(f"{name}: peak of the spike rate, in deeper layers", paper, ours, found, delay.n))
-    return claims
-
-
-def _sensitivity(errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> str:
+def note_on_epsilon(errors: pd.DataFrame) -> str:
     """How the direction of (a) depends on ε."""
     parts = []
     for epsilon in EPSILONS:
-        differences = {
-            layer: paired_difference(errors["converted"][layer, epsilon, "all"], surrogate)
-            for (layer, of_epsilon, steps), surrogate in errors["surrogate"].items()
-            if (of_epsilon, steps) == (epsilon, "all")
-        }
-        said = ", ".join(f"{layer} {with_interval(difference)}" for layer, difference in differences.items())
-        parts.append(f"at ε = {epsilon:g}: {said}")
-    return f"Converted minus surrogate error {'; '.join(parts)}. Claims are at ε = {EPSILON:g}."
+        of_epsilon = rows(errors, epsilon=epsilon, steps=ALL)
+        told = differences(*(rows(of_epsilon, network=network) for network in ("converted", "surrogate")))
+        parts.append(f"at ε = {epsilon:g}: {told}")
+    told = "; ".join(parts)
+    return f"Error of the converted network minus error of the surrogate's, {told}. Claims are at ε = {EPSILON:g}."
 
 
-def _draw_errors(study: Study, errors: dict[str, dict[tuple[str, float, str], NDArray[np.float64]]]) -> None:
-    points = []
-    for name, steps in (("surrogate", "all"), ("converted", "all"), ("converted", EVEN)):
-        label = name if steps == "all" else f"{name},\nas few steps"
-        for (layer, epsilon, of_steps), values in errors[name].items():
-            if of_steps == steps:
-                where = {"panel": f"ε = {epsilon:g}", "curve": label, "x": layer}
-                points.append(where | bootstrap_mean(values)._asdict())
+def draw_errors(study: Study, table: pd.DataFrame) -> None:
+    """A panel per ε, a curve per network and choice of steps."""
+    parts = []
+    for network, steps in (("surrogate", ALL), ("converted", ALL), ("converted", FEWER)):
+        curve = network if steps == ALL else f"{network},\nas few steps"
+        parts.append(rows(table, network=network, steps=steps).assign(curve=curve))
+    points = pd.concat(parts)
+    points = points.assign(panel=points["epsilon"].map("ε = {:g}".format), x=points["layer"])
     subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
-    draw_curves(study.out / "fig6.png", title, subtitle, pd.DataFrame(points), "", y)
+    draw_curves(study.out / "fig6.png", title, subtitle, points, "", y)
 
 
-def _draw_rates(study: Study, paths: dict[str, Path]) -> None:
+def draw_rates(study: Study, paths: dict[str, Path]) -> None:
+    """A panel per network, a curve per convolution, dotted where spikes are too late."""
     parts = []
     for name, path in paths.items():
         with RasterReader(path) as raster:
-            for layer in map(raster.layer, convolutions(raster)):
-                rates = spike_rate(raster.counts(layer), layer.neurons).T
-                points = pd.DataFrame([bootstrap_mean(step) for step in rates])
-                points["x"] = points.index / raster.timesteps
-                last = raster.steps_that_matter(layer.name)
-                lines = [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
-                panel = f"{name}, {raster.timesteps} steps"
-                parts.append(pd.concat(lines).assign(panel=panel, curve=layer.name))
+            for layer in convolutions(raster):
+                rates = spike_rate(raster.counts(layer), raster.layer(layer).neurons)
+                points = summary(pd.concat([measured(rate, step=step) for step, rate in enumerate(rates.T)]))
+                points = points.assign(
+                    panel=f"{name}, {raster.timesteps} steps", curve=layer, x=points["step"] / raster.timesteps
+                )
+                last = raster.steps_that_matter(layer)
+                parts += [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
     subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
     x, y = "time (share of the steps)", "share of neurons that fire"
     draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(parts), x, y)

@@ -4,7 +4,7 @@ The paper shows images with the Grad-CAM of the ANN and the SAM of the SNN, clea
 that is looked at (the strength is lost from its text; here `paper.shift_epsilon`).
 
 Drawn here for `paper.shown` images, clean and attacked: Grad-CAM of the ANN twin for the true class, and SAM at the
-SNN's last convolution, which has the same size, step by step, encoded with the same seed before and after. What the
+SNN's last convolution, which has the size of Grad-CAM, step by step, encoded with one seed before and after. What the
 picture claims is measured over all images, by the normalised L1 distance between such maps; fig9 adds the other layers,
 the controls and the noise floor.
 """
@@ -13,37 +13,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.drawing.grid import MapRow, draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import min_max
-from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from pipeline.measures.tables import rows, summary
 from recordings.raster.reader import RasterReader
 
+from .study.ann import ann_predictions, reference_maps
 from .study.attacked import attacked
-from .study.heatmaps import Maps, at_steps, convolutions, sam_maps
+from .study.claims import compared
+from .study.heatmaps import at_steps, convolutions, sam_maps
 from .study.images import ImageSet
-from .study.predictions import ann_predictions
-from .study.result import Claim, Result, verdict, with_interval
-from .study.shifts import STEPWISE, grad_cam_shifts, sam_shifts
+from .study.result import Result
+from .study.shifts import SHIFT, grad_cam_shifts, sam_shifts
 from .study.study import Study
 
 
 def run(study: Study) -> Result:
     """Attack, measure and draw."""
-    epsilon, seed, network = study.settings.shift_epsilon, study.settings.seed, study.surrogate.network
+    epsilon, seed, network = study.settings.shift_epsilon, study.settings.seed, study.networks.surrogate.network
     clean, for_ann, for_snn = study.images, attacked(study, "ann", epsilon), attacked(study, "snn", epsilon)
     with (
         RasterReader(study.recording(network, clean)) as before,
         RasterReader(study.recording(network, for_snn)) as after,
     ):
         layer = convolutions(before)[-1]
-        shifts = {
-            "Grad-CAM": grad_cam_shifts(study.reference(clean), study.reference(for_ann))[STEPWISE],
-            "SAM": sam_shifts(study, before, after, layer)[STEPWISE],
-        }
-        rows = {
+        grad_cam = rows(grad_cam_shifts(reference_maps(study, clean), reference_maps(study, for_ann)), measure=SHIFT)
+        sam = rows(sam_shifts(study, before, after, layer), measure=SHIFT)
+        shown = {
             "clean": rows_of(study, "clean", clean, clean, before, layer),
             "attacked": rows_of(study, "attacked", for_ann, for_snn, after, layer),
         }
@@ -53,30 +53,24 @@ def run(study: Study) -> Result:
         f"Maps before and after an attack, ε = {epsilon:g}",
         f"Grad-CAM of the ANN and SAM of the SNN at {layer}, each map stretched to 0 … 1, and what each answers",
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
-        [row for pair in zip(*rows.values(), strict=True) for row in pair],
+        [row for both in zip(*shown.values(), strict=True) for row in both],
     )
-    means = {method: bootstrap_mean(values, seed) for method, values in shifts.items()}
-    difference = paired_difference(shifts["Grad-CAM"], shifts["SAM"], seed)
-    values = ", ".join(f"{method} {mean.mean:.3f}" for method, mean in means.items())
-    claim = Claim(
-        f"normalised L1 shift at ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer}",
-        "Grad-CAM changes much, SAM hardly (seen, not measured)",
-        f"{values}; Grad-CAM − SAM {with_interval(difference)}",
-        verdict(difference),
-        difference.n,
-    )
-    table = [{"map": method, "epsilon": epsilon, **mean._asdict()} for method, mean in means.items()]
-    return Result("Fig. 7: maps before and after an attack", table, [claim], NOTES)
+    what = f"normalised L1 shift at ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer}"
+    paper = "Grad-CAM changes much, SAM hardly (seen, not measured)"
+    claim = compared(what, paper, {"Grad-CAM": grad_cam, "SAM": sam}, seed)
+    columns = ["image", "map", "epsilon", "value"]
+    table = pd.concat([grad_cam, sam]).assign(epsilon=epsilon)[columns]
+    return Result("Fig. 7: maps before and after an attack", summary(table, seed), [claim], NOTES)
 
 
 def rows_of(
     study: Study, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
 ) -> list[MapRow]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
-    names, steps = study.surrogate.class_names, shown_steps(raster, layer)
-    grad_cams: Maps = min_max(study.reference(for_ann))
+    names, steps = study.networks.surrogate.class_names, shown_steps(raster, layer)
+    grad_cams = min_max(reference_maps(study, for_ann))
     answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(study, for_ann), "SNN": raster.predictions}
-    rows = []
+    grid = []
     for image in range(min(study.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]
         said = [
@@ -87,8 +81,8 @@ def rows_of(
         picture = for_snn.picture(image) if study.settings.show_images else None
         subject = names[truth] if truth >= 0 else "unknown"
         label = "\n".join([f"{subject}, {state}", *said])
-        rows.append(MapRow(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
-    return rows
+        grid.append(MapRow(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
+    return grid
 
 
 def shown_steps(raster: RasterReader, layer: str) -> list[int]:
@@ -97,6 +91,6 @@ def shown_steps(raster: RasterReader, layer: str) -> list[int]:
 
 
 NOTES = (
-    "Each network is attacked through its own gradient; Grad-CAM is for the true class before and after. Where images "
+    "Each network is attacked through its own gradient. Grad-CAM is for the true class before and after. Where images "
     "are drawn, they are those attacked through the SNN; the ANN's differ from them by at most 2ε a pixel.",
 )

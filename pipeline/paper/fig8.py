@@ -5,8 +5,8 @@ The paper: for both networks the error is highest at γ = 0, where spikes of any
 
 Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, for
 every γ of the settings from one decoding of the raster. Which of the other γ is highest or lowest is chosen on every
-second image and judged on those between, so that the choice cannot flatter itself. Whether the answer hangs on how the
-error is taken is asked too: as a mean over steps, of the map summed over steps, and against the object itself.
+second image and judged on those between, so that the choice cannot flatter itself. Whether the outcome depends on how
+the error is taken is measured too: as a mean over steps, of the map summed over steps, and against the object itself.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from numpy.typing import NDArray
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import localisation_errors, lowest_errors
 from pipeline.measures.maps import is_flat
-from pipeline.measures.statistics import Estimate, bootstrap_mean, paired_difference
+from pipeline.measures.statistics import Estimate, paired_difference
+from pipeline.measures.tables import groups, rows, summary
 from recordings.errors import InputError
 
-from .study.result import Claim, Result, Verdict, verdict, with_interval
+from .study.ann import reference_maps
+from .study.claims import Claim, Verdict, verdict, with_interval
+from .study.heatmaps import Maps
+from .study.result import Result
 from .study.study import Study
-from .study.sweep import Maps, swept
+from .study.sweep import swept
 
-PAPERS = "minimum over steps"
-MEAN, SUM, OBJECT = "mean over steps", "of the sum over steps", "against the object"
-Errors = dict[tuple[str, str, str], NDArray[np.float64]]  # (measure, network, layer) -> (N, G)
+MINIMUM, MEAN, SUM, OBJECT = "minimum over steps", "mean over steps", "of the sum over steps", "against the object"
 
 
 def run(study: Study) -> Result:
@@ -40,57 +42,48 @@ def run(study: Study) -> Result:
         raise InputError(
             f"paper.gammas: got {len(gammas)} values, expected 3 or more; the claim is about those between"
         )
-    reference = study.reference(study.images)
-    errors: Errors = {}
-    for name, checkpoint in (("surrogate", study.surrogate), ("converted", study.converted)):
-        path = study.recording(checkpoint.network, study.images)
-        for (measure, layer), of_layer in measure_errors(study, path, reference, gammas).items():
-            errors[measure, name, layer] = of_layer
-    estimates = {key: [bootstrap_mean(column) for column in of_layer.T] for key, of_layer in errors.items()}
-    table = [
-        {"measure": measure, "network": network, "layer": layer, "gamma": gamma, **estimate._asdict()}
-        for (measure, network, layer), row in estimates.items()
-        for gamma, estimate in zip(gammas, row, strict=True)
-    ]
-    _draw(study, gammas, {key[1:]: row for key, row in estimates.items() if key[0] == PAPERS})
+    reference = reference_maps(study, study.images)
+    paths = {name: study.recording(network, study.images) for name, network in study.networks.both.items()}
+    errors = pd.concat(
+        [errors_of(study, path, reference, gammas).assign(network=name) for name, path in paths.items()]
+    )[["image", "measure", "network", "layer", "gamma", "value"]]
+    table = summary(errors)
+    draw(study, rows(table, measure=MINIMUM))
     claims = [
         claim
-        for (measure, network, layer), each in errors.items()
-        if measure == PAPERS
-        for claim in judge(f"{network}, {layer}", gammas, each)
+        for (network, layer), found in groups(rows(errors, measure=MINIMUM), ["network", "layer"])
+        for claim in judge(f"{network}, {layer}", found.pivot(index="image", columns="gamma", values="value"))
     ]
     notes = [
-        "A layer that never spikes has the error of a zero map at every γ. Which γ is highest or lowest elsewhere is "
-        "chosen on one half of the images; differences and their n are those of the other half.",
-        *(_otherwise(measure, gammas, errors) for measure in dict.fromkeys(key[0] for key in errors)),
+        "A layer that never spikes has the error of a zero map at every γ. Which other γ has the highest or the lowest "
+        "error is chosen on one half of the images. Differences and their n are those of the other half.",
+        *(note_on(measure, rows(table, measure=measure)) for measure in table["measure"].unique()),
     ]
-    if OBJECT not in {key[0] for key in errors}:
+    if OBJECT not in set(table["measure"]):
         notes.append(f"Not measured {OBJECT}: not all images have a box or mask.")
     return Result("Fig. 8: localisation error against γ", table, claims, notes)
 
 
-def measure_errors(
-    study: Study, path: Path, reference: Maps, gammas: Sequence[float]
-) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """The paper's error and what could be meant by it instead, of every image: (measure, full layer name) -> (N, G).
+def errors_of(study: Study, path: Path, reference: Maps, gammas: Sequence[float]) -> pd.DataFrame:
+    """The paper's error of every image, and what could be meant by it instead: image, measure, layer, gamma, value.
 
     "Against the object" is there only where all images have a box or mask.
     """
-    found: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    found = []
     masks = [mask for mask in study.images.masks if mask is not None]
     known = len(masks) == len(study.images)
     for image, (of_image, layers) in enumerate(zip(reference, swept(study, path, gammas), strict=True)):
         for layer, maps in layers.items():
-            each = {
-                PAPERS: lowest_errors(maps, of_image),
+            errors = {
+                MINIMUM: lowest_errors(maps, of_image),
                 MEAN: mean_errors(maps, of_image),
                 SUM: localisation_errors(maps.sum(axis=1), of_image),
             }
             if known:
-                each[OBJECT] = lowest_errors(maps, masks[image].astype(np.float32))
-            for measure, errors in each.items():
-                found.setdefault((measure, layer), []).append(errors)
-    return {key: np.stack(errors) for key, errors in found.items()}
+                errors[OBJECT] = lowest_errors(maps, masks[image].astype(np.float32))
+            for measure, by_gamma in errors.items():
+                found += [(image, measure, layer, *each) for each in zip(gammas, by_gamma.tolist(), strict=True)]
+    return pd.DataFrame(found, columns=["image", "measure", "layer", "gamma", "value"])
 
 
 def mean_errors(maps: Maps, reference: Maps) -> NDArray[np.float64]:
@@ -100,74 +93,69 @@ def mean_errors(maps: Maps, reference: Maps) -> NDArray[np.float64]:
     return localisation_errors(maps, reference).mean(axis=1, where=counted)
 
 
-def _otherwise(measure: str, gammas: Sequence[float], errors: Errors) -> str:
+def note_on(measure: str, table: pd.DataFrame) -> str:
+    """At which γ the mean error is lowest and highest."""
     parts = []
-    for (name, network, layer), of_layer in errors.items():
-        if name == measure:
-            means = of_layer.mean(axis=0)
-            low, high = gammas[int(means.argmin())], gammas[int(means.argmax())]
-            parts.append(f"{network} {layer} {low:g} and {high:g}")
+    for (network, layer), each in groups(table, ["network", "layer"]):
+        low, high = (each.loc[at, "gamma"] for at in (each["mean"].idxmin(), each["mean"].idxmax()))
+        parts.append(f"{network} {layer} {low:g} and {high:g}")
     return f"γ of the lowest and of the highest mean error, {measure}: {', '.join(parts)}."
 
 
-def judge(where: str, gammas: Sequence[float], errors: NDArray[np.float64]) -> list[Claim]:
+def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
     """What the paper says of one curve: highest at the smallest γ, lowest in between, rising again.
 
     Parameters
     ----------
     where : network and layer
-    gammas : G ≥ 3, ascending
-    errors : (N, G)
+    errors : (N, G ≥ 3) — a row per image, a column per γ, ascending
     """
-    choosing = errors[::2].mean(axis=0)
-    judging = errors[1::2] if len(errors) > 1 else errors
+    small, large = (f"γ = {errors.columns[end]:g}" for end in (0, -1))
+    means, found = errors.mean(), errors.to_numpy()
+    choosing = found[::2].mean(axis=0)
+    judging = found[1::2] if len(found) > 1 else found
     highest = judging[:, 1 + choosing[1:].argmax()]
     lowest = judging[:, 1 + choosing[1:-1].argmin()]
     above = paired_difference(judging[:, 0], highest)
     fall = paired_difference(judging[:, 0], lowest)
     rise = paired_difference(judging[:, -1], lowest)
-    n = len(judging)
-    means = errors.mean(axis=0)
-    small, large = f"γ = {gammas[0]:g}", f"γ = {gammas[-1]:g}"
-    best = int(means.argmin())
     return [
         Claim(
             f"{where}: error at {small}",
-            "highest",
-            f"{means[0]:.3g}, above the highest elsewhere by {with_interval(above)}",
+            "highest of all γ",
+            f"{means.iloc[0]:.3g}; error at {small} − highest error at another γ: {with_interval(above)}",
             verdict(above),
-            n,
+            above.n,
         ),
         Claim(
-            f"{where}: error between",
-            "lowest",
-            f"{means[best]:.3g} at γ = {gammas[best]:g}; between, lower than at {small} by {with_interval(fall)}",
-            _both(fall, rise),
-            n,
+            f"{where}: error between {small} and {large}",
+            "lowest of all γ",
+            f"the lowest mean is {means.min():.3g}, at γ = {means.idxmin():g}; error at {small} − lowest error "
+            f"between: {with_interval(fall)}",
+            both(fall, rise),
+            fall.n,
         ),
         Claim(
-            f"{where}: error towards {large}",
+            f"{where}: error at {large}",
             "rises again",
-            f"{means[-1]:.3g}, above the lowest between by {with_interval(rise)}",
+            f"{means.iloc[-1]:.3g}; error at {large} − lowest error between: {with_interval(rise)}",
             verdict(rise),
-            n,
+            rise.n,
         ),
     ]
 
 
-def _both(fall: Estimate, rise: Estimate) -> Verdict:
+def both(fall: Estimate, rise: Estimate) -> Verdict:
+    """Whether the error is lower between than at either end."""
     verdicts = {verdict(fall), verdict(rise)}
     if len(verdicts) == 1:
         return verdicts.pop()
     return "no" if "no" in verdicts else "no difference seen"
 
 
-def _draw(study: Study, gammas: Sequence[float], estimates: dict[tuple[str, str], list[Estimate]]) -> None:
-    points = [
-        {"panel": network, "curve": layer, "x": gamma} | estimate._asdict()
-        for (network, layer), row in estimates.items()
-        for gamma, estimate in zip(gammas, row, strict=True)
-    ]
-    axes = ("γ (1/step)", "localisation error (nats)")
+def draw(study: Study, table: pd.DataFrame) -> None:
+    """A panel per network, a curve per layer."""
+    points = table.rename(columns={"network": "panel", "layer": "curve", "gamma": "x"})
     subtitle = f"mean over {len(study.images)} images and 95 % interval; smaller is nearer to the ANN's Grad-CAM"
-    draw_curves(study.out / "fig8.png", "Localisation error against γ", subtitle, pd.DataFrame(points), *axes)
+    axes = ("γ (1/step)", "localisation error (nats)")
+    draw_curves(study.out / "fig8.png", "Localisation error against γ", subtitle, points, *axes)

@@ -3,35 +3,31 @@
 The paper attacks the ANN with FGSM and the SNN with SNN-crafted FGSM, plots accuracy against ε, and compares the
 normalised L1 distance between clean and attacked heatmaps, Grad-CAM for the ANN and SAM for the SNN.
 
-Measured here on the same images for both networks, and beside it what a reader would object:
+Both networks are measured here on one set of images, and beside it what a reader would object:
 
 * A network whose gradient is useless looks robust to attacks by its own gradient. So each network is also shown the
   images attacked through the other, and the comparison is repeated with the worse of the two for each image.
-* The networks do not start from the same accuracy. So the fall is measured on the images that both get right when
-  clean: per image, the share of the range of ε at which the answer stays right (the area under its curve).
-* Random signs of the same strength are the control: what an attack does beyond noise.
-* SAM moves by itself, from Poisson seed to seed. The attack's shift is measured with the same seed before and after;
-  that between two seeds on the same image stands beside it.
+* The networks do not start from one accuracy. So the fall is measured on the images that both get right when clean: per
+  image, the share of the range of ε at which the answer stays right (the area under its curve).
+* Random signs of equal strength are the control: what an attack does beyond noise.
+* SAM moves by itself, from Poisson seed to seed. The attack's shift is measured with one seed before and after; the
+  shift between two seeds on the clean image stands beside it.
 * Grad-CAM is one map, SAM one per step, sparse and noisy. So the distance is taken step by step and for the maps summed
-  over steps, and also between maps that sum to 1, which does not reward sparseness (see :mod:`.shifts`).
+  over steps, and also between maps that sum to 1, which does not reward sparseness (see :mod:`.study.shifts`).
 
 The SNN is attacked through its float32 network, knowing the encoder's seed; it answers in fixed point.
 """
 
 from __future__ import annotations
 
+import pandas as pd
+
+from pipeline.measures.tables import summary, values
+
 from .study.attacked import Through, attacked, strengths
 from .study.result import Result
-from .study.robustness import accuracy_claims, accuracy_rows, answers, draw_accuracy, note_on_gradients
-from .study.shifts import (
-    SHARE,
-    STEPWISE,
-    draw_shifts,
-    heatmap_shifts,
-    note_on_noise,
-    shift_claims,
-    shift_rows,
-)
+from .study.robustness import OWN, accuracy_claims, accuracy_table, answers, draw_accuracy, note_on_gradients
+from .study.shifts import SHARE_OF_SUM, SHIFT, draw_shifts, heatmap_shifts, note_on_noise, shift_claims
 from .study.study import Study
 
 
@@ -39,23 +35,21 @@ def run(study: Study) -> Result:
     """Attack, measure and draw."""
     epsilons, epsilon, seed = strengths(study), study.settings.shift_epsilon, study.settings.seed
     right, shifts = answers(study, epsilons), heatmap_shifts(study)
-    draw_accuracy(study, right, epsilons)
-    draw_shifts(study, shifts)
+    accuracies, moved = accuracy_table(right, seed), summary(shifts, seed)
+    draw_accuracy(study, accuracies)
+    draw_shifts(study, moved)
+    ann, snn = (values(right, network=name, change=OWN[name], epsilon=0).mean() for name in ("ANN", "SNN"))
     notes = (
-        *(note_on_noise(shifts, measure) for measure in (STEPWISE, SHARE)),
-        note_on_gradients(right, epsilons),
-        f"Accuracy falls from {right['ANN', 'ann'][:, 0].mean():.0%} (ANN) and {right['SNN', 'snn'][:, 0].mean():.0%} "
-        "(SNN). It is compared on the images that both get right when clean: the share of the range of ε survived is "
-        "the area under the curve of right answers. The table has all images at every ε.",
+        *(note_on_noise(moved, measure) for measure in (SHIFT, SHARE_OF_SUM)),
+        note_on_gradients(accuracies),
+        f"The clean accuracy is {ann:.0%} (ANN) and {snn:.0%} (SNN). The fall is compared on the images that both "
+        "networks get right when clean. The share of the range of ε survived is the area under the curve of right "
+        "answers. The table has all images at every ε.",
         f"Pixels changed at ε = {epsilon:g}: {share_changed(study, 'ann'):.0%} through the ANN, "
         f"{share_changed(study, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
     )
-    return Result(
-        "Fig. 9: accuracy and heatmaps under attack",
-        [*accuracy_rows(right, epsilons, seed), *shift_rows(shifts, epsilon, seed)],
-        [*accuracy_claims(right, epsilons, seed), *shift_claims(shifts, epsilon, seed)],
-        notes,
-    )
+    claims = [*accuracy_claims(right, seed), *shift_claims(shifts, epsilon, seed)]
+    return Result("Fig. 9: accuracy and heatmaps under attack", pd.concat([accuracies, moved]), claims, notes)
 
 
 def share_changed(study: Study, through: Through) -> float:

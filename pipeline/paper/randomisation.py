@@ -8,8 +8,6 @@ dashed line is the noise floor: the trained network with other Poisson spikes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,88 +16,88 @@ from backends.network.graph import Network
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson
 from pipeline.measures.randomisation import randomise_from_top
-from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from pipeline.measures.statistics import bootstrap_mean
+from pipeline.measures.tables import difference, groups, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
+from .study.claims import Claim, verdict, with_interval
 from .study.heatmaps import sam_maps, snn_grad_cams
 from .study.images import ImageSet
-from .study.result import Claim, Result, verdict, with_interval
+from .study.result import Result
 from .study.study import Study
 
-METHODS = ("SAM", "SNN Grad-CAM")
-Maps = dict[tuple[str, str], NDArray[np.float64]]  # (method, layer) -> (N, h, w), summed over time
+TRAINED, FLOOR = "trained", "nothing, other spikes"
+DOWN_TO = "shuffled down to"
+Maps = dict[tuple[str, str], NDArray[np.float64]]  # (map, layer) -> (N, h, w), summed over time
 
 
 def run(study: Study) -> Result:
     """Shuffle, record, compare."""
     settings = study.settings
-    images, network = study.images.take(settings.randomised), study.surrogate.network
-    trained = _maps(study, network, images, settings.seed)
-    noise = _correlations(trained, _maps(study, network, images, settings.seed + 1))
-    names = ["trained"]
-    values = [{key: np.ones(len(images)) for key in trained}]
+    images, network = study.images.take(settings.randomised), study.networks.surrogate.network
+    trained = summed_maps(study, network, images, settings.seed)
+    parts = [correlations(trained, trained, TRAINED)]
     with study.progress("shuffling weights", len(network.layers) + 1) as advance:
         for name, shuffled in randomise_from_top(network, settings.seed):
-            names.append(name)
-            values.append(_correlations(trained, _maps(study, shuffled, images, settings.seed)))
+            parts.append(correlations(trained, summed_maps(study, shuffled, images, settings.seed), name))
             advance(1)
-    table = [
-        {"shuffled down to": name, "method": method, "layer": layer} | bootstrap_mean(found, settings.seed)._asdict()
-        for name, by_map in zip([*names, "nothing, other spikes"], [*values, noise], strict=True)
-        for (method, layer), found in by_map.items()
-    ]
-    _draw(study, names, values, noise)
-    claims = []
-    for method, layer in trained:
-        first, all_shuffled = values[1][method, layer], values[-1][method, layer]
-        loss = paired_difference(noise[method, layer], all_shuffled, settings.seed)
-        text = f"correlation {with_interval(bootstrap_mean(all_shuffled, settings.seed))}"
-        what = f"{method}, {layer}: changes when every weight is shuffled"
-        claims.append(Claim(what, "–", f"{text}; below the floor by {with_interval(loss)}", verdict(loss), len(images)))
-        loss = paired_difference(noise[method, layer], first, settings.seed)
-        text = f"correlation {with_interval(bootstrap_mean(first, settings.seed))}"
-        what = f"{method}, {layer}: changes when the readout is shuffled"
-        claims.append(Claim(what, "–", text, verdict(loss), len(images)))
+    parts.append(correlations(trained, summed_maps(study, network, images, settings.seed + 1), FLOOR))
+    found = pd.concat(parts)
+    table = summary(found, settings.seed)
+    draw(study, table)
+    claims = [claim for _, each in groups(found, ["map", "layer"]) for claim in claims_of(each, settings.seed)]
     notes = (
-        "SAM of a layer cannot depend on the layers above it, the readout least of all: it shows what the layer "
+        "SAM of a layer cannot depend on the layers above it, the readout least of all. It shows what the layer "
         "attends to, not what the answer rests on.",
     )
     return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
 
 
-def _maps(study: Study, network: Network, images: ImageSet, seed: int) -> Maps:
+def summed_maps(study: Study, network: Network, images: ImageSet, seed: int) -> Maps:
+    """SAM and SNN-crafted Grad-CAM of every image and layer of interest, summed over time."""
     found: Maps = {}
     with RasterReader(study.recording(network, images, seed=seed)) as raster:
-        layers = study.layers(raster)
         gradients = snn_grad_cams(study, images, raster, network, seed)
-        for layer in layers:
+        for layer in study.layers(raster):
             maps = [sam_maps(raster, layer, sample, study.settings.gamma) for sample in range(raster.n_samples)]
             found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
             found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
     return found
 
 
-def _correlations(trained: Maps, other: Maps) -> dict[tuple[str, str], NDArray[np.float64]]:
-    return {
-        key: np.array([pearson(*pair) for pair in zip(maps, other[key], strict=True)]) for key, maps in trained.items()
-    }
+def correlations(trained: Maps, other: Maps, down_to: str) -> pd.DataFrame:
+    """Pearson's correlation of maps with those of the trained network: image, shuffled down to, map, layer, value."""
+    parts = [
+        measured(
+            [pearson(*both) for both in zip(maps, other[name, layer], strict=True)],
+            **{DOWN_TO: down_to, "map": name, "layer": layer},
+        )
+        for (name, layer), maps in trained.items()
+    ]
+    return pd.concat(parts)
 
 
-def _draw(
-    study: Study,
-    names: list[str],
-    values: list[dict[tuple[str, str], NDArray[np.float64]]],
-    noise: dict[tuple[str, str], NDArray[np.float64]],
-) -> None:
-    points: list[dict[str, Any]] = []
-    for (method, layer), floor in noise.items():
-        curve = {"panel": method, "curve": layer}
-        for name, each in zip(names, values, strict=True):
-            estimate = bootstrap_mean(each[method, layer], study.settings.seed)
-            points.append(curve | {"x": name, "style": "-"} | estimate._asdict())
-        points += [curve | {"x": name, "style": "--", "mean": floor.mean()} for name in (names[0], names[-1])]
-    table = pd.DataFrame(points)
-    count = len(next(iter(noise.values())))
-    subtitle = f"weights shuffled from the readout down; {count} images; dashed: trained, other spikes"
+def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
+    """Of one map in one layer: it changes when everything is shuffled, and when the readout alone is."""
+    where = f"{found['map'].iloc[0]}, {found['layer'].iloc[0]}"
+    _, readout, *_, everything, _ = found[DOWN_TO].unique()
+    floor = rows(found, **{DOWN_TO: FLOOR})
+    claims = []
+    for down_to, what in ((everything, "every weight is"), (readout, "the readout is")):
+        shuffled = rows(found, **{DOWN_TO: down_to})
+        loss = difference(floor, shuffled, seed)
+        ours = f"correlation {with_interval(bootstrap_mean(values(shuffled), seed))}"
+        ours += f"; noise floor − correlation: {with_interval(loss)}"
+        claims.append(Claim(f"{where}: changes when {what} shuffled", "–", ours, verdict(loss), loss.n))
+    return claims
+
+
+def draw(study: Study, table: pd.DataFrame) -> None:
+    """A panel per kind of map, a colour per layer; dashed: the noise floor."""
+    points = table.rename(columns={"map": "panel", "layer": "curve", DOWN_TO: "x"})
+    lines = [points[points["x"] != FLOOR].assign(style="-")]
+    ends = lines[0]["x"].iloc[[0, -1]]
+    lines += [rows(points, x=FLOOR).assign(x=end, low=np.nan, high=np.nan, style="--") for end in ends]
+    subtitle = f"weights shuffled from the readout down; {points['n'].max()} images; dashed: trained, other spikes"
     title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
-    draw_curves(study.out / "randomisation.png", title, subtitle, table, "", y, joined=True)
+    draw_curves(study.out / "randomisation.png", title, subtitle, pd.concat(lines), "", y, joined=True)

@@ -38,7 +38,13 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
     images, settings = study.images, study.settings
     if epsilon == 0:
         return images
-    network = study.ann.sha256 if through == "ann" else study.surrogate.network.sha256 if through == "snn" else None
+    network = (
+        study.networks.ann.sha256
+        if through == "ann"
+        else study.networks.surrogate.network.sha256
+        if through == "snn"
+        else None
+    )
     inputs = {"through": through, "network": network, "images": images.sha256, "epsilon": epsilon}
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -49,7 +55,7 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
                 advance(len(batch))
         return {"pixels": np.concatenate(batches)}
 
-    pixels = study.arrays("attacked", inputs | {"seed": settings.seed}, compute)["pixels"]
+    pixels = study.stages.arrays("attacked", inputs | {"seed": settings.seed}, compute)["pixels"]
     return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
 
 
@@ -57,12 +63,12 @@ def _changed(study: Study, through: Through, epsilon: float) -> Iterator[NDArray
     images, settings, prepare = study.images, study.settings, study.images.preprocessing
     network = None
     if through == "snn":
-        network = DifferentiableNetwork(study.surrogate.network).to(TorchBackend(settings.device).device)
+        network = DifferentiableNetwork(study.networks.surrogate.network).to(TorchBackend(settings.device).device)
     for start in range(0, len(images), settings.batch_size):
         batch = slice(start, start + settings.batch_size)
         pixels, labels, indices = images.pixels[batch], images.labels[batch], images.indices[batch]
         if through == "ann":
-            yield fgsm(study.ann.model, pixels, labels, epsilon, prepare)
+            yield fgsm(study.networks.ann.model, pixels, labels, epsilon, prepare)
         elif network is not None:
             yield snn_fgsm(network, pixels, labels, epsilon, prepare, settings.seed, indices)
         else:

@@ -1,11 +1,11 @@
-"""Images where a guess at the centre is worth nothing: pasted anywhere on a canvas, set side by side, among decoys.
+"""Images where a guess at the centre is worth nothing: pasted anywhere on a canvas, or among decoys.
 
 Masks move along. Everything is a function of the images and a seed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +47,7 @@ def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["m
     canvases = np.zeros((len(images), 3, height, width), np.float32)
     masks: list[Mask | None] = []
     for number, (pixels, mask) in enumerate(zip(images.pixels, images.masks, strict=True)):
-        random = _random(images, number, seed, "paste")
+        random = random_of(images, number, seed, "paste")
         places = _off_centre(np.ones(images.size, np.bool_) if mask is None else mask, height, width)
         place: Any = random.choice(places)
         top, left = place
@@ -56,68 +56,8 @@ def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["m
             canvases[number] = _texture(other, height, width, random)
         window = np.s_[..., top : top + own_height, left : left + own_width]
         canvases[number][window] = pixels
-        masks.append(None if mask is None else _placed(mask, (height, width), window))
+        masks.append(None if mask is None else placed(mask, (height, width), window))
     return replace(images, name=f"{images.name}/pasted-{fill}", pixels=canvases, masks=tuple(masks))
-
-
-@dataclass(frozen=True, eq=False)
-class Mosaic:
-    """Images of different classes side by side, each with its own label and object.
-
-    Parameters
-    ----------
-    images : the mosaics; labels are those of the first image, which may lie in any cell, masks the union of all
-        objects (None if one of them is unknown)
-    labels : (N, cells) int64 — of the images, the first one first; all different
-    masks : per mosaic and image, (H, W) bool or None, in the same order
-    """
-
-    images: ImageSet
-    labels: NDArray[np.int64]
-    masks: tuple[tuple[Mask | None, ...], ...]
-
-    def about(self, labels: NDArray[np.integer[Any]]) -> ImageSet:
-        """The same pixels, asked about one class each: its label and object, no mask where no image is of the class."""
-        masks = []
-        for own, objects, label in zip(self.labels, self.masks, labels, strict=True):
-            position = np.flatnonzero(own == label)
-            masks.append(objects[int(position[0])] if position.size else None)
-        return replace(self.images, labels=np.asarray(labels, np.int64), masks=tuple(masks))
-
-
-def side_by_side(images: ImageSet, rows: int, columns: int, seed: int) -> Mosaic:
-    """A mosaic for every image, with others of other classes, in random cells.
-
-    Raises
-    ------
-    InputError : if the set has fewer classes than a mosaic has cells
-    """
-    cells = rows * columns
-    classes = len(set(images.labels.tolist()) - {-1})
-    if classes < cells:
-        raise InputError(f"side by side: got images of {classes} known classes, expected at least {cells}")
-    height, width = images.size
-    pixels = np.empty((len(images), 3, rows * height, columns * width), np.float32)
-    labels = np.empty((len(images), cells), np.int64)
-    masks: list[tuple[Mask | None, ...]] = []
-    for number in range(len(images)):
-        random = _random(images, number, seed, "mosaic")
-        chosen = [number]
-        for candidate in random.permutation(len(images)).tolist():
-            if len(chosen) < cells and images.labels[candidate] not in {-1, *images.labels[chosen]}:
-                chosen.append(candidate)
-        moved: list[Mask | None] = []
-        for image, cell in zip(chosen, random.permutation(cells).tolist(), strict=True):
-            top, left = cell // columns * height, cell % columns * width
-            window = np.s_[..., top : top + height, left : left + width]
-            pixels[number][window] = images.pixels[image]
-            mask = images.masks[image]
-            moved.append(None if mask is None else _placed(mask, pixels.shape[2:], window))
-        labels[number] = images.labels[chosen]
-        masks.append(tuple(moved))
-    unions = tuple(_union(objects) for objects in masks)
-    name = f"{images.name}/{rows}x{columns}"
-    return Mosaic(replace(images, name=name, pixels=pixels, masks=unions), labels, tuple(masks))
 
 
 def with_decoys(images: ImageSet, count: int, side: int, seed: int) -> ImageSet:
@@ -145,19 +85,19 @@ def with_decoys(images: ImageSet, count: int, side: int, seed: int) -> ImageSet:
         )
     pixels = images.pixels.copy()
     for number, own in enumerate(images.masks):
-        random = _random(images, number, seed, "decoys")
+        random = random_of(images, number, seed, "decoys")
         free = np.ones((height, width), np.bool_) if own is None else ~own
-        placed = 0
+        pasted = 0
         for _ in range(TRIES):
             source = sources[random.integers(len(sources))]
             top, left = random.integers(height - side + 1), random.integers(width - side + 1)
             window = np.s_[..., top : top + side, left : left + side]
-            if placed == count or source == number or not free[window].all():
+            if pasted == count or source == number or not free[window].all():
                 continue
             piece, colours = _piece(images, source, side, random)
             pixels[number][window] = np.where(piece, colours, pixels[number][window])
             free[window] = False
-            placed += 1
+            pasted += 1
     return replace(images, name=f"{images.name}/decoys", pixels=pixels)
 
 
@@ -169,7 +109,7 @@ def inverted(images: ImageSet) -> ImageSet:
     return replace(images, name=f"{images.name}/inverted", pixels=(1 - 2 * mean) / std - images.pixels)
 
 
-def _random(images: ImageSet, number: int, seed: int, what: str) -> np.random.Generator:
+def random_of(images: ImageSet, number: int, seed: int, what: str) -> np.random.Generator:
     """Random numbers for one image that depend on nothing but the seed, the purpose and the image's index."""
     return np.random.default_rng([seed, int.from_bytes(what.encode(), "big"), int(images.indices[number])])
 
@@ -180,25 +120,18 @@ def _off_centre(mask: Mask, height: int, width: int) -> NDArray[np.intp]:
     padded = np.pad(mask, ((rows, rows), (columns, columns)))
     covered = np.zeros((rows, columns), np.bool_)
     for row in {(height - 1) // 2, height // 2}:
-        for column in {
-            (width - 1) // 2,
-            width // 2,
-        }:  # the pixel (row, column) is the mask's (row - top, column - left)
+        for column in {(width - 1) // 2, width // 2}:  # (row, column) is the mask's (row - top, column - left)
             covered |= padded[row + 1 : row + 1 + rows, column + 1 : column + 1 + columns][::-1, ::-1]
     if covered.all():
         return np.array([(top, left) for top in (0, rows - 1) for left in (0, columns - 1)])
     return np.argwhere(~covered)
 
 
-def _placed(mask: Mask, size: tuple[int, ...], window: Any) -> Mask:
-    placed = np.zeros(size, np.bool_)
-    placed[window] = mask
-    return placed
-
-
-def _union(masks: tuple[Mask | None, ...]) -> Mask | None:
-    known = [mask for mask in masks if mask is not None]
-    return np.logical_or.reduce(known) if len(known) == len(masks) else None
+def placed(mask: Mask, size: tuple[int, ...], window: Any) -> Mask:
+    """A mask moved to a window of a larger one, which is empty elsewhere."""
+    moved = np.zeros(size, np.bool_)
+    moved[window] = mask
+    return moved
 
 
 def _piece(images: ImageSet, source: int, side: int, random: np.random.Generator) -> tuple[Mask, Floats]:

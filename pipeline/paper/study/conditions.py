@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvases import Mosaic, paste, side_by_side, with_decoys
+from .canvases import paste, with_decoys
 from .images import ImageSet
+from .scenes import Scenes, mosaics
 from .study import Study
 
 AS_IS, TEXTURE = "as is", "pasted on texture"
@@ -31,7 +32,7 @@ class Condition:
 
     name: str
     images: ImageSet
-    parts: Mosaic | None = None
+    parts: Scenes | None = None
     predicted: bool = False
 
     def asked(self, predictions: NDArray[np.integer[Any]]) -> ImageSet:
@@ -56,7 +57,7 @@ def conditions(study: Study, images: ImageSet) -> list[Condition]:
         Condition(TEXTURE, paste(images, height, width, seed, "texture")),
     ]
     if len(set(images.labels.tolist()) - {-1}) >= 4:
-        mosaic = side_by_side(images, 2, 2, seed)
+        mosaic = mosaics(images, 2, 2, seed)
         found += [
             Condition(PREDICTED, mosaic.images, mosaic, predicted=True),
             Condition(ALL_OBJECTS, mosaic.images, mosaic),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Map
 
 
 def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
-    """Spikes per pixel of one sample, SAM without its kernel, at the same steps: (T', H, W)."""
+    """Spikes per pixel of one sample, SAM without its kernel, at the steps that matter: (T', H, W)."""
     spec = raster.layer(layer)
     return spike_count_map(raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape)
 
@@ -34,17 +33,6 @@ def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
 def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
     """The maps of these steps; None where they are too late for this layer to change the answer."""
     return [maps[step] if step < len(maps) else None for step in steps]
-
-
-def by_step(measure: Callable[[Maps], float], maps: Maps) -> list[float]:
-    """A measure of (T', H, W) maps at each step by itself; of one that takes the largest over steps, its parts."""
-    return [measure(maps[step : step + 1]) for step in range(len(maps))]
-
-
-def mean_of_spoken(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the steps whose map is not flat, where a measure of spread is zero: (N, T') -> (N,); 0 if all are."""
-    mean: NDArray[np.float64] = values.sum(axis=1) / np.maximum((values > 0).sum(axis=1), 1)
-    return mean
 
 
 def convolutions(raster: RasterReader) -> list[str]:
@@ -69,13 +57,13 @@ def snn_grad_cams(
 
     Returns
     -------
-    layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
     """
     from backends.torch.backend import TorchBackend
     from pipeline.maps.gradcam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
-    network, settings = network or study.surrogate.network, study.settings
+    network, settings = network or study.networks.surrogate.network, study.settings
     seed = settings.seed if seed is None else seed
     layers = convolutions(raster)
 
@@ -92,5 +80,5 @@ def snn_grad_cams(
                 advance(len(labels))
         return {layer: np.stack(maps) for layer, maps in found.items()}
 
-    inputs = {"network": network.sha256, "images": images.sha256, "seed": seed}
-    return study.arrays("snn-grad-cam", inputs, compute)
+    inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "layers": layers}
+    return study.stages.arrays("snn-grad-cam", inputs, compute)

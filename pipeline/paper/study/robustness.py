@@ -2,126 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.statistics import Estimate, mean_with_interval, paired_difference
+from pipeline.measures.tables import difference, measured, rows, summary_of_shares
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .attacked import ABOUT, Through, attacked
-from .predictions import ann_predictions
-from .result import Claim, verdict, with_interval
+from .ann import ann_predictions
+from .attacked import ABOUT, attacked
+from .claims import Claim, compared
 from .study import Study
 
-Hits = NDArray[np.bool_]  # (N, strengths), whether the answer is right
-Right = Mapping[tuple[str, Through], Hits]  # network, attack -> hits
-
-OWN: dict[str, Through] = {"ANN": "ann", "SNN": "snn"}
+OWN = {"ANN": ABOUT["ann"], "SNN": ABOUT["snn"]}  # each network's own attack
 COLOURS = {"ANN": "#c8553d", "SNN": "#1f5a99"}
 CLAIM = "the SNN's accuracy falls more slowly"
 
 
-def answers(study: Study, epsilons: Sequence[float]) -> Right:
-    """Which of the images whose class is known are answered correctly, by either network, under every attack.
+def answers(study: Study, epsilons: Sequence[float]) -> pd.DataFrame:
+    """Whether either network answers right, under every attack, of the images whose class is known.
+
+    Returns
+    -------
+    image, measure, network, map, layer, change, epsilon, value (1 right, 0 wrong)
 
     Raises
     ------
     InputError : if no class is known
     """
-    known = study.images.labels >= 0
-    if not known.any():
+    known = np.flatnonzero(study.images.labels >= 0)
+    if not known.size:
         raise InputError(f"{study.images.name}: got images without classes, expected labelled ones; use class folders")
-    shape = (len(study.images), len(epsilons))
-    found = {(network, through): np.zeros(shape, np.bool_) for through in ABOUT for network in OWN}
-    for column, epsilon in enumerate(epsilons):
-        for through in ABOUT:
+    parts = []
+    for through, change in ABOUT.items():
+        for epsilon in epsilons:
             images = attacked(study, through, epsilon)
-            with RasterReader(study.recording(study.surrogate.network, images)) as raster:
-                found["SNN", through][:, column] = raster.predictions == images.labels
-            found["ANN", through][:, column] = ann_predictions(study, images) == images.labels
-    return {line: hits[known] for line, hits in found.items()}
+            with RasterReader(study.recording(study.networks.surrogate.network, images)) as raster:
+                predicted = {"ANN": ann_predictions(study, images), "SNN": raster.predictions}
+            for network, answer in predicted.items():
+                names = {"measure": "accuracy", "network": network, "map": "", "layer": "", "change": change}
+                right = (answer == images.labels)[known]
+                parts.append(measured(right, known.tolist(), **names, epsilon=epsilon))
+    return pd.concat(parts)
 
 
-def accuracy_rows(right: Right, epsilons: Sequence[float], seed: int) -> list[dict[str, Any]]:
-    """Accuracy of every line, and the paired difference of the networks under their own attacks, at every strength."""
-    rows = []
-    for (network, through), hits in right.items():
-        for epsilon, column in zip(epsilons, hits.T, strict=True):
-            about = {"measure": "accuracy", "of": network, "change": ABOUT[through], "epsilon": epsilon}
-            rows.append(about | accuracy(column)._asdict())
-    for epsilon, snn, ann in zip(epsilons, right["SNN", "snn"].T, right["ANN", "ann"].T, strict=True):
-        about = {"measure": "accuracy", "of": "SNN − ANN", "change": "each attacked through itself", "epsilon": epsilon}
-        rows.append(about | paired_difference(snn, ann, seed)._asdict())
-    return rows
+def accuracy_table(right: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Accuracy of both networks under every attack, and how far they are apart under their own, at every strength."""
+    own = {network: rows(right, network=network, change=change) for network, change in OWN.items()}
+    apart = []
+    for epsilon in right["epsilon"].unique():
+        estimate = difference(rows(own["SNN"], epsilon=epsilon), rows(own["ANN"], epsilon=epsilon), seed)
+        names = {"network": "SNN − ANN", "change": "each attacked through itself", "epsilon": epsilon}
+        apart.append({"measure": "accuracy", "map": "", "layer": "", **names, **estimate._asdict()})
+    return pd.concat([summary_of_shares(right), pd.DataFrame(apart)])
 
 
-def accuracy(right: NDArray[np.bool_]) -> Estimate:
-    """Share of right answers, with Wilson's interval."""
-    return Estimate(len(right), *mean_with_interval(right))
-
-
-def accuracy_claims(right: Right, epsilons: Sequence[float], seed: int) -> list[Claim]:
+def accuracy_claims(right: pd.DataFrame, seed: int) -> list[Claim]:
     """The SNN falls more slowly: each network under its own attack, and under the worse of both for each image."""
-    own = {network: right[network, through] for network, through in OWN.items()}
-    worse = {network: right[network, "ann"] & right[network, "snn"] for network in OWN}
     about = "share of the range of ε survived, "
+    own = {network: hits(right, network, [change]) for network, change in OWN.items()}
+    worse = {network: hits(right, network, list(OWN.values())) for network in OWN}
     return [
-        robustness_claim(about + "each attacked through itself", own, epsilons, seed),
-        robustness_claim(about + "the worse of both attacks", worse, epsilons, seed),
+        robustness_claim(about + "each network attacked through itself", own["ANN"], own["SNN"], seed),
+        robustness_claim(about + "each image under the worse of both attacks", worse["ANN"], worse["SNN"], seed),
     ]
 
 
-def robustness_claim(what: str, right: Mapping[str, Hits], epsilons: Sequence[float], seed: int) -> Claim:
+def hits(right: pd.DataFrame, network: str, changes: Sequence[str]) -> pd.DataFrame:
+    """Whether a network is right under all of these attacks: a row per image, a column per strength, ascending."""
+    found = rows(right, network=network)
+    found = found[found["change"].isin(changes)]
+    return found.groupby(["image", "epsilon"])["value"].min().unstack() > 0
+
+
+def robustness_claim(what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int) -> Claim:
     """Compare the areas under the curves of the images that both networks get right when clean."""
-    both = right["ANN"][:, 0] & right["SNN"][:, 0]
+    both = ann[0.0] & snn[0.0]
     if not both.any():
         return Claim(what, CLAIM, "no image that both networks get right", "cannot say", 0)
-    areas = {network: survived(hits[both], epsilons) for network, hits in right.items()}
-    difference = paired_difference(areas["SNN"], areas["ANN"], seed)
-    ours = ", ".join(f"{network} {area.mean():.2f}" for network, area in areas.items())
-    return Claim(what, CLAIM, f"{ours}; SNN − ANN {with_interval(difference)}", verdict(difference), difference.n)
+    areas = {
+        name: measured(survived(hits[both].to_numpy(), hits.columns.tolist()))
+        for name, hits in (("SNN", snn), ("ANN", ann))
+    }
+    return compared(what, CLAIM, areas, seed)
 
 
-def survived(right: Hits, epsilons: Sequence[float]) -> NDArray[np.float64]:
-    """Area under right(ε) of each image, by the trapezoidal rule, as a share of the range of ε: (N,) in 0 … 1."""
+def survived(right: NDArray[np.bool_], epsilons: Sequence[float]) -> NDArray[np.float64]:
+    """Area under right(ε) of each image, by the trapezoidal rule, as a share of the range of ε.
+
+    Parameters
+    ----------
+    right : (N, strengths)
+    epsilons : (strengths,), ascending
+
+    Returns
+    -------
+    (N,) in 0 … 1
+    """
     widths = np.diff(epsilons)
     area: NDArray[np.float64] = (right[:, 1:].astype(float) + right[:, :-1]) / 2 @ widths / widths.sum()
     return area
 
 
-def note_on_gradients(right: Right, epsilons: Sequence[float]) -> str:
+def note_on_gradients(accuracies: pd.DataFrame) -> str:
     """Whether a network looks robust only because its own gradient is useless."""
-    last = {line: f"{hits[:, -1].mean():.0%}" for line, hits in right.items()}
+    strongest = rows(accuracies, epsilon=accuracies["epsilon"].max())
+    last = {
+        (network, change): f"{mean:.0%}"
+        for network, change, mean in zip(strongest["network"], strongest["change"], strongest["mean"], strict=True)
+    }
+    through_ann, through_snn = OWN["ANN"], OWN["SNN"]
     return (
-        f"At ε = {epsilons[-1]:g} the ANN is right on {last['ANN', 'ann']} attacked through itself and "
-        f"{last['ANN', 'snn']} through the SNN; the SNN on {last['SNN', 'snn']} through itself and "
-        f"{last['SNN', 'ann']} through the ANN. Were another network's attack the stronger one, the network's own "
-        "gradient would be to blame for its robustness."
+        f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of the images attacked "
+        f"through itself and on {last['ANN', through_snn]} of those attacked through the SNN. The SNN is right on "
+        f"{last['SNN', through_snn]} attacked through itself and on {last['SNN', through_ann]} attacked through the "
+        "ANN. If the other network's attack were the stronger one, a network would look robust only because its own "
+        "gradient is misleading."
     )
 
 
-def draw_accuracy(study: Study, right: Right, epsilons: Sequence[float]) -> None:
+def draw_accuracy(study: Study, accuracies: pd.DataFrame) -> None:
     """A colour per network, a line style per attack."""
-    points: list[dict[str, Any]] = []
-    own_first = sorted(right.items(), key=lambda line: (line[0][1] == "noise", OWN[line[0][0]] != line[0][1]))
-    for (network, through), hits in own_first:
-        own, noise = OWN[network] == through, through == "noise"
-        attack = "own attack" if own else "random signs" if noise else f"{through.upper()}'s attack"
-        curve: dict[str, Any] = {
-            "curve": f"{network}, {attack}",
-            "colour": COLOURS[network],
-            "style": "-" if own else ":" if noise else "--",
-        }
-        for epsilon, column in zip(epsilons, hits.T, strict=True):
-            _, mean, low, high = accuracy(column)
-            ends = {} if noise else {"low": 100 * low, "high": 100 * high}
-            points.append(curve | {"x": epsilon, "mean": 100 * mean} | ends)
+    parts = []
+    for kind in ("own attack", "other's attack", "random signs"):
+        for network, own in OWN.items():
+            other = OWN["SNN" if network == "ANN" else "ANN"]
+            change = {"own attack": own, "other's attack": other, "random signs": ABOUT["noise"]}[kind]
+            named = kind.replace("other", "SNN" if network == "ANN" else "ANN")
+            line = rows(accuracies, network=network, change=change).assign(
+                curve=f"{network}, {named}",
+                colour=COLOURS[network],
+                style={"own attack": "-", "other's attack": "--", "random signs": ":"}[kind],
+            )
+            ends = ["low", "high"]
+            line[["mean", *ends]] *= 100
+            parts.append(line if kind != "random signs" else line.assign(low=np.nan, high=np.nan))
+    about = f"{accuracies['n'].max()} images; bands: 95 % interval"
+    points = pd.concat(parts).rename(columns={"epsilon": "x"})
     axes = ("ε, in the 0 … 1 range of a pixel", "accuracy, %")
-    about = f"{len(right['ANN', 'ann'])} images; bands: 95 % interval"
-    draw_curves(study.out / "fig9.png", "Accuracy against attack strength", about, pd.DataFrame(points), *axes)
+    draw_curves(study.out / "fig9.png", "Accuracy against attack strength", about, points, *axes)

@@ -41,7 +41,9 @@ class PaperSection(Section):
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     curves: int = Field(32, ge=1, description="images of the insertion and deletion curves")
-    pairs: int = Field(50, ge=1, description="images of two objects; side by side, at most half as many as images")
+    two_objects: int = Field(
+        50, ge=1, description="images with two objects; side by side, at most half as many as images"
+    )
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
     seed: Seed = 0

@@ -2,129 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import heatmap_shift, mass_shift
-from pipeline.measures.statistics import bootstrap_mean, paired_difference
+from pipeline.measures.tables import measured, rows
 from recordings.raster.reader import RasterReader
 
+from .ann import reference_maps
 from .attacked import ABOUT, attacked
+from .claims import Claim, compared
 from .heatmaps import Maps, convolutions, sam_maps
-from .result import Claim, verdict, with_interval
 from .study import Study
 
-STEPWISE, SHARE = "heatmap shift", "mass shift, summed over steps"
+SHIFT, SHARE_OF_SUM = "heatmap shift", "mass shift, summed over steps"
 MEASURES: Mapping[str, Callable[[Maps, Maps], float]] = {
-    STEPWISE: heatmap_shift,
+    SHIFT: heatmap_shift,
     "heatmap shift, summed over steps": lambda before, after: heatmap_shift(before.sum(axis=0), after.sum(axis=0)),
     "mass shift": mass_shift,
-    SHARE: lambda before, after: mass_shift(before.sum(axis=0), after.sum(axis=0)),
+    SHARE_OF_SUM: lambda before, after: mass_shift(before.sum(axis=0), after.sum(axis=0)),
 }
 RESEEDED = "another Poisson seed"
 BRIEFLY = {ABOUT["ann"]: "ANN's attack", ABOUT["snn"]: "SNN's attack", ABOUT["noise"]: "random signs"}
 
-Measured = Mapping[str, NDArray[np.float64]]  # measure -> one per image
-Shifts = Mapping[tuple[str, str], Measured]  # map, change of the image -> measured
 
+def heatmap_shifts(study: Study) -> pd.DataFrame:
+    """How far Grad-CAM and the SAM of some layers move, at `shift_epsilon` or with another seed.
 
-def heatmap_shifts(study: Study) -> Shifts:
-    """How far Grad-CAM and the SAM of some layers move, at `shift_epsilon` or with another seed."""
-    epsilon, network, clean = study.settings.shift_epsilon, study.surrogate.network, study.images
+    Returns
+    -------
+    image, measure, network, map, layer, change, epsilon, value
+    """
+    epsilon, network, clean = study.settings.shift_epsilon, study.networks.surrogate.network, study.images
     changed = {about: attacked(study, through, epsilon) for through, about in ABOUT.items()}
-    found: dict[tuple[str, str], Measured] = {}
-    for change, images in changed.items():
-        found["Grad-CAM", change] = grad_cam_shifts(study.reference(clean), study.reference(images))
     recordings = {change: study.recording(network, images) for change, images in changed.items()}
     recordings[RESEEDED] = study.recording(network, clean, seed=study.settings.seed + 1)
+    parts = [
+        grad_cam_shifts(reference_maps(study, clean), reference_maps(study, images)).assign(change=change)
+        for change, images in changed.items()
+    ]
     with RasterReader(study.recording(network, clean)) as before:
-        layers = [name for name in before if name in {*study.layers(before), convolutions(before)[-1]}]
+        chosen = {*study.layers(before), convolutions(before)[-1]}
         for change, path in recordings.items():
             with RasterReader(path) as after:
-                for layer in layers:
-                    found[f"SAM {layer}", change] = sam_shifts(study, before, after, layer)
-    return found
+                layers = [layer for layer in convolutions(before) if layer in chosen]
+                parts += [sam_shifts(study, before, after, layer).assign(change=change) for layer in layers]
+    found = pd.concat(parts)
+    found["epsilon"] = (found["change"] != RESEEDED) * epsilon
+    return found[["image", "measure", "network", "map", "layer", "change", "epsilon", "value"]]
 
 
-def grad_cam_shifts(before: Maps, after: Maps) -> Measured:
-    """Of every image; a Grad-CAM is one map, so that summing over steps changes nothing. Both are (N, h, w)."""
-    pairs = [(one[None], other[None]) for one, other in zip(before, after, strict=True)]
-    return {name: np.array([measure(*pair) for pair in pairs]) for name, measure in MEASURES.items()}
+def grad_cam_shifts(before: Maps, after: Maps) -> pd.DataFrame:
+    """Shift of the ANN's Grad-CAM of every image: image, measure, network, map, layer, value.
+
+    A Grad-CAM is one map, so that summing over steps changes nothing. Both are (N, h, w).
+    """
+    both = [(one[None], other[None]) for one, other in zip(before, after, strict=True)]
+    parts = [
+        measured([shift(*maps) for maps in both], measure=name, network="ANN", map="Grad-CAM", layer="")
+        for name, shift in MEASURES.items()
+    ]
+    return pd.concat(parts)
 
 
-def sam_shifts(study: Study, before: RasterReader, after: RasterReader, layer: str) -> Measured:
-    """Of every image, in one layer."""
+def sam_shifts(study: Study, before: RasterReader, after: RasterReader, layer: str) -> pd.DataFrame:
+    """Shift of SAM of every image, in one layer: image, measure, network, map, layer, value."""
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     with study.progress(f"shift of SAM at {layer}", before.n_samples) as advance:
         for image in range(before.n_samples):
-            maps = [sam_maps(raster, layer, image, study.settings.gamma) for raster in (before, after)]
-            for name, measure in MEASURES.items():
-                found[name].append(measure(maps[0], maps[1]))
+            one, other = (sam_maps(raster, layer, image, study.settings.gamma) for raster in (before, after))
+            for name, shift in MEASURES.items():
+                found[name].append(shift(one, other))
             advance(1)
-    return {name: np.array(values) for name, values in found.items()}
+    names = {"network": "SNN", "map": "SAM", "layer": layer}
+    return pd.concat([measured(values, measure=name, **names) for name, values in found.items()])
 
 
-def shift_rows(shifts: Shifts, epsilon: float, seed: int) -> list[dict[str, Any]]:
-    """Mean shift of every map under every change, by every measure."""
-    rows = []
-    for (of, change), measured in shifts.items():
-        strength = 0.0 if change == RESEEDED else epsilon
-        for measure, values in measured.items():
-            about = {"measure": measure, "of": of, "change": change, "epsilon": strength}
-            rows.append(about | bootstrap_mean(values, seed)._asdict())
-    return rows
+def shift_claims(shifts: pd.DataFrame, epsilon: float, seed: int) -> list[Claim]:
+    """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where sizes are equal."""
+    layers = rows(shifts, map="SAM")["layer"].unique()
+    asked = [(layer, SHIFT) for layer in layers] + [(layers[-1], name) for name in MEASURES if name != SHIFT]
+    return [shift_claim(rows(shifts, measure=measure), layer, epsilon, seed) for layer, measure in asked]
 
 
-def shift_claims(shifts: Shifts, epsilon: float, seed: int) -> list[Claim]:
-    """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where sizes are the same."""
-    sams = sam_names(shifts)
-    asked = [(sam, STEPWISE) for sam in sams] + [(sams[-1], name) for name in MEASURES if name != STEPWISE]
-    return [shift_claim(shifts, sam, measure, epsilon, seed) for sam, measure in asked]
+def shift_claim(shifts: pd.DataFrame, layer: str, epsilon: float, seed: int) -> Claim:
+    """By one measure in one layer, each network attacked through itself."""
+    grad_cam = rows(shifts, map="Grad-CAM", change=ABOUT["ann"])
+    sam = rows(shifts, map="SAM", layer=layer, change=ABOUT["snn"])
+    what = f"{shifts['measure'].iloc[0]} at ε = {epsilon:g}, Grad-CAM of the ANN against SAM {layer}"
+    return compared(what, "SAM moves less", {"Grad-CAM": grad_cam, "SAM": sam}, seed)
 
 
-def shift_claim(shifts: Shifts, sam: str, measure: str, epsilon: float, seed: int) -> Claim:
-    """Each network attacked through itself."""
-    grad_cam, other = shifts["Grad-CAM", ABOUT["ann"]][measure], shifts[sam, ABOUT["snn"]][measure]
-    difference = paired_difference(grad_cam, other, seed)
-    return Claim(
-        f"{measure} at ε = {epsilon:g}, Grad-CAM of the ANN against {sam}",
-        "SAM moves less",
-        f"Grad-CAM {grad_cam.mean():.3f}, SAM {other.mean():.3f}; Grad-CAM − SAM {with_interval(difference)}",
-        verdict(difference),
-        difference.n,
-    )
-
-
-def sam_names(shifts: Shifts) -> Sequence[str]:
-    """ "SAM conv2", …, in order of depth; the last one has the size of Grad-CAM."""
-    return list(dict.fromkeys(of for of, _ in shifts if of != "Grad-CAM"))
-
-
-def note_on_noise(shifts: Shifts, measure: str) -> str:
+def note_on_noise(table: pd.DataFrame, measure: str) -> str:
     """What the shift under attack has to be read against."""
-    sam = sam_names(shifts)[-1]
-    means = {key: measured[measure].mean() for key, measured in shifts.items()}
-    kinds = {of: ", ".join(f"{means[of, about]:.4f} ({brief})" for about, brief in BRIEFLY.items()) for of, _ in shifts}
+    found = rows(table, measure=measure)
+    layer = rows(found, map="SAM")["layer"].iloc[-1]
+    means = {name: rows(found, map=name).drop_duplicates("change", keep="last") for name in ("SAM", "Grad-CAM")}
+    by_change = {name: dict(zip(each["change"], each["mean"], strict=True)) for name, each in means.items()}
+    told = {
+        name: ", ".join(f"{each[change]:.4f} ({brief})" for change, brief in BRIEFLY.items())
+        for name, each in by_change.items()
+    }
     return (
-        f"Noise floor, {measure}: when only the Poisson seed changes, and not the image, {sam} moves by "
-        f"{means[sam, RESEEDED]:.4f}. With the seed kept it moves by {kinds[sam]}; Grad-CAM, which has no seed, by "
-        f"{kinds['Grad-CAM']}."
+        f"Noise floor, {measure}: when only the Poisson seed changes, and not the image, SAM {layer} moves by "
+        f"{by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. Grad-CAM, which has no seed, "
+        f"moves by {told['Grad-CAM']}."
     )
 
 
-def draw_shifts(study: Study, shifts: Shifts) -> None:
+def draw_shifts(study: Study, table: pd.DataFrame) -> None:
     """A group per map, a colour per change."""
-    points = [
-        {"panel": measure, "curve": label, "x": name} | bootstrap_mean(found[measure], study.settings.seed)._asdict()
-        for change, label in {**BRIEFLY, RESEEDED: "other Poisson seed"}.items()
-        for (name, of_change), found in shifts.items()
-        if of_change == change
-        for measure in (STEPWISE, SHARE)
-    ]
+    points = table[table["measure"].isin([SHIFT, SHARE_OF_SUM])]
+    points = points.assign(
+        panel=points["measure"],
+        curve=points["change"].map({**BRIEFLY, RESEEDED: "other Poisson seed"}),
+        x=(points["map"] + " " + points["layer"]).str.strip(),
+    )
     about = f"ε = {study.settings.shift_epsilon:g}; mean of {len(study.images)} images, 95 % interval"
-    draw_curves(study.out / "fig9_shift.png", "How far heatmaps move", about, pd.DataFrame(points), "", "shift")
+    draw_curves(study.out / "fig9_shift.png", "How far heatmaps move", about, points, "", "shift")

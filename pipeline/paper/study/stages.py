@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from recordings.disk import write_file
@@ -61,6 +63,17 @@ class Stages:
         unfinished.replace(folder)
         self._checked.add(folder)
         return folder
+
+    def arrays(
+        self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], dict[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """Arrays that are expensive to compute, as a stage of their own; see :meth:`folder`."""
+
+        def build(folder: Path) -> None:
+            np.savez(folder / "arrays.npz", allow_pickle=False, **compute())
+
+        with np.load(self.folder(kind, inputs, build) / "arrays.npz", allow_pickle=False) as file:
+            return dict(file)
 
 
 def _damage(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Maps and localisation errors of a whole recording, for any number of γ with one decoding of its spikes."""
+"""SAM of a whole recording, for any number of γ with one decoding of its spikes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.maps.sweep import sweep
-from pipeline.measures.attention import EPSILON, lowest_errors
 from recordings.parallel import cores
 from recordings.raster.reader import RasterReader
 
@@ -24,10 +23,10 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[st
 
     Yields
     ------
-    layer -> (G, T', H, W), at the steps that can still change the answer
+    name of the layer -> (G, T', H, W), at the steps that can still change the answer
     """
     with RasterReader(path) as raster:
-        layers = dict.fromkeys(study.layers(raster))
+        layers = study.layers(raster)
         what = f"SAM of {raster.n_samples} images, {raster.timesteps} steps, {len(gammas)} γ"
         found: dict[str, Maps] = {}
         with study.progress(what, raster.n_samples) as advance:
@@ -39,12 +38,7 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[st
                     advance(1)
 
 
-def lowest_errors_of(
-    study: Study, path: Path, reference: Maps, gammas: Sequence[float], epsilon: float = EPSILON
-) -> dict[str, NDArray[np.float64]]:
-    """Localisation error of every image, as the paper defines it: layer -> (N, G)."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for of_image, maps in zip(reference, swept(study, path, gammas), strict=True):
-        for layer, of_layer in maps.items():
-            found.setdefault(layer, []).append(lowest_errors(of_layer, of_image, epsilon))
-    return {layer: np.stack(errors) for layer, errors in found.items()}
+def arrivals(path: Path) -> dict[str, int]:
+    """The step at which the image reaches a layer, or its last step that matters: name of the layer -> step."""
+    with RasterReader(path) as raster:
+        return {layer.name: min(layer.number, raster.steps_that_matter(layer.name) - 1) for layer in raster.layers}

@@ -1,8 +1,6 @@
-"""Localisation measures: numbers worked by hand, baselines that cannot win by accident, and the table over a raster."""
+"""Localisation measures: numbers worked by hand, and baselines that cannot win by accident."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.explain import explain_raster
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import (
     MEASURES,
@@ -20,14 +17,10 @@ from pipeline.measures.localisation import (
     energy_in_object,
     iou,
     iou_at_area,
-    localisation_table,
     over_time,
     pointing_game,
 )
 from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from tests.recordings.rasters import HEADER, record
 
 LEFT = np.array([[True, False, False], [True, False, False]])
 positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100))
@@ -133,59 +126,6 @@ def test_centred_gaussian_knows_neither_object_nor_image() -> None:
     assert guess[20, 45] / guess[20, 30] == pytest.approx(expected)
     assert (guess >= guess.max() / 2).mean() == pytest.approx(np.pi * np.log(4) / 16, rel=0.03)
     assert centred_gaussian((1, 1)).tolist() == [[1]]
-
-
-@pytest.fixture
-def raster(tmp_path: Path) -> Path:
-    record(tmp_path, 4)
-    with RasterReader(tmp_path / "raster.h5") as reader:
-        explain_raster(reader, tmp_path / "sam.h5")
-    return tmp_path
-
-
-def test_table(raster: Path) -> None:
-    everything = np.ones((16, 20), bool)
-    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = localisation_table(reader, maps, [everything, None, everything, np.zeros((16, 20), bool)])
-        assert localisation_table(reader, maps, [None] * 4) == ()
-    assert {(row.layer, row.method) for row in rows} == {
-        ("input", "SAM"),
-        ("input", "spike count"),
-        ("conv1", "SAM"),
-        ("conv1", "spike count"),
-        (None, "centred box"),
-        (None, "centred Gaussian"),
-    }
-    assert {row.measure for row in rows} == set(MEASURES)
-    assert all(row.n == 2 for row in rows)
-    assert all(row.mean == 1 for row in rows if row.measure != "IoU")  # everything is object
-
-
-def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
-    mask = box_mask((0, 0, 3, 2), (4, 5))
-    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = localisation_table(reader, maps, [mask, None, None, None])
-        in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
-        spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
-        sam = maps["conv1"][0][:in_time]
-    score = {(row.layer, row.method, row.measure): row.mean for row in rows}
-    counts = spikes.sum(axis=(0, 1, 2))
-    assert score["conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
-    energy = sam.sum(axis=0)[mask].sum() / sam.sum()
-    assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
-
-
-def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    other = tmp_path_factory.mktemp("other")
-    record(other, 5, HEADER)
-    with MapReader(raster / "sam.h5") as maps:
-        with (
-            RasterReader(other / "raster.h5") as reader,
-            pytest.raises(InputError, match="maps of another raster than"),
-        ):
-            localisation_table(reader, maps, [None] * 5)
-        with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
-            localisation_table(reader, maps, [None] * 3)
 
 
 def test_iou_at_the_objects_area_by_hand():

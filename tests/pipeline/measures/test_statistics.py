@@ -12,14 +12,14 @@ from recordings.errors import InputError
 
 
 def test_interval_of_hits_is_wilson_s() -> None:
-    assert mean_with_interval([1.0] * 8) == pytest.approx((1, 0.6756, 1), abs=1e-4)
-    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((0.25, 0.0456, 0.6994), abs=1e-4)
-    assert mean_with_interval([0.0]) == pytest.approx((0, 0, 0.7935), abs=1e-4)
+    assert mean_with_interval([1.0] * 8) == pytest.approx((8, 1, 0.6756, 1), abs=1e-4)
+    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((4, 0.25, 0.0456, 0.6994), abs=1e-4)
+    assert mean_with_interval([0.0]) == pytest.approx((1, 0, 0, 0.7935), abs=1e-4)
 
 
 def test_interval_of_shares_is_the_bootstrap_s() -> None:
-    assert mean_with_interval([0.3]) == (0.3, 0, 1)
-    mean, low, high = mean_with_interval([0.2, 0.6] * 50)
+    assert mean_with_interval([0.3]) == (1, 0.3, 0, 1)
+    _, mean, low, high = mean_with_interval([0.2, 0.6] * 50)
     assert mean == pytest.approx(0.4)
     np.testing.assert_allclose([low, high], [0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02], atol=0.01)
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pipeline.measures.tables import groups, measured, rows, summary, values
 from pipeline.paper import fig7, fig9
+from pipeline.paper.study.attacked import ABOUT, Through
 from pipeline.paper.study.robustness import accuracy_claims, answers, survived
 from pipeline.paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
@@ -23,24 +26,38 @@ def test_share_of_the_range_survived_is_an_area() -> None:
     np.testing.assert_allclose(survived(right, EPSILONS), [1, 1 / 3 + 1 / 3, 1 / 6, 1 / 6 + 1 / 3, 0])
 
 
+def answered(right: dict[tuple[str, Through], list[list[bool]]]) -> pd.DataFrame:
+    """Right answers as a table, from (network, attack) -> a row per image, a column per strength."""
+    parts = [
+        measured(column, network=network, change=ABOUT[through], epsilon=epsilon)
+        for (network, through), hits in right.items()
+        for epsilon, column in zip(EPSILONS, np.transpose(hits), strict=True)
+    ]
+    return pd.concat(parts)
+
+
 def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None:
     always, never, until = [True] * 3, [False] * 3, [True, True, False]
-    right = {
-        ("ANN", "ann"): np.array([until] * 10 + [never]),
-        ("ANN", "snn"): np.array([always] * 10 + [never]),
-        ("SNN", "ann"): np.array([[True, False, False]] * 10 + [always]),
-        ("SNN", "snn"): np.array([always] * 11),  # as robust as can be to itself, but not to the ANN's attack
-    }
-    own, worse = accuracy_claims(right, EPSILONS, 0)
+    right = answered(
+        {
+            ("ANN", "ann"): [until] * 10 + [never],
+            ("ANN", "snn"): [always] * 10 + [never],
+            ("SNN", "ann"): [[True, False, False]] * 10 + [always],
+            ("SNN", "snn"): [always] * 11,  # as robust as can be to itself, but not to the ANN's attack
+        }
+    )
+    own, worse = accuracy_claims(right, 0)
     assert (own.same, own.n) == ("yes", 10)
-    assert own.ours == "ANN 0.67, SNN 1.00; SNN − ANN 0.333 (0.333 … 0.333)"
+    assert own.ours == "SNN 1, ANN 0.667; SNN − ANN: 0.333 (0.333 … 0.333)"
     assert (worse.same, worse.n) == ("no", 10)
-    assert worse.ours.startswith("ANN 0.67, SNN 0.17;")
+    assert worse.ours.startswith("SNN 0.167, ANN 0.667;")
 
 
 def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
-    right = {(network, through): np.zeros((4, 3), bool) for network in ("ANN", "SNN") for through in ("ann", "snn")}
-    assert [(claim.same, claim.n) for claim in accuracy_claims(right, EPSILONS, 0)] == [("cannot say", 0)] * 2
+    right = answered(
+        {(network, through): [[False] * 3] * 4 for network in ("ANN", "SNN") for through in ("ann", "snn")}
+    )
+    assert [(claim.same, claim.n) for claim in accuracy_claims(right, 0)] == [("cannot say", 0)] * 2
 
 
 def test_accuracy_needs_classes(tmp_path: Path) -> None:
@@ -50,39 +67,41 @@ def test_accuracy_needs_classes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got images without classes, expected labelled ones"):
         answers(study, EPSILONS)
     study.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
-    assert {hits.shape for hits in answers(study, (0.0,)).values()} == {(4, 1)}
+    found = answers(study, (0.0,))
+    assert found["image"].tolist() == [0, 1, 2, 3] * 6  # two networks, three attacks
 
 
 def test_the_shift_of_grad_cam_by_hand() -> None:
     before, after = np.array([[[0.0, 4.0]], [[1.0, 3.0]]]), np.array([[[0.0, 1.0]], [[3.0, 1.0]]])
     found = grad_cam_shifts(before.astype(np.float32), after.astype(np.float32))
-    np.testing.assert_allclose(found["heatmap shift"], [0, 1])  # the same up to a factor; turned round
-    np.testing.assert_allclose(found["mass shift"], [0, 0.5])  # 1/4, 3/4 becomes 3/4, 1/4: half of it has moved
-    np.testing.assert_array_equal(found["mass shift"], found["mass shift, summed over steps"])
+    moved = {measure: each["value"].tolist() for measure, each in found.groupby("measure")}
+    np.testing.assert_allclose(moved["heatmap shift"], [0, 1])  # equal up to a factor; turned round
+    np.testing.assert_allclose(moved["mass shift"], [0, 0.5])  # 1/4, 3/4 becomes 3/4, 1/4: half of it has moved
+    np.testing.assert_array_equal(moved["mass shift"], moved["mass shift, summed over steps"])
 
 
 def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Path) -> None:
     study = small_study(tmp_path, shift_epsilon=0.0)
     shifts = heatmap_shifts(study)
-    for (_, change), measured in shifts.items():
-        for values in measured.values():
-            assert (values > 0).any() if change == RESEEDED else (values == 0).all()
+    for (_, _, change, _), found in groups(shifts, ["map", "layer", "change", "measure"]):
+        assert (found["value"] > 0).any() if change == RESEEDED else (found["value"] == 0).all()
     claims = shift_claims(shifts, 0.0, 0)
     assert {claim.same for claim in claims} == {"no difference seen"}
     assert len(claims) == 2 + len(MEASURES) - 1  # one per convolution, and the other measures at the last
-    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(shifts, "mass shift")
+    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(summary(shifts), "mass shift")
 
 
 def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
     study = small_study(tmp_path, epsilons=(0.0, 0.05))
     study.out.mkdir()
     result = fig9.run(study)
-    accuracies = [row for row in result.table if row["measure"] == "accuracy"]
+    table = result.table
+    accuracies = rows(table, measure="accuracy")
     assert len(accuracies) == 2 * (6 + 1)  # two strengths; two networks under three attacks, and their difference
-    clean = {row["of"]: row["mean"] for row in accuracies if row["epsilon"] == 0}
+    clean = rows(accuracies, epsilon=0).groupby("network")["mean"].first()
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
-    assert all(row["low"] <= row["mean"] <= row["high"] for row in result.table)
-    assert all(0 <= row["mean"] <= 1 for row in result.table if row["measure"] != "accuracy")
+    assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
+    assert table[table["measure"] != "accuracy"]["mean"].between(0, 1).all()
     assert (study.out / "fig9.png").stat().st_size > 5000
     assert (study.out / "fig9_shift.png").stat().st_size > 5000
 
@@ -92,11 +111,11 @@ def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_ima
     study = small_study(tmp_path, shift_epsilon=0.05, show_images=show_images)
     study.out.mkdir()
     result = fig7.run(study)
-    shifts = heatmap_shifts(study)
+    shifts = rows(heatmap_shifts(study), measure="heatmap shift")
     expected = {
-        "Grad-CAM": shifts["Grad-CAM", "attacked through the ANN"]["heatmap shift"].mean(),
-        "SAM": shifts["SAM conv2", "attacked through the SNN"]["heatmap shift"].mean(),
+        "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN").mean(),
+        "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN").mean(),
     }
-    assert {row["map"]: row["mean"] for row in result.table} == pytest.approx(expected)
+    assert dict(zip(result.table["map"], result.table["mean"], strict=True)) == pytest.approx(expected)
     assert result.claims[0].n == 9
     assert (study.out / "fig7.png").stat().st_size > 5000

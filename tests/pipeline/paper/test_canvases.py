@@ -1,4 +1,4 @@
-"""Canvases, mosaics and decoys: the images are there, whole, and masks go with them."""
+"""Canvases and decoys: the images are there, whole, and masks go with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.paper.study.canvases import inverted, paste, side_by_side, with_decoys
+from pipeline.paper.study.canvases import inverted, paste, with_decoys
 from pipeline.paper.study.images import ImageSet
 from recordings.errors import InputError
 
@@ -91,51 +91,6 @@ def test_a_canvas_of_the_same_size_is_the_image():
 def test_a_canvas_that_is_too_small():
     with pytest.raises(InputError, match="paste: got a canvas of 7×24, expected at least the images' 8×12"):
         paste(image_set(), 7, 24, 0)
-
-
-def test_side_by_side():
-    images = image_set(count=9, classes=5)
-    mosaic = side_by_side(images, 2, 2, seed=1)
-    assert mosaic.images.size == (16, 24)
-    for number in range(len(images)):
-        assert mosaic.labels[number, 0] == mosaic.images.labels[number] == images.labels[number]
-        assert len(set(mosaic.labels[number])) == 4
-        canvas, cells = mosaic.images.pixels[number], set()
-        for label, mask in zip(mosaic.labels[number], mosaic.masks[number], strict=True):
-            for top in (0, 8):
-                for left in (0, 12):
-                    window = np.s_[top : top + 8, left : left + 12]
-                    if mask[window].any():
-                        source = next(
-                            i for i in range(9) if (images.pixels[i] == canvas[:, window[0], window[1]]).all()
-                        )
-                        assert images.labels[source] == label
-                        np.testing.assert_array_equal(images.masks[source], mask[window])
-                        cells.add((top, left))
-        assert len(cells) == 4
-        np.testing.assert_array_equal(mosaic.images.masks[number], np.logical_or.reduce(mosaic.masks[number]))
-    assert len({tuple(np.argwhere(masks[0])[0] // (8, 12)) for masks in mosaic.masks}) > 1
-
-
-def test_asking_a_mosaic_about_a_class():
-    images = image_set(count=9, classes=5)
-    mosaic = side_by_side(images, 1, 3, seed=1)
-    asked = mosaic.about(mosaic.labels[:, 2])
-    assert all((own == masks[2]).all() for own, masks in zip(asked.masks, mosaic.masks, strict=True))
-    missing = [min(set(range(5)) - set(labels)) for labels in mosaic.labels]
-    assert mosaic.about(np.array(missing)).masks == (None,) * 9
-    np.testing.assert_array_equal(asked.pixels, mosaic.images.pixels)
-
-
-def test_mosaics_of_unknown_objects():
-    mosaic = side_by_side(image_set(masks=False), 1, 2, seed=0)
-    assert mosaic.images.masks == (None,) * 6
-    assert mosaic.masks == ((None, None),) * 6
-
-
-def test_too_few_classes_for_a_mosaic():
-    with pytest.raises(InputError, match="side by side: got images of 3 known classes, expected at least 4"):
-        side_by_side(image_set(), 2, 2, seed=0)
 
 
 def test_decoys_leave_the_object_alone_and_have_the_colours_of_others():

@@ -124,7 +124,7 @@ def test_settings_without_meaning_are_one_line(
 
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
     study = small_study(tmp_path, layers=("conv2", "conv1"))
-    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
         assert study.layers(raster) == ["conv1", "conv2"]
 
 

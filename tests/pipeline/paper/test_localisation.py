@@ -9,11 +9,14 @@ import pytest
 
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
+from pipeline.measures.tables import rows, values
 from pipeline.paper import localisation
-from pipeline.paper.localisation import joint, mean_of_parts, recognised, score_maps, strata
-from pipeline.paper.study.canvases import side_by_side
+from pipeline.paper.localisation import joint, recognised
+from pipeline.paper.study import objects
 from pipeline.paper.study.conditions import AS_IS, Condition, conditions, has_shapes
+from pipeline.paper.study.objects import mean_of_parts, score_maps, strata
 from pipeline.paper.study.result import write_result
+from pipeline.paper.study.scenes import mosaics
 from tests.pipeline.paper.studies import small_study
 from tests.pipeline.paper.test_canvases import image_set
 
@@ -24,29 +27,27 @@ BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.
 def study(tmp_path, monkeypatch):
     """Nine images with an object at their left, and a stand-in for the converted network."""
     monkeypatch.setattr(statistics, "RESAMPLES", 100)
-    monkeypatch.setattr(localisation, "DRAWS", 1)
+    monkeypatch.setattr(objects, "DRAWS", 1)
     study = small_study(tmp_path, images=9)
     mask = np.zeros((16, 24), np.bool_)
     mask[4:10, 1:8] = True
     mask[4, 1] = False  # a shape, not a box
-    study.__dict__["images"] = replace(study.images, masks=(mask,) * 8 + (None,))
-    study.__dict__["converted"] = study.surrogate
+    study.images = replace(study.images, masks=(mask,) * 8 + (None,))
+    study.networks.converted = study.networks.surrogate
     return study
-
-
-def column(rows, **wanted):
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def test_a_map_of_the_object_scores_one():
     images = image_set()
-    scores = dict(score_maps([mask.astype(float) for mask in images.masks], images, [1, 4]))
-    assert {measure: values.tolist() for measure, values in scores.items()} == {
-        "pointing game": [1, 1],
-        "energy in object": [1, 1],
-        "IoU": [1, 1],
-        "IoU at the object's area": [1, 1],
-    }
+    scores = score_maps([mask.astype(float) for mask in images.masks], images, [1, 4])
+    assert scores["image"].tolist() == [1, 4] * 4
+    assert scores["measure"].unique().tolist() == [
+        "pointing game",
+        "energy in object",
+        "IoU",
+        "IoU at the object's area",
+    ]
+    assert set(scores["value"]) == {1}
 
 
 def test_strata_are_halves_by_area_and_by_distance_from_the_centre():
@@ -57,7 +58,7 @@ def test_strata_are_halves_by_area_and_by_distance_from_the_centre():
     masks[3][0:6, 0:6] = True  # large, off the centre
     images = replace(image_set(count=4, height=10, width=10), masks=tuple(masks))
     found = strata(images, [0, 1, 2, 3])
-    assert {name: np.flatnonzero(chosen).tolist() for name, chosen in found.items()} == {
+    assert {name: chosen.tolist() for name, chosen in found.items()} == {
         "smaller": [0, 1],
         "larger": [2, 3],
         "nearer the centre": [0, 2],
@@ -67,12 +68,12 @@ def test_strata_are_halves_by_area_and_by_distance_from_the_centre():
 
 def test_a_map_that_favours_no_image_scores_the_mean_of_them():
     images = image_set(count=10, classes=5)
-    mosaic = side_by_side(images, 2, 2, seed=0)
+    mosaic = mosaics(images, 2, 2, seed=0)
     union = [mask.astype(float) for mask in mosaic.images.masks]
-    scores = dict(mean_of_parts(union, mosaic, [0, 3]))
-    np.testing.assert_allclose(scores["energy in object"], 0.25)  # objects are equally large
-    first = dict(mean_of_parts([masks[0].astype(float) for masks in mosaic.masks], mosaic, [0, 3]))
-    np.testing.assert_allclose(first["pointing game"], 0.25)
+    scores = mean_of_parts(union, mosaic, [0, 3])
+    np.testing.assert_allclose(values(scores, measure="energy in object"), 0.25)  # objects are equally large
+    first = mean_of_parts([masks[0].astype(float) for masks in mosaic.masks], mosaic, [0, 3])
+    np.testing.assert_allclose(values(first, measure="pointing game"), 0.25)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +119,8 @@ def test_localisation_to_the_end(study):
     write_result("localisation", result, "a test", study.out)
     assert (study.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
-        rows = column(result.table, condition=condition, subset="all", network="surrogate")
-        assert {row["method"] for row in rows if row["measure"] == "IoU"} == {
+        found = rows(result.table, condition=condition, subset="all", network="surrogate")
+        assert set(rows(found, measure="IoU")["method"]) == {
             "SAM",
             "spike count",
             "ANN Grad-CAM",
@@ -128,26 +129,19 @@ def test_localisation_to_the_end(study):
             "centred Gaussian",
             "random",
         }
-        assert {row["n"] for row in rows} == {8, 9}  # one object is unknown; accuracy is of all
-        assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
-    (gaussian,) = column(
-        result.table,
-        condition="as is",
-        method="centred Gaussian",
-        measure="pointing game",
-        subset="all",
-        network="surrogate",
-    )
-    assert gaussian["mean"] == 0  # the objects lie at the left
+        assert set(found["n"]) == {8, 9}  # one object is unknown; accuracy is of all
+        assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
+    as_is = rows(result.table, condition="as is", subset="all", network="surrogate")
+    gaussian = rows(as_is, method="centred Gaussian", measure="pointing game")
+    assert gaussian["mean"].tolist() == [0]  # the objects lie at the left
     assert len(result.claims) == 2 * 4 * 4
-    (negatives,) = column(result.table, condition="negatives")
-    assert negatives["measure"] == "accuracy"
+    assert rows(result.table, condition="negatives")["measure"].tolist() == ["accuracy"]
 
 
 def test_without_objects_nothing_is_claimed(tmp_path):
     study = small_study(tmp_path, images=3)
-    study.__dict__["converted"] = study.surrogate
+    study.networks.converted = study.networks.surrogate
     result = localisation.run(study)
     assert [(claim.same, claim.n) for claim in result.claims] == [("cannot say", 0)]
     assert "no image has a box or mask" in result.claims[0].ours
-    assert {row.get("measure", "") for row in result.table} <= {"accuracy", ""}
+    assert set(result.table["measure"]) == {"accuracy"}

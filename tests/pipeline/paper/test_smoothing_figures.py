@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.maps.sam import spike_activation_map
@@ -12,19 +13,18 @@ from pipeline.measures.attention import heatmap_variance
 from pipeline.paper import fig2, fig3
 from pipeline.paper.study.heatmaps import (
     at_steps,
-    by_step,
     count_maps,
-    mean_of_spoken,
     sam_maps,
     snn_grad_cams,
 )
+from pipeline.paper.study.steps import by_step, largest, mean_where_not_flat, step_of_largest
 from recordings.raster.reader import RasterReader
 from tests.pipeline.paper.studies import small_study
 
 
 def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
         spikes = raster.spikes("conv1", slice(2, 3))
         expected = spike_activation_map(spikes, 0.3)[:, 0]
         maps = sam_maps(raster, "conv1", 2, 0.3)
@@ -35,7 +35,7 @@ def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer
 
 def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    with RasterReader(study.recording(study.surrogate.network, study.images)) as raster:
+    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
         maps = snn_grad_cams(study, study.images, raster)
         assert {layer: each.shape for layer, each in maps.items()} == {
             "conv1": (9, 6, 16, 24),
@@ -56,12 +56,19 @@ def test_steps_too_late_to_matter_are_blank() -> None:
     assert shown[2] is None
 
 
-def test_a_measure_step_by_step_and_its_mean_over_steps_that_are_not_flat() -> None:
-    maps = np.array([[[0, 0]], [[0, 1]], [[2, 2]], [[0, 3]]], np.float32)
+def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:
+    maps = np.array([[[0, 0]], [[0, 1]], [[2, 2]], [[0, 2]]], np.float32)
     steps = by_step(heatmap_variance, maps)
     assert steps == [0, 0.25, 0, 0.25]
     assert max(steps) == heatmap_variance(maps)
-    np.testing.assert_allclose(mean_of_spoken(np.array([steps, [0, 0, 0, 0]])), [0.25, 0])
+    table = pd.DataFrame(
+        {"image": [0] * 4 + [1] * 4, "layer": "conv1", "step": [0, 1, 2, 3] * 2, "value": [0, 0.2, 0, 0.1] + [0.0] * 4}
+    )
+    for summary, values in ((largest, [0.2, 0]), (step_of_largest, [1, 0]), (mean_where_not_flat, [0.15, 0])):
+        found = summary(table)
+        assert found.columns.tolist() == ["image", "layer", "value"]
+        assert found["image"].tolist() == [0, 1]
+        np.testing.assert_allclose(found["value"], values)
 
 
 def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path) -> None:
@@ -69,7 +76,10 @@ def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path)
     study.out.mkdir()
     result = fig2.run(study)
     assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
-    assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 9 for row in result.table)
+    table = result.table
+    assert ((table["low"] >= 0) & (table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
+    assert (table["high"] <= 1).all()
+    assert set(table["n"]) == {9}
     assert sorted(path.name for path in study.out.glob("*.png")) == ["fig2.png", "fig2_2.png"]
 
 
@@ -89,10 +99,10 @@ def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> 
     result = fig3.run(study)
     assert [claim.what for claim in result.claims[:2]] == ["heatmap variance at conv1", "heatmap variance at conv2"]
     assert len(result.claims) == 4
-    rows = {(row["measure"], row["layer"], row["map"]): row["mean"] for row in result.table}
+    rows = result.table.set_index(["measure", "layer", "map"])["mean"]
     for layer in ("conv1", "conv2"):
-        for method in fig3.METHODS:
-            assert 0 < rows[fig3.EVERY, layer, method] <= rows[fig3.PAPERS, layer, method] <= 0.25
+        for name in fig3.MAPS:
+            assert 0 < rows[fig3.MEAN, layer, name] <= rows[fig3.LARGEST, layer, name] <= 0.25
     assert (study.out / "fig3.png").stat().st_size > 5000
 
 

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backends.base import BackendError
 from pipeline.measures.attention import localisation_errors
+from pipeline.measures.tables import rows, values
 from pipeline.paper import fig5, fig6, fig8
+from pipeline.paper.study.ann import reference_maps
+from pipeline.paper.study.claims import Claim
 from pipeline.paper.study.study import Study
-from pipeline.paper.study.sweep import lowest_errors_of
 from recordings.errors import InputError
 
 from .studies import small_study
@@ -27,12 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(folder: Path) -> Study:
     """With integrate-and-fire neurons and more steps in place of the converted network."""
     study = small_study(folder, images=5, both_backends=0)
-    surrogate = study.surrogate
+    surrogate = study.networks.surrogate
     layers = tuple(
         replace(layer, neuron=replace(layer.neuron, leak=1.0, gain=1.0, bias=0.0)) for layer in surrogate.network.layers
     )
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
-    study.__dict__["converted"] = converted
+    study.networks.converted = converted
     return study
 
 
@@ -73,18 +76,19 @@ def test_eighths_are_sums() -> None:
 
 def test_fig5_measures_and_draws(study: Study) -> None:
     result = fig5.run(study)
-    values = {(row["network"], row["layer"], row["what"]): row for row in result.table}
-    assert {key[:2] for key in values} == {
+    table = result.table
+    assert set(zip(table["network"], table["layer"], strict=True)) == {
         (net, conv) for net in ("surrogate", "converted") for conv in ("conv1", "conv2")
     }
-    assert all(row["n"] == 5 and np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
-    assert all(-1 <= row["mean"] <= 1 for row in result.table)
+    assert set(table["n"]) == {5}
+    assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
+    assert table["mean"].between(-1, 1).all()
     assert len(result.claims) == 2 * 3 + 2 * 2 + 2
     assert {path.name for path in study.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
 
 
 def test_fig5_says_so_when_lava_does_not_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    skipped = fig5.same_on_every_backend(study, "surrogate", study.surrogate.network)
+    skipped = fig5.same_on_every_backend(study, "surrogate", study.networks.surrogate.network)
     assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
 
     def recording(*_: object, backend: str, **__: object) -> Path:
@@ -92,13 +96,13 @@ def test_fig5_says_so_when_lava_does_not_run(study: Study, monkeypatch: pytest.M
 
     study.settings = study.settings.model_copy(update={"both_backends": 2})
     monkeypatch.setattr(study, "recording", recording)
-    refused = fig5.same_on_every_backend(study, "surrogate", study.surrogate.network)
+    refused = fig5.same_on_every_backend(study, "surrogate", study.networks.surrogate.network)
     assert (refused.ours, refused.same) == ("not run: event: needs Python 3.10", "cannot say")
 
 
 def test_fig5_compares_digests_and_maps(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     study.settings = study.settings.model_copy(update={"both_backends": 2})
-    network, images = study.surrogate.network, study.images.take(2)
+    network, images = study.networks.surrogate.network, study.images.take(2)
     same, other = study.recording(network, images), study.recording(network, images, seed=1)
     monkeypatch.setattr(study, "recording", lambda *_, **__: same)
     claim = fig5.same_on_every_backend(study, "surrogate", network)
@@ -116,31 +120,26 @@ def test_variation_and_peak_of_a_rate() -> None:
 
 
 def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> None:
-    study.__dict__["converted"] = study.surrogate
+    study.networks.converted = study.networks.surrogate
     result = fig6.run(study)
-    errors = [claim for claim in result.claims if "error" in claim.what or "the same" in claim.what]
+    errors = [claim for claim in result.claims if "error" in claim.what]
     assert len(errors) == 6
     assert {claim.same for claim in errors} == {"no difference seen"}
-    means: dict[str, list[float]] = {"surrogate": [], "converted": []}
-    for row in result.table:
-        means[row["network"]].append(row["mean"])
-    assert means["surrogate"] == pytest.approx(means["converted"], abs=1e-6)
+    means = [rows(result.table, network=network)["mean"].tolist() for network in ("surrogate", "converted")]
+    assert means[0] == pytest.approx(means[1], abs=1e-6)
 
 
 def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> None:
     result = fig6.run(study)
-    errors = {
-        (row["network"], row["layer"], row["epsilon"], row["steps"]): row["mean"]
-        for row in result.table
-        if row["what"] == "localisation error"
-    }
+    table = rows(result.table, measure="localisation error")
+    errors = table.set_index(["network", "layer", "epsilon", "steps"])["mean"].to_dict()
     rounding = 1e-6
     assert len(errors) == 2 * 2 * 3 * 3
     for (network, layer, epsilon, steps), mean in errors.items():
         assert 0 < mean < -np.log(epsilon)
-        if steps == fig6.SUMMED:
+        if steps == fig6.SUM:
             continue
-        if steps == fig6.EVEN:  # a minimum over fewer steps is no smaller
+        if steps == fig6.FEWER:  # a minimum over fewer steps is no smaller
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
         if network == "surrogate":  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
@@ -157,34 +156,41 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> N
     ],
 )
 def test_fig8_judges_the_shape_of_a_curve(curve: list[float], verdicts: list[str]) -> None:
-    claims = fig8.judge("surrogate, conv1", (0.0, 0.5, 1.0), np.tile(curve, (4, 1)))
+    def judge(images: int) -> list[Claim]:
+        return fig8.judge("surrogate, conv1", pd.DataFrame([curve] * images, columns=[0.0, 0.5, 1.0]))
+
+    claims = judge(4)
     assert [claim.same for claim in claims] == verdicts
     for few in (1, 3):  # of which one at most is left to judge by
-        assert {claim.same for claim in fig8.judge("x", (0.0, 0.5, 1.0), np.tile(curve, (few, 1)))} == {"cannot say"}
+        assert {claim.same for claim in judge(few)} == {"cannot say"}
 
 
 def test_fig8_does_not_flatter_its_choice_of_the_best() -> None:
-    gammas = tuple(np.linspace(0, 1, 21))
-    noise = np.random.default_rng(0).normal(size=(40, 50, 21))  # nothing depends on γ
-    seen = [claim.same for errors in noise for claim in fig8.judge("noise", gammas, errors)]
+    noise = [  # nothing depends on γ
+        pd.DataFrame(errors, columns=np.linspace(0, 1, 21))
+        for errors in np.random.default_rng(0).normal(size=(40, 50, 21))
+    ]
+    seen = [claim.same for errors in noise for claim in fig8.judge("noise", errors)]
     assert seen.count("no difference seen") > 0.85 * len(seen)
-    assert fig8.judge("noise", gammas, noise[0])[0].n == 25
+    assert fig8.judge("noise", noise[0])[0].n == 25
 
 
 def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(study: Study) -> None:
     study.settings = study.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
     result = fig8.run(study)
-    rows = {(row["measure"], row["network"], row["layer"], row["gamma"]): row["mean"] for row in result.table}
-    gammas = [key[3] for key in rows if key[:3] == (fig8.PAPERS, "converted", "conv2")]
-    assert gammas == [0, 0.5, 1000]
-    assert {key[0] for key in rows} == {fig8.PAPERS, fig8.MEAN, fig8.SUM}  # these images have no boxes
-    assert all(mean <= rows[(fig8.MEAN, *key[1:])] for key, mean in rows.items() if key[0] == fig8.PAPERS)
-    assert all(np.isfinite([row["mean"], row["low"], row["high"]]).all() for row in result.table)
+    table = result.table
+    lowest, mean = (rows(table, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN))
+    assert rows(lowest, network="converted", layer="conv2")["gamma"].tolist() == [0, 0.5, 1000]
+    assert set(table["measure"]) == {fig8.MINIMUM, fig8.MEAN, fig8.SUM}  # these images have no boxes
+    assert (lowest["mean"].to_numpy() <= mean["mean"].to_numpy()).all()
+    assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
     assert len(result.claims) == 2 * 2 * 3
-    path = study.recording(study.surrogate.network, study.images)
-    one = lowest_errors_of(study, path, study.reference(study.images), [0.5])
-    expected = [mean for key, mean in rows.items() if (*key[:2], key[3]) == (fig8.PAPERS, "surrogate", 0.5)]
-    assert [errors.mean() for errors in one.values()] == pytest.approx(expected)
+    path = study.recording(study.networks.surrogate.network, study.images)
+    one = fig8.errors_of(study, path, reference_maps(study, study.images), [0.5])
+    expected = rows(lowest, network="surrogate", gamma=0.5)["mean"].tolist()
+    assert [each["value"].mean() for _, each in rows(one, measure=fig8.MINIMUM).groupby("layer")] == pytest.approx(
+        expected
+    )
 
 
 def test_fig8_needs_a_curve(study: Study) -> None:
@@ -194,16 +200,18 @@ def test_fig8_needs_a_curve(study: Study) -> None:
 
 
 def test_fig8_asks_for_the_object_where_it_is_known(study: Study) -> None:
-    path, reference = study.recording(study.surrogate.network, study.images), study.reference(study.images)
+    path, reference = (
+        study.recording(study.networks.surrogate.network, study.images),
+        reference_maps(study, study.images),
+    )
     mask = np.zeros(study.images.size, np.bool_)
     mask[:2, :2] = True
-    study.__dict__["images"] = replace(study.images, masks=(mask,) * len(study.images))
-    errors = fig8.measure_errors(study, path, reference, [0.5])
+    study.images = replace(study.images, masks=(mask,) * len(study.images))
+    errors = fig8.errors_of(study, path, reference, [0.5])
     as_reference = np.broadcast_to(np.float32(mask), (len(study.images), *mask.shape))
-    (layer, *_) = {layer for _, layer in errors}
-    expected = fig8.measure_errors(study, path, as_reference, [0.5])[fig8.PAPERS, layer]
-    assert np.array_equal(errors[fig8.OBJECT, layer], expected)
-    assert not np.array_equal(errors[fig8.PAPERS, layer], expected)
+    expected = values(fig8.errors_of(study, path, as_reference, [0.5]), measure=fig8.MINIMUM)
+    assert np.array_equal(values(errors, measure=fig8.OBJECT), expected)
+    assert not np.array_equal(values(errors, measure=fig8.MINIMUM), expected)
 
 
 def test_the_mean_error_leaves_out_flat_steps() -> None:

@@ -6,20 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pipeline.measures.tables import values
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
-from pipeline.paper.agreement import MEASURES, Summary, compare
+from pipeline.paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
 from pipeline.paper.study.study import Study
 from tests.pipeline.small_networks import small_model
 
 from .studies import small_study
 
 
-def rows(table: object, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
-    return {tuple(row[key] for key in keys): row for row in table}  # type: ignore[attr-defined]
+def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
+    """The rows of a summary by what they are of."""
+    assert not table.duplicated(list(keys)).any()
+    return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
 
 
 @pytest.fixture
@@ -28,10 +32,10 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     study = small_study(tmp_path, seeds=3, curves=2, randomised=3)
 
     def leaky(leak: float, seed: int = 0) -> Checkpoint:
-        return replace(study.surrogate, network=export_network(small_model(seed=seed)))
+        return replace(study.networks.surrogate, network=export_network(small_model(seed=seed)))
 
-    monkeypatch.setattr(study, "leaky", leaky)
-    monkeypatch.setattr(Study, "converted", property(lambda study: leaky(1.0, 5)))
+    monkeypatch.setattr(study.networks, "leaky", leaky)
+    monkeypatch.setattr(study.networks, "converted", leaky(1.0, 5), raising=False)
     return study
 
 
@@ -40,32 +44,32 @@ def test_agreement_compares_image_by_image() -> None:
     maps = random.random((3, 4, 4))
     one = {"conv1": Summary(maps, np.array([0.2, 0.5, 0.9]))}
     same = compare(one, one)
-    assert same["conv1", MEASURES[0]].tolist() == pytest.approx([1, 1, 1])
-    assert same["conv1", MEASURES[1]].tolist() == pytest.approx([1, 1, 1])
-    assert same["conv1", MEASURES[2]].tolist() == [0, 0, 0]
+    assert values(same, measure=CORRELATION).tolist() == pytest.approx([1, 1, 1])
+    assert values(same, measure=OVERLAP).tolist() == pytest.approx([1, 1, 1])
+    assert values(same, measure=SHIFT).tolist() == [0, 0, 0]
     other = {"conv1": Summary(np.stack([maps[0], -maps[1], maps[2]]), np.array([0.4, 0.5, 0.5]))}
     found = compare(one, other)
-    assert found["conv1", MEASURES[0]].tolist() == pytest.approx([1, -1, 1])
-    assert found["conv1", MEASURES[2]].tolist() == pytest.approx([0.2, 0, 0.4])
+    assert values(found, measure=CORRELATION).tolist() == pytest.approx([1, -1, 1])
+    assert values(found, measure=SHIFT).tolist() == pytest.approx([0.2, 0, 0.4])
 
 
 def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -> None:
     result = agreement.run(study)
-    table = rows(result.table, "comparison", "layer", "measure")
+    table = by(result.table, "comparison", "layer", "measure")
     comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
     assert list(comparisons) == ["other spikes", "float32", "other training", "converted", "other image"]
     assert all(row["n"] == 9 for row in table.values())
     assert all(-1 <= row["low"] <= row["mean"] <= row["high"] <= 1 for row in table.values())
     for layer in ("conv1", "conv2"):
-        floor = table["other spikes", layer, MEASURES[0]]["mean"]
+        floor = table["other spikes", layer, CORRELATION]["mean"]
         assert floor < 1, "other spikes give another map"
-        assert table["float32", layer, MEASURES[0]]["mean"] > table["other training", layer, MEASURES[0]]["mean"]
+        assert table["float32", layer, CORRELATION]["mean"] > table["other training", layer, CORRELATION]["mean"]
     assert (study.out / "agreement.png").is_file()
 
 
 def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
     result = randomisation.run(study)
-    table = rows(result.table, "shuffled down to", "method", "layer")
+    table = by(result.table, "shuffled down to", "map", "layer")
     shuffled = list(dict.fromkeys(name for name, _, _ in table))
     assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
     for layer, untouched in (("conv1", ["readout", "fc1", "conv2"]), ("conv2", ["readout", "fc1"])):
@@ -80,7 +84,7 @@ def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
 
 def test_faithfulness_scores_every_map_against_chance(study: Study) -> None:
     result = faithfulness.run(study)
-    table = rows(result.table, "map", "measure")
+    table = by(result.table, "map", "measure")
     maps = list(dict.fromkeys(name for name, _ in table))
     assert maps[:2] == ["SAM conv1", "SAM conv2"]
     assert maps[-2:] == ["centred Gaussian", "random order"]
@@ -88,5 +92,5 @@ def test_faithfulness_scores_every_map_against_chance(study: Study) -> None:
     stages = {path.name.split("-")[0] for path in study.stages.directory.iterdir()}
     assert "faithfulness" in stages
     again = faithfulness.run(study)
-    assert again.table == result.table
+    pd.testing.assert_frame_equal(again.table, result.table)
     assert (study.out / "faithfulness.png").is_file()

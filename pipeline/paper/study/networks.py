@@ -1,0 +1,146 @@
+"""The networks of a study: surrogate-trained, its ANN twin, converted, and of other leaks; made once, then cached."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from backends.network.graph import Network
+from pipeline.cli.progress import progress_bar
+from pipeline.config import Config, NetworkSection, TrainingSection
+from pipeline.images.datasets import open_dataset
+from pipeline.networks.ann_checkpoint import AnnCheckpoint, check_twins, load_ann
+from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint, save_checkpoint
+from recordings.errors import InputError
+
+from .settings import PaperConfig
+from .stages import Stages
+
+
+class Networks:
+    """Every network that the experiments ask for.
+
+    Parameters
+    ----------
+    config : says which networks to load, and how to train and convert the others
+    stages : where trained and converted networks are kept
+    console : for progress
+    """
+
+    def __init__(self, config: PaperConfig, stages: Stages, console: Console) -> None:
+        self.config = config
+        self.settings = config.paper
+        self.stages = stages
+        self.console = console
+
+    @cached_property
+    def surrogate(self) -> Checkpoint:
+        """The network trained with surrogate gradients.
+
+        Raises
+        ------
+        InputError : if the checkpoint to use is in fixed point, through which there are no gradients
+        """
+        name = self.settings.checkpoint
+        if name is None:
+            return self.trained(self.config.network, self.config.training)
+        checkpoint = load_checkpoint(name)
+        if checkpoint.network.precision != "float32":
+            raise InputError(f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it")
+        return checkpoint
+
+    @cached_property
+    def ann(self) -> AnnCheckpoint:
+        """The ANN twin of the surrogate-trained network.
+
+        Raises
+        ------
+        InputError : if the ANN to use is no twin
+        """
+        if self.settings.ann is not None:
+            ann = load_ann(self.settings.ann)
+            check_twins(ann, self.surrogate, self.settings.ann)
+            return ann
+        network = self.config.network.model_copy(update={"neuron": "relu"})
+        return load_ann(str(self._training(network, self.config.ann)))
+
+    @cached_property
+    def converted(self) -> Checkpoint:
+        """The ANN twin converted to spikes, as `[conversion]` says."""
+        from pipeline.networks.conversion.algorithm import convert_checkpoint
+
+        ann, settings = self.ann, self.config.conversion
+        described = settings.model_dump(mode="json", exclude={"ann"})
+        inputs = {"ann": ann.sha256, "conversion": described, "data": self._training_data}
+
+        def build(folder: Path) -> None:
+            with progress_bar(self.console, transient=True) as bar:
+                bar.add_task("converting", total=None)
+                save_checkpoint(convert_checkpoint(ann, self.config), folder / "checkpoint.safetensors")
+
+        return load_checkpoint(str(self.stages.folder("converted", inputs, build) / "checkpoint.safetensors"))
+
+    @property
+    def both(self) -> dict[str, Network]:
+        """The two spiking networks that the paper compares, by name."""
+        return {"surrogate": self.surrogate.network, "converted": self.converted.network}
+
+    def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
+        """A network trained with surrogate gradients as described."""
+        return load_checkpoint(str(self._training(network, training)))
+
+    def leaky(self, leak: float, seed: int = 0) -> Checkpoint:
+        """A surrogate-trained network of another leak λ, by the shorter schedule of `leak_epochs`.
+
+        Raises
+        ------
+        InputError : if data and network of the configuration are not the surrogate's, to which it is to be compared
+        """
+        described = Config(data=self.config.data, network=self.config.network)
+        check_fit(self.surrogate, described, str(self.settings.checkpoint))
+        network = self.config.network.model_copy(update={"leak": leak})
+        update = {"epochs": self.settings.leak_epochs, "seed": seed}
+        return self.trained(network, self.config.training.model_copy(update=update))
+
+    def twin(self, leak: float) -> Checkpoint:
+        """A network of this leak once more, trained from the seed `twin_seed`.
+
+        Raises
+        ------
+        InputError : if `twin_seed` is the seed of training
+        """
+        if self.settings.twin_seed == self.config.training.seed:
+            raise InputError(
+                f"paper.twin_seed: got {self.settings.twin_seed}, which is training.seed; expected another, so that "
+                "two trainings can be compared"
+            )
+        return self.leaky(leak, self.settings.twin_seed)
+
+    def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
+        from pipeline.networks.training import train_checkpoint
+
+        config = Config(data=self.config.data, network=network, training=training)
+        inputs = {
+            "data": self._training_data,
+            "network": network.model_dump(mode="json"),
+            "training": training.model_dump(mode="json", exclude={"workers", "processes"}),
+        }
+
+        def build(folder: Path) -> None:
+            resume = (folder / "epochs" / "last.ckpt").is_file()
+            train_checkpoint(config, folder, resume, self.console)
+            for leftover in ("epochs", "tensorboard"):
+                shutil.rmtree(folder / leftover)
+
+        return self.stages.folder("trained", inputs, build) / "checkpoint.safetensors"
+
+    @cached_property
+    def _training_data(self) -> dict[str, Any]:
+        """What training depends on, wherever the data lie."""
+        data = self.config.data
+        dataset = open_dataset(data.source, "train", data.classes, download=data.download)
+        return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}

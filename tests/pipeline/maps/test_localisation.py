@@ -1,0 +1,70 @@
+"""The table of a recording: how well its maps, its spike counts and two blind guesses find the object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.explain import explain_raster
+from pipeline.images.preprocessing import box_mask
+from pipeline.maps.localisation import localisation_table
+from pipeline.measures.localisation import MEASURES
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+from tests.recordings.rasters import HEADER, record
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    record(tmp_path, 4)
+    with RasterReader(tmp_path / "raster.h5") as reader:
+        explain_raster(reader, tmp_path / "sam.h5")
+    return tmp_path
+
+
+def test_table(raster: Path) -> None:
+    everything = np.ones((16, 20), bool)
+    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
+        rows = localisation_table(reader, maps, [everything, None, everything, np.zeros((16, 20), bool)])
+        assert localisation_table(reader, maps, [None] * 4).empty
+    assert set(zip(rows["layer"], rows["method"], strict=True)) == {
+        ("input", "SAM"),
+        ("input", "spike count"),
+        ("conv1", "SAM"),
+        ("conv1", "spike count"),
+        ("", "centred box"),
+        ("", "centred Gaussian"),
+    }
+    assert set(rows["measure"]) == set(MEASURES)
+    assert set(rows["n"]) == {2}
+    assert set(rows[rows["measure"] != "IoU"]["mean"]) == {1}  # everything is object
+
+
+def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
+    mask = box_mask((0, 0, 3, 2), (4, 5))
+    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
+        rows = localisation_table(reader, maps, [mask, None, None, None])
+        in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
+        spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
+        sam = maps["conv1"][0][:in_time]
+    score = rows.set_index(["layer", "method", "measure"])["mean"]
+    counts = spikes.sum(axis=(0, 1, 2))
+    assert score["conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
+    energy = sam.sum(axis=0)[mask].sum() / sam.sum()
+    assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
+
+
+def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    record(other, 5, HEADER)
+    with MapReader(raster / "sam.h5") as maps:
+        with (
+            RasterReader(other / "raster.h5") as reader,
+            pytest.raises(InputError, match="maps of another raster than"),
+        ):
+            localisation_table(reader, maps, [None] * 5)
+        with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
+            localisation_table(reader, maps, [None] * 3)

@@ -1,0 +1,45 @@
+"""Claims as views of measured tables, worked by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.measures.statistics import Estimate
+from pipeline.measures.tables import measured
+from pipeline.paper.study.claims import Claim, compared, differences, direction, verdict, with_interval
+
+
+def test_direction_needs_an_interval_that_excludes_zero() -> None:
+    assert direction(0.1, 0.3) == "yes"
+    assert direction(-0.3, -0.1) == "no"
+    assert direction(-0.1, 0.1) == direction(0.0, 0.1) == "no difference seen"
+
+
+def test_one_image_gives_neither_verdict_nor_interval() -> None:
+    single = Estimate(1, 0.81234, -float("inf"), float("inf"))
+    assert verdict(single) == "cannot say"
+    assert with_interval(single) == "0.812 (no interval)"
+    many = Estimate(50, 0.81234, 0.7899, 0.83)
+    assert verdict(many) == "yes"
+    assert with_interval(many) == "0.812 (0.79 … 0.83)"
+
+
+def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
+    sam, grad_cam = measured([0.3, 0.5, 0.7]), measured([0.2, 0.4, 0.6])
+    assert compared("variance", "SAM's is larger", {"SAM": sam, "Grad-CAM": grad_cam}) == Claim(
+        "variance", "SAM's is larger", "SAM 0.5, Grad-CAM 0.4; SAM − Grad-CAM: 0.1 (0.1 … 0.1)", "yes", 3
+    )
+    assert compared("variance", "", {"Grad-CAM": grad_cam, "SAM": sam}).same == "no"
+    assert compared("variance", "", {"SAM": sam, "again": sam}).same == "no difference seen"
+    alone = compared("variance", "", {"SAM": measured([0.5]), "Grad-CAM": measured([0.2])})
+    assert (alone.ours, alone.same, alone.n) == (
+        "SAM 0.5, Grad-CAM 0.2; SAM − Grad-CAM: 0.3 (no interval)",
+        "cannot say",
+        1,
+    )
+
+
+def test_differences_are_told_layer_by_layer() -> None:
+    first = pd.concat([measured([2, 3], layer="conv1"), measured([1, 1], layer="conv10")])
+    second = pd.concat([measured([2, 3], layer="conv10"), measured([1, 2], layer="conv1")])
+    assert differences(first, second) == "conv1 1 (1 … 1), conv10 -1.5 (-2 … -1)"
