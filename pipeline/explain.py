@@ -134,7 +134,7 @@ def explain_raster(
         or cannot be written
     """
     check_parameters(gamma, include_current, variant)
-    names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.path)
+    names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
     chosen = tuple(raster.layer(name) for name in names)
     refuse_existing(Path(out_path), raster.path, overwrite)
     method = SpikeActivationMaps(raster, chosen, gamma, variant, include_current)
@@ -180,7 +180,7 @@ def draw(raster: RasterReader, maps_path: Path, directory: Path) -> tuple[Path, 
 
     labels, predictions = raster.samples.label[:FIGURE_SAMPLES], raster.predictions[:FIGURE_SAMPLES]
     subjects = [
-        Subject(f"class {prediction}", f"class {label}" if label >= 0 else None)
+        Subject(f"class {prediction}" if prediction >= 0 else None, f"class {label}" if label >= 0 else None)
         for label, prediction in zip(labels, predictions, strict=True)
     ]
     with MapReader(maps_path) as maps:

@@ -6,10 +6,10 @@ before its size is asked for (virtual and external ones live elsewhere), and its
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -17,42 +17,53 @@ import numpy as np
 
 from .compress import CHECKSUM_BYTES, largest_stored
 from .errors import InputError, RasterError
-from .schema import MAX_TEXT, SAMPLE_DATASETS, DatasetSpec, check_size
+from .schema import MAX_TEXT, DatasetSpec
 
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
 
+Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
+
 
 class CheckedFile:
-    """A file opened for reading; a context manager.
+    """A file opened for reading.
+
+    Parameters
+    ----------
+    source : name of the file, or its content
+    noun : what it holds, such as "raster"
+    what : the longer description that an error gives of what was expected
+
+    Attributes
+    ----------
+    path : where the file lies; None if it is in memory
+    where : what every error begins with, the path or "raster in memory"
+    size : in bytes
 
     Raises
     ------
     RasterError : from every method, if the file is not as expected
     """
 
-    def __init__(self, path: Path, what: str) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
+    def __init__(self, source: Source, noun: str, what: str) -> None:
+        content = source.getvalue() if isinstance(source, io.BytesIO) else source
+        self.path = None if isinstance(content, bytes) else Path(content)
+        self.where = f"{noun} in memory" if self.path is None else str(self.path)
+        if self.path is not None and not self.path.is_file():
             found = "a directory" if self.path.is_dir() else "not a file" if self.path.exists() else "no such file"
-            raise RasterError(f"{self.path}: {found}, expected {what}")
+            raise RasterError(f"{self.where}: {found}, expected {what}")
         try:
-            self.file = h5py.File(self.path, "r")
+            self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
+            self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")
             self.root = h5py.h5g.open(self.file.id, b"/")
         except (OSError, RuntimeError, ValueError) as error:
             raise RasterError(
-                f"{self.path}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
+                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
             ) from error
-
-    def __enter__(self) -> CheckedFile:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.file.close()
 
     def fail(self, where: str, found: str, expected: str) -> RasterError:
         """The error to raise."""
-        return RasterError(f"{self.path}: {printable(f'{where}: {found}, expected {expected}')}")
+        return RasterError(f"{self.where}: {printable(f'{where}: {found}, expected {expected}')}")
 
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
@@ -72,7 +83,7 @@ class CheckedFile:
         except RasterError:
             raise
         except InputError as error:
-            raise RasterError(f"{self.path}: {where}: {error}") from error
+            raise RasterError(f"{self.where}: {where}: {error}") from error
 
     def expect_finished(self, name: str, version: int) -> None:
         """Refuse another format or version, and a file that was not finished."""
@@ -80,19 +91,6 @@ class CheckedFile:
         for attribute, expected in (("format", name), ("schema_version", version), ("complete", True)):
             if found[attribute] != expected:
                 raise self.fail(f"/@{attribute}", repr(found[attribute])[:80], repr(expected))
-
-    def open_samples(self) -> tuple[dict[str, h5py.h5d.DatasetID], int]:
-        """The tables of samples by their paths, not yet checked themselves, and how many samples they declare."""
-        group = self.group(self.root, "samples", "/samples")
-        self.expect_children(group, "/samples", set(SAMPLE_DATASETS))
-        tables = {f"/samples/{name}": self.open_dataset(group, name, f"/samples/{name}") for name in SAMPLE_DATASETS}
-        with self.reading("/samples/index"):
-            shape = tables["/samples/index"].shape
-        if len(shape) != 1:
-            raise self.fail("/samples/index", f"shape {shape}", "(N,)")
-        with self.valid("/samples/index"):
-            check_size("number of samples", shape[0], "N")
-        return tables, int(shape[0])
 
     def children(self, group: h5py.h5g.GroupID, where: str, limit: int) -> list[str]:
         """Names in a group, in order, once each was seen to be a hard link."""
@@ -198,7 +196,7 @@ class CheckedFile:
             raise self.fail(where, f"{count:,} stored chunks", f"{expected:,}")
         size = int(np.prod(chunks)) * spec.dtype.itemsize
         largest = largest_stored(size) if spec.deflate else size + CHECKSUM_BYTES
-        end = self.path.stat().st_size
+        end = self.size
 
         def check(info: h5py.h5d.StoreInfo) -> None:
             if info.filter_mask or not CHECKSUM_BYTES < info.size <= largest or info.byte_offset + info.size > end:

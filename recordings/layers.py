@@ -18,8 +18,8 @@ _GROUP = re.compile(rf"(\d{{3}})_({_NAME.pattern})")
 
 def check_name(name: str) -> None:
     """Refuse what cannot be the name of a layer."""
-    if not _NAME.fullmatch(name):
-        raise InputError(f"layer {name[:80]!r}: expected a name such as 'conv1': letters, digits and _, at most 64")
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise InputError(f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _")
 
 
 def group_name(number: int, name: str) -> str:

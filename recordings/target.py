@@ -1,9 +1,9 @@
-"""A file that HDF5 writes through Python, because HDF5 crashes (segmentation fault) when a disk fills under it."""
+"""New HDF5 files: on a disk that may be full, under which HDF5 itself crashes (segmentation fault), or in memory."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,3 +55,16 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Target]]:
         with h5py.File(target, "w", libver=LIBVER) as file:
             yield file, target
         target.check()
+
+
+@contextmanager
+def hdf5_in_memory() -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
+    """Create an HDF5 file in memory; the function beside it gives the content of the file."""
+    with h5py.File("memory", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+
+        def image() -> bytes:
+            file.flush()
+            content: bytes = file.id.get_file_image()
+            return content
+
+        yield file, image

@@ -61,17 +61,18 @@ def _verify(raster: RasterReader) -> None:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         rasters = len(raster.layers) * raster.n_samples
-        task = progress.add_task(f"checking {raster.path.name}", total=rasters)
+        task = progress.add_task(f"checking {raster.where}", total=rasters)
         raster.verify(lambda: progress.advance(task))
 
 
 def _describe(raster: RasterReader, console: Console) -> None:
     header = raster.header
-    known = raster.samples.label >= 0
-    console.print(f"{raster.path}  {readable(raster.path.stat().st_size)}", style="bold", markup=False)
+    known = (raster.samples.label >= 0) & (raster.predictions >= 0)
+    console.print(f"{raster.where}  {readable(raster.size)}", style="bold", markup=False)
     about = (
         f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}, "
-        f"seed {header.seed}; {header.precision} precision on {header.backend} ({header.device})"
+        f"seed {header.seed}; {header.precision} precision on {header.backend}"
+        + (f" ({header.device})" if header.device else "")
     )
     console.print(printable(about), markup=False)
     if known.any():
@@ -82,10 +83,11 @@ def _describe(raster: RasterReader, console: Console) -> None:
         column.justify = "right"
     for layer in raster.layers:
         rate = raster.counts(layer).sum(dtype=int) / (raster.n_samples * raster.timesteps * layer.neurons)
-        constants = ("", "") if layer.kind == "input" else (f"{layer.threshold:g}", f"{layer.leak:.4g}")
+        constants = ("", "") if layer.threshold == layer.leak == 0 else (f"{layer.threshold:g}", f"{layer.leak:.4g}")
         table.add_row(layer.name, layer.kind, " × ".join(map(str, layer.shape)), *constants, f"{rate:.2%}")
     console.print(table)
-    console.print(f"network       {header.network_sha256}\nraster digest {raster.raster_digest}\n[green]valid[/]\n")
+    network = header.network_sha256 or "unknown"
+    console.print(f"network       {network}\nraster digest {raster.raster_digest}\n[green]valid[/]\n")
 
 
 if __name__ == "__main__":

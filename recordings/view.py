@@ -18,12 +18,12 @@ Value = TypeVar("Value", bound=np.generic)
 class LayerView(ABC, Generic[Value]):
     """A layer, indexed by the position of a sample or by a slice of positions; nothing else is read."""
 
-    def __init__(self, where: object, n_samples: int, shape: tuple[int, ...], dtype: type[Value]) -> None:
-        self._where, self._n_samples, self._sample_shape, self._dtype = where, n_samples, shape, dtype
+    def __init__(self, where: str, shape: tuple[int, ...], dtype: type[Value]) -> None:
+        self._where, self._shape, self._dtype = where, shape, dtype  # (N, T, …)
 
     def __len__(self) -> int:
         """N, the number of samples."""
-        return self._n_samples
+        return self._shape[0]
 
     def __iter__(self) -> Iterator[NDArray[Value]]:
         """Every sample, one after the other."""
@@ -43,7 +43,7 @@ class LayerView(ABC, Generic[Value]):
         if not isinstance(samples, slice):
             return self._read(position(samples, len(self), self._where))
         chosen = range(len(self))[samples]
-        steps, *shape = self._sample_shape
+        _, steps, *shape = self._shape
         found = np.empty((steps, len(chosen), *shape), self._dtype)
         for column, sample in enumerate(chosen):
             found[:, column] = self._read(sample)

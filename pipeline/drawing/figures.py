@@ -43,13 +43,13 @@ class Subject:
 
     Parameters
     ----------
-    predicted : name of the class the network chose
+    predicted : name of the class the network chose, None if unknown
     true : name of its class, None if unknown
     image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
     box : of the object in `image`, None if unknown
     """
 
-    predicted: str
+    predicted: str | None
     true: str | None = None
     image: NDArray[np.floating[Any]] | None = None
     box: Box | None = None
@@ -57,6 +57,8 @@ class Subject:
     @property
     def caption(self) -> str:
         """The prediction, and the true class if it is another."""
+        if self.predicted is None:
+            return f"is {self.true}" if self.true else "class unknown"
         if self.true is None:
             return f"predicted\n{self.predicted}"
         return f"{self.predicted} ✓" if self.predicted == self.true else f"{self.predicted} ✗\nis {self.true}"
@@ -64,7 +66,7 @@ class Subject:
     @property
     def colour(self) -> str:
         """Of the caption."""
-        return "black" if self.true is None else RIGHT if self.predicted == self.true else WRONG
+        return "black" if None in (self.true, self.predicted) else RIGHT if self.predicted == self.true else WRONG
 
 
 def map_grid(
@@ -246,7 +248,8 @@ def save_figures(
     spike_rates(directory / "spike_rates.png", rates, matter)
     spikes = raster.spikes(deepest, slice(0, 1))[:, 0]
     of_raster = directory / f"raster_{deepest}.png"
-    raster_plot(of_raster, deepest, spikes, f"sample {raster.samples.index[0]}, {subjects[0].predicted}")
+    about = f"sample {raster.samples.index[0]}" + (f", {subjects[0].predicted}" if subjects[0].predicted else "")
+    raster_plot(of_raster, deepest, spikes, about)
     return (written[0], directory / "spike_rates.png", of_raster, *written[1:])
 
 

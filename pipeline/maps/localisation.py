@@ -37,9 +37,9 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
     InputError : if maps, raster and masks do not belong together
     """
     if maps.header.source != raster.raster_digest:
-        raise InputError(f"{maps.path}: maps of another raster than {raster.path}; run pipeline.explain on that one")
+        raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run pipeline.explain on that one")
     if len(masks) != raster.n_samples:
-        raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.path}, expected as many")
+        raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
     known = {sample: mask for sample, mask in enumerate(masks) if mask is not None and mask.any()}
     scores: dict[tuple[str, str, str], list[float]] = {}
 

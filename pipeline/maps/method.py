@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -36,7 +37,7 @@ class MapMethod(Protocol):
 
 def write_maps(
     method: MapMethod,
-    path: Path,
+    target: Path | io.BytesIO,
     track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
     workers: int = 1,
 ) -> None:
@@ -45,7 +46,7 @@ def write_maps(
     Parameters
     ----------
     method : how
-    path : appears only when complete
+    target : file that appears only when complete, or what holds its content in memory
     track_samples : wraps the loop over samples, to show progress
     workers : threads that explain samples; more than one only if `method.explain` allows it
 
@@ -55,7 +56,7 @@ def write_maps(
     """
     samples = range(len(method.samples))
     with (
-        writing_maps(path, method.header, method.samples) as file,
+        writing_maps(target, method.header, method.samples) as file,
         closing(in_order(method.explain, samples, workers)) as explained,
     ):
         for sample, (prediction, maps) in zip(track_samples(samples), explained, strict=True):
@@ -89,14 +90,14 @@ def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: objec
     return tuple(name for name in spatial if name in names or not names)
 
 
-def refuse_existing(out_path: Path, source: Path, overwrite: bool) -> None:
-    """Refuse a target that would overwrite something not given up, above all what the maps are made from."""
+def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
+    """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
     if not out_path.exists():
         return
     if not out_path.is_file():
         found = "a directory" if out_path.is_dir() else "not a regular file"
         raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
-    if os.path.samefile(out_path, source):
+    if source is not None and os.path.samefile(out_path, source):
         raise InputError(f"{out_path}: is what the maps are to be made from; choose another --out")
     if not overwrite:
         raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from recordings.view import LayerView
 
 from .schema import MapLayer
+
+if TYPE_CHECKING:
+    from .reader import MapReader
 
 
 class LayerMaps(LayerView[np.float32]):
@@ -22,16 +25,9 @@ class LayerMaps(LayerView[np.float32]):
     spec : MapLayer — name, number, shape and steps that matter
     """
 
-    def __init__(
-        self,
-        where: object,
-        n_samples: int,
-        timesteps: int,
-        spec: MapLayer,
-        read: Callable[[MapLayer, int], NDArray[np.float32]],
-    ) -> None:
-        super().__init__(where, n_samples, (timesteps, *spec.shape), np.float32)
-        self.spec, self._read_maps = spec, read
+    def __init__(self, maps: MapReader, spec: MapLayer) -> None:
+        super().__init__(maps.where, (maps.n_samples, maps.timesteps, *spec.shape), np.float32)
+        self._maps, self.spec = maps, spec
 
     @property
     def name(self) -> str:
@@ -57,4 +53,4 @@ class LayerMaps(LayerView[np.float32]):
         return sums
 
     def _read(self, sample: int) -> NDArray[np.float32]:
-        return self._read_maps(self.spec, sample)
+        return self._maps.read(self.spec, sample)

@@ -4,7 +4,7 @@
                                   :data:`METHODS` says the digest of what was explained and the method's parameters
     /samples/index                (N,) int64    position in the data set
     /samples/label                (N,) int32    class, -1 where unknown
-    /samples/prediction           (N,) int32    class that the network chose
+    /samples/prediction           (N,) int32    class that the network chose, -1 where unknown
     /layers/<NNN_name>/<method>   (N, T, H, W) float32, raw maps, finite and ≥ 0; attributes axes, and steps: how many
                                   first steps can change the answer
                                   chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32

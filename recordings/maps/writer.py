@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from recordings.compress import DEFLATE_LEVEL
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
 from recordings.schema import SAMPLE_DATASETS, SampleTable
-from recordings.target import Target, new_hdf5
+from recordings.target import hdf5_in_memory, new_hdf5
 
 from .schema import AXES, FORMAT, MAPS, METHODS, SCHEMA_VERSION, MapHeader
 
@@ -24,8 +25,8 @@ from .schema import AXES, FORMAT, MAPS, METHODS, SCHEMA_VERSION, MapHeader
 class MapWriter:
     """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
 
-    def __init__(self, file: h5py.File, target: Target, header: MapHeader, samples: SampleTable) -> None:
-        self._file, self._target, self._header = file, target, header
+    def __init__(self, file: h5py.File, header: MapHeader, samples: SampleTable, check: Callable[[], object]) -> None:
+        self._file, self._header, self._check = file, header, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
         self._file.attrs.update(
@@ -56,7 +57,7 @@ class MapWriter:
             maps.attrs.update(axes=AXES, steps=layer.steps_that_matter)
 
     def write(self, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> None:
-        """Store one sample: the class that the network chose, and (T, H, W) float32 for every layer."""
+        """Store one sample: the class that the network chose (-1: unknown), and (T, H, W) float32 for every layer."""
         for layer in self._header.layers:
             of_layer, shape = maps[layer.name], (self._header.timesteps, *layer.shape)
             if of_layer.shape != shape:
@@ -64,7 +65,7 @@ class MapWriter:
             dataset = self._file[self._header.path(layer)]
             chunks = encode_chunks(of_layer.astype(MAPS.dtype, copy=False), dataset.chunks[1])
             store_chunks(dataset, sample, [chunks])
-            self._target.check()
+            self._check()
         self._predictions[sample] = prediction
         self._written[sample] = True
 
@@ -84,18 +85,31 @@ class MapWriter:
 
 
 @contextmanager
-def writing_maps(path: Path, header: MapHeader, samples: SampleTable) -> Iterator[MapWriter]:
-    """Write a file of maps that appears at `path` when the block ends well, with every map in it, or else not at all.
+def writing_maps(target: Path | str | io.BytesIO, header: MapHeader, samples: SampleTable) -> Iterator[MapWriter]:
+    """Write a file of maps that is at `target` when the block ends well, with every map in it, or else not at all.
+
+    Parameters
+    ----------
+    target : name of the file, or what holds its content in memory afterwards
 
     Raises
     ------
     InputError : if it cannot be written there, or the disk is full
     """
-    path = Path(path)
+    if isinstance(target, io.BytesIO):
+        with hdf5_in_memory() as (file, image):
+            writer = MapWriter(file, header, samples, lambda: None)
+            yield writer
+            writer.finish()
+            target.seek(0)
+            target.truncate()
+            target.write(image())
+        return
+    path = Path(target)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
-            writer = MapWriter(file, target, header, samples)
+        with replacing(path) as temporary, new_hdf5(temporary) as (file, on_disk):
+            writer = MapWriter(file, header, samples, on_disk.check)
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:

@@ -16,11 +16,13 @@ class RasterBatch:
     Parameters
     ----------
     spikes : layer name -> (B, T, ceil(C*H*W/8)) uint8, packed by :func:`pack`, in order of depth
-    readout : (B, classes) int32 raw sums in fixed point, float32 otherwise
+    readout : (B, K) int32 raw sums in fixed point, float32 otherwise; K = 0 where it is unknown
+    predictions : (B,) int32 — where the readout is unknown, the class chosen, -1 where that is unknown, too
     """
 
     spikes: dict[str, NDArray[np.uint8]]
     readout: NDArray[np.int32] | NDArray[np.float32]
+    predictions: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.readout)
@@ -31,7 +33,9 @@ def joined(batches: Sequence[RasterBatch]) -> RasterBatch:
     if len(batches) == 1:
         return batches[0]
     spikes = {name: np.concatenate([batch.spikes[name] for batch in batches]) for name in batches[0].spikes}
-    return RasterBatch(spikes, np.concatenate([batch.readout for batch in batches]))
+    predictions = [batch.predictions for batch in batches if batch.predictions is not None]
+    readout = np.concatenate([batch.readout for batch in batches])
+    return RasterBatch(spikes, readout, np.concatenate(predictions) if predictions else None)
 
 
 def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ class RecordedLayer(LayerView[np.bool_]):
     """
 
     def __init__(self, raster: RasterReader, spec: LayerSpec) -> None:
-        super().__init__(raster.path, raster.n_samples, (raster.timesteps, *spec.shape), np.bool_)
+        super().__init__(raster.where, (raster.n_samples, raster.timesteps, *spec.shape), np.bool_)
         self._raster, self.spec = raster, spec
 
     @property

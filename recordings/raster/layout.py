@@ -32,6 +32,7 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
             "device": header.device,
             "precision": header.precision,
             "T": header.timesteps,
+            "K": header.classes,
             "layer_delay": header.layer_delay,
             "dt": float(header.dt),
             "seed": header.seed,
@@ -47,8 +48,9 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
         _create(group, spec, sizes)
     group["index"][:] = samples.index
     group["label"][:] = samples.label
-    readout = _create(file, READOUT_DATASETS[header.precision], sizes)
-    readout.attrs["scale"] = float(header.readout_scale)
+    if header.classes:
+        readout = _create(file, READOUT_DATASETS[header.precision], sizes)
+        readout.attrs["scale"] = float(header.readout_scale)
     for layer in header.layers:
         group = file.create_group(f"layers/{layer.group}")
         for spec in LAYER_DATASETS.values():

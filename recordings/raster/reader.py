@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from recordings.compress import ChunkError, decode
 from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
-from recordings.hdf5 import CheckedFile
-from recordings.layers import find_layer, parse_group
-from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, SAMPLE_DATASETS, DatasetSpec, SampleTable, check_size
+from recordings.hdf5 import Source
+from recordings.reader import Reader
+from recordings.schema import check_size
 from recordings.view import position
 
 from .batch import unpack
@@ -38,54 +35,33 @@ from .schema import (
 WHAT = "a raster file (raster.h5) that a run has finished"
 
 
-class RasterReader:
-    """One finished raster file, treated as untrusted; a context manager.
+class RasterReader(Reader[LayerSpec]):
+    """One finished raster, on disk or in memory, treated as untrusted; a context manager.
 
     Opening checks the whole structure, no spikes. Spikes are checked as they are read: their checksum, that pad bits
     are zero and that counts agree, and for a whole sample its digest; :meth:`verify` does so for everything.
 
     Parameters
     ----------
-    path : the file
+    source : name of the file, or its content in memory
 
     Attributes
     ----------
     header : RasterHeader
     run_uuid : str — the same for every file of one run
-    samples : SampleTable
-    predictions : (N,) int32 — argmax of the readout, ties to the lowest index
-    readout : (N, classes) int32 in fixed point, float32 otherwise; raw sums over all steps
+    samples : SampleTable — index and label
+    predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where unknown
+    readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where it is unknown
 
     Raises
     ------
     RasterError : naming file, path in the file, finding and expectation
     """
 
-    def __init__(self, path: Path) -> None:
-        self._checked = CheckedFile(path, WHAT)
-        self.path = self._checked.path
-        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
-        self._tables: dict[str, NDArray[Any]] = {}
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
+    header: RasterHeader
 
-    def __enter__(self) -> RasterReader:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._checked.file.close()
-
-    @property
-    def n_samples(self) -> int:
-        """N."""
-        return len(self.samples)
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, "raster", WHAT, FORMAT, SCHEMA_VERSION)
 
     @property
     def timesteps(self) -> int:
@@ -111,16 +87,6 @@ class RasterReader:
         """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample 0."""
         return RecordedLayer(self, self.layer(layer))
 
-    def __iter__(self) -> Iterator[str]:
-        """The names of the layers, in order of depth."""
-        return iter([layer.name for layer in self.layers])
-
-    def layer(self, layer: str | int | LayerSpec) -> LayerSpec:
-        """Find a layer by its name ("conv1") or number (1)."""
-        known = {spec.name: spec for spec in self.layers}
-        wanted = layer.name if isinstance(layer, LayerSpec) else layer
-        return known[find_layer(wanted, {name: spec.number for name, spec in known.items()}, self.path)]
-
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""
         return self.header.steps_that_matter(self.layer(layer))
@@ -135,7 +101,7 @@ class RasterReader:
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        return self._steps(self.layer(layer), position(sample, self.n_samples, self.path), 0, self.timesteps)
+        return self._steps(self.layer(layer), position(sample, self.n_samples, self.where), 0, self.timesteps)
 
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
@@ -153,7 +119,7 @@ class RasterReader:
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every bit and everything derived from it; calls `advance` after each layer of each sample."""
-        predicted = self.readout.argmax(axis=1)
+        predicted = self.readout.argmax(axis=1) if self.header.classes else self.predictions
         if (wrong := np.flatnonzero(predicted != self.predictions)).size:
             first = wrong[0]
             raise self._checked.fail(
@@ -214,50 +180,36 @@ class RasterReader:
 
     def _open(self) -> None:
         checked = self._checked
-        checked.expect_finished(FORMAT, SCHEMA_VERSION)
         self._attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
         self.run_uuid: str = self._attributes["run_uuid"]
-        checked.expect_children(checked.root, "/", ROOT_PATHS)
         with checked.valid("/@T"):
             check_size("timesteps", self._attributes["T"], "T")
-        tables, n_samples = checked.open_samples()
-        self._datasets.update(tables)
-        readout = checked.open_dataset(checked.root, "readout", "/readout")
-        scale = checked.attributes(readout, "/readout", READOUT_ATTRIBUTES)["scale"]
-        with checked.reading("/readout"):
-            shape = readout.shape
-        if len(shape) != 2:
-            raise checked.fail("/readout", f"shape {shape}", f"({n_samples}, classes)")
-        self.header = self._read_header(shape[1], scale)
-        sizes = self.header.sizes(n_samples)
-        self._check("/readout", readout, READOUT_DATASETS[self.header.precision], sizes)
-        for name, spec in SAMPLE_DATASETS.items():
-            self._check(f"/samples/{name}", self._datasets[f"/samples/{name}"], spec, sizes)
+        classes = self._attributes["K"]
+        checked.expect_children(checked.root, "/", ROOT_PATHS if classes else ROOT_PATHS - {"readout"})
+        n_samples, scale = self._open_samples(), 1.0
+        if classes:
+            self._datasets["/readout"] = checked.open_dataset(checked.root, "readout", "/readout")
+            scale = checked.attributes(self._datasets["/readout"], "/readout", READOUT_ATTRIBUTES)["scale"]
+        self.header = self._read_header(scale)
+        readout = READOUT_DATASETS[self.header.precision]
+        if classes:
+            self._check("/readout", readout, self.header.sizes(n_samples))
         for layer in self.header.layers:
             for name, spec in LAYER_DATASETS.items():
-                where = f"/layers/{layer.group}/{name}"
-                self._check(where, self._datasets[where], spec, self.header.sizes(n_samples, layer))
-        self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
-        self.predictions: NDArray[np.int32] = self._table("/samples/prediction")
-        self.readout: NDArray[Any] = self._table("/readout")
+                self._check(f"/layers/{layer.group}/{name}", spec, self.header.sizes(n_samples, layer))
+        self._read_samples(n_samples)
+        self.readout: NDArray[Any] = self._table("/readout") if classes else np.empty((n_samples, 0), readout.dtype)
 
-    def _read_header(self, classes: int, scale: float) -> RasterHeader:
+    def _read_header(self, scale: float) -> RasterHeader:
         checked, attributes = self._checked, self._attributes
-        layers = checked.group(checked.root, "layers", "/layers")
         specs = []
-        for name in checked.children(layers, "/layers", MAX_LAYERS):
-            where = f"/layers/{name}"
-            if (numbered := parse_group(name)) is None:
-                raise checked.fail(where, "an unknown path", "a layer such as 001_conv1")
-            group = checked.group(layers, name, where)
-            checked.expect_children(group, where, set(LAYER_DATASETS))
-            for part in LAYER_DATASETS:
-                self._datasets[f"{where}/{part}"] = checked.open_dataset(group, part, f"{where}/{part}")
-            values = checked.attributes(self._datasets[f"{where}/spikes"], f"{where}/spikes", LAYER_ATTRIBUTES)
+        for name, number, group in self._open_layers(LAYER_DATASETS):
+            where = f"{group}/spikes"
+            values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES)
             if values.pop("axes") != SPIKE_AXES:
-                raise checked.fail(f"{where}/spikes@axes", "unknown axes", repr(SPIKE_AXES))
-            with checked.valid(f"{where}/spikes"):
-                specs.append(LayerSpec(numbered[1], numbered[0], **values))
+                raise checked.fail(f"{where}@axes", "unknown axes", repr(SPIKE_AXES))
+            with checked.valid(where):
+                specs.append(LayerSpec(name, number, **values))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
         fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
@@ -266,25 +218,6 @@ class RasterReader:
                 **{field: attributes[field] for field in fields},
                 timesteps=attributes["T"],
                 layers=tuple(specs),
-                classes=classes,
+                classes=attributes["K"],
                 readout_scale=scale,
             )
-
-    def _check(self, where: str, dataset: h5py.h5d.DatasetID, spec: DatasetSpec, sizes: dict[str, int]) -> None:
-        shape = spec.shape(sizes)
-        size = int(np.prod(shape[1:] if spec.deflate else shape, dtype=np.int64)) * spec.dtype.itemsize
-        if size > MAX_DATASET_BYTES:
-            raise self._checked.fail(where, f"{size:,} bytes to hold at once", f"at most {MAX_DATASET_BYTES:,}")
-        self._checked.check_dataset(dataset, where, spec, sizes)
-        self._datasets[where] = dataset
-
-    def _table(self, where: str) -> NDArray[Any]:
-        """A whole dataset whose size and type were checked; read once, then kept."""
-        if where not in self._tables:
-            dataset = self._datasets[where]
-            with self._checked.reading(where):
-                array = np.empty(dataset.shape, dataset.dtype)
-                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-            array.setflags(write=False)
-            self._tables[where] = array
-        return self._tables[where]

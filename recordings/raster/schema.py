@@ -32,6 +32,7 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "device": str,
     "precision": str,
     "T": int,
+    "K": int,  # classes of the readout; 0 where it is unknown
     "layer_delay": int,  # steps that each synapse layer takes, 0 or 1
     "dt": float,  # seconds per step
     "seed": int,
@@ -63,7 +64,8 @@ class LayerSpec:
     number : depth of the layer; 0 is the encoded input, which a raster lacks where it has no spikes
     shape : (C, H, W); dense layers (C, 1, 1)
     kind : "input", "conv" or "dense"
-    threshold, leak : of its neurons, in the units of the simulation; both 0 for the input, which has none
+    threshold, leak : of its neurons, in the units of the simulation; both 0 for the input, which has none, and where
+        they are unknown
     """
 
     name: str
@@ -112,12 +114,12 @@ class RasterHeader:
     timesteps : T ≥ 1
     dt : seconds per step; metadata only
     seed : of the encoding, 0 ≤ seed < 2⁶³
-    network_sha256 : identity of the network, 64 hexadecimal digits
+    network_sha256 : identity of the network, 64 hexadecimal digits; empty where it is unknown
     dataset : identity of the data
     config : JSON text, the resolved configuration of the run
     layers : in order, numbered without gaps from 0 (the input), or from 1 where the input has no spikes
-    classes : width of the readout
-    readout_scale : real value of one raw unit of the readout
+    classes : K, width of the readout; 0 where it is unknown
+    readout_scale : real value of one raw unit of the readout; 1 where that is unknown
     layer_delay : steps that each synapse layer takes, 0 or 1; decides which steps matter
 
     Raises
@@ -142,16 +144,19 @@ class RasterHeader:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        for name, value, symbol in (("timesteps", self.timesteps, "T"), ("classes", self.classes, "K")):
-            check_size(name, value, symbol)
+        check_size("timesteps", self.timesteps, "T")
+        if self.classes:
+            check_size("classes", self.classes, "K")
+        elif self.readout_scale != 1:
+            raise InputError(f"readout_scale is {self.readout_scale}, expected 1 where there is no readout")
         if self.layer_delay not in (0, 1):
             raise InputError(f"layer_delay is {self.layer_delay}, expected 0 or 1 step")
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise InputError(f"dt is {self.dt}, expected seconds per step, above 0")
         if not 0 <= self.seed < 1 << 63:
             raise InputError(f"seed is {self.seed}, expected 0 ≤ seed < 2⁶³")
-        if not re.fullmatch(r"[0-9a-f]{64}", self.network_sha256):
-            raise InputError(f"network_sha256 is {self.network_sha256[:80]!r}, expected 64 hexadecimal digits")
+        if not re.fullmatch(r"([0-9a-f]{64})?", self.network_sha256):
+            raise InputError(f"network_sha256 is {self.network_sha256[:80]!r}, expected 64 hexadecimal digits, or none")
         if not math.isfinite(self.readout_scale):
             raise InputError(f"readout_scale is {self.readout_scale}, expected a finite number")
         if max(len(text) for text in (self.backend, self.device, self.dataset, self.config)) > MAX_TEXT:

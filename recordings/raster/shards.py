@@ -7,48 +7,20 @@ reader; the manifest says what the whole will be.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from recordings.chunks import store_chunks
-from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
-from recordings.schema import LIBVER, SampleTable
+from recordings.schema import SampleTable
 
-from .layout import lay_out, mark_complete
 from .reader import RasterReader
+from .records import SampleRecord, raster_image
 from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader
 
 MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer of one sample, ready to store: encoded chunks in order of time, (T,) counts, hexadecimal digest."""
-
-    chunks: list[bytes]
-    counts: NDArray[np.uint32]
-    digest: bytes
-
-
-@dataclass(frozen=True)
-class SampleRecord:
-    """One sample, ready to store."""
-
-    position: int
-    readout: NDArray[Any]
-    layers: dict[str, LayerRecord]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its chunks."""
-        return sum(len(chunk) for layer in self.layers.values() for chunk in layer.chunks)
 
 
 def shard_path(parts: Path, position: int) -> Path:
@@ -61,20 +33,7 @@ def write_shard(
 ) -> None:
     """Write consecutive samples as one shard; it is built in memory, so a full disk cannot leave half an HDF5 file."""
     first = records[0].position
-    readout = np.stack([record.readout for record in records])
-    with h5py.File("shard", "w", driver="core", backing_store=False, libver=LIBVER) as file:
-        lay_out(file, header, samples[first : first + len(records)], run_uuid)
-        file["readout"][:] = readout
-        file["samples/prediction"][:] = readout.argmax(axis=1)
-        for layer in header.layers:
-            group = file[f"layers/{layer.group}"]
-            parts_of_layer = [record.layers[layer.name] for record in records]
-            group["count"][:] = np.stack([part.counts for part in parts_of_layer])
-            group["digest"][:] = np.array([part.digest for part in parts_of_layer], "S64")
-            store_chunks(group["spikes"], 0, (part.chunks for part in parts_of_layer))
-        mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
-        file.flush()
-        content = file.id.get_file_image()
+    content = raster_image(header, samples[first : first + len(records)], run_uuid, records)
     write_file(shard_path(parts, first), content)
 
 

@@ -6,44 +6,32 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recordings.chunks import encode_chunks, store_chunks
-from recordings.compress import SPIKE_WINDOW_BITS
-from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from recordings.chunks import store_chunks
+from recordings.digests import raster_digest
 from recordings.disk import check_free, reason, replacing
 from recordings.errors import InputError
-from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
 
 from .batch import RasterBatch
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
-from .schema import LAYER_DATASETS, MAX_SHARD_SAMPLES, PRECISIONS, LayerSpec, RasterHeader
-from .shards import (
-    MANIFEST,
-    LayerRecord,
-    SampleRecord,
-    differences,
-    good_shards,
-    read_manifest,
-    shard_path,
-    write_manifest,
-    write_shard,
-)
+from .recorder import Recorder
+from .records import SampleRecord
+from .schema import MAX_SHARD_SAMPLES, RasterHeader
+from .shards import MANIFEST, differences, good_shards, read_manifest, shard_path, write_manifest, write_shard
 
 FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
 FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
 STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
 
 
-class RasterWriter:
+class RasterWriter(Recorder):
     """Records the rasters of a run under `directory`, in any number of sittings.
 
     Hold :func:`recordings.lock.out_lock` on the directory meanwhile.
@@ -66,12 +54,10 @@ class RasterWriter:
     """
 
     def __init__(self, directory: Path, header: RasterHeader, samples: SampleTable, *, resume: bool = False) -> None:
+        super().__init__(header, samples)
         self.directory = Path(directory)
         self.path = self.directory / "raster.h5"
         self.parts = self.directory / "raster.parts"
-        self.header = header
-        self.samples = samples
-        self.remaining: NDArray[np.int64] = np.arange(len(samples))
         self.dropped = 0
         self._run_uuid = str(uuid.uuid4())
         self._shards: dict[int, int] = {}
@@ -96,18 +82,16 @@ class RasterWriter:
 
     def append(self, batch: RasterBatch) -> None:
         """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time."""
-        self._check_batch(batch)
-        positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
-        rows, workers = enumerate(positions.tolist()), max(1, min(cores(), len(batch)))
-        with closing(in_order(lambda row: self._record(batch, *row), rows, workers)) as records:
-            for record in records:
-                if self._records and record.position != self._records[-1].position + 1:
-                    self.flush()  # a shard holds consecutive samples
-                self._records.append(record)
-                held = sum(kept.nbytes for kept in self._records)
-                if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
-                    self.flush()
+        super().append(batch)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def _keep(self, record: SampleRecord) -> None:
+        if self._records and record.position != self._records[-1].position + 1:
+            self.flush()  # a shard holds consecutive samples
+        self._records.append(record)
+        held = sum(kept.nbytes for kept in self._records)
+        if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -128,8 +112,7 @@ class RasterWriter:
         ValueError : if samples are missing
         """
         self.flush()
-        if len(self.remaining):
-            raise ValueError(f"{len(self.remaining)} of {len(self.samples)} samples were never recorded")
+        self._check_nothing_remains()
         if not self.path.exists():
             with self._writing():
                 stored = sum(shard_path(self.parts, first).stat().st_size for first in self._shards)
@@ -146,7 +129,8 @@ class RasterWriter:
             for first, count in sorted(self._shards.items()):
                 with RasterReader(shard_path(self.parts, first)) as shard:
                     rows = slice(first, first + count)
-                    file["readout"][rows] = shard.readout
+                    if self.header.classes:
+                        file["readout"][rows] = shard.readout
                     file["samples/prediction"][rows] = shard.predictions
                     for layer in self.header.layers:
                         group = file[f"layers/{layer.group}"]
@@ -160,35 +144,6 @@ class RasterWriter:
             for name, found in origins.items():
                 file.attrs[name] = "+".join(found)
             mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in self.header.layers))
-
-    def _record(self, batch: RasterBatch, row: int, position: int) -> SampleRecord:
-        layers = {layer.name: self._record_layer(layer, batch.spikes[layer.name][row]) for layer in self.header.layers}
-        return SampleRecord(position, np.array(batch.readout[row], PRECISIONS[self.header.precision]), layers)
-
-    def _record_layer(self, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
-        steps = LAYER_DATASETS["spikes"].chunks(self.header.sizes(1, layer))[1]
-        chunks = encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)
-        return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
-
-    def _check_batch(self, batch: RasterBatch) -> None:
-        """A backend that hands over anything but what the header says is a fault of the program."""
-        if len(batch) > len(self.remaining):
-            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
-        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            layer.name: ((len(batch), self.header.timesteps, layer.step_bytes), np.dtype(np.uint8))
-            for layer in self.header.layers
-        }
-        arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
-        if set(arrays) != set(expected):
-            raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
-        expected["readout"] = ((len(batch), self.header.classes), PRECISIONS[self.header.precision])
-        arrays["readout"] = batch.readout
-        for name, (shape, dtype) in expected.items():
-            if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
-                raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
-        for layer in self.header.layers:
-            if not pad_bits_clear(arrays[layer.name], layer.neurons):
-                raise ValueError(f"{layer.name}: pad bits are set")
 
     def _adopt_finished(self) -> None:
         with RasterReader(self.path) as finished:

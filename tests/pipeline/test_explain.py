@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pipeline.maps.method import write_maps
 from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
+from recordings.raster.arrays import write_raster
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 from tests.recordings.rasters import HEADER, record
@@ -122,6 +124,31 @@ def test_command_draws_the_first_samples(raster: Path, tmp_path: Path, capsys: p
     names = ["overview", "spike_rates", "raster_conv1", "sam_000", "sam_001", "sam_002", "sam_003"]
     assert capsys.readouterr().out.splitlines()[1:] == [f"{tmp_path}/figures/{name}.png" for name in names]
     assert all((tmp_path / "figures" / f"{name}.png").stat().st_size > 1000 for name in names)
+
+
+def test_a_raster_of_unknown_origin_is_explained_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spikes = np.random.default_rng(0).random((3, 6, 2, 4, 5)) < 0.3
+    raster = write_raster(tmp_path / "mine.h5", {"a": spikes, "b": spikes[:, :, :1]}, labels=[2, -1, 0])
+    run(raster, "--out", tmp_path / "sam.h5", "--figures", tmp_path / "figures")
+    assert "maps of 3 samples, 6 steps, layers a, b" in capsys.readouterr().out
+    assert (tmp_path / "figures" / "sam_002.png").stat().st_size > 1000
+    with MapReader(tmp_path / "sam.h5") as maps:
+        assert maps.predictions.tolist() == [-1, -1, -1]
+        expected = spike_activation_map(spikes.swapaxes(0, 1), 0.5)
+        np.testing.assert_allclose(maps["a"][:], expected, rtol=1e-6)
+        np.testing.assert_allclose(maps["a"].sum, expected.sum(axis=0), rtol=1e-6)  # without delay every step matters
+
+
+def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
+    explained = io.BytesIO()
+    with RasterReader(raster.read_bytes()) as in_memory:
+        write_maps(SpikeActivationMaps(in_memory, in_memory.layers[:2]), explained, workers=2)
+    with RasterReader(raster) as on_disk:
+        explain_raster(on_disk, tmp_path / "sam.h5")
+    with MapReader(explained) as found, MapReader(tmp_path / "sam.h5") as expected:
+        assert found.header == expected.header
+        for layer in expected:
+            np.testing.assert_array_equal(found[layer][:], expected[layer][:])
 
 
 def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

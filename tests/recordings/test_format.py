@@ -98,6 +98,7 @@ def test_plain_h5py_reads_everything(tmp_path: Path) -> None:
             "device": "cpu",
             "precision": "fixed",
             "T": 6,
+            "K": 3,
             "layer_delay": 1,
             "dt": 0.001,
             "seed": 7,
@@ -184,7 +185,8 @@ def test_layers_are_found_by_name_and_by_number() -> None:
     ("change", "message"),
     [
         ({"timesteps": 0}, "timesteps is 0, expected 1 to 65,536"),
-        ({"classes": 0}, "classes is 0"),
+        ({"classes": -1}, "classes is -1, expected 1 to 65,536"),
+        ({"classes": 0}, "readout_scale is 0.5, expected 1 where there is no readout"),
         ({"precision": "half"}, "precision is 'half', expected one of fixed, float32"),
         ({"seed": -1}, "seed is -1"),
         ({"dt": 0.0}, "dt is 0.0"),

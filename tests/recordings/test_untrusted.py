@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import subprocess
@@ -217,8 +218,10 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "classes beyond the cap": (
         lambda file: declare(file, "readout", (3, 1 << 33), (1, 1 << 20)),
-        "classes is 8589934592, expected 1 to 65,536",
+        "/readout: shape (3, 8589934592), expected shape (3, 3)",
     ),
+    "declared classes beyond the cap": (attribute("/", "K", 1 << 33), "classes is 8589934592, expected 1 to 65,536"),
+    "no classes": (attribute("/", "K", 0), "/readout: an unknown path, expected / to hold layers, samples"),
     "missing chunk": (missing_chunk, "/layers/001_conv1/count: 0 stored chunks, expected 1"),
     "unfiltered chunk": (unfiltered_chunk, "filter mask 3, expected 4 to 1,120 bytes within the file"),
     "oversized chunk": (oversized_chunk, "/layers/001_conv1/spikes: chunk (1, 0, 0) of 5,000 bytes"),
@@ -290,7 +293,8 @@ def test_every_truncation_is_refused(file: Path) -> None:
             RasterReader(file)
 
 
-def test_damaged_bytes_are_refused_or_harmless(file: Path) -> None:
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_damaged_bytes_are_refused_or_harmless(file: Path, in_memory: bool) -> None:
     """A flipped byte anywhere gives one RasterError, or, in parts of the file that hold nothing, the same spikes."""
     content = file.read_bytes()
     random = np.random.default_rng(0)
@@ -300,13 +304,32 @@ def test_damaged_bytes_are_refused_or_harmless(file: Path) -> None:
         damaged[at] ^= random.integers(1, 256)
         file.write_bytes(damaged)
         try:
-            with RasterReader(file) as raster:
+            with RasterReader(bytes(damaged) if in_memory else file) as raster:
                 raster.verify()
                 for layer, packed in batch(HEADER, range(3)).spikes.items():
                     assert np.array_equal([raster.packed(layer, sample) for sample in range(3)], packed)
         except RasterError:
             refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("case", AT_OPENING)
+def test_a_spoiled_raster_in_memory_is_refused_alike(file: Path, case: str) -> None:
+    spoil, message = AT_OPENING[case]
+    with h5py.File(file, "r+") as opened:
+        spoil(opened)
+    for source in (file.read_bytes(), io.BytesIO(file.read_bytes())):
+        with pytest.raises(RasterError) as caught:
+            RasterReader(source)
+        assert str(caught.value).startswith("raster in memory: ")
+        assert message in str(caught.value)
+
+
+def test_every_truncation_in_memory_is_refused(file: Path) -> None:
+    content = file.read_bytes()
+    for size in range(0, len(content), 500):
+        with pytest.raises(RasterError, match=r"^raster in memory: cannot be read as HDF5 .* is it truncated\?"):
+            RasterReader(content[:size])
 
 
 def test_spikes_are_checked_as_they_are_read_and_no_others(file: Path) -> None:
@@ -369,6 +392,5 @@ def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert stopped.value.code == 0
     assert "python -m recordings.validate out/raster.h5" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stopped:
-        main([])
-    assert stopped.value.code == 2
+    assert main([]) == 2
+    assert "the following arguments are required: RASTER.h5" in capsys.readouterr().err

@@ -41,6 +41,8 @@ def test_caption() -> None:
     assert Subject("lion", "lion").caption == "lion ✓"
     assert Subject("lion", "cat").caption == "lion ✗\nis cat"
     assert Subject("lion").caption == "predicted\nlion"
+    assert (Subject(None, "cat").caption, Subject(None, "cat").colour) == ("is cat", "black")
+    assert Subject(None).caption == "class unknown"
 
 
 def test_steps_span_what_happens() -> None:

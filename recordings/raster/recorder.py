@@ -1,0 +1,91 @@
+"""What every writer of rasters does: check each batch, encode its samples on all cores, keep them in order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.digests import pad_bits_clear
+from recordings.parallel import cores, in_order
+from recordings.schema import SampleTable
+
+from .batch import RasterBatch
+from .records import SampleRecord, make_record
+from .schema import PRECISIONS, RasterHeader
+
+
+class Recorder(ABC):
+    """Takes the rasters of a run, batch by batch.
+
+    Parameters
+    ----------
+    header, samples : what the raster holds
+
+    Attributes
+    ----------
+    remaining : (n,) int64 ascending — positions in `samples` still to compute
+    """
+
+    def __init__(self, header: RasterHeader, samples: SampleTable) -> None:
+        self.header = header
+        self.samples = samples
+        self.remaining: NDArray[np.int64] = np.arange(len(samples))
+
+    def append(self, batch: RasterBatch) -> None:
+        """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time.
+
+        Raises
+        ------
+        ValueError : if the batch is not what the header says, a fault of the program
+        """
+        self._check_batch(batch)
+        positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
+        rows, workers = enumerate(positions.tolist()), max(1, min(cores(), len(batch)))
+        with closing(in_order(lambda row: make_record(self.header, batch, *row), rows, workers)) as records:
+            for record in records:
+                self._keep(record)
+
+    @abstractmethod
+    def finalize(self) -> Path | bytes:
+        """Finish the raster; returns what :class:`recordings.raster.reader.RasterReader` opens.
+
+        Raises
+        ------
+        ValueError : if samples are missing
+        """
+
+    @abstractmethod
+    def _keep(self, record: SampleRecord) -> None:
+        """Keep one sample."""
+
+    def _check_nothing_remains(self) -> None:
+        if len(self.remaining):
+            raise ValueError(f"{len(self.remaining)} of {len(self.samples)} samples were never recorded")
+
+    def _check_batch(self, batch: RasterBatch) -> None:
+        if len(batch) > len(self.remaining):
+            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
+        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+            layer.name: ((len(batch), self.header.timesteps, layer.step_bytes), np.dtype(np.uint8))
+            for layer in self.header.layers
+        }
+        arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
+        if set(arrays) != set(expected):
+            raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+        expected["readout"] = ((len(batch), self.header.classes), PRECISIONS[self.header.precision])
+        arrays["readout"] = batch.readout
+        if batch.predictions is not None:
+            if self.header.classes:
+                raise ValueError("a batch with predictions, which the readout of the header gives already")
+            expected["predictions"], arrays["predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
+        for name, (shape, dtype) in expected.items():
+            if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
+                raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+        for layer in self.header.layers:
+            if not pad_bits_clear(arrays[layer.name], layer.neurons):
+                raise ValueError(f"{layer.name}: pad bits are set")

@@ -1,0 +1,173 @@
+"""What the readers of rasters and of maps share: opening and closing, finding layers, tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .hdf5 import CheckedFile, Source
+from .layers import find_layer, parse_group
+from .schema import MAX_DATASET_BYTES, MAX_LAYERS, SAMPLE_DATASETS, DatasetSpec, SampleTable, check_size
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.10 lacks it
+
+
+class NamedLayer(Protocol):
+    """A layer as a header describes it."""
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+
+    @property
+    def number(self) -> int:
+        """Depth of the layer; 0 is the input."""
+
+
+Layer = TypeVar("Layer", bound=NamedLayer)
+
+
+class Reader(ABC, Generic[Layer]):
+    """One finished file, treated as untrusted; a context manager. Opening checks its whole structure.
+
+    Parameters
+    ----------
+    source : name of the file, or its content in memory
+    noun, what : see :class:`recordings.hdf5.CheckedFile`
+    file_format, version : what the file must say it is
+
+    Raises
+    ------
+    RasterError : naming file, path in the file, finding and expectation
+    """
+
+    samples: SampleTable
+    predictions: NDArray[np.int32]
+
+    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int) -> None:
+        self._checked = CheckedFile(source, noun, what)
+        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
+        self._tables: dict[str, NDArray[Any]] = {}
+        try:
+            self._checked.expect_finished(file_format, version)
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._checked.file.close()
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file lies; None if it is in memory."""
+        return self._checked.path
+
+    @property
+    def where(self) -> str:
+        """What messages call the file: its path, or that it is in memory."""
+        return self._checked.where
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._checked.size
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return len(self.samples)
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the file, in order of depth."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the layers, in order of depth."""
+        return iter([layer.name for layer in self.layers])
+
+    def layer(self, layer: str | int | Layer) -> Layer:
+        """Find a layer by its name ("conv1") or number (1).
+
+        Raises
+        ------
+        InputError : if there is no such layer, with the names nearest to what is wanted
+        """
+        known = {spec.name: spec for spec in self.layers}
+        wanted = layer if isinstance(layer, str | int) else layer.name
+        return known[find_layer(wanted, {name: spec.number for name, spec in known.items()}, self.where)]
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Check and read everything but spikes or maps."""
+
+    def _open_samples(self) -> int:
+        """Open the tables of samples, not yet checked themselves; returns how many samples they declare."""
+        checked = self._checked
+        group = checked.group(checked.root, "samples", "/samples")
+        checked.expect_children(group, "/samples", set(SAMPLE_DATASETS))
+        for name in SAMPLE_DATASETS:
+            self._datasets[f"/samples/{name}"] = checked.open_dataset(group, name, f"/samples/{name}")
+        with checked.reading("/samples/index"):
+            shape = self._datasets["/samples/index"].shape
+        if len(shape) != 1:
+            raise checked.fail("/samples/index", f"shape {shape}", "(N,)")
+        with checked.valid("/samples/index"):
+            check_size("number of samples", shape[0], "N")
+        return int(shape[0])
+
+    def _open_layers(self, datasets: Collection[str]) -> Iterator[tuple[str, int, str]]:
+        """Open the datasets of every layer, not yet checked themselves; yields its name, its number and its path."""
+        checked = self._checked
+        layers = checked.group(checked.root, "layers", "/layers")
+        for child in checked.children(layers, "/layers", MAX_LAYERS):
+            where = f"/layers/{child}"
+            if (numbered := parse_group(child)) is None:
+                raise checked.fail(where, "an unknown path", "a layer such as 001_conv1")
+            group = checked.group(layers, child, where)
+            checked.expect_children(group, where, set(datasets))
+            for part in datasets:
+                self._datasets[f"{where}/{part}"] = checked.open_dataset(group, part, f"{where}/{part}")
+            yield numbered[1], numbered[0], where
+
+    def _read_samples(self, n_samples: int) -> None:
+        """Check and read the tables of samples."""
+        for name, spec in SAMPLE_DATASETS.items():
+            self._check(f"/samples/{name}", spec, {"N": n_samples})
+        self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
+        self.predictions = self._table("/samples/prediction")
+
+    def _check(self, where: str, spec: DatasetSpec, sizes: dict[str, int]) -> None:
+        """Refuse an opened dataset that is too large to hold at once, or not as the format says."""
+        shape = spec.shape(sizes)
+        size = int(np.prod(shape[1:] if spec.deflate else shape, dtype=np.int64)) * spec.dtype.itemsize
+        if size > MAX_DATASET_BYTES:
+            raise self._checked.fail(where, f"{size:,} bytes to hold at once", f"at most {MAX_DATASET_BYTES:,}")
+        self._checked.check_dataset(self._datasets[where], where, spec, sizes)
+
+    def _table(self, where: str) -> NDArray[Any]:
+        """A whole dataset whose size and type were checked; read once, then kept."""
+        if where not in self._tables:
+            dataset = self._datasets[where]
+            with self._checked.reading(where):
+                array = np.empty(dataset.shape, dataset.dtype)
+                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+            array.setflags(write=False)
+            self._tables[where] = array
+        return self._tables[where]

@@ -1,0 +1,147 @@
+"""Rasters from arrays: what is written is read back, whatever made the spikes, and nothing else is taken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recordings.errors import InputError
+from recordings.raster.arrays import write_raster
+from recordings.raster.reader import RasterReader
+from recordings.validate import main as validate
+
+RANDOM = np.random.default_rng(0)
+CONV = RANDOM.random((20, 6, 3, 4, 5)) < 0.2  # (N, T, C, H, W)
+DENSE = RANDOM.random((20, 6, 7)) < 0.2
+
+
+def test_layers_are_numbered_with_the_input_first(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "new" / "c.h5", {"conv1": CONV, "fc1": DENSE, "input": CONV[:, :, :2]})
+    with RasterReader(path) as raster:
+        raster.verify()
+        assert [(layer.name, layer.number, layer.kind, layer.shape) for layer in raster.layers] == [
+            ("input", 0, "input", (2, 4, 5)),
+            ("conv1", 1, "conv", (3, 4, 5)),
+            ("fc1", 2, "dense", (7, 1, 1)),
+        ]
+        assert np.array_equal(raster["conv1"][:], CONV.swapaxes(0, 1))
+        assert np.array_equal(raster["fc1"][19], DENSE[19][..., None, None])
+        assert raster.samples.index.tolist() == list(range(20))
+        assert raster.samples.label.tolist() == raster.predictions.tolist() == [-1] * 20
+        assert raster.readout.shape == (20, 0)
+        assert raster.header.network_sha256 == ""
+        assert raster.steps_that_matter("input") == 6  # without delay, every step matters
+    assert [file.name for file in path.parent.iterdir()] == ["c.h5"]
+
+
+def test_without_an_input_numbers_begin_at_1(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "c.h5", {"a": CONV, "b": CONV[..., :1, :1]}, layer_delay=1)
+    with RasterReader(path) as raster:
+        assert [(layer.name, layer.number, layer.kind) for layer in raster.layers] == [
+            ("a", 1, "conv"),
+            ("b", 2, "dense"),
+        ]
+        assert [raster.steps_that_matter(layer) for layer in raster] == [5, 6]
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float16, np.float64])
+def test_any_dtype_gives_the_same_spikes(tmp_path: Path, dtype: type) -> None:
+    paths = [
+        write_raster(tmp_path / f"{number}.h5", {"a": CONV.astype(kind)}) for number, kind in enumerate((bool, dtype))
+    ]
+    with RasterReader(paths[0]) as expected, RasterReader(paths[1]) as found:
+        assert found.raster_digest == expected.raster_digest
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.bfloat16])
+def test_tensors_are_taken_even_where_they_need_gradients(tmp_path: Path, dtype: torch.dtype) -> None:
+    spikes = torch.from_numpy(CONV).to(dtype)
+    if dtype.is_floating_point:
+        spikes.requires_grad_()
+    path = write_raster(tmp_path / "c.h5", {"a": spikes}, labels=torch.arange(20))
+    with RasterReader(path) as raster:
+        assert np.array_equal(raster["a"][:], CONV.swapaxes(0, 1))
+        assert raster.samples.label.tolist() == list(range(20))
+
+
+def test_what_is_known_of_the_samples_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"labels": [1, 2, -1] + [0] * 17, "predictions": [1, 0, 3] + [-1] * 17, "index": np.arange(20) * 5}
+    path = write_raster(tmp_path / "c.h5", {"a": CONV}, dataset="made-up", **known)
+    with RasterReader(path) as raster:
+        assert raster.samples.label.tolist() == known["labels"]
+        assert raster.predictions.tolist() == known["predictions"]
+        assert raster.samples.index[-1] == 95
+    assert validate([str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "20 samples of made-up, T = 6, seed 0; float32 precision on arrays\n" in shown
+    assert "predicted as labelled: 1 of 2" in shown
+    assert "network       unknown" in shown
+
+
+def changed(value: float, *place: int) -> np.ndarray:
+    spikes = CONV.astype(np.float32)
+    spikes[place] = value
+    return spikes
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "message"),
+    [
+        ({}, {}, "got no layer"),
+        ({"a": changed(2, 17, 1, 0, 0, 0)}, {}, "layer 'a', sample 17: got the value 2.0, expected spikes of 0 and 1"),
+        ({"a": changed(np.nan, 0, 5, 2, 3, 4)}, {}, "layer 'a', sample 0: got the value nan"),
+        ({"a": torch.full((1, 1, 1), -1)}, {}, "layer 'a', sample 0: got the value -1"),
+        ({"a": CONV.astype(str)}, {}, "layer 'a': got dtype <U5"),
+        (
+            {"a": CONV[0]},
+            {},
+            r"layer 'a': got shape \(6, 3, 4, 5\), expected \(N, T, C, H, W\), or \(N, T, K\) if dense",
+        ),
+        ({"a": CONV.tolist()}, {}, "layer 'a': got list, expected"),
+        ({"a": CONV[:0]}, {}, r"layer 'a': got shape \(0, 6, 3, 4, 5\), expected no side of 0"),
+        ({"a": CONV[:, :0]}, {}, r"layer 'a': got shape \(20, 0, 3, 4, 5\), expected no side of 0"),
+        ({"a": CONV, "b": DENSE[:9]}, {}, "layer 'b': got 9 samples and 6 steps, expected 20 and 6, as layer 'a' has"),
+        ({"a": CONV, "b": DENSE[:, :5]}, {}, "layer 'b': got 20 samples and 5 steps"),
+        ({"features.0": CONV}, {}, "layer 'features.0': expected a name such as 'conv1'"),
+        ({3: CONV}, {}, "layer '3': expected a name"),
+        ({"a": CONV}, {"labels": [1, 2]}, r"labels: got shape \(2,\) of int64, expected 20 whole numbers"),
+        ({"a": CONV}, {"labels": np.ones(20)}, r"labels: got shape \(20,\) of float64, expected 20 whole numbers"),
+        (
+            {"a": CONV},
+            {"predictions": [1 << 40] * 20},
+            "predictions: got 1099511627776 to .*, expected -1 to 2147483647",
+        ),
+        ({"a": CONV}, {"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
+    ],
+)
+def test_anything_else_is_refused_by_name(tmp_path: Path, layers: dict, more: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        write_raster(tmp_path / "c.h5", layers, **more)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_is_replaced_only_if_asked(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "c.h5", {"a": CONV})
+    with pytest.raises(InputError, match=r"c\.h5: already exists; choose another name, or pass overwrite=True"):
+        write_raster(path, {"b": DENSE})
+    with pytest.raises(InputError, match="got no layer"):
+        write_raster(path, {}, overwrite=True)
+    with RasterReader(path) as raster:
+        assert list(raster) == ["a"]
+    with RasterReader(write_raster(path, {"b": DENSE}, overwrite=True)) as raster:
+        assert list(raster) == ["b"]
+    with pytest.raises(InputError, match="already exists; expected the name of a file"):
+        write_raster(tmp_path, {"a": CONV}, overwrite=True)
+    with pytest.raises(InputError, match=r"cannot be written \(.*\); free space or choose another name"):
+        write_raster(path / "below.h5", {"a": CONV})
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import sys, recordings.raster.arrays; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
