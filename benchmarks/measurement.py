@@ -23,9 +23,9 @@ KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**3
 class Options(Section):
     """How to measure."""
 
-    repeats: int = Field(5, ge=1, description="times everything is timed, after a first time that does not count")
-    seed: int = Field(0, ge=0, description="of weights and inputs")
-    quick: bool = Field(False, description="small sizes: seconds, and figures that say nothing")
+    repeats: int = Field(5, ge=1, description="how often everything is timed, after a first time that does not count")
+    seed: int = Field(0, ge=0, description="seed of the weights and inputs")
+    quick: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ CONFIGS = bundled("configs")
 DEFAULT_CONFIG = CONFIGS / "default.toml"
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+ChannelsOrName = Annotated[int | str, Field(union_mode="left_to_right")]  # "16" on a command line is a number
 
 
 class Section(BaseModel):
@@ -32,58 +33,68 @@ class DataSection(Section):
         description='"cluttered-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet (folder or zip), or a '
         "folder of class folders",
     )
-    classes: tuple[str, ...] | None = Field(None, description="classes to use, in label order; all if not given")
+    classes: tuple[str, ...] | None = Field(None, description="classes to use, ordered by label; all if not given")
     height: int = Field(80, ge=1, description="rows of the network's input, pixels")
     width: int = Field(80, ge=1, description="columns of the network's input, pixels")
-    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="subtracted from RGB in 0…1")
-    std: tuple[float, float, float] = Field((0.25, 0.25, 0.25), description="then divided by")
+    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1")
+    std: tuple[float, float, float] = Field(
+        (0.25, 0.25, 0.25), description="what red, green and blue are then divided by"
+    )
     download: Download = False
-    train_scenes: int = Field(8000, ge=1, description="training scenes of cluttered-digits; other sets have their own")
+    train_scenes: int = Field(
+        8000,
+        ge=1,
+        description="training scenes of cluttered-digits; other sets have a fixed number",
+    )
 
 
 class NetworkSection(Section):
-    """The network: one list describes it, after VGG."""
+    """The network; one list describes its layers, from the image to the last dense layer."""
 
-    layers: tuple[int | str, ...] = Field(
+    layers: tuple[ChannelsOrName, ...] = Field(
         (16, "P", 32, "P", 64, "P", "D128"),
         description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average pooling by 2 or 4; '
         '"D256": 256 dense neurons',
     )
     neuron: Literal["lif", "relu"] = Field(
         "lif",
-        description='"lif" spikes; "relu" is the artificial twin for pipeline.convert, to which only layers apply',
+        description='"lif": neurons that spike; "relu": an ANN for pipeline.convert, which needs only layers',
     )
-    timesteps: int = Field(16, ge=1, description="T, steps per image; lif only")
-    leak: Unit = Field(0.99, description="λ, membrane kept from step to step; lif only")
-    threshold: float = Field(1.0, gt=0, description="θ, membrane at which a neuron fires; lif only")
-    normalise: bool = Field(True, description="batch normalisation through time (BNTT); lif only")
+    timesteps: int = Field(16, ge=1, description="T, steps per image; for lif")
+    leak: Unit = Field(0.99, description="λ, share of the membrane that is kept from step to step; for lif")
+    threshold: float = Field(1.0, gt=0, description="θ, a neuron fires when its membrane is above it; for lif")
+    normalise: bool = Field(True, description="batch normalisation through time (BNTT); for lif")
 
 
 class TrainingSection(Section):
-    """Backpropagation, of spiking networks through time."""
+    """Backpropagation; of spiking networks, through time."""
 
     epochs: int = Field(20, ge=1, description="passes over the training part")
     batch_size: int = Field(32, ge=2, description="images per step and process")
-    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="sgd is the paper's")
-    learning_rate: float = Field(2e-3, gt=0, description="the largest of the schedule")
-    momentum: Unit = Field(0.9, description="of sgd")
-    weight_decay: float = Field(5e-4, ge=0, description="L2 (sgd) or decoupled (adamw)")
-    schedule: Literal["step", "one-cycle"] = Field("one-cycle", description="step: ÷ 10 at 50, 70 and 90 % of epochs")
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="the paper uses sgd")
+    learning_rate: float = Field(2e-3, gt=0, description="largest learning rate of the schedule")
+    momentum: Unit = Field(0.9, description="momentum of sgd")
+    weight_decay: float = Field(5e-4, ge=0, description="weight decay: an L2 penalty for sgd, decoupled for adamw")
+    schedule: Literal["step", "one-cycle"] = Field(
+        "one-cycle", description="step: divide the rate by 10 after 50, 70 and 90 %"
+    )
     flip: bool = Field(True, description="mirror training images at random")
     shift: int = Field(4, ge=0, description="move training images by up to so many pixels, edges repeated")
     crop: float = Field(1.0, gt=0, le=1, description="smallest share of the area that a random zoom keeps")
-    keep_object: bool = Field(False, description="let a zoom never cut the object, where its box is known")
+    keep_object: bool = Field(False, description="never let a zoom cut the object off, where its box is known")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped in front of dense layers")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the cross-entropy")
-    clip: float = Field(1.0, ge=0, description="gradient norm limit; 0 for none")
-    selection: float = Field(0.1, gt=0, lt=1, description="share of the training part kept aside to select by")
-    bfloat16: bool = Field(True, description="convolutions in bfloat16")
-    fused: bool = Field(
-        True, description="on a CPU, one fused operation for BNTT and neurons; same result, less time; lif only"
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 for no limit")
+    selection: float = Field(
+        0.1, gt=0, lt=1, description="share of the training images that the best epoch is chosen on"
     )
-    workers: int = Field(0, ge=0, description="data loading processes")
-    processes: int = Field(1, ge=1, description="GPUs, or CPU processes, to train with")
-    seed: int = Field(0, ge=0, description="of weights, order, augmentation and Poisson spikes in training")
+    bfloat16: bool = Field(True, description="compute convolutions in bfloat16")
+    fused: bool = Field(
+        True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
+    )
+    workers: int = Field(0, ge=0, description="processes that load data")
+    processes: int = Field(1, ge=1, description="how many GPUs to train with, or how many processes on a CPU")
+    seed: int = Field(0, ge=0, description="seed of weights, order, augmentation and Poisson spikes")
 
 
 class ConversionSection(Section):
@@ -93,16 +104,16 @@ class ConversionSection(Section):
     timesteps: int = Field(500, ge=1, description="T, steps per image")
     rule: Literal["max", "percentile", "scaled", "balanced"] = Field(
         "max",
-        description="thresholds from: the largest input current (the paper's), a percentile of them, the largest "
-        "times scale, or local threshold balancing",
+        description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
+        "input currents, the largest times a scale, or what local threshold balancing gives",
     )
-    percentile: float = Field(99.9, gt=0, le=100, description="of the positive input currents; rule percentile")
-    scale: float = Field(0.8, gt=0, le=1, description="of the largest input current; rule scaled")
+    percentile: float = Field(99.9, gt=0, le=100, description="of the positive input currents; for rule percentile")
+    scale: float = Field(0.8, gt=0, le=1, description="share of the largest input current; for rule scaled")
     encoder: Literal["poisson", "constant-current"] = Field(
         "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"
     )
-    calibration: int = Field(64, ge=2, description="training images that the thresholds come from")
-    seed: int = Field(0, ge=0, description="of the choice of these images and their Poisson spikes")
+    calibration: int = Field(64, ge=2, description="how many training images the thresholds are measured on")
+    seed: int = Field(0, ge=0, description="seed of the choice of these images, and of their Poisson spikes")
 
 
 class RunSection(Section):
@@ -116,19 +127,21 @@ class RunSection(Section):
     )
     samples: Samples = 8
     seed: Seed = 0
-    precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, the same bits everywhere")
+    precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, equal bits on every backend")
     device: Device = "auto"
     batch_size: int = Field(
-        8, ge=1, le=16, description="images encoded together; the most that torch simulates at a time"
+        8, ge=1, le=16, description="how many images are encoded together; torch simulates at most so many at a time"
     )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     lava_models: Literal["event", "stock"] = Field(
-        "event", description="layers event-driven, or as Lava's own Conv and Dense (slow)"
+        "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
     )
     lava_deadline: float | None = Field(
-        None, gt=0, description="seconds without a finished image that end a Lava run; 300, with stock models 3600"
+        None,
+        gt=0,
+        description="stop Lava after so many seconds without a finished image; none: 300, stock 3600",
     )
-    figures: int = Field(4, ge=0, description="samples to make pictures of")
+    figures: int = Field(4, ge=0, description="how many samples to make pictures of")
 
 
 class Config(Section):

@@ -21,6 +21,7 @@ from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, S
 from pipeline.cli.progress import progress_bar
 from recordings.errors import InputError
 from recordings.lock import holds_files, out_lock
+from recordings.program import spelled
 
 from .config import Config, ConversionSection, Section, load_config, save_config
 
@@ -154,7 +155,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         console.print(f"{name}: within 2 points of the ANN or above it {when}", highlight=False)
     for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
         console.print(str(out / name))
-    console.print(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}")
+    console.print(spelled(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}"))
 
 
 def resolved(config: Config, ann: AnnCheckpoint, target: Path) -> Config:

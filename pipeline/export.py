@@ -37,7 +37,7 @@ class ExportCommand(Section):
     checkpoint: Positional[CheckpointName]
     out: Out = Path("runs/export")
     data: Data = ("cluttered-digits",)
-    samples: int = Field(1000, ge=1, description="at most so many images, in an order that balances the classes")
+    samples: int = Field(1000, ge=1, description="at most so many images, classes in turn")
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
     device: Device = "auto"
     download: Download = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,7 +25,7 @@ from pydantic.fields import FieldInfo
 from recordings.errors import InputError
 from recordings.program import spelled
 
-from .config_errors import ALIKE, KeyPath, explanation, leaves, similarity
+from .config_errors import KeyPath, explanation, leaves, nearest
 
 ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)
@@ -98,6 +99,14 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{text}{' See' if text.endswith('?') else '; see'} {self.prog} --help")
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)  # names such as cluttered-digits stay whole
+
+
 def _parse(
     model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
 ) -> CommandT:
@@ -106,7 +115,7 @@ def _parse(
     parser = _Parser(
         spelled(prog),
         description=spelled(description),
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30),
+        formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -149,13 +158,12 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
     if not field.is_required():
         text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
         about += f" (default: {'none' if default in (None, ()) else text})".replace("%", "%%")
-    elif names[0].startswith("-"):
-        about += " (required)"
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):
         group.add_argument(key, nargs="?", metavar=names[0], help=about, type=convert)
-    else:
-        group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=about, type=convert)
+        return
+    about += " (required)" if field.is_required() else ""
+    group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=about, type=convert)
 
 
 class _Switch(argparse.Action):
@@ -179,13 +187,13 @@ def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
         rest = [member for member in members if member is not NoneType]
         metavar, nargs, _ = _shape(Union[tuple(rest)])  # noqa: UP007
         return metavar, nargs, True
+    parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
-        return _shape(get_args(annotation)[0])
+        return _shape(parts[0])
     if get_origin(annotation) is tuple:
-        elements = get_args(annotation)
-        return _shape(elements[0])[0], "*" if ... in elements else len(elements), False
+        return _shape(parts[0])[0], "*" if ... in parts else len(parts), False
     if get_origin(annotation) is Literal:
-        return "{" + ",".join(map(str, get_args(annotation))) + "}", None, False
+        return "{" + ",".join(map(str, parts)) + "}", None, False
     return "|".join(_METAVARS[member] for member in members), None, False
 
 
@@ -206,7 +214,5 @@ def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
     if not given:
         hint = "; a switch takes no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
         return f"unexpected argument {arguments[0]!r}{hint}"
-    last = given.lstrip("-").rpartition(".")[2]
-    alike = {name: similarity(last, name.lstrip("-").rpartition(".")[2]) for name in options}
-    nearest = max(options, key=lambda name: (alike[name], similarity(given, name)))
-    return f"unknown option {given}" + (f"; did you mean {nearest}?" if alike[nearest] >= ALIKE else "")
+    close = nearest(given, options)
+    return f"unknown option {given}" + (f"; did you mean {close}?" if close else "")

@@ -6,7 +6,7 @@ import difflib
 import json
 import reprlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ else:
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
-ALIKE = 0.6  # similarity above which one name probably means the other
+ALIKE = 0.6  # similarity from which on one name probably means the other
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -35,11 +35,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        siblings = sorted(file.name for file in path.parent.glob("*.toml"))
-        close = nearest(path.name, siblings)
-        raise InputError(
-            f"{path}: no such file" + (f"; did you mean {path.parent / close}?" if close else "")
-        ) from None
+        close = nearest(path.stem, sorted(file.stem for file in path.parent.glob("*.toml")))
+        hint = f"; did you mean {path.with_name(close + '.toml')}?" if close else ""
+        raise InputError(f"{path}: no such file{hint}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -76,7 +74,11 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
     name = spell(keys) + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     text = first["msg"]
     if first["type"] == "extra_forbidden":
-        line = f"unknown key {name}{_suggestion(keys, model, spell)}"
+        paths = [path for path, _ in leaves(model)]
+        close = nearest(name, [".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)])
+        siblings = dict.fromkeys(path[len(keys) - 1] for path in paths if path[: len(keys) - 1] == keys[:-1])
+        line = f"unknown key {name}; "
+        line += f"did you mean {close}?" if close else f"expected one of {', '.join(siblings)}"
     elif first["type"] == "missing":
         line = f"missing {name} ({dict(leaves(model))[keys].description})"
     elif text.startswith("Input should be "):
@@ -92,14 +94,21 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
     return line + (f" (and {len(others)} more)" if others else "")
 
 
-def nearest(name: str, candidates: Sequence[str]) -> str | None:
-    """The candidate that `name` most likely misspells, or None if none is close."""
-    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=ALIKE)), None)
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """The known name that `given` most likely misspells, or None if none is close.
 
+    Of names with parts ("training.epochs", "--training.epochs") the last part decides, then the whole.
+    """
 
-def similarity(first: str, second: str) -> float:
-    """How alike two names are, from 0 to 1."""
-    return difflib.SequenceMatcher(None, first, second).ratio()
+    def alike(first: str, second: str) -> float:
+        return difflib.SequenceMatcher(None, first, second).ratio()
+
+    def last(name: str) -> str:
+        return name.lstrip("-").rpartition(".")[2]
+
+    scores = {name: (alike(last(given), last(name)), alike(given, name)) for name in known}
+    best = max(scores, key=lambda name: scores[name], default=None)
+    return best if best is not None and scores[best][0] >= ALIKE else None
 
 
 def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
@@ -109,16 +118,3 @@ def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[tuple[KeyPa
             yield from leaves(field.annotation, (*prefix, name))
         else:
             yield (*prefix, name), field
-
-
-def _suggestion(keys: KeyPath, model: type[BaseModel], spell: Callable[[KeyPath], str]) -> str:
-    table, name = keys[:-1], keys[-1]
-    paths = [path for path, _ in leaves(model)]
-    siblings = list(dict.fromkeys(path[len(table)] for path in paths if path[: len(table)] == table))
-    close = nearest(name, siblings)
-    elsewhere = [path for path in paths if path[-1] == name]
-    if close:
-        return f"; did you mean {spell((*table, close))}?"
-    if elsewhere:
-        return f"; did you mean {spell(elsewhere[0])}?"
-    return f"; expected one of {', '.join(siblings)}"

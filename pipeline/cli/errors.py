@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from recordings.errors import InputError
+from recordings.program import spelled
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
@@ -48,7 +49,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
             print(message(error), file=sys.stderr)
             sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError)) else INTERNAL_FAILURE)
         except KeyboardInterrupt:
-            print("interrupted; what was finished is kept, --resume continues where a command has it", file=sys.stderr)
+            print("interrupted; finished work is kept, and run and train continue it with --resume", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
     return wrapper
@@ -56,7 +57,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
 
 def message(error: Exception) -> str:
     """The line shown for `error`."""
-    text = " ".join(str(error).split())
+    text = spelled(" ".join(str(error).split()))
     if isinstance(error, InputError):
         return f"error: {text}"
     if isinstance(error, OSError):

@@ -13,11 +13,11 @@ Data = Annotated[
     tuple[str, ...],
     Field(description='images: "cluttered-digits", "cifar10", "fashion-mnist", a data set (folder or zip), or files'),
 ]
-Device = Annotated[str, Field(description="for torch: auto, cpu, cuda, cuda:1")]
+Device = Annotated[str, Field(description="where torch computes: auto, cpu, cuda, cuda:1")]
 Download = Annotated[bool, Field(description="fetch cifar10 or fashion-mnist if it is not here")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
 MapsFile = Annotated[Path, Field(description="file for the maps (HDF5); recordings/FORMAT.md says what it holds")]
 Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace what is there")]
-Samples = Annotated[int, Field(ge=1, description="how many images, taken in a random order that balances the classes")]
-Seed = Annotated[int, Field(ge=0, lt=1 << 63, description="of the order of the images and of the Poisson spikes")]
+Samples = Annotated[int, Field(ge=1, description="how many images, in a random order in which classes take turns")]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63, description="seed of the order of the images, and of the Poisson spikes")]

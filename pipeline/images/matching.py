@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from recordings.errors import InputError
-from recordings.program import spelled
 
 from .datasets import Dataset, Item
 from .datasets.base import shorten
@@ -76,4 +75,4 @@ def _without_labels(dataset: Dataset) -> str:
     if not isinstance(dataset, ClassFolders):
         return ""
     files = f"{shlex.quote(str(dataset.path))}/*/*"
-    return spelled(f", or run the images without their labels: python -m pipeline.run --data {files}")
+    return f", or run the images without their labels: python -m pipeline.run --data {files}"

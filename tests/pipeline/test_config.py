@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.cli.command_line import parse_with_config
 from pipeline.config import CONFIGS, Config, load_config, save_config
 from pipeline.networks.plan import plan_layers
 from pipeline.paper.study.settings import load_paper_config
+from pipeline.train import TrainCommand
 from recordings.errors import InputError
 
 
@@ -48,6 +50,12 @@ def test_mistakes_are_one_line(tmp_path, text, message):
         load_config(tmp_path / "c.toml")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_layers_on_a_command_line_are_numbers_and_names():
+    arguments = ["--network.layers", "16", "P", "D8"]
+    command, config = parse_with_config(TrainCommand, load_config, arguments, prog="train", description="")
+    assert command.network.layers == config.network.layers == (16, "P", "D8")
 
 
 def test_defaults_are_valid():

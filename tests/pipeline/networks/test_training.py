@@ -131,7 +131,11 @@ def test_stopped_with_ctrl_c_it_says_so(workplace):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is kept, --resume continues")
+    assert (
+        errors.strip()
+        .splitlines()[-1]
+        .startswith("interrupted; finished work is kept, and run and train continue it with --resume")
+    )
 
 
 def test_two_processes(workplace):
