@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -174,17 +175,22 @@ def main(argv: Sequence[str] | None = None) -> None:
                 console.print(str(path), markup=False)
 
 
-def draw(raster: RasterReader, maps_path: Path, directory: Path) -> tuple[Path, ...]:
+def draw(raster: RasterReader, maps_path: Path, directory: Path) -> list[Path]:
     """Picture the first samples, without their images, which a raster does not hold; returns the files."""
-    from .drawing.figures import Subject, save_figures  # here, because importing matplotlib takes a second
+    from .drawing.figures import save_figures  # here, because importing matplotlib takes a second
+    from .drawing.subject import Subject
 
-    labels, predictions = raster.samples.label[:FIGURE_SAMPLES], raster.predictions[:FIGURE_SAMPLES]
+    table = zip(raster.samples.index, raster.predictions, raster.samples.label, strict=True)
     subjects = [
-        Subject(f"class {prediction}" if prediction >= 0 else None, f"class {label}" if label >= 0 else None)
-        for label, prediction in zip(labels, predictions, strict=True)
+        Subject(f"sample {index}", _class(prediction), _class(label))
+        for index, prediction, label in islice(table, FIGURE_SAMPLES)
     ]
     with MapReader(maps_path) as maps:
-        return save_figures(raster, maps, subjects, directory)
+        return save_figures(maps, subjects, directory, raster)
+
+
+def _class(number: int) -> str | None:
+    return f"class {number}" if number >= 0 else None
 
 
 if __name__ == "__main__":

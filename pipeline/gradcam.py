@@ -83,14 +83,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.print(str(figure), markup=False)
 
 
-def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> tuple[Path, ...]:
+def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> list[Path]:
     """Picture the first samples; returns the files."""
-    from .drawing.figures import save_map_figures
+    from .drawing.figures import save_figures
 
     with MapReader(maps_path) as maps:
         predictions = maps.predictions[:FIGURE_SAMPLES]
         subjects = [method.images.subject(i, method.class_names, chosen) for i, chosen in enumerate(predictions)]
-        return save_map_figures(maps, subjects, directory)
+        return save_figures(maps, subjects, directory)
 
 
 if __name__ == "__main__":

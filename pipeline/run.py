@@ -140,14 +140,14 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
             with MapReader(out / "sam.h5") as maps:
                 with _stage(seconds, "measure"):
                     localisation = localisation_table(raster, maps, samples.masks).to_dict("records")
-                figures: tuple[Path, ...] = ()
+                figures: Sequence[Path] = ()
                 if settings.figures:
                     progress.add_task("drawing", total=None)
                     with _stage(seconds, "figures"):
                         shown = range(min(settings.figures, len(samples)))
                         names = checkpoint.class_names
                         subjects = [samples.subject(i, names, raster.predictions[i]) for i in shown]
-                        figures = save_figures(raster, maps, subjects, out / "figures")
+                        figures = save_figures(maps, subjects, out / "figures", raster)
             summary = {
                 "backend": backend.name,
                 "device": backend.device,

@@ -40,7 +40,12 @@ def exit_codes(main: Main) -> Callable[..., None]:
         try:
             main(argv)
             sys.stdout.flush()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if _interrupted(error):
+                print(
+                    "interrupted; finished work is kept, and run and train continue it with --resume", file=sys.stderr
+                )
+                sys.exit(INTERRUPTED)
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 raise
             if isinstance(error, BrokenPipeError):
@@ -48,14 +53,18 @@ def exit_codes(main: Main) -> Callable[..., None]:
                 sys.exit(BROKEN_PIPE)
             print(message(error), file=sys.stderr)
             sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError)) else INTERNAL_FAILURE)
-        except KeyboardInterrupt:
-            print("interrupted; finished work is kept, and run and train continue it with --resume", file=sys.stderr)
-            sys.exit(INTERRUPTED)
 
     return wrapper
 
 
-def message(error: Exception) -> str:
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error; compiled code that it stops raises an error of its own."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return error is not None
+    return _interrupted(error.__cause__ or error.__context__)
+
+
+def message(error: BaseException) -> str:
     """The line shown for `error`."""
     text = spelled(" ".join(str(error).split()))
     if isinstance(error, InputError):

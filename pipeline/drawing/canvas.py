@@ -1,4 +1,4 @@
-"""A sheet on which pictures, text and plots are placed in inches, and the colours of maps."""
+"""A sheet on which pictures, text and plots are placed in inches, and the colours and sizes that all pictures share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
-from skimage.transform import resize
 
-from pipeline.images.preprocessing import Box
-
-HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
-BOX = "#35e0ff"
-GREY = "0.35"
 PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
+GREY = "0.35"
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -31,43 +25,29 @@ STYLE: Any = {
 }
 TITLE: Any = {"fontsize": 12, "fontweight": "bold"}
 SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
-MARGIN = 0.2
+MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
 
 
-def overlay(
-    image: NDArray[np.floating[Any]] | None, relative: NDArray[np.float32], size: tuple[int, int]
-) -> NDArray[np.float64]:
-    """A map laid over its image: (H, W, 3) in 0 … 1.
+class Canvas:
+    """A figure on which things are placed in inches, from the left and from below the title's lines.
 
     Parameters
     ----------
-    image : (H, W, 3) in 0 … 1; None shows the map alone
-    relative : (h, w) in 0 … 1, resized bilinearly
-    size : (H, W)
+    above : inches that the title needs beyond the usual
     """
-    heat = np.clip(resize(relative.astype(np.float64), size, order=1, mode="edge", anti_aliasing=False), 0, 1)
-    colours: NDArray[np.float64] = HEAT(heat)[..., :3]
-    if image is None:
-        return colours
-    alpha = 0.95 * heat[..., None]
-    grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
-    return (1 - alpha) * (0.5 * grey + 0.2 * image + 0.05) + alpha * colours
 
-
-class Canvas:
-    """A figure on which things are placed in inches from the top left."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-        self.width, self.height = width, height
-        self.sheet = self.axes(0, 0, width, height)
-        self.sheet.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    def __init__(self, width: float, height: float, above: float = 0) -> None:
+        self.width, self.height, self.above = width, height + above, above
+        self.figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
+        self.sheet = self.axes(0, -above, self.width, self.height)
+        self.sheet.set(xlim=(0, width), ylim=(height, -above), autoscale_on=False)
         self.sheet.set_axis_off()
 
     def axes(self, x: float, y: float, width: float, height: float) -> Any:
         """Axes of their own, for a plot with scales."""
-        place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        bottom = self.height - self.above - y - height
+        place = (x / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(place)
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
@@ -79,28 +59,6 @@ class Canvas:
         extent = (x, x + width, y + height, y)
         self.sheet.imshow(np.clip(pixels, 0, 1), extent=extent, aspect="auto", interpolation="bilinear")
 
-    def image(
-        self, x: float, y: float, width: float, height: float, image: NDArray[np.floating[Any]] | None, box: Box | None
-    ) -> None:
-        """An image, where there is one, and the box around its object."""
-        if image is None:
-            return
-        self.picture(x, y, width, height, image)
-        if box is not None:
-            rows, columns = image.shape[:2]
-            x0, x1 = (x + side * width / columns for side in box[::2])
-            y0, y1 = (y + side * height / rows for side in box[1::2])
-            for colour, line in (("black", 3.0), (BOX, 1.5)):  # an outline that shows on any image
-                frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
-                self.sheet.add_patch(frame)
-
-    def colour_bar(self, x: float, y: float, height: float, over_image: bool) -> None:
-        """The colours of :func:`overlay` from 0 to 1, over medium grey where they lie over images."""
-        ramp = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
-        self.picture(x, y, 0.13, height, overlay(np.full((256, 1, 3), 0.5) if over_image else None, ramp, (256, 1)))
-        for share, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
-            self.text(x + 0.18, y + share * height, label, va=place, fontsize=8)
-
 
 @contextmanager
 def drawing(path: Path, title: str, subtitle: str, width: float, height: float) -> Iterator[Canvas]:
@@ -108,13 +66,15 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
 
     Parameters
     ----------
-    width, height : inches; the canvas is wider where its title or subtitle needs it
+    width, height : inches; the canvas is wider where its title needs it, and higher where its subtitle needs more lines
     """
     with mpl.rc_context(STYLE):
-        needed = max(text_width(title, **TITLE), text_width(subtitle, **SUBTITLE)) + 2 * MARGIN
-        canvas = Canvas(max(width, needed), height)
-        canvas.text(MARGIN, 0.3, title, **TITLE)
-        canvas.text(MARGIN, 0.52, subtitle, **SUBTITLE)
+        width = max(width, NARROWEST, text_width(title, **TITLE) + 2 * MARGIN)
+        lines = wrapped(subtitle, width - 2 * MARGIN, **SUBTITLE)
+        canvas = Canvas(width, height, above := LINE * max(len(lines) - 1, 0))
+        canvas.text(MARGIN, 0.3 - above, title, **TITLE)
+        for number, line in enumerate(lines):
+            canvas.text(MARGIN, 0.52 - above + LINE * number, line, **SUBTITLE)
         yield canvas
         canvas.figure.savefig(path, metadata={"Software": None})
 
@@ -126,7 +86,28 @@ def text_width(text: str, fontsize: float = 9, fontweight: str = "normal", **_: 
     return max((measure(line, font, False)[0] for line in text.splitlines()), default=0.0) / 72
 
 
+def wrapped(text: str, inches: float, **style: Any) -> list[str]:
+    """A text in lines that are no wider than so many inches, unless a word is."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, **style) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def fitted(text: str, inches: float, **style: Any) -> str:
+    """A text whose lines are cut where they are wider than so many inches."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        while len(line) > 1 and text_width(line, **style) > inches:
+            line = lines[number] = line.rstrip("…")[:-1] + "…"
+    return "\n".join(lines)
+
+
 def grid_lines(axes: Any, axis: str) -> None:
-    """Pale lines behind a plot, at the ticks of one axis or of both."""
+    """Pale lines behind a plot, at the ticks of one axis."""
     axes.grid(axis=axis, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

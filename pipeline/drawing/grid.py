@@ -1,68 +1,163 @@
-"""A grid of maps over images."""
+"""A grid of maps over images: whatever shows more than one map is drawn here."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from .canvas import drawing, overlay
+from pipeline.images.preprocessing import Box
 
-SIDE = 128  # pixels of the long side of a map drawn without its image
+from .canvas import MARGIN, Canvas, drawing, fitted, text_width
+from .overlay import overlay
+from .subject import Subject
+
+Image = NDArray[np.floating[Any]]  # (H, W, 3) in 0 … 1
+Heat = NDArray[np.floating[Any]]  # (h, w)
+
+FRAME = "#35e0ff"
+PALE = np.full((1, 1, 3), 0.95)
+TAG: Any = {"fontsize": 7, "color": "white", "bbox": {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}}
+HEADING: Any = {"fontsize": 8.5}
+CAPTION: Any = {"fontsize": 10, "fontweight": "bold"}
+ALONE = 128  # pixels of the long side of maps drawn without an image, at least
+GAP, BAR, LONGEST_BAR = 0.05, 0.75, 3.2  # inches: between cells, for the colour bar, its height
+SMALLEST, LARGEST, ROOM = 1.0, 1.6, 9.0  # inches: side of a square cell, and of all cells beside each other
+ASIDE = 2.4  # inches: side of a square image beside the grid
 
 
 @dataclass(frozen=True, eq=False)
-class MapRow:
-    """One row of a grid.
+class Cell:
+    """A map over an image, or one of both; a pale square if neither is given.
 
     Parameters
     ----------
-    label : left of it
-    maps : (h, w) each, ≥ 0, drawn relative to the largest value in the row; None leaves a cell blank
-    image : (H, W, 3) in 0 … 1 to lay them over; None draws them alone
-    each : draw every map relative to its own maximum
+    heat : (h, w) in 0 … 1
+    image : (H, W, 3) in 0 … 1
+    box : around the object in the image
+    tag : a few letters in the lower left corner
     """
 
+    heat: Heat | None = None
+    image: Image | None = None
+    box: Box | None = None
+    tag: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image, or else of the map; zeros without both."""
+        shown = self.heat if self.image is None else self.image
+        return (0, 0) if shown is None else (shown.shape[0], shown.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Cells beside each other, None where nothing is drawn, and a label left of them."""
+
     label: str
-    maps: Sequence[NDArray[np.floating[Any]] | None]
-    image: NDArray[np.floating[Any]] | None = None
-    each: bool = False
+    cells: Sequence[Cell | None]
 
 
-def draw_maps(path: Path, title: str, subtitle: str, columns: Sequence[str], rows: Sequence[MapRow]) -> None:
-    """A grid of maps, with the image first where a row has one."""
-    with_images = any(row.image is not None for row in rows)
-    shapes = [shown.shape for row in rows for shown in (row.image, *row.maps) if shown is not None]
-    tall, wide = max(shapes, key=lambda shape: shape[0] * shape[1])[:2]
-    cell = 1.0
-    cell_width = cell * min(max(wide / tall, 0.5), 2.5)
-    longest = max(len(line) for row in rows for line in row.label.splitlines())
-    left, top, gap = max(1.45, 0.3 + 0.07 * longest), 0.85, 0.05
-    n_columns = len(columns) + with_images
-    with drawing(
-        path, title, subtitle, max(left + n_columns * cell_width + 0.75, 5.5), top + len(rows) * cell + 0.1
-    ) as canvas:
-        for column, name in enumerate(columns, with_images):
-            canvas.text(left + (column + 0.5) * cell_width - gap / 2, top - 0.06, name, ha="center", fontsize=8.5)
-        for number, row in enumerate(rows):
-            y = top + number * cell
-            canvas.text(left - 0.1, y + (cell - gap) / 2, row.label, ha="right", va="center", linespacing=1.35)
-            size = (tall, wide) if row.image is None else row.image.shape[:2]
-            if row.image is None:
-                factor = max(1, SIDE // max(size))
-                size = (size[0] * factor, size[1] * factor)
-            else:
-                canvas.image(left, y, cell_width - gap, cell - gap, row.image, None)
-            largest = max((float(shown.max()) for shown in row.maps if shown is not None), default=0.0)
-            for column, shown in enumerate(row.maps, with_images):
-                if shown is None:
-                    continue
-                scale = (float(shown.max()) if row.each else largest) or 1.0
-                pixels = overlay(row.image, (shown / scale).astype(np.float32), (size[0], size[1]))
-                canvas.picture(left + column * cell_width, y, cell_width - gap, cell - gap, pixels)
-        bar = (left + n_columns * cell_width + 0.08, top, min(len(rows) * cell - gap, 3.0))
-        canvas.colour_bar(*bar, over_image=with_images)
+def row_of_maps(label: str, maps: Sequence[Heat | None], image: Image | None = None, each: bool = False) -> Row:
+    """An image, if there is one, and the maps over it.
+
+    Parameters
+    ----------
+    maps : (h, w) each, ≥ 0; None leaves a cell blank
+    each : show every map relative to its own largest value, not to that of the row
+    """
+    largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
+    cells = [
+        None if shown is None else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image)
+        for shown in maps
+    ]
+    return Row(label, cells if image is None else [Cell(image=image), *cells])
+
+
+def draw_maps(
+    path: Path,
+    title: str,
+    subtitle: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    colours: Sequence[str] = (),
+    aside: Subject | None = None,
+) -> None:
+    """Draw and save.
+
+    Parameters
+    ----------
+    columns : headings of the last columns; a first column of images needs none
+    rows : not empty; a shorter one leaves its last cells blank
+    colours : of the headings; black if not given
+    aside : a sample whose image stands left of the grid, larger, with its caption below
+    """
+    n_columns = max(len(row.cells) for row in rows)
+    cells = [cell for row in rows for cell in row.cells if cell is not None]
+    height, width = max((cell.shape for cell in cells), key=math.prod)
+    enlarged = max(1, ALONE // max(height, width))
+    side = min(max(ROOM / max(n_columns, len(rows)), SMALLEST), LARGEST)
+    stretch = math.sqrt(min(max(width / height, 0.5), 2))
+    wide, high = side * stretch, side / stretch
+    larger = (0.0, 0.0) if aside is None else (ASIDE * stretch, ASIDE / stretch)
+    left = MARGIN + larger[0] + text_width("\n".join(row.label for row in rows)) + 0.15
+    headings = [fitted(name, wide - GAP, **HEADING) for name in columns]
+    top = 0.7 + 0.15 * max((name.count("\n") + 1 for name in headings if name), default=0)
+    bottom = top + max(len(rows) * high, larger[1] + 0.5)
+    with drawing(path, title, subtitle, left + n_columns * wide + BAR, bottom + 0.1) as canvas:
+        if aside is not None:
+            _draw_aside(canvas, aside, top, *larger)
+        for number, name in enumerate(headings):
+            x = left + (n_columns - len(headings) + number + 0.5) * wide - GAP / 2
+            canvas.text(x, top - 0.06, name, ha="center", color=colours[number] if colours else "black", **HEADING)
+        for y, row in zip(top + high * np.arange(len(rows)), rows, strict=True):
+            label = {"ha": "right", "va": "center", "linespacing": 1.35}
+            canvas.text(left - 0.1, y + (high - GAP) / 2, row.label, **label)
+            for number, cell in enumerate(row.cells):
+                if cell is not None:
+                    place = (left + number * wide, y, wide - GAP, high - GAP)
+                    _draw_cell(canvas, cell, place, (height * enlarged, width * enlarged))
+        with_maps = [any(cell is not None and cell.heat is not None for cell in row.cells) for row in rows]
+        over_image = any(cell.heat is not None and cell.image is not None for cell in cells)
+        corner = (left + n_columns * wide + 0.08, top + with_maps.index(True) * high)
+        _draw_bar(canvas, *corner, min(sum(with_maps) * high - GAP, LONGEST_BAR), over_image)
+
+
+def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, float], size: tuple[int, int]) -> None:
+    x, y, wide, high = place
+    if cell.heat is not None:
+        canvas.picture(*place, overlay(cell.image, cell.heat, size if cell.image is None else cell.shape))
+    else:
+        canvas.picture(*place, PALE if cell.image is None else cell.image)
+    if cell.box is not None:
+        rows, columns = cell.shape
+        x0, x1 = (x + side * wide / columns for side in cell.box[::2])
+        y0, y1 = (y + side * high / rows for side in cell.box[1::2])
+        for colour, line in (("black", 3.0), (FRAME, 1.5)):  # an outline that shows on any image
+            frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
+            canvas.sheet.add_patch(frame)
+    if cell.tag:
+        canvas.text(x + 0.05, y + high - 0.05, cell.tag, **TAG)
+
+
+def _draw_aside(canvas: Canvas, subject: Subject, top: float, wide: float, high: float) -> None:
+    _draw_cell(canvas, Cell(image=subject.image, box=subject.box), (MARGIN, top, wide, high), (1, 1))
+    caption = fitted(subject.caption, wide, **CAPTION)
+    below = {"ha": "center", "va": "top", "color": subject.colour}
+    canvas.text(MARGIN + wide / 2, top + high + 0.08, caption, **below, **CAPTION)
+
+
+def _draw_bar(canvas: Canvas, x: float, y: float, height: float, over_image: bool) -> None:
+    """The colours of maps from 0 to 1, over medium grey where maps lie over images."""
+    ramp = np.linspace(1, 0, 256)[:, None]
+    grey = np.full((256, 1, 3), 0.5) if over_image else None
+    canvas.picture(x, y, 0.13, height, overlay(grey, ramp, (256, 1)))
+    for share, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
+        canvas.text(x + 0.18, y + share * height, label, va=place, fontsize=8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.network.graph import Network
+from pipeline.drawing.subject import Subject
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
@@ -22,7 +23,6 @@ from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
 
 if TYPE_CHECKING:
-    from pipeline.drawing.figures import Subject
     from pipeline.networks.ann_checkpoint import AnnCheckpoint
     from pipeline.networks.checkpoint import Checkpoint
 
@@ -67,11 +67,10 @@ class Samples:
 
     def subject(self, sample: int, class_names: Sequence[str], prediction: int) -> Subject:
         """A sample for a picture, with its names for people and its box where it is known."""
-        from pipeline.drawing.figures import Subject  # here, because importing matplotlib takes a second
-
         label = int(self.table.label[sample])
         return Subject(
-            predicted=class_names[prediction],
+            name=self.names[sample],
+            predicted=class_names[prediction] if prediction >= 0 else None,
             true=class_names[label] if label >= 0 else None,
             image=self.pictures[sample] / np.float32(255),
             box=self.boxes[sample],

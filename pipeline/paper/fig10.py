@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
-from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.datasets import CLUTTERED_DIGITS
 from pipeline.measures.maps import resize_map
@@ -227,7 +227,7 @@ def draw_shown(
         first, other = (names[label].split(",")[0] for label in scenes.labels[sample])
         image = scenes.images.picture(sample) if study.settings.show_images else None
         maps = at_steps(sam_maps(raster, layer, sample, study.settings.gamma), steps)
-        grid.append(MapRow(f"{first} and {other},\nanswer {(first, other)[side]}", maps, image))
+        grid.append(row_of_maps(f"{first} and {other},\nanswer {(first, other)[side]}", maps, image))
     subtitle = f"SAM of {layer}, relative to the row's maximum"
     columns = [f"step {step}" for step in steps]
     draw_maps(study.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, grid)

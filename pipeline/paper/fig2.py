@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import min_max
 from pipeline.measures.roughness import total_variation
@@ -65,7 +65,7 @@ def draw(study: Study, raster: RasterReader, layers: list[str], grad_cams: dict[
         size = "×".join(map(str, raster.layer(layer).shape[1:]))
         kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, study.settings.gamma)}
         for kind, maps in kinds.items():
-            grid.append(MapRow(f"{layer}, {size}\n{kind}", at_steps(min_max(maps), steps), picture, each=True))
+            grid.append(row_of_maps(f"{layer}, {size}\n{kind}", at_steps(min_max(maps), steps), picture, each=True))
     names = study.networks.surrogate.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(

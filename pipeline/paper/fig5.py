@@ -14,6 +14,7 @@ Some images run on every backend, to show that maps do not depend on the backend
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network.graph import Network
-from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.measures.maps import is_flat
 from pipeline.measures.tables import difference, measured, rows, summary, values
@@ -202,16 +203,16 @@ def draw(study: Study, paths: dict[str, Path]) -> None:
     for name, found in maps.items():
         first = min(arrivals(paths[name])[layer] for layer in found[0])
         steps[name] = thinned(max(len(of_layer[0]) for of_layer in found[0].values()), first=first)
-    columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip(*steps.values(), strict=False))]
+    columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip_longest(*steps.values(), fillvalue="–"))]
     for image in shown:
         picture = images.picture(image) if study.settings.show_images else None
-        grid: list[MapRow] = []
+        grid: list[Row] = []
         for name, found in maps.items():
             for place, (layer, (of_layer,)) in enumerate(found[image].items()):
                 of_steps = at_steps(of_layer, steps[name])
                 peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
                 grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
-                grid.append(MapRow(f"{name}\n{layer}", [None if place else grad_cam, *of_steps], picture))
+                grid.append(row_of_maps(f"{name}\n{layer}", [None if place else grad_cam, *of_steps], picture))
         label = images.labels[image]
         subject = study.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
         subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"

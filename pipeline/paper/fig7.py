@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.drawing.grid import MapRow, draw_maps
+from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.measures.attention import min_max
 from pipeline.measures.tables import rows, summary
@@ -65,7 +65,7 @@ def run(study: Study) -> Result:
 
 def rows_of(
     study: Study, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
-) -> list[MapRow]:
+) -> list[Row]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
     names, steps = study.networks.surrogate.class_names, shown_steps(raster, layer)
     grad_cams = min_max(reference_maps(study, for_ann))
@@ -81,7 +81,7 @@ def rows_of(
         picture = for_snn.picture(image) if study.settings.show_images else None
         subject = names[truth] if truth >= 0 else "unknown"
         label = "\n".join([f"{subject}, {state}", *said])
-        grid.append(MapRow(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
+        grid.append(row_of_maps(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
     return grid
 
 

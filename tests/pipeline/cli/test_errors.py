@@ -66,6 +66,12 @@ def test_an_interrupt_is_one_line(capsys):
     assert text.count("\n") == 1
 
 
+def test_an_interrupt_behind_an_error_of_compiled_code(capsys):
+    error = SystemError("returned a result with an exception set")
+    error.__cause__ = KeyboardInterrupt()
+    assert ending(error, capsys)[0] == 130
+
+
 def test_debugging_lets_the_exception_through(monkeypatch, capsys):
     monkeypatch.setenv("SPIKESAM_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):

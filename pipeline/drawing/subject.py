@@ -1,0 +1,56 @@
+"""What a sample shows, and how a picture says it. Needs no plotting library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipeline.images.preprocessing import Box
+
+RIGHT, WRONG = "#1b7f4b", "#b3261e"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One sample.
+
+    Parameters
+    ----------
+    name : of the image, or the sample's number
+    predicted : name of the class that the network chose, None if unknown
+    true : name of its class, None if unknown
+    image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
+    box : around the object in `image`, None if unknown
+    """
+
+    name: str
+    predicted: str | None = None
+    true: str | None = None
+    image: NDArray[np.floating[Any]] | None = None
+    box: Box | None = None
+
+    @property
+    def caption(self) -> str:
+        """Up to two lines to stand at the image: the prediction, and the true class if it is another."""
+        if self.predicted is None:
+            return self.name if self.true is None else f"is {self.true}"
+        if self.true is None:
+            return f"predicted\n{self.predicted}"
+        return f"{self.predicted} ✓" if self.predicted == self.true else f"{self.predicted} ✗\nis {self.true}"
+
+    @property
+    def facts(self) -> list[str]:
+        """What is known, to stand without the image: "sample 3", "predicted lion", "is cat"."""
+        classes = (("predicted", self.predicted), ("is", self.true))
+        return [self.name, *(f"{word} {name}" for word, name in classes if name is not None)]
+
+    @property
+    def colour(self) -> str:
+        """The caption's, which says whether the prediction is right."""
+        if self.predicted is None or self.true is None:
+            return "black"
+        return RIGHT if self.predicted == self.true else WRONG

@@ -1,0 +1,31 @@
+"""Which steps are shown, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.drawing.steps import active_steps, best_step, thinned
+
+
+def test_thinned() -> None:
+    assert thinned(5) == [0, 1, 2, 3, 4]
+    assert thinned(30, first=5) == [5, 8, 12, 15, 19, 22, 26, 29]
+    assert thinned(30, 3) == [0, 14, 29]
+    assert thinned(4, first=9) == [3]
+
+
+def test_active_steps_span_what_happens() -> None:
+    maps = {"a": np.zeros((30, 2, 2), np.float32), "b": np.zeros((30, 1, 1), np.float32)}
+    assert active_steps(maps) == [29]
+    maps["a"][5, 0, 0] = maps["b"][7] = 1
+    assert active_steps(maps) == [5, 6, 7]
+    maps["b"][26] = 1
+    assert active_steps(maps) == [5, 8, 11, 14, 17, 20, 23, 26]
+
+
+def test_best_step_varies_most() -> None:
+    maps = np.zeros((3, 2, 2), np.float32)
+    maps[0] = 9
+    maps[1, 0, 0] = 2
+    assert best_step(maps) == 1
+    assert best_step(np.array([1, 3, 2], np.float32).reshape(3, 1, 1)) == 1

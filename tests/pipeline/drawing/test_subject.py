@@ -1,0 +1,30 @@
+"""What is said of a sample, whatever is known of it, and without a plotting library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.drawing.subject import RIGHT, WRONG, Subject
+
+
+@pytest.mark.parametrize(
+    ("classes", "caption", "facts", "colour"),
+    [
+        (("lion", "lion"), "lion ✓", "photo 3, predicted lion, is lion", RIGHT),
+        (("lion", "cat"), "lion ✗\nis cat", "photo 3, predicted lion, is cat", WRONG),
+        (("lion", None), "predicted\nlion", "photo 3, predicted lion", "black"),
+        ((None, "cat"), "is cat", "photo 3, is cat", "black"),
+        ((None, None), "photo 3", "photo 3", "black"),
+    ],
+)
+def test_words(classes: tuple[str | None, str | None], caption: str, facts: str, colour: str) -> None:
+    subject = Subject("photo 3", *classes)
+    assert (subject.caption, ", ".join(subject.facts), subject.colour) == (caption, facts, colour)
+
+
+def test_no_plotting_library_is_imported() -> None:
+    script = "import sys, pipeline.drawing.subject; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
