@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recordings.errors import InputError
 from recordings.raster.batch import RasterBatch
 
-from .network.graph import Network
+from .network import Network
 
-InputBatch = NDArray[np.bool_] | NDArray[np.int8]
+InputBatch = NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]  # float32 for ANNs, which no backend runs
 
 
 class BackendError(InputError):

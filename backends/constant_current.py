@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .base import BackendError
-from .network.graph import PIXEL_LIMIT, Layer, Network
+from .network import PIXEL_LIMIT, Layer, Network
 
 
 def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.float32]:

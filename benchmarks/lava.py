@@ -16,7 +16,7 @@ from typing import Literal
 
 from backends.event.backend import EventBackend
 from backends.lava import LavaBackend
-from backends.network.graph import Network
+from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.networks.plan import plan_layers
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import bisect
 
 from backends.event.backend import EventBackend, first_currents
-from backends.network.graph import LIF, Layer, Network, Readout, Shape
+from backends.network import LIF, Layer, Network, Readout, Shape
 from pipeline.networks.plan import count_inputs, plan_layers
 from recordings.digests import spike_counts
 from recordings.raster.batch import RasterBatch, unpack

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network.graph import LIF, Layer, Network
+from backends.network import LIF, Layer, Network
 
 from .optional import missing_spikingjelly
 
@@ -54,7 +54,8 @@ class SnnTorchNetwork(nn.Module):
         super().__init__()
         self.synapses = nn.ModuleList(map(synapses, network.layers))
         self.neurons: Any = nn.ModuleList(
-            snntorch.Leaky(beta=layer.neuron.leak, threshold=layer.neuron.threshold) for layer in network.layers
+            snntorch.Leaky(beta=neuron.leak, threshold=neuron.threshold)
+            for neuron in (layer.spiking_neuron for layer in network.layers)
         )
         self.readout = readout(network)
         self.shapes = network.shapes
@@ -82,11 +83,11 @@ class SpikingJellyNetwork(nn.Module):
         self.library = spikingjelly()
         layers: list[nn.Module] = []
         for layer in network.layers:
-            assert isinstance(layer.neuron, LIF)
+            assert isinstance(layer.spiking_neuron, LIF)
             leaky = self.library.neuron.LIFNode(
-                tau=1 / (1 - layer.neuron.leak),
+                tau=1 / (1 - layer.spiking_neuron.leak),
                 decay_input=False,
-                v_threshold=layer.neuron.threshold,
+                v_threshold=layer.spiking_neuron.threshold,
                 v_reset=None,
                 step_mode="m",
             )
@@ -110,7 +111,8 @@ def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
 
 def synapses(layer: Layer) -> nn.Sequential:
     """What turns the spikes of one step, (B, C, H, W), into currents of the next, gain and bias included."""
-    gain, bias = (torch.tensor(constants[0]).float() for constants in (layer.neuron.gain, layer.neuron.bias))
+    neuron = layer.spiking_neuron
+    gain, bias = (torch.tensor(constants[0]).float() for constants in (neuron.gain, neuron.bias))
     weight = torch.tensor(layer.weight)
     outputs, inputs, *kernel = weight.shape
     linear: Any

@@ -21,7 +21,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from backends.event.backend import EventBackend
-from backends.network.graph import Network
+from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.simulation import raster_header
 from recordings.raster.batch import RasterBatch

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Backend
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.simulation import raster_header, record
 from recordings.raster.writer import RasterWriter
 from recordings.schema import SampleTable

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.event.backend import EventBackend
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.parallel import cores
 from recordings.raster.batch import RasterBatch

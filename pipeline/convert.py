@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
-from rich.table import Table
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
@@ -25,14 +21,7 @@ from recordings.program import spelled
 
 from .config import Config, ConversionSection, Section, load_config, save_config
 
-if TYPE_CHECKING:
-    from backends.network.graph import Network
-    from pipeline.networks.ann_checkpoint import AnnCheckpoint
-
-    from .images.samples import Samples
-
 PROG = "python -m pipeline.convert"
-WITHIN = 0.02  # accuracy
 DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
 
 Thresholds come from training images, accuracy from validation images.
@@ -83,27 +72,20 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     from backends.available import make_backend
     from backends.event.kernels.layer import compile_kernels
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
-    from pipeline.networks.ann_checkpoint import load_ann
-    from pipeline.networks.checkpoint import find_checkpoint, save_checkpoint
-    from pipeline.networks.conversion.algorithm import convert_checkpoint
-    from pipeline.networks.conversion.latency import (
-        accuracy_over_time,
-        milestones,
-        plot_curves,
-        settles_at,
-        write_curves,
-    )
+    from pipeline.networks.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+    from pipeline.networks.conversion.algorithm import configuration, convert_checkpoint
+    from pipeline.networks.conversion.latency import accuracy_over_time
+    from pipeline.networks.conversion.summary import print_summary, summarise, write_results
 
     from .images.samples import choose_samples
 
     settings, out = config.conversion, command.out
-    source, target = find_checkpoint(settings.ann, ann=True), out / "checkpoint.safetensors"
+    source, target = find_checkpoint(settings.ann, "ann"), out / "checkpoint.safetensors"
     if target.exists() and source.samefile(target):
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
-    ann = load_ann(settings.ann)
+    ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
-    labels = samples.table.label
-    if labels.min() < 0:
+    if samples.table.label.min() < 0:
         raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
     backend = make_backend("auto", command.device)
     with progress_bar(terminal, transient=True) as progress:
@@ -111,85 +93,22 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         for precision in ("float32", "fixed"):
             compile_kernels(precision)
         progress.remove_task(task)
-        begun = time.perf_counter()
-        task = progress.add_task("calibrating", total=settings.calibration * len(ann.model.plans))
-        checkpoint = convert_checkpoint(ann, config, lambda images: progress.advance(task, images))
-        converted = time.perf_counter() - begun
+        times = [time.perf_counter()]
+        task = progress.add_task("calibrating", total=settings.calibration * len(ann.network.layers))
+        checkpoint = convert_checkpoint(ann, config, partial(progress.advance, task))
+        times.append(time.perf_counter())
         save_checkpoint(checkpoint, target)
-        save_config(resolved(config, ann, target), out / "config.toml")
+        save_config(configuration(config, ann, target), out / "config.toml")
         networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
         task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
-        curves = accuracy_over_time(
-            networks, backend, samples, labels, command.seed, lambda images: progress.advance(task, images)
-        )
-    reference = ann_accuracy(ann, samples, labels)
-    where = f"{samples.name}, {len(samples)} images"
-    rule = f"{settings.rule}, {settings.encoder}"
-    settled = {name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()}
-    write_curves(out / "accuracy.csv", curves)
-    plot_curves(out / "accuracy.png", curves, reference, f"From {Path(settings.ann).stem} to spikes ({rule})", where)
-    quoted = milestones(settings.timesteps)
-    summary = {
-        "ann": settings.ann,
-        "conversion": settings.model_dump(mode="json"),
-        "dataset": samples.name,
-        "n_samples": len(samples),
-        "seed": command.seed,
-        "ann_accuracy": reference,
-        "accuracy": {name: {str(t): float(curve[t - 1]) for t in quoted} for name, curve in curves.items()},
-        "within_2_points_from_step": settled,
-        "thresholds": thresholds(checkpoint.network),
-        "network_sha256": checkpoint.network.sha256,
-        "seconds": {"convert": round(converted, 3), "measure": round(time.perf_counter() - begun - converted, 3)},
-    }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    console.print(f"thresholds ({settings.rule}): {thresholds_text(checkpoint.network)}")
-    table = Table(title=f"accuracy, {where}; the ANN's is {reference:.1%}")
-    for column in ("steps", *curves):
-        table.add_column(column, justify="right")
-    for t in quoted:
-        table.add_row(str(t), *(f"{curve[t - 1]:.1%}" for curve in curves.values()))
-    console.print(table)
-    for name, step in settled.items():
-        when = f"from step {step}" if step else "not yet"
-        console.print(f"{name}: within 2 points of the ANN or above it {when}", highlight=False)
-    for name in ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json"):
-        console.print(str(out / name))
+        curves = accuracy_over_time(networks, backend, samples, command.seed, partial(progress.advance, task))
+        times.append(time.perf_counter())
+    seconds = dict(zip(("convert", "measure"), np.diff(times).round(3).tolist(), strict=True))
+    summary = summarise(settings, ann.network, checkpoint.network, samples, command.seed, curves, seconds)
+    print_summary(summary, console)
+    for path in (target, *write_results(out, summary, curves)):
+        console.print(str(path))
     console.print(spelled(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}"))
-
-
-def resolved(config: Config, ann: AnnCheckpoint, target: Path) -> Config:
-    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
-    data = config.data.model_copy(update=asdict(ann.preprocessing) | {"classes": ann.classes})
-    network = config.network.model_copy(update={"neuron": "relu", "layers": tuple(ann.model.description)})
-    run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
-    return config.model_copy(update={"data": data, "network": network, "run": run})
-
-
-def ann_accuracy(ann: AnnCheckpoint, samples: Samples, labels: NDArray[np.int32]) -> float:
-    """Share of the samples that the ANN classifies right."""
-    import torch
-
-    right = 0
-    with torch.inference_mode():
-        for i, label in enumerate(labels):
-            image = torch.from_numpy(samples.images([i]))
-            right += int(ann.model(image).argmax()) == label
-    return right / len(labels)
-
-
-def thresholds(network: Network) -> dict[str, list[float]]:
-    """θ/g of each layer, in units of its input current: one for all, or one per channel."""
-    each = {layer.name: (layer.neuron.threshold / layer.neuron.gain[0]).tolist() for layer in network.layers}
-    return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
-
-
-def thresholds_text(network: Network) -> str:
-    """ "conv1 4.42, conv2 1.97, …"; of several per layer, the median and the range."""
-    return ", ".join(
-        f"{name} {np.median(values):.3g}" + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
-        for name, values in thresholds(network).items()
-    )
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from .images.samples import choose_samples
 
-    checkpoint = load_checkpoint(command.checkpoint)
+    checkpoint = load_checkpoint(command.checkpoint, "snn")
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {command.checkpoint!r} is in fixed point already, expected float32")
     samples = choose_samples(command.data, checkpoint, command.samples, seed=0, download=command.download)

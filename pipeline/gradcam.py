@@ -20,7 +20,7 @@ from recordings.maps.reader import MapReader
 from .config import Section
 
 if TYPE_CHECKING:
-    from pipeline.maps.gradcam_methods import AnnGradCam, SnnGradCam
+    from pipeline.maps.network_maps import NetworkMaps
 
 PROG = "python -m pipeline.gradcam"
 DESCRIPTION = """\
@@ -54,16 +54,15 @@ class GradCamCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
-    from backends.network.storage import read_format  # torch is slow to import, --help need not wait
-    from pipeline.maps.gradcam_methods import AnnGradCam, SnnGradCam
-    from pipeline.networks.checkpoint import ANN_FORMAT, find_checkpoint
+    from pipeline.maps.network_maps import NetworkMaps  # torch is slow to import, --help need not wait
+    from pipeline.networks.checkpoint import find_checkpoint
 
-    path = find_checkpoint(command.network)
-    refuse_existing(command.out, path, command.overwrite)
+    refuse_existing(command.out, find_checkpoint(command.network), command.overwrite)
     if command.figures is not None:
         refuse_existing_figures(command.figures, command.overwrite)
-    kind: type[AnnGradCam | SnnGradCam] = AnnGradCam if read_format(path) == ANN_FORMAT else SnnGradCam
-    method = kind.load(command.network, command.data, command.samples, command.seed, command.layers, command.download)
+    method = NetworkMaps.load(
+        command.network, command.data, command.samples, command.seed, command.layers, command.download
+    )
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
     with progress_bar(terminal, transient=True) as progress:
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.print(str(figure), markup=False)
 
 
-def draw(method: AnnGradCam | SnnGradCam, maps_path: Path, directory: Path) -> list[Path]:
+def draw(method: NetworkMaps, maps_path: Path, directory: Path) -> list[Path]:
     """Picture the first samples; returns the files."""
     from .drawing.figures import save_figures
 

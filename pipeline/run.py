@@ -87,7 +87,7 @@ def run(config: Config, out: Path, *, resume: bool, terminal: Console, console: 
     settings = config.run
     seconds: dict[str, float] = {}
     with _stage(seconds, "load"):
-        checkpoint = load_checkpoint(settings.checkpoint)
+        checkpoint = load_checkpoint(settings.checkpoint, "snn")
         check_fit(checkpoint, config, settings.checkpoint)
         network = checkpoint.network if settings.precision == "float32" else quantise(checkpoint.network)
         if network.precision != settings.precision:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from backends.base import Backend, InputBatch
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.raster.writer import RasterWriter
 
@@ -23,7 +23,8 @@ class Encodable(Protocol):
 
 def raster_header(network: Network, backend: Backend, dataset: str, seed: int, config: str) -> RasterHeader:
     """What the raster file says about the run; `config` is JSON."""
-    about = [(layer.kind, float(layer.neuron.threshold), float(layer.neuron.leak)) for layer in network.layers]
+    neurons = [layer.spiking_neuron for layer in network.layers]
+    about = [(layer.kind, float(n.threshold), float(n.leak)) for layer, n in zip(network.layers, neurons, strict=True)]
     if network.encoder == "poisson":
         about.insert(0, ("input", 0.0, 0.0))
     rasters = zip(network.raster_names, network.raster_shapes, about, strict=True)

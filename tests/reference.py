@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network.graph import LIF, FixedLIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, Readout
 
 
 def reference_network(shared: Path) -> tuple[Network, Any]:

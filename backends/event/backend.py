@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch, check_spikes
 from backends.constant_current import constant_currents
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined, pack
 
@@ -44,6 +44,7 @@ class EventBackend:
     def prepare(self, network: Network) -> None:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         if network not in self._prepared:
+            network.check_spiking(self.name)
             compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
 

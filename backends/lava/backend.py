@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backends.base import BackendError, InputBatch, check_spikes
 from backends.constant_current import constant_currents
 from backends.event.kernels.layer import compile_kernels
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.raster.batch import RasterBatch, pack
 
 from .child import Child
@@ -61,6 +61,7 @@ class LavaBackend:
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
+        network.check_spiking(self.name)
         if n_samples == 0:
             return
         sizes = network.raster_bytes

@@ -12,7 +12,7 @@ from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi1SimCfg
 
-from backends.network.graph import Network
+from backends.network import Network
 
 from .process.layer import EventLayer, SpikingLayer, StockLayer
 from .process.neuron import neurons_of

@@ -1,1 +1,26 @@
-"""Networks as plain data: the graph, its neurons, fixed point, and files."""
+"""Networks as plain, checked, frozen data: their neurons, layers and graph; fixed point and files in modules beside."""
+
+from .checks import NetworkError
+from .graph import Encoder, Kind, Network
+from .layers import CURRENT_LIMIT, PIXEL_LIMIT, WEIGHT_LIMIT, Layer, Readout, Shape
+from .neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
+
+__all__ = [
+    "CURRENT_LIMIT",
+    "LIF",
+    "MEMBRANE_LIMIT",
+    "PIXEL_LIMIT",
+    "THETA",
+    "WEIGHT_LIMIT",
+    "Encoder",
+    "FixedLIF",
+    "Kind",
+    "Layer",
+    "Network",
+    "NetworkError",
+    "Neuron",
+    "ReLU",
+    "Readout",
+    "Shape",
+    "SpikingNeuron",
+]

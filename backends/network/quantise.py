@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import LIF, PIXEL_LIMIT, THETA, FixedLIF, Layer, Network, NetworkError, Readout
-
-GAIN_LIMIT = 32767
-LARGEST_SHIFT = 30
+from .checks import NetworkError
+from .graph import Network
+from .layers import PIXEL_LIMIT, Layer, Readout
+from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, THETA, FixedLIF
 
 
 def quantise(network: Network) -> Network:
@@ -24,21 +26,17 @@ def quantise(network: Network) -> Network:
 
     Raises
     ------
-    NetworkError : if a gain is too large to represent, or weight sums could overflow
+    NetworkError : if the network is an ANN, a gain is too large to represent, or weight sums could overflow
     """
+    network.check_spiking("quantise")
     if network.precision == "fixed":
         return network
     weight, scale = _quantise_weight(network.readout.weight)
     units = [1.0] * len(network.layers)
     if network.encoder == "constant-current":
         units[0] = 1 / PIXEL_LIMIT
-    return Network(
-        input_shape=network.input_shape,
-        timesteps=network.timesteps,
-        layers=tuple(map(_quantise_layer, network.layers, units)),
-        readout=Readout(weight, scale),
-        encoder=network.encoder,
-    )
+    layers = tuple(map(_quantise_layer, network.layers, units))
+    return replace(network, layers=layers, readout=Readout(weight, scale))
 
 
 def _quantise_layer(layer: Layer, unit: float) -> Layer:
@@ -49,7 +47,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     per_membrane = THETA / neuron.threshold
     gain = neuron.gain * scale * unit / layer.pool**2 * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
-    if np.abs(bias).max() > 1 << 30:
+    if np.abs(bias).max() > BIAS_LIMIT:
         raise NetworkError(
             f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
         )
@@ -59,19 +57,13 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
             f"layer {layer.name!r}: gain {np.abs(gain).max():.3g} exceeds {GAIN_LIMIT} in fixed point; "
             "is a BNTT variance close to zero, or the threshold tiny?"
         )
-    return Layer(
-        name=layer.name,
-        weight=weight,
-        neuron=FixedLIF(
-            decay=int(np.rint(4096 * (1 - neuron.leak))),
-            shift=shift,
-            gain=np.rint(gain * 2.0**shift).astype(np.int32),
-            bias=bias.astype(np.int32),
-        ),
-        pool=layer.pool,
-        stride=layer.stride,
-        padding=layer.padding,
+    fixed = FixedLIF(
+        decay=int(np.rint(4096 * (1 - neuron.leak))),
+        shift=shift,
+        gain=np.rint(gain * 2.0**shift).astype(np.int32),
+        bias=bias.astype(np.int32),
     )
+    return replace(layer, weight=weight, neuron=fixed)
 
 
 def _quantise_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from backends.base import BackendError, InputBatch, check_spikes
 from backends.constant_current import constant_currents
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.raster.batch import RasterBatch, pack
 
 from .neurons import Neurons, make_neurons
@@ -56,6 +56,7 @@ class TorchBackend:
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`."""
+        network.check_spiking(self.name)
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
@@ -119,7 +120,7 @@ class _Simulation:
         """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
         if not self.neurons or len(self.neurons[0].membrane) != samples:
             self.neurons = [
-                make_neurons(layer.neuron, (samples, height * width, channels), self.device)
+                make_neurons(layer.spiking_neuron, (samples, height * width, channels), self.device)
                 for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
             ]
         for neurons in self.neurons:

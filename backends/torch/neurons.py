@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.network.graph import LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
 
 
 class Neurons(ABC):
@@ -27,7 +27,7 @@ class Neurons(ABC):
 
     dtype: ClassVar[torch.dtype]
 
-    def __init__(self, neuron: LIF | FixedLIF, shape: tuple[int, int, int], device: str) -> None:
+    def __init__(self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> None:
         self.gain = torch.tensor(neuron.gain, dtype=self.dtype, device=device)
         self.bias = torch.tensor(neuron.bias, dtype=self.dtype, device=device)
         self.threshold = neuron.threshold
@@ -93,7 +93,7 @@ class FixedNeurons(Neurons):
         self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
 
-def make_neurons(neuron: LIF | FixedLIF, shape: tuple[int, int, int], device: str) -> Neurons:
+def make_neurons(neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> Neurons:
     """:class:`FixedNeurons` or :class:`FloatNeurons`."""
     if isinstance(neuron, FixedLIF):
         return FixedNeurons(neuron, shape, device)

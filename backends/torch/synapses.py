@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network.graph import Layer, Shape
+from backends.network import Layer, Shape
 
 
 class Workspace:
@@ -127,15 +127,18 @@ class FloatSynapses:
         return currents.movedim(1, -1).flatten(0, -2)
 
 
-def synapses(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
+def synapses(
+    layer: Layer, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
+) -> Tensor:
     """a = W ⊛ pool(s) in real numbers, where pooling averages: (N, C, H, W) -> (N, C', H', W') or (N, C').
 
-    Maps are laid out channels last, whatever the caller has: another layout may add products in another order.
+    Maps are laid out as `memory_format` says, whatever the caller has: another layout may add products in another
+    order.
     """
-    maps = functional.avg_pool2d(spikes, layer.pool) if layer.pool > 1 else spikes
+    maps = functional.avg_pool2d(maps, layer.pool) if layer.pool > 1 else maps
     if layer.kind == "dense":
         return functional.linear(maps.flatten(1), weight)
-    maps = maps.contiguous(memory_format=torch.channels_last)
+    maps = maps.contiguous(memory_format=memory_format)
     return functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
 
 

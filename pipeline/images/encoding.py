@@ -1,4 +1,4 @@
-"""How a preprocessed image becomes the input of a network: Poisson spikes, or a constant current.
+"""How a preprocessed image becomes the input of a network: Poisson spikes, a constant current, or clipped pixels.
 
 Poisson rate coding gives binary ON and OFF spike planes that depend on nothing but (seed, index).
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.network.graph import PIXEL_LIMIT, Network
+from backends.network import PIXEL_LIMIT, Network
 from recordings.errors import InputError
 
 
@@ -23,14 +23,17 @@ def encode(
     Parameters
     ----------
     images : (B, C, H, W) float32, preprocessed
-    seed, indices : of the Poisson spikes; a constant current has nothing random
+    seed, indices : of the Poisson spikes; nothing else is random
 
     Returns
     -------
-    (T, B, 2C, H, W) bool Poisson spikes, or (B, C, H, W) int8 images for a constant current; B is axis -4
+    (T, B, 2C, H, W) bool Poisson spikes; (B, C, H, W) int8 images for a constant current, float32 ones for an ANN; B is
+        axis -4
     """
     if network.encoder == "constant-current":
         return constant_current(images)
+    if network.encoder == "image":
+        return mean_spikes(images)
     return poisson_batch(images, network.timesteps, seed, indices)
 
 
@@ -87,6 +90,27 @@ def poisson_batch(
         )
     samples = [poisson_spikes(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
     return np.stack(samples, axis=1)
+
+
+def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an ANN gets: pixels clipped to ±2 and halved, the mean of their signed Poisson spikes per step.
+
+    Parameters
+    ----------
+    x : float32 of any shape, finite
+
+    Returns
+    -------
+    float32 in -1 … 1, of that shape
+
+    Raises
+    ------
+    InputError : if a pixel is not finite
+    """
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise InputError("image: got NaN or infinite pixels, expected finite numbers; check the image")
+    return np.clip(x, -2, 2) / np.float32(2)
 
 
 def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:

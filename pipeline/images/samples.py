@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.subject import Subject
 from recordings.errors import InputError
 from recordings.schema import SampleTable
@@ -23,7 +23,6 @@ from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
 
 if TYPE_CHECKING:
-    from pipeline.networks.ann_checkpoint import AnnCheckpoint
     from pipeline.networks.checkpoint import Checkpoint
 
 
@@ -125,7 +124,7 @@ def _mask(item: Item, box: Box | None, preprocessing: Preprocessing) -> NDArray[
 
 def choose_samples(
     source: str | Sequence[str],
-    checkpoint: Checkpoint | AnnCheckpoint,
+    checkpoint: Checkpoint,
     count: int,
     seed: int,
     download: bool = False,

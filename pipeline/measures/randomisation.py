@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.errors import InputError
 
 

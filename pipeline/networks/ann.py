@@ -1,4 +1,4 @@
-"""The artificial twin: the same list of layers with ReLU in place of spikes, to be converted (Kim & Panda 2021)."""
+"""The trainable ANN: the list of layers that describes a spiking network, with ReLU in place of spikes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .plan import LayerPlan, count_inputs, plan_layers
+from .plan import count_inputs, plan_layers
 
 
 class ReluNetwork(nn.Module):
-    """Average pooling, synapses without bias, ReLU; Dropout in front of dense layers and the readout; no normalisation.
+    """Average pooling, synapses without bias, ReLU; dropout in front of dense layers and the readout; no normalisation.
+
+    Once trained, :func:`pipeline.networks.folding.export_network` makes it a :class:`backends.network.Network`.
 
     What it sees is what a Poisson-coded spiking network sees on average: pixels clipped to ±2 and halved, the mean of
     the signed input spikes per step.
@@ -27,7 +29,6 @@ class ReluNetwork(nn.Module):
     ----------
     plans : the layers as planned
     synapses : ModuleList of Conv2d and Linear, bias-free, one per plan
-    rectifiers : ModuleList of ReLU, one per plan; what leaves them is what a layer's spikes stand for
     readout : Linear, bias-free
 
     Raises
@@ -45,7 +46,6 @@ class ReluNetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.description = tuple(layers)
         self.plans = plan_layers(layers)
         self.input_shape = (channels, height, width)
         self.dropout = dropout
@@ -57,27 +57,14 @@ class ReluNetwork(nn.Module):
                 synapses.append(nn.Linear(inputs, plan.outputs, bias=False))
             nn.init.kaiming_normal_(synapses[-1].weight, nonlinearity="relu")
         self.synapses = nn.ModuleList(synapses)
-        self.rectifiers = nn.ModuleList(nn.ReLU() for _ in self.plans)
         self.readout = nn.Linear(self.plans[-1].outputs, classes, bias=False)
-
-    @property
-    def layers(self) -> tuple[tuple[LayerPlan, nn.Conv2d | nn.Linear], ...]:
-        """Each planned layer with its synapses."""
-        return tuple(zip(self.plans, self.synapses, strict=True))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (B, C, H, W) -> logits (B, classes)."""
         x = images.clamp(-2, 2) / 2
-        for plan, synapse, rectifier in zip(self.plans, self.synapses, self.rectifiers, strict=True):
-            x = pooled(plan, x)
+        for plan, synapse in zip(self.plans, self.synapses, strict=True):
+            x = functional.avg_pool2d(x, plan.pool) if plan.pool > 1 else x
             if plan.kind == "dense":
-                x = functional.dropout(x, self.dropout, self.training)
-            x = rectifier(synapse(x))
+                x = functional.dropout(x.flatten(1), self.dropout, self.training)
+            x = functional.relu(synapse(x))
         return self.readout(functional.dropout(x, self.dropout, self.training))
-
-
-def pooled(plan: LayerPlan, x: Tensor) -> Tensor:
-    """What a layer's synapses see of activations (B, C, H, W): average-pooled; for a dense layer, flattened."""
-    if plan.pool > 1:
-        x = functional.avg_pool2d(x, plan.pool)
-    return x.flatten(1) if plan.kind == "dense" else x

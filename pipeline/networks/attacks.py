@@ -1,4 +1,4 @@
-"""The fast gradient sign method (FGSM) on an ANN and on a spiking network, and random signs as their control.
+"""The fast gradient sign method (FGSM) on a network, spiking or not, and random signs as its control.
 
     x' = clip(x + ε · sign(∂L/∂x)),   L the cross-entropy of the logits
 
@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network.graph import PIXEL_LIMIT, Network
-from pipeline.images.encoding import constant_current, poisson_batch
+from backends.network import PIXEL_LIMIT, Network
+from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 
@@ -41,30 +40,7 @@ Integers = NDArray[np.integer[Any]]
 NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some 16 bytes of each
 
 
-def fgsm(model: ReluNetwork, images: Images, labels: Integers, epsilon: float, preprocessing: Preprocessing) -> Images:
-    """FGSM on an ANN, by captum.
-
-    Parameters
-    ----------
-    model : in evaluation mode
-    images : (B, 3, H, W) float32, preprocessed
-    labels : (B,) int — true classes, -1 where unknown
-    epsilon : ≥ 0, in the 0 … 1 range of a pixel; 0 gives the images bit for bit
-    preprocessing : that the images went through
-
-    Returns
-    -------
-    (B, 3, H, W) float32, preprocessed like `images`
-
-    Raises
-    ------
-    InputError : if ε is negative or not finite
-    """
-    device = model.readout.weight.device
-    return _perturbed(lambda x, _: model(x.to(device)).cpu(), images, labels, epsilon, preprocessing, len(images))
-
-
-def snn_fgsm(
+def fgsm(
     network: DifferentiableNetwork,
     images: Images,
     labels: Integers,
@@ -73,12 +49,15 @@ def snn_fgsm(
     seed: int,
     indices: Sequence[int] | NDArray[np.int64],
 ) -> Images:
-    """SNN-crafted FGSM: the attacker knows the network and, by `seed` and `indices`, the very spikes it is given.
+    """FGSM, by captum. The attacker knows the network and, by `seed` and `indices`, the very spikes it is given.
 
     Parameters
     ----------
     network : of any encoder
-    images, labels, epsilon, preprocessing : see :func:`fgsm`
+    images : (B, 3, H, W) float32, preprocessed
+    labels : (B,) int — true classes, -1 where unknown
+    epsilon : ≥ 0, in the 0 … 1 range of a pixel; 0 gives the images bit for bit
+    preprocessing : that the images went through
     seed, indices : of the Poisson spikes, one index per image, see :mod:`pipeline.images.encoding`
 
     Returns
@@ -89,13 +68,26 @@ def snn_fgsm(
     ------
     InputError : if ε is negative or not finite, or the images cannot be encoded
     """
+    _check(epsilon)
+    if epsilon == 0:
+        return images.copy()
+    unit, clip = _pixel(preprocessing)
     neurons = network.network.timesteps * sum(map(math.prod, network.network.shapes))
+    at_a_time = max(1, NEURON_STEPS // neurons)
+    parts = []
+    for start in range(0, len(images), at_a_time):
+        batch = slice(start, start + at_a_time)
 
-    def logits(x: Tensor, batch: slice) -> Tensor:
-        inputs = encode_straight_through(network.network, x, seed, indices[batch])
-        return network(inputs.to(network.readout.device))[0].cpu()
+        def logits(x: Tensor, batch: slice = batch) -> Tensor:
+            inputs = encode_straight_through(network.network, x, seed, indices[batch])
+            return network(inputs.to(network.readout.device))[0].cpu()
 
-    return _perturbed(logits, images, labels, epsilon, preprocessing, max(1, NEURON_STEPS // neurons))
+        attack = FGSM(logits, _loss)
+        attack.bound = clip
+        attack.zero_thresh = 0.0  # by default, gradients below 1e-6 count as none: those of confident answers
+        x, target = torch.from_numpy(images[batch]).requires_grad_(), torch.from_numpy(labels[batch]).long()
+        parts.append(attack.perturb(x, epsilon, target, mask=unit).detach().numpy())
+    return np.concatenate(parts)
 
 
 def random_signs(
@@ -123,40 +115,16 @@ def encode_straight_through(
 
     Returns
     -------
-    float32, (T, B, 2C, H, W) of 0 and 1, or for a constant current (B, C, H, W) in -127 … 127
+    float32, (T, B, 2C, H, W) of 0 and 1; (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1
     """
-    pixels = images.detach().numpy()
-    if network.encoder == "constant-current":
-        encoded: NDArray[Any] = constant_current(pixels)
+    if network.encoder == "image":
+        expected = images.clamp(-2, 2) / 2
+    elif network.encoder == "constant-current":
         expected = images.clamp(-2, 2) * (PIXEL_LIMIT / 2)
     else:
-        encoded = poisson_batch(pixels, network.timesteps, seed, indices)
         expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
-    return torch.from_numpy(encoded).to(torch.float32) + (expected - expected.detach())
-
-
-def _perturbed(
-    logits: Callable[[Tensor, slice], Tensor],
-    images: Images,
-    labels: Integers,
-    epsilon: float,
-    preprocessing: Preprocessing,
-    at_a_time: int,
-) -> Images:
-    """FGSM, `at_a_time` images at a time; `logits` gets them and which they are."""
-    _check(epsilon)
-    if epsilon == 0:
-        return images.copy()
-    unit, clip = _pixel(preprocessing)
-    parts = []
-    for start in range(0, len(images), at_a_time):
-        batch = slice(start, start + at_a_time)
-        attack = FGSM(lambda x, batch=batch: logits(x, batch), _loss)
-        attack.bound = clip
-        attack.zero_thresh = 0.0  # by default, gradients below 1e-6 count as none: those of confident answers
-        x, target = torch.from_numpy(images[batch]).requires_grad_(), torch.from_numpy(labels[batch]).long()
-        parts.append(attack.perturb(x, epsilon, target, mask=unit).detach().numpy())
-    return np.concatenate(parts)
+    encoded = torch.from_numpy(encode(network, images.detach().numpy(), seed, indices))
+    return encoded.to(torch.float32) + (expected - expected.detach())
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints: a float32 network with its class names and image preparation, in one file that executes nothing."""
+"""Checkpoints: a network with its class names and image preparation, in one file that executes nothing."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.network.graph import Network
-from backends.network.storage import read_format, read_network, write_network
+from backends.network import Kind, Network
+from backends.network.storage import read_network, write_network
 from pipeline.bundled import bundled
 from pipeline.config import Config
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
-from .plan import LayerPlan, outline, plan_layers
+from .plan import outline, plan_layers
 
 BUNDLED = bundled("checkpoints")
-ANN_FORMAT = "relu-network"  # of the files that ann_checkpoint writes; kept here, where torch is not needed
+PLANES = {"poisson": (6, "ON and OFF planes of RGB"), "constant-current": (3, "RGB currents"), "image": (3, "RGB")}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and what is needed to use it on images.
+    """A network, spiking or not, and what is needed to use it on images.
 
     Parameters
     ----------
@@ -38,24 +38,19 @@ class Checkpoint:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        planes, height, width = self.network.input_shape
-        expected, what = (6, "ON and OFF planes of RGB") if self.network.encoder == "poisson" else (3, "RGB currents")
-        if (planes, height, width) != (expected, self.preprocessing.height, self.preprocessing.width):
+        found, prepare = self.network.input_shape, self.preprocessing
+        planes, what = PLANES[self.network.encoder]
+        expected = (planes, prepare.height, prepare.width)
+        if found != expected:
+            held, wanted = ("×".join(map(str, shape)) for shape in (found, expected))
             raise InputError(
-                f"checkpoint: the network's input is {planes}×{height}×{width}, but its images are prepared as {what}, "
-                f"{expected}×{self.preprocessing.height}×{self.preprocessing.width}"
+                f"checkpoint: the network's input is {held}, but its images are prepared as {what}, {wanted}"
             )
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
                 f"{self.network.classes} outputs"
             )
-
-    @property
-    def plans(self) -> tuple[LayerPlan, ...]:
-        """The network's layers, as a description of it would give them."""
-        layers = self.network.layers
-        return tuple(LayerPlan(layer.name, layer.kind, len(layer.weight), layer.pool) for layer in layers)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -68,47 +63,54 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     write_network(checkpoint.network, path, {"checkpoint": json.dumps(about)})
 
 
-def load_checkpoint(name_or_path: str) -> Checkpoint:
+def load_checkpoint(name_or_path: str, kind: Kind | None = None) -> Checkpoint:
     """Load a bundled checkpoint by name, or any by path.
+
+    Parameters
+    ----------
+    kind : what the network must be, "snn" or "ann"; either if not given
 
     Raises
     ------
-    InputError : if there is none, or the file is not a checkpoint
+    InputError : if there is none, the file is not a checkpoint, or its network is of the other kind
     """
-    path = find_checkpoint(name_or_path)
-    if read_format(path) == ANN_FORMAT:
+    path = find_checkpoint(name_or_path, kind)
+    network, metadata = read_network(path)
+    if kind == "snn" and network.kind == "ann":
         raise InputError(
             f"{path}: an ANN, which does not spike; convert it with python -m pipeline.convert {name_or_path}, or "
             "choose a spiking network"
         )
-    network, metadata = read_network(path)
+    if kind == "ann" and network.kind == "snn":
+        raise InputError(
+            f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", or take a bundled one'
+        )
     if "checkpoint" not in metadata:
         raise InputError(
             f"{path}: a network without class names and image preparation; make a checkpoint with save_checkpoint()"
         )
     try:
         about = json.loads(metadata["checkpoint"])
-        preprocessing = parse_preprocessing(about["preprocessing"])
         classes, names = tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
-        return Checkpoint(network, preprocessing, classes, names)
+        return Checkpoint(network, _preprocessing(about["preprocessing"]), classes, names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{path}: {error}") from None
         raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {error!r}") from None
 
 
-def find_checkpoint(name_or_path: str, ann: bool = False) -> Path:
+def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
     """The file of a bundled checkpoint, or `name_or_path` itself.
 
     Raises
     ------
-    InputError : if there is neither; lists the bundled ANNs, or spiking networks
+    InputError : if there is neither; lists the bundled ones of that kind
     """
     path = BUNDLED / f"{name_or_path}.safetensors"
     if not path.is_file():
         path = Path(name_or_path)
     if not path.exists():
-        bundled = ", ".join(bundled_names(ann))
+        bundled = ", ".join(bundled_names(kind))
         raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
     if path.is_dir():
         inside = path / "checkpoint.safetensors"
@@ -117,15 +119,10 @@ def find_checkpoint(name_or_path: str, ann: bool = False) -> Path:
     return path
 
 
-def bundled_names(ann: bool = False) -> list[str]:
-    """Names of the bundled spiking networks, or of the bundled ANNs, which end in "-ann"."""
-    return sorted(file.stem for file in BUNDLED.glob("*.safetensors") if file.stem.endswith("-ann") == ann)
-
-
-def parse_preprocessing(parts: dict[str, Any]) -> Preprocessing:
-    """Image preparation from a file's metadata; raises what a malformed one leads to."""
-    mean, std = tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
-    return Preprocessing(int(parts["height"]), int(parts["width"]), mean, std)
+def bundled_names(kind: Kind | None = None) -> list[str]:
+    """Names of the bundled checkpoints whose network is of that kind, as their files say; all if none is given."""
+    files = sorted(BUNDLED.glob("*.safetensors"))
+    return [file.stem for file in files if kind is None or read_network(file)[0].kind == kind]
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
@@ -135,21 +132,44 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
     ------
     InputError : naming the key, what the file says and what the checkpoint holds
     """
-    network, prepare = checkpoint.network, checkpoint.preprocessing
-    contradictions: dict[str, tuple[object, object]] = {}
+    network, prepare, data = checkpoint.network, checkpoint.preprocessing, config.data
+    pairs: dict[str, tuple[object, object]] = {}  # what the checkpoint holds, and what the file says
     if "network" in config.model_fields_set:
-        contradictions["network.layers"] = (outline(plan_layers(config.network.layers)), outline(checkpoint.plans))
+        pairs["network.layers"] = (network.outline, outline(plan_layers(config.network.layers)))
         if config.network.neuron == "lif":  # how many steps a converted network takes is up to its conversion
-            contradictions["network.timesteps"] = (config.network.timesteps, network.timesteps)
+            pairs["network.timesteps"] = (network.timesteps, config.network.timesteps)
     if "data" in config.model_fields_set:
-        size = (config.data.height, config.data.width)
-        contradictions["data.height, data.width"] = (size, (prepare.height, prepare.width))
-        contradictions["data.mean, data.std"] = ((config.data.mean, config.data.std), (prepare.mean, prepare.std))
-        if config.data.classes is not None:
-            contradictions["data.classes"] = (config.data.classes, checkpoint.classes)
-    for key, (wanted, held) in contradictions.items():
-        if wanted != held:
+        pairs["data.height, data.width"] = ((prepare.height, prepare.width), (data.height, data.width))
+        pairs["data.mean, data.std"] = ((prepare.mean, prepare.std), (data.mean, data.std))
+        if data.classes is not None:
+            pairs["data.classes"] = (checkpoint.classes, data.classes)
+    for key, (held, wanted) in pairs.items():
+        if held != wanted:
             raise InputError(
                 f"checkpoint {name!r} does not fit the configuration: {key} is {wanted}, the checkpoint has {held}; "
                 "choose the checkpoint or the configuration that belongs to it"
             )
+
+
+def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer.
+
+    Raises
+    ------
+    InputError : naming what differs
+    """
+    for what, held, wanted in (
+        ("classes", ann.classes, snn.classes),
+        ("preprocessing", ann.preprocessing, snn.preprocessing),
+        ("layers (kind, outputs, pool)", ann.network.outline, snn.network.outline),
+    ):
+        if held != wanted:
+            raise InputError(
+                f"ANN {name!r} is no twin of the spiking network: its {what} are {held}, the other's {wanted}; "
+                "choose the ANN of the same description"
+            )
+
+
+def _preprocessing(parts: dict[str, Any]) -> Preprocessing:
+    mean, std = tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
+    return Preprocessing(int(parts["height"]), int(parts["width"]), mean, std)

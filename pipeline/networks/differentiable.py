@@ -1,8 +1,8 @@
-"""A float32 network as a differentiable function: the spikes of the torch backend, with surrogate gradients.
+"""A float32 network, spiking or not, as a differentiable function of its encoded input.
 
-What a gradient needs besides the equations of :mod:`backends.network.graph`: the spike's derivative is replaced by
-Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset. The 1/θ, which Eq. 8
-leaves out, is that of the chain rule, and scales all gradients that pass through a layer alike.
+What a gradient through spikes needs besides the equations of :mod:`backends.network.neurons`: the spike's derivative is
+replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset. The 1/θ,
+which Eq. 8 leaves out, is that of the chain rule, and scales all gradients that pass through a layer alike.
 
 References
 ----------
@@ -11,10 +11,16 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Iterable
 
-from backends.network.graph import LIF, PIXEL_LIMIT, Layer, Network
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backends.base import InputBatch
+from backends.network import LIF, PIXEL_LIMIT, Layer, Network, ReLU
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
 
@@ -22,14 +28,18 @@ from .architecture import Surrogate
 
 
 class DifferentiableNetwork(nn.Module):
-    """A trained or converted network through which gradients flow from the logits to spikes and inputs.
+    """A network through which gradients flow from the logits to the outputs of its layers and to its input.
 
-    Weights are constants. A layer's membranes are kept for the gradient only where one can flow further back, so what
-    is held at most is about three float32 per neuron and step.
+    Weights are constants. Of a spiking network, a layer's membranes are kept for the gradient only where one can flow
+    further back, so what is held at most is about three float32 per neuron and step.
 
     Parameters
     ----------
     network : in float32
+
+    Attributes
+    ----------
+    layers : ModuleList, one per layer; what leaves a module are spikes, or activations behind a ReLU
 
     Raises
     ------
@@ -41,52 +51,92 @@ class DifferentiableNetwork(nn.Module):
         if network.precision != "float32":
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
         self.network = network
-        self.weights = nn.ParameterList(_constant(layer.weight) for layer in network.layers)
+        self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
         self.readout = _constant(network.readout.weight)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Simulate.
+        """Run all layers.
 
         Parameters
         ----------
-        inputs : what the network's encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, or for a constant
-            current (B, C, H, W) in -127 … 127; gradients reach them if they require it
+        inputs : what the network's encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, or (B, C, H, W),
+            for a constant current in -127 … 127; gradients reach them if they require it
 
         Returns
         -------
         logits : (B, classes) float32
-        spikes : per layer (T, B, C, H, W) float32 of 0 and 1, in order of depth; the logits have gradients for each
+        outputs : of each layer, in order of depth: spikes (T, B, C, H, W) float32 of 0 and 1, for each of which the
+            logits have gradients; or an ANN's activations, (B, C, H, W) or of dense layers (B, C)
         """
         network, tracked = self.network, torch.is_grad_enabled()
-        spikes: list[Tensor] = []
+        outputs: list[Tensor] = []
         with exact_sums():
-            for layer, weight in zip(network.layers, self.weights, strict=True):
-                if not spikes and network.encoder == "constant-current":
-                    currents = _constant_current(layer, weight, inputs).expand(network.timesteps - 1, -1, -1, -1, -1)
-                else:
-                    currents = _currents(layer, weight, spikes[-1] if spikes else inputs)
-                fired = _fire(layer, currents)
-                spikes.append(fired if fired.requires_grad or not tracked else fired.requires_grad_())
-            logits = spikes[-1].sum(0).flatten(1) @ self.readout.T / network.timesteps
-        return logits * network.readout.scale, spikes
+            for layer in self.layers:
+                output = layer(outputs[-1] if outputs else inputs)
+                outputs.append(output if output.requires_grad or not tracked else output.requires_grad_())
+            last = outputs[-1].sum(0) if network.kind == "snn" else outputs[-1]
+            logits = last.flatten(1) @ self.readout.T / network.timesteps
+        return logits * network.readout.scale, outputs
 
 
-def _constant_current(layer: Layer, weight: Tensor, images: Tensor) -> Tensor:
-    """a[t] of layer 1 at every step t ≥ 1, summed in float64 and rounded once, see backends/constant_current.py."""
-    current = synapses(layer, weight.double(), images.double() / PIXEL_LIMIT).float()
-    return current.reshape(len(images), *layer.output_shape((images.shape[1], images.shape[2], images.shape[3])))
+class _SpikingLayer(nn.Module):
+    """Spikes of a layer, (T, B, C, H, W), from those of the layer before, or from the constant current of an image."""
+
+    def __init__(self, layer: Layer, network: Network) -> None:
+        super().__init__()
+        self.layer, self.timesteps = layer, network.timesteps
+        self.constant = network.encoder == "constant-current" and layer is network.layers[0]
+        self.weight = _constant(layer.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return _fire(self.layer, self._constant_current(inputs) if self.constant else self._currents(inputs))
+
+    def _constant_current(self, images: Tensor) -> Tensor:
+        """a[1] … a[T-1], all equal, summed in float64 and rounded once, see backends/constant_current.py."""
+        current = synapses(self.layer, self.weight.double(), images.double() / PIXEL_LIMIT).float()
+        channels, height, width = images.shape[1:]
+        current = current.reshape(len(images), *self.layer.output_shape((channels, height, width)))
+        return current.expand(self.timesteps - 1, -1, -1, -1, -1)
+
+    def _currents(self, spikes: Tensor) -> Tensor:
+        """a[1] … a[T-1], (T, B, …) -> (T-1, B, C, H, W)."""
+        channels, height, width = spikes.shape[2:]
+        shape = self.layer.output_shape((channels, height, width))
+        currents = synapses(self.layer, self.weight, spikes[:-1].flatten(0, 1))
+        return currents.reshape(len(spikes) - 1, spikes.shape[1], *shape)
 
 
-def _currents(layer: Layer, weight: Tensor, spikes: Tensor) -> Tensor:
-    """a[1] … a[T-1] of the spikes of the layer before, (T, B, …) -> (T-1, B, C, H, W)."""
-    shape = layer.output_shape((spikes.shape[2], spikes.shape[3], spikes.shape[4]))
-    return synapses(layer, weight, spikes[:-1].flatten(0, 1)).reshape(len(spikes) - 1, spikes.shape[1], *shape)
+class _RectifiedLayer(nn.Module):
+    """Activations of a layer of ReLU neurons."""
+
+    def __init__(self, layer: Layer, network: Network) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight = _constant(layer.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.relu(rectifier_inputs(self.layer, self.weight, inputs))
+
+
+MODULES = {LIF: _SpikingLayer, ReLU: _RectifiedLayer}
+
+
+def rectifier_inputs(layer: Layer, weight: Tensor, activations: Tensor) -> Tensor:
+    """What a layer's ReLU gets of the activations before it: (B, C, H, W) -> (B, C', H', W') or (B, C')."""
+    return synapses(layer, weight, activations, torch.contiguous_format)
+
+
+def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.int64]:
+    """The class that a float32 network gives every image of encoded batches: (N,)."""
+    model = DifferentiableNetwork(network)
+    with torch.no_grad():
+        batches = [model(torch.from_numpy(batch).to(torch.float32))[0].argmax(1) for batch in inputs]
+    return torch.cat(batches).numpy()
 
 
 def _fire(layer: Layer, currents: Tensor) -> Tensor:
     """Spikes (T, B, C, H, W) of neurons driven by (T-1, B, C, H, W), operation by operation as the torch backend's."""
-    neuron = layer.neuron
-    assert isinstance(neuron, LIF)
+    neuron = layer.spiking_neuron
     gains, biases = (
         torch.tensor(constants, dtype=currents.dtype, device=currents.device)[..., None, None]
         for constants in (neuron.gain, neuron.bias)

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
 
+from .ann import ReluNetwork
 from .architecture import BNTT_EPSILON, SpikingLayer, SpikingNetwork
+from .plan import LayerPlan
 
 
-def export_network(model: SpikingNetwork) -> Network:
+def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     """The float32 :class:`Network` that behaves as `model` does in evaluation.
 
-    The first layer gets the input's ON and OFF planes with weights [W, -W]. BNTT becomes g = γ/√(σ²+ε), b = -g·μ per
-    channel and step (Eq. 4).
+    The first layer of a spiking network gets the input's ON and OFF planes with weights [W, -W]. BNTT becomes
+    g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
     """
     channels, height, width = model.input_shape
-    layers: list[Layer] = []
-    for plan, layer in zip(model.plans, model.layers, strict=True):
-        assert isinstance(layer, SpikingLayer)
-        weight = _numpy(layer.synapses.weight)
-        if not layers:
-            weight = np.concatenate([weight, -weight], axis=1)  # a dense layer's inputs are channel-major too
-        gain, bias = _fold(layer.bntt) if layer.bntt is not None else (1.0, 0.0)
-        neuron = LIF(layer.leak, layer.threshold, gain, bias)
-        layers.append(Layer(plan.name, weight, neuron, pool=plan.pool, padding=1 if plan.kind == "conv" else 0))
-    return Network(
-        input_shape=(2 * channels, height, width),
-        timesteps=model.timesteps,
-        layers=tuple(layers),
-        readout=Readout(_numpy(model.readout.weight)),
-    )
+    readout = Readout(_numpy(model.readout.weight))
+    if isinstance(model, ReluNetwork):
+        layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
+        return Network((channels, height, width), 1, tuple(layers), readout, "image")
+    layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+    return Network((2 * channels, height, width), model.timesteps, tuple(layers), readout)
+
+
+def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """W on signed input -> [W, -W] on its ON and OFF planes; a dense layer's inputs are channel-major too."""
+    return np.concatenate([weight, -weight], axis=1)
+
+
+def _layer(plan: LayerPlan, weight: Any, neuron: Neuron) -> Layer:
+    return Layer(plan.name, _numpy(weight), neuron, plan.pool, padding=1 if plan.kind == "conv" else 0)
+
+
+def _spiking_layer(plan: LayerPlan, layer: nn.Module) -> Layer:
+    assert isinstance(layer, SpikingLayer)
+    gain, bias = (1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    return _layer(plan, layer.synapses.weight, LIF(layer.leak, layer.threshold, gain, bias))
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -24,6 +24,16 @@ def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, int]]:
     return [(plan.kind, plan.outputs, plan.pool) for plan in plans]
 
 
+def description(outline: Iterable[tuple[str, int, int]]) -> tuple[int | str, ...]:
+    """The list that :func:`plan_layers` reads as layers of this outline."""
+    entries: list[int | str] = []
+    for kind, outputs, pool in outline:
+        if pool > 1:
+            entries.append("P" if pool == 2 else f"P{pool}")
+        entries.append(outputs if kind == "conv" else f"D{outputs}")
+    return tuple(entries)
+
+
 def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
     """Read a list such as ``[64, "P", 128, "P4", "D4096"]``.
 

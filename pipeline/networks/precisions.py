@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Backend
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.images.samples import Samples
 
 BATCH = 16  # images encoded together

@@ -29,7 +29,6 @@ from pipeline.images.datasets import Dataset, open_dataset
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.selection import split_selection
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
 from pipeline.networks.architecture import SpikingNetwork, poisson
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
@@ -54,11 +53,8 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
     dataset = _open(config, "train")
     preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
     path = out / "checkpoint.safetensors"
-    if isinstance(model, ReluNetwork):
-        save_ann(AnnCheckpoint(model, preprocessing, dataset.classes, dataset.class_names), path)
-    else:
-        network = export_network(model)
-        save_checkpoint(Checkpoint(network, preprocessing, dataset.classes, dataset.class_names), path)
+    network = export_network(model)
+    save_checkpoint(Checkpoint(network, preprocessing, dataset.classes, dataset.class_names), path)
     return path
 
 

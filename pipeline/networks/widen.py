@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network.graph import Network
+from backends.network import Network
 from recordings.errors import InputError
 
 
 def widen(network: Network, height: int, width: int) -> Network:
-    """The same network for an input of another size: what global average pooling would do, for any last map.
+    """A network for an input of another size: what global average pooling would do, for any last map.
 
     Where the first dense layer (or the readout) saw one cell of the last map, it sees the mean over a block of the
     larger one: its weights are repeated over the block and divided by its size.
 
     Parameters
     ----------
-    network : float32
-    height, width : multiples of its own input's
+    network : float32, spiking or an ANN
+    height, width : multiples of its own input's; its own size gives the network itself
 
     Raises
     ------
@@ -35,6 +35,8 @@ def widen(network: Network, height: int, width: int) -> Network:
             f"widen: got {height}×{width}, expected multiples of the network's own input of {own_height}×{own_width}"
         )
     block = (height // own_height, width // own_width)
+    if block == (1, 1):
+        return network
     layers = list(network.layers)
     readout = network.readout
     for number, (layer, shape) in enumerate(zip(layers, network.shapes, strict=False)):

@@ -110,7 +110,7 @@ def curves(study: Study, images: ImageSet) -> Curves:
 
     inputs = {
         "network": network.sha256,
-        "ann": study.networks.ann.sha256,
+        "ann": study.networks.ann.network.sha256,
         "images": images.sha256,
         "layers": list(settings.layers),
         "gamma": settings.gamma,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from backends.available import BACKENDS
 from backends.base import BackendError
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.measures.maps import is_flat

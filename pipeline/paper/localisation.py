@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.intervals import draw_intervals
 from pipeline.measures.statistics import Estimate
 from pipeline.measures.tables import difference, groups, measured, rows, summary_of_shares
@@ -128,7 +128,7 @@ def score_condition(study: Study, network: Network, condition: Condition) -> pd.
 
 def steps_on_canvas(network: Network) -> int:
     """All of a trained network, whose normalisation belongs to its steps; a converted one may stop at any."""
-    constant = all(len(layer.neuron.gain) == len(layer.neuron.bias) == 1 for layer in network.layers)
+    constant = all(len(layer.spiking_neuron.gain) == len(layer.spiking_neuron.bias) == 1 for layer in network.layers)
     return CANVAS_STEPS if constant else network.timesteps
 
 

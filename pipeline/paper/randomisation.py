@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson
 from pipeline.measures.randomisation import randomise_from_top

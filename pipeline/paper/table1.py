@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.attention import lowest_errors
 from pipeline.measures.tables import difference, measured, rows, summary, summary_of_shares, values

@@ -52,7 +52,7 @@ class Method:
 
 METHODS = {
     "sam": Method("raster_digest", {"gamma": float, "variant": str, "include_current": bool}),
-    "grad-cam": Method("ann_sha256", {}),
+    "grad-cam": Method("network_sha256", {}),
     "snn-grad-cam": Method("network_sha256", {"seed": int}),
 }
 

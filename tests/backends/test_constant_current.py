@@ -7,7 +7,7 @@ import pytest
 
 from backends.base import BackendError
 from backends.constant_current import constant_currents
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend

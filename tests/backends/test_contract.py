@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError
 from backends.event.backend import EventBackend
-from backends.network.graph import LIF, FixedLIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack
 from tests.reference import reference_network, simulate_reference

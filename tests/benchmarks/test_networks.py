@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.event.backend import EventBackend
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from benchmarks.networks import SMALL, TINY, additions, multiplications, random_network, random_spikes, spike_rates
 

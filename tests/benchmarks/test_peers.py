@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from backends.event.backend import EventBackend
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from benchmarks.networks import TINY, random_network, random_spikes
 from benchmarks.optional import missing_spikingjelly
 from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, as_tensor

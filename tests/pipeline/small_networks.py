@@ -12,12 +12,12 @@ from PIL import Image
 from pipeline.config import NetworkSection
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, save_ann
 from pipeline.networks.architecture import SpikingNetwork
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
 
 CLASSES = ("apple", "pear", "plum")
+PREPARE = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
 
 
@@ -34,9 +34,8 @@ def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMA
 
 def small_checkpoint(path: Path) -> Path:
     """A checkpoint file of :func:`small_model`."""
-    preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     names = tuple(name.upper() for name in CLASSES)
-    save_checkpoint(Checkpoint(export_network(small_model()), preprocessing, CLASSES, names), path)
+    save_checkpoint(Checkpoint(export_network(small_model()), PREPARE, CLASSES, names), path)
     return path
 
 
@@ -63,10 +62,14 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
     return path
 
 
-def small_ann(path: Path) -> Path:
-    """An ANN checkpoint file, untrained."""
+def small_ann_model() -> ReluNetwork:
+    """An untrained ANN of the layers of :func:`small_model`."""
     torch.manual_seed(0)
-    model = ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
-    preprocessing = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    save_ann(AnnCheckpoint(model, preprocessing, CLASSES, tuple(name.upper() for name in CLASSES)), path)
+    return ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
+
+
+def small_ann(path: Path) -> Path:
+    """A checkpoint file of :func:`small_ann_model`."""
+    names = tuple(name.upper() for name in CLASSES)
+    save_checkpoint(Checkpoint(export_network(small_ann_model()), PREPARE, CLASSES, names), path)
     return path

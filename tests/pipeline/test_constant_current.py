@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from pipeline import explain, export, run
 from pipeline.images.encoding import constant_current
 from pipeline.images.samples import choose_samples

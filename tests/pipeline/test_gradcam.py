@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout, ReLU
 from pipeline.gradcam import main
+from pipeline.images.encoding import mean_spikes
 from pipeline.images.preprocessing import read_image
 from pipeline.images.samples import choose_samples
-from pipeline.maps.gradcam import ann_grad_cam, snn_grad_cam
+from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.snn_grad_cam import snn_grad_cam
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
-from tests.pipeline.small_networks import CLASSES, SMALL, class_folders, small_checkpoint, small_model
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint, small_model
 
 
 def two_channels() -> Network:
@@ -45,27 +46,28 @@ def test_spiking_grad_cam_by_hand() -> None:
     inputs[0, 0, 0] = [1, 0]  # arrives at t = 1: channel 0 left
     inputs[1, 0] = [[[1, 1]], [[1, 0]]]  # at t = 2: channel 0 both, channel 1 left
     network = DifferentiableNetwork(two_channels())
-    maps = snn_grad_cam(network, inputs, np.array([0]), ["conv1"])
+    predictions, maps = snn_grad_cam(network, inputs, np.array([0]), ["conv1"])
+    assert predictions.tolist() == [0]
     assert list(maps) == ["conv1"]
     expected = [[[0, 0]], [[2 / 3, 0]], [[2 / 3 - 1 / 2, 2 / 3]]]
     np.testing.assert_allclose(maps["conv1"][:, 0], expected, rtol=1e-6)
-    for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])["conv1"][:, 0]
+    for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])[1]["conv1"][:, 0]
     np.testing.assert_allclose(for_class_1, [[[0, 0]], [[0, 0]], [[1 / 3, 0]]], rtol=1e-6)
     # logits: 3 + (3 + 1 - 4) = 3 over 3, and 1 over 3: class 0 is what an unknown label stands for
-    np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])["conv1"], maps["conv1"])
+    np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])[1]["conv1"], maps["conv1"])
 
 
 def test_negative_evidence_gives_zero() -> None:
     inputs = np.zeros((3, 1, 2, 1, 2), bool)
     inputs[0, 0, 1] = True  # only channel 1, which speaks against class 0
-    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])["conv1"].any()
+    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])[1]["conv1"].any()
 
 
 def test_every_layer_at_once_is_every_layer_alone() -> None:
     network = DifferentiableNetwork(export_network(small_model()))
     inputs = np.random.default_rng(0).random((8, 2, 6, 16, 24)) < 0.4
     labels = np.array([2, 0])
-    together = snn_grad_cam(network, inputs, labels, [])
+    _, together = snn_grad_cam(network, inputs, labels, [])
     assert {name: maps.shape for name, maps in together.items()} == {
         "input": (8, 2, 16, 24),
         "conv1": (8, 2, 16, 24),
@@ -74,16 +76,16 @@ def test_every_layer_at_once_is_every_layer_alone() -> None:
     for name, maps in together.items():
         assert maps.dtype == np.float32 and maps.any() and (maps >= 0).all()
         for sample in range(2):  # and every sample, whatever it is batched with
-            alone = snn_grad_cam(network, inputs[:, [sample]], labels[[sample]], [name])[name]
+            alone = snn_grad_cam(network, inputs[:, [sample]], labels[[sample]], [name])[1][name]
             np.testing.assert_allclose(alone[:, 0], maps[:, sample], rtol=1e-4, atol=1e-7)
 
 
 def test_a_layer_that_never_spikes_gives_zero() -> None:
     network = DifferentiableNetwork(export_network(small_model()))
-    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"]).values():
+    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"])[1].values():
         assert np.isfinite(maps).all()
     silent = DifferentiableNetwork(two_channels())
-    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])["conv1"].any()
+    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])[1]["conv1"].any()
 
 
 def test_dense_and_unknown_layers_are_refused() -> None:
@@ -95,15 +97,13 @@ def test_dense_and_unknown_layers_are_refused() -> None:
         snn_grad_cam(network, inputs, np.array([0]), ["conv3"])
 
 
-def seeing_ann() -> ReluNetwork:
+def seeing_ann() -> DifferentiableNetwork:
     """Two 3×3 filters that pass the red and the green pixel on, before a dense layer that just copies 2·1·2 values."""
-    model = ReluNetwork([2, "D4"], 3, 1, 2, 2).eval()
-    with torch.no_grad():
-        model.synapses[0].weight.zero_()
-        model.synapses[0].weight[0, 0, 1, 1] = model.synapses[0].weight[1, 1, 1, 1] = 2
-        model.synapses[1].weight[:] = torch.eye(4)
-        model.readout.weight[:] = torch.tensor([[3.0, 1, -4, 1], [0, 0, 1, 1]])
-    return model
+    weight = np.zeros((2, 3, 3, 3))
+    weight[0, 0, 1, 1] = weight[1, 1, 1, 1] = 2
+    layers = (Layer("conv1", weight, ReLU(), padding=1), Layer("fc1", np.eye(4), ReLU()))
+    readout = Readout(np.array([[3.0, 1, -4, 1], [0, 0, 1, 1]]))
+    return DifferentiableNetwork(Network((3, 1, 2), 1, layers, readout, "image"))
 
 
 def test_grad_cam_of_an_ann_by_hand() -> None:
@@ -112,34 +112,36 @@ def test_grad_cam_of_an_ann_by_hand() -> None:
     The last of each pair below is negative, so neither it nor its gradient counts: α = (3 + 0)/2 for the red channel
     and (-4 + 0)/2 for the green one, for class 0; 0 and 1/2 for class 1.
     """
-    images = np.float32([[1, -1], [0.5, -1], [1, 1]]).reshape(1, 3, 1, 2)
+    inputs = mean_spikes(np.float32([[1, -1], [0.5, -1], [1, 1]]).reshape(1, 3, 1, 2))
     for label, expected in ((0, [[0.5, 0]]), (1, [[0.25, 0]]), (-1, [[0.5, 0]])):  # logits 1 and 0.5
-        found = ann_grad_cam(seeing_ann(), images, np.array([label]), "conv1")
-        np.testing.assert_allclose(found, [expected], rtol=1e-6)
+        predictions, maps = grad_cam(seeing_ann(), inputs, np.array([label]), ["conv1"])
+        assert predictions.tolist() == [0]
+        np.testing.assert_allclose(maps["conv1"], [[expected]], rtol=1e-6)
 
 
 def test_grad_cam_of_an_ann_is_the_formula() -> None:
     """α A with gradients by torch alone, at each layer; what captum does with them."""
     torch.manual_seed(0)
-    model = ReluNetwork([5, "P", 6, 7, "P", "D8"], 3, 8, 12, 4).eval()
-    images, labels = np.random.default_rng(0).normal(size=(3, 3, 8, 12)).astype(np.float32), np.array([3, 0, 1])
-    kept: list[torch.Tensor] = []
-    for rectifier in model.rectifiers:
-        rectifier.register_forward_hook(lambda module, inputs, output: kept.append(output))
-    for number, layer in enumerate(("conv1", "conv2", "conv3")):
-        logits = model(torch.from_numpy(images))
-        activity = kept[number]
-        (gradient,) = torch.autograd.grad(logits[range(3), labels].sum(), activity, retain_graph=True)
+    network = DifferentiableNetwork(export_network(ReluNetwork([5, "P", 6, 7, "P", "D8"], 3, 8, 12, 4)))
+    inputs = np.random.default_rng(0).uniform(-1, 1, (3, 3, 8, 12)).astype(np.float32)
+    labels = np.array([3, 0, 1])
+    logits, activations = network(torch.from_numpy(inputs))
+    gradients = torch.autograd.grad(logits[range(3), labels].sum(), activations)
+    _, maps = grad_cam(network, inputs, labels, [])
+    assert {name: found.shape for name, found in maps.items()} == {
+        "conv1": (1, 3, 8, 12),
+        "conv2": (1, 3, 4, 6),
+        "conv3": (1, 3, 4, 6),
+    }
+    for activity, gradient, found in zip(activations, gradients, maps.values(), strict=False):
         expected = (gradient.mean((2, 3), keepdim=True) * activity).sum(1).clamp(min=0).detach()
-        found = ann_grad_cam(model, images, labels, layer)
-        kept.clear()
-        assert found.shape == ((3, 8, 12), (3, 4, 6), (3, 4, 6))[number] and found.any()
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+        assert found.any()
+        np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_dense_layers_of_an_ann_are_refused() -> None:
     with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
-        ann_grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), "fc1")
+        grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), ["fc1"])
 
 
 def run(*arguments: object, code: int = 0) -> None:
@@ -154,10 +156,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A spiking network, an ANN, class folders and one image of no class."""
     folder = tmp_path_factory.mktemp("gradcam")
     small_checkpoint(folder / "snn.safetensors")
-    torch.manual_seed(0)
-    model = ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
-    preparation = load_checkpoint(str(folder / "snn.safetensors")).preprocessing
-    save_ann(AnnCheckpoint(model, preparation, CLASSES, CLASSES), folder / "ann.safetensors")
+    small_ann(folder / "ann.safetensors")
     class_folders(folder / "data", per_class=1)
     return folder
 
@@ -176,7 +175,7 @@ def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
     labels = samples.table.label
     (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
     differentiable = DifferentiableNetwork(checkpoint.network)
-    expected = snn_grad_cam(differentiable, inputs, labels, [])
+    _, expected = snn_grad_cam(differentiable, inputs, labels, [])
     with MapReader(out) as maps:
         assert (maps.header.source, maps.header.parameters) == (checkpoint.network.sha256, {"seed": 3})
         np.testing.assert_array_equal(maps.samples.label, labels)
@@ -194,13 +193,13 @@ def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert printed.startswith("no label is known of 1 of 1 sample: explained for the predicted class\n")
     assert "grad-cam maps of 1 sample, 1 step, layers conv2" in printed
-    ann = load_ann(str(workplace / "ann.safetensors"))
-    pixels = ann.preprocessing.image(read_image(image))[None]
+    ann = load_checkpoint(str(workplace / "ann.safetensors"))
+    inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
     with MapReader(out) as maps:
-        assert maps.header == MapHeader("grad-cam", ann.sha256, {}, 1, (MapLayer("conv2", 2, (8, 12), 1),))
+        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, (MapLayer("conv2", 2, (8, 12), 1),))
         assert maps.samples.label[0] == -1
-        expected = ann_grad_cam(ann.model, pixels, maps.predictions, "conv2")
-        np.testing.assert_allclose(maps["conv2"][0], expected, rtol=1e-5, atol=1e-7)
+        expected = grad_cam(DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"])[1]["conv2"]
+        np.testing.assert_allclose(maps["conv2"][0], expected[0], rtol=1e-5, atol=1e-7)
 
 
 def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

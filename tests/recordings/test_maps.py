@@ -78,7 +78,7 @@ def test_plain_h5py_reads_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "parameters", "about"),
     [
-        ("grad-cam", {}, {"ann_sha256": "cd" * 32}),
+        ("grad-cam", {}, {"network_sha256": "cd" * 32}),
         ("snn-grad-cam", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
     ],
 )
@@ -238,9 +238,9 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "another version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 3"),
     "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),
     "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected one of sam, "),
-    "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@ann_sha256: missing"),
+    "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@network_sha256: missing"),
     "maps of another method": (
-        lambda file: file.attrs.update(method="grad-cam", ann_sha256="cd" * 32),
+        lambda file: file.attrs.update(method="grad-cam", network_sha256="cd" * 32),
         "/layers/000_input/grad-cam: missing",
     ),
     "unfinished": (lambda file: file.attrs.update(complete=np.bool_(False)), "/@complete: False, expected True"),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network.graph import LIF, FixedLIF, Layer, Shape
+from backends.network import LIF, FixedLIF, Layer, Shape
 
 from .compiled import compiled
 from .events import pack_spikes
@@ -49,7 +49,7 @@ class LayerKernel:
         self.input_shape = height, width, channels
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
-        self.neurons = constants_of(layer.neuron)
+        self.neurons = constants_of(layer.spiking_neuron)
         self.dtype = self.neurons.gain.dtype  # of currents and membranes
 
     def rest(self) -> State:

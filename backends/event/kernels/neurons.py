@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from backends.network.graph import LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+from backends.network import MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
 
 from .compiled import compiled
 
@@ -29,7 +29,7 @@ class Neurons(NamedTuple):
     second: Any
 
 
-def constants_of(neuron: LIF | FixedLIF) -> Neurons:
+def constants_of(neuron: SpikingNeuron) -> Neurons:
     """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
     if isinstance(neuron, FixedLIF):
         return Neurons(neuron.gain, neuron.bias, neuron.decay, neuron.shift)
@@ -47,7 +47,7 @@ def step_fixed(
     membrane: NDArray[np.int32],
     spikes: NDArray[np.bool_],
 ) -> None:
-    """Advance soft-reset neurons by one step in integers; see :class:`backends.network.graph.FixedLIF`.
+    """Advance soft-reset neurons by one step in integers; see :class:`backends.network.FixedLIF`.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.network.graph import WEIGHT_LIMIT
+from backends.network import WEIGHT_LIMIT
 
 from .compiled import compiled
 from .events import COPIED, list_events, list_window

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from backends.event.kernels.layer import LayerKernel
 from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network.graph import Layer, Shape
+from backends.network import Layer, Shape
 
 
 class SpikingLayer(AbstractProcess):

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from backends.event.kernels.layer import advance
 from backends.event.kernels.neurons import Neurons, constants_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network.graph import Layer, Shape
+from backends.network import Layer, Shape
 
 
 class SoftResetLIF(AbstractProcess):
-    """A layer of neurons; the equations are those of :class:`backends.network.graph.LIF` and `FixedLIF`.
+    """A layer of neurons; the equations are those of :class:`backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
 
 def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> SoftResetLIF:
     """The neurons of a layer whose input is (C, H, W)."""
-    gain, bias, *constants = constants_of(layer.neuron)
+    gain, bias, *constants = constants_of(layer.spiking_neuron)
     return SoftResetLIF(
         shape=layout(layer, shape),
         timesteps=timesteps,

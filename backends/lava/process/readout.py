@@ -18,7 +18,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from backends.lava.process.layer import channels_last, exact_dense
-from backends.network.graph import Shape
+from backends.network import Shape
 
 
 class Readout(AbstractProcess):

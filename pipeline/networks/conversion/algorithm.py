@@ -19,24 +19,25 @@ Neurons start at membrane 0, and all steps count (Bu et al. start at θ/2 and le
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from backends.base import InputBatch
 from backends.event.backend import EventBackend, first_currents
-from backends.network.graph import LIF, Encoder, Layer, Network, Readout, Shape
+from backends.network import LIF, Encoder, Layer, Network, Readout, Shape
 from pipeline.config import Config, ConversionSection
-from pipeline.images.encoding import encode
+from pipeline.images.encoding import encode, mean_spikes
 from pipeline.images.samples import choose_samples
-from pipeline.networks.ann import ReluNetwork, pooled
-from pipeline.networks.ann_checkpoint import AnnCheckpoint
 from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.plan import LayerPlan
+from pipeline.networks.differentiable import rectifier_inputs
+from pipeline.networks.folding import with_off_planes
+from pipeline.networks.plan import description
 from recordings.errors import InputError
 from recordings.raster.batch import unpack
 
@@ -46,7 +47,7 @@ BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
 
 
-def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
+def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 
     Raises
@@ -55,12 +56,19 @@ def convert_checkpoint(ann: AnnCheckpoint, config: Config, advance: Advance = la
     """
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
-    network = convert(ann.model, samples.images(), settings, advance)
-    return Checkpoint(network, ann.preprocessing, ann.classes, ann.class_names)
+    return replace(ann, network=convert(ann.network, samples.images(), settings, advance))
+
+
+def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
+    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
+    data = config.data.model_copy(update=asdict(ann.preprocessing) | {"classes": ann.classes})
+    network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
+    run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
+    return config.model_copy(update={"data": data, "network": network, "run": run})
 
 
 def convert(
-    ann: ReluNetwork,
+    ann: Network,
     images: NDArray[np.float32],
     settings: ConversionSection,
     advance: Advance = lambda images: None,
@@ -71,6 +79,7 @@ def convert(
 
     Parameters
     ----------
+    ann : whose neurons are ReLU
     images : (N, C, H, W) float32 — preprocessed, of the training part
     advance : called with the number of images that one more layer has seen
 
@@ -80,46 +89,48 @@ def convert(
 
     Raises
     ------
-    InputError : if there are too few images, T is too short for the depth, or nothing drives a layer
+    InputError : if the network spikes already, there are too few images, T is too short for the depth, or nothing
+        drives a layer
     """
+    if ann.kind != "ann":
+        raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
     if len(images) < 2:
         raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
-    if settings.timesteps <= len(ann.plans):
+    if settings.timesteps <= len(ann.layers):
         raise InputError(
-            f"conversion.timesteps is {settings.timesteps}, but {len(ann.plans)} layers delay the image by as many "
-            f"steps; expected at least {len(ann.plans) + 1}, better several hundred"
+            f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the image by as many "
+            f"steps; expected at least {len(ann.layers) + 1}, better several hundred"
         )
+    shape, layers, readout = ann.input_shape, list(ann.layers), ann.readout
     if settings.rule == "balanced":
-        layers, readout = _balance(ann, torch.from_numpy(images), settings, advance)
-    else:
-        layers, readout = _simulate(ann, images, settings, advance), _numpy(ann.readout.weight)
-    channels, height, width = ann.input_shape
-    planes = 2 * channels if settings.encoder == "poisson" else channels
-    return Network((planes, height, width), settings.timesteps, layers, Readout(readout), settings.encoder)
+        layers, readout = _balance(ann, images, advance)
+    if settings.encoder == "poisson":
+        shape = (2 * shape[0], *shape[1:])
+        layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+    if settings.rule != "balanced":
+        layers = _simulate(layers, shape, images, settings, advance)
+    return Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
 
 
 def _simulate(
-    ann: ReluNetwork, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
-) -> tuple[Layer, ...]:
+    layers: list[Layer], shape: Shape, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
+) -> list[Layer]:
     """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold they give."""
     backend = EventBackend()
-    layers: list[Layer] = []
-    channels, height, width = ann.input_shape
-    shape = (2 * channels if settings.encoder == "poisson" else channels, height, width)
+    converted: list[Layer] = []
     spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, sample by sample
-    for plan, synapse in ann.layers:
+    for layer in layers:
         encoder = settings.encoder if spikes is None else "poisson"
-        layer = _layer(plan, _numpy(synapse.weight), LIF(1.0), first_of=encoder if spikes is None else None)
-        stage = _alone(layer, shape, settings.timesteps, encoder)
+        stage = _alone(replace(layer, neuron=LIF(1.0)), shape, settings.timesteps, encoder)
         inputs = _counted(_inputs(stage, images, spikes, settings.seed), advance)
         threshold = _threshold(first_currents(stage, inputs), settings)
-        _refuse_dead(threshold, plan, len(images))
-        layers.append(replace(layer, neuron=LIF(1.0, threshold)))
-        stage = replace(stage, layers=(layers[-1],))
+        _refuse_dead(threshold, layer, len(images))
+        converted.append(replace(layer, neuron=LIF(1.0, threshold)))
+        stage = replace(stage, layers=(converted[-1],))
         inputs = _inputs(stage, images, spikes, settings.seed)
         spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]  # one each
         shape = stage.shapes[-1]
-    return tuple(layers)
+    return converted
 
 
 def _threshold(currents: Iterator[NDArray[np.float32]], settings: ConversionSection) -> float:
@@ -148,51 +159,38 @@ def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBa
         advance(batch.shape[-4])
 
 
-def _balance(
-    ann: ReluNetwork, images: Tensor, settings: ConversionSection, advance: Advance
-) -> tuple[tuple[Layer, ...], NDArray[np.float32]]:
+def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tuple[list[Layer], Readout]:
     """Thresholds per channel; a spike of channel c is worth θ_c, which the next layer's weights absorb."""
     layers: list[Layer] = []
-    x, worth = images.clamp(-2, 2) / 2, torch.ones(images.shape[1])
+    x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
     with torch.inference_mode():
-        for plan, synapse in ann.layers:
-            z = torch.cat([synapse(pooled(plan, part)) for part in x.split(BATCH)])
+        for layer in ann.layers:
+            weight = torch.tensor(layer.weight)
+            z = torch.cat([rectifier_inputs(layer, weight, part) for part in x.split(BATCH)])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
-            _refuse_dead(float(thresholds.max()), plan, len(images))
-            neuron = LIF(1.0, 1.0, gain=(1 / thresholds.double())[None].numpy())
-            layers.append(_layer(plan, _scaled(synapse.weight, worth), neuron, None if layers else settings.encoder))
+            _refuse_dead(float(thresholds.max()), layer, len(images))
+            neuron = LIF(1.0, gain=(1 / thresholds.double()).numpy())
+            layers.append(replace(layer, weight=_scaled(layer.weight, worth), neuron=neuron))
             limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
-            x, worth = functional.relu(z).minimum(limit), thresholds
+            x, worth = functional.relu(z).minimum(limit), thresholds.numpy()
             advance(len(images))
-        return tuple(layers), _scaled(ann.readout.weight, worth)
-
-
-def _layer(plan: LayerPlan, weight: NDArray[np.float32], neuron: LIF, first_of: Encoder | None) -> Layer:
-    """`first_of`: the encoder whose input the layer gets, if it is the first; ON and OFF planes want [W, -W]."""
-    if first_of == "poisson":
-        weight = np.concatenate([weight, -weight], axis=1)  # a dense layer's inputs are channel-major too
-    return Layer(plan.name, weight, neuron, pool=plan.pool, padding=1 if plan.kind == "conv" else 0)
+        return layers, replace(ann.readout, weight=_scaled(ann.readout.weight, worth))
 
 
 def _alone(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
     """A network of that layer alone, with a readout of nothing."""
-    neurons = int(np.prod(layer.output_shape(shape)))
-    return Network(shape, timesteps, (layer,), Readout(np.zeros((1, neurons), np.float32)), encoder)
+    return Network(shape, timesteps, (layer,), Readout(np.zeros((1, prod(layer.output_shape(shape))))), encoder)
 
 
-def _scaled(weight: Tensor, worth: Tensor) -> NDArray[np.float32]:
+def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights times what a spike of each input channel is worth; inputs of a dense layer are channel-major."""
-    factors = worth.repeat_interleave(weight.shape[1] // len(worth))
-    return _numpy(weight * factors.reshape(-1, *[1] * (weight.ndim - 2)))
+    factors = worth.repeat(weight.shape[1] // len(worth))
+    return weight * factors.reshape(-1, *[1] * (weight.ndim - 2))
 
 
-def _refuse_dead(threshold: float, plan: LayerPlan, images: int) -> None:
+def _refuse_dead(threshold: float, layer: Layer, images: int) -> None:
     if threshold <= 0:
         raise InputError(
-            f"layer {plan.name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
+            f"layer {layer.name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
             "0), so it has no threshold; use more images, or train the ANN again"
         )
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().float().numpy()

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Backend
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.drawing.canvas import GREY, drawing
 from pipeline.images.samples import Samples
 from recordings.raster.batch import RasterBatch, unpack
 
 BATCH = 4  # images simulated together
+Curves = Mapping[str, NDArray[np.float64]]  # by precision, share of right answers after t = 1 … T steps
 COLOURS = {"float32": "#1f5fa8", "fixed": "#c4570b"}
 
 
@@ -31,22 +32,21 @@ def accuracy_over_time(
     networks: Mapping[str, Network],
     backend: Backend,
     samples: Samples,
-    labels: NDArray[np.int32],
     seed: int,
     advance: Callable[[int], None],
-) -> dict[str, NDArray[np.float64]]:
+) -> Curves:
     """Share of right answers after t = 1 … T steps, (T,) for each network, all of them on the same input.
 
     Parameters
     ----------
     networks : alike but for their numbers, such as both precisions of one
-    labels : (N,)
+    samples : labelled
     seed : of the Poisson spikes
     advance : called with the number of images just done
     """
     right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
     some = next(iter(networks.values()))
-    done = 0
+    labels, done = samples.table.label, 0
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = inputs.shape[-4]
         for name, network in networks.items():
@@ -66,7 +66,7 @@ def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
     return step if step <= len(curve) else None
 
 
-def write_curves(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
+def write_curves(path: Path, curves: Curves) -> None:
     """CSV: the number of steps t, then the accuracy of each network after them."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -75,9 +75,7 @@ def write_curves(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
             writer.writerow([t, *(f"{value:.4f}" for value in row)])
 
 
-def plot_curves(
-    path: Path, curves: Mapping[str, NDArray[np.float64]], reference: float, title: str, subtitle: str
-) -> None:
+def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtitle: str) -> None:
     """Accuracy against t, the ANN's as a dashed line.
 
     Parameters

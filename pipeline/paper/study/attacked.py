@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import Network
 from backends.torch.backend import TorchBackend
-from pipeline.networks.attacks import fgsm, random_signs, snn_fgsm
+from pipeline.networks.attacks import fgsm, random_signs
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 
@@ -38,19 +39,14 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
     images, settings = study.images, study.settings
     if epsilon == 0:
         return images
-    network = (
-        study.networks.ann.sha256
-        if through == "ann"
-        else study.networks.surrogate.network.sha256
-        if through == "snn"
-        else None
-    )
-    inputs = {"through": through, "network": network, "images": images.sha256, "epsilon": epsilon}
+    network = _attacker(study, through)
+    identity = network and network.sha256
+    inputs = {"through": through, "network": identity, "images": images.sha256, "epsilon": epsilon}
 
     def compute() -> dict[str, NDArray[Any]]:
         batches = []
         with study.progress(f"{ABOUT[through]}, ε = {epsilon:g}", len(images)) as advance:
-            for batch in _changed(study, through, epsilon):
+            for batch in _changed(study, network, epsilon):
                 batches.append(batch)
                 advance(len(batch))
         return {"pixels": np.concatenate(batches)}
@@ -59,20 +55,23 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
     return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
 
 
-def _changed(study: Study, through: Through, epsilon: float) -> Iterator[NDArray[np.float32]]:
+def _attacker(study: Study, through: Through) -> Network | None:
+    """The network whose gradient gives the signs; None for random ones."""
+    if through == "noise":
+        return None
+    return (study.networks.ann if through == "ann" else study.networks.surrogate).network
+
+
+def _changed(study: Study, network: Network | None, epsilon: float) -> Iterator[NDArray[np.float32]]:
     images, settings, prepare = study.images, study.settings, study.images.preprocessing
-    network = None
-    if through == "snn":
-        network = DifferentiableNetwork(study.networks.surrogate.network).to(TorchBackend(settings.device).device)
+    model = None if network is None else DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
     for start in range(0, len(images), settings.batch_size):
         batch = slice(start, start + settings.batch_size)
         pixels, labels, indices = images.pixels[batch], images.labels[batch], images.indices[batch]
-        if through == "ann":
-            yield fgsm(study.networks.ann.model, pixels, labels, epsilon, prepare)
-        elif network is not None:
-            yield snn_fgsm(network, pixels, labels, epsilon, prepare, settings.seed, indices)
-        else:
+        if model is None:
             yield random_signs(pixels, epsilon, prepare, settings.seed, indices)
+        else:
+            yield fgsm(model, pixels, labels, epsilon, prepare, settings.seed, indices)
 
 
 def strengths(study: Study) -> tuple[float, ...]:

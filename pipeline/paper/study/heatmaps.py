@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 
@@ -60,7 +60,7 @@ def snn_grad_cams(
     name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
     """
     from backends.torch.backend import TorchBackend
-    from pipeline.maps.gradcam import snn_grad_cam
+    from pipeline.maps.snn_grad_cam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or study.networks.surrogate.network, study.settings
@@ -75,7 +75,7 @@ def snn_grad_cams(
             batches = images.encoded(range(len(images)), network, seed, size)
             for start, inputs in zip(range(0, len(images), size), batches, strict=True):
                 labels = images.labels[start : start + size]
-                for layer, maps in snn_grad_cam(model, inputs, labels, layers).items():
+                for layer, maps in snn_grad_cam(model, inputs, labels, layers)[1].items():
                     found[layer].extend(maps.swapaxes(0, 1)[:, : raster.steps_that_matter(layer)])
                 advance(len(labels))
         return {layer: np.stack(maps) for layer, maps in found.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import Samples

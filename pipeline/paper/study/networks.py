@@ -9,12 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from backends.network.graph import Network
+from backends.network import Network
 from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, NetworkSection, TrainingSection
 from pipeline.images.datasets import open_dataset
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, check_twins, load_ann
-from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint, save_checkpoint
+from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
 
 from .settings import PaperConfig
@@ -48,13 +47,13 @@ class Networks:
         name = self.settings.checkpoint
         if name is None:
             return self.trained(self.config.network, self.config.training)
-        checkpoint = load_checkpoint(name)
+        checkpoint = load_checkpoint(name, "snn")
         if checkpoint.network.precision != "float32":
             raise InputError(f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it")
         return checkpoint
 
     @cached_property
-    def ann(self) -> AnnCheckpoint:
+    def ann(self) -> Checkpoint:
         """The ANN twin of the surrogate-trained network.
 
         Raises
@@ -62,11 +61,11 @@ class Networks:
         InputError : if the ANN to use is no twin
         """
         if self.settings.ann is not None:
-            ann = load_ann(self.settings.ann)
+            ann = load_checkpoint(self.settings.ann, "ann")
             check_twins(ann, self.surrogate, self.settings.ann)
             return ann
         network = self.config.network.model_copy(update={"neuron": "relu"})
-        return load_ann(str(self._training(network, self.config.ann)))
+        return load_checkpoint(str(self._training(network, self.config.ann)), "ann")
 
     @cached_property
     def converted(self) -> Checkpoint:
@@ -75,7 +74,7 @@ class Networks:
 
         ann, settings = self.ann, self.config.conversion
         described = settings.model_dump(mode="json", exclude={"ann"})
-        inputs = {"ann": ann.sha256, "conversion": described, "data": self._training_data}
+        inputs = {"ann": ann.network.sha256, "conversion": described, "data": self._training_data}
 
         def build(folder: Path) -> None:
             with progress_bar(self.console, transient=True) as bar:

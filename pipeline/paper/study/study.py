@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from backends.available import make_backend
-from backends.network.graph import Network
+from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.cli.progress import progress_bar
 from pipeline.images.samples import choose_samples

@@ -11,7 +11,7 @@ import torch
 from backends.available import make_backend
 from backends.base import BackendError
 from backends.event.backend import CHUNK, EventBackend, first_currents
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.raster.batch import joined
 from tests.backends.test_contract import odd_sizes, samples

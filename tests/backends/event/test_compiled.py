@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 RUN = """
 import numpy as np
 from backends.event.kernels.layer import LayerKernel
-from backends.network.graph import FixedLIF, Layer
+from backends.network import FixedLIF, Layer
 
 neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
 kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))

@@ -14,7 +14,7 @@ from backends.event.kernels.events import COPIED, list_events, list_window, pack
 from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import step_fixed, step_float
 from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out, room_for
-from backends.network.graph import LIF, FixedLIF, Layer
+from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
-from backends.network.graph import LIF, Encoder, Layer, Network, Readout
+from backends.network import LIF, Encoder, Layer, Network, Readout
 from backends.network.quantise import quantise
 
 pytest.importorskip("lava", reason="lava-nc is not installed")

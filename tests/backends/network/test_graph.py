@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network.graph import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU
 from backends.network.quantise import quantise
 from backends.network.storage import read_network, write_network
 
@@ -40,13 +40,13 @@ def test_a_constant_current_is_no_raster():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: network(0), "timesteps is 0, expected at least 1"),
+        (lambda: network(0), "network: timesteps is 0, expected an integer ≥ 1"),
         (lambda: network(input_shape=(2, 7, 8)), r"layer 'fc1': pooling 2 does not divide its 7×8 input"),
         (lambda: network(input_shape=(3, 6, 8)), "layer 'conv1': weight expects 2 channels, the layer before it has 3"),
         (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
         (lambda: network(readout=Readout(np.ones((3, 6)))), "readout: weight expects 6 inputs, layer 'fc1' has 5"),
         (lambda: network(layers=()), "needs at least one layer"),
-        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson' or 'constant-current'"),
+        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson', 'constant-current', 'image'"),
         (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': a name is ASCII letters"),
         (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
@@ -54,7 +54,7 @@ def test_a_constant_current_is_no_raster():
         (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
         (
             lambda: Layer("conv1", CONV, LIF(0.9, gain=np.ones((2, 3)))),
-            r"gain has shape \(2, 3\), expected \(1, 4\) or",
+            r"gain has shape \(2, 3\), expected one number, \(4,\), \(1, 4\) or \(T, 4\)",
         ),
         (
             lambda: Layer("fc1", np.int8([[1, -128]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]))),
@@ -67,6 +67,69 @@ def test_a_constant_current_is_no_raster():
 def test_parts_that_do_not_fit(build, message):
     with pytest.raises(NetworkError, match=message):
         build()
+
+
+def test_one_neuron_for_several_layers():
+    neuron = LIF(0.9, bias=0.5)
+    layers = Layer("conv1", CONV[:1], neuron, padding=1), Layer("fc1", DENSE[:, :12], neuron, pool=2)
+    assert [layer.neuron.gain.shape for layer in layers] == [(1, 1), (1, 5)]
+    assert (neuron.gain, neuron.bias) == (1.0, 0.5)
+    shared = ReLU()
+    assert Layer("fc1", DENSE, shared).neuron is not shared
+
+
+def test_one_value_per_channel_is_enough():
+    rows = Layer("conv1", CONV, LIF(0.9, gain=[1, 2, 3, 4], bias=np.arange(4.0)[None])).neuron
+    assert (rows.gain.tolist(), rows.bias.tolist()) == ([[1, 2, 3, 4]], [[0, 1, 2, 3]])
+    assert rows.gain.dtype == np.float64
+
+
+def test_pairs_as_torch_writes_them_and_other_array_types():
+    torch = pytest.importorskip("torch")
+    conv = torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)
+    layer = Layer("conv1", conv.weight.detach(), LIF(0.9), stride=conv.stride, padding=conv.padding, pool=np.int64(2))
+    assert (layer.stride, layer.padding, layer.pool) == (2, 1, 2)
+    assert np.array_equal(layer.weight, conv.weight.detach().numpy())
+    assert Layer("fc1", [[1, 2], [3, 4]], LIF(1)).weight.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"padding": (1, 2)},
+            r"padding is \(1, 2\), expected an integer ≥ 0, or a pair of equal ones; rows and columns",
+        ),
+        ({"padding": "same"}, "padding is 'same', expected an integer ≥ 0"),
+        ({"padding": -1}, "padding is -1, expected an integer ≥ 0"),
+        ({"stride": 1.5}, "stride is 1.5, expected an integer ≥ 1"),
+        ({"stride": (0, 0)}, "stride is 0, expected an integer ≥ 1"),
+        ({"pool": None}, "pool is None, expected an integer ≥ 1"),
+        ({"weight": [[1, "a"]]}, "weight must be finite numbers"),
+        ({"weight": [[1, 2], [3]]}, "weight cannot be made an array of numbers: "),
+        ({"neuron": 0.9}, "neuron is 0.9, expected LIF, FixedLIF or ReLU"),
+        ({"neuron": LIF("0.9")}, "leak is '0.9', expected a finite number"),
+        ({"neuron": LIF(0.9, np.inf)}, "threshold is inf, expected a finite number"),
+        ({"name": 7}, "a name is ASCII letters"),
+    ],
+)
+def test_a_layer_of_something_else_is_one_line(changes, message):
+    with pytest.raises(NetworkError, match=rf"^layer .*: {message}") as error:
+        Layer(**{"name": "conv1", "weight": CONV, "neuron": LIF(0.9)} | changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"timesteps": 2.0}, "network: timesteps is 2.0, expected an integer ≥ 1"),
+        ({"input_shape": (2, 6)}, r"input_shape is \(2, 6\), expected three positive integers \(C, H, W\)"),
+        ({"input_shape": (2, 6, "8")}, "a side of input_shape is '8', expected an integer ≥ 1"),
+    ],
+)
+def test_a_network_of_something_else_is_one_line(changes, message):
+    with pytest.raises(NetworkError, match=message):
+        Network(**{"input_shape": (2, 6, 8), "timesteps": 3, "layers": network().layers, "readout": None} | changes)
 
 
 def test_gains_of_another_number_of_steps():
@@ -118,7 +181,10 @@ def test_files_that_are_not_networks(tmp_path):
     with pytest.raises(NetworkError, match="missing.safetensors: no such file"):
         read_network(tmp_path / "missing.safetensors")
     save_file({"a": np.ones(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(NetworkError, match="other.safetensors: safetensors, but not a spiking network"):
+    with pytest.raises(
+        NetworkError,
+        match="other.safetensors: safetensors, but not a network: got format None",
+    ):
         read_network(tmp_path / "other.safetensors")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network.graph import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from tests.reference import reference_network
 

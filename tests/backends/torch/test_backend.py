@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.available import make_backend
 from backends.base import BackendError
-from backends.network.graph import LIF, Encoder, Layer, Network, Readout
+from backends.network import LIF, Encoder, Layer, Network, Readout
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend, pack_bits
 from recordings.raster.batch import pack, unpack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from pipeline.measures.randomisation import randomise_from_top
 from recordings.errors import InputError

@@ -1,20 +1,23 @@
-"""The ANN twin and its file: a forward pass by hand, a round trip, and files that are something else."""
+"""The ANN: a forward pass by hand, and that what is trained, exported, stored and differentiated is one network."""
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline.images.preprocessing import Preprocessing
+from backends.available import BACKENDS, make_backend
+from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from backends.network.quantise import quantise
+from pipeline.images.encoding import encode, mean_spikes
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.ann_checkpoint import AnnCheckpoint, load_ann, save_ann
-from pipeline.networks.checkpoint import BUNDLED, bundled_names, load_checkpoint
+from pipeline.networks.checkpoint import bundled_names, load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from pipeline.networks.folding import export_network
 from recordings.errors import InputError
-from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
+from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_ann_model, small_checkpoint
 
 
 @pytest.fixture
@@ -22,12 +25,23 @@ def path(tmp_path) -> Path:
     return small_ann(tmp_path / "small.safetensors")
 
 
-def test_a_forward_pass_by_hand():
-    # 2×2 pixels, pooled to one: clipped to ±2 and halved they are 1, -1, 0.5, 0.5, so 0.25 on average.
+def by_hand() -> ReluNetwork:
+    """One pooled pixel, two neurons of opposite sign, one class."""
     model = ReluNetwork(["P", "D2"], 1, 2, 2, 1).eval()
     model.synapses[0].weight.data = torch.tensor([[4.0], [-4.0]])
     model.readout.weight.data = torch.tensor([[3.0, 5.0]])
-    assert model(torch.tensor([[[[9.0, -2.0], [1.0, 1.0]]]])).tolist() == [[3.0]]  # ReLU silences the second
+    return model
+
+
+def test_a_forward_pass_by_hand():
+    # 2×2 pixels, pooled to one: clipped to ±2 and halved they are 1, -1, 0.5, 0.5, so 0.25 on average.
+    images = torch.tensor([[[[9.0, -2.0], [1.0, 1.0]]]])
+    assert by_hand()(images).tolist() == [[3.0]]  # ReLU silences the second
+    network = export_network(by_hand())
+    inputs = torch.from_numpy(encode(network, images.numpy(), 0, [0]))
+    assert inputs.tolist() == [[[[1, -1], [0.5, 0.5]]]]
+    logits, (activations,) = DifferentiableNetwork(network)(inputs)
+    assert (logits.tolist(), activations.tolist()) == ([[3.0]], [[1, 0]])
 
 
 def test_dropout_is_for_training_only():
@@ -46,65 +60,67 @@ def test_the_same_list_as_the_spiking_network():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_round_trip_whatever_the_memory_layout(tmp_path, layout):
-    torch.manual_seed(0)
-    model = ReluNetwork(SMALL.layers, 3, 16, 24, 3).eval().to(memory_format=layout)
-    prepare = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    saved = AnnCheckpoint(model, prepare, CLASSES, ("APPLE", "PEAR", "PLUM"))
-    save_ann(saved, tmp_path / "ann.safetensors")
-    loaded = load_ann(str(tmp_path / "ann.safetensors"))
-    images = torch.randn(2, 3, 16, 24)
-    assert torch.allclose(loaded.model(images), model(images), atol=1e-6)
-    assert (loaded.preprocessing, loaded.classes, loaded.class_names) == (prepare, CLASSES, saved.class_names)
-    assert loaded.sha256 == saved.sha256
+def test_the_exported_network_is_the_trained_one_whatever_its_memory_layout(layout):
+    model = small_ann_model().to(memory_format=layout)
+    images = torch.randn(4, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    network = export_network(model)
+    inputs = torch.from_numpy(mean_spikes(images.numpy()))
+    with torch.no_grad():
+        torch.testing.assert_close(DifferentiableNetwork(network)(inputs)[0], model(images))
+        assert (
+            predictions(network, [inputs[:3].numpy(), inputs[3:].numpy()]).tolist() == model(images).argmax(1).tolist()
+        )
+    assert (network.kind, network.encoder, network.timesteps) == ("ann", "image", 1)
+    assert network.raster_kinds == {"conv1": "conv", "conv2": "conv", "fc1": "dense"}
+
+
+def test_identity_depends_on_every_weight():
+    model = small_ann_model()
+    before = export_network(model).sha256
+    assert export_network(small_ann_model()).sha256 == before
     model.readout.weight.data[0, 0] += 1
-    assert loaded.sha256 != saved.sha256
+    assert export_network(model).sha256 != before
 
 
-@pytest.mark.parametrize("name", bundled_names(ann=True))
-def test_bundled_ones_are_small_and_load(name):
-    assert (BUNDLED / f"{name}.safetensors").stat().st_size <= 3 << 20
-    assert len(load_ann(name).classes) == 10
+@pytest.mark.parametrize("name", bundled_names("ann"))
+def test_bundled_ones_load(name):
+    checkpoint = load_checkpoint(name, "ann")
+    assert len(checkpoint.classes) == 10
+    assert checkpoint.network.kind == "ann"
 
 
-def test_each_loader_says_what_to_do_with_the_others_file(tmp_path, path):
+def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):
     with pytest.raises(InputError, match=r"small.safetensors: an ANN, .* convert it with python -m pipeline.convert"):
-        load_checkpoint(str(path))
+        load_checkpoint(str(path), "snn")
     spiking = small_checkpoint(tmp_path / "spiking.safetensors")
     with pytest.raises(InputError, match=r"spiking.safetensors: a spiking network, expected an ANN; train one"):
-        load_ann(str(spiking))
+        load_checkpoint(str(spiking), "ann")
     with pytest.raises(InputError, match=r"'cluttered-digit-ann': neither a bundled one \(cluttered-digits-ann"):
-        load_ann("cluttered-digit-ann")
+        load_checkpoint("cluttered-digit-ann", "ann")
+    assert load_checkpoint(str(path)).classes == load_checkpoint(str(spiking)).classes == CLASSES
 
 
-def rewrite(path: Path, change) -> None:
-    """Change the metadata of a safetensors file, the tensors untouched."""
-    data = path.read_bytes()
-    (size,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + size])
-    change(header["__metadata__"])
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_backend_runs_it(backend):
+    network = export_network(small_ann_model())
+    images = [mean_spikes(np.zeros((1, 3, 16, 24), np.float32))]
+    with pytest.raises(NetworkError, match=f"{backend}: got an ANN, which does not spike, .* pipeline.convert"):
+        list(make_backend(backend).run(network, images, 1))
 
 
-def described(metadata: dict[str, str], **changes: object) -> None:
-    metadata["checkpoint"] = json.dumps(json.loads(metadata["checkpoint"]) | changes)
+def test_it_is_not_quantised():
+    with pytest.raises(NetworkError, match="quantise: got an ANN, which does not spike, expected a spiking network"):
+        quantise(export_network(small_ann_model()))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda metadata: metadata.pop("format"), "not an ANN checkpoint"),
-        (lambda metadata: metadata.pop("checkpoint"), "metadata is incomplete or malformed: KeyError"),
-        (lambda metadata: described(metadata, layers=5), "metadata is incomplete or malformed: TypeError"),
-        (lambda metadata: described(metadata, layers=[4, "Q"]), "entry 2: got 'Q'"),
-        (lambda metadata: described(metadata, layers=["D99999999999"]), "expected .* of the layers it describes"),
-        (lambda metadata: described(metadata, class_names=["a"]), "3 classes with 1 names"),
-    ],
-)
-def test_a_damaged_file_is_one_line(path, change, message):
-    rewrite(path, change)
-    with pytest.raises(InputError, match=message) as error:
-        load_ann(str(path))
-    assert "\n" not in str(error.value)
-    assert "small.safetensors" in str(error.value)
+def test_networks_that_are_neither():
+    relu, lif = Layer("fc1", np.eye(2), ReLU()), Layer("fc2", np.eye(2), LIF(1.0))
+    readout = Readout(np.ones((1, 2)))
+    with pytest.raises(NetworkError, match="got ReLU and spiking neurons in one network, expected either"):
+        Network((2, 1, 1), 1, (relu, lif), readout, "image")
+    with pytest.raises(NetworkError, match="encoder is 'poisson', expected 'image' of a network with neurons ReLU"):
+        Network((2, 1, 1), 1, (relu,), readout)
+    with pytest.raises(NetworkError, match="encoder is 'image', expected 'poisson' or 'constant-current' of a network"):
+        Network((2, 1, 1), 1, (lif,), readout, "image")
+    with pytest.raises(NetworkError, match="timesteps is 2, expected 1 of a network with neurons ReLU"):
+        Network((2, 1, 1), 2, (relu,), readout, "image")

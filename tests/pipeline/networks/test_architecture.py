@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network.graph import LIF, Layer, Network
+from backends.network import LIF, Layer, Network
 from backends.torch.backend import TorchBackend
 from pipeline.config import CONFIGS, NetworkSection, load_config
 from pipeline.networks.architecture import SpikingNetwork, Surrogate, poisson
 from pipeline.networks.folding import export_network
-from pipeline.networks.plan import LayerPlan, plan_layers
+from pipeline.networks.plan import LayerPlan, description, outline, plan_layers
 from recordings.errors import InputError
 from recordings.layers import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
@@ -24,6 +24,13 @@ def test_vgg11_as_a_list():
     assert [plan.name for plan in plans] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
     assert plans[1] == LayerPlan("conv2", "conv", 128, 2)
     assert plans[-1] == LayerPlan("fc1", "dense", 4096, 4)
+
+
+@pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "D5", "D6")])
+def test_an_outline_becomes_a_list_again(layers):
+    plans = plan_layers(layers)
+    assert plan_layers(description(outline(plans))) == plans
+    assert description(outline(plan_layers(VGG11))) == VGG11
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -11,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout, ReLU
 from pipeline.images.datasets import open_dataset
-from pipeline.images.encoding import poisson_batch
+from pipeline.images.encoding import mean_spikes, poisson_batch
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.attacks import encode_straight_through, fgsm, random_signs, snn_fgsm
+from pipeline.networks.attacks import encode_straight_through, fgsm, random_signs
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
@@ -36,13 +33,10 @@ def pixels_of(images: Images, prepare: Preprocessing = PREPARE) -> NDArray[np.fl
     return images * std + mean
 
 
-def linear_ann() -> ReluNetwork:
+def linear_ann(readout: float = 1.0) -> DifferentiableNetwork:
     """One active neuron per class: red speaks for class 0, green for class 1, blue for neither."""
-    model = ReluNetwork(["D2"], 3, 1, 2, 2).eval()
-    with torch.no_grad():
-        model.synapses[0].weight[:] = torch.tensor([[2.0, 2, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]])
-        model.readout.weight[:] = torch.eye(2)
-    return model
+    layer = Layer("fc1", np.array([[2.0, 2, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]]), ReLU())
+    return DifferentiableNetwork(Network((3, 1, 2), 1, (layer,), Readout(readout * np.eye(2)), "image"))
 
 
 def linear_snn(encoder: str) -> DifferentiableNetwork:
@@ -56,56 +50,50 @@ def linear_snn(encoder: str) -> DifferentiableNetwork:
 
 
 IMAGE = prepared([[[[0.6, 0.45]], [[0.5, 0.45]], [[0.9, 0.2]]]])
-ATTACKS: dict[str, Callable[[int, float], Images]] = {
-    "ann": lambda label, epsilon: fgsm(linear_ann(), IMAGE, np.array([label]), epsilon, PREPARE),
-    "poisson": lambda label, epsilon: snn_fgsm(
-        linear_snn("poisson"), IMAGE, np.array([label]), epsilon, PREPARE, 0, [5]
-    ),
-    "constant-current": lambda label, epsilon: snn_fgsm(
-        linear_snn("constant-current"), IMAGE, np.array([label]), epsilon, PREPARE, 0, [5]
-    ),
-}
+NETWORKS = {"ann": linear_ann(), **{encoder: linear_snn(encoder) for encoder in ("poisson", "constant-current")}}
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+def attack(name: str, label: int, epsilon: float) -> Images:
+    return fgsm(NETWORKS[name], IMAGE, np.array([label]), epsilon, PREPARE, 0, [5])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("label", "step"), [(0, 0.1), (1, -0.1)])
 def test_signs_of_a_linear_network(name: str, label: int, step: float) -> None:
     """Against class 0: less red, more green, whether a pixel is above its mean (ON) or below (OFF); blue has no say."""
-    attacked = pixels_of(ATTACKS[name](label, 0.1))
+    attacked = pixels_of(attack(name, label, 0.1))
     expected = [[[[0.6 - step, 0.45 - step]], [[0.5 + step, 0.45 + step]], [[0.9, 0.2]]]]
     np.testing.assert_allclose(attacked, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_unknown_labels_stand_for_the_prediction(name: str) -> None:
     """Class 1, as all three see more green than red."""
-    np.testing.assert_array_equal(ATTACKS[name](-1, 0.1), ATTACKS[name](1, 0.1))
+    np.testing.assert_array_equal(attack(name, -1, 0.1), attack(name, 1, 0.1))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_no_strength_changes_no_bit(name: str) -> None:
-    assert ATTACKS[name](0, 0.0).tobytes() == IMAGE.tobytes()
+    assert attack(name, 0, 0.0).tobytes() == IMAGE.tobytes()
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan")])
 def test_meaningless_strength(name: str, epsilon: float) -> None:
     with pytest.raises(InputError, match=r"epsilon: got .*, expected 0 … 1"):
-        ATTACKS[name](0, epsilon)
+        attack(name, 0, epsilon)
 
 
 def test_pixels_stay_pixels() -> None:
-    attacked = pixels_of(ATTACKS["ann"](0, 0.7))
+    attacked = pixels_of(attack("ann", 0, 0.7))
     np.testing.assert_allclose(attacked, [[[[0, 0]], [[1, 1]], [[0.9, 0.2]]]], atol=1e-6)
 
 
 def test_a_sure_answer_is_attacked_too() -> None:
     """A logit ahead by 21: no gradient is left in float32, and one far below the 1e-6 that captum counts in float64."""
-    model = linear_ann()
-    with torch.no_grad():
-        model.readout.weight *= 120
-    assert model(torch.from_numpy(IMAGE)).softmax(1)[0, 1] == 1
-    attacked = pixels_of(fgsm(model, IMAGE, np.array([1]), 0.1, PREPARE))
+    network = linear_ann(readout=120)
+    assert network(torch.from_numpy(mean_spikes(IMAGE)))[0].softmax(1)[0, 1] == 1
+    attacked = pixels_of(fgsm(network, IMAGE, np.array([1]), 0.1, PREPARE, 0, [5]))
     np.testing.assert_allclose(attacked[0, :2], [[[0.7, 0.55]], [[0.4, 0.35]]], atol=1e-6)
 
 
@@ -134,8 +122,8 @@ def test_no_pixel_moves_further_than_asked(epsilon: float, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (3, 3, 1, 2)) / np.float32(255)
     images, labels = prepared(pixels), np.array([0, 1, -1])
     for attacked in (
-        fgsm(linear_ann(), images, labels, epsilon, PREPARE),
-        snn_fgsm(linear_snn("poisson"), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
+        fgsm(linear_ann(), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
+        fgsm(linear_snn("poisson"), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
         random_signs(images, epsilon, PREPARE, seed, [0, 1, 2]),
     ):
         after = pixels_of(attacked)
@@ -166,10 +154,10 @@ def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
             inputs = poisson_batch(attacked, checkpoint.network.timesteps, 0, indices)
             return int((network(torch.from_numpy(inputs).float())[0].argmax(1).numpy() == labels).sum())
 
-    attacked = snn_fgsm(network, images, labels, 0.1, prepare, 0, indices)
+    attacked = fgsm(network, images, labels, 0.1, prepare, 0, indices)
     assert right(images) >= 7
     assert right(random_signs(images, 0.1, prepare, 0, indices)) >= right(images) - 1
     assert right(attacked) <= 4
     monkeypatch.setattr("pipeline.networks.attacks.NEURON_STEPS", 1)
-    again = snn_fgsm(network, images[:2], labels[:2], 0.1, prepare, 0, indices[:2])
+    again = fgsm(network, images[:2], labels[:2], 0.1, prepare, 0, indices[:2])
     np.testing.assert_array_equal(again, attacked[:2])

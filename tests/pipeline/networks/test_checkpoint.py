@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import struct
 
 import pytest
 
@@ -10,7 +12,7 @@ from backends.network.storage import write_network
 from pipeline.config import Config, DataSection, NetworkSection
 from pipeline.networks.checkpoint import BUNDLED, bundled_names, check_fit, load_checkpoint
 from recordings.errors import InputError
-from tests.pipeline.small_networks import CLASSES, SMALL, small_checkpoint
+from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 
 
 @pytest.fixture
@@ -28,11 +30,22 @@ def test_round_trip(path):
 
 
 @pytest.mark.parametrize("name", bundled_names())
-def test_bundled_ones_are_small_and_load(name):
+def test_bundled_ones_are_small(name):
     assert (BUNDLED / f"{name}.safetensors").stat().st_size <= 3 << 20
-    checkpoint = load_checkpoint(name)
+
+
+@pytest.mark.parametrize("name", bundled_names("snn"))
+def test_bundled_spiking_ones_load(name):
+    checkpoint = load_checkpoint(name, "snn")
     assert checkpoint.network.timesteps >= 16
     assert len(checkpoint.classes) == 10
+
+
+def test_bundled_ones_are_told_apart_by_what_is_inside(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.networks.checkpoint.BUNDLED", tmp_path)
+    small_ann(tmp_path / "b.safetensors")
+    small_checkpoint(tmp_path / "a-ann.safetensors")
+    assert [bundled_names(kind) for kind in ("snn", "ann", None)] == [["a-ann"], ["b"], ["a-ann", "b"]]
 
 
 def test_an_unknown_name_lists_the_bundled_ones():
@@ -50,6 +63,64 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
     write_network(load_checkpoint(str(path)).network, bare)
     with pytest.raises(InputError, match=r"bare.safetensors: a network without class names and image preparation"):
         load_checkpoint(str(bare))
+
+
+def rewrite(path, change):
+    """Change the metadata of a safetensors file, the tensors untouched."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    change(header["__metadata__"])
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+def edited(key, change):
+    """A change of the JSON that the metadata hold under a key."""
+
+    def edit(metadata):
+        value = json.loads(metadata[key])
+        change(value)
+        metadata[key] = json.dumps(value)
+
+    return edit
+
+
+@pytest.mark.parametrize("make", [small_checkpoint, small_ann])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda metadata: metadata.pop("format"), "not a network: got format None, expected 'spikesam-network'"),
+        (lambda metadata: metadata.update(format="relu-network"), "not a network: got format 'relu-network'"),
+        (lambda metadata: metadata.update(checkpoint="["), "metadata is incomplete or malformed: JSONDecodeError"),
+        (edited("checkpoint", lambda about: about.pop("classes")), "metadata is incomplete or malformed: KeyError"),
+        (edited("checkpoint", lambda about: about.update(class_names=["a"])), "3 classes with 1 names"),
+        (edited("graph", lambda graph: graph.update(layers=5)), "the graph is incomplete or malformed: TypeError"),
+        (
+            edited("graph", lambda graph: graph["layers"][1]["neuron"].update(type="izhikevich")),
+            "layer 'conv2': neuron type is 'izhikevich', expected one of lif, fixed-lif, relu",
+        ),
+        (
+            edited("graph", lambda graph: graph["layers"][1]["neuron"].update(refractory=3)),
+            r"layer 'conv2': constants of (lif|relu) are .*refractory, expected (leak, threshold|none)",
+        ),
+        (
+            edited("graph", lambda graph: graph["layers"][1].update(stride="2")),
+            "layer 'conv2': stride is '2', expected an integer ≥ 1",
+        ),
+        (
+            edited("graph", lambda graph: graph.update(input_shape=[1, 2])),
+            r"input_shape is \[1, 2\], expected three positive integers",
+        ),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, make, change, message):
+    path = make(tmp_path / "small.safetensors")
+    rewrite(path, change)
+    with pytest.raises(InputError, match=message) as error:
+        load_checkpoint(str(path))
+    assert "\n" not in str(error.value)
+    assert "small.safetensors" in str(error.value)
 
 
 def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
 from pipeline.config import NetworkSection
 from pipeline.images.encoding import poisson_batch
-from pipeline.networks.checkpoint import BUNDLED, load_checkpoint
+from pipeline.networks.checkpoint import bundled_names, load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError
@@ -40,7 +40,7 @@ def assert_same_spikes(network: Network, inputs: NDArray[Any]) -> None:
     np.testing.assert_allclose(logits.detach(), batch.readout / network.timesteps, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("*.safetensors") if "-ann" not in path.name))
+@pytest.mark.parametrize("name", bundled_names("snn"))
 def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     network = load_checkpoint(name).network
     images = smooth_images(2, *network.input_shape[1:])

@@ -14,8 +14,9 @@ import torch
 
 from pipeline import train
 from pipeline.config import TrainingSection
-from pipeline.networks.ann_checkpoint import load_ann
+from pipeline.images.encoding import encode
 from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.differentiable import predictions
 from pipeline.networks.training import augment
 from tests.pipeline.small_networks import class_folders
 
@@ -98,11 +99,11 @@ def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
     path = workplace / "ann" / "checkpoint.safetensors"
     assert f"next: python -m pipeline.convert {path}" in captured.out
     assert "epoch 3/3" in captured.err
-    ann = load_ann(str(path))
+    ann = load_checkpoint(str(path), "ann")
     assert ann.classes == ("apple", "pear", "plum")
     colours = torch.zeros(3, 3, 16, 24) - 1
     colours[range(3), range(3)] = 1  # red, green and blue, as the images of the three classes are
-    assert ann.model(colours).argmax(1).tolist() == [0, 1, 2]
+    assert predictions(ann.network, [encode(ann.network, colours.numpy(), 0, range(3))]).tolist() == [0, 1, 2]
 
 
 def test_killed_and_resumed_is_as_if_it_had_never_stopped(workplace, uninterrupted):

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout, ReLU
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
+from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.raster.batch import unpack
@@ -58,6 +60,25 @@ def test_cells_of_a_block_share_the_weight_of_the_cell_they_stand_for() -> None:
     np.testing.assert_array_equal(wide.layers[0].weight, [[1, 1, 2, 2, 1, 1, 2, 2]])
     assert wide.shapes == ((1, 2, 4), (1, 1, 1))
     assert wide.readout is own.readout
+
+
+def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
+    """Its convolution sees single pixels, so that repeating them changes no mean of the pooling behind it."""
+    random = np.random.default_rng(0)
+    layers = (
+        Layer("conv1", random.normal(size=(3, 2, 1, 1)), ReLU()),
+        Layer("fc1", random.normal(size=(5, 18)), ReLU(), pool=2),
+    )
+    ann = Network(SHAPE, 1, layers, Readout(random.normal(size=(3, 5))), "image")
+    images = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    wide = DifferentiableNetwork(widen(ann, 8, 18))
+    enlarged = images.repeat_interleave(2, 2).repeat_interleave(3, 3)
+    torch.testing.assert_close(wide(enlarged)[0], DifferentiableNetwork(ann)(images)[0])
+
+
+def test_its_own_size_is_itself() -> None:
+    own = network()
+    assert widen(own, 4, 6) is own
 
 
 @given(st.integers(1, 3), st.integers(1, 3))

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli.names import one_or_all
 from pipeline.config import CONFIGS
-from pipeline.networks.ann_checkpoint import load_ann, save_ann
+from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.paper.__main__ import EXPERIMENTS, main
 from pipeline.paper.study.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
@@ -130,8 +130,8 @@ def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
 
 def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = small_command(tmp_path, "fig6")
-    other = load_ann(str(tmp_path / "ann.safetensors"))
-    save_ann(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
+    other = load_checkpoint(str(tmp_path / "ann.safetensors"))
+    save_checkpoint(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--ann", str(tmp_path / "other.safetensors")])
     assert stop.value.code == 2

@@ -6,28 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network.graph import LIF
+from backends.network import LIF, Layer, Network, Readout, ReLU
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
 from pipeline.config import Config, ConversionSection
-from pipeline.images.encoding import encode
+from pipeline.images.encoding import encode, mean_spikes
 from pipeline.images.samples import choose_samples
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.ann_checkpoint import load_ann
+from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.conversion.algorithm import convert, convert_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from pipeline.networks.folding import export_network
 from recordings.errors import InputError
 
 ENCODERS = ("poisson", "constant-current")
 RULES = ("max", "percentile", "scaled", "balanced")
 
 
-def three_neurons(first: tuple[float, float] = (0.5, 1.0)) -> ReluNetwork:
+def three_neurons(first: tuple[float, float] = (0.5, 1.0)) -> Network:
     """One pixel, two neurons, and one that sees both."""
-    model = ReluNetwork(["D2", "D1"], 1, 1, 1, 2).eval()
-    weights = ([[first[0]], [first[1]]], [[3, 1]], [[1], [-1]])
-    for layer, weight in zip((*model.synapses, model.readout), weights, strict=True):
-        layer.weight.data = torch.tensor(weight, dtype=torch.float32)
-    return model
+    layers = (Layer("fc1", np.array(first)[:, None], ReLU()), Layer("fc2", np.array([[3.0, 1]]), ReLU()))
+    return Network((1, 1, 1), 1, layers, Readout(np.array([[1.0], [-1]])), "image")
 
 
 # Pixels of ±2: the first spikes, or drives with 1, at every step; the second does the same with the opposite sign.
@@ -74,9 +73,9 @@ def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
 
 
 @pytest.fixture(scope="module")
-def small_ann() -> ReluNetwork:
+def small_ann() -> Network:
     torch.manual_seed(3)
-    return ReluNetwork([4, "P", 6, "P4", "D8"], 3, 16, 24, 3).eval()
+    return export_network(ReluNetwork([4, "P", 6, "P4", "D8"], 3, 16, 24, 3))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,7 @@ def test_rates_approach_the_anns_activations(small_ann, noise, encoder, rule):
     (exact,) = TorchBackend("cpu").run(network, [inputs], 6)
     (rounded,) = TorchBackend("cpu").run(quantise(network), [inputs], 6)
     with torch.no_grad():
-        logits = small_ann(torch.from_numpy(noise)).numpy()
+        logits = DifferentiableNetwork(small_ann)(torch.from_numpy(mean_spikes(noise)))[0].numpy()
     unit = np.prod(thresholds(network)) / settings.timesteps
     largest = np.abs(logits).max()
     np.testing.assert_allclose(exact.readout * unit, logits, atol=0.15 * largest)
@@ -107,14 +106,13 @@ def test_rates_approach_the_anns_activations(small_ann, noise, encoder, rule):
 
 
 def test_converted_digits_are_as_accurate_as_the_ann():
-    ann = load_ann("cluttered-digits-ann")
+    ann = load_checkpoint("cluttered-digits-ann", "ann")
     settings = ConversionSection(timesteps=500, rule="balanced", encoder="constant-current", calibration=16)
     network = convert_checkpoint(ann, Config(conversion=settings)).network
     samples = choose_samples("cluttered-digits", ann, 12, seed=1)
     images = samples.images()
     labels = samples.table.label
-    with torch.no_grad():
-        reference = (ann.model(torch.from_numpy(images)).argmax(1).numpy() == labels).mean()
+    reference = (predictions(ann.network, [mean_spikes(images)]) == labels).mean()
     inputs = [encode(network, part, 0, range(4)) for part in np.split(images, 3)]
     chosen = np.concatenate([batch.readout.argmax(1) for batch in TorchBackend("cpu").run(network, inputs, 12)])
     assert reference > 0.8
@@ -126,6 +124,12 @@ def test_a_dead_layer_is_named(rule):
     # Negative weights alone: on the image of -2 they excite, so both images are +2.
     with pytest.raises(InputError, match=r"layer 'fc1': nothing drives it on 2 calibration images .* train the ANN"):
         convert(three_neurons((-0.5, -1.0)), np.abs(PIXELS), ConversionSection(timesteps=5, rule=rule))
+
+
+def test_a_network_that_spikes_already():
+    spiking = convert(three_neurons(), PIXELS, ConversionSection(timesteps=5))
+    with pytest.raises(InputError, match="conversion: got a spiking network, expected an ANN"):
+        convert(spiking, PIXELS, ConversionSection(timesteps=5))
 
 
 def test_too_little_to_convert_from():

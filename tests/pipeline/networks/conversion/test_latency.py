@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backends.network.graph import LIF, Layer, Network, Readout
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
 from pipeline.networks.conversion.latency import answers_over_time, milestones, settles_at, write_curves

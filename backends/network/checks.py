@@ -1,0 +1,74 @@
+"""What every number of a network goes through when it is built: one clear error, or a value of the expected type."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+
+
+class NetworkError(InputError):
+    """The parts of a network do not fit together, or could overflow."""
+
+
+def whole(value: object, what: str, where: str, least: int) -> int:
+    """An integer ≥ `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise NetworkError(f"{where}: {what} is {value!r}, expected an integer ≥ {least}")
+    return int(value)
+
+
+def one_of_pair(value: object, what: str, where: str, least: int) -> int:
+    """An integer ≥ `least`, also given as a pair of equal integers, as torch writes the stride of a convolution."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2 or value[0] != value[1]:
+            raise NetworkError(
+                f"{where}: {what} is {value!r}, expected an integer ≥ {least}, or a pair of equal ones; "
+                "rows and columns are treated alike"
+            )
+        value = value[0]
+    return whole(value, what, where, least)
+
+
+def real(value: object, what: str, where: str) -> float:
+    """A finite real number."""
+    if not isinstance(value, Real) or not np.isfinite(float(value)):
+        raise NetworkError(f"{where}: {what} is {value!r}, expected a finite number")
+    return float(value)
+
+
+def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
+    """A read-only copy in C-order of `dtype`; no number may lose its meaning."""
+    try:
+        given = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise NetworkError(f"{where}: {what} cannot be made an array of numbers: {reason}") from None
+    integers = np.issubdtype(dtype, np.integer)
+    if integers and not np.issubdtype(given.dtype, np.integer):
+        raise NetworkError(f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point")
+    if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+        raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
+    converted = np.array(given, dtype=dtype, order="C")
+    if integers and not np.array_equal(converted, given):
+        raise NetworkError(f"{where}: {what} does not fit {np.dtype(dtype)}")
+    converted.setflags(write=False)
+    return converted
+
+
+def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> NDArray[Any]:
+    """(1, C) or (T, C) of a scalar, (C,), (1, C) or (T, C)."""
+    rows = array(value, dtype, what, where)
+    if rows.ndim == 0 or rows.shape == (channels,):
+        rows = np.broadcast_to(rows, (1, channels)).copy()
+        rows.setflags(write=False)
+    if rows.ndim != 2 or rows.shape[1] != channels or not len(rows):
+        raise NetworkError(
+            f"{where}: {what} has shape {rows.shape}, expected one number, ({channels},), (1, {channels}) "
+            f"or (T, {channels})"
+        )
+    return rows

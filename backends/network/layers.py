@@ -1,0 +1,167 @@
+"""A layer of a network, its weights and neurons; and the readout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import NetworkError, array, one_of_pair, real
+from .neurons import Neuron, ReLU, SpikingNeuron
+
+Shape = tuple[int, int, int]
+
+CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
+WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
+PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One synapse layer and the neurons it drives: average pooling, then convolution or matrix product, then neurons.
+
+    A layer copies what it is given, so one neuron may be given to several layers.
+
+    Parameters
+    ----------
+    name : short identifier such as "conv1"
+    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
+        int8 in fixed point, -127 … 127
+    neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
+    pool : side of the average pooling in front (fixed point sums instead; the gain absorbs the factor)
+    stride, padding : of the convolution, after pooling; equal pairs such as (1, 1) count as one integer
+    """
+
+    name: str
+    weight: NDArray[Any]
+    neuron: Neuron
+    pool: int = 1
+    stride: int = 1
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        where = f"layer {self.name!r}"
+        if not (isinstance(self.name, str) and self.name.isascii() and self.name.isidentifier()):
+            raise NetworkError(f"{where}: a name is ASCII letters, digits and underscores, such as 'conv1'")
+        if not isinstance(self.neuron, Neuron):
+            raise NetworkError(f"{where}: neuron is {self.neuron!r}, expected LIF, FixedLIF or ReLU")
+        weight = array(self.weight, self.neuron.weight_dtype, "weight", where)
+        if weight.ndim not in (2, 4) or 0 in weight.shape:
+            raise NetworkError(
+                f"{where}: weight has shape {weight.shape}, expected (out, in, y, x) for a convolution "
+                "or (out, in) for a dense layer"
+            )
+        _check_weight(weight, where)
+        checked = {
+            "weight": weight,
+            "neuron": self.neuron.of_channels(len(weight), where),
+            "pool": one_of_pair(self.pool, "pool", where, 1),
+            "stride": one_of_pair(self.stride, "stride", where, 1),
+            "padding": one_of_pair(self.padding, "padding", where, 0),
+        }
+        for field, value in checked.items():
+            object.__setattr__(self, field, value)
+        if self.kind == "dense" and (self.stride, self.padding) != (1, 0):
+            raise NetworkError(f"{where}: a dense layer has neither stride nor padding")
+        if weight.dtype == np.int8 and self.largest_current >= CURRENT_LIMIT:
+            raise NetworkError(
+                f"{where}: the int8 weights of one neuron sum to {self.largest_current:,} in magnitude, which "
+                f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
+            )
+
+    @property
+    def spiking_neuron(self) -> SpikingNeuron:
+        """The neuron of a layer that spikes, as those of every network do that a backend runs."""
+        if isinstance(self.neuron, ReLU):
+            raise NetworkError(f"layer {self.name!r}: has neurons ReLU, expected neurons that spike")
+        return self.neuron
+
+    @property
+    def outline(self) -> tuple[str, int, int]:
+        """Kind, outputs and pool: what networks of one description share, whatever their neurons."""
+        return self.kind, len(self.weight), self.pool
+
+    @property
+    def averaged_weight(self) -> NDArray[Any]:
+        """The weights of the unpooled map: pooling averages in float32, and sums in fixed point."""
+        return self.weight if self.weight.dtype == np.int8 else self.weight / np.float32(self.pool**2)
+
+    @property
+    def kind(self) -> str:
+        """Either "conv" or "dense"."""
+        return "conv" if self.weight.ndim == 4 else "dense"
+
+    @cached_property
+    def largest_current(self) -> int:
+        """The largest |a| any neuron can reach, were all its inputs to spike: max Σ|W|·pool²."""
+        sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
+        return int(sums.max()) * self.pool**2
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, H, W) of this layer's spikes for an input of (C, H, W); refuses what does not fit."""
+        channels, height, width = shape
+        where = f"layer {self.name!r}"
+        if height % self.pool or width % self.pool:
+            raise NetworkError(
+                f"{where}: pooling {self.pool} does not divide its {height}×{width} input; "
+                f"choose a size whose sides are multiples of {self.pool} there"
+            )
+        height, width = height // self.pool, width // self.pool
+        if self.kind == "dense":
+            inputs = channels * height * width
+            if self.weight.shape[1] != inputs:
+                raise NetworkError(
+                    f"{where}: weight expects {self.weight.shape[1]} inputs, the pooled map before it has "
+                    f"{channels}×{height}×{width} = {inputs}"
+                )
+            return (self.weight.shape[0], 1, 1)
+        if self.weight.shape[1] != channels:
+            raise NetworkError(
+                f"{where}: weight expects {self.weight.shape[1]} channels, the layer before it has {channels}"
+            )
+        rows, columns = (
+            (side + 2 * self.padding - kernel) // self.stride + 1
+            for side, kernel in zip((height, width), self.weight.shape[2:], strict=True)
+        )
+        if rows < 1 or columns < 1:
+            raise NetworkError(
+                f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
+                f"with padding {self.padding}"
+            )
+        return (self.weight.shape[0], rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Accumulating output: logits = scale · Σ_t W_out s_L[t] / T; no leak, no spikes, no bias, no delay.
+
+    An ANN has T = 1, and activations in place of spikes.
+
+    Parameters
+    ----------
+    weight : (classes, C·H·W of the last layer) float32, or int8 in fixed point, -127 … 127
+    scale : real value of one raw unit; 1 in float32
+    """
+
+    weight: NDArray[Any]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        fixed = getattr(self.weight, "dtype", None) == np.int8
+        weight = array(self.weight, np.int8 if fixed else np.float32, "weight", "readout")
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise NetworkError(f"readout: weight has shape {weight.shape}, expected (classes, inputs)")
+        _check_weight(weight, "readout")
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "scale", real(self.scale, "scale", "readout"))
+
+
+def _check_weight(weight: NDArray[Any], where: str) -> None:
+    if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
+        raise NetworkError(
+            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed point, which every "
+            "backend can hold"
+        )

@@ -1,0 +1,61 @@
+"""Grad-CAM of an ANN: where a layer's activity speaks for one class, by the gradient of that class's logit.
+
+    α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}            G_{ij} = max(0, Σ_k α_k A^k_{ij})
+
+A are the activations behind a layer's ReLU. c is the true class, or where that is unknown (label -1) the predicted one.
+
+References
+----------
+Selvaraju et al. 2017, ICCV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import LayerGradCam
+from numpy.typing import NDArray
+
+from pipeline.networks.differentiable import DifferentiableNetwork
+
+from .method import spatial_layers
+from .network_maps import Labels, chosen_classes
+
+
+def grad_cam(
+    network: DifferentiableNetwork, inputs: NDArray[Any], labels: Labels, layers: Iterable[str]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
+    """Grad-CAM of B images, by captum.
+
+    Parameters
+    ----------
+    network : an ANN
+    inputs : what its encoder makes of B images, (B, C, H, W) float32
+    labels : (B,) int — true classes, -1 where unknown
+    layers : convolutions by name or number; all if none is given
+
+    Returns
+    -------
+    predictions : (B,)
+    maps : name of the layer -> (1, B, H, W) float32 ≥ 0, in order of depth; an ANN has one step
+
+    Raises
+    ------
+    InputError : if there is no such layer, or it is dense
+    """
+    kinds = network.network.raster_kinds
+    chosen = spatial_layers(kinds, layers, "Grad-CAM")
+    x = torch.from_numpy(inputs).to(network.readout.device)
+    with torch.no_grad():
+        logits = network(x)[0]
+    target = chosen_classes(logits, labels)
+    maps = {}
+    for number, name in enumerate(kinds):
+        if name in chosen:
+            method: Any = LayerGradCam(lambda x: network(x)[0], network.layers[number])
+            of_layer = method.attribute(x, target, relu_attributions=True)
+            maps[name] = of_layer.movedim(1, 0).detach().cpu().numpy()
+    return logits.argmax(1).cpu().numpy(), maps

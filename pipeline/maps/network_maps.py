@@ -1,0 +1,105 @@
+"""Maps of images from a network's own gradients, as :func:`pipeline.maps.method.write_maps` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.images.samples import Samples, choose_samples
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork
+from recordings.layers import steps_that_matter
+from recordings.maps.schema import METHODS, MapHeader, MapLayer
+from recordings.schema import SampleTable
+
+from .method import spatial_layers
+
+Labels = NDArray[np.integer[Any]]
+Explain = Callable[
+    [DifferentiableNetwork, NDArray[Any], Labels, Iterable[str]],
+    tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]],
+]
+
+
+@dataclass(frozen=True)
+class NetworkMaps:
+    """Grad-CAM of a network and images, a :class:`pipeline.maps.method.MapMethod`.
+
+    Parameters
+    ----------
+    method : name of the method, a key of :data:`recordings.maps.file.METHODS`
+    function : encoded images -> predictions (B,) and maps (T, B, H, W) of each layer
+    network : in float32
+    class_names : for people
+    images : what is explained
+    layers : names of layers with a spatial extent, in order of depth
+    seed : of the Poisson spikes
+    """
+
+    method: str
+    function: Explain
+    network: DifferentiableNetwork
+    class_names: tuple[str, ...]
+    images: Samples
+    layers: tuple[str, ...]
+    seed: int
+
+    @classmethod
+    def load(
+        cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str], download: bool = False
+    ) -> NetworkMaps:
+        """Grad-CAM of a checkpoint and images as the command line names them.
+
+        If no layer is named: the last convolution of an ANN, all layers of a spiking network that have maps.
+
+        Raises
+        ------
+        InputError : if one of them does not exist, the network is in fixed point, or the images cannot be read
+        """
+        from .grad_cam import grad_cam
+        from .snn_grad_cam import snn_grad_cam
+
+        checkpoint = load_checkpoint(name)
+        network = DifferentiableNetwork(checkpoint.network)
+        chosen = spatial_layers(checkpoint.network.raster_kinds, layers, name)
+        ann = checkpoint.network.kind == "ann"
+        method, function = ("grad-cam", grad_cam) if ann else ("snn-grad-cam", snn_grad_cam)
+        if ann and not layers:
+            chosen = chosen[-1:]
+        images = choose_samples(data, checkpoint, count, seed, download)
+        return cls(method, function, network, checkpoint.class_names, images, chosen, seed)
+
+    @property
+    def samples(self) -> SampleTable:
+        """What is explained."""
+        return self.images.table
+
+    @property
+    def header(self) -> MapHeader:
+        """What the file says of them."""
+        network = self.network.network
+        rasters = zip(network.raster_names, network.raster_shapes, strict=True)
+        layers = tuple(
+            MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
+            for number, (name, shape) in enumerate(rasters, network.first_raster)
+            if name in self.layers
+        )
+        parameters = {"seed": self.seed} if "seed" in METHODS[self.method].parameters else {}
+        return MapHeader(self.method, network.sha256, parameters, network.timesteps, layers)
+
+    def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
+        """Prediction and maps (T, H, W) of one sample."""
+        (inputs,) = self.images.encoded([sample], self.network.network, self.seed, 1)
+        predictions, maps = self.function(self.network, inputs, self.samples.label[[sample]], self.layers)
+        return int(predictions[0]), {name: of_batch[:, 0] for name, of_batch in maps.items()}
+
+
+def chosen_classes(logits: Tensor, labels: Labels) -> Tensor:
+    """The labels, with predictions for the unknown ones."""
+    given = logits.new_tensor(labels).long()
+    return given.where(given >= 0, logits.argmax(1))
