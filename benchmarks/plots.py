@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from pipeline.drawing.canvas import PALETTE, drawing
+from pipeline.drawing.canvas import PALETTE, drawing, grid_lines
 
 from .measurement import Row
 
@@ -37,7 +37,7 @@ def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> b
             for way in dict.fromkeys(row.way for row in shown):
                 handles[way] = draw_curve(axes, [row for row in shown if row.way == way], colours[way])
             label_axes(axes, sweep, unit, shown)
-        corner = ((width - LEGEND + 0.15) / canvas.width, 1 - (TOP - 0.1) / canvas.height)
+        corner = ((width - LEGEND + 0.15) / canvas.width, 1 - (canvas.above + TOP - 0.1) / canvas.height)
         canvas.figure.legend(
             list(handles.values()),
             list(handles),
@@ -74,5 +74,4 @@ def label_axes(axes: Any, sweep: str, unit: str, rows: Sequence[Row]) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.tick_params(labelsize=8)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
+    grid_lines(axes, "both")

@@ -20,7 +20,7 @@ def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
         "import recordings.raster.reader, recordings.raster.writer, recordings.validate\n"
         "import pipeline.maps.sam, pipeline.explain\n"
-        "import pipeline.measures.attention, pipeline.measures.localisation, pipeline.measures.faithfulness\n"
+        "import pipeline.measures.localisation_error, pipeline.measures.localisation, pipeline.measures.faithfulness\n"
         "import pipeline.measures.agreement, pipeline.measures.randomisation, pipeline.measures.statistics\n"
         f"print([name for name in {HEAVY} if sys.modules[name]])"
     )

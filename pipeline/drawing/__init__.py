@@ -1,1 +1,1 @@
-"""Pictures: maps over images, curves, intervals."""
+"""Pictures: `figures` says which a run gets; `grid`, `curves`, `intervals`, `rates`, `raster` draw a kind each."""

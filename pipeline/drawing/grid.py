@@ -103,6 +103,7 @@ def draw_maps(
     cells = [cell for row in rows for cell in row.cells if cell is not None]
     height, width = max((cell.shape for cell in cells), key=math.prod)
     enlarged = max(1, ALONE // max(height, width))
+    # All cells have one shape, the largest picture's, and an area that depends on how many there are.
     side = min(max(ROOM / max(n_columns, len(rows)), SMALLEST), LARGEST)
     stretch = math.sqrt(min(max(width / height, 0.5), 2))
     wide, high = side * stretch, side / stretch

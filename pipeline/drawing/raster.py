@@ -26,10 +26,10 @@ def draw_raster(path: Path, layer: str, spikes: NDArray[np.bool_], sample: str) 
     counts = flat.sum(axis=0)
     firing = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
     shown = firing[np.linspace(0, len(firing) - 1, min(len(firing), MOST_NEURONS)).round().astype(int)]
-    about = f"{sample}. {len(firing):,} of {neurons:,} neurons fire."
+    about = f"{len(firing):,} of {neurons:,} neurons fire."
     if len(shown) < len(firing):
         about += f" One in {len(firing) / len(shown):.0f} is shown."
-    with drawing(path, f"Spikes of {layer}", about, 7.2, 3.8) as canvas:
+    with drawing(path, f"Spikes of {layer}: {sample}", about, 7.2, 3.8) as canvas:
         axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
         axes.set(xlabel="step t", ylabel="neurons, most active on top", yticks=[])
         if len(shown):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recordings.errors import InputError
 
-from .maps import TIE, Map, checked, is_flat
+from .maps import TIE, Map, checked, checked_pair, is_flat
 
 
 def pearson(first: ArrayLike, second: ArrayLike) -> float:
@@ -86,9 +86,7 @@ def temporal_centre_of_mass(maps: ArrayLike) -> NDArray[np.float64]:
 
 def _pair(where: str, first: ArrayLike, second: ArrayLike) -> tuple[Map, Map]:
     """Both as one row of float64: (1, n)."""
-    one, other = checked(where, first), checked(where, second)
-    if one.shape != other.shape:
-        raise InputError(f"{where}: got maps of {one.shape} and {other.shape}, expected the same shape")
+    one, other = checked_pair(where, first, second)
     return one.reshape(1, -1).astype(np.float64), other.reshape(1, -1).astype(np.float64)
 
 

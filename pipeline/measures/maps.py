@@ -1,4 +1,4 @@
-"""What every measure needs of a map: that it is finite, that it has the size of another, and when it is flat."""
+"""What measures share: a map is checked, brought to the size of another, min-max normalised, or called flat."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from recordings.errors import InputError
 Map = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
+AUTHORS_FLOOR = 1e-3
 TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
@@ -42,6 +43,19 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
     return array
 
 
+def checked_pair(where: str, first: ArrayLike, second: ArrayLike, *, positive: bool = False) -> tuple[Map, Map]:
+    """Two maps of one shape, see :func:`checked`.
+
+    Raises
+    ------
+    InputError : if the shapes differ, or a value is not as expected
+    """
+    one, other = checked(where, first, positive=positive), checked(where, second, positive=positive)
+    if one.shape != other.shape:
+        raise InputError(f"{where}: got maps of {one.shape} and {other.shape}, expected the same shape")
+    return one, other
+
+
 def resize_map(image_map: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
     """Bilinear, centres aligned: a cell stands for the block of pixels it was computed over. (h, w) -> `size`.
 
@@ -55,3 +69,32 @@ def is_flat(maps: Map) -> NDArray[np.bool_]:
     lowest, highest = maps.min(axis=(-2, -1)), maps.max(axis=(-2, -1))
     flat: NDArray[np.bool_] = highest - lowest <= TIE * np.maximum(np.abs(lowest), np.abs(highest))
     return flat
+
+
+def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
+    """Every map stretched to 0 … 1 by itself: (m - min) / (max - min + floor); a flat map becomes 0.
+
+    The authors' code adds a floor of 10⁻³ (:data:`AUTHORS_FLOOR`). On SAM, whose unit is a spike, that changes a value
+    by a part in a thousand at most where one spike is the range. On a gradient, which has no unit, it would decide the
+    result: Grad-CAMs may be far below 10⁻³. So measures leave it out.
+
+    Parameters
+    ----------
+    maps : (..., H, W)
+    floor : ≥ 0, in the unit of the maps
+
+    Returns
+    -------
+    (..., H, W), of the maps' floating-point type
+
+    Raises
+    ------
+    InputError : if a value is NaN or infinite
+    """
+    array = checked("min-max", maps)
+    lowest = array.min(axis=(-2, -1), keepdims=True)
+    span = array.max(axis=(-2, -1), keepdims=True) - lowest + array.dtype.type(floor)
+    if floor == 0:
+        span = np.where(is_flat(array)[..., None, None], array.dtype.type(np.inf), span)
+    scaled: Map = (array - lowest) / span
+    return scaled

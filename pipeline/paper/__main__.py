@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from rich.console import Console
@@ -17,29 +15,15 @@ from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import one_or_all
 from pipeline.cli.options import ConfigFile
-from pipeline.config import Section, save_config
+from pipeline.config import Section
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
+from .experiments import EXPERIMENTS, run_experiment
 from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
-EXPERIMENTS = {
-    "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
-    "fig3": "the same as a number: variance of the heatmaps",
-    "fig5": "SAM by layer and step, surrogate against converted; on every backend",
-    "fig6": "localisation error, and spike rate over time, surrogate against converted",
-    "table1": "localisation error and accuracy at three leaks",
-    "fig7": "maps before and after an attack",
-    "fig8": "localisation error against γ",
-    "fig9": "accuracy against attack strength, and how far heatmaps move",
-    "fig10": "two objects in one image",
-    "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
-    "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
-    "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
-    "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
-}
 DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
@@ -98,18 +82,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
             )
-
-
-def run_experiment(name: str, study: Any, command: str) -> None:
-    """Run one experiment and write what it found."""
-    from .study.result import write_result
-
-    begun = time.perf_counter()
-    result = importlib.import_module(f".{name}", __package__).run(study)
-    seconds = time.perf_counter() - begun
-    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {study.settings.seed}."
-    write_result(name, result, about, study.out)
-    save_config(study.config, study.out / "config.toml")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
 """How much of a map is chance, and how much the network? Not in the paper, whose claims of difference it bounds.
 
-SAM, summed over the steps that can still change the answer, is compared image by image: between Poisson seeds of one
-network (the noise floor: what differs less does not differ), between float32 and fixed point, between two trainings of
-one configuration, between surrogate and converted networks, and, as the lower end, between different images. Pearson's
-correlation, overlap of the brightest fifth of the pixels, and by how much of the time the maps' centre of mass moves.
+SAM is summed over the steps that can still change the answer, and compared image by image:
+
+* between Poisson seeds of one network; this is the noise floor: a smaller difference is none;
+* between float32 and fixed point;
+* between two trainings of one configuration;
+* between the surrogate-trained and the converted network;
+* between different images, as the lower end.
+
+Measures: Pearson's correlation, the overlap of the brightest fifth of the pixels, and how far the maps' centre of mass
+moves in time, as a share of the steps.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ import pandas as pd
 
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.attention import min_max
-from pipeline.measures.roughness import total_variation
+from pipeline.measures.maps import min_max
+from pipeline.measures.spread import total_variation
 from pipeline.measures.tables import rows, summary
 from recordings.raster.reader import RasterReader
 

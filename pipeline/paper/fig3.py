@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.attention import AUTHORS_FLOOR, heatmap_variance, min_max
+from pipeline.measures.maps import AUTHORS_FLOOR, min_max
+from pipeline.measures.spread import heatmap_variance
 from pipeline.measures.tables import measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 

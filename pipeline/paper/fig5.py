@@ -16,31 +16,27 @@ from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network import Network
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.maps import is_flat
+from pipeline.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
 from .study.claims import Claim, compared, verdict, with_interval
-from .study.heatmaps import Maps, at_steps
+from .study.heatmaps import at_steps
 from .study.result import Result
 from .study.study import Study
 from .study.sweep import arrivals, swept
 
-PARTS = ("early", "middle", "late")
 TO_THE_END = ", to the last step"  # of the recording, in place of the last step that matters
-CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"
 
 
 def run(study: Study) -> Result:
@@ -79,26 +75,6 @@ def likenesses(study: Study, path: Path) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["image", "layer", "measure", "value"])
 
 
-def likeness(maps: Maps) -> dict[str, float]:
-    """Mean of Pearson's correlation between maps (T, h, w) of one network and image at different steps."""
-    eighths = np.stack([part.sum(axis=0) for part in np.array_split(maps, min(8, len(maps)))])
-    steps, parts = standardised(maps), standardised(eighths)
-    pairs = max(1, len(steps) * (len(steps) - 1))
-    return {
-        CONSECUTIVE: float((steps[:-1] * steps[1:]).sum() / max(1, len(steps) - 1)),
-        ANY_TWO: float((np.square(steps.sum(axis=0)).sum() - np.square(steps).sum()) / pairs),  # |Σ z|² - Σ |z|²
-        EIGHTHS: float(parts[0] @ parts[-1]),
-    }
-
-
-def standardised(maps: Maps) -> NDArray[np.float64]:
-    """Pixels with mean 0 and length 1, so that products are correlations; 0 where flat: (T, h, w) -> (T, h·w)."""
-    pixels = maps.reshape(len(maps), -1).astype(np.float64)
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    lengths = np.where(is_flat(maps), np.inf, np.linalg.norm(pixels, axis=1))
-    return pixels / lengths[:, None]
-
-
 def activities(study: Study, path: Path) -> pd.DataFrame:
     """How active each layer is over time: image, layer, measure, value."""
     parts = []
@@ -110,26 +86,6 @@ def activities(study: Study, path: Path) -> pd.DataFrame:
                 for name, active in activity(counts).items():
                     parts.append(measured(active, layer=layer, measure=name + suffix))
     return pd.concat(parts)
-
-
-def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Activity of each third relative to the busiest step, and the share of silent steps.
-
-    Parameters
-    ----------
-    counts : (N, T) — spikes of a layer at the steps looked at
-
-    Returns
-    -------
-    "early", "middle", "late", "silent" -> (N,) in [0, 1]; no activity at all is 0
-    """
-    relative = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
-    thirds = np.array_split(relative, len(PARTS), axis=1)
-    found = {
-        part: third.mean(axis=1) if third.size else relative.mean(axis=1)
-        for part, third in zip(PARTS, thirds, strict=True)
-    }
-    return found | {"silent": (counts == 0).mean(axis=1)}
 
 
 def activity_claims(found: pd.DataFrame) -> list[Claim]:

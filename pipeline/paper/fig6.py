@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.steps import thinned
-from pipeline.measures.attention import EPSILON, localisation_errors, lowest_errors, spike_rate
+from pipeline.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
+from pipeline.measures.over_time import peak, spike_rate, variation
 from pipeline.measures.tables import difference, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
@@ -98,17 +97,6 @@ def rates_of(path: Path) -> pd.DataFrame:
             for measure, function in ((VARIATION, variation), (PEAK, peak)):
                 parts.append(measured(function(rates), measure=measure, layer=name))
     return pd.concat(parts)
-
-
-def variation(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation over steps relative to the mean, 0 where there are no spikes: (N, T) -> (N,)."""
-    means = rates.mean(axis=1)
-    return np.divide(rates.std(axis=1), means, out=np.zeros_like(means), where=means > 0)
-
-
-def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """When most neurons fire, 0 at the first step and 1 at the last: (N, T) -> (N,)."""
-    return rates.argmax(axis=1) / max(1, rates.shape[1] - 1)
 
 
 def error_claims(errors: pd.DataFrame) -> list[Claim]:

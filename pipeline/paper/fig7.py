@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.attention import min_max
+from pipeline.measures.maps import min_max
 from pipeline.measures.tables import rows, summary
 from recordings.raster.reader import RasterReader
 

@@ -4,9 +4,9 @@ The paper: for both networks the error is highest at γ = 0, where spikes of any
 γ = 1, where only recent ones do; it is lowest in between.
 
 Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, for
-every γ of the settings from one decoding of the raster. Which of the other γ is highest or lowest is chosen on every
-second image and judged on those between, so that the choice cannot flatter itself. Whether the outcome depends on how
-the error is taken is measured too: as a mean over steps, of the map summed over steps, and against the object itself.
+every γ of the settings from one decoding of the raster. Which of the other γ has the highest or lowest error is chosen
+on every second image. The differences are those of the images between, which had no part in the choice. Other ways to
+take the error are measured, too: as a mean over steps, of the map summed over steps, and against the object itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.attention import localisation_errors, lowest_errors
+from pipeline.measures.localisation_error import localisation_errors, lowest_errors
 from pipeline.measures.maps import is_flat
 from pipeline.measures.statistics import Estimate, paired_difference
 from pipeline.measures.tables import groups, rows, summary

@@ -1,13 +1,13 @@
 """Beyond the paper: does the map find the object where the centre prior is powerless?
 
-Objects of photographs are centred, and boxes are large: there a Gaussian at the centre, which has seen nothing, points
-at the object nine times in ten. So maps are also asked under conditions where it cannot
-(:mod:`pipeline.paper.study.conditions`), and always beside what is cheaper than they are:
+Objects of photographs are centred, and their boxes are large. There a Gaussian at the centre, which has not seen the
+image, points at the object nine times in ten. So maps are also measured under conditions where this guess fails
+(:mod:`pipeline.paper.study.conditions`), and beside simpler maps:
 
-* SAM (γ as configured), and the plain spike count of the layer: the kernel must add something;
-* the ANN twin's Grad-CAM at its last convolution, for the class of the object asked for, which is told to it;
-* the spike count of the encoded input, which no training has touched: where it finds the object, so does anything;
-* a centred box of the object's area, a centred Gaussian, and random 8×8 maps (the mean of five draws), blind all three.
+* the plain spike count of the layer: SAM (γ as configured) must be better, or its kernel adds nothing;
+* the ANN twin's Grad-CAM at its last convolution, which is told the class of the object;
+* the spike count of the encoded input, which needs no training: where it finds the object, the object is easy to find;
+* three blind maps: a centred box of the object's area, a centred Gaussian, random 8×8 maps (the mean of five draws).
 
 Measures: pointing game, energy in the object, IoU above half the maximum, IoU of as many pixels as the object has
 (:mod:`pipeline.measures.localisation`), of maps summed over the steps whose spikes can still change the answer. Claims

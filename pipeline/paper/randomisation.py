@@ -1,8 +1,8 @@
-"""Do the maps depend on what was learnt? Weights shuffled from the readout down; not in the paper.
+"""Do the maps depend on what was learnt? Weights are shuffled from the readout down; not in the paper.
 
-For every layer of interest, the correlation of its map with that of the trained network, image by image (Adebayo et al.
-2018, arXiv:1810.03292). SAM of a layer sees the layers up to it alone: shuffling what is above cannot change it.
-SNN-crafted Grad-CAM also sees what is above. Maps are summed over the steps that can still change the answer. The
+Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al. 2018,
+arXiv:1810.03292). SAM of a layer sees only the layers up to this one: shuffling the layers above cannot change it.
+SNN-crafted Grad-CAM also sees the layers above. Maps are summed over the steps that can still change the answer. The
 dashed line is the noise floor: the trained network with other Poisson spikes.
 """
 
@@ -78,7 +78,7 @@ def correlations(trained: Maps, other: Maps, down_to: str) -> pd.DataFrame:
 
 
 def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
-    """Of one map in one layer: it changes when everything is shuffled, and when the readout alone is."""
+    """One map in one layer changes when every weight is shuffled, and when the readout alone is shuffled."""
     where = f"{found['map'].iloc[0]}, {found['layer'].iloc[0]}"
     _, readout, *_, everything, _ = found[DOWN_TO].unique()
     floor = rows(found, **{DOWN_TO: FLOOR})

@@ -13,7 +13,7 @@ import pandas as pd
 
 from backends.network import Network
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.attention import lowest_errors
+from pipeline.measures.localisation_error import lowest_errors
 from pipeline.measures.tables import difference, measured, rows, summary, summary_of_shares, values
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend
 from backends.network import Network
-from pipeline.drawing.canvas import GREY, drawing
+from pipeline.drawing.canvas import GREY, drawing, grid_lines
 from pipeline.images.samples import Samples
 from recordings.raster.batch import RasterBatch, unpack
 
@@ -94,8 +94,7 @@ def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtit
         axes.set_ylabel("accuracy, %")
         axes.set_xlim(0, timesteps)
         axes.set_ylim(0, 102)
-        axes.grid(color="0.9", linewidth=0.8)
-        axes.set_axisbelow(True)
+        grid_lines(axes, "both")
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0, labelspacing=0.8)
 
 

@@ -1,4 +1,4 @@
-"""Images attacked through the ANN or the SNN, or changed at random by as much: made once, then used like any other."""
+"""Images attacked through the ANN or the SNN, or changed by random signs of equal strength; made once, then cached."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
 
     Parameters
     ----------
-    through : the network whose gradient gives the signs, or "noise" for random ones, the control. The SNN's gradient is
-        that of the float32 network for the very spikes that the clean images are encoded to: the attacker knows the
-        seed
+    through : the network whose gradient gives the signs, or "noise" for random signs, the control. The SNN's gradient
+        is taken through the float32 network, for the spikes that the clean images are encoded to: the attacker knows
+        the seed
     epsilon : in the 0 … 1 range of a pixel; 0 gives the images themselves
     """
     images, settings = study.images, study.settings

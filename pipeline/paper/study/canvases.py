@@ -1,6 +1,6 @@
-"""Images where a guess at the centre is worth nothing: pasted anywhere on a canvas, or among decoys.
+"""Images in which a guess at the centre finds nothing: pasted anywhere on a canvas, or among decoys.
 
-Masks move along. Everything is a function of the images and a seed.
+Masks move with their objects. Everything is a function of the images and a seed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ TRIES = 200  # places looked at for a decoy
 def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["mean", "texture"] = "mean") -> ImageSet:
     """Every image whole, at a random place of a larger canvas, where its object is not at the canvas's centre.
 
-    On a canvas less than three times as wide, an image placed anywhere mostly covers the centre; so places are drawn
-    among those where the object does not, or, where it fills its image, among the corners.
+    On a canvas less than three times as wide, an image placed anywhere mostly covers the centre. So only places are
+    drawn at which the object does not cover it. An object that fills its image goes into a random corner.
 
     Parameters
     ----------
     images : N ≥ 1
     height, width : of the canvas, at least the images'
     seed : ≥ 0
-    fill : what surrounds the image: "mean", the colour that preprocessing makes 0, which no input spike comes from; or
-        "texture", another image of the set, mirrored to the canvas's size and with its phases scrambled: the colours
-        and the spectrum of a real image, but no object, so that being an image tells nothing
+    fill : what surrounds the image. "mean": the colour that preprocessing makes 0, which causes no input spike.
+        "texture": another image of the set, mirrored to the canvas's size, with scrambled phases. It has the colours
+        and the spectrum of a real image, but no object
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The conditions under which maps are asked for the object; in most of them a guess at the centre is worthless."""
+"""Conditions under which a map has to find the object; in most of them a guess at the centre finds nothing."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Condition:
 
 
 def conditions(study: Study, images: ImageSet) -> list[Condition]:
-    """Those that `images` allow, on canvases twice as high and wide.
+    """All conditions that these images allow. Canvases are twice as high and wide as the images.
 
     * as is
-    * pasted on the data set's mean: whole, on an empty canvas, at a random place where the object is off the centre
-    * pasted on texture: the same, on another image's spectrum without its shapes
-    * four images: side by side, all of different classes; the object is the predicted class's, or any of the four
-    * among decoys: beside pieces of other objects, as bright (where objects have true shapes, not boxes)
+    * pasted on mean: the whole image on a canvas of the mean colour, at a random place, its object off the centre
+    * pasted on texture: likewise, on a canvas with the spectrum of another image but without its shapes
+    * four images side by side, all of different classes: the object is that of the predicted class, or any of the four
+    * among decoys: pieces of other objects, as bright, beside the object (where objects have shapes, not boxes)
     """
     height, width = (2 * side for side in images.size)
     seed = study.settings.seed

@@ -1,4 +1,4 @@
-"""The images of an experiment, prepared and in memory, so that attacked or combined ones are used like any other."""
+"""The images of an experiment, preprocessed and in memory; attacked or combined images have the form of clean ones."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.attention import heatmap_shift, mass_shift
+from pipeline.measures.shift import heatmap_shift, mass_shift
 from pipeline.measures.tables import measured, rows
 from recordings.raster.reader import RasterReader
 

@@ -20,7 +20,7 @@ MANIFEST = "stage.json"
 
 
 class Stages:
-    """Builds a stage once; whoever asks again, in this run or a later one, gets the same folder.
+    """Builds a stage once; later calls, in this run or another, get the finished folder.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Study:
         return self.validation(self.settings.images)
 
     def validation(self, count: int) -> ImageSet:
-        """So many validation images, from a seeded class-balanced order."""
+        """The first `count` validation images of a seeded class-balanced order."""
         data = self.config.data
         return prepare(choose_samples(data.source, self.networks.surrogate, count, self.settings.seed, data.download))
 

@@ -37,7 +37,7 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
     assert all(path.is_file() for path in written)
     overview, _, spikes, first, second = titles(saved)
     assert overview.startswith("Where neurons fire in short intervals: Spike Activation Map. Each map is of the step")
-    assert spikes.startswith("Spikes of conv1: sample 7, predicted class 2, is class 1. ")
+    assert spikes.startswith("Spikes of conv1: sample 7, predicted class 2, is class 1: ")
     kernel = "γ = 0.5." if variant == "paper" else "γ = 0.5, authors-code."
     assert first.startswith(f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} Each layer")
     assert second.startswith("Spike Activation Map: sample 8: γ")

@@ -17,7 +17,7 @@ def test_the_most_active_neurons_are_on_top(tmp_path: Path, saved: list[Figure])
     draw_raster(tmp_path / "raster.png", "conv1", spikes, "sample 3")
     sheet, axes = saved[0].axes
     np.testing.assert_array_equal(axes.images[0].get_array(), [[1, 0, 1, 1], [0, 1, 0, 0]])
-    assert [text.get_text() for text in sheet.texts] == ["Spikes of conv1", "sample 3. 2 of 3 neurons fire."]
+    assert [text.get_text() for text in sheet.texts] == ["Spikes of conv1: sample 3", "2 of 3 neurons fire."]
 
 
 @pytest.mark.parametrize(

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
-from pipeline.measures.attention import (
-    heatmap_shift,
-    heatmap_variance,
-    localisation_error,
-    localisation_errors,
-    lowest_errors,
-    mass_shift,
-    min_max,
-)
 from pipeline.measures.faithfulness import pixel_order
 from pipeline.measures.localisation import energy_in_object, iou, pointing_game
-from pipeline.measures.maps import resize_map
+from pipeline.measures.localisation_error import localisation_errors, lowest_errors
+from pipeline.measures.maps import AUTHORS_FLOOR, min_max, resize_map
+from pipeline.measures.shift import heatmap_shift, mass_shift
+from pipeline.measures.spread import heatmap_variance, total_variation
 from recordings.errors import InputError
 
+Maps = NDArray[np.float64]
+
+levels = st.integers(0, 6).map(float)  # as maps of spikes have: few values, many ties, often zero
+maps = arrays(np.float64, (3, 2, 4), elements=levels)
+factors = st.sampled_from([0.25, 2.0, 1e-6, 1e6])
 STEPS, MASK, REFERENCE = np.ones((3, 2, 2)), np.ones((2, 2), bool), np.arange(4.0).reshape(2, 2)
 MEASURES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "min-max": (min_max, (2, 2)),
     "localisation error, every step": (lambda maps: localisation_errors(maps, REFERENCE), (3, 2, 2)),
     "localisation error, lowest": (lambda maps: lowest_errors(maps, REFERENCE), (3, 2, 2)),
-    "localisation error": (lambda maps: localisation_error(maps, REFERENCE), (3, 2, 2)),
-    "reference of the localisation error": (lambda maps: localisation_error(STEPS, maps), (2, 2)),
+    "reference of the localisation error": (lambda maps: lowest_errors(STEPS, maps), (2, 2)),
     "heatmap variance": (heatmap_variance, (3, 2, 2)),
+    "total variation": (total_variation, (3, 2, 2)),
     "heatmap shift": (lambda maps: heatmap_shift(maps, STEPS), (3, 2, 2)),
     "mass shift": (lambda maps: mass_shift(STEPS, maps), (3, 2, 2)),
     "pointing game": (lambda maps: pointing_game(maps, MASK), (2, 2)),
@@ -85,3 +89,30 @@ def test_resizing_aligns_centres() -> None:
     np.testing.assert_allclose(resize_map(np.array([[0.0, 1]]), (1, 4)), [[0, 0.25, 0.75, 1]])
     np.testing.assert_allclose(resize_map(np.array([[0.0, 1, 4, 5]]), (2, 2)), [[0.5, 4.5]] * 2)
     np.testing.assert_allclose(resize_map(np.array([[7.0]]), (3, 2)), np.full((3, 2), 7.0))
+
+
+def test_min_max_by_hand() -> None:
+    np.testing.assert_array_equal(
+        min_max([[[1.0, 2], [3, 5]], [[7, 7], [7, 7]]]), [[[0, 0.25], [0.5, 1]], [[0, 0]] * 2]
+    )
+    np.testing.assert_allclose(min_max([[0.0, 1e-3]], floor=AUTHORS_FLOOR), [[0, 0.5]])
+    assert min_max(np.ones((1, 1), np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.2, 0.5, 1.0])
+def test_min_max_as_the_authors_do(shared: Path, gamma: float) -> None:
+    reference = np.load(shared / "reference" / "sam.npz")
+    scaled = min_max(reference[f"authors_code_raw_gamma{gamma}"], floor=AUTHORS_FLOOR)
+    np.testing.assert_allclose(scaled, reference[f"authors_code_display_gamma{gamma}"], rtol=1e-6)
+
+
+def test_rounding_is_not_stretched_to_full_contrast() -> None:
+    assert not min_max(np.float32([[0.3, np.nextafter(np.float32(0.3), np.float32(1))]])).any()
+    np.testing.assert_allclose(min_max([[0, 1e-9]]), [[0, 1]])  # a small gradient is no rounding
+
+
+@given(maps, factors, levels)
+def test_min_max_knows_no_unit(maps: Maps, factor: float, offset: float) -> None:
+    scaled = min_max(maps)
+    assert scaled.min() >= 0 and scaled.max() <= 1
+    np.testing.assert_allclose(min_max(factor * (maps + offset)), scaled, atol=1e-9)

@@ -11,7 +11,8 @@ import pytest
 from pipeline.cli.names import one_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.paper.__main__ import EXPERIMENTS, main
+from pipeline.paper.__main__ import main
+from pipeline.paper.experiments import EXPERIMENTS
 from pipeline.paper.study.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader

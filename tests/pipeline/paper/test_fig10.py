@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.measures.tables import measured, rows
 from pipeline.paper import fig10
-from pipeline.paper.fig10 import COUNT, SAM, energy_on, judge, shares, taken_for_one
+from pipeline.paper.fig10 import judge
 from pipeline.paper.study.scenes import side_by_side
+from pipeline.paper.study.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from recordings.errors import InputError
 
 from .studies import small_study

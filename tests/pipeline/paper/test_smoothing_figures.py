@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.maps.sam import spike_activation_map
-from pipeline.measures.attention import heatmap_variance
+from pipeline.measures.spread import heatmap_variance
 from pipeline.paper import fig2, fig3
 from pipeline.paper.study.heatmaps import (
     at_steps,

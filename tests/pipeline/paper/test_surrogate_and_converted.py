@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from backends.base import BackendError
-from pipeline.measures.attention import localisation_errors
+from pipeline.measures.localisation_error import localisation_errors
 from pipeline.measures.tables import rows, values
 from pipeline.paper import fig5, fig6, fig8
 from pipeline.paper.study.ann import reference_maps
@@ -37,41 +37,6 @@ def study(folder: Path) -> Study:
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
     study.networks.converted = converted
     return study
-
-
-def test_activity_of_thirds_is_relative_to_the_busiest_step() -> None:
-    found = fig5.activity(np.array([[0, 2, 4, 4, 1, 0], [0, 0, 0, 0, 0, 0]]))
-    assert {part: list(values) for part, values in found.items()} == {
-        "early": [0.25, 0],
-        "middle": [1, 0],
-        "late": [0.125, 0],
-        "silent": [1 / 3, 1],
-    }
-
-
-def test_fewer_steps_than_thirds_leave_none_without_a_value() -> None:
-    found = fig5.activity(np.array([[3]]))
-    assert (found["early"], found["middle"], found["late"]) == (1, 1, 1)
-
-
-def test_likeness_is_the_correlation_of_maps() -> None:
-    first, other = [[0.0, 1], [2, 3]], [[3.0, 1], [2, 0]]
-    r = np.corrcoef(np.ravel(first), np.ravel(other))[0, 1]
-    found = fig5.likeness(np.array([first, first, other, np.ones((2, 2))], np.float32))
-    assert found["consecutive steps"] == pytest.approx((1 + r + 0) / 3)
-    assert found["any two steps"] == pytest.approx((1 + r + r) / 6)  # of six pairs three hold the flat one
-    assert found["the first and last eighth"] == 0
-    assert fig5.likeness(np.array([first, other], np.float32))["the first and last eighth"] == pytest.approx(r)
-    assert fig5.likeness(np.zeros((9, 2, 2), np.float32)) == dict.fromkeys(found, 0.0)
-    assert fig5.likeness(np.array([first], np.float32))["consecutive steps"] == 0
-
-
-def test_eighths_are_sums() -> None:
-    blinking = np.zeros((16, 1, 2), np.float32)
-    blinking[::2, 0, 0] = 1  # every other step is dark
-    found = fig5.likeness(blinking)
-    assert found["consecutive steps"] == 0
-    assert found["the first and last eighth"] == pytest.approx(1)
 
 
 def test_fig5_measures_and_draws(study: Study) -> None:
@@ -110,13 +75,6 @@ def test_fig5_compares_digests_and_maps(study: Study, monkeypatch: pytest.Monkey
     assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
     monkeypatch.setattr(study, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
     assert fig5.same_on_every_backend(study, "surrogate", network).same == "no"
-
-
-def test_variation_and_peak_of_a_rate() -> None:
-    rates = np.array([[2.0, 4.0, 3.0], [0, 0, 0], [5, 5, 5]])
-    np.testing.assert_allclose(fig6.variation(rates), [np.sqrt(2 / 3) / 3, 0, 0])
-    np.testing.assert_allclose(fig6.peak(rates), [0.5, 0, 0])
-    np.testing.assert_allclose(fig6.peak(rates[:, :1]), 0)
 
 
 def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> None:

@@ -1,12 +1,34 @@
-"""How much a heatmap changes from pixel to pixel: what smoothing takes away."""
+"""How far a map is from an even grey, and how much it changes from pixel to pixel, which smoothing takes away.
+
+References
+----------
+Kim & Panda 2021, Sci. Rep. 11, 19037, Section 4.3. The paper gives no formulas; what it leaves open is settled here.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .attention import min_max
-from .maps import checked
+from .maps import checked, min_max
+
+
+def heatmap_variance(maps: ArrayLike) -> float:
+    """Variance over pixels of the min-max normalised map, at the step where it is largest.
+
+    At most 0.25 (half the pixels 0, half 1); 0 where every step is flat. It says how far a map is from an even grey,
+    not whether it is right.
+
+    Parameters
+    ----------
+    maps : (T, H, W)
+
+    Raises
+    ------
+    InputError : if a value is NaN or infinite
+    """
+    scaled = min_max(checked("heatmap variance", maps, "(T, H, W)"))
+    return float(scaled.var(axis=(-2, -1), dtype=np.float64).max())
 
 
 def total_variation(maps: ArrayLike) -> float:

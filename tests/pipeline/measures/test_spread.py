@@ -1,13 +1,38 @@
+"""Variance and total variation: numbers worked by hand."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
-from pipeline.measures.roughness import total_variation
+from pipeline.measures.spread import heatmap_variance, total_variation
 from recordings.errors import InputError
 
+Maps = NDArray[np.float64]
 
-def test_a_hand_worked_map() -> None:
+levels = st.integers(0, 6).map(float)  # as maps of spikes have: few values, many ties, often zero
+maps = arrays(np.float64, (3, 2, 4), elements=levels)
+factors = st.sampled_from([0.25, 2.0, 1e-6, 1e6])
+
+
+def test_variance_by_hand() -> None:
+    assert heatmap_variance([[[0.0, 0, 3, 3]]]) == 0.25
+    assert heatmap_variance([[[0.0, 0, 0, 0]], [[0.0, 3, 3, 3]], [[2.0, 2, 2, 2]]]) == 0.1875
+    assert heatmap_variance(np.zeros((3, 2, 2))) == heatmap_variance(np.ones((3, 1, 1))) == 0
+
+
+@given(maps, factors)
+def test_variance_is_bounded_and_knows_no_unit(maps: Maps, factor: float) -> None:
+    variance = heatmap_variance(maps)
+    assert 0 <= variance <= 0.25
+    assert heatmap_variance(factor * maps) == pytest.approx(variance)
+
+
+def test_total_variation_by_hand() -> None:
     # Normalised [[0, 1/4], [1/2, 1]]: neighbours differ by 1/4 and 1/2 along rows, 1/2 and 3/4 along columns.
     assert total_variation(np.array([[[2.0, 3.0], [4.0, 6.0]]])) == pytest.approx(2 / 4)
 

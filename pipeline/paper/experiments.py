@@ -1,0 +1,45 @@
+"""The experiments: each is a module of this package with one function, run(study) -> Result."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import TYPE_CHECKING
+
+from pipeline.config import save_config
+
+if TYPE_CHECKING:
+    from .study.study import Study  # torch is slow to import, --help need not wait
+
+EXPERIMENTS = {
+    "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
+    "fig3": "variance of SAM and of SNN-crafted Grad-CAM, layer by layer",
+    "fig5": "SAM by layer and step, surrogate against converted; on every backend",
+    "fig6": "localisation error, and spike rate over time, surrogate against converted",
+    "table1": "localisation error and accuracy at three leaks",
+    "fig7": "maps before and after an attack",
+    "fig8": "localisation error against γ",
+    "fig9": "accuracy against attack strength, and how far heatmaps move",
+    "fig10": "two objects in one image",
+    "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
+    "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
+    "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
+    "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
+}
+
+
+def run_experiment(name: str, study: Study, command: str) -> None:
+    """Run one experiment and write what it found, with the configuration, into the study's folder.
+
+    Parameters
+    ----------
+    command : as typed, for the page
+    """
+    from .study.result import write_result
+
+    begun = time.perf_counter()
+    result = importlib.import_module(f".{name}", __package__).run(study)
+    seconds = time.perf_counter() - begun
+    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {study.settings.seed}."
+    write_result(name, result, about, study.out)
+    save_config(study.config, study.out / "config.toml")
