@@ -40,9 +40,7 @@ class ConvertCommand(Section):
     ann: Positional[str | None] = Field(None, description="a bundled ANN, or a file; conversion.ann if not given")
     conversion: ConversionSection = ConversionSection()
     config: ConfigFile = None
-    data: str | None = Field(
-        None, description="data set with a training and a validation part; data.source if not given"
-    )
+    data: str | None = Field(None, description="data set with training and validation parts; or else data.source")
     out: Out = Path("runs/convert")
     samples: int = Field(100, ge=1, description="how many validation images to measure on")
     seed: Seed = 0
@@ -61,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = config.model_copy(update={"conversion": conversion, "data": data})
     with out_lock(command.out):
         if not command.overwrite and holds_files(command.out):
-            raise InputError(
-                f"{command.out}: holds files already; choose another --out, or replace them with --overwrite"
-            )
+            raise InputError(f"{command.out}: holds files already; choose another --out, or replace with --overwrite")
         convert_and_measure(config, command, Console(stderr=True), Console(soft_wrap=True, highlight=False))
 
 
@@ -75,7 +71,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     from pipeline.networks.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
     from pipeline.networks.conversion.algorithm import configuration, convert_checkpoint
     from pipeline.networks.conversion.latency import accuracy_over_time
-    from pipeline.networks.conversion.summary import print_summary, summarise, write_results
+    from pipeline.networks.conversion.summary import report, summarise
 
     from .images.samples import choose_samples
 
@@ -85,13 +81,12 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
-    if samples.table.label.min() < 0:
-        raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
+    samples.known_labels()
     backend = make_backend("auto", command.device)
     with progress_bar(terminal, transient=True) as progress:
         task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
-        for precision in ("float32", "fixed"):
-            compile_kernels(precision)
+        compile_kernels("float32")
+        compile_kernels("fixed")
         progress.remove_task(task)
         times = [time.perf_counter()]
         task = progress.add_task("calibrating", total=settings.calibration * len(ann.network.layers))
@@ -105,9 +100,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
         times.append(time.perf_counter())
     seconds = dict(zip(("convert", "measure"), np.diff(times).round(3).tolist(), strict=True))
     summary = summarise(settings, ann.network, checkpoint.network, samples, command.seed, curves, seconds)
-    print_summary(summary, console)
-    for path in (target, *write_results(out, summary, curves)):
-        console.print(str(path))
+    report(summary, curves, target, console)
     console.print(spelled(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}"))
 
 

@@ -59,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {command.checkpoint!r} is in fixed point already, expected float32")
     samples = choose_samples(command.data, checkpoint, command.samples, seed=0, download=command.download)
-    labels = samples.table.label
-    if labels.min() < 0:
-        raise InputError(f"{samples.name}: holds images without labels, expected labelled ones")
+    labels = samples.known_labels()
     backend = make_backend("auto", command.device)
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}

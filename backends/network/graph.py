@@ -31,13 +31,13 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import neurons
 from .checks import NetworkError, whole
 from .layers import CURRENT_LIMIT, PIXEL_LIMIT, Layer, Readout, Shape
 
@@ -73,6 +73,8 @@ class Network:
         object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(self, "layers", tuple(self.layers))
+        if not (all(isinstance(layer, Layer) for layer in self.layers) and isinstance(self.readout, Readout)):
+            raise NetworkError("network: expected a sequence of Layer and a Readout")
         if not self.layers:
             raise NetworkError("a network needs at least one layer")
         if self.encoder not in get_args(Encoder):
@@ -206,47 +208,21 @@ class Network:
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The network as a JSON-able graph and its tensors by name; undone by :meth:`from_graph`."""
-        tensors: dict[str, NDArray[Any]] = {"readout.weight": self.readout.weight}
-        for layer in self.layers:
-            for field in layer.neuron.arrays:
-                tensors[f"{layer.name}.{field}"] = getattr(layer.neuron, field)
-            tensors[f"{layer.name}.weight"] = layer.weight
-        layers = [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "shape": list(layer.weight.shape),
-                "pool": layer.pool,
-                "stride": layer.stride,
-                "padding": layer.padding,
-                "neuron": neurons.to_graph(layer.neuron),
-            }
-            for layer in self.layers
-        ]
+        nodes, tensors = zip(*(layer.to_graph() for layer in self.layers), strict=True)
         graph = {
             "encoder": self.encoder,
             "input_shape": list(self.input_shape),
             "timesteps": self.timesteps,
-            "layers": layers,
+            "layers": list(nodes),
             "readout": {"shape": list(self.readout.weight.shape), "scale": self.readout.scale},
         }
-        return graph, tensors
+        return graph, reduce(or_, tensors, {"readout.weight": self.readout.weight})
 
     @classmethod
     def from_graph(cls, graph: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
         """Rebuild a network, with every construction check; a missing or misshapen part is a NetworkError."""
         try:
-            layers = tuple(
-                Layer(
-                    name=node["name"],
-                    weight=tensors[f"{node['name']}.weight"],
-                    neuron=neurons.from_graph(node["neuron"], tensors, node["name"]),
-                    pool=node["pool"],
-                    stride=node["stride"],
-                    padding=node["padding"],
-                )
-                for node in graph["layers"]
-            )
+            layers = tuple(Layer.from_graph(node, tensors) for node in graph["layers"])
             readout = Readout(tensors["readout.weight"], graph["readout"]["scale"])
             return cls(graph["input_shape"], graph["timesteps"], layers, readout, graph["encoder"])
         except (KeyError, TypeError, AttributeError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import neurons
 from .checks import NetworkError, array, one_of_pair, real
 from .neurons import Neuron, ReLU, SpikingNeuron
 
@@ -132,6 +133,27 @@ class Layer:
                 f"with padding {self.padding}"
             )
         return (self.weight.shape[0], rows, columns)
+
+    def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """The layer as a JSON-able node of the graph, and its tensors by name; undone by :meth:`from_graph`."""
+        node = {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.weight.shape),
+            "pool": self.pool,
+            "stride": self.stride,
+            "padding": self.padding,
+            "neuron": neurons.to_graph(self.neuron),
+        }
+        arrays = {name: getattr(self.neuron, name) for name in self.neuron.arrays}
+        return node, {f"{self.name}.{name}": value for name, value in {"weight": self.weight, **arrays}.items()}
+
+    @classmethod
+    def from_graph(cls, node: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Layer:
+        """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
+        name = node["name"]
+        neuron = neurons.from_graph(node["neuron"], tensors, name)
+        return cls(name, tensors[f"{name}.weight"], neuron, node["pool"], node["stride"], node["padding"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,17 @@ class Samples:
     def __len__(self) -> int:
         return len(self.table)
 
+    def known_labels(self) -> NDArray[np.int32]:
+        """(N,) the class of every sample.
+
+        Raises
+        ------
+        InputError : if one is unknown
+        """
+        if self.table.label.min() < 0:
+            raise InputError(f"{self.name}: holds images without labels, expected labelled ones")
+        return self.table.label
+
     def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:
         """What the network's encoder gets of the chosen samples: (B, 3, H, W) float32."""
         return self.preprocessing.normalised(self.pictures[chosen])

@@ -25,8 +25,9 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def sources_digest() -> str:
-    """Of every file of this package, and of the network whose constants are compiled in."""
+    """Of every file of this package, and of those of the network whose constants are compiled in."""
     digest = hashlib.sha256()
-    for path in (*sorted(HERE.glob("*.py")), HERE.parents[1] / "network" / "graph.py"):
+    network = HERE.parents[1] / "network"
+    for path in (*sorted(HERE.glob("*.py")), network / "layers.py", network / "neurons.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -46,7 +46,7 @@ def accuracy_over_time(
     """
     right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
     some = next(iter(networks.values()))
-    labels, done = samples.table.label, 0
+    labels, done = samples.known_labels(), 0
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = inputs.shape[-4]
         for name, network in networks.items():

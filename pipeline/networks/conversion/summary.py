@@ -72,17 +72,6 @@ def summarise(
     )
 
 
-def write_results(out: Path, summary: ConversionSummary, curves: Curves) -> tuple[Path, ...]:
-    """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
-    paths = out / "accuracy.csv", out / "accuracy.png", out / "summary.json"
-    write_curves(paths[0], curves)
-    rule, encoder = summary.conversion.rule, summary.conversion.encoder
-    title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
-    plot_curves(paths[1], curves, summary.ann_accuracy, title, _where(summary))
-    paths[2].write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return paths
-
-
 def thresholds(network: Network) -> dict[str, list[float]]:
     """θ/g of each layer, in units of its input current: one for all, or one per channel."""
     neurons = {layer.name: layer.spiking_neuron for layer in network.layers}
@@ -90,7 +79,22 @@ def thresholds(network: Network) -> dict[str, list[float]]:
     return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
 
 
-def print_summary(summary: ConversionSummary, console: Console) -> None:
+def report(summary: ConversionSummary, curves: Curves, target: Path, console: Console) -> None:
+    """Write accuracy.csv, accuracy.png and summary.json beside the checkpoint `target`, and print what they say."""
+    table_path, plot_path, summary_path = (
+        target.with_name(name) for name in ("accuracy.csv", "accuracy.png", "summary.json")
+    )
+    write_curves(table_path, curves)
+    rule, encoder = summary.conversion.rule, summary.conversion.encoder
+    title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
+    plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
+    summary_path.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _print(summary, console)
+    for path in (target, table_path, plot_path, summary_path):
+        console.print(str(path))
+
+
+def _print(summary: ConversionSummary, console: Console) -> None:
     """Thresholds, accuracy over time as a table, and when it is there."""
     console.print(f"thresholds ({summary.conversion.rule}): {_thresholds_text(summary.thresholds)}")
     table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")

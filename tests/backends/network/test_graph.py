@@ -124,12 +124,15 @@ def test_a_layer_of_something_else_is_one_line(changes, message):
     [
         ({"timesteps": 2.0}, "network: timesteps is 2.0, expected an integer ≥ 1"),
         ({"input_shape": (2, 6)}, r"input_shape is \(2, 6\), expected three positive integers \(C, H, W\)"),
+        ({"layers": [3]}, "network: expected a sequence of Layer and a Readout"),
+        ({"readout": np.ones((3, 5))}, "network: expected a sequence of Layer and a Readout"),
         ({"input_shape": (2, 6, "8")}, "a side of input_shape is '8', expected an integer ≥ 1"),
     ],
 )
 def test_a_network_of_something_else_is_one_line(changes, message):
+    parts = {"input_shape": (2, 6, 8), "timesteps": 3, "layers": network().layers, "readout": Readout(np.ones((3, 5)))}
     with pytest.raises(NetworkError, match=message):
-        Network(**{"input_shape": (2, 6, 8), "timesteps": 3, "layers": network().layers, "readout": None} | changes)
+        Network(**parts | changes)
 
 
 def test_gains_of_another_number_of_steps():
