@@ -60,7 +60,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Target]]:
 @contextmanager
 def hdf5_in_memory() -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
     """Create an HDF5 file in memory; the function beside it gives the content of the file."""
-    with h5py.File("memory", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+    with h5py.File.in_memory(libver=LIBVER) as file:
 
         def image() -> bytes:
             file.flush()

@@ -108,6 +108,15 @@ def test_maps_in_memory() -> None:
                 maps["conv2"]
 
 
+def test_several_files_may_be_written_in_memory_at_once() -> None:
+    memory = io.BytesIO()
+    with writing_maps(memory, MAPS, samples(1)) as maps:
+        maps.write(0, 2, {"conv1": np.ones((2, 2, 3), np.float32)})
+        raster = recorded(3)
+    with MapReader(memory) as maps, RasterReader(raster) as one, RasterReader(recorded(2)) as other:
+        assert (maps.predictions.tolist(), one.n_samples, other.n_samples) == ([2], 3, 2)
+
+
 def test_maps_that_fail_leave_the_memory_as_it_was() -> None:
     memory = io.BytesIO(b"before")
     with (
