@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -14,11 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from backends.base import InputBatch
 from backends.event.backend import EventBackend
 from backends.lava import LavaBackend
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.networks.plan import plan_layers
+from recordings.raster.batch import RasterBatch
 
 from .measurement import Case, Options, Row, scaled
 from .memory import MemoryWatch
@@ -93,6 +95,20 @@ def idle(design: Design, options: Options) -> Iterator[Row]:
     yield Row("no firing", f"{count} idle processes", "ms/step", scaled(json.loads(done.stdout), 1000), note=about)
 
 
+class TimedLava(LavaBackend):
+    """Lava, noting when each sample has been simulated and recorded."""
+
+    def __init__(self, models: Literal["event", "stock"]) -> None:
+        super().__init__(models)
+        self.finished: list[float] = []
+
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+        """See :class:`backends.base.Backend`."""
+        for batch in super().run(network, inputs, n_samples):
+            yield batch
+            self.finished.append(time.perf_counter())
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Seconds per step of each sample but the first, and seconds until the first step was done."""
@@ -106,17 +122,10 @@ def simulate(
 ) -> Simulation:
     """Simulate and record; writing the file at the end counts as a part of every step."""
     spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
-    finished: list[float] = []
+    backend = TimedLava(models)
     begun = time.perf_counter()
-    simulate_and_record(
-        network,
-        LavaBackend(models),
-        spikes,
-        samples,
-        folder,
-        batch_size=1,
-        progress=lambda _: finished.append(time.perf_counter()),
-    )
+    simulate_and_record(network, backend, spikes, samples, folder, batch_size=1)
+    finished = backend.finished
     ended = time.perf_counter()
     closing = (ended - finished[-1]) / samples
     steps = [(later - earlier + closing) / network.timesteps for earlier, later in pairwise(finished)]

@@ -147,7 +147,7 @@ def write_ours(network: Network, packed: Arrays, path: Path) -> None:
     """What pipeline.run does with what a backend hands over."""
     samples = len(next(iter(packed.values())))
     table = SampleTable(np.arange(samples), np.full(samples, -1))
-    writer = RasterWriter(path.parent, raster_header(network, EventBackend(), "random", 0, "{}"), table)
+    writer = RasterWriter(path.parent, raster_header(network, EventBackend(), "random", 0), table)
     writer.append(RasterBatch(packed, np.zeros((samples, network.classes), np.int32)))
     writer.finalize()
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Data, Download, Figures, MapsFile, Overwrite, Samples, Seed
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.tracker import Tracker
 from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
-    with progress_bar(terminal, transient=True) as progress:
-        write_maps(method, command.out, lambda samples: progress.track(samples, description="explaining"))
+    with Tracker(terminal).show("explaining", len(method.samples)) as advance:
+        write_maps(method, command.out, advance)
     header, unknown = method.header, int((method.samples.label < 0).sum())
     count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 LOCK_NAME = ".lock"
+_HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
 
 
 def holds_files(directory: Path) -> bool:
@@ -25,11 +27,17 @@ def out_lock(directory: Path) -> Iterator[None]:
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
     nothing.
 
+    A thread that holds a directory may hold it again.
+
     Raises
     ------
-    InputError : at once, if another process holds it or it cannot be written
+    InputError : at once, if another process or thread holds it, or it cannot be written
     """
     directory = Path(directory)
+    held = (directory.absolute(), threading.get_ident())
+    if held in _HELD:
+        yield
+        return
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     lock = FileLock(directory / LOCK_NAME, timeout=0)
     try:
@@ -43,9 +51,11 @@ def out_lock(directory: Path) -> Iterator[None]:
             ) from None
         except (OSError, NotImplementedError) as error:
             raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
+        _HELD.add(held)
         try:
             yield
         finally:
+            _HELD.discard(held)
             # While it is held: who opened this file meanwhile finds that it has no name any more, and makes another.
             (directory / LOCK_NAME).unlink(missing_ok=True)
             lock.release()

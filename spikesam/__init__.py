@@ -1,15 +1,112 @@
-"""spikesam: see what a spiking neural network looks at."""
+"""spikesam: see what a spiking neural network looks at.
+
+    import spikesam
+
+    raster = spikesam.simulate("cluttered-digits", samples=4)     # every spike of every layer
+    maps = spikesam.explain(raster)                               # where they come in quick succession
+    maps["conv2"].sum[0]                                          # one map per image: (H, W)
+
+========================  =============================================================================
+:func:`load`              a checkpoint, by its bundled name or from a file
+:func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
+:func:`explain`           Spike Activation Maps of recorded spikes; a reader of the maps
+:func:`open_raster`       read a raster file, whatever wrote it
+:func:`open_maps`         read a file of maps
+:func:`write_raster`      a raster file from arrays, whatever fired the spikes
+:func:`sam`               Spike Activation Maps of an array
+:class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
+:func:`quantise`          a network in the integers that every backend agrees on
+:class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
+:class:`InputError`       what every function raises where something given does not fit
+========================  =============================================================================
+
+Names are imported when they are first used, so that `import spikesam` takes neither torch, nor Lava, nor time.
+"""
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from backends.base import BackendError
+    from backends.network import LIF, Layer, Network, NetworkError, Readout
+    from backends.network.quantise import quantise
+    from pipeline.images.preprocessing import Preprocessing
+    from pipeline.maps.explanation import explain
+    from pipeline.maps.sam import sam
+    from pipeline.networks.checkpoint import Checkpoint
+    from pipeline.networks.checkpoint import load_checkpoint as load
+    from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.simulation import simulate
+    from recordings.errors import InputError, RasterError
+    from recordings.maps.reader import MapReader, open_maps
+    from recordings.raster.arrays import write_raster
+    from recordings.raster.reader import RasterReader, open_raster
+
+_WHERE = {
+    "load": "pipeline.networks.checkpoint:load_checkpoint",
+    "simulate": "pipeline.simulation:simulate",
+    "explain": "pipeline.maps.explanation:explain",
+    "open_raster": "recordings.raster.reader:open_raster",
+    "open_maps": "recordings.maps.reader:open_maps",
+    "write_raster": "recordings.raster.arrays:write_raster",
+    "sam": "pipeline.maps.sam:sam",
+    "Network": "backends.network:Network",
+    "Layer": "backends.network:Layer",
+    "LIF": "backends.network:LIF",
+    "Readout": "backends.network:Readout",
+    "quantise": "backends.network.quantise:quantise",
+    "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
+    "Preprocessing": "pipeline.images.preprocessing:Preprocessing",
+    "save": "pipeline.networks.checkpoint:save_checkpoint",
+    "RasterReader": "recordings.raster.reader:RasterReader",
+    "MapReader": "recordings.maps.reader:MapReader",
+    "InputError": "recordings.errors:InputError",
+    "NetworkError": "backends.network:NetworkError",
+    "RasterError": "recordings.errors:RasterError",
+    "BackendError": "backends.base:BackendError",
+}
+
+__all__ = [
+    "LIF",
+    "BackendError",
+    "Checkpoint",
+    "InputError",
+    "Layer",
+    "MapReader",
+    "Network",
+    "NetworkError",
+    "Preprocessing",
+    "RasterError",
+    "RasterReader",
+    "Readout",
+    "explain",
+    "load",
+    "open_maps",
+    "open_raster",
+    "quantise",
+    "sam",
+    "save",
+    "simulate",
+    "write_raster",
+]
 __version__: str
 
 
-def __getattr__(name: str) -> str:
-    """The version of the installed package, looked up when it is asked for."""
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
     if name == "__version__":
-        return metadata.version("spikesam")
-    raise AttributeError(f"module 'spikesam' has no attribute {name!r}")
+        from importlib.metadata import version  # here, because it takes half of the time of this import
+
+        return version("spikesam")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'spikesam' has no attribute {name!r}")
+    module, attribute = _WHERE[name].split(":")
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

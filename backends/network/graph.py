@@ -61,6 +61,19 @@ class Network:
     Raises
     ------
     NetworkError : if the parts do not fit; the message names the layer and both sides of the mismatch
+
+    Examples
+    --------
+    Two layers of your own weights, for RGB images of 8×8; the first layer sees an ON and an OFF plane of each colour.
+
+    >>> import numpy as np
+    >>> from spikesam import LIF, Layer, Network, Readout
+    >>> random, neuron = np.random.default_rng(0), LIF(leak=0.9)
+    >>> w1, w2, w_out = random.normal(size=(4, 3, 3, 3)), random.normal(size=(5, 64)), random.normal(size=(2, 5))
+    >>> conv1 = Layer("conv1", np.concatenate([w1, -w1], axis=1), neuron, padding=1)
+    >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", w2, neuron, pool=2)), Readout(w_out))
+    >>> network.shapes
+    ((6, 8, 8), (4, 8, 8), (5, 1, 1))
     """
 
     input_shape: Shape

@@ -27,6 +27,13 @@ def quantise(network: Network) -> Network:
     Raises
     ------
     NetworkError : if the network is an ANN, a gain is too large to represent, or weight sums could overflow
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> network = spikesam.quantise(spikesam.load("cluttered-digits").network)
+    >>> network.precision, network.layers[0].weight.dtype.name
+    ('fixed', 'int8')
     """
     network.check_spiking("quantise")
     if network.precision == "fixed":

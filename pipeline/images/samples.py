@@ -75,6 +75,15 @@ class Samples:
             batch = list(chosen[start : start + batch_size])
             yield encode(network, self.images(batch), seed, self.table.index[batch])
 
+    def notes(self, wanted: int) -> list[str]:
+        """Lines for the user: images that were skipped, and fewer labelled ones than were asked for."""
+        found = []
+        if self.skipped:
+            found.append(f"skipped {self.skipped:,} images of classes that the checkpoint does not know")
+        if len(self) < wanted and self.table.label.max() >= 0:
+            found.append(f"{self.name} has {len(self)} images of these classes, fewer than the {wanted} asked for")
+        return found
+
     def subject(self, sample: int, class_names: Sequence[str], prediction: int) -> Subject:
         """A sample for a picture, with its names for people and its box where it is known."""
         label = int(self.table.label[sample])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class MapMethod(Protocol):
 
 def write_maps(
     method: MapMethod,
-    target: Path | io.BytesIO,
-    track_samples: Callable[[Sequence[int]], Iterable[int]] = iter,
+    target: Path | BytesIO,
+    advance: Callable[[int], None] = lambda samples: None,
     workers: int = 1,
 ) -> None:
     """Explain every sample into a file, holding the maps of at most `workers` + 1 samples at a time.
@@ -46,8 +46,8 @@ def write_maps(
     Parameters
     ----------
     method : how
-    target : file that appears only when complete, or what holds its content in memory
-    track_samples : wraps the loop over samples, to show progress
+    target : a path, at which the file appears only when it is complete, or memory
+    advance : called with the number of samples just explained
     workers : threads that explain samples; more than one only if `method.explain` allows it
 
     Raises
@@ -59,8 +59,9 @@ def write_maps(
         writing_maps(target, method.header, method.samples) as file,
         closing(in_order(method.explain, samples, workers)) as explained,
     ):
-        for sample, (prediction, maps) in zip(track_samples(samples), explained, strict=True):
+        for sample, (prediction, maps) in enumerate(explained):
             file.write(sample, prediction, maps)
+            advance(1)
 
 
 def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:

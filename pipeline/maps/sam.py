@@ -18,6 +18,7 @@ Kim & Panda 2021, Sci. Rep. 11, 19037, Eq. 12-14.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -26,8 +27,55 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recordings.errors import InputError
+from recordings.raster.batch import pack
+from recordings.raster.bits import as_bits
 
 Variant = Literal["paper", "authors-code"]
+
+
+def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: Variant = "paper") -> Any:
+    """Spike Activation Maps of one layer's spikes, from an array.
+
+    Parameters
+    ----------
+    spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
+        or any other dtype
+    gamma, include_current, variant : see :func:`spike_activation_map`
+
+    Returns
+    -------
+    (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
+    that :func:`pipeline.maps.explanation.explain` stores
+
+    Raises
+    ------
+    InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or the variant is none
+
+    References
+    ----------
+    Kim & Panda 2021, Eq. 12-14.
+
+    Examples
+    --------
+    One neuron that fires at steps 0 and 1: its second spike counts itself and what is left of the first, exp(-γ).
+
+    >>> import numpy as np
+    >>> import spikesam
+    >>> spikes = np.array([1, 1, 0]).reshape(3, 1, 1, 1, 1)
+    >>> spikesam.sam(spikes, gamma=0.5).ravel()
+    array([1.       , 1.6065307, 0.       ], dtype=float32)
+    """
+    check_parameters(gamma, include_current, variant)
+    bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
+    if bits.ndim != 5 or not bits.size:
+        raise InputError(f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty")
+    options: dict[str, Any] = {"include_current": include_current, "variant": variant}
+    packed, shape = pack(bits), bits.shape[2:]
+    maps = np.stack([spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed], axis=1)
+    if not hasattr(spikes, "detach"):
+        return maps
+    torch: Any = sys.modules["torch"]  # a tensor was given, so it is there; arrays do without
+    return torch.from_numpy(maps).to(spikes.device)
 
 
 def temporal_spike_contribution_score(t: ArrayLike, t_previous: ArrayLike, gamma: float) -> NDArray[np.float64]:

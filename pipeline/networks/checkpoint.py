@@ -73,6 +73,13 @@ def load_checkpoint(name_or_path: str, kind: Kind | None = None) -> Checkpoint:
     Raises
     ------
     InputError : if there is none, the file is not a checkpoint, or its network is of the other kind
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> checkpoint = spikesam.load("cluttered-digits")
+    >>> checkpoint.class_names[:3], checkpoint.network.timesteps
+    (('0', '1', '2'), 16)
     """
     path = find_checkpoint(name_or_path, kind)
     network, metadata = read_network(path)

@@ -95,3 +95,27 @@ class MapReader(Reader[MapLayer]):
             if len(shape) != 4:
                 raise checked.fail(where, f"shape {shape}", "(N, T, H, W)")
             yield MapLayer(name, number, (int(shape[2]), int(shape[3])), about["steps"])
+
+
+def open_maps(source: Source) -> MapReader:
+    """Read a file of maps, whatever made them: checked when opened, its maps as they are read.
+
+    Parameters
+    ----------
+    source : name of the file, or its content in memory
+
+    Raises
+    ------
+    RasterError : naming file, path in the file, finding and expectation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spikesam
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)})
+    >>> spikesam.explain(path, "maps.h5", gamma=0.0).close()
+    >>> with spikesam.open_maps("maps.h5") as maps:
+    ...     print(list(maps), maps["conv1"].sum[0].tolist())
+    ['conv1'] [[3.0, 3.0], [3.0, 3.0]]
+    """
+    return MapReader(source)

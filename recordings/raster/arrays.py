@@ -14,6 +14,7 @@ from recordings.errors import InputError
 from recordings.schema import SampleTable
 
 from .batch import RasterBatch
+from .bits import as_bits, on_cpu
 from .memory import MemoryWriter
 from .schema import LayerSpec, RasterHeader
 
@@ -58,15 +59,14 @@ def write_raster(
 
     Examples
     --------
-    >>> import tempfile
     >>> import numpy as np
-    >>> from recordings.raster.reader import RasterReader
-    >>> spikes = np.zeros((2, 5, 3, 4, 4), bool)
+    >>> import spikesam
+    >>> spikes = np.zeros((2, 5, 3, 4, 4), bool)  # 2 samples, 5 steps, 3 channels of 4×4 neurons
     >>> spikes[0, 1, 2, 3, 3] = True
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with RasterReader(write_raster(f"{folder}/c.h5", {"conv1": spikes})) as raster:
-    ...         print(list(raster), raster["conv1"].counts[0])
-    ['conv1'] [0 1 0 0 0]
+    >>> path = spikesam.write_raster("c.h5", {"conv1": spikes})
+    >>> with spikesam.open_raster(path) as raster:
+    ...     raster["conv1"].counts.tolist()
+    [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     """
     path = Path(path)
     if path.exists() and not (overwrite and path.is_file()):
@@ -140,22 +140,17 @@ def _layer_specs(layers: Mapping[str, Any]) -> tuple[LayerSpec, ...]:
 
 def _packed(layer: LayerSpec, spikes: Any, start: int) -> NDArray[np.uint8]:
     """Pack samples from position `start` on: (B, T, …) of 0 and 1, array or tensor -> (B, T, bytes) uint8."""
-    where = f"{WHERE}: layer {layer.name!r}"
-    spikes = _on_cpu(spikes)
-    if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
-        raise InputError(f"{where}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype")
-    ones = spikes == 1
-    others = np.asarray(~(ones | (spikes == 0)))
-    if others.any():
-        row, *place = np.argwhere(others)[0].tolist()
-        value = spikes[(row, *place)].item()
-        raise InputError(f"{where}, sample {start + row}: got the value {value}, expected spikes of 0 and 1 only")
-    return np.packbits(np.asarray(ones).reshape(*ones.shape[:2], -1), axis=-1)
+
+    def where(place: tuple[int, ...]) -> str:
+        return f"{WHERE}: layer {layer.name!r}" + (f", sample {start + place[0]}" if place else "")
+
+    bits = as_bits(spikes, where)
+    return np.packbits(bits.reshape(*bits.shape[:2], -1), axis=-1)
 
 
 def _integers(name: str, values: Any, n_samples: int) -> NDArray[Any]:
     """(N,) integers that fit the file, as many as there are samples."""
-    array = np.asarray(_on_cpu(values))
+    array = np.asarray(on_cpu(values))
     if array.shape != (n_samples,) or array.dtype.kind not in "iu":
         found = f"shape {array.shape} of {array.dtype}"
         raise InputError(f"{WHERE}: {name}: got {found}, expected {n_samples} whole numbers, one for each sample")
@@ -163,8 +158,3 @@ def _integers(name: str, values: Any, n_samples: int) -> NDArray[Any]:
     if array.min() < -1 or array.max() > most:
         raise InputError(f"{WHERE}: {name}: got {array.min()} to {array.max()}, expected -1 to {most}")
     return array
-
-
-def _on_cpu(values: Any) -> Any:
-    """A torch tensor, which may be on a GPU or need gradients, as one that NumPy can read; anything else as it is."""
-    return values.detach().cpu() if hasattr(values, "detach") else values

@@ -221,3 +221,26 @@ class RasterReader(Reader[LayerSpec]):
                 classes=attributes["K"],
                 readout_scale=scale,
             )
+
+
+def open_raster(source: Source) -> RasterReader:
+    """Read a raster file, whatever wrote it: checked when opened, its spikes as they are read.
+
+    Parameters
+    ----------
+    source : name of the file, or its content in memory
+
+    Raises
+    ------
+    RasterError : naming file, path in the file, finding and expectation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spikesam
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.eye(4).reshape(1, 4, 4, 1, 1)})
+    >>> with spikesam.open_raster(path) as raster:
+    ...     print(list(raster), raster["conv1"][0].shape, raster["conv1"].counts.tolist())
+    ['conv1'] (4, 4, 1, 1) [[1, 1, 1, 1]]
+    """
+    return RasterReader(source)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from backends.network import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
 from pipeline import explain, export, run
 from pipeline.images.encoding import constant_current
 from pipeline.images.samples import choose_samples
+from pipeline.maps import explanation
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from recordings import validate
 from recordings.errors import InputError
@@ -77,7 +79,7 @@ def test_explained_and_validated_from_the_file_alone(workplace, capsys):
     validate.main([raster])
     assert "conv1" in capsys.readouterr().out
     with RasterReader(raster) as reader, pytest.raises(InputError, match="no layer 'input'"):
-        explain.explain_raster(reader, workplace / "no.h5", layers=["input"])
+        explanation.explain(reader, workplace / "no.h5", layers=["input"])
 
 
 def test_images_are_what_the_network_receives(workplace):
@@ -116,8 +118,5 @@ def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, caps
         run.main(arguments)
     assert stop.value.code == 2
     assert "has dense layers only, expected at least one with a spatial extent" in capsys.readouterr().err
-    arguments[-1] = "fixed"
-    with pytest.raises(SystemExit) as stop:
-        run.main(arguments)
-    assert stop.value.code == 2
-    assert "layer 'fc1': the int8 weights of one neuron sum to 146,304" in capsys.readouterr().err
+    with pytest.raises(InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"):
+        quantise(network)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,14 +10,12 @@ from rich.console import Console
 
 from backends.available import make_backend
 from backends.network import Network
-from backends.network.quantise import quantise
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.tracker import Advance, Tracker
 from pipeline.images.samples import choose_samples
 from pipeline.maps.method import spatial_layers
-from pipeline.simulation import raster_header, record
+from pipeline.simulation import in_precision, simulate
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
-from recordings.raster.writer import RasterWriter
 
 from .images import ImageSet, prepare
 from .networks import Networks
@@ -41,7 +37,7 @@ class Study:
         self.config = config
         self.settings = config.paper
         self.out = out
-        self.console = console
+        self.tracker = Tracker(console)
         self.stages = Stages(out / "stages", console)
         self.networks = Networks(config, self.stages, console)
 
@@ -68,7 +64,7 @@ class Study:
 
         Where it was recorded before, nothing is simulated.
         """
-        network = quantise(network) if precision == "fixed" else network
+        network = in_precision(network, precision)
         seed = self.settings.seed if seed is None else seed
         device = "auto" if backend in ("event", "lava") else self.settings.device
         simulator = make_backend(backend, device)
@@ -76,13 +72,17 @@ class Study:
         inputs["schema"] = SCHEMA_VERSION  # rasters of an older format are recorded again
 
         def build(folder: Path) -> None:
-            header = raster_header(network, simulator, images.name, seed, json.dumps({}))
-            writer = RasterWriter(folder, header, images.table, resume=any(folder.iterdir()))
-            what = f"recording {images.name}, {network.timesteps} steps, on {simulator.name}"
-            with self.progress(what, len(images)) as advance:
-                advance(len(images) - len(writer.remaining))
-                size = self.settings.batch_size
-                record(network, simulator, images, writer, seed=seed, batch_size=size, progress=advance)
+            simulate(
+                network,
+                images,
+                out=folder,
+                backend=simulator,
+                precision=precision,
+                seed=seed,
+                batch_size=self.settings.batch_size,
+                resume=any(folder.iterdir()),
+                tracker=self.tracker,
+            ).close()
 
         return self.stages.folder("raster", inputs, build) / "raster.h5"
 
@@ -96,9 +96,6 @@ class Study:
         kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
         return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
 
-    @contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
         """A bar; yields what is to be called with the number of items just done."""
-        with progress_bar(self.console, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.advance(task, done)
+        return self.tracker.show(what, total)

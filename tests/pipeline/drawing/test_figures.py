@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.drawing.figures import save_figures
 from pipeline.drawing.subject import Subject
-from pipeline.explain import explain_raster
+from pipeline.maps.explanation import explain
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
@@ -27,7 +27,7 @@ def titles(figures: list[Figure]) -> list[str]:
 @pytest.mark.parametrize("variant", ["paper", "authors-code"])
 def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
     with RasterReader(record(tmp_path / "run", 3)) as raster:
-        explain_raster(raster, tmp_path / "sam.h5", variant=variant)
+        explain(raster, tmp_path / "sam.h5", variant=variant).close()
         with MapReader(tmp_path / "sam.h5") as maps:
             subjects = [Subject("sample 7", "class 2", "class 1"), Subject("sample 8")]
             written = save_figures(maps, subjects, tmp_path / "new" / "figures", raster)

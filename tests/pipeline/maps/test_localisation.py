@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.explain import explain_raster
 from pipeline.images.preprocessing import box_mask
+from pipeline.maps.explanation import explain
 from pipeline.maps.localisation import localisation_table
 from pipeline.measures.localisation import MEASURES
 from recordings.errors import InputError
@@ -21,7 +21,7 @@ from tests.recordings.rasters import HEADER, record
 def raster(tmp_path: Path) -> Path:
     record(tmp_path, 4)
     with RasterReader(tmp_path / "raster.h5") as reader:
-        explain_raster(reader, tmp_path / "sam.h5")
+        explain(reader, tmp_path / "sam.h5").close()
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.maps.sam import (
     Variant,
+    sam,
     spike_activation_map,
     spike_activation_maps,
     spike_count_map,
@@ -209,3 +211,33 @@ def test_misshapen_spikes() -> None:
         spike_activation_map(single_neuron(1, 0, 1), 0.5)
     with pytest.raises(InputError, match=r"got shape \(3, 1\) uint8, expected \(T, 2\) uint8"):
         spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 3, 3), [0.5])
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
+def test_arrays_of_any_dtype_give_the_maps_of_the_definition(dtype: type) -> None:
+    spikes = np.random.default_rng(3).random((7, 2, 3, 4, 5)) < 0.3
+    expected = spike_activation_map(spikes, 0.7)
+    assert np.allclose(sam(spikes.astype(dtype), 0.7), expected, rtol=1e-6)
+
+
+def test_a_tensor_in_gives_a_tensor_out() -> None:
+    torch = pytest.importorskip("torch")
+    spikes = torch.ones(3, 1, 2, 2, 2, requires_grad=True)
+    maps = sam(spikes, 0.0)
+    assert isinstance(maps, torch.Tensor)
+    assert maps[:, 0, 0, 0].tolist() == [2, 4, 6]  # two channels, the t-th spike counts t
+
+
+@pytest.mark.parametrize(
+    ("spikes", "message"),
+    [
+        (np.full((1, 1, 1, 1, 2), 0.5), r"SAM, index (0, 0, 0, 0, 0): got the value 0.5, expected spikes of 0 and 1"),
+        (np.full((1, 1, 1, 1, 1), np.nan), "got the value nan"),
+        (np.zeros((2, 3, 4, 5)), "SAM: got spikes of shape (2, 3, 4, 5), expected (T, B, C, H, W)"),
+        (np.zeros((0, 1, 1, 1, 1)), "expected (T, B, C, H, W), not empty"),
+        (np.full((1, 1, 1, 1, 1), "1"), "SAM: got dtype <U1, expected bool, or 0 and 1 of any dtype"),
+    ],
+)
+def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        sam(spikes)

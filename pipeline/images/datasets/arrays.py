@@ -1,0 +1,50 @@
+"""Images in memory, as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from recordings.errors import InputError
+
+from .base import Item
+
+
+class ImageArrays:
+    """Images (N, H, W, 3) or (N, H, W) uint8.
+
+    Parameters
+    ----------
+    name : identity, for files
+    images : the pixels
+    labels : of every image, -1 where unknown
+    classes : what the labels stand for
+
+    Raises
+    ------
+    InputError : if there is no image, the last axis is not RGB, or a label is no class
+    """
+
+    def __init__(self, name: str, images: NDArray[Any], labels: Sequence[int], classes: Sequence[str]) -> None:
+        if not images.size or (images.ndim == 4 and images.shape[3] != 3):
+            raise InputError(f"data: got images of shape {images.shape}, expected (N, H, W, 3) or (N, H, W)")
+        if labels and not -1 <= min(labels) <= max(labels) < len(classes):
+            raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
+        self.name = name
+        self.classes = self.class_names = tuple(classes)
+        self.labels: tuple[int | None, ...] = tuple(None if label < 0 else int(label) for label in labels)
+        self.skipped = 0
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, position: int) -> Item:
+        image = Image.fromarray(self._images[position]).convert("RGB")
+        return Item(image, self.labels[position], position, f"image {position}")
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))

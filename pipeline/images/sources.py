@@ -1,0 +1,158 @@
+"""What a network can be given to simulate: images of a data set, arrays of images, or arrays of spikes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backends.base import InputBatch
+from backends.network import Network
+from recordings.errors import InputError
+from recordings.raster.bits import as_bits, on_cpu
+from recordings.schema import SampleTable
+
+from .datasets.arrays import ImageArrays
+from .encoding import encode
+from .samples import choose_samples, read_samples
+
+if TYPE_CHECKING:
+    from pipeline.networks.checkpoint import Checkpoint
+
+DEFAULT_SAMPLES = 8
+EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
+
+
+class Source(Protocol):
+    """Samples that :func:`pipeline.simulation.simulate` takes."""
+
+    @property
+    def name(self) -> str:
+        """Identity of the data, for files."""
+        ...
+
+    @property
+    def table(self) -> SampleTable:
+        """Index and label of every sample."""
+        ...
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """What `network` gets of the chosen samples, in batches."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImages:
+    """Images that are prepared already, (N, C, H, W) float32, and are only to be encoded."""
+
+    name: str
+    table: SampleTable
+    images: NDArray[np.float32]
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """See :class:`Source`."""
+        for batch in _batches(chosen, batch_size):
+            yield encode(network, self.images[batch], seed, self.table.index[batch])
+
+
+@dataclass(frozen=True, eq=False)
+class InputSpikes:
+    """Spikes that are the network's input as they are, (T, N, C, H, W) bool."""
+
+    name: str
+    table: SampleTable
+    spikes: NDArray[np.bool_]
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """See :class:`Source`; the backend refuses another shape than the network's input."""
+        if network.encoder != "poisson":
+            raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
+        for batch in _batches(chosen, batch_size):
+            yield self.spikes[:, batch]
+
+
+def open_source(
+    data: Any,
+    network: Checkpoint | Network,
+    *,
+    labels: ArrayLike | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    download: bool = False,
+    advance: Callable[[int], None] = lambda images: None,
+) -> Source:
+    """What to simulate, from whatever a caller has.
+
+    Parameters
+    ----------
+    data : a data set by name or path, paths of image files, an array (see below), or a :class:`Source`; None is
+        "cluttered-digits". Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
+        (N, C, H, W) floating point, prepared already; or input spikes (T, N, C, H, W) of 0 and 1, any dtype
+    network : a checkpoint, or a plain network, which takes arrays that need no preparation
+    labels : (N,) int, -1 where unknown; for arrays
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given), or the first ones of an array
+    advance : called with the number of images just read
+
+    Raises
+    ------
+    InputError : naming what was given and what would fit
+    """
+    if hasattr(data, "encoded"):
+        source: Source = data
+        return source
+    if hasattr(data, "__array__"):
+        return _from_array(np.asarray(on_cpu(data)), network, labels, samples, advance)
+    if isinstance(network, Network):
+        raise InputError(
+            "data: a plain network does not know how its images are prepared; give a checkpoint, or arrays: "
+            "(N, C, H, W) floating point or (T, N, C, H, W) of 0 and 1"
+        )
+    if labels is not None:
+        raise InputError("labels: got some beside a data set, which has its own; leave them out")
+    named = "cluttered-digits" if data is None else data
+    chosen: str | list[str] = str(named) if isinstance(named, (str, Path)) else [str(path) for path in named]
+    return choose_samples(chosen, network, samples or DEFAULT_SAMPLES, seed, download, advance=advance)
+
+
+def _from_array(
+    array: NDArray[Any],
+    network: Checkpoint | Network,
+    labels: ArrayLike | None,
+    samples: int | None,
+    advance: Callable[[int], None],
+) -> Source:
+    about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
+    if array.ndim == 5:
+        spikes = as_bits(array[:, :samples], lambda place: f"data: index {place}" if place else "data")
+        return InputSpikes(_identity(spikes), _table(spikes.shape[1], labels), spikes)
+    array = array[:samples]
+    if array.ndim == 4 and array.dtype.kind == "f":
+        return PreparedImages(_identity(array), _table(len(array), labels), array.astype(np.float32))
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+        raise InputError(about)
+    if isinstance(network, Network):
+        raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
+    dataset = ImageArrays(_identity(array), array, _table(len(array), labels).label.tolist(), network.class_names)
+    return read_samples(dataset, range(len(array)), network.preprocessing, advance)
+
+
+def _table(count: int, labels: ArrayLike | None) -> SampleTable:
+    known = np.full(count, -1) if labels is None else np.asarray(labels)[:count]
+    if known.shape != (count,):
+        raise InputError(f"labels: got {known.shape}, expected one for each of the {count} samples")
+    return SampleTable(np.arange(count), known)
+
+
+def _identity(array: NDArray[Any]) -> str:
+    """A name that other pixels or spikes do not share, so that a run is not resumed with them."""
+    return f"array#{hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()[:8]}"
+
+
+def _batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(chosen), size):
+        yield list(chosen[start : start + size])

@@ -1,0 +1,165 @@
+"""What a run found, as `summary.json`: every field, its type and its meaning (docs/summary.md lists them)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.cli.tracker import Tracker
+from pipeline.measures.statistics import mean_with_interval
+from recordings.disk import write_file
+from recordings.raster.reader import RasterReader
+
+LIKELIEST = 3  # classes named per image
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Record(BaseModel):
+    """A group of results that knows nothing but its own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(Record):
+    """A mean and its 95 % interval."""
+
+    mean: float = Field(description="over the samples whose class is known")
+    low: float = Field(description="lower end of the 95 % interval (Wilson)")
+    high: float = Field(description="upper end")
+    n: int = Field(description="samples whose class is known")
+
+
+class Answer(Record):
+    """What the network answers for one image."""
+
+    image: str = Field(description="name of the image")
+    label: str | None = Field(description="name of its class; null if unknown")
+    classes: dict[str, float] = Field(description="the three likeliest classes and their softmax shares")
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the likeliest class is the image's own; None if that is unknown."""
+        return None if self.label is None else next(iter(self.classes)) == self.label
+
+
+class LocalisationScore(Record):
+    """How well one kind of map finds the object, by one measure (docs/measures.md)."""
+
+    layer: str | None = Field(description="name of the layer; null for a guess that needs none")
+    method: str = Field(description="SAM, spike count, centred box or centred Gaussian")
+    measure: str = Field(description="pointing game, energy in object or IoU")
+    mean: float = Field(description="over the images whose object is known")
+    low: float = Field(description="lower end of the 95 % interval")
+    high: float = Field(description="upper end")
+    n: int = Field(description="images whose object is known")
+
+
+class Summary(Record):
+    """The results of `python -m pipeline.run`."""
+
+    backend: str = Field(description="event, torch or lava")
+    device: str = Field(description="cpu, cuda, …")
+    precision: str = Field(description="fixed or float32")
+    checkpoint: str = Field(description="name or file of the network")
+    dataset: str = Field(description="identity of the data")
+    n_samples: int = Field(description="images that were simulated")
+    timesteps: int = Field(description="T, steps per image")
+    seed: int = Field(description="of the order of images and the Poisson spikes")
+    accuracy: float | None = Field(description="share of right answers; null if no class is known")
+    accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
+    answers: list[Answer] = Field(description="one for each image")
+    spike_rate: dict[str, float] = Field(description="layer -> spikes per neuron and step")
+    localisation: list[LocalisationScore] = Field(description="empty if no object is known")
+    raster_digest: str = Field(description="identity of all spikes, 64 hexadecimal digits")
+    network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
+    seconds: dict[str, float] = Field(description="stage -> seconds by the clock")
+
+    def write(self, path: Path) -> None:
+        """Store as JSON; the file appears whole."""
+        write_file(path, (self.model_dump_json(indent=2) + "\n").encode())
+
+
+def summarise(
+    raster: RasterReader,
+    images: Sequence[str],
+    classes: Sequence[str],
+    localisation: pd.DataFrame,
+    checkpoint: str,
+    tracker: Tracker,
+) -> Summary:
+    """Gather the results of a run.
+
+    Parameters
+    ----------
+    images, classes : names for people
+    localisation : see :func:`pipeline.measures.localisation.localisation_table`
+    checkpoint : name or file of the network
+    """
+    header, right = raster.header, accuracy(raster)
+    return Summary(
+        backend=header.backend,
+        device=header.device,
+        precision=header.precision,
+        checkpoint=checkpoint,
+        dataset=header.dataset,
+        n_samples=raster.n_samples,
+        timesteps=raster.timesteps,
+        seed=header.seed,
+        accuracy=right.mean if right else None,
+        accuracy_interval=right,
+        answers=answers(raster, images, classes),
+        spike_rate=spike_rates(raster),
+        localisation=[LocalisationScore(**row) for row in localisation.to_dict("records")],
+        raster_digest=raster.raster_digest,
+        network_sha256=header.network_sha256,
+        seconds={stage: round(seconds, 3) for stage, seconds in tracker.seconds.items()},
+    )
+
+
+def accuracy(raster: RasterReader) -> Interval | None:
+    """Share of right answers with Wilson's interval; None if no class is known."""
+    known = raster.samples.label >= 0
+    if not known.any():
+        return None
+    right = (raster.predictions == raster.samples.label)[known].astype(np.float64)
+    return Interval(**mean_with_interval(right)._asdict())
+
+
+def answers(raster: RasterReader, images: Sequence[str], classes: Sequence[str]) -> list[Answer]:
+    """The likeliest classes of every image, and their softmax shares.
+
+    Parameters
+    ----------
+    images, classes : names for people
+    """
+    shares = _softmax(raster.readout * (raster.header.readout_scale / raster.timesteps))
+    ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
+    return [
+        Answer(
+            image=images[sample],
+            label=classes[label] if label >= 0 else None,
+            classes={classes[number]: round(float(shares[sample, number]), 4) for number in ranked[sample]},
+        )
+        for sample, label in enumerate(raster.samples.label)
+    ]
+
+
+def spike_rates(raster: RasterReader) -> dict[str, float]:
+    """Spikes per neuron and step, layer by layer."""
+    steps = raster.n_samples * raster.timesteps
+    return {
+        layer.name: float(raster.counts(layer).sum(dtype=np.int64) / (steps * layer.neurons)) for layer in raster.layers
+    }
+
+
+def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,0 +1,130 @@
+"""spikesam.simulate and explain: one verb for every kind of network, data, and place for the results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import spikesam
+from pipeline import run
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint and images of its classes."""
+    folder = tmp_path_factory.mktemp("workplace")
+    small_checkpoint(folder / "small.safetensors")
+    class_folders(folder / "images", per_class=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(workplace: Path) -> spikesam.Checkpoint:
+    return spikesam.load(str(workplace / "small.safetensors"))
+
+
+def test_the_same_bits_in_memory_in_a_folder_and_from_the_command(workplace, checkpoint, tmp_path) -> None:
+    in_memory = spikesam.simulate(workplace / "small.safetensors", workplace / "images", samples=5)
+    in_folder = spikesam.simulate(checkpoint, str(workplace / "images"), samples=5, out=tmp_path / "a", backend="torch")
+    arguments = ["--checkpoint", str(workplace / "small.safetensors"), "--data", str(workplace / "images")]
+    run.main([*arguments, "--samples", "5", "--figures", "0", "--out", str(tmp_path / "b")])
+    with spikesam.open_raster(tmp_path / "b" / "raster.h5") as of_command:
+        assert in_memory.raster_digest == in_folder.raster_digest == of_command.raster_digest
+        assert np.array_equal(in_memory["conv1"][3], of_command["conv1"][3])
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["network.safetensors", "raster.h5"]
+    assert in_memory.path is None
+    assert in_folder.path == tmp_path / "a" / "raster.h5"
+
+
+def test_maps_lie_where_their_raster_lies(workplace, checkpoint, tmp_path) -> None:
+    in_memory = spikesam.explain(spikesam.simulate(checkpoint, workplace / "images", samples=2))
+    raster = spikesam.simulate(checkpoint, workplace / "images", samples=2, out=tmp_path)
+    on_disk = spikesam.explain(raster)
+    assert in_memory.path is None
+    assert on_disk.path == tmp_path / "sam.h5"
+    assert list(in_memory) == list(on_disk) == ["input", "conv1", "conv2"]
+    for name in on_disk:
+        assert np.array_equal(on_disk[name].sum, in_memory[name].sum)
+        matter = raster.steps_that_matter(name)
+        heat = spikesam.sam(raster[name][:])
+        assert np.array_equal(heat[:, 1], on_disk[name][1])
+        assert np.allclose(heat[:matter].sum(axis=0), on_disk[name].sum, rtol=1e-6)
+    with pytest.raises(
+        spikesam.InputError, match="already exists; choose another --out, or replace it with --overwrite"
+    ):
+        spikesam.explain(raster)
+    spikesam.explain(tmp_path / "raster.h5", gamma=0.2, overwrite=True).close()
+
+
+def test_arrays_of_images_are_prepared_and_encoded_alike(workplace, checkpoint) -> None:
+    from pipeline.images.samples import choose_samples
+
+    samples = choose_samples(str(workplace / "images"), checkpoint, 6, seed=0)
+    order = samples.table.index.argsort()  # an array's samples are numbered in order
+    pictures, prepared = samples.pictures[order], samples.images(order)
+    expected = spikesam.simulate(checkpoint, samples).raster_digest
+    shuffled = spikesam.simulate(checkpoint, np.asarray(pictures), labels=samples.table.label[order])
+    again = spikesam.simulate(checkpoint, prepared, labels=samples.table.label[order])
+    plain = spikesam.simulate(checkpoint.network, torch.from_numpy(prepared))
+    assert shuffled.raster_digest == again.raster_digest == plain.raster_digest != expected
+    assert shuffled.samples.label.tolist() == samples.table.label[order].tolist()
+    assert plain.samples.label.tolist() == [-1] * 6
+
+
+def test_spikes_of_ones_own_are_the_input(checkpoint) -> None:
+    spikes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.3
+    raster = spikesam.simulate(checkpoint.network, spikes.astype(np.float32), samples=2)
+    assert raster.n_samples == 2
+    assert np.array_equal(raster["input"][:], spikes[:, :2])
+
+
+def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
+    first = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
+    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; use --resume"):
+        spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
+    again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=True)
+    assert again.raster_digest == first.raster_digest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": "cluttered-digit"}, "neither a bundled one"),
+        ({"network": "cluttered-digits-ann"}, "an ANN, which does not spike; convert it"),
+        ({"data": "nowhere"}, "nowhere: no such data set or file"),
+        ({"data": np.zeros((2, 4, 4))}, r"data: got an array of shape \(2, 4, 4\) float64, expected images"),
+        ({"data": np.full((8, 1, 6, 16, 24), 0.5)}, r"data: index \(0, 0, 0, 0, 0\): got the value 0.5, expected"),
+        ({"data": np.zeros((8, 1, 6, 16, 16))}, r"got input samples of \(T, C, H, W\) = \(8, 6, 16, 16\)"),
+        ({"data": np.zeros((2, 16, 24, 3), np.uint8), "labels": [0]}, "labels: got"),
+        ({"data": np.zeros((1, 16, 24, 3), np.uint8), "labels": [7]}, r"labels: got 7 … 7, expected -1 … 2"),
+        ({"labels": [1]}, "labels: got some beside a data set"),
+        ({"backend": "loihi"}, "backend is 'loihi', expected one of auto, event, torch, lava"),
+        ({"precision": "int4"}, "precision is 'int4', expected 'fixed' or 'float32'"),
+        ({"batch_size": 17}, "batch_size: got 17, expected 1 … 16"),
+        ({"seed": -1}, "seed: got -1, expected"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(workplace, checkpoint, tmp_path, arguments, message) -> None:
+    given = {"network": checkpoint, "data": str(workplace / "images"), "out": tmp_path / "out"} | arguments
+    with pytest.raises(spikesam.InputError, match=message) as caught:
+        spikesam.simulate(**given)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "raster.h5").exists()
+
+
+def test_a_plain_network_cannot_prepare_images(workplace, checkpoint) -> None:
+    with pytest.raises(spikesam.InputError, match="a plain network does not know how its images are prepared"):
+        spikesam.simulate(checkpoint.network, workplace / "images")
+    with pytest.raises(spikesam.InputError, match="a plain network does not know how images are prepared"):
+        spikesam.simulate(checkpoint.network, np.zeros((1, 16, 24, 3), np.uint8))
+
+
+def test_fixed_point_cannot_be_undone(checkpoint) -> None:
+    fixed = replace(checkpoint, network=spikesam.quantise(checkpoint.network))
+    with pytest.raises(spikesam.InputError, match="holds fixed point already, which float32 cannot undo"):
+        spikesam.simulate(fixed, np.zeros((8, 1, 6, 16, 24), bool), precision="float32")
