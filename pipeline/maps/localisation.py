@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, over_time
+from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, time_sum
 from pipeline.measures.maps import Map, Mask
-from pipeline.measures.statistics import Estimate
-from pipeline.measures.tables import measured, summary_of_shares
+from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -41,23 +40,19 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
     known = {sample: mask for sample, mask in enumerate(masks) if mask is not None and mask.any()}
-    scores: dict[tuple[str, str, str], list[float]] = {}
+    scores: list[tuple[int, str, str, str, float]] = []
 
-    def score(layer: str, method: str, image_map: Map, mask: Mask) -> None:
-        for measure, function in MEASURES.items():
-            scores.setdefault((layer, method, measure), []).append(function(image_map, mask))
+    def score(layer: str, method: str, sample: int, image_map: Map) -> None:
+        mask = known[sample]
+        scores.extend((sample, layer, method, name, measure(image_map, mask)) for name, measure in MEASURES.items())
 
     for name in maps:
         layer, steps = raster.layer(name), raster.steps_that_matter(name)
         for sample, mask in known.items():
             counts = spike_count_map(raster.packed(layer, sample)[:steps], layer.shape)
-            score(name, "SAM", over_time(maps[name][sample][:steps], mask.shape), mask)
-            score(name, "spike count", over_time(counts, mask.shape), mask)
-    for mask in known.values():
-        score("", "centred box", centred_box(mask.shape, float(mask.sum())), mask)
-        score("", "centred Gaussian", centred_gaussian(mask.shape), mask)
-    names = ("layer", "method", "measure")
-    if not scores:
-        return pd.DataFrame(columns=[*names, *Estimate._fields])
-    parts = [measured(each, list(known), **dict(zip(names, key, strict=True))) for key, each in scores.items()]
-    return summary_of_shares(pd.concat(parts))
+            score(name, "SAM", sample, time_sum(maps[name][sample][:steps], mask.shape))
+            score(name, "spike count", sample, time_sum(counts, mask.shape))
+    for sample, mask in known.items():
+        score("", "centred box", sample, centred_box(mask.shape, float(mask.sum())))
+        score("", "centred Gaussian", sample, centred_gaussian(mask.shape))
+    return summary_of_shares(pd.DataFrame(scores, columns=["image", "layer", "method", "measure", "value"]))

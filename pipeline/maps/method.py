@@ -105,7 +105,7 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
 
 
 def refuse_existing_figures(folder: Path, overwrite: bool) -> None:
-    """The same for a folder of pictures, before hours of work are spent on what cannot be drawn."""
+    """Refuse a folder for pictures that cannot be written, before hours of work are spent."""
     if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
         raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
     if folder.exists() and not overwrite:

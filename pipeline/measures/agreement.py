@@ -1,6 +1,6 @@
-"""How alike two maps of the same image are: between Poisson seeds, precisions, networks, before and after a change.
+"""How alike two maps of one image are: between Poisson seeds, precisions, networks, before and after a change.
 
-The agreement between two seeds of the same network is the noise floor: a difference smaller than that is none.
+The agreement between two seeds of one network is the noise floor: a smaller difference is none.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from .maps import TIE, Map, checked, checked_pair, is_flat
 
 
 def pearson(first: ArrayLike, second: ArrayLike) -> float:
-    """Pearson's correlation over all pixels (and steps): 1 the same up to scale and offset, 0 unrelated, -1 opposite.
+    """Pearson's correlation over all pixels (and steps): 1 equal up to scale and offset, 0 unrelated, -1 opposite.
 
-    Two flat maps agree (1); a flat map and one that is not have nothing in common (0). Flat is meant up to rounding.
+    Two flat maps agree (1). A flat map and a map that is not flat have nothing in common (0). A map is flat if it is
+    constant up to rounding.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Does the network use what the map marks? Insertion and deletion curves on the image.
 
-Pixels are taken in the order of the map. Deletion replaces them by the data set's mean, the more the better the map if
-the probability of the class falls; insertion puts them onto a blurred image, and it should rise. The class is the one
+Pixels are taken in the order of the map. Deletion replaces them by the data set's mean: the probability of the class
+should fall. Insertion puts them onto a blurred image: the probability should rise. The class is the one that is
 predicted on the whole image. Both curves need the network, here a function from images to logits.
 
 References

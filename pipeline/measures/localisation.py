@@ -1,8 +1,8 @@
 """How well a map finds the object, beside baselines: centred guesses, and spikes counted without SAM's kernel.
 
-A map is first summed over the steps whose spikes can still change the answer, then brought to the image's size; the
-object is a mask of the image.
-The measures lie between 0 (misses) and 1, and a map that is zero everywhere scores 0: it points at nothing.
+A map is first summed over the steps whose spikes can still change the answer, then resized to the image. The object is
+a mask of the image. The measures lie between 0 (the map misses the object) and 1. A map that is zero everywhere scores
+0: it points at nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pointing_game(image_map: Map, mask: Mask) -> float:
 def energy_in_object(image_map: Map, mask: Mask) -> float:
     """Share of the map's sum that lies on the object; negative values count as zero, nothing else is subtracted.
 
-    A map that is the same everywhere scores the object's share of the image.
+    A constant map scores the object's share of the image.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def energy_in_object(image_map: Map, mask: Mask) -> float:
 def iou(image_map: Map, mask: Mask, threshold: float = 0.5) -> float:
     """Overlap of the object with the pixels that reach a share of the map's maximum: intersection over union.
 
-    A map that is the same everywhere scores the object's share of the image.
+    A constant map scores the object's share of the image.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def iou(image_map: Map, mask: Mask, threshold: float = 0.5) -> float:
 def iou_at_area(image_map: Map, mask: Mask) -> float:
     """Overlap of the object with as many pixels as it has, those where the map is highest: intersection over union.
 
-    Like the pointing game it only asks for an order: squaring a map, or subtracting something from all of it, which
-    raises energy in the object and IoU without seeing anything new, changes nothing. Of equal pixels at the limit, an
-    even share counts.
+    Like in the pointing game, only the order of the pixels counts. Squaring a map, or subtracting a constant from it,
+    raises energy in the object and IoU although the map shows nothing new; here it changes nothing. Of equal pixels at
+    the limit, an even share counts.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ MEASURES: dict[str, Callable[[Map, Mask], float]] = {
 }
 
 
-def over_time(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float64]:
-    """One map per sample: summed over steps, then resized bilinearly to the image.
+def time_sum(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """The maps of one sample summed over steps, then resized bilinearly to the image.
 
     A cell of the map stands for the block of pixels it was computed over: centres are aligned, not corners.
 
@@ -124,15 +124,15 @@ def over_time(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
-    """The guess that ignores the image: a centred box of an area, in the shape of the image, as a map.
+    """A guess that ignores the image: a centred box of some area, with the image's proportions, as a map.
 
-    It is 1 inside and a shade more (1e-5) at the very centre, so that the pointing game plays the image's centre: the
-    middle pixel of an odd side, the middle two of an even one.
+    It is 1 inside, and 1 + 1e-5 at the very centre, so that in the pointing game it points at the image's centre: the
+    middle pixel of an odd side, the middle two of an even side.
 
     Parameters
     ----------
     size : height and width of the image
-    area : pixels, at most those of the image; the object's, so that both are as large
+    area : pixels, at most those of the image; take the object's area, so that both are equally large
     """
     height, width = size
     scale = np.sqrt(area / (height * width))
@@ -143,7 +143,7 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
 
 
 def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
-    """The other guess that ignores the image, and the object's area too: a Gaussian at the centre, 1 at most.
+    """A guess that ignores both the image and the object's area: a Gaussian at the centre, 1 at most.
 
     Its standard deviations are a quarter of the image's sides: at half its height it covers 27 % of the image.
 

@@ -1,4 +1,4 @@
-"""The paper's localisation error: how far a map is from a reference, such as the ANN's Grad-CAM.
+"""The paper's localisation error: how far a map is from a reference, such as Grad-CAM of the ANN.
 
 References
 ----------

@@ -166,7 +166,7 @@ class SpikingNetwork(nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes).
 
-        Of L layers each delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
+        Each of L layers delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
         the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics.
         """
         reach = self.timesteps - len(self.layers)

@@ -29,7 +29,7 @@ class Checkpoint:
     network : Network, usually float32
     preprocessing : of the images it was trained on
     classes : identifiers, in the order of the readout
-    class_names : the same for people
+    class_names : in that order, for people
     """
 
     network: Network
@@ -173,7 +173,7 @@ def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
         if held != wanted:
             raise InputError(
                 f"ANN {name!r} is no twin of the spiking network: its {what} are {held}, the other's {wanted}; "
-                "choose the ANN of the same description"
+                "choose an ANN with the layers, classes and image preparation of the spiking network"
             )
 
 

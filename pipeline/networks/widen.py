@@ -13,7 +13,7 @@ from recordings.errors import InputError
 
 
 def widen(network: Network, height: int, width: int) -> Network:
-    """A network for an input of another size: what global average pooling would do, for any last map.
+    """Make a network take larger images, as if it averaged its last map over the whole image.
 
     Where the first dense layer (or the readout) saw one cell of the last map, it sees the mean over a block of the
     larger one: its weights are repeated over the block and divided by its size.

@@ -146,7 +146,7 @@ def draw(study: Study, table: pd.DataFrame) -> None:
     points = points.rename(columns={"map": "panel", "layer": "curve"})
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
     n = points["n"].max()
-    subtitle = f"of the mean energy on both objects, at the steps that matter; {n} images, mean and 95 % interval"
+    subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
     draw_curves(study.out / "fig10.png", title, subtitle, points, "step", y)
 
 

@@ -153,7 +153,7 @@ def _inputs(
 
 
 def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBatch]:
-    """The same, telling of every batch when the next is asked for."""
+    """The batches of `inputs`; `advance` learns the size of each when the next is asked for."""
     for batch in inputs:
         yield batch
         advance(batch.shape[-4])

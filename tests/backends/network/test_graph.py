@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -176,6 +178,15 @@ def test_file_round_trip(tmp_path, precision, encoder):
     assert read.sha256 == written.sha256
     assert (read.precision, read.encoder) == (precision, encoder)
     assert metadata == {"note": "kept"}
+
+
+def test_file_round_trip_of_an_ann(tmp_path):
+    layers = tuple(replace(layer, neuron=ReLU()) for layer in network().layers)
+    written = Network((2, 6, 8), 1, layers, network().readout, "image")
+    write_network(written, tmp_path / "ann.safetensors")
+    read, _ = read_network(tmp_path / "ann.safetensors")
+    assert (read.sha256, read.kind, read.precision) == (written.sha256, "ann", "float32")
+    assert all(isinstance(layer.neuron, ReLU) for layer in read.layers)
 
 
 def test_files_that_are_not_networks(tmp_path):

@@ -17,8 +17,8 @@ from pipeline.measures.localisation import (
     energy_in_object,
     iou,
     iou_at_area,
-    over_time,
     pointing_game,
+    time_sum,
 )
 from recordings.errors import InputError
 
@@ -78,7 +78,7 @@ def test_scale_does_not_matter(image_map: NDArray[np.float64], mask: NDArray[np.
 def test_maps_are_summed_and_lie_over_the_blocks_they_stand_for() -> None:
     maps = np.zeros((3, 2, 4), np.float32)
     maps[:, 1, 2] = 1, 2, 3
-    image_map = over_time(maps, (16, 32))
+    image_map = time_sum(maps, (16, 32))
     assert image_map.shape == (16, 32)
     rows, columns = np.indices(image_map.shape)
     centre = [np.average(axis + 0.5, weights=image_map) for axis in (rows, columns)]
@@ -88,7 +88,7 @@ def test_maps_are_summed_and_lie_over_the_blocks_they_stand_for() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 64)])
 def test_a_uniform_map_stays_uniform(shape: tuple[int, int]) -> None:
-    image_map = over_time(np.full((4, *shape), 0.3, np.float32), (64, 64))
+    image_map = time_sum(np.full((4, *shape), 0.3, np.float32), (64, 64))
     assert pointing_game(image_map, box_mask((0, 0, 32, 64), (64, 64))) == pytest.approx(0.5)
 
 
