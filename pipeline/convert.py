@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
-from recordings.lock import holds_files, out_lock
+from recordings.lock import out_lock
 from recordings.program import spelled
 
 from .config import Config, ConversionSection, Section, load_config, save_config
@@ -57,13 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     source, download = command.data or config.data.source, command.download or config.data.download
     data = config.data.model_copy(update={"source": source, "download": download})
     config = config.model_copy(update={"conversion": conversion, "data": data})
-    with out_lock(command.out):
-        if not command.overwrite and holds_files(command.out):
-            raise InputError(f"{command.out}: holds files already; choose another --out, or replace with --overwrite")
-        convert_and_measure(config, command, Console(stderr=True), Console(soft_wrap=True, highlight=False))
+    with out_lock(command.out, None if command.overwrite else "choose another --out, or replace with --overwrite"):
+        convert_and_measure(config, command, Tracker(), Console(soft_wrap=True, highlight=False))
 
 
-def convert_and_measure(config: Config, command: ConvertCommand, terminal: Console, console: Console) -> None:
+def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracker, console: Console) -> None:
     """Do everything; `command.out` exists and is locked."""
     from backends.available import make_backend
     from backends.event.kernels.layer import compile_kernels
@@ -83,22 +78,18 @@ def convert_and_measure(config: Config, command: ConvertCommand, terminal: Conso
     samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
     samples.known_labels()
     backend = make_backend("auto", command.device)
-    with progress_bar(terminal, transient=True) as progress:
-        task = progress.add_task("preparing (the first time, kernels are compiled)", total=None)
+    with tracker.show("preparing (the first time, kernels are compiled)"):
         compile_kernels("float32")
         compile_kernels("fixed")
-        progress.remove_task(task)
-        times = [time.perf_counter()]
-        task = progress.add_task("calibrating", total=settings.calibration * len(ann.network.layers))
-        checkpoint = convert_checkpoint(ann, config, partial(progress.advance, task))
-        times.append(time.perf_counter())
-        save_checkpoint(checkpoint, target)
-        save_config(configuration(config, ann, target), out / "config.toml")
-        networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-        task = progress.add_task(f"measuring over {settings.timesteps} steps", total=len(samples))
-        curves = accuracy_over_time(networks, backend, samples, command.seed, partial(progress.advance, task))
-        times.append(time.perf_counter())
-    seconds = dict(zip(("convert", "measure"), np.diff(times).round(3).tolist(), strict=True))
+    shown = settings.calibration * len(ann.network.layers)
+    with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
+        checkpoint = convert_checkpoint(ann, config, advance)
+    save_checkpoint(checkpoint, target)
+    save_config(configuration(config, ann, target), out / "config.toml")
+    networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
+    with tracker.time("measure"), tracker.show(f"measuring over {settings.timesteps} steps", len(samples)) as advance:
+        curves = accuracy_over_time(networks, backend, samples, command.seed, advance)
+    seconds = {stage: round(taken, 3) for stage, taken in tracker.seconds.items()}
     summary = summarise(settings, ann.network, checkpoint.network, samples, command.seed, curves, seconds)
     report(summary, curves, target, console)
     console.print(spelled(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}"))

@@ -85,10 +85,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def draw(method: NetworkMaps, maps_path: Path, directory: Path) -> list[Path]:
     """Picture the first samples; returns the files."""
     from .drawing.figures import save_figures
+    from .drawing.subject import subjects_of
 
     with MapReader(maps_path) as maps:
         predictions = maps.predictions[:FIGURE_SAMPLES]
-        subjects = [method.images.subject(i, method.class_names, chosen) for i, chosen in enumerate(predictions)]
+        subjects = subjects_of(method.images, predictions, method.class_names)
         return save_figures(maps, subjects, directory)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 from rich.console import Console
@@ -13,13 +13,11 @@ from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.tracker import Tracker
+from recordings.disk import unused
 from recordings.errors import InputError
-from recordings.lock import holds_files, out_lock
+from recordings.lock import out_lock
 
 from .config import Config, RunSection, Section, load_config
-
-if TYPE_CHECKING:
-    from .summary import Summary
 
 PROG = "python -m pipeline.run"
 DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
@@ -51,20 +49,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out is None:
         if command.resume:
             raise InputError("--resume needs --out, the folder of the run to continue")
-        out = _free_folder(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
-    with out_lock(out):
-        if not command.resume and holds_files(out):
-            raise InputError(f"{out}: holds files already; continue that run with --resume, or choose another --out")
+        out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
+    with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
         run(config, out, resume=command.resume, console=Console(soft_wrap=True, highlight=False))
 
 
-def run(config: Config, out: Path, *, resume: bool, console: Console) -> Summary:
-    """Do everything; write, print and return the summary. `out` is locked."""
+def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
+    """Do everything, and print what was found; `out` is locked."""
     from backends.available import make_backend  # torch is slow to import, --help need not wait
     from pipeline.networks.checkpoint import check_fit, load_checkpoint
 
     from .cli.run_report import print_summary
     from .drawing.figures import save_figures
+    from .drawing.subject import subjects_of
     from .images.samples import choose_samples
     from .maps.explanation import explain
     from .maps.localisation import localisation_table
@@ -72,12 +69,13 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> Summary
     from .simulation import simulate
     from .summary import summarise
 
-    settings, tracker = config.run, Tracker()
+    settings, tracker, figures = config.run, Tracker(), list[Path]()
     with tracker.time("load"), tracker.show("reading images") as advance:
         checkpoint = load_checkpoint(settings.checkpoint, "snn")
         check_fit(checkpoint, config, settings.checkpoint)
         # A network with nothing to explain is refused before hours of simulation.
         spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
+        classes = checkpoint.class_names
         backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
         samples = choose_samples(
             settings.data, checkpoint, settings.samples, settings.seed, settings.download, advance=advance
@@ -86,29 +84,16 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> Summary
     raster = simulate(
         checkpoint, samples, out=out, backend=backend, resume=resume, config=config, tracker=tracker, **shared
     )
-    figures: Sequence[Path] = ()
     with raster, explain(raster, out / "sam.h5", gamma=settings.gamma, overwrite=True, tracker=tracker) as maps:
         with tracker.time("measure"), tracker.show("measuring"):
             localisation = localisation_table(raster, maps, samples.masks)
         if settings.figures:
             with tracker.time("figures"), tracker.show("drawing"):
-                shown = range(min(settings.figures, len(samples)))
-                subjects = [samples.subject(i, checkpoint.class_names, int(raster.predictions[i])) for i in shown]
+                subjects = subjects_of(samples, raster.predictions[: settings.figures], classes)
                 figures = save_figures(maps, subjects, out / "figures", raster)
-        summary = summarise(raster, samples.names, checkpoint.class_names, localisation, settings.checkpoint, tracker)
+        summary = summarise(raster, localisation, tracker.seconds, samples.names, classes, settings.checkpoint)
     summary.write(out / "summary.json")
-    notes = [*tracker.notes, *samples.notes(settings.samples)]
-    print_summary(summary, out, figures, notes, console)
-    return summary
-
-
-def _free_folder(base: Path) -> Path:
-    number = 1
-    folder = base
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+    print_summary(summary, out, figures, [*tracker.notes, *samples.notes(settings.samples)], console)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.tracker import Tracker
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
 from recordings.raster.reader import RasterReader
@@ -89,18 +88,19 @@ class Summary(Record):
 
 def summarise(
     raster: RasterReader,
+    localisation: pd.DataFrame,
+    seconds: Mapping[str, float],
     images: Sequence[str],
     classes: Sequence[str],
-    localisation: pd.DataFrame,
     checkpoint: str,
-    tracker: Tracker,
 ) -> Summary:
     """Gather the results of a run.
 
     Parameters
     ----------
+    localisation : see :func:`pipeline.maps.localisation.localisation_table`
+    seconds : stage -> seconds
     images, classes : names for people
-    localisation : see :func:`pipeline.measures.localisation.localisation_table`
     checkpoint : name or file of the network
     """
     header, right = raster.header, accuracy(raster)
@@ -120,7 +120,7 @@ def summarise(
         localisation=[LocalisationScore(**row) for row in localisation.to_dict("records")],
         raster_digest=raster.raster_digest,
         network_sha256=header.network_sha256,
-        seconds={stage: round(seconds, 3) for stage, seconds in tracker.seconds.items()},
+        seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
     )
 
 

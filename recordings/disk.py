@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from .errors import InputError
@@ -31,6 +32,12 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a whole file, or nothing."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def unused(path: Path) -> Path:
+    """The path itself, or with -2, -3, … behind its name if it exists."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 def check_free(directory: Path, needed: int, advice: str) -> None:

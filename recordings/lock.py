@@ -21,7 +21,7 @@ def holds_files(directory: Path) -> bool:
 
 
 @contextmanager
-def out_lock(directory: Path) -> Iterator[None]:
+def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
@@ -29,9 +29,13 @@ def out_lock(directory: Path) -> Iterator[None]:
 
     A thread that holds a directory may hold it again.
 
+    Parameters
+    ----------
+    advice : what to do about a directory that holds files already, which is then refused; None allows it
+
     Raises
     ------
-    InputError : at once, if another process or thread holds it, or it cannot be written
+    InputError : at once, if another process or thread holds it, it cannot be written, or it holds files
     """
     directory = Path(directory)
     held = (directory.absolute(), threading.get_ident())
@@ -53,6 +57,8 @@ def out_lock(directory: Path) -> Iterator[None]:
             raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
         _HELD.add(held)
         try:
+            if advice is not None and holds_files(directory):
+                raise InputError(f"{directory}: holds files already; {advice}")
             yield
         finally:
             _HELD.discard(held)

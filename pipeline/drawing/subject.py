@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pipeline.images.preprocessing import Box
+    from pipeline.images.samples import Samples
 
 RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
@@ -54,3 +56,27 @@ class Subject:
         if self.predicted is None or self.true is None:
             return "black"
         return RIGHT if self.predicted == self.true else WRONG
+
+
+def subjects_of(
+    samples: Samples, predictions: Sequence[int] | NDArray[np.integer[Any]], class_names: Sequence[str]
+) -> list[Subject]:
+    """The first samples, with their names for people and their boxes where they are known.
+
+    Parameters
+    ----------
+    predictions : class that the network chose for each of them, -1 where unknown
+    class_names : of all classes
+    """
+    subjects = []
+    for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False)):
+        subjects.append(
+            Subject(
+                name=samples.names[sample],
+                predicted=class_names[prediction] if prediction >= 0 else None,
+                true=class_names[label] if label >= 0 else None,
+                image=samples.pictures[sample] / np.float32(255),
+                box=samples.boxes[sample],
+            )
+        )
+    return subjects

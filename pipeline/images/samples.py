@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.network import Network
-from pipeline.drawing.subject import Subject
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
@@ -83,17 +82,6 @@ class Samples:
         if len(self) < wanted and self.table.label.max() >= 0:
             found.append(f"{self.name} has {len(self)} images of these classes, fewer than the {wanted} asked for")
         return found
-
-    def subject(self, sample: int, class_names: Sequence[str], prediction: int) -> Subject:
-        """A sample for a picture, with its names for people and its box where it is known."""
-        label = int(self.table.label[sample])
-        return Subject(
-            name=self.names[sample],
-            predicted=class_names[prediction] if prediction >= 0 else None,
-            true=class_names[label] if label >= 0 else None,
-            image=self.pictures[sample] / np.float32(255),
-            box=self.boxes[sample],
-        )
 
 
 def read_samples(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.drawing.subject import subjects_of
 from pipeline.images.datasets import open_dataset
 from pipeline.images.datasets.folder import ImageFiles
 from pipeline.images.preprocessing import Preprocessing
@@ -26,7 +27,8 @@ def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     assert samples.table.label.tolist() == [-1]
     expected = (pixels / np.float32(255) - np.float32(0.5)) / np.float32(0.25)
     assert np.array_equal(samples.images(), expected.transpose(2, 0, 1)[None])
-    assert np.array_equal(samples.subject(0, ["apple"], 0).image, pixels / np.float32(255))
+    (subject,) = subjects_of(samples, [0], ["apple"])
+    assert np.array_equal(subject.image, pixels / np.float32(255))
 
 
 def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +41,7 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
     seen: list[int] = []
     samples = read_samples(dataset, [3, 1, 4], Preprocessing(80, 80, PREPARE.mean, PREPARE.std), seen.append)
     samples.images()
-    samples.subject(1, dataset.class_names, 0)
+    subjects_of(samples, [0, 0], dataset.class_names)
     assert read == [3, 1, 4]
     assert seen == [1, 1, 1]
     assert samples.table.index.tolist() == [3, 1, 4]
