@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from .base import Backend, BackendError
 
-BACKENDS = ("event", "torch", "lava")
+BackendName = Literal["auto", "event", "torch", "lava"]
+LavaModels = Literal["event", "stock"]
 
 
 def make_backend(
     name: str,
     device: str = "auto",
-    lava_models: Literal["event", "stock"] = "event",
+    lava_models: LavaModels = "event",
     lava_deadline: float | None = None,
 ) -> Backend:
     """The backend of that name.
@@ -29,23 +31,41 @@ def make_backend(
     """
     if name == "auto":
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
-    if name == "event":
-        from .event.backend import EventBackend
+    if name not in BACKENDS:
+        raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
+    return BACKENDS[name](device, lava_models, lava_deadline)
 
-        if device not in ("auto", "cpu"):
-            raise BackendError(f"event: device is {device!r}, expected auto or cpu; it simulates on the CPU")
-        return EventBackend()
-    if name == "torch":
-        from .torch.backend import TorchBackend
 
-        return TorchBackend(device)
-    if name == "lava":
-        from .lava.backend import LavaBackend
+def _event(device: str, *_: object) -> Backend:
+    from .event.backend import EventBackend
 
-        if device not in ("auto", "cpu"):
-            raise BackendError(f"lava: device is {device!r}, expected auto or cpu; Lava simulates on the CPU")
-        return LavaBackend(lava_models, lava_deadline)
-    raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
+    _expect_cpu("event", device)
+    return EventBackend()
+
+
+def _torch(device: str, *_: object) -> Backend:
+    from .torch.backend import TorchBackend
+
+    return TorchBackend(device)
+
+
+def _lava(device: str, models: LavaModels, deadline: float | None) -> Backend:
+    from .lava.backend import LavaBackend
+
+    _expect_cpu("lava", device)
+    return LavaBackend(models, deadline)
+
+
+BACKENDS: dict[str, Callable[[str, LavaModels, float | None], Backend]] = {
+    "event": _event,
+    "torch": _torch,
+    "lava": _lava,
+}
+
+
+def _expect_cpu(name: str, device: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise BackendError(f"{name}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
 
 
 def _cuda() -> bool:

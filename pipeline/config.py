@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from backends.available import BackendName, LavaModels
 from pipeline.bundled import bundled
 from pipeline.cli.config_errors import read_toml, validated
 from pipeline.cli.options import CheckpointName, Data, Device, Download, Samples, Seed
@@ -122,7 +123,7 @@ class RunSection(Section):
     checkpoint: CheckpointName = "cluttered-digits"
     data: Data = ("cluttered-digits",)
     download: Download = False
-    backend: Literal["auto", "event", "torch", "lava"] = Field(
+    backend: BackendName = Field(
         "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
     )
     samples: Samples = 8
@@ -133,7 +134,7 @@ class RunSection(Section):
         8, ge=1, le=16, description="how many images are encoded together; torch simulates at most so many at a time"
     )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
-    lava_models: Literal["event", "stock"] = Field(
+    lava_models: LavaModels = Field(
         "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
     )
     lava_deadline: float | None = Field(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recordings.maps.reader import MapReader
+from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
 from .raster import draw_raster
@@ -16,11 +17,6 @@ from .samples import draw_over_time, draw_side_by_side
 from .subject import Subject
 
 OVERVIEW_LAYERS = 3
-TITLES = {  # by method: what an overview shows, and what its maps are
-    "sam": ("Where neurons fire in short intervals", "Spike Activation Map"),
-    "grad-cam": ("What speaks for the class", "Grad-CAM of the ANN"),
-    "snn-grad-cam": ("What speaks for the class", "SNN-crafted Grad-CAM"),
-}
 
 
 def save_figures(
@@ -42,13 +38,13 @@ def save_figures(
     """
     directory.mkdir(parents=True, exist_ok=True)
     method = maps.header.method
-    headline, title = TITLES[method]
+    title = METHODS[method].title
     hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
     chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
     samples = [{name: maps[name][i][: maps[name].steps_that_matter] for name in maps} for i in range(len(subjects))]
     few = [{name: sample[name] for name in chosen} for sample in samples]
     written = [directory / "overview.png"]
-    draw_side_by_side(written[0], subjects, few, headline, title + _of_class(method, subjects))
+    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, title + _of_class(method, subjects))
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}

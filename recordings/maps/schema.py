@@ -44,16 +44,25 @@ class Method:
     ----------
     source : root attribute with the SHA-256 of what was explained
     parameters : further root attributes and their types
+    title : what the maps are called, for people
+    shows : what they show, for people
     """
 
     source: str
     parameters: Mapping[str, type]
+    title: str
+    shows: str
 
 
 METHODS = {
-    "sam": Method("raster_digest", {"gamma": float, "variant": str, "include_current": bool}),
-    "grad-cam": Method("network_sha256", {}),
-    "snn-grad-cam": Method("network_sha256", {"seed": int}),
+    "sam": Method(
+        "raster_digest",
+        {"gamma": float, "variant": str, "include_current": bool},
+        "Spike Activation Map",
+        "Where neurons fire in short intervals",
+    ),
+    "grad-cam": Method("network_sha256", {}, "Grad-CAM of the ANN", "What speaks for the class"),
+    "snn-grad-cam": Method("network_sha256", {"seed": int}, "SNN-crafted Grad-CAM", "What speaks for the class"),
 }
 
 

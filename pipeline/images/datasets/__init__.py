@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from recordings.errors import InputError
@@ -14,13 +15,18 @@ from .base import Dataset, Item, Object, did_you_mean
 from .cluttered_digits import SHARES, ClutteredDigits
 from .folder import ClassFolders, ImageFiles, class_folders, image_files
 from .tiny_imagenet import TinyImageNet, find_root
-from .torchvision_sets import ROOT, TORCHVISION_NAMES, TorchvisionSet
+from .torchvision_sets import ROOT, TorchvisionSet
 
 __all__ = ["Dataset", "Item", "Object", "open_dataset"]
 
 CLUTTERED_DIGITS = "cluttered-digits"
-NAMES = (CLUTTERED_DIGITS, *TORCHVISION_NAMES)
-EXPECTED = f"a name ({', '.join(NAMES)}), a Tiny-ImageNet folder or zip, a folder of class folders, or image files"
+Open = Callable[[str, Sequence[str] | None, Path, bool], Dataset]  # split, classes, root, download
+NAMED: dict[str, Open] = {
+    CLUTTERED_DIGITS: lambda split, classes, root, download: ClutteredDigits(split, classes),
+    "cifar10": partial(TorchvisionSet, "cifar10"),
+    "fashion-mnist": partial(TorchvisionSet, "fashion-mnist"),
+}
+EXPECTED = f"a name ({', '.join(NAMED)}), a Tiny-ImageNet folder or zip, a folder of class folders, or image files"
 
 
 def open_dataset(
@@ -53,12 +59,12 @@ def open_dataset(
         source = source[0]
     if split not in SHARES or (split == "selection" and source != CLUTTERED_DIGITS):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
-    if source == CLUTTERED_DIGITS:
-        return ClutteredDigits(split, classes, size, digits)
     if size is not None or digits != 1:
-        raise InputError(f"{source}: size and digits belong to {CLUTTERED_DIGITS}; leave them out")
-    if isinstance(source, str) and source in TORCHVISION_NAMES:
-        return TorchvisionSet(source, split, classes, Path(root), download)
+        if source != CLUTTERED_DIGITS:
+            raise InputError(f"{source}: size and digits belong to {CLUTTERED_DIGITS}; leave them out")
+        return ClutteredDigits(split, classes, size, digits)
+    if isinstance(source, str) and source in NAMED:
+        return NAMED[source](split, classes, Path(root), download)
     paths = [Path(source)] if isinstance(source, str) else [Path(path) for path in source]
     if not paths:
         raise InputError(f"data: got nothing, expected {EXPECTED}")
@@ -69,7 +75,7 @@ def open_dataset(
 
 def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset:
     if not path.exists():
-        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{did_you_mean(str(path), NAMES)}")
+        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{did_you_mean(str(path), list(NAMED))}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: cannot be read (permission denied)")
     if path.is_file():
