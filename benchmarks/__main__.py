@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import one_or_all
+from pipeline.cli.names import listing, one_or_all
 from pipeline.config import Section
 from recordings.disk import write_file
 
@@ -37,7 +37,6 @@ BENCHMARKS = {
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
 
 {names}
-  all        every one of them
 
 examples:
   python -m benchmarks simulate --repeats 9 --out runs/benchmarks
@@ -45,7 +44,7 @@ examples:
 
 Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,
 and layers fire as often as is said. Compiling is timed by itself.""".format(
-    names="\n".join(f"  {name:<10} {about}" for name, about in BENCHMARKS.items())
+    names=listing({**BENCHMARKS, "all": "every one of them"})
 )
 
 

@@ -25,6 +25,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
     ======================================  ====  =============================================
     nothing                                 0     nothing
     InputError, OSError (full disk, …)      2     ``error: …``
+    MemoryError                             2     ``error: not enough memory: …``
     KeyboardInterrupt                       130   ``interrupted; …``
     BrokenPipeError (``… | head``)          141   nothing
     anything else                           1     ``internal failure: Type: …``
@@ -52,7 +53,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
                 _silence_stdout()
                 sys.exit(BROKEN_PIPE)
             print(message(error), file=sys.stderr)
-            sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError)) else INTERNAL_FAILURE)
+            sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError, MemoryError)) else INTERNAL_FAILURE)
 
     return wrapper
 
@@ -69,6 +70,8 @@ def message(error: BaseException) -> str:
     text = spelled(" ".join(str(error).split()))
     if isinstance(error, InputError):
         return f"error: {text}"
+    if isinstance(error, MemoryError):
+        return f"error: not enough memory: {text}"
     if isinstance(error, OSError):
         files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         reason = error.strerror or text or type(error).__name__

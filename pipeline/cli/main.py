@@ -11,6 +11,7 @@ from recordings.errors import InputError
 
 from .config_errors import nearest
 from .errors import exit_codes
+from .names import listing
 
 COMMANDS = {
     "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
@@ -22,17 +23,15 @@ COMMANDS = {
     "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
     "validate": ("recordings.validate", "check raster files completely"),
 }
-HELP = """usage: spikesam COMMAND [options]
+HELP = f"""usage: spikesam COMMAND [options]
 
 See what a spiking neural network looks at: simulate it, record every spike, and map the spikes to the image.
 
 commands:
-{commands}
+{listing({name: about for name, (_, about) in COMMANDS.items()})}
 
 spikesam COMMAND --help   options and examples of a command
-spikesam --version        the version""".format(
-    commands="\n".join(f"  {name:<10}{about}" for name, (_, about) in COMMANDS.items())
-)
+spikesam --version        the version"""
 
 
 @exit_codes

@@ -326,7 +326,8 @@ class _Report(lightning.Callback):
         if not trainer.is_global_zero:
             return
         earlier = self.path.read_text(encoding="utf-8").splitlines()[1:] if self.path.is_file() else []
-        self.lines += [line for line in earlier if int(line.partition(",")[0]) <= trainer.current_epoch]
+        finished = {str(epoch + 1) for epoch in range(trainer.current_epoch)}
+        self.lines += [line for line in earlier if line.partition(",")[0] in finished]
         total = int(trainer.estimated_stepping_batches)
         task = self.progress.add_task("training steps", total=total, completed=trainer.global_step)
         self.advance = lambda: self.progress.advance(task)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import one_or_all
+from pipeline.cli.names import listing, one_or_all
 from pipeline.cli.options import ConfigFile
 from pipeline.config import Section
 from recordings.disk import write_file
@@ -27,14 +27,13 @@ PROG = "python -m pipeline.paper"
 DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
-  all           every one of them
 
 examples:
   python -m pipeline.paper fig8 --config configs/paper/digits.toml
   python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
 
 What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
-    names="\n".join(f"  {name:<13} {about}" for name, about in EXPERIMENTS.items())
+    names=listing({**EXPERIMENTS, "all": "every one of them"})
 )
 
 

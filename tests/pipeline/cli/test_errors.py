@@ -44,6 +44,7 @@ class BackendLikeError(InputError):
         (PermissionError(13, "Permission denied", "out"), 2, "error: out: Permission denied\n"),
         (OSError(18, "Invalid cross-device link", "a", None, "b"), 2, "error: a -> b: Invalid cross-device link\n"),
         (OSError("unable to open file"), 2, "error: unable to open file\n"),
+        (MemoryError("Unable to allocate 429. GiB"), 2, "error: not enough memory: Unable to allocate 429. GiB\n"),
         (SystemExit(0), 0, ""),
     ],
 )
