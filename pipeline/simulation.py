@@ -90,7 +90,7 @@ def simulate(
     """
     tracker = tracker or Tracker()
     with tracker.time("load"):
-        loaded = network if isinstance(network, (Checkpoint, Network)) else load_checkpoint(str(network), "snn")
+        loaded = network if isinstance(network, (Checkpoint, Network)) else load_checkpoint(network, "snn")
         graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
         simulator = make_backend(backend, device) if isinstance(backend, str) else backend
         with tracker.show("reading images") as advance:

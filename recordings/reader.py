@@ -73,6 +73,11 @@ class Reader(ABC, Generic[Layer]):
         """Close the file."""
         self._checked.file.close()
 
+    def __repr__(self) -> str:
+        """One line: what it is, and what is in it."""
+        count = f"{self.n_samples} sample{'s' * (self.n_samples > 1)}"
+        return f"<{self.where}: {count}, {self.timesteps} steps, layers {', '.join(self)}>"
+
     @property
     def path(self) -> Path | None:
         """Where the file lies; None if it is in memory."""
@@ -92,6 +97,11 @@ class Reader(ABC, Generic[Layer]):
     def n_samples(self) -> int:
         """N."""
         return len(self.samples)
+
+    @property
+    @abstractmethod
+    def timesteps(self) -> int:
+        """T."""
 
     @property
     @abstractmethod

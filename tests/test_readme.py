@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -14,7 +16,8 @@ from backends.network.quantise import quantise
 from pipeline.networks.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def block(containing: str) -> str:
@@ -22,12 +25,21 @@ def block(containing: str) -> str:
     return found
 
 
+def test_the_first_lines_print_and_plot_what_they_say(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block("spikesam.simulate("), names)
+    assert capsys.readouterr().out == re.findall(r"```text\n(.*?)```", README, re.DOTALL)[0]
+    matplotlib.use("agg")
+    exec(block("plt.subplots("), names)
+    assert np.ptp(matplotlib.image.imread("maps.png")[..., :3]) > 0.5
+
+
 def test_your_own_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     names: dict[str, Any] = {
         "np": np,
-        "Path": Path,
         "w1": random.normal(size=(8, 3, 3, 3)),
         "w2": random.normal(size=(12, 8, 3, 3)),
         "w3": random.normal(size=(20, 12 * 8 * 8)),
@@ -35,8 +47,8 @@ def test_your_own_network(tmp_path, monkeypatch):
         "classes": ("a", "b"),
         "class_names": ("A", "B"),
     }
-    exec(block("save_checkpoint("), names)
-    checkpoint = load_checkpoint("mine.safetensors")
+    exec(block("save(Checkpoint("), names)
+    checkpoint = load_checkpoint("runs/mine.safetensors")
     assert quantise(checkpoint.network).shapes[-1] == (20, 1, 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,10 @@ class Checkpoint:
             )
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint as safetensors."""
+def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
+    """Write a checkpoint as safetensors; its folder is made if it is missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "preprocessing": asdict(checkpoint.preprocessing),
         "classes": checkpoint.classes,
@@ -63,7 +66,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     write_network(checkpoint.network, path, {"checkpoint": json.dumps(about)})
 
 
-def load_checkpoint(name_or_path: str, kind: Kind | None = None) -> Checkpoint:
+def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpoint:
     """Load a bundled checkpoint by name, or any by path.
 
     Parameters
@@ -81,7 +84,7 @@ def load_checkpoint(name_or_path: str, kind: Kind | None = None) -> Checkpoint:
     >>> checkpoint.class_names[:3], checkpoint.network.timesteps
     (('0', '1', '2'), 16)
     """
-    path = find_checkpoint(name_or_path, kind)
+    path = find_checkpoint(str(name_or_path), kind)
     network, metadata = read_network(path)
     if kind == "snn" and network.kind == "ann":
         raise InputError(
