@@ -80,6 +80,17 @@ def test_it_is_imported_from_where_it_was_installed(programs: Path, tmp_path: Pa
     assert Path(configs).is_relative_to(programs.parent)
 
 
+def test_the_lines_of_the_readme_run_from_an_empty_folder(programs: Path, tmp_path: Path) -> None:
+    script = """
+import spikesam
+raster = spikesam.simulate("cluttered-digits", samples=1)
+maps = spikesam.explain(raster)
+print(raster["conv1"][0].shape, maps["conv2"].sum.shape)
+"""
+    assert run(programs / "python", "-c", script, cwd=tmp_path) == "(16, 24, 40, 40) (1, 20, 20)\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("backend", ["event", "lava"])
 def test_the_main_job_runs_from_an_empty_folder(backend: str, programs: Path, tmp_path: Path) -> None:
     if backend == "lava":

@@ -31,7 +31,7 @@ from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
 from .study.claims import Claim, compared, verdict, with_interval
-from .study.heatmaps import at_steps
+from .study.heatmaps import Maps, at_steps, sam_maps
 from .study.result import Result
 from .study.study import Study
 from .study.sweep import arrivals, swept
@@ -68,9 +68,8 @@ def likenesses(study: Study, path: Path) -> pd.DataFrame:
     first = arrivals(path)
     found = [
         (image, layer, name, value)
-        for image, maps in enumerate(swept(study, path, [study.settings.gamma]))
-        for layer, (of_layer,) in maps.items()
-        for name, value in likeness(of_layer[first[layer] :]).items()
+        for image, layer, (maps,) in swept(study, path, [study.settings.gamma])
+        for name, value in likeness(maps[first[layer] :]).items()
     ]
     return pd.DataFrame(found, columns=["image", "layer", "measure", "value"])
 
@@ -136,9 +135,7 @@ def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
         with RasterReader(path) as raster:
             digests.append(raster.raster_digest)
     found = zip(*(swept(study, path, [study.settings.gamma]) for path in paths), strict=True)
-    equal = [
-        all(np.array_equal(one[layer], other[layer]) for other in others) for one, *others in found for layer in one
-    ]
+    equal = [all(np.array_equal(one[2], other[2]) for other in others) for one, *others in found]
     if len(set(digests)) == 1 and all(equal):
         ours = f"one raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
         return Claim(what, "–", ours, "yes", len(images))
@@ -151,20 +148,19 @@ def draw(study: Study, paths: dict[str, Path]) -> None:
     """Picture some images: Grad-CAM once for each network, then a row of maps per layer."""
     images, gamma, reference = study.images, study.settings.gamma, reference_maps(study, study.images)
     shown = range(min(study.settings.shown, len(images)))
-    maps = {
-        name: [found for _, found in zip(shown, swept(study, path, [gamma]), strict=False)]
-        for name, path in paths.items()
-    }
+    maps: dict[str, list[dict[str, Maps]]] = {}
     steps = {}
-    for name, found in maps.items():
-        first = min(arrivals(paths[name])[layer] for layer in found[0])
-        steps[name] = thinned(max(len(of_layer[0]) for of_layer in found[0].values()), first=first)
+    for name, path in paths.items():
+        with RasterReader(path) as raster:
+            layers = study.layers(raster)
+            maps[name] = [{layer: sam_maps(raster, layer, image, gamma) for layer in layers} for image in shown]
+            steps[name] = thinned(max(map(raster.steps_that_matter, layers)), first=raster.layer(layers[0]).number)
     columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip_longest(*steps.values(), fillvalue="–"))]
     for image in shown:
         picture = images.picture(image) if study.settings.show_images else None
         grid: list[Row] = []
         for name, found in maps.items():
-            for place, (layer, (of_layer,)) in enumerate(found[image].items()):
+            for place, (layer, of_layer) in enumerate(found[image].items()):
                 of_steps = at_steps(of_layer, steps[name])
                 peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
                 grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))

@@ -70,16 +70,15 @@ def errors_of(study: Study, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
     """
     found, first = [], arrivals(path)
     reference = reference_maps(study, study.images)
-    for image, (of_image, maps) in enumerate(zip(reference, swept(study, path, [study.settings.gamma]), strict=True)):
-        for layer, (of_layer,) in maps.items():
-            chosen = thinned(len(of_layer), max(1, fewest[layer] - first[layer]), first[layer])
-            for epsilon in EPSILONS:
-                errors = {
-                    ALL: lowest_errors(of_layer, of_image, epsilon),
-                    FEWER: lowest_errors(of_layer[chosen], of_image, epsilon),
-                    SUM: localisation_errors(of_layer.sum(axis=0), of_image, epsilon),
-                }
-                found += [(image, layer, epsilon, steps, float(error)) for steps, error in errors.items()]
+    for image, layer, (maps,) in swept(study, path, [study.settings.gamma]):
+        chosen = thinned(len(maps), max(1, fewest[layer] - first[layer]), first[layer])
+        for epsilon in EPSILONS:
+            errors = {
+                ALL: lowest_errors(maps, reference[image], epsilon),
+                FEWER: lowest_errors(maps[chosen], reference[image], epsilon),
+                SUM: localisation_errors(maps.sum(axis=0), reference[image], epsilon),
+            }
+            found += [(image, layer, epsilon, steps, float(error)) for steps, error in errors.items()]
     return pd.DataFrame(found, columns=["image", "layer", "epsilon", "steps", "value"]).assign(measure=ERROR)
 
 

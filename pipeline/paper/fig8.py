@@ -72,17 +72,16 @@ def errors_of(study: Study, path: Path, reference: Maps, gammas: Sequence[float]
     found = []
     masks = [mask for mask in study.images.masks if mask is not None]
     known = len(masks) == len(study.images)
-    for image, (of_image, layers) in enumerate(zip(reference, swept(study, path, gammas), strict=True)):
-        for layer, maps in layers.items():
-            errors = {
-                MINIMUM: lowest_errors(maps, of_image),
-                MEAN: mean_errors(maps, of_image),
-                SUM: localisation_errors(maps.sum(axis=1), of_image),
-            }
-            if known:
-                errors[OBJECT] = lowest_errors(maps, masks[image].astype(np.float32))
-            for measure, by_gamma in errors.items():
-                found += [(image, measure, layer, *each) for each in zip(gammas, by_gamma.tolist(), strict=True)]
+    for image, layer, maps in swept(study, path, gammas):
+        errors = {
+            MINIMUM: lowest_errors(maps, reference[image]),
+            MEAN: mean_errors(maps, reference[image]),
+            SUM: localisation_errors(maps.sum(axis=1), reference[image]),
+        }
+        if known:
+            errors[OBJECT] = lowest_errors(maps, masks[image].astype(np.float32))
+        for measure, by_gamma in errors.items():
+            found += [(image, measure, layer, *each) for each in zip(gammas, by_gamma.tolist(), strict=True)]
     return pd.DataFrame(found, columns=["image", "measure", "layer", "gamma", "value"])
 
 

@@ -56,11 +56,7 @@ def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
     """Errors on the images of every experiment, answers on `many`: image, measure, layer, value."""
     reference = reference_maps(study, study.images)
     found = swept(study, study.recording(network, study.images), [study.settings.gamma])
-    errors = [
-        (image, ERROR, layer, float(lowest_errors(of_layer, of_image)))
-        for image, (of_image, maps) in enumerate(zip(reference, found, strict=True))
-        for layer, (of_layer,) in maps.items()
-    ]
+    errors = [(image, ERROR, layer, float(lowest_errors(maps, reference[image]))) for image, layer, (maps,) in found]
     with RasterReader(study.recording(network, many)) as raster:
         right = measured(raster.predictions == raster.samples.label, measure=ACCURACY, layer="")
     return pd.concat([pd.DataFrame(errors, columns=["image", "measure", "layer", "value"]), right])

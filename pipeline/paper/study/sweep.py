@@ -18,24 +18,21 @@ Maps = NDArray[np.float32]
 WORKERS = min(4, cores())
 
 
-def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[dict[str, Maps]]:
-    """SAM of one image after the other, in the layers that stand for the paper's 4, 6 and 8.
+def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[tuple[int, str, Maps]]:
+    """SAM of every image, in the layers that stand for the paper's 4, 6 and 8.
 
     Yields
     ------
-    name of the layer -> (G, T', H, W), at the steps that can still change the answer
+    image, name of the layer, (G, T', H, W) at the steps that can still change the answer; every layer of an image
+    before the next image
     """
     with RasterReader(path) as raster:
-        layers = study.layers(raster)
-        what = f"SAM of {raster.n_samples} images, {raster.timesteps} steps, {len(gammas)} γ"
-        found: dict[str, Maps] = {}
-        with study.progress(what, raster.n_samples) as advance:
-            for _, layer, maps in sweep(raster, layers, gammas, range(raster.n_samples), workers=WORKERS):
-                found[layer.name] = maps[:, : raster.steps_that_matter(layer.name)]
-                if len(found) == len(layers):
-                    yield found
-                    found = {}
-                    advance(1)
+        layers, images = study.layers(raster), range(raster.n_samples)
+        what = f"SAM of {len(images)} images, {raster.timesteps} steps, {len(gammas)} γ"
+        with study.progress(what, len(images) * len(layers)) as advance:
+            for image, layer, maps in sweep(raster, layers, gammas, images, workers=WORKERS):
+                yield image, layer.name, maps[:, : raster.steps_that_matter(layer)]
+                advance(1)
 
 
 def arrivals(path: Path) -> dict[str, int]:

@@ -183,6 +183,7 @@ def _red_values(dataset, positions, queue):
     queue.put([np.asarray(dataset[i].image)[0, 0, 0].item() for i in positions])
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # which is what this is about
 def test_a_zip_is_read_by_several_processes_at_once(layout, tmp_path):
     data = open_dataset(str(zipped(layout, tmp_path / "data.zip")), "train")
     positions = list(range(9)) * 20
