@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
     if not command.resume and last.is_file():
         raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
-    from .networks.training import process_rank, train, train_checkpoint  # torch is slow to import
+    from .networks.training.environment import process_rank  # torch is slow to import
+    from .networks.training.fit import train, train_checkpoint
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))

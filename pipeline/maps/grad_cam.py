@@ -19,14 +19,13 @@ import torch
 from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 
-from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 
 from .method import spatial_layers
-from .network_maps import Labels, chosen_classes
 
 
 def grad_cam(
-    network: DifferentiableNetwork, inputs: NDArray[Any], labels: Labels, layers: Iterable[str]
+    network: DifferentiableNetwork, inputs: NDArray[Any], labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """Grad-CAM of B images, by captum.
 
@@ -51,7 +50,7 @@ def grad_cam(
     x = torch.from_numpy(inputs).to(network.readout.device)
     with torch.no_grad():
         logits = network(x)[0]
-    target = chosen_classes(logits, labels)
+    target = classes_meant(logits, torch.tensor(labels))
     maps = {}
     for number, name in enumerate(kinds):
         if name in chosen:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from backends.network import Kind
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
@@ -17,13 +17,15 @@ from recordings.layers import steps_that_matter
 from recordings.maps.schema import METHODS, MapHeader, MapLayer
 from recordings.schema import SampleTable
 
+from .grad_cam import grad_cam
 from .method import spatial_layers
+from .snn_grad_cam import snn_grad_cam
 
-Labels = NDArray[np.integer[Any]]
 Explain = Callable[
-    [DifferentiableNetwork, NDArray[Any], Labels, Iterable[str]],
+    [DifferentiableNetwork, NDArray[Any], NDArray[np.integer[Any]], Iterable[str]],
     tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]],
 ]
+FUNCTIONS: dict[Kind, tuple[str, Explain]] = {"ann": ("grad-cam", grad_cam), "snn": ("snn-grad-cam", snn_grad_cam)}
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,11 @@ class NetworkMaps:
         ------
         InputError : if one of them does not exist, the network is in fixed point, or the images cannot be read
         """
-        from .grad_cam import grad_cam
-        from .snn_grad_cam import snn_grad_cam
-
         checkpoint = load_checkpoint(name)
         network = DifferentiableNetwork(checkpoint.network)
         chosen = spatial_layers(checkpoint.network.raster_kinds, layers, name)
-        ann = checkpoint.network.kind == "ann"
-        method, function = ("grad-cam", grad_cam) if ann else ("snn-grad-cam", snn_grad_cam)
-        if ann and not layers:
+        method, function = FUNCTIONS[checkpoint.network.kind]
+        if method == "grad-cam" and not layers:
             chosen = chosen[-1:]
         images = choose_samples(data, checkpoint, count, seed, download)
         return cls(method, function, network, checkpoint.class_names, images, chosen, seed)
@@ -97,9 +95,3 @@ class NetworkMaps:
         (inputs,) = self.images.encoded([sample], self.network.network, self.seed, 1)
         predictions, maps = self.function(self.network, inputs, self.samples.label[[sample]], self.layers)
         return int(predictions[0]), {name: of_batch[:, 0] for name, of_batch in maps.items()}
-
-
-def chosen_classes(logits: Tensor, labels: Labels) -> Tensor:
-    """The labels, with predictions for the unknown ones."""
-    given = logits.new_tensor(labels).long()
-    return given.where(given >= 0, logits.argmax(1))

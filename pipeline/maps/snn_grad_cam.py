@@ -18,14 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 
 from .method import spatial_layers
-from .network_maps import Labels, chosen_classes
 
 
 def snn_grad_cam(
-    network: DifferentiableNetwork, inputs: NDArray[Any], labels: Labels, layers: Iterable[str]
+    network: DifferentiableNetwork, inputs: NDArray[Any], labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
 
@@ -50,7 +49,7 @@ def snn_grad_cam(
     x = torch.from_numpy(inputs).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
     logits, spikes = network(x)
     of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
-    picked = logits.gather(1, chosen_classes(logits, labels)[:, None]).sum()
+    picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()
     gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
     maps = {}
     for name, gradient in zip(chosen, gradients, strict=True):

@@ -31,7 +31,7 @@ from torch.nn import functional
 from backends.network import PIXEL_LIMIT, Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 from recordings.errors import InputError
 
 Images = NDArray[np.float32]
@@ -129,8 +129,7 @@ def encode_straight_through(
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy per image; in double precision, because in single it has no gradient where the answer is sure."""
-    target = labels.where(labels >= 0, logits.argmax(1))
-    return functional.cross_entropy(logits.double(), target, reduction="none")
+    return functional.cross_entropy(logits.double(), classes_meant(logits, labels), reduction="none")
 
 
 def _pixel(preprocessing: Preprocessing) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -126,6 +126,12 @@ def rectifier_inputs(layer: Layer, weight: Tensor, activations: Tensor) -> Tenso
     return synapses(layer, weight, activations, torch.contiguous_format)
 
 
+def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B,) the labels, with the predicted class for those that are unknown, which are -1."""
+    given = labels.to(logits.device, torch.int64)
+    return given.where(given >= 0, logits.argmax(1))
+
+
 def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.int64]:
     """The class that a float32 network gives every image of encoded batches: (N,)."""
     model = DifferentiableNetwork(network)

@@ -120,7 +120,7 @@ class Networks:
         return self.leaky(leak, self.settings.twin_seed)
 
     def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
-        from pipeline.networks.training import train_checkpoint
+        from pipeline.networks.training.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
         inputs = {

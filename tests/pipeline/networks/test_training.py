@@ -17,7 +17,7 @@ from pipeline.config import TrainingSection
 from pipeline.images.encoding import encode
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import predictions
-from pipeline.networks.training import augment
+from pipeline.networks.training.augmentation import augment
 from tests.pipeline.small_networks import class_folders
 
 CONFIG = """

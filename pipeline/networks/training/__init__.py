@@ -1,0 +1,1 @@
+"""Training with Lightning: images in memory, augmentation, schedule, checkpoints, exact resume."""

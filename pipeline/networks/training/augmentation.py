@@ -1,0 +1,45 @@
+"""Training images changed at random, so that no two epochs see an image alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.config import TrainingSection
+
+
+def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
+    """Zoom in, move and mirror each image at random, edges repeated.
+
+    With `settings.keep_object`, the window that a zoom keeps holds the whole object, where its box is known: small
+    objects anywhere in a scene are hard to begin to learn, large ones are not, and every size comes in every epoch.
+
+    Parameters
+    ----------
+    images : (B, C, H, W)
+    boxes : (B, 4) x0, y0, x1, y1 in pixels; NaN where unknown
+
+    Returns
+    -------
+    (B, C, H, W)
+    """
+    batch, _, height, width = images.shape
+    size = torch.tensor([width, height], device=images.device)
+    random = torch.rand(4, batch, 1, device=images.device)
+    zoom = torch.sqrt(1 - (1 - settings.crop) * random[0])  # side of the window, as a share of the image's
+    low, high = torch.zeros_like(boxes[:, :2]), 1 - zoom  # of the window's corner
+    if settings.keep_object:
+        known = torch.isfinite(boxes).all(1, keepdim=True)
+        start, end = boxes[:, :2] / size, boxes[:, 2:] / size
+        zoom = torch.where(known, zoom.maximum((end - start).amax(1, keepdim=True)), zoom)
+        low = torch.where(known, (end - zoom).clamp(min=0), low)
+        high = torch.where(known, start.minimum(1 - zoom), 1 - zoom)
+    corner = low + (high - low) * torch.cat([random[1], random[2]], 1)
+    move = 2 * corner + zoom - 1  # of the window's centre, in affine_grid's units: the image spans -1 … 1
+    move = move + (4 * torch.rand_like(move) - 2) * settings.shift / size
+    mirror = torch.where(random[3] < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(zoom)
+    zero = torch.zeros_like(zoom)
+    rows = [torch.cat([zoom * mirror, zero, move[:, :1]], 1), torch.cat([zero, zoom, move[:, 1:]], 1)]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,85 @@
+"""The images of a training, prepared once and kept in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+from pipeline.cli.progress import progress_bar
+from pipeline.config import Config
+from pipeline.images.datasets import Dataset, open_dataset
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.images.selection import split_selection
+from recordings.errors import InputError
+
+from .environment import process_rank
+
+
+def open_split(config: Config, split: str) -> Dataset:
+    """A part of the data that the configuration names: "train", or the "selection" scenes of cluttered digits."""
+    data = config.data
+    size = data.train_scenes if data.source == "cluttered-digits" and split == "train" else None
+    return open_dataset(data.source, split, data.classes, size=size, download=data.download)
+
+
+def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Batches to train on, and to select the best epoch by.
+
+    Raises
+    ------
+    InputError : if the data cannot be read, have no labels, or are fewer than a batch
+    """
+    settings = config.training
+    training = open_split(config, "train")
+    if config.data.source == "cluttered-digits":
+        selection = open_split(config, "selection")
+        kept, aside = np.arange(len(training)), np.arange(len(selection))
+    else:
+        selection = training
+        kept, aside = split_selection(training.labels, settings.selection, settings.seed)
+    if len(kept) < settings.batch_size * settings.processes:
+        raise InputError(
+            f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
+            f"{len(kept)} training images"
+        )
+    fitting = _in_memory(training, kept, preprocessing, "training images", console)
+    selecting = _in_memory(selection, aside, preprocessing, "selection images", console)
+
+    def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            images, settings.processes, process_rank(), shuffle=training, seed=settings.seed, drop_last=training
+        )
+        return DataLoader(
+            images,
+            settings.batch_size,
+            sampler=sampler,
+            num_workers=settings.workers,
+            drop_last=training,
+            generator=torch.Generator(),  # the global one is for what is seeded by epoch
+        )
+
+    return loader(fitting, True), loader(selecting, False)
+
+
+def _in_memory(
+    dataset: Dataset, chosen: NDArray[np.int64], preprocessing: Preprocessing, what: str, console: Console
+) -> TensorDataset:
+    """Prepare every image once, as bytes."""
+    images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
+    labels = np.empty(len(chosen), np.int64)
+    boxes = np.full((len(chosen), 4), np.nan, np.float32)
+    with progress_bar(console) as progress:
+        for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
+            item = dataset[int(position)]
+            if item.label is None:
+                raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
+            images[place] = preprocessing.picture(item.image).transpose(2, 0, 1)
+            labels[place] = item.label
+            box = None if item.box is None else preprocessing.box(item.box, item.image.size)
+            boxes[place] = np.nan if box is None else box
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes))
