@@ -55,7 +55,7 @@ class Row:
 
     @property
     def median(self) -> float:
-        """Of the values."""
+        """The median of the values."""
         return median(self.values)
 
     @property
@@ -135,7 +135,7 @@ def per(amount: float, seconds: Sequence[float]) -> tuple[float, ...]:
 
 
 def scaled(seconds: Sequence[float], factor: float) -> tuple[float, ...]:
-    """The same times in another unit, or shares of them."""
+    """Times in another unit, or shares of them."""
     return tuple(factor * each for each in seconds)
 
 

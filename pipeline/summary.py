@@ -30,10 +30,10 @@ class Record(BaseModel):
 class Interval(Record):
     """A mean and its 95 % interval."""
 
-    mean: float = Field(description="over the samples whose class is known")
-    low: float = Field(description="lower end of the 95 % interval (Wilson)")
+    mean: float = Field(description="mean over n samples")
+    low: float = Field(description="lower end of the 95 % interval")
     high: float = Field(description="upper end")
-    n: int = Field(description="samples whose class is known")
+    n: int = Field(description="samples whose class, or whose object, is known")
 
 
 class Answer(Record):
@@ -49,16 +49,12 @@ class Answer(Record):
         return None if self.label is None else next(iter(self.classes)) == self.label
 
 
-class LocalisationScore(Record):
+class LocalisationScore(Interval):
     """How well one kind of map finds the object, by one measure (docs/measures.md)."""
 
     layer: str | None = Field(description="name of the layer; null for a guess that needs none")
     method: str = Field(description="SAM, spike count, centred box or centred Gaussian")
     measure: str = Field(description="pointing game, energy in object or IoU")
-    mean: float = Field(description="over the images whose object is known")
-    low: float = Field(description="lower end of the 95 % interval")
-    high: float = Field(description="upper end")
-    n: int = Field(description="images whose object is known")
 
 
 class Summary(Record):
@@ -117,7 +113,9 @@ def summarise(
         accuracy_interval=right,
         answers=answers(raster, images, classes),
         spike_rate=spike_rates(raster),
-        localisation=[LocalisationScore(**row) for row in localisation.to_dict("records")],
+        localisation=[
+            LocalisationScore(**{**row, "layer": row["layer"] or None}) for row in localisation.to_dict("records")
+        ],
         raster_digest=raster.raster_digest,
         network_sha256=header.network_sha256,
         seconds={stage: round(taken, 3) for stage, taken in seconds.items()},

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from .errors import InputError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_GROUP = re.compile(rf"(\d{{3}})_({_NAME.pattern})")
+_GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
 
 
 def check_name(name: str) -> None:

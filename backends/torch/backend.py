@@ -149,7 +149,7 @@ def _fire(neurons: Neurons, currents: Tensor, steps: range) -> Tensor:
 
 
 def pack_bits(spikes: Tensor) -> Tensor:
-    """As :func:`recordings.raster.batch.pack`, on the device and of maps that are channels last.
+    """Pack spikes on the device, from maps that are channels last, to what :func:`recordings.raster.batch.pack` gives.
 
     Parameters
     ----------

@@ -122,7 +122,7 @@ class FloatSynapses:
         self.bytes_per_map = 4 * (prod(shape) + prod(layer.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """As :meth:`FixedSynapses.__call__`, but pooling averages, and currents are real numbers in float32."""
+        """Currents in float32; pooling averages. Parameters and result: see :meth:`FixedSynapses.__call__`."""
         currents = synapses(self.layer, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
         return currents.movedim(1, -1).flatten(0, -2)
 

@@ -34,7 +34,7 @@ class NetworkMaps:
 
     Parameters
     ----------
-    method : name of the method, a key of :data:`recordings.maps.file.METHODS`
+    method : name of the method, a key of :data:`recordings.maps.schema.METHODS`
     function : encoded images -> predictions (B,) and maps (T, B, H, W) of each layer
     network : in float32
     class_names : for people

@@ -27,7 +27,7 @@ import numpy as np
 
 from recordings.errors import InputError
 from recordings.layers import check_name, group_name
-from recordings.schema import MAX_DATASET_BYTES, DatasetSpec, check_size
+from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
 SCHEMA_VERSION = 3
@@ -134,9 +134,10 @@ class MapHeader:
                     f"layer {layer.name!r}: {layer.steps_that_matter} steps matter, expected 1 to {self.timesteps}"
                 )
         numbers = [layer.number for layer in self.layers]
-        if numbers != sorted(set(numbers)) or len({layer.name for layer in self.layers}) < len(numbers):
+        in_range = all(0 <= number <= MAX_LAYERS for number in numbers)
+        if not in_range or numbers != sorted(set(numbers)) or len({layer.name for layer in self.layers}) < len(numbers):
             named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
-            raise InputError(f"layers are {named}; expected different names and ascending numbers")
+            raise InputError(f"layers are {named}; expected different names, and ascending numbers from 0 on")
 
     def sizes(self, n_samples: int, layer: MapLayer) -> dict[str, int]:
         """What the symbols of :data:`MAPS` stand for."""

@@ -11,7 +11,9 @@ from recordings.layers import check_name, find_layer, group_name, parse_group, s
 def test_a_group_is_the_number_and_the_name() -> None:
     assert group_name(1, "conv1") == "001_conv1"
     assert parse_group("012_fc_out") == (12, "fc_out")
-    assert [parse_group(wrong) for wrong in ("conv1", "01_conv1", "001_1", "001_a.b", "001_" + "a" * 65)] == [None] * 5
+    assert [parse_group(wrong) for wrong in ("conv1", "01_conv1", "001_1", "001_a.b", "001_" + "a" * 65, "٠٠١_a")] == [
+        None
+    ] * 6
 
 
 @pytest.mark.parametrize("name", ["", "1conv", "features.0", "a b", "a" * 65])

@@ -201,7 +201,8 @@ def test_unknown_layer_or_sample(path: Path) -> None:
         ("layers", (MapLayer("a b", 1, (2, 2), 1),), "layer 'a b': expected a name such as 'conv1'"),
         ("layers", (MapLayer("conv1", 1, (1 << 20, 1 << 20), 1),), "1048576×1048576, expected 1 to"),
         ("layers", (MapLayer("conv1", 1, (2, 2), 7),), "layer 'conv1': 7 steps matter, expected 1 to 6"),
-        ("layers", LAYERS[::-1], "layers are 1 conv1, 0 input; expected different names and ascending numbers"),
+        ("layers", LAYERS[::-1], "layers are 1 conv1, 0 input; expected different names, and ascending numbers"),
+        ("layers", (MapLayer("conv1", -1, (2, 2), 1),), "layers are -1 conv1; expected different names, and ascending"),
     ],
 )
 def test_meaningless_header(field: str, value: object, message: str) -> None:

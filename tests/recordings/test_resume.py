@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -274,12 +275,23 @@ with out_lock(Path(sys.argv[1])):
     ask = [sys.executable, "-c", code, str(tmp_path)]
     with out_lock(tmp_path):
         second = subprocess.run(ask, capture_output=True, text=True, check=False)
-        with pytest.raises(InputError), out_lock(tmp_path):
-            raise AssertionError("two holders")
     assert second.returncode == 1
     last = second.stderr.splitlines()[-1]
     assert last.startswith(f"recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run")
     assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
+
+
+def test_only_the_thread_that_holds_a_directory_may_hold_it_again(tmp_path: Path) -> None:
+    def hold() -> None:
+        with out_lock(tmp_path):
+            assert (tmp_path / ".lock").exists()
+
+    with out_lock(tmp_path), ThreadPoolExecutor(1) as pool:
+        hold()
+        assert (tmp_path / ".lock").exists()  # released by the outer block alone
+        with pytest.raises(InputError, match="another run is writing here"):
+            pool.submit(hold).result()
+    hold()
 
 
 def test_nothing_is_left_of_a_lock_under_which_nothing_was_written(tmp_path: Path) -> None:

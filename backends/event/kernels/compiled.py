@@ -25,7 +25,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def sources_digest() -> str:
-    """Of every file of this package, and of those of the network whose constants are compiled in."""
+    """SHA-256, shortened, of every file of this package and of the network, whose constants are compiled in."""
     digest = hashlib.sha256()
     network = HERE.parents[1] / "network"
     for path in (*sorted(HERE.glob("*.py")), network / "layers.py", network / "neurons.py"):

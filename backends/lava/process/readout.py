@@ -82,7 +82,7 @@ class EventReadoutFixed(PyLoihiProcessModel):
 @requires(CPU)
 @tag("floating_pt")
 class EventReadoutFloat(EventReadoutFixed):
-    """The same, rounded to float32 once."""
+    """The readout in float32: sums in float64, rounded once."""
 
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
     result_type = np.float32

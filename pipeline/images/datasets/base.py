@@ -63,7 +63,7 @@ class Dataset(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The same for people."""
+        """Names of the classes for people."""
         ...
 
     @property
