@@ -60,7 +60,8 @@ def simulate(
     data : a data set by name ("cluttered-digits", if not given) or path, paths of image files, or an array:
         images (N, H, W, 3) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of 0 and 1
     out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory
-    samples : how many; 8 of a data set, in a seeded class-balanced order, and all of an array, if not given
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array or of image
+        files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
     backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise
     precision : "fixed" for integers, "float32" for the network's own numbers

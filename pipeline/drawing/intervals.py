@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .canvas import MARGIN, PALETTE, drawing, grid_lines, text_width
@@ -15,8 +14,8 @@ WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
 APART = 0.22  # between series in one line
 
 
-def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame, reference: float | None = None) -> None:
-    """Draw and save. Whatever has a name is shown in the order in which the table first names it.
+def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame) -> None:
+    """Draw and save, on axes from 0 to 1. Whatever has a name is shown in the order in which the table first names it.
 
     Parameters
     ----------
@@ -26,7 +25,6 @@ def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame, r
         - method: line in the axes
         - series: a colour each, such as the network
         - mean, low, high
-    reference : where to draw a line, such as 0; if None, the axes go from 0 to 1
     """
     rows, columns, methods, series = (list(table[name].unique()) for name in ("row", "column", "method", "series"))
     left = 0.3 + text_width("\n".join(methods), 8)
@@ -50,11 +48,7 @@ def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame, r
                 axes.tick_params(labelsize=7)
                 axes.tick_params(axis="y", length=0)
                 grid_lines(axes, "x")
-                if reference is None:
-                    axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
-                else:
-                    axes.xaxis.set_major_locator(MaxNLocator(4))
-                    axes.axvline(reference, color="0.4", linewidth=0.8)
+                axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
                 if row == 0:
                     axes.set_title(condition, fontsize=8.5)
                 if column == 0:

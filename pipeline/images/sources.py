@@ -95,14 +95,19 @@ def open_source(
         (N, C, H, W) floating point, prepared already; or input spikes (T, N, C, H, W) of 0 and 1, any dtype
     network : a checkpoint, or a plain network, which takes arrays that need no preparation
     labels : (N,) int, -1 where unknown; for arrays
-    samples : how many of a data set, in a seeded class-balanced order (8 if not given), or the first ones of an array
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array or of image
+        files, the first ones (all if not given)
     advance : called with the number of images just read
 
     Raises
     ------
     InputError : naming what was given and what would fit
     """
+    if samples is not None and samples < 1:
+        raise InputError(f"samples: got {samples}, expected at least 1")
     if hasattr(data, "encoded"):
+        if samples is not None or labels is not None:
+            raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
         source: Source = data
         return source
     if hasattr(data, "__array__"):
@@ -116,7 +121,8 @@ def open_source(
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
     named = "cluttered-digits" if data is None else data
     chosen: str | list[str] = str(named) if isinstance(named, (str, Path)) else [str(path) for path in named]
-    return choose_samples(chosen, network, samples or DEFAULT_SAMPLES, seed, download, advance=advance)
+    count = samples or (DEFAULT_SAMPLES if isinstance(chosen, str) else len(chosen))
+    return choose_samples(chosen, network, count, seed, download, advance=advance)
 
 
 def _from_array(
