@@ -81,7 +81,7 @@ if [ -n "${PYTHON:-}" ]; then
 fi
 state=$({ pwd && cat requirements.lock pyproject.toml; } | cksum)
 finished=$(cat "$ready" 2>/dev/null) || finished=none
-if [ "$finished" = "$state" ] && [ "$existing" = "$wanted" ]; then
+if [ "$finished" = "$state" ] && [ "$existing" = "$wanted" ] && [ "$existing" != none ]; then
   exit 0
 fi
 
@@ -89,7 +89,9 @@ if [ -z "${PYTHON:-}" ]; then
   python=$(find_newest) || fail "none of Python $versions with its venv module on PATH, in pyenv or through uv;" \
     "install one (on Debian and Ubuntu: apt install python3-venv), or uv"
 fi
-if [ "$finished" = none ] || [ "$existing" != "$(version_of "$python")" ]; then
+if [ "$finished" != none ] && [ "$existing" = "$(version_of "$python")" ] && base=$(base_of "$venv/bin/python"); then
+  python=$base # an update keeps to the Python it was made with; another of this version may have other files
+else
   rm -rf "$venv"
 fi
 rm -f "$ready"

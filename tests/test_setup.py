@@ -20,7 +20,7 @@ PYTHON = """#!/usr/bin/env bash
 case "$*" in
   *version_info*) echo {version} ;;
   *{missing}*) exit 1 ;;
-  *_base_executable*) echo "$0" ;;
+  *_base_executable*) echo {path} ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv $3" >>"$LOG" ;;
   "-m pip "*) echo "$*" >>"$LOG"; exit "${{PIP_STATUS:-0}}" ;;
 esac
@@ -86,9 +86,8 @@ def executable(path: Path, text: str) -> Path:
 
 def add_python(project: Path, version: str = "3.13", path: str = "", missing: str = "nothing") -> Path:
     """Add a Python, by default as "bin/python3.13"; `missing` is a module it lacks."""
-    return executable(
-        project.parent / (path or f"bin/python{version}"), PYTHON.format(version=version, missing=missing)
-    )
+    file = project.parent / (path or f"bin/python{version}")
+    return executable(file, PYTHON.format(version=version, missing=missing, path=file))
 
 
 def log(project: Path) -> list[str]:
@@ -119,6 +118,16 @@ def test_a_changed_file_sets_up_again_in_place(project, setup, file):
     assert setup().returncode == 0
     assert log(project) == 2 * INSTALLED
     assert (project / ".venv" / "kept").exists()
+
+
+def test_an_update_keeps_to_the_python_it_was_made_with_while_that_exists(project, setup):
+    first = add_python(project, path="usr/python3.13")
+    setup()
+    other = add_python(project)  # comes first on PATH
+    (project / "requirements.lock").write_text("changed\n")
+    assert f"with {first} " in setup().stdout
+    (project / ".venv" / "bin" / "python").unlink()  # as if that Python had been removed, to which it is a link
+    assert f"with {other} " in setup().stdout
 
 
 def test_an_interrupted_set_up_is_made_anew(project, setup):
@@ -236,7 +245,7 @@ def test_another_folder_leaves_the_first_as_it_is(project, setup):
 )
 def test_a_useless_python_is_refused(project, setup, asked, version, reason):
     name = project.parent / "bin" / "python-of-choice"
-    executable(name, PYTHON.format(version=version, missing="nothing") if version else BROKEN)
+    executable(name, PYTHON.format(version=version, missing="nothing", path=name) if version else BROKEN)
     done = setup(PYTHON=asked)
     assert (done.returncode, done.stderr) == (2, f"error: PYTHON={asked} {reason}\n")
 

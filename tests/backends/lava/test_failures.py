@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -50,18 +51,14 @@ class Machine:
 
     def processes(self) -> list[int]:
         """Every process started, directly or not, by the one under test."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    if self.mark in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-                except OSError:
-                    pass  # ended meanwhile, or not ours
-        return sorted(found)
+        return sorted(pid for pid, variables in self._environments() if self.mark in variables)
 
     def new_files(self) -> set[str]:
-        return self._files() - self.files_before
+        """Files that were not there before, except those in or named after the scratch folder of somebody else."""
+        variables = [entry for _, found in self._environments() if self.mark not in found for entry in found]
+        others = {Path(os.fsdecode(entry)).name for entry in variables if entry.startswith(b"TMPDIR=/")}
+        new = self._files() - self.files_before
+        return {path for path in new if not any(name.startswith("spikesam-") and name in path for name in others)}
 
     def is_clean(self, within: float = SECONDS) -> bool:
         end = time.monotonic() + within
@@ -70,6 +67,13 @@ class Machine:
                 return False
             time.sleep(0.02)
         return True
+
+    @staticmethod
+    def _environments() -> Iterator[tuple[int, list[bytes]]]:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
+                    yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
 
     @staticmethod
     def _files() -> set[str]:
