@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import CheckpointName, Data, Device, Download, Out
+from pipeline.cli.options import CheckpointName, Data, Device, Download, Out, Overwrite
 from pipeline.cli.progress import progress_bar
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.errors import InputError
@@ -41,6 +41,7 @@ class ExportCommand(Section):
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
     device: Device = "auto"
     download: Download = False
+    overwrite: Overwrite = False
 
 
 @exit_codes
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     console = Console(soft_wrap=True, highlight=False)
-    with out_lock(command.out), progress_bar(Console(stderr=True), transient=True) as progress:
+    advice = None if command.overwrite else "choose another --out, or replace with --overwrite"
+    with out_lock(command.out, advice), progress_bar(Console(stderr=True), transient=True) as progress:
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")
         turns = progress.track(range(seeds), description="measuring")

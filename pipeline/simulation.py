@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -26,9 +27,6 @@ from recordings.raster.memory import MemoryWriter
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.raster.writer import RasterWriter
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 BATCH_SIZE = 8
@@ -91,6 +89,10 @@ def simulate(
     """
     tracker = tracker or Tracker()
     with tracker.time("load"):
+        if not isinstance(network, (Checkpoint, Network, str, PathLike)):
+            raise InputError(
+                f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file"
+            )
         loaded = network if isinstance(network, (Checkpoint, Network)) else load_checkpoint(network, "snn")
         graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
         simulator = make_backend(backend, device) if isinstance(backend, str) else backend

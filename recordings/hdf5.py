@@ -7,6 +7,7 @@ before its size is asked for (virtual and external ones live elsewhere), and its
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,8 @@ class CheckedFile:
 
     def __init__(self, source: Source, noun: str, what: str) -> None:
         content = source.getvalue() if isinstance(source, io.BytesIO) else source
+        if not isinstance(content, (bytes, str, os.PathLike)):
+            raise RasterError(f"{noun}: got {type(content).__name__}, expected the path of {what}")
         self.path = None if isinstance(content, bytes) else Path(content)
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not self.path.is_file():
@@ -73,6 +76,8 @@ class CheckedFile:
         except RasterError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+            if not self.file:
+                raise RasterError(f"{self.where}: is closed; open it again, or read it inside its with block") from None
             raise self.fail(where, f"unreadable ({_one_line(error)})", "intact data") from error
 
     @contextmanager
@@ -88,6 +93,9 @@ class CheckedFile:
     def expect_finished(self, name: str, version: int) -> None:
         """Refuse another format or version, and a file that was not finished."""
         found = self.attributes(self.root, "/", {"format": str, "schema_version": int, "complete": bool})
+        kinds = {"spike-raster": "a raster", "spike-maps": "a file of maps"}
+        if found["format"] != name and {found["format"], name} <= kinds.keys():
+            raise RasterError(f"{self.where}: is {kinds[found['format']]}, expected {kinds[name]}")
         for attribute, expected in (("format", name), ("schema_version", version), ("complete", True)):
             if found[attribute] != expected:
                 raise self.fail(f"/@{attribute}", repr(found[attribute])[:80], repr(expected))

@@ -49,6 +49,8 @@ def find_layer(wanted: str | int, numbers: Mapping[str, int], where: object) -> 
     text = str(wanted)
     name = text if text in numbers else by_number.get(text.lstrip("0") or text[:1])
     if name is None:
+        if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
+            raise InputError(f"{where}: no layer {wanted!r}; name several one by one, without commas")
         near = difflib.get_close_matches(text, numbers, 3) or numbers
         raise InputError(f"{where}: no layer {wanted!r}; did you mean {' or '.join(near)}?")
     return name

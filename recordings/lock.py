@@ -53,6 +53,8 @@ def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
                 f"{directory}: another run is writing here, expected one run per directory; "
                 "wait for it or choose another --out"
             ) from None
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"{directory}: cannot be written, it is or lies below a file; choose a folder") from None
         except (OSError, NotImplementedError) as error:
             raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
         _HELD.add(held)

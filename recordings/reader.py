@@ -94,6 +94,11 @@ class Reader(ABC, Generic[Layer]):
         return self._checked.size
 
     @property
+    def labels(self) -> NDArray[np.int32]:
+        """(N,) int32 class of every sample, -1 where unknown."""
+        return self.samples.label
+
+    @property
     def n_samples(self) -> int:
         """N."""
         return len(self.samples)
@@ -120,7 +125,7 @@ class Reader(ABC, Generic[Layer]):
         InputError : if there is no such layer, with the names nearest to what is wanted
         """
         known = {spec.name: spec for spec in self.layers}
-        wanted = layer if isinstance(layer, str | int) else layer.name
+        wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         return known[find_layer(wanted, {name: spec.number for name, spec in known.items()}, self.where)]
 
     @abstractmethod

@@ -29,6 +29,10 @@ class LayerView(ABC, Generic[Value]):
         """Every sample, one after the other."""
         return (self._read(sample) for sample in range(len(self)))
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """(T, N, …) of all samples, for NumPy; Axes are those of a slice."""
+        return self[:].astype(dtype or self._dtype, copy=False)
+
     @overload
     def __getitem__(self, samples: slice) -> NDArray[Value]: ...
     @overload

@@ -30,6 +30,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import or_
@@ -85,11 +86,11 @@ class Network:
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
-        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "layers", tuple(self.layers) if isinstance(self.layers, Iterable) else ())
         if not (all(isinstance(layer, Layer) for layer in self.layers) and isinstance(self.readout, Readout)):
             raise NetworkError("network: expected a sequence of Layer and a Readout")
         if not self.layers:
-            raise NetworkError("a network needs at least one layer")
+            raise NetworkError("a network needs at least one layer, in a tuple: (layer,)")
         if self.encoder not in get_args(Encoder):
             raise NetworkError(f"encoder is {self.encoder!r}, expected {', '.join(map(repr, get_args(Encoder)))}")
         names = [layer.name for layer in self.layers]

@@ -35,6 +35,8 @@ def quantise(network: Network) -> Network:
     >>> network.precision, network.layers[0].weight.dtype.name
     ('fixed', 'int8')
     """
+    if not isinstance(network, Network):
+        raise NetworkError(f"quantise: got {type(network).__name__}, expected a Network, such as checkpoint.network")
     network.check_spiking("quantise")
     if network.precision == "fixed":
         return network

@@ -25,8 +25,12 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
     temporary = path.with_name(path.name + ".tmp")
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
-    temporary.write_bytes(save(contiguous, described))
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(save(contiguous, described))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise NetworkError(f"{path}: cannot be written ({error.strerror}); expected the name of a file") from None
 
 
 def read_network(path: Path) -> tuple[Network, dict[str, str]]:

@@ -52,15 +52,20 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
 def localisation_text(scores: Sequence[LocalisationScore]) -> Table:
     """Mean and 95 % interval by layer and kind of map, measures as columns."""
     measures = list(dict.fromkeys(score.measure for score in scores))
-    title = f"does the map find the object? ({scores[0].n} samples; mean, 95 % interval)"
+    count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
+    title = f"does the map find the object? ({count}; mean, 95 % interval)"
     table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)  # fits into 80 columns
     for column in ("layer", "map", *measures):
         table.add_column(column)
     for layer, method in dict.fromkeys((score.layer, score.method) for score in scores):
         cells = {score.measure: score for score in scores if (score.layer, score.method) == (layer, method)}
-        texts = [f"{cell.mean:.2f} ({cell.low:.2f}–{cell.high:.2f})" for cell in map(cells.get, measures) if cell]
+        texts = [_score_text(cell) for cell in map(cells.get, measures) if cell]
         table.add_row(layer or "", method, *texts)
     return table
+
+
+def _score_text(score: LocalisationScore) -> str:
+    return f"{score.mean:.2f}" + (f" ({score.low:.2f}–{score.high:.2f})" if score.n > 1 else "")
 
 
 def _accuracy_text(summary: Summary) -> str:

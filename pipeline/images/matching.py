@@ -49,7 +49,7 @@ class KnownClasses:
             names = shorten([name.split(",")[0] for name in class_names])
             raise InputError(
                 f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
-                f"({names}); take other data or another checkpoint{_without_labels(dataset)}"
+                f"({names}); give other data (--data), or another checkpoint (--checkpoint){_without_labels(dataset)}"
             )
 
     def __len__(self) -> int:

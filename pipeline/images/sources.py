@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from backends.base import InputBatch
 from backends.network import Network
@@ -103,15 +104,19 @@ def open_source(
     ------
     InputError : naming what was given and what would fit
     """
-    if samples is not None and samples < 1:
-        raise InputError(f"samples: got {samples}, expected at least 1")
+    if samples is not None and not (isinstance(samples, int) and samples >= 1):
+        raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
     if hasattr(data, "encoded"):
         if samples is not None or labels is not None:
             raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
         source: Source = data
         return source
+    if isinstance(data, Image.Image) or (isinstance(data, (list, tuple)) and not all(map(_is_path, data))):
+        raise InputError(f"data: got {type(data).__name__} of other things than paths, expected {EXPECTED}")
     if hasattr(data, "__array__"):
         return _from_array(np.asarray(on_cpu(data)), network, labels, samples, advance)
+    if data is not None and not (_is_path(data) or isinstance(data, (list, tuple))):
+        raise InputError(f"data: got {type(data).__name__}, expected {EXPECTED}")
     if isinstance(network, Network):
         raise InputError(
             "data: a plain network does not know how its images are prepared; give a checkpoint, or arrays: "
@@ -125,6 +130,10 @@ def open_source(
     return choose_samples(chosen, network, count, seed, download, advance=advance)
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, Path))
+
+
 def _from_array(
     array: NDArray[Any],
     network: Checkpoint | Network,
@@ -134,10 +143,14 @@ def _from_array(
 ) -> Source:
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
+        labels = _checked_labels(labels, array.shape[1])
         spikes = as_bits(array[:, :samples], lambda place: f"data: index {place}" if place else "data")
         return InputSpikes(_identity(spikes), _table(spikes.shape[1], labels), spikes)
-    array = array[:samples]
+    if array.ndim == 3 and array.shape[2] == 3:
+        raise InputError(f"{about}; one image is image[None]")
+    labels, array = _checked_labels(labels, len(array)), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
+        _check_prepared(array, network)
         return PreparedImages(_identity(array), _table(len(array), labels), array.astype(np.float32))
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise InputError(about)
@@ -147,11 +160,33 @@ def _from_array(
     return read_samples(dataset, range(len(array)), network.preprocessing, advance)
 
 
-def _table(count: int, labels: ArrayLike | None) -> SampleTable:
-    known = np.full(count, -1) if labels is None else np.asarray(labels)[:count]
+def _checked_labels(labels: ArrayLike | None, count: int) -> NDArray[Any]:
+    known = np.full(count, -1) if labels is None else np.asarray(labels)
     if known.shape != (count,):
         raise InputError(f"labels: got {known.shape}, expected one for each of the {count} samples")
-    return SampleTable(np.arange(count), known)
+    return known
+
+
+def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None:
+    """Refuse images of another shape, or whose values no prepared image can have."""
+    graph = network if isinstance(network, Network) else network.network
+    channels, *size = graph.input_shape
+    expected = (channels // 2 if graph.encoder == "poisson" else channels, *size)
+    if images.shape[1:] != expected:
+        raise InputError(f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}")
+    if isinstance(network, Network):
+        return
+    mean, std = (np.array(values) for values in (network.preprocessing.mean, network.preprocessing.std))
+    low, high = float((-mean / std).min()), float(((1 - mean) / std).max())
+    if not (np.isfinite(images).all() and low - 1e-3 <= images.min() and images.max() <= high + 1e-3):
+        raise InputError(
+            f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "
+            f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
+        )
+
+
+def _table(count: int, labels: NDArray[Any]) -> SampleTable:
+    return SampleTable(np.arange(count), labels[:count])
 
 
 def _identity(array: NDArray[Any]) -> str:

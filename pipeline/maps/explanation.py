@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cli.tracker import Tracker
+from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.parallel import cores
@@ -92,7 +93,8 @@ def explain(
     Parameters
     ----------
     raster : an open raster, or the path of a raster file
-    out : file for the maps; if not given, `sam.h5` beside the raster, or in memory if the raster is
+    out : file for the maps; if not given, beside the raster: `sam.h5` for `raster.h5`, `x.sam.h5` for `x.h5`. The maps
+        of a raster in memory are in memory, too
     gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike
     layers : by name or number; all with a spatial extent if not given
     variant : "paper" (Kim & Panda 2021, Eq. 12-14), or "authors-code", their published script
@@ -119,6 +121,11 @@ def explain(
     tracker = tracker or Tracker()
     check_parameters(gamma, include_current, variant)
     with ExitStack() as held:
+        if not isinstance(raster, (RasterReader, str, PathLike)):
+            raise InputError(
+                f"explain: got {type(raster).__name__}, expected a raster or its path; "
+                "sam() maps an array, write_raster() makes a raster of it"
+            )
         if not isinstance(raster, RasterReader):
             raster = held.enter_context(RasterReader(Path(raster)))
         names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
@@ -136,4 +143,6 @@ def explain(
 def _target(raster: RasterReader, out: str | PathLike[str] | None) -> Path | BytesIO:
     if out is not None:
         return Path(out)
-    return BytesIO() if raster.path is None else raster.path.with_name("sam.h5")
+    if raster.path is None:
+        return BytesIO()
+    return raster.path.with_name("sam.h5" if raster.path.name == "raster.h5" else f"{raster.path.stem}.sam.h5")

@@ -70,7 +70,7 @@ def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: objec
     Parameters
     ----------
     kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
-    wanted : names or numbers
+    wanted : names or numbers; one name may stand by itself
     where : what error messages begin with
 
     Raises
@@ -79,7 +79,7 @@ def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: objec
     """
     first = 0 if "input" in kinds.values() else 1
     numbers = {name: number for number, name in enumerate(kinds, first)}
-    names = {find_layer(name, numbers, where) for name in wanted}
+    names = {find_layer(name, numbers, where) for name in ([wanted] if isinstance(wanted, str) else wanted)}
     spatial = [name for name, kind in kinds.items() if kind != "dense"]
     if dense := names - set(spatial):
         raise InputError(

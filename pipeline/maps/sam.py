@@ -18,6 +18,7 @@ Kim & Panda 2021, Sci. Rep. 11, 19037, Eq. 12-14.
 from __future__ import annotations
 
 import math
+import numbers
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -65,10 +66,14 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
     >>> spikesam.sam(spikes, gamma=0.5).ravel()
     array([1.       , 1.6065307, 0.       ], dtype=float32)
     """
-    check_parameters(gamma, include_current, variant)
+    if not isinstance(gamma, numbers.Real):
+        raise InputError(f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)")
+    check_parameters(float(gamma), include_current, variant)
     bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
     if bits.ndim != 5 or not bits.size:
-        raise InputError(f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty")
+        raise InputError(
+            f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one sample is spikes[:, None]"
+        )
     options: dict[str, Any] = {"include_current": include_current, "variant": variant}
     packed, shape = pack(bits), bits.shape[2:]
     maps = np.stack([spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed], axis=1)

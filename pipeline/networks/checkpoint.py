@@ -12,6 +12,7 @@ from backends.network import Kind, Network
 from backends.network.storage import read_network, write_network
 from pipeline.bundled import bundled
 from pipeline.config import Config
+from pipeline.images.datasets.base import did_you_mean
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
@@ -39,6 +40,9 @@ class Checkpoint:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.network, Network) and isinstance(self.preprocessing, Preprocessing)):
+            held = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
+            raise InputError(f"checkpoint: got {held}, expected a Network and its Preprocessing")
         found, prepare = self.network.input_shape, self.preprocessing
         planes, what = PLANES[self.network.encoder]
         expected = (planes, prepare.height, prepare.width)
@@ -121,7 +125,8 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
         path = Path(name_or_path)
     if not path.exists():
         bundled = ", ".join(bundled_names(kind))
-        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file")
+        hint = did_you_mean(name_or_path, bundled_names(kind))
+        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file{hint}")
     if path.is_dir():
         inside = path / "checkpoint.safetensors"
         hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"

@@ -38,9 +38,9 @@ def write_raster(
     Parameters
     ----------
     path : of the new file
-    layers : name -> spikes (N, T, C, H, W), or (N, T, K) of a dense layer, in order of depth. NumPy or torch, bool or 0
-        and 1 of any dtype. A layer called "input" is the network's input and gets number 0; the others count from 1.
-        A layer of one pixel counts as dense
+    layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order of depth. NumPy or
+        torch, bool or 0 and 1 of any dtype. A layer called "input" is the network's input and gets number 0; the others
+        count from 1. A layer of one pixel counts as dense
     labels : (N,) int — class of each sample, -1 where unknown; all unknown if not given
     index : (N,) int — position of each sample in the data set; 0 … N-1 if not given
     predictions : (N,) int — class that the network chose, -1 where unknown; all unknown if not given
@@ -68,6 +68,8 @@ def write_raster(
     ...     raster["conv1"].counts.tolist()
     [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     """
+    if not isinstance(layers, Mapping):
+        raise InputError(f'{WHERE}: got {type(layers).__name__}, expected layers by name, such as {{"conv1": spikes}}')
     path = Path(path)
     if path.exists() and not (overwrite and path.is_file()):
         advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"

@@ -24,7 +24,7 @@ def as_bits(spikes: Any, where: Callable[[tuple[int, ...]], str]) -> NDArray[np.
     InputError : if another value is among them, NaN included, or they are no numbers
     """
     spikes = on_cpu(spikes)
-    if not hasattr(spikes, "shape"):
+    if not hasattr(spikes, "detach"):
         spikes = np.asarray(spikes)
     if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
         raise InputError(f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype")

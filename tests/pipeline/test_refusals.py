@@ -63,6 +63,10 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*TRAIN, "--out", "new", "--resume"), "no finished epoch to resume from"),
         ((*TRAIN, "--out", "new", "--data.source", "nowhere"), "nowhere: no such data set"),
         ((*TRAIN, "--out", "new", "--data.source", "images/apple"), "got images without labels"),
+        (
+            (*TRAIN, "--out", "new", "--data.classes", "apple", "yak"),
+            "has no training image of yak",
+        ),
         ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "there are only 6 training images"),
         ((*TRAIN, "--out", "new", "--network.layers", "P"), 'the last entry must be dense neurons such as "D128"'),
         ((*CONVERT, "--out", "new", "--device", "tpu"), "device 'tpu'"),

@@ -234,7 +234,7 @@ FILTERS = {"chunks": (1, 6, 2, 3), "compression": "gzip", "fletcher32": True}
 DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "a raster": (
         lambda file: file.attrs.update(format="spike-raster"),
-        "/@format: 'spike-raster', expected 'spike-maps'",
+        "is a raster, expected a file of maps",
     ),
     "another version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 3"),
     "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),

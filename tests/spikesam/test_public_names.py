@@ -1,4 +1,4 @@
-"""The front door: every public name is there, documented by an example that runs, and imported only when used."""
+"""The public names: each is there, documented by an example that runs, and imported only when used."""
 
 from __future__ import annotations
 

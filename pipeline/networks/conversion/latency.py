@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend
 from backends.network import Network
-from pipeline.drawing.canvas import GREY, drawing, grid_lines
+from pipeline.drawing.canvas import GREY, drawing, grid_lines, text_width
 from pipeline.images.samples import Samples
 from recordings.raster.batch import RasterBatch, unpack
 
@@ -84,11 +84,11 @@ def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtit
     """
     timesteps = len(next(iter(curves.values())))
     steps = np.arange(1, timesteps + 1)
-    with drawing(path, title, subtitle, 7.2, 3.7) as canvas:
+    labels = [f"SNN {name} {curve[-1]:.1%}" for name, curve in curves.items()]
+    with drawing(path, title, subtitle, 6.4 + max(map(text_width, labels)), 3.7) as canvas:
         axes = canvas.axes(0.65, 0.8, 5.0, 2.4)
         axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
-        for name, curve in curves.items():
-            label = f"SNN {name} {curve[-1]:.1%}"
+        for label, (name, curve) in zip(labels, curves.items(), strict=True):
             axes.plot(steps, 100 * curve, color=COLOURS[name], linewidth=1.4, label=label)
         axes.set_xlabel("steps t")
         axes.set_ylabel("accuracy, %")

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from pipeline.cli.progress import progress_bar
 from pipeline.config import Config
 from pipeline.images.datasets import Dataset, open_dataset
+from pipeline.images.datasets.base import shorten
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.selection import split_selection
 from recordings.errors import InputError
@@ -32,7 +33,7 @@ def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> t
 
     Raises
     ------
-    InputError : if the data cannot be read, have no labels, or are fewer than a batch
+    InputError : if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch
     """
     settings = config.training
     training = open_split(config, "train")
@@ -42,6 +43,10 @@ def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> t
     else:
         selection = training
         kept, aside = split_selection(training.labels, settings.selection, settings.seed)
+    found = set(training.labels)
+    absent = [name for label, name in enumerate(training.classes) if label not in found]
+    if config.data.classes is not None and absent:
+        raise InputError(f"data.classes: {training.name} has no training image of {shorten(absent)}")
     if len(kept) < settings.batch_size * settings.processes:
         raise InputError(
             f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "

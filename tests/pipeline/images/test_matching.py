@@ -64,6 +64,6 @@ def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
         known(path)
     assert str(error.value).partition(": ")[2] == (
         "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, pizza); "
-        "take other data or another checkpoint, or run the images without their labels: "
+        "give other data (--data), or another checkpoint (--checkpoint), or run the images without their labels: "
         f"python -m pipeline.run --data '{path}'/*/*"
     )

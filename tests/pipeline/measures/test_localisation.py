@@ -23,7 +23,7 @@ from pipeline.measures.localisation import (
 from recordings.errors import InputError
 
 LEFT = np.array([[True, False, False], [True, False, False]])
-positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100))
+positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100, allow_subnormal=False))
 masks = arrays(np.bool_, (5, 7))
 
 

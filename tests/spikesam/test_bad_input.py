@@ -1,0 +1,116 @@
+"""What a new user gets wrong is one line that says what would be right, whatever was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import spikesam
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+SPIKES = np.random.default_rng(0).random((3, 6, 2, 4, 5)) < 0.3  # (N, T, C, H, W)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> spikesam.Checkpoint:
+    return spikesam.load(small_checkpoint(tmp_path_factory.mktemp("network") / "small.safetensors"))
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    return spikesam.write_raster(tmp_path / "mine.h5", {"conv1": SPIKES, "conv2": SPIKES[:, :, :1]})
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "message"),
+    [
+        (np.zeros((2, 3)), None, "network: got ndarray, expected a Network, a Checkpoint, or its name or file"),
+        ("cluttered-digit", None, "neither a bundled one .* did you mean 'cluttered-digits'"),
+        (None, Image.new("RGB", (8, 8)), "data: got Image of other things than paths, expected images"),
+        (None, [Image.new("RGB", (8, 8))], "data: got list of other things than paths, expected images"),
+        (None, 3, "data: got int, expected images"),
+        (
+            None,
+            np.zeros((16, 24, 3), np.uint8),
+            r"shape \(16, 24, 3\) uint8, .*one image is image\[None\]",
+        ),
+        (None, np.zeros((1, 16, 24, 3)), r"got prepared images of \(C, H, W\) = \(16, 24, 3\), expected \(3, 16, 24\)"),
+        (None, np.full((1, 3, 16, 24), 200.0), r"values in 200 … 200, expected -2 … 2; prepare them as"),
+        (None, np.full((1, 3, 16, 24), np.nan), "values in nan … nan"),
+    ],
+)
+def test_simulate(checkpoint: spikesam.Checkpoint, network: Any, data: Any, message: str) -> None:
+    with pytest.raises(spikesam.InputError, match=message):
+        spikesam.simulate(checkpoint if network is None else network, data)
+
+
+@pytest.mark.parametrize("samples", [0, -1, "4", 2.5])
+def test_samples(checkpoint: spikesam.Checkpoint, samples: Any) -> None:
+    with pytest.raises(spikesam.InputError, match="samples: got .*, expected a whole number, at least 1"):
+        spikesam.simulate(checkpoint, samples=samples)
+
+
+def test_as_many_labels_as_samples(checkpoint: spikesam.Checkpoint) -> None:
+    with pytest.raises(spikesam.InputError, match=r"labels: got \(2,\), expected one for each of the 1 samples"):
+        spikesam.simulate(checkpoint, np.zeros((1, 16, 24, 3), np.uint8), labels=[1, 2])
+
+
+def test_what_is_no_raster(raster: Path, tmp_path: Path) -> None:
+    with pytest.raises(spikesam.InputError, match=r"explain: got ndarray, expected a raster or its path; sam\(\) maps"):
+        spikesam.explain(SPIKES)  # type: ignore[arg-type]
+    maps = spikesam.explain(raster)
+    assert maps.path == tmp_path / "mine.sam.h5"
+    with pytest.raises(spikesam.InputError, match=r"mine\.sam\.h5: is a file of maps, expected a raster"):
+        spikesam.explain(tmp_path / "mine.sam.h5")
+    with pytest.raises(spikesam.InputError, match=r"mine\.h5: is a raster, expected a file of maps"):
+        spikesam.open_maps(raster)
+    with pytest.raises(spikesam.InputError, match="raster: got int, expected the path of a raster file"):
+        spikesam.open_raster(3)  # type: ignore[arg-type]
+    with pytest.raises(spikesam.InputError, match=r"write_raster: got ndarray, expected layers by name, such as"):
+        spikesam.write_raster(tmp_path / "other.h5", SPIKES)  # type: ignore[arg-type]
+
+
+def test_layers(raster: Path, tmp_path: Path) -> None:
+    with spikesam.explain(raster, tmp_path / "one.h5", layers="conv2") as maps:
+        assert list(maps) == ["conv2"]
+    with pytest.raises(spikesam.InputError, match="name several one by one, without commas"):
+        spikesam.explain(raster, tmp_path / "two.h5", layers=["conv1,conv2"])
+    with spikesam.open_raster(raster) as opened:
+        for wrong in ("conv3", 3.5, None):
+            with pytest.raises(spikesam.InputError, match="no layer .*; did you mean"):
+                opened[wrong]  # type: ignore[index]
+        assert np.array_equal(np.asarray(opened["conv1"]), SPIKES.swapaxes(0, 1))
+        assert np.array_equal(spikesam.sam(opened["conv1"]), spikesam.sam(SPIKES.swapaxes(0, 1)))
+        assert opened.labels.tolist() == [-1, -1, -1]
+
+
+def test_a_closed_raster_says_so(raster: Path) -> None:
+    with spikesam.open_raster(raster) as opened:
+        pass
+    with pytest.raises(spikesam.InputError, match="is closed; open it again"):
+        opened["conv1"][0]
+
+
+def test_networks_and_checkpoints(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(spikesam.InputError, match=r"quantise: got Checkpoint, expected a Network, such as"):
+        spikesam.quantise(checkpoint)  # type: ignore[arg-type]
+    layer = checkpoint.network.layers[0]
+    with pytest.raises(spikesam.InputError, match=r"at least one layer, in a tuple: \(layer,\)"):
+        spikesam.Network((6, 16, 24), 8, layer, checkpoint.network.readout)  # type: ignore[arg-type]
+    with pytest.raises(spikesam.InputError, match="checkpoint: got int and int, expected a Network and its Prepro"):
+        spikesam.Checkpoint(1, 2, (), ())  # type: ignore[arg-type]
+    with pytest.raises(spikesam.InputError, match="cannot be written .*; expected the name of a file"):
+        spikesam.save(checkpoint, tmp_path)
+    assert list(tmp_path.parent.glob("*.tmp")) == []
+    with pytest.raises(spikesam.InputError, match="gamma: got 'a', expected a number"):
+        spikesam.sam(SPIKES, gamma="a")  # type: ignore[arg-type]
+
+
+def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
+    files = sorted(class_folders(tmp_path / "images", per_class=3).rglob("*.png"))
+    assert spikesam.simulate(checkpoint, files).n_samples == 9
+    assert spikesam.simulate(checkpoint, files, samples=2).n_samples == 2
