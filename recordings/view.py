@@ -30,7 +30,7 @@ class LayerView(ABC, Generic[Value]):
         return (self._read(sample) for sample in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """(T, N, …) of all samples, for NumPy; Axes are those of a slice."""
+        """(T, N, …) of all samples, for NumPy: the axes of a slice."""
         return self[:].astype(dtype or self._dtype, copy=False)
 
     @overload

@@ -60,8 +60,7 @@ def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int
     x = np.asarray(x, np.float32)
     if x.ndim != 3:
         raise InputError(f"image {index}: got shape {x.shape} to encode, expected (C, H, W)")
-    if not np.isfinite(x).all():
-        raise InputError(f"image {index}: got NaN or infinite pixels, expected finite numbers; check the image")
+    _check_finite(x, f"image {index}")
     if timesteps < 1:
         raise InputError(f"timesteps: got {timesteps}, expected at least 1")
     for name, value in (("seed", seed), ("index", index)):
@@ -108,8 +107,7 @@ def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
     InputError : if a pixel is not finite
     """
     x = np.asarray(x, np.float32)
-    if not np.isfinite(x).all():
-        raise InputError("image: got NaN or infinite pixels, expected finite numbers; check the image")
+    _check_finite(x, "image")
     return np.clip(x, -2, 2) / np.float32(2)
 
 
@@ -132,6 +130,10 @@ def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
     InputError : if a pixel is not finite
     """
     x = np.asarray(x, np.float32)
-    if not np.isfinite(x).all():
-        raise InputError("constant current: got NaN or infinite pixels, expected finite numbers; check the image")
+    _check_finite(x, "constant current")
     return np.rint(np.clip(x, -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(np.int8)
+
+
+def _check_finite(x: NDArray[np.float32], what: str) -> None:
+    if not np.isfinite(x).all():
+        raise InputError(f"{what}: got NaN or infinite pixels, expected finite numbers; check the image")
