@@ -146,7 +146,7 @@ def raster_header(
     """What the raster says about its origin."""
     neurons = [layer.spiking_neuron for layer in network.layers]
     about = [(layer.kind, float(n.threshold), float(n.leak)) for layer, n in zip(network.layers, neurons, strict=True)]
-    if network.encoder == "poisson":
+    if network.spiking_input:
         about.insert(0, ("input", 0.0, 0.0))
     rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
     return RasterHeader(

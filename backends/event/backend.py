@@ -94,7 +94,7 @@ class _PreparedNetwork:
 
     def __init__(self, network: Network) -> None:
         self.timesteps = network.timesteps
-        self.spiking_input = network.encoder == "poisson"
+        self.spiking_input = network.spiking_input
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
         self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]

@@ -90,7 +90,7 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
     """What the source reads of one sample after the other; refuses samples of a wrong shape, and to end early."""
     count = 0
     for batch in inputs:
-        samples = _packed_spikes if network.encoder == "poisson" else constant_currents
+        samples = _packed_spikes if network.spiking_input else constant_currents
         for sample in samples(network, batch):
             yield sample.data.cast("B")
             count += 1

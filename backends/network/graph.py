@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from .checks import NetworkError, whole
 from .layers import CURRENT_LIMIT, PIXEL_LIMIT, Layer, Readout, Shape
 
-Encoder = Literal["poisson", "constant-current", "image"]
+Encoder = Literal["poisson", "spikes", "constant-current", "image"]
 Kind = Literal["snn", "ann"]
 
 
@@ -56,8 +56,8 @@ class Network:
     timesteps : T ≥ 1; 1 of an ANN
     layers : in order, at least one
     readout : on the output of the last layer, flattened in C-order
-    encoder : how images become input (see pipeline.images.encoding): "poisson" spikes, "constant-current", or the
-        "image" itself, which is for ANNs
+    encoder : how samples become input (see pipeline.images.encoding): images as "poisson" spikes or as a
+        "constant-current"; "spikes" that the caller brings, events for instance; or the "image" itself, for ANNs
 
     Raises
     ------
@@ -115,7 +115,7 @@ class Network:
             raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
         if (self.encoder == "image") != (self.kind == "ann"):
             held = "neurons that spike" if self.kind == "snn" else "neurons ReLU"
-            expected = "'poisson' or 'constant-current'" if self.kind == "snn" else "'image'"
+            expected = "'poisson', 'spikes' or 'constant-current'" if self.kind == "snn" else "'image'"
             raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {held}")
         if self.kind == "ann" and self.timesteps != 1:
             raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
@@ -160,6 +160,11 @@ class Network:
     def kind(self) -> Kind:
         """ "snn" of a spiking network, "ann" of one with neurons ReLU."""
         return "snn" if self.layers[0].neuron.spikes else "ann"
+
+    @property
+    def spiking_input(self) -> bool:
+        """Whether the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
+        return self.encoder in ("poisson", "spikes")
 
     @property
     def precision(self) -> str:
@@ -208,7 +213,7 @@ class Network:
     @property
     def first_raster(self) -> int:
         """Number of the first layer that fires: 0, the input, or 1 where the input has no spikes."""
-        return 0 if self.encoder == "poisson" else 1
+        return 0 if self.spiking_input else 1
 
     @cached_property
     def sha256(self) -> str:

@@ -60,7 +60,7 @@ class TorchBackend:
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
-                if network.encoder == "poisson":
+                if network.spiking_input:
                     check_spikes("torch", network, batch)
                 for start in range(0, batch.shape[-4], simulation.samples):
                     yield simulation.run(batch[..., start : start + simulation.samples, :, :, :])
@@ -87,7 +87,7 @@ class _Simulation:
     def run(self, inputs: InputBatch) -> RasterBatch:
         """All steps of some samples."""
         network, samples = self.network, inputs.shape[-4]
-        spiking = network.encoder == "poisson"
+        spiking = network.spiking_input
         source = inputs if spiking else self._constant_current(inputs)
         self._rest(samples)
         packed = [

@@ -29,11 +29,17 @@ def encode(
     -------
     (T, B, 2C, H, W) bool Poisson spikes; (B, C, H, W) int8 images for a constant current, float32 ones for an ANN; B is
         axis -4
+
+    Raises
+    ------
+    InputError : if the network takes spikes, not images
     """
     if network.encoder == "constant-current":
         return constant_current(images)
     if network.encoder == "image":
         return mean_spikes(images)
+    if network.encoder == "spikes":
+        raise InputError("encoding: got images, but the network takes spikes: (T, B, C, H, W) of 0 and 1")
     return poisson_batch(images, network.timesteps, seed, indices)
 
 

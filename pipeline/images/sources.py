@@ -71,7 +71,7 @@ class InputSpikes:
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`; the backend refuses another shape than the network's input."""
-        if network.encoder != "poisson":
+        if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
         for batch in _batches(chosen, batch_size):
             yield self.spikes[:, batch]
@@ -170,6 +170,8 @@ def _checked_labels(labels: ArrayLike | None, count: int) -> NDArray[Any]:
 def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
     graph = network if isinstance(network, Network) else network.network
+    if graph.encoder == "spikes":
+        raise InputError("data: got images, but the network takes spikes: (T, N, C, H, W) of 0 and 1")
     channels, *size = graph.input_shape
     expected = (channels // 2 if graph.encoder == "poisson" else channels, *size)
     if images.shape[1:] != expected:

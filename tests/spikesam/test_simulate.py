@@ -128,3 +128,21 @@ def test_fixed_point_cannot_be_undone(checkpoint) -> None:
     fixed = replace(checkpoint, network=spikesam.quantise(checkpoint.network))
     with pytest.raises(spikesam.InputError, match="holds fixed point already, which float32 cannot undo"):
         spikesam.simulate(fixed, np.zeros((8, 1, 6, 16, 24), bool), precision="float32")
+
+
+def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
+    """A network with input "spikes" fires what one with Poisson input fires from the same spikes."""
+    random = np.random.default_rng(0)
+    weight, out = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(size=(2, 48))
+    poisson = spikesam.Network(
+        (2, 4, 4), 6, (spikesam.Layer("conv1", weight, spikesam.LIF(0.9), padding=1),), spikesam.Readout(out)
+    )
+    network = replace(poisson, encoder="spikes")
+    spikes = random.random((6, 3, 2, 4, 4)) < 0.4
+    raster = spikesam.simulate(network, spikes, backend="event")
+    assert list(raster) == ["input", "conv1"]
+    assert np.array_equal(raster["input"][0:3], spikes)
+    assert raster["conv1"].counts.sum() > 0
+    assert raster.raster_digest == spikesam.simulate(poisson, spikes, backend="event").raster_digest
+    with pytest.raises(spikesam.InputError, match="got images, but the network takes spikes"):
+        spikesam.simulate(network, np.zeros((3, 2, 4, 4), np.float32))

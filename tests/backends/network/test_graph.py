@@ -48,7 +48,10 @@ def test_a_constant_current_is_no_raster():
         (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
         (lambda: network(readout=Readout(np.ones((3, 6)))), "readout: weight expects 6 inputs, layer 'fc1' has 5"),
         (lambda: network(layers=()), "needs at least one layer"),
-        (lambda: network(encoder="latency"), "encoder is 'latency', expected 'poisson', 'constant-current', 'image'"),
+        (
+            lambda: network(encoder="latency"),
+            "encoder is 'latency', expected 'poisson', 'spikes', 'constant-current', 'image'",
+        ),
         (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': a name is ASCII letters"),
         (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
