@@ -70,11 +70,17 @@ class InputSpikes:
     spikes: NDArray[np.bool_]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`Source`; the backend refuses another shape than the network's input."""
+        """See :class:`Source`; the backend refuses another shape than the network's input.
+
+        Each layer delays spikes by a step. A network without that delay is the same network with as many steps more as
+        it has layers, silent ones in its input. They are added here where they are missing.
+        """
         if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
+        missing = network.timesteps - len(self.spikes)
+        silent = [(0, missing if missing == len(network.layers) else 0), *4 * [(0, 0)]]
         for batch in _batches(chosen, batch_size):
-            yield self.spikes[:, batch]
+            yield np.pad(self.spikes[:, batch], silent)
 
 
 def open_source(

@@ -146,3 +146,18 @@ def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
     assert raster.raster_digest == spikesam.simulate(poisson, spikes, backend="event").raster_digest
     with pytest.raises(spikesam.InputError, match="got images, but the network takes spikes"):
         spikesam.simulate(network, np.zeros((3, 2, 4, 4), np.float32))
+
+
+def test_missing_silent_steps_are_added_to_spikes_for_a_network_without_delay() -> None:
+    """Each of the two layers delays by a step, so the network takes eight steps for six of input."""
+    random = np.random.default_rng(0)
+    w1, w2 = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(0.3, 1, (4, 48))
+    neuron = spikesam.LIF(0.9)
+    layers = spikesam.Layer("conv1", w1, neuron, padding=1), spikesam.Layer("fc2", w2, neuron)
+    network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
+    spikes = random.random((6, 3, 2, 4, 4)) < 0.4
+    padded = np.concatenate([spikes, np.zeros((2, 3, 2, 4, 4), bool)])
+    digests = [spikesam.simulate(network, given, backend="event").raster_digest for given in (spikes, padded)]
+    assert digests[0] == digests[1]
+    with pytest.raises(spikesam.InputError, match=r"got input samples of \(T, C, H, W\) = \(7, 2, 4, 4\)"):
+        spikesam.simulate(network, padded[:7], backend="event")
