@@ -3,6 +3,8 @@
     float32       a_1[t] = W_1 ⊛ pool(x_q) / 127     t ≥ 1, pooling averages
     fixed point   a_1[t] = W_1 ⊛ pool(x_q)           t ≥ 1, pooling sums; the gain holds 1/127 and 1/k²
 
+A maximum pooling of currents follows where the layer has one.
+
 x_q is the image in int8, where 127 stands for a Poisson plane that fires at every step. Every backend calls the one
 function below, so that all are driven by the same numbers, in float32 too.
 """
@@ -51,8 +53,11 @@ def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int3
     unit = 1 if fixed else PIXEL_LIMIT * layer.pool**2
     matrix = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
     currents: NDArray[Any] = np.empty((len(images), *shape), np.int32 if fixed else np.float32)
+    channels, rows, columns = shape
+    side = layer.current_pool
     for image, current in zip(images, currents, strict=True):
-        current[:] = (matrix @ _patches(layer, image)).reshape(shape) / unit
+        unpooled = (matrix @ _patches(layer, image)).reshape(channels, rows, side, columns, side)
+        current[:] = unpooled.max(axis=(2, 4)) / unit
     return currents
 
 

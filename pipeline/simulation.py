@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.available import make_backend
@@ -144,8 +145,10 @@ def raster_header(
     network: Network, backend: Backend, dataset: str, seed: int, config: Config | None = None
 ) -> RasterHeader:
     """What the raster says about its origin."""
-    neurons = [layer.spiking_neuron for layer in network.layers]
-    about = [(layer.kind, float(n.threshold), float(n.leak)) for layer, n in zip(network.layers, neurons, strict=True)]
+    about = [
+        (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
+        for layer in network.layers
+    ]
     if network.spiking_input:
         about.insert(0, ("input", 0.0, 0.0))
     rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
@@ -163,6 +166,11 @@ def raster_header(
         classes=network.classes,
         readout_scale=network.readout.scale,
     )
+
+
+def _constant(constant: Any) -> float:
+    """A constant of all neurons of a layer; 0 where channels differ."""
+    return 0.0 if np.ndim(constant) else float(constant)
 
 
 def _record(

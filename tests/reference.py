@@ -56,8 +56,8 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
                     if constant and number == 0 and network.precision == "float32":
                         current = current / 127
                     membranes[number] = _membrane(layer, membranes[number], current, before, t)
-                rasters[number + 1][t, sample] = membranes[number] > layer.neuron.threshold
-            readout[sample] += network.readout.weight.astype(readout.dtype) @ rasters[-1][t, sample].ravel()
+                rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])
+            readout[sample] = _readout(network, readout[sample], rasters[-1][t, sample], t)
     return rasters[constant:], readout
 
 
@@ -65,31 +65,59 @@ def layer_current(layer: Layer, spikes: NDArray[Any]) -> NDArray[Any]:
     """`a[t]` (C, H, W) of spikes or pixels: pooling, then correlation or matrix product, one output pixel at a time."""
     fixed = isinstance(layer.neuron, FixedLIF)
     k = layer.pool
-    pooled = sum(spikes[:, i::k, j::k].astype(np.int64) for i in range(k) for j in range(k))
+    windows = [spikes[:, i::k, j::k].astype(np.int64) for i in range(k) for j in range(k)]
     weight = layer.weight.astype(np.int64 if fixed else np.float64)
-    pooled = pooled if fixed else pooled / k**2
+    pooled = np.max(windows, axis=0) if layer.pooling == "max" else sum(windows) / (1 if fixed else k**2)
+    pooled = pooled.astype(weight.dtype)
     if layer.kind == "dense":
         return (weight @ pooled.ravel())[:, None, None]
     padded = np.pad(pooled, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
-    _, height, width = layer.output_shape(spikes.shape)
+    n = layer.current_pool
+    height, width = (side * n for side in layer.output_shape(spikes.shape)[1:])
     current = np.zeros((len(weight), height, width), weight.dtype)
     for y in range(height):
         for x in range(width):
             top, left = y * layer.stride, x * layer.stride
             patch = padded[:, top : top + weight.shape[2], left : left + weight.shape[3]]
             current[:, y, x] = (weight * patch).sum(axis=(1, 2, 3))
-    return current
+    return np.max([current[:, i::n, j::n] for i in range(n) for j in range(n)], axis=0)
 
 
 def _membrane(layer: Layer, v: NDArray[Any], a: NDArray[Any], s: NDArray[np.bool_], t: int) -> NDArray[Any]:
     """`v[t]` from `v[t-1]`, `a[t]`, `s[t-1]`."""
     neuron = layer.neuron
     gain, bias = (row[(t - 1) % len(row)][:, None, None] for row in (neuron.gain, neuron.bias))
+    subtracted: Any = 0
+    if neuron.reset == "zero":
+        v = v * (1 - s)
+    elif neuron.reset_by is not None:
+        subtracted = by_channel(neuron.reset_by)
+    else:
+        subtracted = 4096 if isinstance(neuron, FixedLIF) else by_channel(neuron.threshold)
     if isinstance(neuron, FixedLIF):
-        decayed = round_to_zero(v * (4096 - neuron.decay), 12)
+        decayed = round_to_zero(v * (4096 - by_channel(neuron.decay)), 12)
         driven = round_to_zero(a * gain.astype(np.int64), neuron.shift)
-        return np.clip(decayed + driven + bias - 4096 * s, -(2**23 - 1), 2**23 - 1)
-    return neuron.leak * v + gain * a + bias - neuron.threshold * s
+        return np.clip(decayed + driven + bias - subtracted * s, -(2**23 - 1), 2**23 - 1)
+    return by_channel(neuron.leak) * v + gain * a + bias - subtracted * s
+
+
+def _fires(neuron: Any, v: NDArray[Any]) -> NDArray[np.bool_]:
+    threshold = 4096 if isinstance(neuron, FixedLIF) else by_channel(neuron.threshold)
+    return v >= threshold if neuron.fires_at_threshold else v > threshold
+
+
+def _readout(network: Network, r: NDArray[Any], spikes: NDArray[np.bool_], t: int) -> NDArray[Any]:
+    """`r[t]` from `r[t-1]` and `s_L[t]`."""
+    readout = network.readout
+    driven = readout.weight.astype(r.dtype) @ spikes.ravel() + readout.bias[t % len(readout.bias)]
+    if network.precision == "fixed":
+        return round_to_zero(r * round(4096 * readout.leak), 12) + driven
+    return readout.leak * r + driven
+
+
+def by_channel(constant: Any) -> Any:
+    """A number, or (C,) as (C, 1, 1)."""
+    return np.asarray(constant)[..., None, None] if np.ndim(constant) else constant
 
 
 def round_to_zero(x: NDArray[np.int64], n: int) -> NDArray[np.int64]:

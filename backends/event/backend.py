@@ -8,6 +8,7 @@ a time, so memory grows with T only by the packed bits that are handed over.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from backends.base import InputBatch, check_spikes
 from backends.constant_current import constant_currents
 from backends.network import Network
+from backends.readout import Integrator
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined, pack
 
@@ -98,8 +100,9 @@ class _PreparedNetwork:
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
         self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
-        # In fixed point every sum is an integer below 2³¹, which float64 holds; in float32 it is rounded once.
-        self.readout_weight = network.readout.weight.astype(np.float64)
+        channels, height, width = network.shapes[-1]
+        weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
 
     def run(self, sample: NDArray[Any]) -> RasterBatch:
         """All steps of one sample: spikes (T, C, H, W) bool, or a constant current (C', H', W')."""
@@ -109,14 +112,12 @@ class _PreparedNetwork:
             packed[0][:] = pack(sample[:, None])[0]
         else:
             states[0].current[:] = np.moveaxis(sample, 0, -1)
-        counts = np.zeros(self.layers[-1].output_shape, np.int64)
+        integrator = Integrator(self.readout, self.timesteps)
         for start in range(0, self.timesteps, CHUNK):
             steps = slice(start, start + CHUNK)
             arrived = np.ascontiguousarray(np.moveaxis(sample[steps], 1, -1)) if self.spiking_input else None
             for layer, state, bits in zip(self.layers, states, packed[-len(self.layers) :], strict=True):
                 arrived = fired = layer.run(start, arrived, state, bits[steps])
-            counts += fired.sum(axis=0)
-        # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
-        sums = np.einsum("ij,j->i", self.readout_weight, np.moveaxis(counts, -1, 0).ravel().astype(np.float64))
+            integrator.add(fired.reshape(len(fired), -1))
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
-        return RasterBatch(rasters, sums.astype(self.layers[0].dtype)[None])
+        return RasterBatch(rasters, integrator.result()[None])

@@ -44,7 +44,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int) -> AbstractPro
         before.s_out.reshape(process.s_in.shape).connect(process.s_in)
         recorded.append(process.bits_out)
         before = process
-    readout = Readout(weight=network.readout.weight, shape=network.shapes[-1], timesteps=timesteps)
+    readout = Readout(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     before.s_out.reshape(readout.s_in.shape).connect(readout.s_in)
     recorder = Recorder(
         sizes=tuple(port.shape[1] for port in recorded),

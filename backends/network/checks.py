@@ -60,6 +60,17 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
     return converted
 
 
+def constant(value: Any, channels: int, dtype: Any, what: str, where: str) -> Any:
+    """A constant of neurons: one number of `dtype` for all, or (C,) numbers where channels differ."""
+    if np.ndim(value) == 0:
+        number = value.item() if hasattr(value, "item") else value
+        return whole(number, what, where, 0) if np.issubdtype(dtype, np.integer) else real(number, what, where)
+    numbers = array(value, dtype, what, where)
+    if numbers.shape != (channels,):
+        raise NetworkError(f"{where}: {what} has shape {numbers.shape}, expected one number or ({channels},)")
+    return numbers[0].item() if (numbers == numbers[0]).all() else numbers
+
+
 def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> NDArray[Any]:
     """(1, C) or (T, C) of a scalar, (C,), (1, C) or (T, C)."""
     rows = array(value, dtype, what, where)

@@ -4,9 +4,10 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 
     a_l[t] = W_l ⊛ pool(s_{l-1}[t-1])                   a_l[0] = 0
     s_l[t] = what neurons l fire, driven by a_l; their equations are in neurons.py
-    readout = Σ_{t=0}^{T-1} W_out s_L[t]
+    readout = Σ_{t=0}^{T-1} W_out s_L[t], or a leaky sum, see :class:`Readout`
 
-⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map. In fixed point this holds in
+⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
+pooling of the currents. In fixed point this holds in
 integers (see quantise.py). With the encoder "constant-current" there are no input spikes: layer 1 receives the same
 a_1[t] at every step t ≥ 1, computed once from an int8 image (see constant_current.py). A network of your own weights:
 
@@ -119,21 +120,30 @@ class Network:
             raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {held}")
         if self.kind == "ann" and self.timesteps != 1:
             raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
-        for layer in self.layers:
-            for field in layer.neuron.arrays:
-                steps = len(getattr(layer.neuron, field))
-                if steps not in (1, self.timesteps):
-                    raise NetworkError(
-                        f"layer {layer.name!r}: {field} has {steps} steps, expected 1 or T = {self.timesteps}"
-                    )
+        if self.encoder == "constant-current" and self.layers[0].pooling == "max" and self.layers[0].pool > 1:
+            raise NetworkError(
+                f"layer {self.layers[0].name!r}: pooling is 'max', expected 'average' in front of a constant current: "
+                "maximum pooling is of spikes"
+            )
+        if self.kind == "ann" and (self.readout.leak != 1 or self.readout.bias.any()):
+            raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
+        rows = [
+            (f"layer {layer.name!r}", field, getattr(layer.neuron, field))
+            for layer in self.layers
+            for field in layer.neuron.arrays
+        ]
+        for where, field, values in (*rows, ("readout", "bias", self.readout.bias)):
+            if len(values) not in (1, self.timesteps):
+                raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {self.timesteps}")
 
     def _check_sums(self) -> None:
         """No sum of a network in fixed point can overflow."""
         worst = int(np.abs(self.readout.weight.astype(np.int64)).sum(axis=1).max())
-        if worst >= CURRENT_LIMIT or worst * self.timesteps >= 1 << 31:
+        biases = int(np.abs(self.readout.bias.astype(np.int64)).max())
+        if worst >= CURRENT_LIMIT or (worst + biases) * self.timesteps >= 1 << 31:
             raise NetworkError(
-                f"readout: the int8 weights of one class sum to {worst:,}; over {self.timesteps} steps that could "
-                "overflow; use fewer inputs or steps"
+                f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to {biases:,}; over "
+                f"{self.timesteps} steps that could overflow; use fewer inputs or steps"
             )
         first = self.layers[0]
         if self.encoder == "constant-current" and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
@@ -233,16 +243,23 @@ class Network:
             "input_shape": list(self.input_shape),
             "timesteps": self.timesteps,
             "layers": list(nodes),
-            "readout": {"shape": list(self.readout.weight.shape), "scale": self.readout.scale},
+            "readout": {
+                "shape": list(self.readout.weight.shape),
+                "scale": self.readout.scale,
+                "leak": self.readout.leak,
+            },
         }
-        return graph, reduce(or_, tensors, {"readout.weight": self.readout.weight})
+        return graph, reduce(
+            or_, tensors, {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
+        )
 
     @classmethod
     def from_graph(cls, graph: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
         """Rebuild a network, with every construction check; a missing or misshapen part is a NetworkError."""
         try:
             layers = tuple(Layer.from_graph(node, tensors) for node in graph["layers"])
-            readout = Readout(tensors["readout.weight"], graph["readout"]["scale"])
+            about = graph["readout"]
+            readout = Readout(tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"])
             return cls(graph["input_shape"], graph["timesteps"], layers, readout, graph["encoder"])
         except (KeyError, TypeError, AttributeError) as error:
             raise NetworkError(f"the graph is incomplete or malformed: {error!r}") from error

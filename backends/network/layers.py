@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import neurons
-from .checks import NetworkError, array, one_of_pair, real
-from .neurons import Neuron, ReLU, SpikingNeuron
+from .checks import NetworkError, array, by_channel, one_of_pair, real
+from .neurons import THETA, Neuron, ReLU, SpikingNeuron
 
 Shape = tuple[int, int, int]
+Pooling = Literal["average", "max"]
 
 CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
 WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
@@ -22,7 +23,7 @@ PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8;
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One synapse layer and the neurons it drives: average pooling, then convolution or matrix product, then neurons.
+    """One synapse layer and the neurons it drives: pooling, then convolution or matrix product, then neurons.
 
     A layer copies what it is given, so one neuron may be given to several layers.
 
@@ -32,8 +33,10 @@ class Layer:
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
         int8 in fixed point, -127 … 127
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
-    pool : side of the average pooling in front (fixed point sums instead; the gain absorbs the factor)
+    pool : side of the pooling in front
     stride, padding : of the convolution, after pooling; equal pairs such as (1, 1) count as one integer
+    pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
+    current_pool : side of a maximum pooling of the currents `a`, between the synapses and the neurons
     """
 
     name: str
@@ -42,6 +45,8 @@ class Layer:
     pool: int = 1
     stride: int = 1
     padding: int = 0
+    pooling: Pooling = "average"
+    current_pool: int = 1
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -62,11 +67,14 @@ class Layer:
             "pool": one_of_pair(self.pool, "pool", where, 1),
             "stride": one_of_pair(self.stride, "stride", where, 1),
             "padding": one_of_pair(self.padding, "padding", where, 0),
+            "current_pool": one_of_pair(self.current_pool, "current_pool", where, 1),
         }
         for field, value in checked.items():
             object.__setattr__(self, field, value)
-        if self.kind == "dense" and (self.stride, self.padding) != (1, 0):
-            raise NetworkError(f"{where}: a dense layer has neither stride nor padding")
+        if self.kind == "dense" and (self.stride, self.padding, self.current_pool) != (1, 0, 1):
+            raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
+        if self.pooling not in get_args(Pooling):
+            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
         if weight.dtype == np.int8 and self.largest_current >= CURRENT_LIMIT:
             raise NetworkError(
                 f"{where}: the int8 weights of one neuron sum to {self.largest_current:,} in magnitude, which "
@@ -86,9 +94,14 @@ class Layer:
         return self.kind, len(self.weight), self.pool
 
     @property
+    def summed(self) -> int:
+        """How many neurons average pooling sums into one value; 1 with maximum pooling."""
+        return 1 if self.pooling == "max" else self.pool**2
+
+    @property
     def averaged_weight(self) -> NDArray[Any]:
-        """The weights of the unpooled map: pooling averages in float32, and sums in fixed point."""
-        return self.weight if self.weight.dtype == np.int8 else self.weight / np.float32(self.pool**2)
+        """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed point."""
+        return self.weight if self.weight.dtype == np.int8 else self.weight / np.float32(self.summed)
 
     @property
     def kind(self) -> str:
@@ -97,9 +110,9 @@ class Layer:
 
     @cached_property
     def largest_current(self) -> int:
-        """The largest |a| any neuron can reach, were all its inputs to spike: max Σ|W|·pool²."""
+        """The largest |a| any neuron can reach, were all its inputs to spike: max Σ|W|·pool², Σ|W| with max pooling."""
         sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
-        return int(sums.max()) * self.pool**2
+        return int(sums.max()) * self.summed
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, H, W) of this layer's spikes for an input of (C, H, W); refuses what does not fit."""
@@ -132,7 +145,12 @@ class Layer:
                 f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
                 f"with padding {self.padding}"
             )
-        return (self.weight.shape[0], rows, columns)
+        if rows % self.current_pool or columns % self.current_pool:
+            raise NetworkError(
+                f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
+                f"size whose sides are multiples of {self.current_pool} there"
+            )
+        return (self.weight.shape[0], rows // self.current_pool, columns // self.current_pool)
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The layer as a JSON-able node of the graph, and its tensors by name; undone by :meth:`from_graph`."""
@@ -143,6 +161,8 @@ class Layer:
             "pool": self.pool,
             "stride": self.stride,
             "padding": self.padding,
+            "pooling": self.pooling,
+            "current_pool": self.current_pool,
             "neuron": neurons.to_graph(self.neuron),
         }
         arrays = {name: getattr(self.neuron, name) for name in self.neuron.arrays}
@@ -153,12 +173,16 @@ class Layer:
         """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
         name = node["name"]
         neuron = neurons.from_graph(node["neuron"], tensors, name)
-        return cls(name, tensors[f"{name}.weight"], neuron, node["pool"], node["stride"], node["padding"])
+        shape = (node[field] for field in ("pool", "stride", "padding", "pooling", "current_pool"))
+        return cls(name, tensors[f"{name}.weight"], neuron, *shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Accumulating output: logits = scale · Σ_t W_out s_L[t] / T; no leak, no spikes, no bias, no delay.
+    """Integrating output without delay: it does not spike.
+
+        r[t] = leak · r[t-1] + W_out s_L[t] + bias[t]          r[-1] = 0; in fixed point rz(r[t-1]·4096·leak, 12)
+        logits = scale · r[T-1] / T
 
     An ANN has T = 1, and activations in place of spikes.
 
@@ -166,10 +190,14 @@ class Readout:
     ----------
     weight : (classes, C·H·W of the last layer) float32, or int8 in fixed point, -127 … 127
     scale : real value of one raw unit; 1 in float32
+    leak : in [0, 1], per step; 1 sums the spikes. In fixed point a multiple of 1/4096
+    bias : scalar, (classes,), (1, classes) or (T, classes); float64, or int32 in fixed point
     """
 
     weight: NDArray[Any]
     scale: float = 1.0
+    leak: float = 1.0
+    bias: Any = 0
 
     def __post_init__(self) -> None:
         fixed = getattr(self.weight, "dtype", None) == np.int8
@@ -179,6 +207,12 @@ class Readout:
         _check_weight(weight, "readout")
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "scale", real(self.scale, "scale", "readout"))
+        leak = real(self.leak, "leak", "readout")
+        if not 0 <= leak <= 1 or (fixed and leak * THETA % 1):
+            raise NetworkError(f"readout: leak is {leak}, expected 0 … 1, and in fixed point a multiple of 1/4096")
+        object.__setattr__(self, "leak", leak)
+        bias = by_channel(self.bias, len(weight), np.int32 if fixed else np.float64, "bias", "readout")
+        object.__setattr__(self, "bias", bias)
 
 
 def _check_weight(weight: NDArray[Any], where: str) -> None:

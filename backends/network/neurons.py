@@ -6,12 +6,12 @@ A new type is one class and one line of :data:`NEURONS`, by whose names files te
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import NetworkError, by_channel, real, whole
+from .checks import NetworkError, by_channel, constant, whole
 
 THETA = 1 << 12  # the threshold in fixed point
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
@@ -19,67 +19,103 @@ GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
 BIAS_LIMIT = 1 << 30  # and of a bias
 LARGEST_SHIFT = 30
 
+Reset = Literal["subtract", "zero"]
+
 
 @dataclass(frozen=True, eq=False)
 class LIF:
-    """Leaky integrate-and-fire neuron with delayed soft reset, in real numbers (Kim & Panda 2021, Eq. 2-4).
+    """Leaky integrate-and-fire neuron in real numbers; with the defaults, that of Kim & Panda 2021, Eq. 2-4.
 
         i[t] = gain[t-1] · a[t] + bias[t-1]                            i[0] = 0
-        v[t] = leak · v[t-1] + i[t] - threshold · s[t-1]
-        s[t] = 1 if v[t] > threshold else 0
+        v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                reset "subtract"
+        v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                     reset "zero"
+        s[t] = 1 if v[t] > threshold else 0                            or ≥, where `fires_at_threshold`
 
     Parameters
     ----------
-    leak : float in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
-    threshold : float > 0
+    leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
+    threshold : > 0
     gain, bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in double precision
         so that quantising rounds once
+    reset : "subtract" or "zero" — what a spike does to the membrane, at the next step
+    reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse subtract the
+        threshold before the leak: leak · threshold
+    fires_at_threshold : whether a membrane that equals the threshold fires
+
+    leak, threshold and reset_by are one number, or (C,) where channels differ.
     """
 
-    leak: float
-    threshold: float = 1.0
+    leak: Any
+    threshold: Any = 1.0
     gain: Any = 1.0
     bias: Any = 0.0
+    reset: Reset = "subtract"
+    reset_by: Any = None
+    fires_at_threshold: bool = False
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.float32
     arrays: ClassVar = ("gain", "bias")
 
+    @property
+    def subtracted(self) -> Any:
+        """What a spike subtracts: `reset_by`, or the threshold."""
+        return self.threshold if self.reset_by is None else self.reset_by
+
+    @property
+    def fires_above(self) -> Any:
+        """float32: the neuron fires where its float32 membrane is larger, whichever the comparison."""
+        threshold = np.float32(self.threshold)
+        return np.nextafter(threshold, np.float32(-np.inf)) if self.fires_at_threshold else threshold
+
     def of_channels(self, channels: int, where: str) -> LIF:
         """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
-        leak, threshold = real(self.leak, "leak", where), real(self.threshold, "threshold", where)
-        if not (0 <= leak <= 1 and threshold > 0):
+        leak, threshold = (
+            constant(getattr(self, name), channels, np.float64, name, where) for name in ("leak", "threshold")
+        )
+        if not (np.min(leak) >= 0 and np.max(leak) <= 1 and np.min(threshold) > 0):
             raise NetworkError(f"{where}: leak {leak}, threshold {threshold}; expected 0 ≤ leak ≤ 1 and threshold > 0")
+        reset_by = _reset_by(self, channels, np.float64, where)
+        if np.array_equal(reset_by, threshold):
+            reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.float64, name, where) for name in self.arrays)
-        return LIF(leak, threshold, gain, bias)
+        return LIF(leak, threshold, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold))
 
 
 @dataclass(frozen=True, eq=False)
 class FixedLIF:
     """:class:`LIF` in integers; made by :func:`backends.network.quantise.quantise`.
 
-        v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1] - 4096·s[t-1] )
+        v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1] - reset_by·s[t-1] )
+        s[t] = 1 if v[t] > 4096 (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
+
+    With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted.
 
     Parameters
     ----------
-    decay : int in [0, 4096] — Loihi's dv
+    decay : in [0, 4096] — Loihi's dv; one integer, or (C,) where channels differ
     shift : int in [0, 30]
     gain : (1, C) or (T, C) int32, magnitude ≤ 32767
     bias : (1, C) or (T, C) int32, magnitude ≤ 2³⁰
+    reset, fires_at_threshold : as of :class:`LIF`
+    reset_by : in [0, 2²³) — one integer, or (C,); 4096 if not given
     """
 
-    decay: int
+    decay: Any
     shift: int
     gain: NDArray[np.int32]
     bias: NDArray[np.int32]
+    reset: Reset = "subtract"
+    reset_by: Any = None
+    fires_at_threshold: bool = False
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.int8
     arrays: ClassVar = ("gain", "bias")
 
     @property
-    def leak(self) -> float:
+    def leak(self) -> Any:
         """1 - decay / 4096."""
         return 1 - self.decay / THETA
 
@@ -88,15 +124,43 @@ class FixedLIF:
         """The threshold in membrane units, equal in every layer."""
         return THETA
 
+    @property
+    def subtracted(self) -> Any:
+        """What a spike subtracts: `reset_by`, or the threshold."""
+        return THETA if self.reset_by is None else self.reset_by
+
+    @property
+    def fires_above(self) -> int:
+        """The neuron fires where its membrane is larger, whichever the comparison."""
+        return THETA - self.fires_at_threshold
+
     def of_channels(self, channels: int, where: str) -> FixedLIF:
         """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
-        decay, shift = whole(self.decay, "decay", where, 0), whole(self.shift, "shift", where, 0)
-        if decay > THETA or shift > LARGEST_SHIFT:
+        decay = constant(self.decay, channels, np.int64, "decay", where)
+        shift = whole(self.shift, "shift", where, 0)
+        if np.min(decay) < 0 or np.max(decay) > THETA or shift > LARGEST_SHIFT:
             raise NetworkError(f"{where}: decay {decay}, shift {shift} outside 0…{THETA}, 0…{LARGEST_SHIFT}")
+        reset_by = _reset_by(self, channels, np.int64, where)
+        if np.array_equal(reset_by, THETA):
+            reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.int32, name, where) for name in self.arrays)
         if np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT or np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} and |bias| ≤ 2³⁰ in fixed point")
-        return FixedLIF(decay, shift, gain, bias)
+        return FixedLIF(decay, shift, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold))
+
+
+def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
+    """`reset_by`, checked; None where it is not given."""
+    if neuron.reset not in get_args(Reset):
+        raise NetworkError(f"{where}: reset is {neuron.reset!r}, expected 'subtract' or 'zero'")
+    if neuron.reset_by is None:
+        return None
+    if neuron.reset == "zero":
+        raise NetworkError(f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")
+    amount = constant(neuron.reset_by, channels, dtype, "reset_by", where)
+    if np.min(amount) < 0 or np.max(amount) > MEMBRANE_LIMIT:
+        raise NetworkError(f"{where}: reset_by is {amount}, expected 0 … {MEMBRANE_LIMIT:,}")
+    return amount
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +184,9 @@ NAMES = {neuron: name for name, neuron in NEURONS.items()}
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
     """Type and constants as JSON can hold them; what `arrays` names is stored beside, as tensors."""
-    return {"type": NAMES[type(neuron)], **{name: getattr(neuron, name) for name in _constants(type(neuron))}}
+    constants = {name: getattr(neuron, name) for name in _constants(type(neuron))}
+    listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in constants.items()}
+    return {"type": NAMES[type(neuron)], **listed}
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ def quantise(network: Network) -> Network:
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak))
+        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts
+
+    Maximum pooling does not sum, so there gain is without 1/k². The readout's bias and leak are rounded alike, with the
+    real value of a unit of its weights.
 
     With constant-current input, the gain of layer 1 has another factor 1/127, the real value of one unit of a pixel.
 
@@ -40,12 +45,11 @@ def quantise(network: Network) -> Network:
     network.check_spiking("quantise")
     if network.precision == "fixed":
         return network
-    weight, scale = _quantise_weight(network.readout.weight)
     units = [1.0] * len(network.layers)
     if network.encoder == "constant-current":
         units[0] = 1 / PIXEL_LIMIT
     layers = tuple(map(_quantise_layer, network.layers, units))
-    return replace(network, layers=layers, readout=Readout(weight, scale))
+    return replace(network, layers=layers, readout=_quantise_readout(network.readout))
 
 
 def _quantise_layer(layer: Layer, unit: float) -> Layer:
@@ -54,7 +58,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     neuron = layer.neuron
     weight, scale = _quantise_weight(layer.weight)
     per_membrane = THETA / neuron.threshold
-    gain = neuron.gain * scale * unit / layer.pool**2 * per_membrane
+    gain = neuron.gain * scale * unit / layer.summed * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
     if np.abs(bias).max() > BIAS_LIMIT:
         raise NetworkError(
@@ -67,12 +71,27 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
             "is a BNTT variance close to zero, or the threshold tiny?"
         )
     fixed = FixedLIF(
-        decay=int(np.rint(4096 * (1 - neuron.leak))),
+        decay=_rounded(THETA * (1 - neuron.leak)),
         shift=shift,
         gain=np.rint(gain * 2.0**shift).astype(np.int32),
         bias=bias.astype(np.int32),
+        reset=neuron.reset,
+        reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
+        fires_at_threshold=neuron.fires_at_threshold,
     )
     return replace(layer, weight=weight, neuron=fixed)
+
+
+def _quantise_readout(readout: Readout) -> Readout:
+    weight, scale = _quantise_weight(readout.weight)
+    bias = np.rint(readout.bias / scale) if scale else np.zeros_like(readout.bias)
+    if np.abs(bias).max() > BIAS_LIMIT:
+        raise NetworkError(f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point")
+    return Readout(weight, scale, 1 - float(_rounded(THETA * (1 - readout.leak))) / THETA, bias.astype(np.int32))
+
+
+def _rounded(numbers: Any) -> NDArray[np.int64]:
+    return np.rint(numbers).astype(np.int64)
 
 
 def _quantise_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from backends.base import BackendError, InputBatch, check_spikes
 from backends.constant_current import constant_currents
-from backends.network import Network
+from backends.network import Network, Readout
+from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch, pack
 
 from .neurons import Neurons, make_neurons
@@ -79,7 +82,6 @@ class _Simulation:
             for layer, shape in zip(network.layers, network.shapes, strict=False)
         ]
         self.neurons: list[Neurons] = []
-        self.readout = torch.tensor(network.readout.weight, dtype=torch.float64, device=device)
         largest = max(synapses.bytes_per_map for synapses in self.synapses)
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
@@ -94,7 +96,7 @@ class _Simulation:
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
             for shape in network.shapes[1:]
         ]
-        counts = torch.zeros_like(self.neurons[-1].spikes)
+        integrator = _Integrator(network.readout, self.neurons[-1].spikes, self.device)
         chunk = max(1, self.maps // samples)
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
@@ -104,16 +106,14 @@ class _Simulation:
                 bits[:, start : steps.stop] = pack_bits(fired[1:])
                 if following:
                     currents = following(fired[:-1].flatten(0, 1))
-            counts += fired[1:].sum(0)
-        # In fixed point sums are integers below 2³¹, which float64 holds; in float32 they are rounded once.
-        readout = (counts.mT.flatten(1).to(torch.float64) @ self.readout.T).cpu().numpy()
+            integrator.add(fired[1:])
         rasters = [
             *([pack(inputs.astype(np.bool_, copy=False))] if spiking else []),
             *(bits.cpu().numpy() for bits in packed),
         ]
         return RasterBatch(
             dict(zip(network.raster_names, rasters, strict=True)),
-            readout.astype(np.int32) if network.precision == "fixed" else readout.astype(np.float32),
+            integrator.result(network.timesteps),
         )
 
     def _rest(self, samples: int) -> None:
@@ -136,6 +136,39 @@ class _Simulation:
             return source.expand(len(steps), *source.shape)
         arrived = torch.tensor(source[steps.start - 1 : steps.stop - 1], device=self.device).view(torch.int8)
         return self.synapses[0](arrived.flatten(3).mT.flatten(0, 1))
+
+
+class _Integrator:
+    """:class:`backends.readout.Integrator` for several samples on a device; nothing happens at step 0.
+
+    Parameters
+    ----------
+    readout : weights, leak and bias
+    spikes : (B, P, C) like those of the last layer, at rest
+    """
+
+    def __init__(self, readout: Readout, spikes: Tensor, device: str) -> None:
+        self.readout = readout
+        self.weight = torch.tensor(readout.weight, dtype=torch.float64, device=device)
+        self.counts = torch.zeros_like(spikes)
+        self.sums = integrate(readout, np.zeros((1, len(spikes), len(readout.weight))), np.zeros(1), 0)
+        self.t = 1
+
+    def add(self, spikes: Tensor) -> None:
+        """Take the next steps: (S, B, P, C) int8 of 0 and 1."""
+        if self.readout.leak == 1:
+            self.counts += spikes.sum(0)
+        else:
+            driven = spikes.mT.flatten(2).to(torch.float64) @ self.weight.T
+            self.sums = integrate(self.readout, driven.cpu().numpy(), self.sums, self.t)
+            self.t += len(spikes)
+
+    def result(self, timesteps: int) -> NDArray[Any]:
+        """(B, K) int32 in fixed point, float32 otherwise."""
+        if self.readout.leak == 1:
+            counted = self.counts.mT.flatten(1).to(torch.float64) @ self.weight.T
+            return rounded(self.readout, counted.cpu().numpy() + summed_bias(self.readout, timesteps))
+        return rounded(self.readout, self.sums)
 
 
 def _fire(neurons: Neurons, currents: Tensor, steps: range) -> Tensor:

@@ -7,7 +7,7 @@ place: what a step costs is moving memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,12 +28,18 @@ class Neurons(ABC):
     dtype: ClassVar[torch.dtype]
 
     def __init__(self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> None:
+        self.device = device
         self.gain = torch.tensor(neuron.gain, dtype=self.dtype, device=device)
         self.bias = torch.tensor(neuron.bias, dtype=self.dtype, device=device)
-        self.threshold = neuron.threshold
+        self.to_zero = neuron.reset == "zero"
+        self.fires_above, self.subtracted = self._constant(neuron.fires_above), self._constant(neuron.subtracted)
         self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
         self.spikes = torch.zeros_like(self.membrane)
         self.driven = torch.empty_like(self.membrane)
+
+    def _constant(self, number: Any) -> Tensor:
+        """One number, or (C,)."""
+        return torch.tensor(number, dtype=self.dtype, device=self.device)
 
     def rest(self) -> None:
         """Return to rest."""
@@ -52,30 +58,38 @@ class Neurons(ABC):
         (B, P, C), s[t] as 0 and 1, valid until the next step
         """
         gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
+        if self.to_zero:
+            self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
         self._drive(current, gain, bias)
-        return torch.gt(self.membrane, self.threshold, out=self.spikes)
+        return torch.gt(self.membrane, self.fires_above, out=self.spikes)
 
     @abstractmethod
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
         """`membrane` from v[t-1] to v[t]; `spikes` are s[t-1]."""
 
+    def _subtract(self) -> None:
+        """Reset by subtraction those that fired."""
+        if not self.to_zero:
+            self.membrane.addcmul_(self.spikes, self.subtracted, value=-1)
+
 
 class FloatNeurons(Neurons):
-    """v ← leak·v + (g·a + b) - θ·s in float32, operation by operation as snnTorch's Leaky."""
+    """v ← leak·v + (g·a + b) - ρ·s in float32, operation by operation as snnTorch's Leaky."""
 
     dtype = torch.float32
 
     def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str) -> None:
         super().__init__(neuron, shape, device)
-        self.leak = neuron.leak
+        self.leak = self._constant(neuron.leak)
 
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
         torch.mul(current, gain, out=self.driven).add_(bias)
-        self.membrane.mul_(self.leak).add_(self.driven).sub_(self.spikes, alpha=self.threshold)
+        self.membrane.mul_(self.leak).add_(self.driven)
+        self._subtract()
 
 
 class FixedNeurons(Neurons):
-    """v ← sat24( rz(v·(4096 - decay), 12) + rz(a·G, shift) + B - Θ·s ), exactly, in float64.
+    """v ← sat24( rz(v·(4096 - decay), 12) + rz(a·G, shift) + B - ρ·s ), exactly, in float64.
 
     Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
     """
@@ -84,12 +98,13 @@ class FixedNeurons(Neurons):
 
     def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str) -> None:
         super().__init__(neuron, shape, device)
-        self.kept, self.scale = THETA - neuron.decay, 1 << neuron.shift
+        self.kept, self.scale = self._constant(THETA - neuron.decay), 1 << neuron.shift
 
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
         torch.mul(current, gain, out=self.driven).div_(self.scale, rounding_mode="trunc").add_(bias)
         self.membrane.mul_(self.kept).div_(THETA, rounding_mode="trunc")
-        self.membrane.add_(self.driven).sub_(self.spikes, alpha=self.threshold)
+        self.membrane.add_(self.driven)
+        self._subtract()
         self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
 

@@ -75,15 +75,19 @@ class FixedSynapses:
             kernel = kernel.unflatten(1, (channels, height // layer.pool, width // layer.pool))
         self.map = height, width
         self.pool, self.stride, self.padding = layer.pool, layer.stride, layer.padding
+        self.join = torch.maximum if layer.pooling == "max" else torch.add
+        self.current_pool = layer.current_pool
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
         self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
         self.workspace = workspace
         outputs, rows, columns = layer.output_shape(shape)
-        self.bytes_per_map = rows * columns * (len(self.matrix) * dtype.itemsize + outputs * 4)
+        self.output_map = rows, columns
+        patches = rows * columns * layer.current_pool**2
+        self.bytes_per_map = patches * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """a = W ⊛ pool(s), where pooling sums.
+        """a = W ⊛ pool(s), where average pooling sums.
 
         Parameters
         ----------
@@ -95,7 +99,7 @@ class FixedSynapses:
         """
         k, dtype = self.pool, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
-        maps = reduce(torch.add, (maps[:, y::k, x::k] for y in range(k) for x in range(k)))
+        maps = reduce(self.join, (maps[:, y::k, x::k] for y in range(k) for x in range(k)))
         maps = functional.pad(maps, (0, 0, *(4 * [self.padding])))
         for axis, side in enumerate(self.window, start=1):
             maps = maps.unfold(axis, side, self.stride)
@@ -103,7 +107,12 @@ class FixedSynapses:
         patches = self.workspace.block("patches", seen.shape, dtype).copy_(seen).view(-1, len(self.matrix))
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
         currents = self.workspace.block("currents", (len(patches), self.matrix.shape[1]), sums)
-        return multiply(patches, self.matrix, out=currents)
+        multiply(patches, self.matrix, out=currents)
+        if self.current_pool == 1:
+            return currents
+        rows, columns = self.output_map
+        k = self.current_pool
+        return currents.view(-1, rows, k, columns, k, currents.shape[1]).amax((2, 4)).flatten(0, 2)
 
 
 class FloatSynapses:
@@ -130,16 +139,19 @@ class FloatSynapses:
 def synapses(
     layer: Layer, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
 ) -> Tensor:
-    """a = W ⊛ pool(s) in real numbers, where pooling averages: (N, C, H, W) -> (N, C', H', W') or (N, C').
+    """a = W ⊛ pool(s) in real numbers: (N, C, H, W) -> (N, C', H', W') or (N, C').
 
     Maps are laid out as `memory_format` says, whatever the caller has: another layout may add products in another
     order.
     """
-    maps = functional.avg_pool2d(maps, layer.pool) if layer.pool > 1 else maps
+    if layer.pool > 1:
+        pool = functional.max_pool2d if layer.pooling == "max" else functional.avg_pool2d
+        maps = pool(maps, layer.pool)
     if layer.kind == "dense":
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)
-    return functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
+    currents = functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
+    return functional.max_pool2d(currents, layer.current_pool) if layer.current_pool > 1 else currents
 
 
 def multiplies_int8() -> bool:

@@ -12,6 +12,7 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backends.base import InputBatch
-from backends.network import LIF, PIXEL_LIMIT, Layer, Network, ReLU
+from backends.network import LIF, PIXEL_LIMIT, Layer, Network, Readout, ReLU
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
 
@@ -52,7 +53,10 @@ class DifferentiableNetwork(nn.Module):
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
         self.network = network
         self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
-        self.readout = _constant(network.readout.weight)
+        readout, timesteps = network.readout, network.timesteps
+        self.readout = _constant(readout.weight)
+        bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
+        self.bias = _constant((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Run all layers.
@@ -74,9 +78,16 @@ class DifferentiableNetwork(nn.Module):
             for layer in self.layers:
                 output = layer(outputs[-1] if outputs else inputs)
                 outputs.append(output if output.requires_grad or not tracked else output.requires_grad_())
-            last = outputs[-1].sum(0) if network.kind == "snn" else outputs[-1]
-            logits = last.flatten(1) @ self.readout.T / network.timesteps
+            last = self._integrated(outputs[-1]) if network.kind == "snn" else outputs[-1]
+            logits = (last.flatten(1) @ self.readout.T + self.bias) / network.timesteps
         return logits * network.readout.scale, outputs
+
+    def _integrated(self, spikes: Tensor) -> Tensor:
+        """Spikes of the last layer, (T, …), summed over the steps as the readout does: those long ago have leaked."""
+        readout, timesteps = self.network.readout, self.network.timesteps
+        if readout.leak == 1:
+            return spikes.sum(0)
+        return torch.tensordot(_leaked(readout, timesteps).to(spikes), spikes, 1)
 
 
 class _SpikingLayer(nn.Module):
@@ -147,14 +158,31 @@ def _fire(layer: Layer, currents: Tensor) -> Tensor:
         torch.tensor(constants, dtype=currents.dtype, device=currents.device)[..., None, None]
         for constants in (neuron.gain, neuron.bias)
     )
+    leak, threshold, subtracted, fires_above = (
+        torch.tensor(constant, dtype=currents.dtype, device=currents.device)
+        for constant in map(_by_channel, (neuron.leak, neuron.threshold, neuron.subtracted, neuron.fires_above))
+    )
     membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
     output = [fired]
     for t, current in enumerate(currents.unbind()):
         driven = gains[t % len(gains)] * current + biases[t % len(biases)]
-        membrane = neuron.leak * membrane + driven - fired.detach() * neuron.threshold
-        fired = Surrogate.apply((membrane - neuron.threshold) / neuron.threshold)
+        if neuron.reset == "zero":
+            membrane = leak * membrane * (1 - fired.detach()) + driven
+        else:
+            membrane = leak * membrane + driven - fired.detach() * subtracted
+        fired = Surrogate.apply((membrane - fires_above) / threshold)
         output.append(fired)
     return torch.stack(output)
+
+
+def _by_channel(constant: Any) -> Any:
+    """A number as it is, (C,) as (C, 1, 1)."""
+    return np.asarray(constant)[..., None, None] if np.ndim(constant) else constant
+
+
+def _leaked(readout: Readout, timesteps: int) -> Tensor:
+    """(T,) float64: what is left at the last step of what the readout got at each."""
+    return readout.leak ** torch.arange(timesteps - 1, -1, -1, dtype=torch.float64)
 
 
 def _constant(weight: object) -> nn.Parameter:

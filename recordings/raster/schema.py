@@ -65,7 +65,7 @@ class LayerSpec:
     shape : (C, H, W); dense layers (C, 1, 1)
     kind : "input", "conv" or "dense"
     threshold, leak : of its neurons, in the units of the simulation; both 0 for the input, which has none, and where
-        they are unknown
+        they are unknown; one of them is 0 where channels differ in it
     """
 
     name: str

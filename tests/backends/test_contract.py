@@ -117,6 +117,59 @@ def limits(rng: np.random.Generator) -> Network:
     )
 
 
+def resets(rng: np.random.Generator) -> Network:
+    """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel.
+
+    Thresholds are met exactly: weights, gains and leaks are multiples of 1/4.
+    """
+
+    def round_weights(*shape: int) -> NDArray[np.float32]:
+        return (rng.integers(-2, 4, shape) / 4).astype(np.float32)
+
+    by_channel = rng.choice((0.5, 0.75, 1.0), 5)
+    return Network(
+        (3, 6, 8),
+        12,
+        (
+            Layer("conv1", round_weights(4, 3, 3, 3), LIF(1.0, reset="zero", fires_at_threshold=True), padding=1),
+            Layer("conv2", round_weights(5, 4, 1, 1), LIF(by_channel, 2 * by_channel, reset_by=by_channel), pool=2),
+            Layer("conv3", round_weights(6, 5, 3, 3), LIF(0.5, reset_by=0.5, fires_at_threshold=True), padding=1),
+            Layer("fc4", round_weights(7, 72), LIF(0.5, 1.5, bias=0.25, reset="zero")),
+        ),
+        Readout(round_weights(3, 7)),
+        "spikes",
+    )
+
+
+def maxima(rng: np.random.Generator) -> Network:
+    """Maximum pooling of spikes, in front of convolutions and of a dense layer, and of currents; a leaky readout."""
+    return Network(
+        (2, 14, 18),
+        9,
+        (
+            Layer("conv1", weights(rng, 4, 2, 3, 3), neurons(rng, 4, 9), current_pool=2),
+            Layer("conv2", weights(rng, 5, 4, 3, 3), neurons(rng, 5, 1), pool=2, padding=2, pooling="max"),
+            Layer("conv3", weights(rng, 3, 5, 2, 3), neurons(rng, 3, 9), stride=2, padding=2, current_pool=2),
+            Layer("fc4", weights(rng, 6, 3), neurons(rng, 6, 1), pool=2, pooling="max"),
+        ),
+        Readout(weights(rng, 3, 6), leak=0.75, bias=rng.normal(0, 0.3, (9, 3))),
+    )
+
+
+def constant_maxima(rng: np.random.Generator) -> Network:
+    """Constant current, maximum pooling of the currents it causes, a readout with bias."""
+    return Network(
+        (2, 9, 9),
+        7,
+        (
+            Layer("conv1", weights(rng, 4, 2, 2, 2), neurons(rng, 4, 7), current_pool=2),
+            Layer("fc2", weights(rng, 5, 16), neurons(rng, 5, 1), pool=2, pooling="max"),
+        ),
+        Readout(weights(rng, 3, 5), bias=[0.25, -0.5, 0.125]),
+        "constant-current",
+    )
+
+
 def one_step(rng: np.random.Generator) -> Network:
     """T = 1: nothing but the input can have happened yet."""
     return Network(
@@ -158,12 +211,23 @@ def constant_limits(rng: np.random.Generator) -> Network:
 
 
 NETWORKS = {
-    function.__name__: function for function in (odd_sizes, pooled, limits, one_step, constant_odd, constant_limits)
+    function.__name__: function
+    for function in (
+        odd_sizes,
+        pooled,
+        limits,
+        one_step,
+        constant_odd,
+        constant_limits,
+        resets,
+        maxima,
+        constant_maxima,
+    )
 }
 RUNS = [
     (name, network)
     for name in BACKENDS
-    for network in (("pooled", "limits", "constant_odd") if name == "lava-stock" else NETWORKS)
+    for network in (("pooled", "limits", "constant_odd", "resets", "maxima") if name == "lava-stock" else NETWORKS)
 ]
 
 
@@ -210,7 +274,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
     assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd])
+@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, constant_maxima])
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ DENSITIES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.51, 0.7, 0.9, 0.99, 1.0)
 
 
 def random_network(rng: np.random.Generator) -> Network:
-    """One to three layers: odd sides, kernels of 1 … 5, strides, paddings, pooling 1 … 4, more outputs than a block."""
+    """One to three layers: odd sides, kernels of 1 … 5, strides, paddings, pooling 1 … 4, more outputs than a block.
+
+    Pooling is average or maximum, of spikes or currents; neurons have all resets and firing rules; readouts may leak.
+    """
     timesteps = int(rng.integers(1, 6))
     shape = input_shape = (int(rng.choice((1, 3, 65))), *(int(rng.choice((3, 4, 5, 8, 12))) for _ in range(2)))
     layers: list[Layer] = []
@@ -26,17 +30,23 @@ def random_network(rng: np.random.Generator) -> Network:
         pool = int(rng.choice([k for k in (1, 2, 3, 4) if shape[1] % k == 0 and shape[2] % k == 0]))
         rows, columns = shape[1] // pool, shape[2] // pool
         outputs = int(rng.choice((1, 5, 64, 67)))
+        pooling: Any = rng.choice(("average", "max"))
         if rng.random() < 0.3:
-            layer = Layer("dense", weights(rng, outputs, shape[0] * rows * columns), neurons(rng, outputs), pool)
+            weight = weights(rng, outputs, shape[0] * rows * columns)
+            layer = Layer(f"dense{number}", weight, neurons(rng, outputs), pool, pooling=pooling)
         else:
             padding = int(rng.integers(0, 4))
             kernel = [int(rng.integers(1, min(5, side + 2 * padding) + 1)) for side in (rows, columns)]
             stride = int(rng.integers(1, 4))
             weight = weights(rng, outputs, shape[0], *kernel)
-            layer = Layer("conv", weight, neurons(rng, outputs), pool, stride, padding)
-        layers.append(Layer(f"{layer.name}{number}", layer.weight, layer.neuron, pool, layer.stride, layer.padding))
+            layer = Layer(f"conv{number}", weight, neurons(rng, outputs), pool, stride, padding, pooling)
+            _, *sides = layer.output_shape(shape)
+            divisors = [k for k in (1, 1, 2, 3) if all(side % k == 0 for side in sides)]
+            layer = replace(layer, current_pool=int(rng.choice(divisors)))
+        layers.append(layer)
         shape = layer.output_shape(shape)
-    readout = Readout(weights(rng, 3, int(np.prod(shape))))
+    bias = rng.integers(-50, 50, (timesteps, 3), np.int32)
+    readout = Readout(weights(rng, 3, int(np.prod(shape))), leak=float(rng.choice((1, 0.5, 0))), bias=bias)
     return Network(input_shape, timesteps, tuple(layers), readout)
 
 
@@ -50,7 +60,10 @@ def neurons(rng: np.random.Generator, channels: int) -> FixedLIF:
     """Gains that bring currents near the threshold, whatever the weights."""
     gain = rng.integers(-3, 60, (1, channels), np.int32)
     bias = rng.integers(-3000, 6000, (1, channels), np.int32)
-    return FixedLIF(int(rng.choice((0, 41, 4096))), int(rng.choice((0, 2, 6))), gain, bias)
+    decay = rng.choice((0, 41, 4096), channels if rng.random() < 0.3 else None)
+    reset, at_threshold = rng.choice(("subtract", "zero")), rng.random() < 0.5
+    reset_by = rng.integers(0, 6000, channels) if reset == "subtract" and rng.random() < 0.3 else None
+    return FixedLIF(decay, int(rng.choice((0, 2, 6))), gain, bias, str(reset), reset_by, at_threshold)  # type: ignore[arg-type]
 
 
 def check(backend: str, seed: int) -> None:

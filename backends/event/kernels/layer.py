@@ -12,6 +12,7 @@ from backends.network import LIF, FixedLIF, Layer, Shape
 from .compiled import compiled
 from .events import pack_spikes
 from .neurons import Neurons, constants_of, step
+from .pooling import pool_currents, pool_spikes
 from .synapses import Room, Synapses, add_spikes, lay_out, room_for
 
 
@@ -22,11 +23,22 @@ class State(NamedTuple):
     ----------
     current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
     room : see :func:`backends.event.kernels.synapses.add_spikes`
+    pooled : (H/k, W/k, C) bool — the input spikes behind maximum pooling; empty without
+    unpooled : (H·k, W·k, C) as the current — currents in front of their maximum pooling; empty without
     """
 
     current: NDArray[Any]
     membrane: NDArray[Any]
     room: Room
+    pooled: NDArray[np.bool_]
+    unpooled: NDArray[Any]
+
+
+class Pooling(NamedTuple):
+    """Sides of the maximum pooling of a layer's input spikes and of its currents; 1 for none."""
+
+    spikes: int
+    currents: int
 
 
 class LayerKernel:
@@ -45,7 +57,10 @@ class LayerKernel:
         kernel = layer.averaged_weight
         if layer.kind == "dense":
             kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
-        self.synapses = lay_out(kernel, shape, layer.pool, layer.stride, layer.padding)
+        self.pooling = Pooling(layer.pool if layer.pooling == "max" else 1, layer.current_pool)
+        side = self.pooling.spikes
+        self.synapses_shape = channels, height // side, width // side
+        self.synapses = lay_out(kernel, self.synapses_shape, layer.pool // side, layer.stride, layer.padding)
         self.input_shape = height, width, channels
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
@@ -54,11 +69,15 @@ class LayerKernel:
 
     def rest(self) -> State:
         """The state before a sample begins."""
-        height, width, channels = self.input_shape
+        channels, height, width = self.synapses_shape
+        rows, columns, outputs = self.output_shape
+        side = self.pooling.currents
         return State(
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape, self.dtype),
-            room_for(self.synapses, (channels, height, width)),
+            room_for(self.synapses, self.synapses_shape),
+            np.zeros((height, width, channels) if self.pooling.spikes > 1 else (0, 0, 0), np.bool_),
+            np.zeros((rows * side, columns * side, outputs) if side > 1 else (0, 0, 0), self.dtype),
         )
 
     def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -73,7 +92,7 @@ class LayerKernel:
 
     def add(self, spikes: NDArray[np.bool_], state: State) -> None:
         """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
-        add_spikes(spikes, self.synapses, state.room, state.current)
+        add(spikes, self.synapses, self.pooling, state)
 
     def run(
         self, start: int, arrived: NDArray[np.bool_] | None, state: State, packed: NDArray[np.uint8]
@@ -93,7 +112,8 @@ class LayerKernel:
         """
         fired = np.empty((len(packed), *self.output_shape), np.bool_)
         nothing = np.empty((0, *self.input_shape), np.bool_)
-        run_steps(start, nothing if arrived is None else arrived, self.synapses, self.neurons, state, fired, packed)
+        arrived = nothing if arrived is None else arrived
+        run_steps(start, arrived, self.synapses, self.pooling, self.neurons, state, fired, packed)
         return fired
 
 
@@ -107,22 +127,27 @@ def advance(
     packed: NDArray[np.uint8],
 ) -> None:
     """:meth:`LayerKernel.advance`, compiled; `current` and `membrane` are those of :class:`State`."""
-    gain, bias, first, second = neurons
-    channels = gain.shape[1]
+    channels = neurons.gain.shape[1]
     if t == 0:
         membrane[:] = 0
         fired[:] = False
     else:
-        step(
-            current.reshape(-1, channels),
-            gain[(t - 1) % len(gain)],
-            bias[(t - 1) % len(bias)],
-            first,
-            second,
-            membrane.reshape(-1, channels),
-            fired.reshape(-1, channels),
-        )
+        maps = current.reshape(-1, channels), membrane.reshape(-1, channels), fired.reshape(-1, channels)
+        step(t, neurons, maps[0], maps[1], maps[2])
     pack_spikes(fired, packed)
+
+
+@compiled
+def add(spikes: NDArray[np.bool_], synapses: Synapses, pooling: Pooling, state: State) -> None:
+    """:meth:`LayerKernel.add`, compiled."""
+    currents = state.unpooled if pooling.currents > 1 else state.current
+    if pooling.spikes > 1:
+        pool_spikes(spikes, pooling.spikes, state.pooled)
+        add_spikes(state.pooled, synapses, state.room, currents)
+    else:
+        add_spikes(spikes, synapses, state.room, currents)
+    if pooling.currents > 1:
+        pool_currents(currents, pooling.currents, state.current)
 
 
 @compiled
@@ -130,6 +155,7 @@ def run_steps(
     start: int,
     arrived: NDArray[np.bool_],
     synapses: Synapses,
+    pooling: Pooling,
     neurons: Neurons,
     state: State,
     fired: NDArray[np.bool_],
@@ -139,7 +165,7 @@ def run_steps(
     for i in range(len(fired)):
         advance(start + i, neurons, state.current, state.membrane, fired[i], packed[i])
         if len(arrived):
-            add_spikes(arrived[i], synapses, state.room, state.current)
+            add(arrived[i], synapses, pooling, state)
 
 
 def compile_kernels(precision: str) -> None:
@@ -152,8 +178,5 @@ def compile_kernels(precision: str) -> None:
     kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
     state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
     kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
-    gain, bias, *constants = kernel.neurons
-    writable = Neurons(gain.copy(), bias.copy(), *constants)  # as Lava holds them, unlike a network
-    advance(0, writable, state.current, state.membrane, spikes[0], np.zeros(1, np.uint8))
     kernel.add(spikes[0], state)
     kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

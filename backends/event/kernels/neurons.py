@@ -1,11 +1,11 @@
-"""Currents -> membranes and spikes: one step of soft-reset neurons, in integers and in float32."""
+"""Currents -> membranes and spikes: one step of a layer's neurons, in integers and in float32."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
@@ -15,94 +15,153 @@ from .compiled import compiled
 
 
 class Neurons(NamedTuple):
-    """The constants of a layer's neurons.
+    """The constants of a layer's neurons; made by :func:`constants_of`.
+
+    Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
 
     Parameters
     ----------
     gain, bias : (1 or T, C) int32 or float32
-    first, second : decay and shift in fixed point, leak and threshold otherwise
+    kept, kept_after : (1,), or (C,) where channels differ — 4096 - decay in fixed point, leak otherwise; 0 after a
+        spike where it resets to zero
+    subtracted : as many — 0 where it does
+    fires_above : as many
+    shift : int; 0 in float32, where nothing is shifted
+
+    All arrays have the dtype of the membrane.
     """
 
     gain: NDArray[Any]
     bias: NDArray[Any]
-    first: Any
-    second: Any
+    kept: NDArray[Any]
+    kept_after: NDArray[Any]
+    subtracted: NDArray[Any]
+    fires_above: NDArray[Any]
+    shift: int
 
 
 def constants_of(neuron: SpikingNeuron) -> Neurons:
     """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
-    if isinstance(neuron, FixedLIF):
-        return Neurons(neuron.gain, neuron.bias, neuron.decay, neuron.shift)
-    gain, bias = neuron.gain.astype(np.float32), neuron.bias.astype(np.float32)
-    return Neurons(gain, bias, np.float32(neuron.leak), np.float32(neuron.threshold))
+    fixed = isinstance(neuron, FixedLIF)
+    dtype: Any = np.int32 if fixed else np.float32
+    channels = neuron.gain.shape[1]
+
+    to_zero = neuron.reset == "zero"
+    differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
+
+    def every(constant: Any) -> NDArray[Any]:
+        return np.full(channels if differ else 1, constant, dtype)
+
+    kept = every(THETA - neuron.decay if isinstance(neuron, FixedLIF) else neuron.leak)
+    return Neurons(
+        neuron.gain.astype(dtype),
+        neuron.bias.astype(dtype),
+        kept,
+        every(0) if to_zero else kept.copy(),
+        every(0 if to_zero else neuron.subtracted),
+        every(neuron.fires_above),
+        neuron.shift if isinstance(neuron, FixedLIF) else 0,
+    )
+
+
+@njit(inline="always")
+def fixed_membrane(
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, shift: Any
+) -> Any:
+    """`v[t]` of one neuron in integers; whether it fired before is told by its membrane."""
+    fired = before > above
+    scaled = np.int64(before) * np.int64(kept_after if fired else kept)
+    driven = np.int64(current) * np.int64(gain)
+    # rz: shifting the magnitude rounds toward zero, as Loihi decays; shifting a negative would round down.
+    v = scaled >> 12 if scaled >= 0 else -(-scaled >> 12)
+    v += driven >> shift if driven >= 0 else -(-driven >> shift)
+    v += bias
+    if fired:
+        v -= subtracted
+    return min(max(v, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
+
+
+@njit(inline="always")
+def float_membrane(
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, shift: Any
+) -> Any:
+    """`v[t]` of one neuron in float32; see :func:`fixed_membrane`."""
+    fired = before > above
+    v = (kept_after if fired else kept) * before + (gain * current + bias)
+    if fired:
+        v -= subtracted
+    return v
+
+
+def membrane_after(*constants: Any) -> Any:
+    """:func:`fixed_membrane` or :func:`float_membrane`, by the dtype of the membrane; for use in compiled code."""
+
+
+@overload(membrane_after)
+def _membrane_after(
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, shift: Any
+) -> Any:
+    chosen = fixed_membrane if before == types.int32 else float_membrane
+
+    def compiled(
+        before: Any,
+        current: Any,
+        gain: Any,
+        bias: Any,
+        kept: Any,
+        kept_after: Any,
+        subtracted: Any,
+        above: Any,
+        shift: Any,
+    ) -> Any:
+        return chosen(before, current, gain, bias, kept, kept_after, subtracted, above, shift)
+
+    return compiled
 
 
 @compiled
-def step_fixed(
-    current: NDArray[np.int32],
-    gain: NDArray[np.int32],
-    bias: NDArray[np.int32],
-    decay: int,
-    shift: int,
-    membrane: NDArray[np.int32],
-    spikes: NDArray[np.bool_],
-) -> None:
-    """Advance soft-reset neurons by one step in integers; see :class:`backends.network.FixedLIF`.
+def step(t: int, neurons: Neurons, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[np.bool_]) -> None:
+    """Advance neurons to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------
-    current : (P, C) int32 — `a[t]` at P positions of C channels
-    gain, bias : (C,) int32 — of step t - 1
-    membrane : (P, C) int32 — of step t - 1 on entry, which also tells who fired then; of step t on return
+    current : (P, C) int32 or float32 — `a[t]` at P positions of C channels
+    membrane : (P, C) of that dtype — of step t - 1 on entry, which also tells who fired then; of step t on return
     spikes : (P, C) bool, written — of step t
     """
-    kept = np.int64(THETA - decay)
-    for position in range(current.shape[0]):
-        for channel in range(current.shape[1]):
-            before = membrane[position, channel]
-            scaled = before * kept
-            driven = np.int64(current[position, channel]) * np.int64(gain[channel])
-            # rz: shifting the magnitude rounds toward zero, as Loihi decays; shifting a negative would round down.
-            v = scaled >> 12 if scaled >= 0 else -(-scaled >> 12)
-            v += driven >> shift if driven >= 0 else -(-driven >> shift)
-            v += bias[channel]
-            if before > THETA:
-                v -= THETA
-            v = min(max(v, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
-            membrane[position, channel] = v
-            spikes[position, channel] = v > THETA
-
-
-@compiled
-def step_float(
-    current: NDArray[np.float32],
-    gain: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    leak: np.float32,
-    threshold: np.float32,
-    membrane: NDArray[np.float32],
-    spikes: NDArray[np.bool_],
-) -> None:
-    """Advance soft-reset neurons by one step in float32; see :func:`step_fixed`."""
-    for position in range(current.shape[0]):
-        for channel in range(current.shape[1]):
-            before = membrane[position, channel]
-            v = leak * before + (gain[channel] * current[position, channel] + bias[channel])
-            if before > threshold:
-                v -= threshold
-            membrane[position, channel] = v
-            spikes[position, channel] = v > threshold
-
-
-def step(current: Any, gain: Any, bias: Any, first: Any, second: Any, membrane: Any, spikes: Any) -> None:
-    """:func:`step_fixed` or :func:`step_float`, by the dtype of `current`; for use in compiled code."""
-
-
-@overload(step)
-def _step(current: Any, gain: Any, bias: Any, first: Any, second: Any, membrane: Any, spikes: Any) -> Any:
-    chosen = step_fixed if current.dtype == types.int32 else step_float
-
-    def compiled(current: Any, gain: Any, bias: Any, first: Any, second: Any, membrane: Any, spikes: Any) -> None:
-        chosen(current, gain, bias, first, second, membrane, spikes)
-
-    return compiled
+    gain, bias = neurons.gain[(t - 1) % len(neurons.gain)], neurons.bias[(t - 1) % len(neurons.bias)]
+    kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
+    shift = neurons.shift
+    if len(kept) == 1:  # the usual case has a loop of its own, a quarter faster: it reads fewer arrays
+        same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
+        for position in range(current.shape[0]):
+            for channel in range(current.shape[1]):
+                v = membrane_after(
+                    membrane[position, channel],
+                    current[position, channel],
+                    gain[channel],
+                    bias[channel],
+                    same_kept,
+                    same_kept_after,
+                    same_subtracted,
+                    same_above,
+                    shift,
+                )
+                membrane[position, channel] = v
+                spikes[position, channel] = v > same_above
+    else:
+        for position in range(current.shape[0]):
+            for channel in range(current.shape[1]):
+                v = membrane_after(
+                    membrane[position, channel],
+                    current[position, channel],
+                    gain[channel],
+                    bias[channel],
+                    kept[channel],
+                    kept_after[channel],
+                    subtracted[channel],
+                    above[channel],
+                    shift,
+                )
+                membrane[position, channel] = v
+                spikes[position, channel] = v > above[channel]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
 from backends.lava.process.neuron import layout, neurons_of
+from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape
 
@@ -53,14 +54,27 @@ class SpikingLayer(AbstractProcess):
 
 @implements(proc=SpikingLayer, protocol=LoihiProtocol)
 class StockLayer(AbstractSubProcessModel):
-    """Lava's synapses, then this project's neurons."""
+    """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any."""
 
     def __init__(self, process: SpikingLayer) -> None:
         layer, shape = process.proc_params["layer"], process.proc_params["shape"]
-        self.synapses = stock_conv(layer, shape) if layer.kind == "conv" else stock_dense(layer, shape)
+        averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
+        self.synapses = (stock_conv if layer.kind == "conv" else stock_dense)(layer, seen, averaged)
         self.neurons = neurons_of(layer, shape, process.proc_params["timesteps"])
-        process.s_in.connect(self.synapses.s_in)
-        self.synapses.a_out.connect(self.neurons.a_in)
+        spikes, currents = process.s_in, self.synapses.a_out
+        if layer.pooling == "max":
+            channels, height, width = shape
+            flat, name = layer.kind == "dense", f"{layer.name}_spike_pooling"
+            self.spike_pooling = SpikePooling(shape=(height, width, channels), pool=layer.pool, flat=flat, name=name)
+            spikes.connect(self.spike_pooling.s_in)
+            spikes = self.spike_pooling.s_out
+        if layer.current_pool > 1:
+            name = f"{layer.name}_current_pooling"
+            self.current_pooling = CurrentPooling(shape=currents.shape, pool=layer.current_pool, name=name)
+            currents.connect(self.current_pooling.a_in)
+            currents = self.current_pooling.a_out
+        spikes.connect(self.synapses.s_in)
+        currents.connect(self.neurons.a_in)
         self.neurons.s_out.connect(process.s_out)
         self.neurons.bits_out.connect(process.bits_out)
 
@@ -93,8 +107,14 @@ class EventLayer(PyLoihiProcessModel):
         self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
 
 
-def stock_conv(layer: Layer, shape: Shape) -> Conv:
-    """Lava's `Conv`, with average pooling folded into its weights.
+def pooled(shape: Shape, pool: int) -> Shape:
+    """(C, H, W) behind pooling."""
+    channels, height, width = shape
+    return channels, height // pool, width // pool
+
+
+def stock_conv(layer: Layer, shape: Shape, pool: int) -> Conv:
+    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights.
 
     Pool 2, then a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2. In fixed point it sums; the neuron's gain
     absorbs the k².
@@ -103,17 +123,17 @@ def stock_conv(layer: Layer, shape: Shape) -> Conv:
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
     kernel = layer.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
     return Conv(
-        weight=kernel.repeat(layer.pool, axis=1).repeat(layer.pool, axis=2),
+        weight=kernel.repeat(pool, axis=1).repeat(pool, axis=2),
         input_shape=(height, width, channels),
-        padding=layer.padding * layer.pool,
-        stride=layer.stride * layer.pool,
+        padding=layer.padding * pool,
+        stride=layer.stride * pool,
         name=f"{layer.name}_synapses",
     )
 
 
-def stock_dense(layer: Layer, shape: Shape) -> Dense:
-    """Lava's `Dense` on the unpooled map in its layout, (H, W, C)."""
-    weight = channels_last(layer.averaged_weight, shape, layer.pool)
+def stock_dense(layer: Layer, shape: Shape, pool: int) -> Dense:
+    """Lava's `Dense` of a map (C, H, W) in its layout, (H, W, C), with average pooling folded into its weights."""
+    weight = channels_last(layer.averaged_weight, shape, pool)
     return exact_dense(weight, f"{layer.name}_synapses")
 
 

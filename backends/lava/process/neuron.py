@@ -1,7 +1,7 @@
-"""The leaky integrate-and-fire neuron with delayed soft reset and step-wise gain, as a Lava Process.
+"""The neurons of a network, as a Lava Process.
 
-Stock Lava `LIF` resets to zero in the same step, so it is another neuron. This one is a simulation: a gain that changes
-with every step is nothing Loihi silicon offers.
+Stock Lava `LIF` can neither reset by subtraction nor change its gain with the steps, so this is a neuron of our own. It
+is a simulation: a gain that changes with every step is nothing Loihi silicon offers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape
 
 
-class SoftResetLIF(AbstractProcess):
+class LIFNeurons(AbstractProcess):
     """A layer of neurons; the equations are those of :class:`backends.network.LIF` and `FixedLIF`.
 
     Parameters
@@ -35,7 +35,7 @@ class SoftResetLIF(AbstractProcess):
     timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
         is ignored
     gain, bias : (1, C) or (timesteps, C)
-    constants : the two remaining numbers of the neuron: decay and shift in fixed point, leak and threshold otherwise
+    constants : what else the kernels need, see :class:`backends.event.kernels.neurons.Neurons`
 
     Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order (C, H, W),
     a message where :func:`~.recorder.ends_message`.
@@ -62,7 +62,7 @@ class SoftResetLIF(AbstractProcess):
         self.bits = Var(shape=self.bits_out.shape, init=0)
 
 
-class AbstractSoftResetLIFModel(PyLoihiProcessModel):
+class AbstractLIFNeuronsModel(PyLoihiProcessModel):
     """What both precisions share: the kernel of all backends, one step at a time."""
 
     current_type: type
@@ -79,10 +79,10 @@ class AbstractSoftResetLIFModel(PyLoihiProcessModel):
             self.bits_out.send(self.bits)
 
 
-@implements(proc=SoftResetLIF, protocol=LoihiProtocol)
+@implements(proc=LIFNeurons, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
+class LIFNeuronsModelFixed(AbstractLIFNeuronsModel):
     """Integers only."""
 
     current_type = np.int32
@@ -96,10 +96,10 @@ class SoftResetLIFModelFixed(AbstractSoftResetLIFModel):
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
-@implements(proc=SoftResetLIF, protocol=LoihiProtocol)
+@implements(proc=LIFNeurons, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("floating_pt")
-class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
+class LIFNeuronsModelFloat(AbstractLIFNeuronsModel):
     """float32 throughout."""
 
     current_type = np.float32
@@ -113,10 +113,10 @@ class SoftResetLIFModelFloat(AbstractSoftResetLIFModel):
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
-def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> SoftResetLIF:
+def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> LIFNeurons:
     """The neurons of a layer whose input is (C, H, W)."""
     gain, bias, *constants = constants_of(layer.spiking_neuron)
-    return SoftResetLIF(
+    return LIFNeurons(
         shape=layout(layer, shape),
         timesteps=timesteps,
         gain=gain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,32 +13,33 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from backends.lava.process.layer import channels_last, exact_dense
+from backends.network import Readout as NetworkReadout
 from backends.network import Shape
+from backends.readout import Integrator, integrate, rounded
 
 
 class Readout(AbstractProcess):
-    """W_out times the spikes of a sample.
+    """Integrates the spikes of a sample, see :class:`backends.network.Readout`.
 
     Parameters
     ----------
-    weight : (classes, C·H·W) int8 or float32
+    readout : of the network
     shape : (C, H, W) of the last layer
     timesteps : steps of a sample
 
     Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before.
     """
 
-    def __init__(self, *, weight: NDArray[Any], shape: Shape, timesteps: int) -> None:
-        flat = channels_last(weight, shape, pool=1)
-        super().__init__(weight=flat, timesteps=timesteps, name="readout")
-        self.s_in = InPort(shape=(flat.shape[1],))
-        self.r_out = OutPort(shape=(len(flat),))
+    def __init__(self, *, readout: NetworkReadout, shape: Shape, timesteps: int) -> None:
+        flat = replace(readout, weight=channels_last(readout.weight, shape, pool=1))
+        super().__init__(readout=flat, timesteps=timesteps, name="readout")
+        self.s_in = InPort(shape=(flat.weight.shape[1],))
+        self.r_out = OutPort(shape=(len(flat.weight),))
 
 
 @implements(proc=Readout, protocol=LoihiProtocol)
@@ -45,10 +47,9 @@ class StockReadout(AbstractSubProcessModel):
     """Lava's `Dense`, then an accumulator."""
 
     def __init__(self, process: Readout) -> None:
-        self.synapses = exact_dense(process.proc_params["weight"], "readout_synapses")
-        self.accumulator = Accumulator(
-            shape=process.r_out.shape, timesteps=process.proc_params["timesteps"], name="accumulator"
-        )
+        readout, timesteps = process.proc_params["readout"], process.proc_params["timesteps"]
+        self.synapses = exact_dense(readout.weight, "readout_synapses")
+        self.accumulator = Accumulator(readout=readout, timesteps=timesteps, name="accumulator")
         process.s_in.connect(self.synapses.s_in)
         self.synapses.a_out.connect(self.accumulator.a_in)
         self.accumulator.r_out.connect(process.r_out)
@@ -58,24 +59,21 @@ class StockReadout(AbstractSubProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class EventReadoutFixed(PyLoihiProcessModel):
-    """Counts the spikes of a sample and multiplies once, in float64, which holds every sum exactly."""
+    """The integrator of all backends, one step at a time."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    result_type: Any = np.int32
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.timesteps = proc_params["timesteps"]
-        self.weight = proc_params["weight"].astype(np.float64)
-        self.counts = np.zeros(self.weight.shape[1], np.int64)
+        self.integrator = Integrator(proc_params["readout"], proc_params["timesteps"])
 
     def run_spk(self) -> None:
-        """Send the sums of the sample before where a sample begins; count this step's spikes."""
-        if (self.time_step - 1) % self.timesteps == 0:
-            self.r_out.send((self.weight @ self.counts).astype(self.result_type))
-            self.counts[:] = 0
-        self.counts += self.s_in.recv()
+        """Send the sums of the sample before where a sample begins; take this step's spikes."""
+        if (self.time_step - 1) % self.proc_params["timesteps"] == 0:
+            self.r_out.send(self.integrator.result())
+            self.integrator.rest()
+        self.integrator.add(self.s_in.recv()[None])
 
 
 @implements(proc=Readout, protocol=LoihiProtocol)
@@ -85,46 +83,53 @@ class EventReadoutFloat(EventReadoutFixed):
     """The readout in float32: sums in float64, rounded once."""
 
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
-    result_type = np.float32
 
 
 class Accumulator(AbstractProcess):
-    """Sums its input over a sample. The current in flight at a sample's first step still belongs to the sample before.
+    """Integrates its input over a sample. What arrives at a step was caused by the spikes of the step before.
 
-    Ports: `a_in` of `shape`; `r_out` of `shape`, sent at a sample's first step.
+    So what arrives at a sample's first step still belongs to the sample before.
+
+    Parameters
+    ----------
+    readout : of the network, whose leak and bias are applied here
+    timesteps : steps of a sample
+
+    Ports: `a_in` and `r_out` of (classes,); `r_out` is sent at a sample's first step.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], timesteps: int, name: str) -> None:
-        super().__init__(timesteps=timesteps, name=name)
+    def __init__(self, *, readout: NetworkReadout, timesteps: int, name: str) -> None:
+        super().__init__(readout=readout, timesteps=timesteps, name=name)
+        shape = (len(readout.weight),)
         self.a_in = InPort(shape=shape)
         self.r_out = OutPort(shape=shape)
-        self.total = Var(shape=shape, init=0)
 
 
 @implements(proc=Accumulator, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
 class AccumulatorFixed(PyLoihiProcessModel):
-    """int32 sums."""
+    """int32 input."""
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    total: NDArray[Any] = LavaPyType(np.ndarray, np.int32)
+    sums: NDArray[Any] = np.zeros(())
 
     def run_spk(self) -> None:
-        """Add; where a sample begins, send and begin again."""
-        self.total += self.a_in.recv().astype(self.total.dtype, copy=False)
-        if (self.time_step - 1) % self.proc_params["timesteps"] == 0:
-            self.r_out.send(self.total)
-            self.total[:] = 0
+        """Integrate; where a sample begins, send and begin again."""
+        readout, timesteps = self.proc_params["readout"], self.proc_params["timesteps"]
+        arrived = self.a_in.recv().astype(np.float64)
+        self.sums = integrate(readout, arrived[None], self.sums, (self.time_step - 2) % timesteps)
+        if (self.time_step - 1) % timesteps == 0:
+            self.r_out.send(rounded(readout, self.sums))
+            self.sums = np.zeros(())
 
 
 @implements(proc=Accumulator, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("floating_pt")
 class AccumulatorFloat(AccumulatorFixed):
-    """float32 sums."""
+    """float32 input."""
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
-    total: NDArray[Any] = LavaPyType(np.ndarray, np.float32)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes
 from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.neurons import step_fixed, step_float
+from backends.event.kernels.neurons import constants_of, step
+from backends.event.kernels.pooling import pool_currents, pool_spikes
 from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out, room_for
 from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
@@ -134,15 +135,8 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
 )
 def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
     membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
-    step_fixed(
-        np.array([[a]], np.int32),
-        np.array([gain], np.int32),
-        np.array([bias], np.int32),
-        decay,
-        shift,
-        membrane,
-        spikes,
-    )
+    neurons = constants_of(FixedLIF(decay, shift, np.array([[gain]]), np.array([[bias]])).of_channels(1, "layer"))
+    step(1, neurons, np.array([[a]], np.int32), membrane, spikes)
     assert membrane.tolist() == [[expected]]
     assert spikes.tolist() == [[expected > 4096]]
 
@@ -164,7 +158,7 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
         -(2**23 - 1),
         2**23 - 1,
     )
-    step_fixed(current, gain, bias, decay, shift, state, spikes)
+    step(1, constants_of(FixedLIF(decay, shift, gain, bias).of_channels(3, "layer")), current, state, spikes)
     assert np.array_equal(state, expected)
     assert np.array_equal(spikes, expected > 4096)
 
@@ -172,11 +166,67 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
 def test_float_step_by_hand() -> None:
     # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
     membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
-    current, gain, bias = np.full((2, 1), 0.25, np.float32), np.array([2], np.float32), np.array([0.125], np.float32)
-    step_float(current, gain, bias, np.float32(0.5), np.float32(1), membrane, spikes)
+    current = np.full((2, 1), 0.25, np.float32)
+    step(1, constants_of(LIF(0.5, 1, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
     assert membrane.tolist() == [[1.125], [1.125]]
     assert spikes.tolist() == [[True], [True]]
     membrane[:] = 3
-    step_float(current, gain, bias, np.float32(0.5), np.float32(4), membrane, spikes)
+    step(1, constants_of(LIF(0.5, 4, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
     assert membrane.tolist() == [[2.125], [2.125]]
     assert spikes.tolist() == [[False], [False]]
+
+
+# A membrane of 3, leak 0.5, threshold 1, current 0.25: it has fired, and drops to what the reset leaves, plus 0.25.
+@pytest.mark.parametrize(
+    ("neuron", "expected", "fires"),
+    [
+        (LIF(0.5), 0.75, False),  # 1.5 - 1 + 0.25
+        (LIF(0.5, reset_by=0.5), 1.25, True),  # 1.5 - 0.5 + 0.25
+        (LIF(0.5, reset="zero"), 0.25, False),
+        (LIF(0.5, bias=0.25), 1.0, False),
+        (LIF(0.5, bias=0.25, fires_at_threshold=True), 1.0, True),  # 1.0 is the threshold
+        (LIF(0.5, threshold=3.0), 1.75, False),  # 3 is not above 3: no reset
+        (LIF(0.5, threshold=3.0, fires_at_threshold=True), -1.25, False),  # but fires at it
+    ],
+)
+def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bool) -> None:
+    membrane, spikes = np.array([[3]], np.float32), np.zeros((1, 1), np.bool_)
+    step(1, constants_of(neuron.of_channels(1, "layer")), np.array([[0.25]], np.float32), membrane, spikes)
+    assert (membrane.item(), spikes.item()) == (expected, fires)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "fires"),
+    [
+        ({}, 4000 - 4096, False),  # 8000 · 2048 / 4096 - 4096
+        ({"reset_by": 1000}, 3000, False),
+        ({"reset": "zero"}, 0, False),
+        ({"bias": np.array([[4192]])}, 4096, False),
+        ({"bias": np.array([[4192]]), "fires_at_threshold": True}, 4096, True),
+    ],
+)
+def test_resets_and_firing_rules_by_hand_in_fixed_point(changes: dict[str, Any], expected: int, fires: bool) -> None:
+    constants: dict[str, Any] = {"decay": 2048, "shift": 0, "gain": np.array([[1]]), "bias": np.array([[0]]), **changes}
+    membrane, spikes = np.array([[8000]], np.int32), np.zeros((1, 1), np.bool_)
+    step(1, constants_of(FixedLIF(**constants).of_channels(1, "layer")), np.array([[0]], np.int32), membrane, spikes)
+    assert (membrane.item(), spikes.item()) == (expected, fires)
+
+
+def test_channels_may_differ_in_every_constant() -> None:
+    neuron = LIF([0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5]).of_channels(2, "layer")
+    membrane, spikes = np.array([[3, 3]], np.float32), np.zeros((1, 2), np.bool_)
+    step(1, constants_of(neuron), np.zeros((1, 2), np.float32), membrane, spikes)
+    assert membrane.tolist() == [[1.0, 1.5]]
+    assert spikes.tolist() == [[False, False]]
+
+
+def test_maximum_pooling_by_hand() -> None:
+    spikes = np.zeros((2, 4, 1), np.bool_)
+    spikes[1, 0] = spikes[0, 1] = True
+    pooled = np.ones((1, 2, 1), np.bool_)
+    pool_spikes(spikes, 2, pooled)
+    assert pooled.ravel().tolist() == [True, False]
+    currents = np.array([[-3, -1, 5, 0], [-2, -4, 6, -7]], np.int32)[..., None]
+    largest = np.zeros((1, 2, 1), np.int32)
+    pool_currents(currents, 2, largest)
+    assert largest.ravel().tolist() == [-1, 6]

@@ -47,6 +47,31 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     assert_same_spikes(network, poisson_batch(images, network.timesteps, 0, [3, 4]))
 
 
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        LIF(0.75, 0.5, reset="zero"),
+        LIF(1.0, 0.5, reset="zero", fires_at_threshold=True),
+        LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
+    ],
+)
+def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
+    """Weights are multiples of 1/4, so that membranes meet their threshold exactly."""
+    random = np.random.default_rng(0)
+    w1, w2 = (random.integers(-1, 3, shape) / 4 for shape in ((4, 2, 3, 3), (4, 4, 3, 3)))
+    network = Network(
+        (2, 8, 8),
+        10,
+        (
+            Layer("conv1", w1, neuron, padding=1, current_pool=2),
+            Layer("conv2", w2, neuron, pool=2, padding=1, pooling="max"),
+        ),
+        Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0]),
+        "spikes",
+    )
+    assert_same_spikes(network, random.random((10, 3, 2, 8, 8)) < 0.3)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
     random = np.random.default_rng(seed)

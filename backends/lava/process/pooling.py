@@ -1,0 +1,102 @@
+"""Maximum pooling beside Lava's own `Conv` and `Dense`, which have none. It takes no step of its own."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from backends.event.kernels.pooling import pool_currents, pool_spikes
+
+
+class SpikePooling(AbstractProcess):
+    """Whether any neuron of a window fired.
+
+    Parameters
+    ----------
+    shape : (H, W, C) of the map
+    pool : side of a window
+    flat : whether the ports are flat, as in front of a dense layer
+
+    Ports: `s_in` of `shape` and `s_out` of (H/pool, W/pool, C), or flat; bool.
+    """
+
+    def __init__(self, *, shape: tuple[int, int, int], pool: int, flat: bool, name: str) -> None:
+        height, width, channels = shape
+        pooled = (height // pool, width // pool, channels)
+        super().__init__(shape=shape, pooled=pooled, pool=pool, name=name)
+        self.s_in = InPort(shape=(prod(shape),) if flat else shape)
+        self.s_out = OutPort(shape=(prod(pooled),) if flat else pooled)
+
+
+@implements(proc=SpikePooling, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt", "floating_pt")
+class SpikePoolingModel(PyLoihiProcessModel):
+    """The kernel of the event backend."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+
+    def run_spk(self) -> None:
+        """Receive a step, pool it, send it on."""
+        spikes = np.ascontiguousarray(self.s_in.recv()).reshape(self.proc_params["shape"])
+        pooled = np.empty(self.proc_params["pooled"], np.bool_)
+        pool_spikes(spikes, self.proc_params["pool"], pooled)
+        self.s_out.send(pooled.reshape(self.s_out.shape))
+
+
+class CurrentPooling(AbstractProcess):
+    """The largest current of a window.
+
+    Parameters
+    ----------
+    shape : (H, W, C) of the currents
+    pool : side of a window
+
+    Ports: `a_in` of `shape`, `a_out` of (H/pool, W/pool, C).
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], pool: int, name: str) -> None:
+        height, width, channels = shape
+        super().__init__(pool=pool, name=name)
+        self.a_in = InPort(shape=shape)
+        self.a_out = OutPort(shape=(height // pool, width // pool, channels))
+
+
+@implements(proc=CurrentPooling, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class CurrentPoolingModelFixed(PyLoihiProcessModel):
+    """int32 currents."""
+
+    current_type: Any = np.int32
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def run_spk(self) -> None:
+        """Receive a step, pool it, send it on."""
+        currents = np.ascontiguousarray(self.a_in.recv(), self.current_type)
+        pooled = np.empty(self.a_out.shape, self.current_type)
+        pool_currents(currents, self.proc_params["pool"], pooled)
+        self.a_out.send(pooled)
+
+
+@implements(proc=CurrentPooling, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class CurrentPoolingModelFloat(CurrentPoolingModelFixed):
+    """float32 currents."""
+
+    current_type: Any = np.float32
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

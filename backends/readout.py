@@ -1,0 +1,75 @@
+"""The readout's arithmetic, which all backends share: integrating what the last layer's spikes cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import THETA, Readout
+
+
+class Integrator:
+    """Integrates the spikes of a sample: r[t] = leak · r[t-1] + W s[t] + bias[t].
+
+    Without leak only the number of spikes of each neuron matters, so they are counted, and multiplied once. All sums
+    are formed in float64: in fixed point every one is an integer that it holds; in float32 they are rounded at the end.
+
+    Parameters
+    ----------
+    readout : weights (K, n), leak and bias
+    timesteps : T
+    """
+
+    def __init__(self, readout: Readout, timesteps: int) -> None:
+        self.readout, self.timesteps = readout, timesteps
+        self.weight = readout.weight.astype(np.float64)
+        self.rest()
+
+    def rest(self) -> None:
+        """Begin a sample."""
+        self.t = 0
+        self.counts = np.zeros(self.weight.shape[1], np.int64)
+        self.sums = np.zeros(len(self.weight))
+
+    def add(self, spikes: NDArray[Any]) -> None:
+        """Take the next steps: (S, n) of 0 and 1, in the order of the weights' columns."""
+        if self.readout.leak == 1:
+            self.counts += spikes.sum(axis=0)
+        else:
+            # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
+            self.sums = integrate(self.readout, np.einsum("sj,ij->si", spikes, self.weight), self.sums, self.t)
+        self.t += len(spikes)
+
+    def result(self) -> NDArray[Any]:
+        """(K,) int32 in fixed point, float32 otherwise."""
+        if self.readout.leak == 1:
+            driven = np.einsum("ij,j->i", self.weight, self.counts)
+            return rounded(self.readout, driven + summed_bias(self.readout, self.timesteps))
+        return rounded(self.readout, self.sums)
+
+
+def integrate(readout: Readout, driven: NDArray[Any], sums: NDArray[Any], start: int) -> NDArray[Any]:
+    """The sums after some steps.
+
+    Parameters
+    ----------
+    driven : (S, …, K) float64 — W s[t] of steps from `start` on
+    sums : (…, K) float64 — r of the step before them
+    """
+    fixed, kept = readout.weight.dtype == np.int8, THETA * readout.leak
+    for t, drive in enumerate(driven, start):
+        leaked = np.trunc(sums * kept / THETA) if fixed else sums * readout.leak
+        sums = leaked + drive + readout.bias[t % len(readout.bias)]
+    return sums
+
+
+def summed_bias(readout: Readout, timesteps: int) -> NDArray[Any]:
+    """(K,) float64, the bias summed over T steps."""
+    return np.broadcast_to(readout.bias, (timesteps, readout.bias.shape[1])).sum(axis=0, dtype=np.float64)
+
+
+def rounded(readout: Readout, sums: NDArray[Any]) -> NDArray[Any]:
+    """Sums in the dtype of files: int32 in fixed point, float32 otherwise."""
+    return sums.astype(np.int32 if readout.weight.dtype == np.int8 else np.float32)
