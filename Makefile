@@ -23,8 +23,7 @@ demo: setup ## See what two small networks look at: digits and a photo of a cat,
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
 
-bench: setup ## Time this project beside its peers, which it installs; keep the machine idle (ten minutes)
-	@$(VENV_PYTHON) -m pip install --quiet --no-build-isolation --constraint requirements.lock -e '.[bench]'
+bench: setup ## Time this project beside its peers; keep the machine idle (ten minutes)
 	@$(VENV_PYTHON) -m benchmarks all
 
 check: setup ## Lint, check formatting, types and the direction of imports

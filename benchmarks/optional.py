@@ -28,4 +28,4 @@ def missing_spikingjelly() -> str:
     """Why SpikingJelly cannot run; nothing if it can."""
     if find_spec("spikingjelly"):
         return ""
-    return "spikingjelly: not installed; install it with: pip install -e '.[bench]', or use make bench"
+    return "spikingjelly: not installed; make setup installs it"

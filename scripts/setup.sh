@@ -104,7 +104,8 @@ else
   "$python" -m venv "$venv"
   "$venv/bin/python" -m pip install --no-deps -r requirements.lock
 fi
-# lava-nc allows Python 3.10 alone, and runs on all of them: see backends/lava/repairs.py.
-"$venv/bin/python" -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0
+# lava-nc and lava-dl allow Python 3.10 alone, and run on all of them: see backends/lava/repairs.py. sinabs asks for an older
+# nir and for a driver of chips, which tests need not.
+"$venv/bin/python" -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0 sinabs==3.1.3
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 echo "$state" >"$ready"

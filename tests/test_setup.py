@@ -39,7 +39,7 @@ BROKEN = "#!/usr/bin/env bash\necho 'command not found' >&2\nexit 127\n"
 INSTALLED = [
     "venv .venv",
     "-m pip install --no-deps -r requirements.lock",
-    "-m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0",
+    "-m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0 sinabs==3.1.3",
     "-m pip install --quiet --no-deps --no-build-isolation -e .",
 ]
 
