@@ -45,17 +45,20 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
     )
     for sample in range(inputs.shape[1]):
         membranes: list[Any] = [0] * len(network.layers)
+        currents: list[Any] = [0] * len(network.layers)
         for t in range(network.timesteps):
             for number, layer in enumerate(network.layers):
                 silent = np.zeros(network.shapes[number + 1], np.bool_)
                 before = rasters[number + 1][t - 1, sample] if t else silent
                 if t == 0:
                     membranes[number] = np.zeros(silent.shape, readout.dtype)
+                    currents[number] = membranes[number]
                 else:
                     current = layer_current(layer, rasters[number][t - 1, sample])
                     if constant and number == 0 and network.precision == "float32":
                         current = current / 127
-                    membranes[number] = _membrane(layer, membranes[number], current, before, t)
+                    currents[number] = _driven(layer, currents[number], current, t)
+                    membranes[number] = _membrane(layer, membranes[number], currents[number], before)
                 rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])
             readout[sample] = _readout(network, readout[sample], rasters[-1][t, sample], t)
     return rasters[constant:], readout
@@ -83,10 +86,21 @@ def layer_current(layer: Layer, spikes: NDArray[Any]) -> NDArray[Any]:
     return np.max([current[:, i::n, j::n] for i in range(n) for j in range(n)], axis=0)
 
 
-def _membrane(layer: Layer, v: NDArray[Any], a: NDArray[Any], s: NDArray[np.bool_], t: int) -> NDArray[Any]:
-    """`v[t]` from `v[t-1]`, `a[t]`, `s[t-1]`."""
+def _driven(layer: Layer, i: NDArray[Any], a: NDArray[Any], t: int) -> NDArray[Any]:
+    """`i[t]` from `i[t-1]` and `a[t]`."""
     neuron = layer.neuron
     gain, bias = (row[(t - 1) % len(row)][:, None, None] for row in (neuron.gain, neuron.bias))
+    if not isinstance(neuron, FixedLIF):
+        return by_channel(neuron.synaptic_leak) * i + gain * a + bias
+    driven = round_to_zero(a * gain.astype(np.int64), neuron.shift) + bias
+    if np.all(neuron.synaptic_decay == 4096):
+        return driven
+    return saturated(round_to_zero(i * (4096 - by_channel(neuron.synaptic_decay)), 12) + driven)
+
+
+def _membrane(layer: Layer, v: NDArray[Any], i: NDArray[Any], s: NDArray[np.bool_]) -> NDArray[Any]:
+    """`v[t]` from `v[t-1]`, `i[t]`, `s[t-1]`."""
+    neuron = layer.neuron
     subtracted: Any = 0
     if neuron.reset == "zero":
         v = v * (1 - s)
@@ -96,9 +110,12 @@ def _membrane(layer: Layer, v: NDArray[Any], a: NDArray[Any], s: NDArray[np.bool
         subtracted = 4096 if isinstance(neuron, FixedLIF) else by_channel(neuron.threshold)
     if isinstance(neuron, FixedLIF):
         decayed = round_to_zero(v * (4096 - by_channel(neuron.decay)), 12)
-        driven = round_to_zero(a * gain.astype(np.int64), neuron.shift)
-        return np.clip(decayed + driven + bias - subtracted * s, -(2**23 - 1), 2**23 - 1)
-    return by_channel(neuron.leak) * v + gain * a + bias - subtracted * s
+        return saturated(decayed + i - subtracted * s)
+    return by_channel(neuron.leak) * v + i - subtracted * s
+
+
+def saturated(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.clip(x, -(2**23 - 1), 2**23 - 1)
 
 
 def _fires(neuron: Any, v: NDArray[Any]) -> NDArray[np.bool_]:

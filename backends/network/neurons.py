@@ -26,7 +26,7 @@ Reset = Literal["subtract", "zero"]
 class LIF:
     """Leaky integrate-and-fire neuron in real numbers; with the defaults, that of Kim & Panda 2021, Eq. 2-4.
 
-        i[t] = gain[t-1] · a[t] + bias[t-1]                            i[0] = 0
+        i[t] = synaptic_leak · i[t-1] + gain[t-1] · a[t] + bias[t-1]   i[0] = 0
         v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                reset "subtract"
         v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                     reset "zero"
         s[t] = 1 if v[t] > threshold else 0                            or ≥, where `fires_at_threshold`
@@ -41,8 +41,9 @@ class LIF:
     reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse subtract the
         threshold before the leak: leak · threshold
     fires_at_threshold : whether a membrane that equals the threshold fires
+    synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it acts in one step alone
 
-    leak, threshold and reset_by are one number, or (C,) where channels differ.
+    leak, threshold, reset_by and synaptic_leak are one number, or (C,) where channels differ.
     """
 
     leak: Any
@@ -52,6 +53,7 @@ class LIF:
     reset: Reset = "subtract"
     reset_by: Any = None
     fires_at_threshold: bool = False
+    synaptic_leak: Any = 0.0
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.float32
@@ -70,31 +72,37 @@ class LIF:
 
     def of_channels(self, channels: int, where: str) -> LIF:
         """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
-        leak, threshold = (
-            constant(getattr(self, name), channels, np.float64, name, where) for name in ("leak", "threshold")
+        leak, threshold, synaptic_leak = (
+            constant(getattr(self, name), channels, np.float64, name, where)
+            for name in ("leak", "threshold", "synaptic_leak")
         )
         if not (np.min(leak) >= 0 and np.max(leak) <= 1 and np.min(threshold) > 0):
             raise NetworkError(f"{where}: leak {leak}, threshold {threshold}; expected 0 ≤ leak ≤ 1 and threshold > 0")
+        if np.min(synaptic_leak) < 0 or np.max(synaptic_leak) > 1:
+            raise NetworkError(f"{where}: synaptic_leak is {synaptic_leak}, expected 0 … 1")
         reset_by = _reset_by(self, channels, np.float64, where)
         if np.array_equal(reset_by, threshold):
             reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.float64, name, where) for name in self.arrays)
-        return LIF(leak, threshold, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold))
+        return LIF(leak, threshold, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold), synaptic_leak)
 
 
 @dataclass(frozen=True, eq=False)
 class FixedLIF:
     """:class:`LIF` in integers; made by :func:`backends.network.quantise.quantise`.
 
-        v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1] - reset_by·s[t-1] )
+        i[t] = rz(i[t-1]·(4096 - synaptic_decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1]
+        v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + i[t] - reset_by·s[t-1] )
         s[t] = 1 if v[t] > 4096 (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
+
+    i, too, is limited to 24 bits where it outlasts a step, that is where synaptic_decay is below 4096.
 
     With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted.
 
     Parameters
     ----------
-    decay : in [0, 4096] — Loihi's dv; one integer, or (C,) where channels differ
+    decay, synaptic_decay : in [0, 4096] — Loihi's dv and du; one integer, or (C,) where channels differ
     shift : int in [0, 30]
     gain : (1, C) or (T, C) int32, magnitude ≤ 32767
     bias : (1, C) or (T, C) int32, magnitude ≤ 2³⁰
@@ -109,6 +117,7 @@ class FixedLIF:
     reset: Reset = "subtract"
     reset_by: Any = None
     fires_at_threshold: bool = False
+    synaptic_decay: Any = THETA
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.int8
@@ -118,6 +127,11 @@ class FixedLIF:
     def leak(self) -> Any:
         """1 - decay / 4096."""
         return 1 - self.decay / THETA
+
+    @property
+    def synaptic_leak(self) -> Any:
+        """1 - synaptic_decay / 4096."""
+        return 1 - self.synaptic_decay / THETA
 
     @property
     def threshold(self) -> int:
@@ -136,17 +150,22 @@ class FixedLIF:
 
     def of_channels(self, channels: int, where: str) -> FixedLIF:
         """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
-        decay = constant(self.decay, channels, np.int64, "decay", where)
+        decay, synaptic_decay = (
+            constant(getattr(self, name), channels, np.int64, name, where) for name in ("decay", "synaptic_decay")
+        )
         shift = whole(self.shift, "shift", where, 0)
         if np.min(decay) < 0 or np.max(decay) > THETA or shift > LARGEST_SHIFT:
             raise NetworkError(f"{where}: decay {decay}, shift {shift} outside 0…{THETA}, 0…{LARGEST_SHIFT}")
+        if np.min(synaptic_decay) < 0 or np.max(synaptic_decay) > THETA:
+            raise NetworkError(f"{where}: synaptic_decay is {synaptic_decay}, expected 0 … {THETA}")
         reset_by = _reset_by(self, channels, np.int64, where)
         if np.array_equal(reset_by, THETA):
             reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.int32, name, where) for name in self.arrays)
         if np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT or np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} and |bias| ≤ 2³⁰ in fixed point")
-        return FixedLIF(decay, shift, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold))
+        at_threshold = bool(self.fires_at_threshold)
+        return FixedLIF(decay, shift, gain, bias, self.reset, reset_by, at_threshold, synaptic_decay)
 
 
 def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:

@@ -21,7 +21,7 @@ def quantise(network: Network) -> Network:
 
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
-        B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak))
+        B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
         reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts
 
     Maximum pooling does not sum, so there gain is without 1/k². The readout's bias and leak are rounded alike, with the
@@ -78,6 +78,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
         reset=neuron.reset,
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
         fires_at_threshold=neuron.fires_at_threshold,
+        synaptic_decay=_rounded(THETA * (1 - neuron.synaptic_leak)),
     )
     return replace(layer, weight=weight, neuron=fixed)
 

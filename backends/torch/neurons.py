@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,9 @@ class Neurons(ABC):
         self.fires_above, self.subtracted = self._constant(neuron.fires_above), self._constant(neuron.subtracted)
         self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
         self.spikes = torch.zeros_like(self.membrane)
-        self.driven = torch.empty_like(self.membrane)
+        self.driven = torch.zeros_like(self.membrane)  # i[t]
+        self.outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
+        self.current = torch.empty_like(self.membrane) if self.outlasts else self.driven
 
     def _constant(self, number: Any) -> Tensor:
         """One number, or (C,)."""
@@ -44,6 +47,7 @@ class Neurons(ABC):
     def rest(self) -> None:
         """Return to rest."""
         self.membrane.zero_()
+        self.driven.zero_()
         self.spikes.zero_()
 
     def step(self, current: Tensor, t: int) -> Tensor:
@@ -61,10 +65,15 @@ class Neurons(ABC):
         if self.to_zero:
             self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
         self._drive(current, gain, bias)
+        self._integrate()
         return torch.gt(self.membrane, self.fires_above, out=self.spikes)
 
     @abstractmethod
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
+        """`driven` from i[t-1] to i[t]."""
+
+    @abstractmethod
+    def _integrate(self) -> None:
         """`membrane` from v[t-1] to v[t]; `spikes` are s[t-1]."""
 
     def _subtract(self) -> None:
@@ -80,16 +89,20 @@ class FloatNeurons(Neurons):
 
     def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str) -> None:
         super().__init__(neuron, shape, device)
-        self.leak = self._constant(neuron.leak)
+        self.leak, self.synaptic_leak = self._constant(neuron.leak), self._constant(neuron.synaptic_leak)
 
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
-        torch.mul(current, gain, out=self.driven).add_(bias)
+        torch.mul(current, gain, out=self.current).add_(bias)
+        if self.outlasts:
+            self.driven.mul_(self.synaptic_leak).add_(self.current)
+
+    def _integrate(self) -> None:
         self.membrane.mul_(self.leak).add_(self.driven)
         self._subtract()
 
 
 class FixedNeurons(Neurons):
-    """v ← sat24( rz(v·(4096 - decay), 12) + rz(a·G, shift) + B - ρ·s ), exactly, in float64.
+    """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64, with i = rz(a·G, shift) + B.
 
     Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
     """
@@ -99,9 +112,15 @@ class FixedNeurons(Neurons):
     def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str) -> None:
         super().__init__(neuron, shape, device)
         self.kept, self.scale = self._constant(THETA - neuron.decay), 1 << neuron.shift
+        self.synaptic_kept = self._constant(THETA - neuron.synaptic_decay)
 
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
-        torch.mul(current, gain, out=self.driven).div_(self.scale, rounding_mode="trunc").add_(bias)
+        torch.mul(current, gain, out=self.current).div_(self.scale, rounding_mode="trunc").add_(bias)
+        if self.outlasts:
+            self.driven.mul_(self.synaptic_kept).div_(THETA, rounding_mode="trunc").add_(self.current)
+            self.driven.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
+
+    def _integrate(self) -> None:
         self.membrane.mul_(self.kept).div_(THETA, rounding_mode="trunc")
         self.membrane.add_(self.driven)
         self._subtract()

@@ -158,14 +158,19 @@ def _fire(layer: Layer, currents: Tensor) -> Tensor:
         torch.tensor(constants, dtype=currents.dtype, device=currents.device)[..., None, None]
         for constants in (neuron.gain, neuron.bias)
     )
-    leak, threshold, subtracted, fires_above = (
+    leak, threshold, subtracted, fires_above, synaptic_leak = (
         torch.tensor(constant, dtype=currents.dtype, device=currents.device)
-        for constant in map(_by_channel, (neuron.leak, neuron.threshold, neuron.subtracted, neuron.fires_above))
+        for constant in map(
+            _by_channel,
+            (neuron.leak, neuron.threshold, neuron.subtracted, neuron.fires_above, neuron.synaptic_leak),
+        )
     )
-    membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
+    outlasts = bool(synaptic_leak.any())
+    driven = membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
     output = [fired]
     for t, current in enumerate(currents.unbind()):
-        driven = gains[t % len(gains)] * current + biases[t % len(biases)]
+        arrived = gains[t % len(gains)] * current + biases[t % len(biases)]
+        driven = synaptic_leak * driven + arrived if outlasts else arrived
         if neuron.reset == "zero":
             membrane = leak * membrane * (1 - fired.detach()) + driven
         else:

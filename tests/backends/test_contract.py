@@ -118,7 +118,8 @@ def limits(rng: np.random.Generator) -> Network:
 
 
 def resets(rng: np.random.Generator) -> Network:
-    """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel.
+    """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel;
+    a current that outlasts its step.
 
     Thresholds are met exactly: weights, gains and leaks are multiples of 1/4.
     """
@@ -134,7 +135,7 @@ def resets(rng: np.random.Generator) -> Network:
             Layer("conv1", round_weights(4, 3, 3, 3), LIF(1.0, reset="zero", fires_at_threshold=True), padding=1),
             Layer("conv2", round_weights(5, 4, 1, 1), LIF(by_channel, 2 * by_channel, reset_by=by_channel), pool=2),
             Layer("conv3", round_weights(6, 5, 3, 3), LIF(0.5, reset_by=0.5, fires_at_threshold=True), padding=1),
-            Layer("fc4", round_weights(7, 72), LIF(0.5, 1.5, bias=0.25, reset="zero")),
+            Layer("fc4", round_weights(7, 72), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)),
         ),
         Readout(round_weights(3, 7)),
         "spikes",

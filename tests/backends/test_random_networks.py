@@ -63,7 +63,9 @@ def neurons(rng: np.random.Generator, channels: int) -> FixedLIF:
     decay = rng.choice((0, 41, 4096), channels if rng.random() < 0.3 else None)
     reset, at_threshold = rng.choice(("subtract", "zero")), rng.random() < 0.5
     reset_by = rng.integers(0, 6000, channels) if reset == "subtract" and rng.random() < 0.3 else None
-    return FixedLIF(decay, int(rng.choice((0, 2, 6))), gain, bias, str(reset), reset_by, at_threshold)  # type: ignore[arg-type]
+    synaptic_decay = rng.choice((0, 1000, 4096), channels) if rng.random() < 0.3 else 4096
+    shift = int(rng.choice((0, 2, 6)))
+    return FixedLIF(decay, shift, gain, bias, str(reset), reset_by, at_threshold, synaptic_decay)  # type: ignore[arg-type]
 
 
 def check(backend: str, seed: int) -> None:

@@ -11,7 +11,7 @@ from backends.network import LIF, FixedLIF, Layer, Shape
 
 from .compiled import compiled
 from .events import pack_spikes
-from .neurons import Neurons, constants_of, step
+from .neurons import Dynamics, dynamics_of, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, Synapses, add_spikes, lay_out, room_for
 
@@ -22,6 +22,7 @@ class State(NamedTuple):
     Parameters
     ----------
     current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
+    synaptic : as the membrane — `i[t]`; empty where it does not outlast a step
     room : see :func:`backends.event.kernels.synapses.add_spikes`
     pooled : (H/k, W/k, C) bool — the input spikes behind maximum pooling; empty without
     unpooled : (H·k, W·k, C) as the current — currents in front of their maximum pooling; empty without
@@ -29,6 +30,7 @@ class State(NamedTuple):
 
     current: NDArray[Any]
     membrane: NDArray[Any]
+    synaptic: NDArray[Any]
     room: Room
     pooled: NDArray[np.bool_]
     unpooled: NDArray[Any]
@@ -64,8 +66,8 @@ class LayerKernel:
         self.input_shape = height, width, channels
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
-        self.neurons = constants_of(layer.spiking_neuron)
-        self.dtype = self.neurons.gain.dtype  # of currents and membranes
+        self.dynamics = dynamics_of(layer.spiking_neuron)
+        self.dtype = self.dynamics.neurons.gain.dtype  # of currents and membranes
 
     def rest(self) -> State:
         """The state before a sample begins."""
@@ -75,6 +77,7 @@ class LayerKernel:
         return State(
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape, self.dtype),
+            np.zeros(self.output_shape if self.dynamics.outlasts else (0, 0, 0), self.dtype),
             room_for(self.synapses, self.synapses_shape),
             np.zeros((height, width, channels) if self.pooling.spikes > 1 else (0, 0, 0), np.bool_),
             np.zeros((rows * side, columns * side, outputs) if side > 1 else (0, 0, 0), self.dtype),
@@ -88,7 +91,7 @@ class LayerKernel:
         fired : (H', W', C') bool, written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        advance(t, self.neurons, state.current, state.membrane, fired, packed)
+        advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, packed)
 
     def add(self, spikes: NDArray[np.bool_], state: State) -> None:
         """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
@@ -113,27 +116,34 @@ class LayerKernel:
         fired = np.empty((len(packed), *self.output_shape), np.bool_)
         nothing = np.empty((0, *self.input_shape), np.bool_)
         arrived = nothing if arrived is None else arrived
-        run_steps(start, arrived, self.synapses, self.pooling, self.neurons, state, fired, packed)
+        run_steps(start, arrived, self.synapses, self.pooling, self.dynamics, state, fired, packed)
         return fired
 
 
 @compiled
 def advance(
     t: int,
-    neurons: Neurons,
+    dynamics: Dynamics,
     current: NDArray[Any],
     membrane: NDArray[Any],
+    synaptic: NDArray[Any],
     fired: NDArray[np.bool_],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`LayerKernel.advance`, compiled; `current` and `membrane` are those of :class:`State`."""
-    channels = neurons.gain.shape[1]
+    """:meth:`LayerKernel.advance`, compiled; `current`, `membrane` and `synaptic` are those of :class:`State`."""
+    channels = dynamics.neurons.gain.shape[1]
     if t == 0:
         membrane[:] = 0
+        synaptic[:] = 0
         fired[:] = False
     else:
         maps = current.reshape(-1, channels), membrane.reshape(-1, channels), fired.reshape(-1, channels)
-        step(t, neurons, maps[0], maps[1], maps[2])
+        if dynamics.outlasts:
+            driven = synaptic.reshape(-1, channels)
+            step(t, dynamics.currents, maps[0], driven, maps[2])
+            step(t, dynamics.neurons, driven, maps[1], maps[2])
+        else:
+            step(t, dynamics.neurons, maps[0], maps[1], maps[2])
     pack_spikes(fired, packed)
 
 
@@ -156,14 +166,14 @@ def run_steps(
     arrived: NDArray[np.bool_],
     synapses: Synapses,
     pooling: Pooling,
-    neurons: Neurons,
+    dynamics: Dynamics,
     state: State,
     fired: NDArray[np.bool_],
     packed: NDArray[np.uint8],
 ) -> None:
     """:meth:`LayerKernel.run`, compiled; `arrived` holds no steps where the current is constant."""
     for i in range(len(fired)):
-        advance(start + i, neurons, state.current, state.membrane, fired[i], packed[i])
+        advance(start + i, dynamics, state.current, state.membrane, state.synaptic, fired[i], packed[i])
         if len(arrived):
             add(arrived[i], synapses, pooling, state)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,12 +41,40 @@ class Neurons(NamedTuple):
     shift: int
 
 
-def constants_of(neuron: SpikingNeuron) -> Neurons:
+class Dynamics(NamedTuple):
+    """What drives the neurons of a layer, and the neurons; made by :func:`dynamics_of`.
+
+    Parameters
+    ----------
+    currents : neurons that never fire, whose membrane is the synaptic current; used where that outlasts a step
+    neurons : which it drives, without gain or bias of their own; or which `a[t]` drives
+    outlasts : whether the synaptic current outlasts a step
+    """
+
+    currents: Neurons
+    neurons: Neurons
+    outlasts: bool
+
+
+def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
     """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
+    outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
+    of_current: dict[str, Any] = {"reset": "subtract", "reset_by": 0}
+    plain: dict[str, Any] = {"gain": np.ones_like(neuron.gain[:1]), "bias": np.zeros_like(neuron.bias[:1])}
+    if isinstance(neuron, FixedLIF):
+        of_current["decay"], plain["shift"] = neuron.synaptic_decay, 0
+    else:
+        of_current["leak"] = neuron.synaptic_leak
+    currents = constants_of(replace(neuron, **of_current))
+    currents.fires_above[:] = np.iinfo(np.int32).max if isinstance(neuron, FixedLIF) else np.inf
+    return Dynamics(currents, constants_of(replace(neuron, **plain) if outlasts else neuron), outlasts)
+
+
+def constants_of(neuron: SpikingNeuron) -> Neurons:
+    """The constants of neurons that `a[t]` drives without a synaptic current; see :func:`dynamics_of`."""
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.int32 if fixed else np.float32
     channels = neuron.gain.shape[1]
-
     to_zero = neuron.reset == "zero"
     differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
 

@@ -21,9 +21,9 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import advance
-from backends.event.kernels.neurons import Neurons, constants_of
+from backends.event.kernels.neurons import dynamics_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import Layer, Shape
+from backends.network import Layer, Shape, SpikingNeuron
 
 
 class LIFNeurons(AbstractProcess):
@@ -34,30 +34,19 @@ class LIFNeurons(AbstractProcess):
     shape : (H, W, C) or (C,) — channels last
     timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
         is ignored
-    gain, bias : (1, C) or (timesteps, C)
-    constants : what else the kernels need, see :class:`backends.event.kernels.neurons.Neurons`
+    neuron : of the network, whose numbers they have
 
     Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order (C, H, W),
     a message where :func:`~.recorder.ends_message`.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, ...],
-        timesteps: int,
-        gain: NDArray[Any],
-        bias: NDArray[Any],
-        constants: tuple[Any, ...],
-        name: str,
-    ) -> None:
-        super().__init__(timesteps=timesteps, constants=constants, name=name)
+    def __init__(self, *, shape: tuple[int, ...], timesteps: int, neuron: SpikingNeuron, name: str) -> None:
+        super().__init__(timesteps=timesteps, neuron=neuron, name=name)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
-        self.gain = Var(shape=gain.shape, init=gain)
-        self.bias = Var(shape=bias.shape, init=bias)
         self.membrane = Var(shape=shape, init=0)
+        self.synaptic = Var(shape=shape, init=0)
         self.spikes = Var(shape=shape, init=0)
         self.bits = Var(shape=self.bits_out.shape, init=0)
 
@@ -67,13 +56,17 @@ class AbstractLIFNeuronsModel(PyLoihiProcessModel):
 
     current_type: type
 
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.dynamics = dynamics_of(proc_params["neuron"])
+
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
         current = self.a_in.recv().astype(self.current_type, copy=False)
         t = (self.time_step - 1) % self.proc_params["timesteps"]
-        neurons = Neurons(self.gain, self.bias, *self.proc_params["constants"])
-        maps = (array.reshape(-1, 1, self.gain.shape[1]) for array in (current, self.membrane, self.spikes))
-        advance(t, neurons, *maps, self.bits[t % MESSAGE_STEPS])
+        channels = self.dynamics.neurons.gain.shape[1]
+        maps = (array.reshape(-1, 1, channels) for array in (current, self.membrane, self.synaptic, self.spikes))
+        advance(t, self.dynamics, *maps, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if ends_message(t, self.proc_params["timesteps"]):
             self.bits_out.send(self.bits)
@@ -89,8 +82,7 @@ class LIFNeuronsModelFixed(AbstractLIFNeuronsModel):
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
-    gain: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
-    bias: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
+    synaptic: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
     membrane: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
     spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
@@ -106,8 +98,7 @@ class LIFNeuronsModelFloat(AbstractLIFNeuronsModel):
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
-    gain: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
-    bias: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
+    synaptic: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     membrane: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     spikes: NDArray[np.bool_] = LavaPyType(np.ndarray, bool)
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
@@ -115,15 +106,7 @@ class LIFNeuronsModelFloat(AbstractLIFNeuronsModel):
 
 def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> LIFNeurons:
     """The neurons of a layer whose input is (C, H, W)."""
-    gain, bias, *constants = constants_of(layer.spiking_neuron)
-    return LIFNeurons(
-        shape=layout(layer, shape),
-        timesteps=timesteps,
-        gain=gain,
-        bias=bias,
-        constants=tuple(constants),
-        name=layer.name,
-    )
+    return LIFNeurons(shape=layout(layer, shape), timesteps=timesteps, neuron=layer.spiking_neuron, name=layer.name)
 
 
 def layout(layer: Layer, shape: Shape) -> tuple[int, ...]:

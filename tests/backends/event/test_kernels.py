@@ -230,3 +230,17 @@ def test_maximum_pooling_by_hand() -> None:
     largest = np.zeros((1, 2, 1), np.int32)
     pool_currents(currents, 2, largest)
     assert largest.ravel().tolist() == [-1, 6]
+
+
+def test_a_synaptic_current_by_hand() -> None:
+    """One input of 2 at the first step: i = 2, 1, 0.5, v = 2, then 0.5 · 2 - 1 + 1 = 1, then 0.5 + 0.5 = 1."""
+    layer = Layer("fc1", np.array([[2.0]]), LIF(0.5, synaptic_leak=0.5))
+    arrived, packed = np.zeros((4, 1, 1, 1), np.bool_), np.zeros((4, 1), np.uint8)
+    arrived[0] = True
+    kernel = LayerKernel(layer, (1, 1, 1))
+    state, membranes = kernel.rest(), []
+    for t in range(4):
+        kernel.run(t, arrived[t : t + 1], state, packed[t : t + 1])
+        membranes.append(state.membrane.item())
+    assert membranes == [0, 2, 1, 1]
+    assert packed.ravel().tolist() == [0, 128, 0, 0]

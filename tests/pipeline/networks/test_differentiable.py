@@ -52,6 +52,7 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     [
         LIF(0.75, 0.5, reset="zero"),
         LIF(1.0, 0.5, reset="zero", fires_at_threshold=True),
+        LIF(0.75, 1.0, gain=0.5, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
         LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
     ],
 )
