@@ -67,6 +67,27 @@ def test_a_constant_current_is_no_raster():
         ),
         (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
         (lambda: Layer("fc1", DENSE, LIF(0.9), stride=2), "a dense layer has neither stride nor padding"),
+        (lambda: Layer("fc1", DENSE, LIF(0.9), current_pool=2), "neither stride nor padding nor current_pool"),
+        (lambda: Layer("conv1", CONV, LIF(0.9), pooling="sum"), "pooling is 'sum', expected 'average' or 'max'"),
+        (
+            lambda: network(layers=(Layer("conv1", CONV, LIF(0.9), current_pool=2),), input_shape=(2, 7, 8)),
+            "layer 'conv1': current_pool 2 does not divide the 5×6 currents",
+        ),
+        (
+            lambda: network(
+                layers=(Layer("fc1", DENSE, LIF(0.9), pool=2, pooling="max"),),
+                input_shape=(4, 6, 8),
+                encoder="constant-current",
+            ),
+            "layer 'fc1': pooling is 'max', expected 'average' in front of a constant current",
+        ),
+        (lambda: Readout(np.ones((2, 3)), leak=1.5), "readout: leak is 1.5, expected 0 … 1"),
+        (lambda: Readout(np.int8([[1]]), leak=0.3), "readout: leak is 0.3, .* in fixed point a multiple of 1/4096"),
+        (lambda: Readout(np.ones((2, 3)), bias=[1, 2, 3]), r"readout: bias has shape \(3,\), expected one number"),
+        (
+            lambda: network(readout=Readout(np.ones((3, 5)), bias=np.ones((2, 3)))),
+            "readout: bias has 2 steps, .* T = 3",
+        ),
     ],
 )
 def test_parts_that_do_not_fit(build, message):
@@ -87,6 +108,31 @@ def test_one_value_per_channel_is_enough():
     rows = Layer("conv1", CONV, LIF(0.9, gain=[1, 2, 3, 4], bias=np.arange(4.0)[None])).neuron
     assert (rows.gain.tolist(), rows.bias.tolist()) == ([[1, 2, 3, 4]], [[0, 1, 2, 3]])
     assert rows.gain.dtype == np.float64
+
+
+def test_constants_that_are_the_same_everywhere_are_one_number():
+    """So that a network has one identity, however it was written down."""
+    layer = Layer("conv1", CONV, LIF([0.5] * 4, np.ones(4), reset_by=1, synaptic_leak=np.zeros(4)))
+    assert (layer.neuron.leak, layer.neuron.threshold, layer.neuron.synaptic_leak) == (0.5, 1.0, 0.0)
+    assert layer.neuron.reset_by is None  # the threshold, which is what it is anyway
+    assert layer.to_graph()[0] == Layer("conv1", CONV, LIF(0.5)).to_graph()[0]
+    assert Layer("conv1", CONV, LIF([0.5, 0.5, 0.5, 0.75])).neuron.leak.tolist() == [0.5, 0.5, 0.5, 0.75]
+
+
+def test_everything_a_network_can_hold_survives_its_file(tmp_path):
+    neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4])
+    layers = (
+        Layer("conv1", CONV, neuron, padding=1, current_pool=2),
+        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=3, pooling="max"),
+    )
+    everything = network(
+        layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
+    )
+    for given in (everything, quantise(everything), replace(everything, encoder="spikes")):
+        write_network(given, tmp_path / "network.safetensors")
+        found, _ = read_network(tmp_path / "network.safetensors")
+        assert found.sha256 == given.sha256
+        assert found.to_graph()[0] == given.to_graph()[0]
 
 
 def test_pairs_as_torch_writes_them_and_other_array_types():
@@ -115,6 +161,11 @@ def test_pairs_as_torch_writes_them_and_other_array_types():
         ({"neuron": 0.9}, "neuron is 0.9, expected LIF, FixedLIF or ReLU"),
         ({"neuron": LIF("0.9")}, "leak is '0.9', expected a finite number"),
         ({"neuron": LIF(0.9, np.inf)}, "threshold is inf, expected a finite number"),
+        ({"neuron": LIF([0.9, 0.8])}, r"leak has shape \(2,\), expected one number or \(4,\)"),
+        ({"neuron": LIF(0.9, reset="hard")}, "reset is 'hard', expected 'subtract' or 'zero'"),
+        ({"neuron": LIF(0.9, reset="zero", reset_by=1)}, "reset_by is 1, expected none beside reset 'zero'"),
+        ({"neuron": LIF(0.9, reset_by=-0.5)}, "reset_by is -0.5, expected 0 … 8,388,607"),
+        ({"neuron": LIF(0.9, synaptic_leak=1.5)}, "synaptic_leak is 1.5, expected 0 … 1"),
         ({"name": 7}, "a name is ASCII letters"),
     ],
 )

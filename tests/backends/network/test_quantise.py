@@ -41,6 +41,33 @@ def test_by_hand():
     assert fixed.readout.scale == pytest.approx(1 / 127)
 
 
+def test_other_neurons_by_hand():
+    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0])
+    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0].neuron
+    assert fixed.decay.tolist() == [410, 2048]
+    assert fixed.reset_by.tolist() == [2048, 1229]  # 1.0 · 4096/2 and rint(0.3 · 4096)
+    assert fixed.synaptic_decay.tolist() == [3072, 4096]
+    assert fixed.fires_at_threshold
+    # 2/127 · 4096/2 = 32.2520 and 2/127 · 4096 = 64.5039; 2^8 times that is 16513, and 2^9 times is 33026 > 32767.
+    assert (fixed.shift, fixed.gain.tolist()) == (8, [[8257, 16513]])
+
+
+def test_maximum_pooling_sums_nothing():
+    layer = Layer("fc1", np.float32([[1.0]]), LIF(1.0), pool=2, pooling="max")
+    fixed = quantise(Network((1, 2, 2), 3, (layer,), Readout(np.ones((2, 1)))))
+    assert (fixed.layers[0].neuron.shift, fixed.layers[0].neuron.gain.item()) == (9, 16513)  # 1/127 · 4096 · 2⁹
+    assert fixed.layers[0].largest_current == 127
+
+
+def test_a_leaky_readout_by_hand():
+    readout = Readout([[0.5, -1.0]], leak=0.3, bias=0.25)
+    network = Network((2, 1, 1), 3, (Layer("fc1", np.eye(2), LIF(1.0)),), readout)
+    fixed = quantise(network).readout
+    assert fixed.leak == 1229 / 4096  # 1 - rint(4096 · 0.7) / 4096
+    assert fixed.bias.tolist() == [[32]]  # rint(0.25 · 127)
+    assert fixed.bias.dtype == np.int32
+
+
 def test_constant_current_by_hand():
     # As above, but a 1 in the input of the first layer is worth 1/127, so 2^17 · 0.126976 = 16643 and 2^18 is too much.
     # The second layer is not concerned: gain = 1/127 · 4096 = 32.2520, and 2^9 times that is 16513.
