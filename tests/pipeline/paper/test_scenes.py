@@ -100,7 +100,8 @@ def test_scenes_hold_two_digits_whose_classes_the_network_knows() -> None:
 def knowing(classes: int) -> Checkpoint:
     """The bundled network without the later digits."""
     whole = load_checkpoint("cluttered-digits")
-    readout = replace(whole.network.readout, weight=whole.network.readout.weight[:classes])
+    whole_readout = whole.network.readout
+    readout = replace(whole_readout, weight=whole_readout.weight[:classes], bias=whole_readout.bias[:, :classes])
     names = {"classes": whole.classes[:classes], "class_names": whole.class_names[:classes]}
     return replace(whole, network=replace(whole.network, readout=readout), **names)
 
