@@ -15,6 +15,7 @@
 :func:`write_raster`      a raster file from arrays, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
+:func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
 :class:`InputError`       what every function raises where something given does not fit
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.networks.nir.read import from_nir
+    from pipeline.networks.nir.write import to_nir
     from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
@@ -56,6 +59,8 @@ _WHERE = {
     "Layer": "backends.network:Layer",
     "LIF": "backends.network:LIF",
     "Readout": "backends.network:Readout",
+    "from_nir": "pipeline.networks.nir.read:from_nir",
+    "to_nir": "pipeline.networks.nir.write:to_nir",
     "quantise": "backends.network.quantise:quantise",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
     "Preprocessing": "pipeline.images.preprocessing:Preprocessing",
@@ -82,6 +87,7 @@ __all__ = [
     "RasterReader",
     "Readout",
     "explain",
+    "from_nir",
     "load",
     "open_maps",
     "open_raster",
@@ -89,6 +95,7 @@ __all__ = [
     "sam",
     "save",
     "simulate",
+    "to_nir",
     "write_raster",
 ]
 __version__: str

@@ -1,0 +1,84 @@
+"""A part of a NIR graph -> a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backends.network import Layer, NetworkError, Shape
+from backends.network.checks import by_channel
+
+from .neurons import SAID, Rules, agreed, delayed, read_lif
+from .parts import Part
+from .pooling import flattened, read_currents_pool, read_pool
+from .synapses import read_synapse
+from .values import metadata, numbers
+
+
+def read_layer(part: Part, shape: Shape, before: Sequence[Layer], timesteps: int, rules: Rules) -> Layer:
+    """The layer of a part, for a map of (C, H, W), behind the layers before it.
+
+    Raises
+    ------
+    NetworkError : naming the node and what a layer cannot hold
+    """
+    assert part.neuron is not None
+    name, node = part.neuron
+    where = f"node {name!r}"
+    if part.synapse is None:
+        raise NetworkError(f"{where}: got no weights in front of it, expected Affine, Linear or Conv2d")
+    pool = read_pool(part, shape, rules)
+    synapse = read_synapse(part, flattened(part.flatten, pool.shape))
+    current_pool, currents = read_currents_pool(part, synapse.shape)
+    weight = pool.factor * synapse.weight
+    neuron = read_lif(part.neuron, currents, synapse.scale, synapse.bias, rules)
+    bias = delayed(neuron.bias, len(before), timesteps)
+    said = metadata(node, where, SAID)
+    if "gain" in said:
+        gain = by_channel(said["gain"], len(weight), np.float64, "gain", where)
+        if len(gain) == 1:  # for all steps: the weights of the node are multiplied by it
+            weight = divided(weight, gain[0])
+        neuron = replace(neuron, gain=neuron.gain * gain)
+    if "weight" in said:  # those of a gain 0 are lost
+        exact = numbers(said["weight"], "weight", where)
+        known = np.where(weight == 0, exact, weight) if exact.shape == weight.shape else weight
+        weight = agreed(exact, known, "weight", where)
+    if "bias" in said:
+        bias = by_channel(said["bias"], len(weight), np.float64, "bias", where)
+        agreed(bias[-1], neuron.bias, "bias", where)
+    try:
+        layer = Layer(
+            _name(part.synapse[0], before, "conv" if weight.ndim == 4 else "fc"),
+            weight,
+            replace(neuron, bias=bias),
+            pool.side,
+            synapse.stride,
+            synapse.padding,
+            pool.pooling,
+            current_pool,
+        )
+        layer.output_shape(shape)
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from None
+    return layer
+
+
+def divided(weight: Any, gain: Any) -> Any:
+    """Weights without a factor by channel; those of a factor 0 are lost."""
+    factor = gain.reshape(-1, *(1,) * (weight.ndim - 1))
+    return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)
+
+
+def _name(node: str, before: Sequence[Layer], kind: str) -> str:
+    """The name of a node, if it can be that of a layer, with underscores for dots; "conv1", "fc2", … if not."""
+    taken = {"input", *(layer.name for layer in before)}
+    name = node.replace(".", "_")
+    if name.isascii() and name.isidentifier() and name not in taken:
+        return name
+    number = 1 + sum(layer.kind == ("conv" if kind == "conv" else "dense") for layer in before)
+    while f"{kind}{number}" in taken:
+        number += 1
+    return f"{kind}{number}"

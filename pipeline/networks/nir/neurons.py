@@ -1,0 +1,147 @@
+"""NIR's neurons in continuous time <-> neurons in steps: one step is one Euler step of `dt` seconds.
+
+    NIR node      its equation                            one step, with spikes and resets as in LIF
+    I, IF         dv/dt = R·I                             v ← v + dt·R·I
+    LI, LIF       τ·dv/dt = (v_leak - v) + R·I            v ← (1 - dt/τ)·v + (dt/τ)·(R·I + v_leak)
+    CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   as LI, LIF with I = w_in·x, if τ_syn = dt; refused otherwise
+    Threshold     z = 1 if x > θ                          as LIF without memory: v ← x
+
+What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import NetworkError, Shape
+from backends.network.neurons import LIF, Reset
+
+from . import KEY
+from .chain import Named, kind_of
+from .values import by_channel, metadata, numbers
+
+SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "gain", "bias", "weight")
+CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the caller says of a graph, because NIR does not.
+
+    Parameters
+    ----------
+    dt : seconds in a step
+    dt_known : whether the caller or the file says so
+    reset, fires_at_threshold : None to take what the metadata of a node say, then NIR's equations
+    """
+
+    dt: float
+    dt_known: bool
+    reset: Reset | None
+    fires_at_threshold: bool | None
+
+    def fires(self, said: dict[str, Any]) -> bool:
+        """Whether a value that equals the threshold fires."""
+        told = self.fires_at_threshold
+        return bool(np.all(said.get("fires_at_threshold", False))) if told is None else told
+
+
+@dataclass(frozen=True)
+class Membrane:
+    """v ← leak·v + drive·I + offset, of (C,) numbers each."""
+
+    leak: NDArray[np.float64]
+    drive: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+
+def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
+    """One step of a node's neurons on a map of (C, H, W)."""
+    (name, node), kind, dt = neuron, kind_of(neuron[1]), rules.dt
+    where = f"node {name!r}"
+    ones, zeros = np.ones(shape[0]), np.zeros(shape[0])
+    if kind == "Threshold":
+        return Membrane(zeros, ones, zeros)
+    r = by_channel(node.r, shape, "r", where)
+    if kind in ("I", "IF"):
+        if not rules.dt_known and (r == 1).all():
+            raise NetworkError(
+                f"{where}: got r = 1 and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs and "
+                f"Norse, or dt={dt:g} if it is so many seconds"
+            )
+        return Membrane(ones, near_one(dt * r), zeros)
+    if kind.startswith("Cuba"):
+        tau_synapse = by_channel(node.tau_syn, shape, "tau_syn", where)
+        if not np.allclose(tau_synapse, dt, rtol=CLOSE, atol=0):
+            raise NetworkError(
+                f"{where}: tau_syn is {tau_synapse[0]:g} s, expected dt = {dt:g} s, which is no synaptic current: "
+                "a current that outlasts its step is not supported"
+            )
+        r = r * by_channel(node.w_in, shape, "w_in", where)
+    what = "tau_mem" if kind.startswith("Cuba") else "tau"
+    tau = by_channel(getattr(node, what), shape, what, where)
+    if tau.min() < dt * (1 - CLOSE):
+        raise NetworkError(f"{where}: {what} is {tau.min():g} s, expected at least dt = {dt:g} s")
+    step = near_one(dt / tau)
+    return Membrane(1 - step, near_one(r * dt / tau), step * by_channel(node.v_leak, shape, "v_leak", where))
+
+
+def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any], rules: Rules) -> LIF:
+    """The neurons of a node that spikes, driven by scale · (a + bias), with a bias for all steps.
+
+    Raises
+    ------
+    NetworkError : naming the node and what :class:`LIF` cannot hold
+    """
+    name, node = neuron
+    where = f"node {name!r}"
+    said = metadata(node, where, SAID)
+    membrane = read_membrane(neuron, shape, rules)
+    gain = near_one(membrane.drive * scale)
+    leak = agreed(said.get("leak", membrane.leak), membrane.leak, "leak", where)
+    fires = rules.fires(said)
+    if kind_of(node) == "Threshold":
+        threshold = by_channel(node.threshold, shape, "threshold", where)
+        return LIF(leak, threshold, gain, gain * bias, "zero", None, fires)
+    threshold = by_channel(node.v_threshold, shape, "v_threshold", where)
+    said_reset = str(said.get("reset", "zero"))
+    reset: Any = rules.reset or said_reset
+    v_reset = by_channel(node.v_reset, shape, "v_reset", where)
+    if reset == "zero" and v_reset.any():
+        raise NetworkError(
+            f"{where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0: a reset to other values is not supported"
+        )
+    reset_by = said.get("reset_by") if reset == said_reset else None
+    return LIF(leak, threshold, gain, gain * bias + membrane.offset, reset, reset_by, fires)
+
+
+def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
+    """What metadata say, if it is what the node says but for rounding.
+
+    Raises
+    ------
+    NetworkError : if both contradict each other, as when a program changed one of them
+    """
+    exact = numbers(said, what, where)
+    if exact.shape not in ((), np.shape(found)) or not np.allclose(exact, found, rtol=CLOSE, atol=CLOSE):
+        raise NetworkError(
+            f"{where}: its metadata {KEY!r} contradict it in {what}, expected the same numbers; remove the metadata to "
+            "read the node alone"
+        )
+    return exact
+
+
+def near_one(factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factors, with 1 for what differs from 1 by rounding alone."""
+    return np.where(np.isclose(factors, 1, rtol=0, atol=CLOSE), 1.0, factors)
+
+
+def delayed(bias: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:
+    """(1, C), or (T, C) rows of a bias (C,) that is zero in the first steps, when nothing can have arrived."""
+    if not bias.any() or not steps:
+        return bias[None]
+    return np.where(np.arange(timesteps)[:, None] < steps, 0.0, bias)

@@ -1,0 +1,133 @@
+"""Layers and readout -> NIR nodes by name and in order, with what NIR cannot say in their metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import LIF, Layer, Readout, Shape
+
+from . import KEY
+from .layer import divided
+from .library import nir_library
+from .neurons import delayed
+
+Size = tuple[int, ...]  # a map as NIR has it: (C, H, W) or (N,)
+
+SMALLEST = 2.0**-60  # of 1 - leak: a membrane that loses no more does not leak in double precision
+ANY_SPIKE = 0.5  # a sum of spikes is above it if there is one, whether v > θ or v ≥ θ fires
+
+
+def layer_nodes(layer: Layer, size: Size, number: int, timesteps: int, dt: float) -> dict[str, Any]:
+    """Nodes of a layer for a map of a size, behind `number` other layers."""
+    nir, name, neuron, dense = nir_library(), layer.name, layer.neuron, layer.kind == "dense"
+    assert isinstance(neuron, LIF)
+    shape = _map(size)
+    channels, height, width = layer.output_shape(shape)
+    nodes: dict[str, Any] = {}
+    if layer.pool > 1 or layer.pooling == "max":
+        nodes[f"{name}.pool"] = _pool("SumPool2d" if layer.pooling == "max" else "AvgPool2d", layer.pool, shape)
+        shape = (shape[0], shape[1] // layer.pool, shape[2] // layer.pool)
+        if layer.pooling == "max":
+            nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
+    if dense and len(size) == 3:
+        nodes[f"{name}.flatten"] = _flatten(shape)
+    weight, said = _weights(layer.weight, neuron)
+    bias = neuron.bias[-1]
+    if not np.array_equal(neuron.bias, delayed(bias, number, timesteps)):
+        said["bias"] = neuron.bias
+    if dense:
+        nodes[name] = nir.Affine(weight, _narrow(bias))
+    else:
+        stride, padding, dilation = ((side, side) for side in (layer.stride, layer.padding, 1))
+        nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(bias))
+    if (k := layer.current_pool) > 1:
+        nodes[f"{name}.currents"] = _pool("AvgPool2d", k, (channels, height * k, width * k), {"pooling": "max"})
+    nodes[f"{name}.neuron"] = _neurons(neuron, nir_size(layer, (channels, height, width)), dt, said)
+    return nodes
+
+
+def readout_nodes(readout: Readout, size: Size, name: str, number: int, timesteps: int, dt: float) -> dict[str, Any]:
+    """Nodes of a readout behind `number` layers; none if it is the number of spikes of each neuron."""
+    nir, classes = nir_library(), len(readout.weight)
+    said: dict[str, Any] = {} if readout.scale == 1 else {"scale": readout.scale}
+    bias = readout.bias[-1]
+    if not np.array_equal(readout.bias, delayed(bias, number, timesteps)):
+        said["bias"] = readout.bias
+    counted = _map(size) == (classes, 1, 1) and np.array_equal(readout.weight, np.eye(classes))
+    if counted and readout.leak == 1 and not said and not bias.any():
+        return {}
+    nodes = {f"{name}.flatten": _flatten(_map(size))} if len(size) == 3 else {}
+    if readout.leak == 1:
+        return nodes | {name: nir.Affine(readout.weight.copy(), _narrow(bias), metadata=_metadata(said))}
+    r = np.full(classes, 1 / max(1 - readout.leak, SMALLEST))
+    leaky = nir.LI(dt * r, r, np.zeros(classes), metadata=_metadata({**said, "leak": readout.leak}))
+    return nodes | {name: nir.Affine(readout.weight.copy(), _narrow(bias)), f"{name}.neuron": leaky}
+
+
+def nir_size(layer: Layer, shape: Shape) -> Size:
+    """A map that a layer takes or gives as NIR has it: (C,) of a dense one."""
+    return shape[:1] if layer.kind == "dense" and shape[1:] == (1, 1) else shape
+
+
+def _map(size: Size) -> Shape:
+    return (*size, 1, 1)[:3]  # type: ignore[return-value]
+
+
+def _flatten(shape: Shape) -> Any:
+    """Axes counted from the end: from the beginning, programs disagree whether that of the samples counts."""
+    return nir_library().Flatten(np.array(shape), -3, -1)
+
+
+def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
+    """A node IF where nothing leaks, else LIF; see neurons.py for the equations."""
+    nir = nir_library()
+
+    def everywhere(value: Any) -> NDArray[np.float64]:
+        by_channel = np.broadcast_to(np.asarray(value, np.float64), size[:1])
+        return np.broadcast_to(by_channel.reshape(-1, *(1,) * (len(size) - 1)), size).copy()
+
+    said |= {"reset": neuron.reset, "fires_at_threshold": neuron.fires_at_threshold, "leak": neuron.leak}
+    if neuron.reset_by is not None:
+        said["reset_by"] = neuron.reset_by
+    threshold, zeros = everywhere(neuron.threshold), everywhere(0)
+    if np.all(np.asarray(neuron.leak) == 1):
+        return nir.IF(everywhere(1 / dt), threshold, zeros, metadata=_metadata(said))
+    r = everywhere(1 / np.maximum(1 - np.asarray(neuron.leak), SMALLEST))
+    return nir.LIF(dt * r, r, zeros, threshold, zeros.copy(), metadata=_metadata(said))
+
+
+def _weights(weight: NDArray[np.float32], neuron: LIF) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Weights that contain a gain by channel, and the gain for the metadata, where it is not 1.
+
+    In double precision, from which dividing by the gain gives the weights in single precision back.
+    """
+    gain = neuron.gain
+    if len(gain) > 1:
+        return weight.copy(), {"gain": gain}
+    if (gain == 1).all():
+        return weight.copy(), {}
+    product = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
+    said = {"gain": gain[0]}
+    return product, said if np.array_equal(divided(product, gain[0]), weight) else {**said, "weight": weight}
+
+
+def _pool(kind: str, side: int, shape: Shape, said: dict[str, Any] | None = None) -> Any:
+    """A pooling node with windows side by side; NIR gives it no shape by itself."""
+    window = np.array([side, side])
+    node = getattr(nir_library(), kind)(window, window, np.zeros(2, np.int64), metadata=_metadata(said or {}))
+    node.input_type = {"input": np.array(shape)}
+    node.output_type = {"output": np.array((shape[0], shape[1] // side, shape[2] // side))}
+    return node
+
+
+def _metadata(said: dict[str, Any]) -> dict[str, Any]:
+    return {KEY: said} if said else {}
+
+
+def _narrow(numbers: NDArray[np.float64]) -> NDArray[Any]:
+    """A copy in single precision, if that changes nothing: other programs expect it."""
+    narrow = numbers.astype(np.float32)
+    return narrow if np.array_equal(narrow, numbers) else numbers.copy()

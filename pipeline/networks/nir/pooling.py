@@ -1,0 +1,97 @@
+"""NIR's pooling -> that of a layer: averages, sums as averages of larger weights, the OR of spikes by a Threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.network import NetworkError, Shape
+from backends.network.layers import Pooling
+
+from .chain import Named, kind_of
+from .neurons import Rules
+from .parts import Part
+from .values import by_channel, metadata, same_shape, side, text
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooling in front of weights.
+
+    Parameters
+    ----------
+    side : of a window, and from one to the next
+    pooling : "average" or "max"
+    factor : what the weights behind it are multiplied by
+    shape : (C, H, W) behind it
+    """
+
+    side: int
+    pooling: Pooling
+    factor: int
+    shape: Shape
+
+
+def read_pool(part: Part, shape: Shape, rules: Rules) -> Pool:
+    """The pooling of a part's spikes, for a map of (C, H, W)."""
+    if part.pool is None:
+        return Pool(1, "average", 1, shape)
+    k, pooled = _window(part.pool, shape)
+    summed = kind_of(part.pool[1]) == "SumPool2d"
+    if part.or_ is None:
+        return Pool(k, "average", k**2 if summed else 1, pooled)
+    name, node = part.or_
+    threshold = by_channel(node.threshold, pooled, "threshold", f"node {name!r}")
+    one = 1 if summed else k**-2  # what a single spike gives
+    fires = np.greater_equal if rules.fires({}) else np.greater
+    if fires(0, threshold).any() or not fires(one, threshold).all():
+        raise NetworkError(
+            f"node {name!r}: threshold is {threshold[0]:g}, expected one between 0 and {one:g}, which a single spike "
+            "passes: behind pooling others are not supported"
+        )
+    return Pool(k, "max", 1, pooled)
+
+
+def read_currents_pool(part: Part, shape: Shape) -> tuple[int, Shape]:
+    """Side of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
+    if part.currents_pool is None:
+        return 1, shape
+    name, node = part.currents_pool
+    if str(metadata(node, f"node {name!r}", ("pooling",)).get("pooling")) != "max":
+        raise NetworkError(
+            f"node {name!r}: got {kind_of(node)} between weights and neurons, expected it behind the neurons: currents "
+            "are not pooled here"
+        )
+    return _window(part.currents_pool, shape)
+
+
+def flattened(node: Named | None, shape: Shape) -> Shape:
+    """(C·H·W, 1, 1) behind a node Flatten, the map's own shape where there is none."""
+    if node is None:
+        return shape
+    name, flatten = node
+    where = f"node {name!r}"
+    same_shape(flatten.input_type["input"], shape, "its input", where)
+    whole = int(np.prod(shape))
+    start, end = (side(getattr(flatten, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
+    if int(np.prod(shape[start : end + 1])) != whole:
+        raise NetworkError(
+            f"{where}: flattens axes {flatten.start_dim} … {flatten.end_dim} of {text(shape)}, expected all, 0 … -1"
+        )
+    return (whole, 1, 1)
+
+
+def _window(pool: Named, shape: Shape) -> tuple[int, Shape]:
+    """Side of a pooling's window, and (C, H, W) behind it."""
+    name, node = pool
+    where = f"node {name!r}"
+    k = side(node.kernel_size, "kernel_size", where, 1)
+    stride, padding = side(node.stride, "stride", where, 1), side(node.padding, "padding", where, 0)
+    channels, height, width = shape
+    if (stride, padding) != (k, 0) or height % k or width % k:
+        raise NetworkError(
+            f"{where}: got windows of {k} with stride {stride} and padding {padding} on a map {text(shape)}, expected "
+            "windows side by side that cover the map"
+        )
+    return k, (channels, height // k, width // k)

@@ -1,0 +1,69 @@
+"""What is behind the last spikes of a NIR graph -> the readout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backends.network import NetworkError, Readout, Shape
+from backends.network.checks import by_channel, real
+
+from .chain import kind_of
+from .neurons import Rules, agreed, delayed, read_membrane
+from .parts import Part
+from .pooling import flattened, read_pool
+from .synapses import read_synapse
+from .values import metadata, text
+
+MOST_CLASSES = 10_000  # of an identity matrix, where the spikes themselves are the output
+
+
+def read_readout(part: Part, shape: Shape, depth: int, timesteps: int, rules: Rules) -> Readout:
+    """The readout of a network of `depth` layers; without weights each neuron of the last layer is a class."""
+    pool = read_pool(part, shape, rules)
+    for node in (part.currents_pool, part.or_):
+        if node:
+            raise NetworkError(
+                f"node {node[0]!r}: got {kind_of(node[1])} behind the last spikes, expected weights alone"
+            )
+    weight, bias, said = _weights(part, flattened(part.flatten, pool.shape))
+    classes = len(weight)
+    where, leak = "readout", 1.0
+    if part.neuron is not None:
+        membrane = read_membrane(part.neuron, (classes, 1, 1), rules)
+        where = f"node {part.neuron[0]!r}"
+        said = metadata(part.neuron[1], where, ("scale", "leak", "bias"))
+        if (membrane.leak != membrane.leak[0]).any():
+            raise NetworkError(f"{where}: tau differs between neurons, expected one for all classes")
+        leak = float(agreed(said.get("leak", membrane.leak[0]), membrane.leak[0], "leak", where))
+        weight, bias = weight * membrane.drive[:, None], bias * membrane.drive + membrane.offset
+    rows = delayed(bias, depth, timesteps)
+    if "bias" in said:
+        rows = by_channel(said["bias"], classes, np.float64, "bias", where)
+        agreed(rows[-1], bias, "bias", where)
+    if pool.side > 1:
+        weight = _unpooled(weight, pool.shape, pool.side) * (pool.factor / pool.side**2)
+    return Readout(weight, real(said.get("scale", 1.0), "scale", where), leak, rows)
+
+
+def _weights(part: Part, shape: Shape) -> tuple[Any, Any, dict[str, Any]]:
+    """(K, N) weights, (K,) bias and the metadata beside them."""
+    if part.synapse is None:
+        if shape[1:] != (1, 1) or shape[0] > MOST_CLASSES:
+            raise NetworkError(
+                f"graph: its output is {text(shape)}, expected one value per class, at most {MOST_CLASSES:,}"
+            )
+        return np.eye(shape[0]), np.zeros(shape[0]), {}
+    name, node = part.synapse
+    if kind_of(node) == "Conv2d":
+        raise NetworkError(f"node {name!r}: got Conv2d behind the last spikes, expected Affine or Linear")
+    synapse = read_synapse(part, shape)
+    said = metadata(node, f"node {name!r}", ("scale", "bias"))
+    return synapse.weight * synapse.scale[:, None], synapse.bias * synapse.scale, said
+
+
+def _unpooled(weight: Any, shape: Shape, k: int) -> Any:
+    """(K, C·kH·kW) weights that sum over windows, of (K, C·H·W) weights behind them."""
+    maps = weight.reshape(len(weight), *shape).repeat(k, axis=2).repeat(k, axis=3)
+    return maps.reshape(len(weight), -1)

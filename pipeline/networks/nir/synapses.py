@@ -1,0 +1,107 @@
+"""NIR's weights and pooling -> those of a layer: groups and dilation become zeros in a larger kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import NetworkError, Shape
+
+from .chain import kind_of
+from .parts import Part
+from .values import by_channel, numbers, same_shape, side, text
+
+MOST_WEIGHTS = 1 << 28  # of one layer, once groups and dilation are filled with zeros
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """y = scale · (W ⊛ x + bias), in double precision.
+
+    Parameters
+    ----------
+    weight : (O, I, y, x) or (O, I)
+    bias, scale : (O,)
+    shape : (O, H, W) of y
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    shape: Shape
+    stride: int = 1
+    padding: int = 0
+
+
+def read_synapse(part: Part, shape: Shape) -> Synapse:
+    """The weights of a part, and a Scale behind them, for a map of (C, H, W) that is pooled and flattened already."""
+    assert part.synapse is not None
+    name, node = part.synapse
+    where = f"node {name!r}"
+    weight = numbers(node.weight, "weight", where)
+    stride, padding, outputs = 1, 0, (len(weight), 1, 1)
+    if kind_of(node) == "Conv2d":
+        weight, stride, padding = _convolution(node, weight, shape, where)
+        rows, columns = (
+            (size + 2 * padding - length) // stride + 1
+            for size, length in zip(shape[1:], weight.shape[2:], strict=True)
+        )
+        outputs = (len(weight), rows, columns)
+    elif weight.ndim != 2 or (*weight.shape[1:], 1, 1) != shape:
+        hint = "; put a Flatten in front" if shape[1:] != (1, 1) else ""
+        raise NetworkError(
+            f"{where}: weight has shape {weight.shape}, expected (outputs, inputs) of the map {text(shape)} before it"
+            f"{hint}"
+        )
+    bias = getattr(node, "bias", None)
+    bias = np.zeros(outputs[0]) if bias is None else numbers(bias, "bias", where)
+    if bias.shape != outputs[:1]:
+        raise NetworkError(f"{where}: bias has shape {bias.shape}, expected ({outputs[0]},), one per output of weight")
+    scale = np.ones(outputs[0])
+    if part.scale is not None:
+        name, factors = part.scale
+        scale = by_channel(factors.scale, outputs, "scale", f"node {name!r}")
+    return Synapse(weight, bias, scale, outputs, stride, padding)
+
+
+def _convolution(
+    node: Any, weight: NDArray[np.float64], shape: Shape, where: str
+) -> tuple[NDArray[np.float64], int, int]:
+    """Weights without groups and dilation, stride and padding."""
+    groups, dilation = side(node.groups, "groups", where, 1), side(node.dilation, "dilation", where, 1)
+    stride = side(node.stride, "stride", where, 1)
+    if weight.ndim != 4 or 0 in weight.shape or weight.shape[1] * groups != shape[0] or len(weight) % groups:
+        raise NetworkError(
+            f"{where}: weight has shape {weight.shape} in {groups} groups, expected (outputs, {shape[0]} / groups, y, "
+            f"x) of the map {text(shape)} before it"
+        )
+    if node.input_shape is not None:
+        same_shape((shape[0], *np.asarray(node.input_shape).ravel().tolist()), shape, "its input", where)
+    extent = tuple((length - 1) * dilation + 1 for length in weight.shape[2:])
+    padding = _padding(node.padding, extent, stride, where)
+    if any(length > size + 2 * padding for length, size in zip(extent, shape[1:], strict=True)):
+        raise NetworkError(f"{where}: a kernel of {extent} does not fit its input {text(shape)} with padding {padding}")
+    if len(weight) * shape[0] * extent[0] * extent[1] > MOST_WEIGHTS:
+        raise NetworkError(f"{where}: more than {MOST_WEIGHTS:,} weights without groups and dilation, expected fewer")
+    whole = np.zeros((len(weight), shape[0], *extent))
+    outputs, inputs = len(weight) // groups, weight.shape[1]
+    for group in range(groups):
+        rows, columns = slice(group * outputs, (group + 1) * outputs), slice(group * inputs, (group + 1) * inputs)
+        whole[rows, columns, ::dilation, ::dilation] = weight[rows]
+    return whole, stride, padding
+
+
+def _padding(padding: Any, extent: tuple[int, ...], stride: int, where: str) -> int:
+    if not isinstance(padding, str):
+        return side(padding, "padding", where, 0)
+    if padding == "valid":
+        return 0
+    if padding != "same" or stride > 1 or extent[0] != extent[1] or not extent[0] % 2:
+        raise NetworkError(
+            f"{where}: padding is {padding!r} with stride {stride} and a kernel of {extent}, expected a number, "
+            "'valid', or 'same' with stride 1 and a square kernel of an odd side"
+        )
+    return extent[0] // 2

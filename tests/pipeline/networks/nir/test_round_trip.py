@@ -1,0 +1,185 @@
+"""A network that goes through a NIR file is the same network, whatever it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import spikesam
+from backends.network import LIF, Layer, Network, NetworkError, Readout
+from backends.network.quantise import quantise
+from pipeline.networks.nir.read import from_nir
+from pipeline.networks.nir.write import to_nir
+
+from .graphs import nir
+
+rng = np.random.default_rng(0)
+
+
+def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
+    """Constants of every kind: one number, one per channel, one per channel and step."""
+
+    def constant(low: float, high: float) -> Any:
+        return rng.uniform(low, high, channels if rng.random() < 0.3 else None)
+
+    def rows(values: NDArray[np.float64]) -> Any:
+        return values[0] if rng.random() < 0.4 else values
+
+    reset: Any = rng.choice(("subtract", "zero"))
+    return LIF(
+        leak=rng.choice((0.0, 0.5, 0.99, 1.0)) if rng.random() < 0.6 else constant(0, 1),
+        threshold=constant(0.1, 3),
+        gain=1.0 if rng.random() < 0.4 else rows(rng.normal(0, 2, (timesteps, channels))),
+        bias=0.0 if rng.random() < 0.4 else rows(rng.normal(0, 1, (timesteps, channels))),
+        reset=reset,
+        reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
+        fires_at_threshold=bool(rng.random() < 0.5),
+    )
+
+
+def random_network(rng: np.random.Generator) -> Network:
+    """One to three layers, and readouts that count, leak, or have a bias."""
+    timesteps = int(rng.integers(1, 6))
+    shape = input_shape = (int(rng.choice((1, 3))), *(int(rng.choice((1, 4, 6, 12))) for _ in range(2)))
+    layers: list[Layer] = []
+    for number in range(int(rng.integers(1, 4))):
+        pool = int(rng.choice([k for k in (1, 2, 3) if shape[1] % k == 0 and shape[2] % k == 0]))
+        rows, columns, outputs = shape[1] // pool, shape[2] // pool, int(rng.choice((1, 5)))
+        pooling: Any = rng.choice(("average", "max"))
+        name, constants = f"layer{number}", neuron(rng, outputs, timesteps)
+        if rng.random() < 0.4:
+            layer = Layer(name, rng.normal(size=(outputs, shape[0] * rows * columns)), constants, pool, pooling=pooling)
+        else:
+            padding, stride = (int(rng.integers(least, 3)) for least in (0, 1))
+            kernel = [int(rng.integers(1, min(4, side + 2 * padding) + 1)) for side in (rows, columns)]
+            weight = rng.normal(size=(outputs, shape[0], *kernel))
+            layer = Layer(name, weight, constants, pool, stride, padding, pooling)
+            _, *sides = layer.output_shape(shape)
+            divisors = [k for k in (1, 2, 3) if all(side % k == 0 for side in sides)]
+            layer = replace(layer, current_pool=int(rng.choice(divisors)))
+        layers.append(layer)
+        shape = layer.output_shape(shape)
+    inputs = int(np.prod(shape))
+    weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
+    bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
+    readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
+    encoder: Any = rng.choice(("poisson", "spikes"))
+    return Network(input_shape, timesteps, tuple(layers), readout, encoder)
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=60)
+def test_any_network(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    network = random_network(np.random.default_rng(seed))
+    path = tmp_path_factory.mktemp("nir") / "network.nir"
+    to_nir(network, path)
+    assert from_nir(path).sha256 == network.sha256
+
+
+@pytest.mark.parametrize("name", ["cluttered-digits", "tiny-imagenet-10"])
+def test_bundled_networks(name: str, tmp_path: Path) -> None:
+    """Their gains differ from step to step."""
+    network = spikesam.load(name).network
+    spikesam.to_nir(network, tmp_path / "network.nir")
+    assert spikesam.from_nir(tmp_path / "network.nir").sha256 == network.sha256
+
+
+def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, **options: Any) -> Network:
+    weight = np.array([[0.5, -0.25], [1, 0.1], [0.3, 0.7]], np.float32)
+    layer = Layer("fc1", weight, neuron)
+    return Network((2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options)
+
+
+def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> None:
+    """1 - dt/τ is not 0.99 but close to it."""
+    leak = np.nextafter(0.99, 1)
+    assert from_nir(to_nir(dense(LIF(leak)))).layers[0].neuron.leak == leak
+
+
+def test_a_channel_without_gain() -> None:
+    network = dense(LIF(0.9, gain=[0.0, 2.0, 1e-30], bias=0.5))
+    assert from_nir(to_nir(network)).sha256 == network.sha256
+
+
+def test_weights_hold_the_gain_for_other_programs() -> None:
+    network = dense(LIF(0.5, gain=[1.0, 2.0, 4.0], bias=0.5))
+    graph = to_nir(network)
+    assert graph.nodes["fc1"].weight == pytest.approx(network.layers[0].weight * [[1], [2], [4]])
+    graph.nodes["fc1.neuron"].metadata.clear()
+    read = from_nir(graph, reset="subtract").layers[0]
+    assert (read.neuron.gain == 1).all()
+    assert read.weight == pytest.approx(graph.nodes["fc1"].weight)
+
+
+def test_nodes_that_other_programs_read() -> None:
+    graph = to_nir(dense(LIF(0.75, 2.0, reset="zero")), dt=1e-3)
+    assert list(graph.nodes) == ["input", "fc1", "fc1.neuron", "output"]
+    assert graph.edges == [("input", "fc1"), ("fc1", "fc1.neuron"), ("fc1.neuron", "output")]
+    neuron = graph.nodes["fc1.neuron"]
+    assert isinstance(neuron, nir.LIF)
+    assert neuron.tau == pytest.approx([4e-3] * 3)
+    assert neuron.r == pytest.approx([4] * 3)
+    assert [*neuron.v_threshold, *neuron.v_reset, *neuron.v_leak] == [2, 2, 2, 0, 0, 0, 0, 0, 0]
+    assert graph.nodes["fc1"].weight.dtype == np.float32
+
+
+def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
+    """nir.read checks types by default."""
+    conv = Layer("conv1", rng.normal(size=(4, 2, 3, 3)), LIF(0.9), padding=1)
+    layers = conv, Layer("fc1", rng.normal(size=(3, 16)), LIF(1.0), pool=4, pooling="max")
+    path = tmp_path / "network.nir"
+    to_nir(Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)), path)
+    assert list(nir.read(path).nodes) == sorted(to_nir(from_nir(path)).nodes)  # HDF5 sorts names
+
+
+def test_what_the_file_says_can_be_said_otherwise() -> None:
+    graph = to_nir(dense(LIF(0.75, reset_by=0.3, fires_at_threshold=True)))
+    read = from_nir(graph, 10, reset="zero", fires_at_threshold=False)
+    assert (read.timesteps, read.layers[0].neuron.reset) == (11, "zero")
+    assert read.layers[0].neuron.reset_by is None
+    assert not read.layers[0].neuron.fires_at_threshold
+
+
+def test_more_steps_for_gains_of_every_step_are_refused() -> None:
+    graph = to_nir(dense(LIF(0.75, gain=np.ones((4, 3)))))
+    with pytest.raises(NetworkError, match="gain has 4 steps, expected 1 or T = 11"):
+        from_nir(graph, 10)
+
+
+@pytest.mark.parametrize("field", ["tau", "bias"])
+def test_metadata_that_contradict_their_node_are_refused(field: str) -> None:
+    """As when another program trained the network on."""
+    graph = to_nir(dense(LIF(0.75, bias=rng.normal(size=(4, 3)))))
+    if field == "tau":
+        graph.nodes["fc1.neuron"].tau *= 2
+        graph.nodes["fc1.neuron"].r *= 2
+    else:
+        graph.nodes["fc1"].bias += 1
+    what = {"tau": "leak", "bias": "bias"}[field]
+    with pytest.raises(NetworkError, match=f"node 'fc1.neuron': its metadata 'spikesam' contradict it in {what}"):
+        from_nir(graph)
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    network = dense(LIF(0.9))
+    for bad, message in (
+        (quantise(network), "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"),
+        (spikesam.load("cluttered-digits"), "to_nir: got Checkpoint, expected a Network, such as checkpoint.network"),
+        (spikesam.load("cluttered-digits-ann").network, "to_nir: got an ANN, which does not spike"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            to_nir(bad)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="to_nir: dt is 0, expected more than 0 seconds"):
+        to_nir(network, dt=0)
+    with pytest.raises(NetworkError, match=r"absent/x.nir: cannot be written .*; expected the name of a file"):
+        to_nir(network, tmp_path / "absent" / "x.nir")
+    with pytest.raises(NetworkError, match=r"cannot be written .*; expected the name of a file"):
+        to_nir(network, tmp_path)
+    assert list(tmp_path.iterdir()) == []
