@@ -3,7 +3,7 @@
     NIR node      its equation                            one step, with spikes and resets as in LIF
     I, IF         dv/dt = R·I                             v ← v + dt·R·I
     LI, LIF       τ·dv/dt = (v_leak - v) + R·I            v ← (1 - dt/τ)·v + (dt/τ)·(R·I + v_leak)
-    CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   as LI, LIF with I = w_in·x, if τ_syn = dt; refused otherwise
+    CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   I ← (1 - dt/τ_syn)·I + (dt/τ_syn)·w_in·x, then as LI, LIF
     Threshold     z = 1 if x > θ                          as LIF without memory: v ← x
 
 What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset.
@@ -24,7 +24,7 @@ from . import KEY
 from .chain import Named, kind_of
 from .values import by_channel, metadata, numbers
 
-SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "gain", "bias", "weight")
+SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
 CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 
 
@@ -52,11 +52,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Membrane:
-    """v ← leak·v + drive·I + offset, of (C,) numbers each."""
+    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, of (C,) numbers each."""
 
     leak: NDArray[np.float64]
     drive: NDArray[np.float64]
     offset: NDArray[np.float64]
+    synaptic_leak: NDArray[np.float64]
 
 
 def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
@@ -65,7 +66,7 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
     where = f"node {name!r}"
     ones, zeros = np.ones(shape[0]), np.zeros(shape[0])
     if kind == "Threshold":
-        return Membrane(zeros, ones, zeros)
+        return Membrane(zeros, ones, zeros, zeros)
     r = by_channel(node.r, shape, "r", where)
     if kind in ("I", "IF"):
         if not rules.dt_known and (r == 1).all():
@@ -73,21 +74,23 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
                 f"{where}: got r = 1 and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs and "
                 f"Norse, or dt={dt:g} if it is so many seconds"
             )
-        return Membrane(ones, near_one(dt * r), zeros)
-    if kind.startswith("Cuba"):
-        tau_synapse = by_channel(node.tau_syn, shape, "tau_syn", where)
-        if not np.allclose(tau_synapse, dt, rtol=CLOSE, atol=0):
-            raise NetworkError(
-                f"{where}: tau_syn is {tau_synapse[0]:g} s, expected dt = {dt:g} s, which is no synaptic current: "
-                "a current that outlasts its step is not supported"
-            )
-        r = r * by_channel(node.w_in, shape, "w_in", where)
-    what = "tau_mem" if kind.startswith("Cuba") else "tau"
-    tau = by_channel(getattr(node, what), shape, what, where)
-    if tau.min() < dt * (1 - CLOSE):
-        raise NetworkError(f"{where}: {what} is {tau.min():g} s, expected at least dt = {dt:g} s")
-    step = near_one(dt / tau)
-    return Membrane(1 - step, near_one(r * dt / tau), step * by_channel(node.v_leak, shape, "v_leak", where))
+        return Membrane(ones, near_one(dt * r), zeros, zeros)
+
+    def step(what: str) -> NDArray[np.float64]:
+        """dt/τ of a time constant τ."""
+        tau = by_channel(getattr(node, what), shape, what, where)
+        if tau.min() < dt * (1 - CLOSE):
+            raise NetworkError(f"{where}: {what} is {tau.min():g} s, expected at least dt = {dt:g} s")
+        return near_one(dt / tau)
+
+    synaptic = kind.startswith("Cuba")
+    membrane_step, synaptic_step = step("tau_mem" if synaptic else "tau"), step("tau_syn") if synaptic else ones
+    drive, offset = r * membrane_step, by_channel(node.v_leak, shape, "v_leak", where) * membrane_step
+    if synaptic:
+        drive = drive * by_channel(node.w_in, shape, "w_in", where) * synaptic_step
+        if (offset * (1 - synaptic_step)).any():
+            raise NetworkError(f"{where}: v_leak is not 0, expected 0 beside currents that outlast a step")
+    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step)
 
 
 def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any], rules: Rules) -> LIF:
@@ -102,7 +105,10 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
     said = metadata(node, where, SAID)
     membrane = read_membrane(neuron, shape, rules)
     gain = near_one(membrane.drive * scale)
-    leak = agreed(said.get("leak", membrane.leak), membrane.leak, "leak", where)
+    leak, synaptic_leak = (
+        agreed(said.get(what, computed), computed, what, where)
+        for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
+    )
     fires = rules.fires(said)
     if kind_of(node) == "Threshold":
         threshold = by_channel(node.threshold, shape, "threshold", where)
@@ -116,7 +122,7 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
             f"{where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0: a reset to other values is not supported"
         )
     reset_by = said.get("reset_by") if reset == said_reset else None
-    return LIF(leak, threshold, gain, gain * bias + membrane.offset, reset, reset_by, fires)
+    return LIF(leak, threshold, gain, gain * bias + membrane.offset, reset, reset_by, fires, synaptic_leak)
 
 
 def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ def _flatten(shape: Shape) -> Any:
 
 
 def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
-    """A node IF where nothing leaks, else LIF; see neurons.py for the equations."""
+    """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF; for equations see neurons.py."""
     nir = nir_library()
 
     def everywhere(value: Any) -> NDArray[np.float64]:
@@ -93,10 +93,16 @@ def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
     if neuron.reset_by is not None:
         said["reset_by"] = neuron.reset_by
     threshold, zeros = everywhere(neuron.threshold), everywhere(0)
+    steps, synaptic_steps = (
+        everywhere(1 / np.maximum(1 - np.asarray(leak), SMALLEST)) for leak in (neuron.leak, neuron.synaptic_leak)
+    )
+    if np.any(neuron.synaptic_leak):
+        said["synaptic_leak"] = neuron.synaptic_leak
+        constants = dt * synaptic_steps, dt * steps, steps, zeros, threshold, zeros.copy(), synaptic_steps
+        return nir.CubaLIF(*constants, metadata=_metadata(said))
     if np.all(np.asarray(neuron.leak) == 1):
         return nir.IF(everywhere(1 / dt), threshold, zeros, metadata=_metadata(said))
-    r = everywhere(1 / np.maximum(1 - np.asarray(neuron.leak), SMALLEST))
-    return nir.LIF(dt * r, r, zeros, threshold, zeros.copy(), metadata=_metadata(said))
+    return nir.LIF(dt * steps, steps, zeros, threshold, zeros.copy(), metadata=_metadata(said))
 
 
 def _weights(weight: NDArray[np.float32], neuron: LIF) -> tuple[NDArray[Any], dict[str, Any]]:

@@ -33,6 +33,8 @@ def read_readout(part: Part, shape: Shape, depth: int, timesteps: int, rules: Ru
     if part.neuron is not None:
         membrane = read_membrane(part.neuron, (classes, 1, 1), rules)
         where = f"node {part.neuron[0]!r}"
+        if membrane.synaptic_leak.any():
+            raise NetworkError(f"{where}: tau_syn is not dt, expected it: currents of a readout do not outlast a step")
         said = metadata(part.neuron[1], where, ("scale", "leak", "bias"))
         if (membrane.leak != membrane.leak[0]).any():
             raise NetworkError(f"{where}: tau differs between neurons, expected one for all classes")

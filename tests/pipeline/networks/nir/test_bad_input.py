@@ -105,7 +105,11 @@ def test_branches_and_loose_ends() -> None:
         ({"neurons1": pool("AvgPool2d", 1)}, "node 'pool': got SumPool2d behind AvgPool2d 'neurons1', expected"),
         (
             {"neurons1": nir.CubaLIF(*np.full((4, 3, 8, 8), 4e-4), v_threshold=np.ones((3, 8, 8)))},
-            "node 'neurons1': tau_syn is 0.0004 s, expected dt = 0.0001 s, which is no synaptic current",
+            "node 'neurons1': v_leak is not 0, expected 0 beside currents that outlast a step",
+        ),
+        (
+            {"neurons1": nir.CubaLIF(*np.full((4, 3, 8, 8), 5e-5), v_threshold=np.ones((3, 8, 8)))},
+            "node 'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s",
         ),
         (
             {"neurons1": nir.LIF(*np.ones((4, 3, 8, 8)), v_reset=np.full((3, 8, 8), 0.2))},
@@ -190,6 +194,11 @@ def test_readouts_that_are_none() -> None:
         "node 'conv2': got Conv2d behind the last spikes, expected Affine or Linear",
     )
     order |= {"flatten": flatten(3, 8, 8), "fc": nir.Linear(weights(rng, 3, 192))}
+    synaptic = nir.CubaLI(*np.full((2, 3), 4e-4), np.ones(3), np.zeros(3))
+    refused(
+        graph(**order, synaptic=synaptic, output=output),
+        "node 'synaptic': tau_syn is not dt, expected it: currents of a readout do not outlast a step",
+    )
     leaky = nir.LI(np.array([1.0, 2.0, 1.0]), np.ones(3), np.zeros(3))
     refused(
         graph(**order, leaky=leaky, output=output),

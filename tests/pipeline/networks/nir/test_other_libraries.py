@@ -64,7 +64,7 @@ def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
         outputs.setdefault(module, []).append(spikes[0].numpy())
 
     for module in model.children():
-        if type(module).__name__ in ("LIFNode", "IFNode", "Leaky", "_NIRStatefulModule"):
+        if type(module).__name__ in ("LIFNode", "IFNode", "CUBALIFNode", "Leaky", "Synaptic", "_NIRStatefulModule"):
             module.register_forward_hook(keep)
     state = None
     with torch.no_grad():
@@ -101,6 +101,13 @@ def test_snntorch_reads_ours(tmp_path: Path) -> None:
     network = ours()
     to_nir(network, tmp_path / "ours.nir")
     model = module.import_from_nir(nir.read(tmp_path / "ours.nir"))
+    assert_same(network, stepped(model, explicit=True))
+
+
+@pytest.mark.parametrize("library", ["spikingjelly.activation_based.nir_exchange", "snntorch.import_nir"])
+def test_both_read_synaptic_currents(library: str) -> None:
+    network = ours(synaptic_leak=0.75)
+    model = pytest.importorskip(library).import_from_nir(to_nir(network))
     assert_same(network, stepped(model, explicit=True))
 
 

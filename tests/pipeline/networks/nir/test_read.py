@@ -175,12 +175,14 @@ def test_a_scale_behind_weights() -> None:
     assert_same(found, spikes())
 
 
-def test_a_synaptic_current_of_a_single_step() -> None:
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_synaptic_currents(steps: int) -> None:
     shape = np.ones((3, 8, 8))
-    cuba = nir.CubaLIF(DT * shape, 4 * DT * shape, 4 * shape, 0 * shape, shape, w_in=0.5)
+    cuba = nir.CubaLIF(steps * DT * shape, 4 * DT * shape, 4 * shape, 0 * shape, shape, w_in=steps / 2)
     found = small(neurons1=cuba)
     assert_same(found, spikes(density=0.8))
-    assert from_nir(found, T).layers[0].neuron.gain[0, 0] == 0.5
+    neuron = from_nir(found, T).layers[0].neuron
+    assert (neuron.synaptic_leak, neuron.gain[0, 0]) == (1 - 1 / steps, 0.5)
 
 
 def test_a_threshold_behind_weights_is_a_neuron_without_memory() -> None:
