@@ -28,6 +28,7 @@ image whatever the seed, so it is measured once. --out receives the two networks
 
 examples:
   python -m pipeline.export cluttered-digits --out runs/export
+  python -m pipeline.export cluttered-digits --nir digits.nir --samples 100
   python -m pipeline.export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny"""
 
 
@@ -39,6 +40,7 @@ class ExportCommand(Section):
     data: Data = ("cluttered-digits",)
     samples: int = Field(1000, ge=1, description="at most so many images, classes in turn")
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
+    nir: Path | None = Field(None, description="a file to write the float32 network to as NIR, for other programs")
     device: Device = "auto"
     download: Download = False
     overwrite: Overwrite = False
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.network.storage import write_network
     from pipeline.networks.checkpoint import load_checkpoint
+    from pipeline.networks.nir.write import to_nir
     from pipeline.networks.precisions import predictions
 
     from .images.samples import choose_samples
@@ -69,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with out_lock(command.out, advice), progress_bar(Console(stderr=True), transient=True) as progress:
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")
+        if command.nir is not None:
+            to_nir(checkpoint.network, command.nir)
         turns = progress.track(range(seeds), description="measuring")
         float32, fixed = predictions([*networks.values()], backend, samples, turns)
         found = paired_accuracy(float32, fixed, labels)
@@ -77,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     console.print(f"{samples.name}, {len(samples)} images × {accuracy_text(found)}")
     for precision in networks:
         console.print(str(command.out / f"network.{precision}.safetensors"))
+    if command.nir is not None:
+        console.print(str(command.nir))
 
 
 def accuracy_text(found: PairedAccuracy) -> str:

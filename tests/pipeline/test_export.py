@@ -8,6 +8,7 @@ import pytest
 
 from backends.network.storage import read_network
 from pipeline import export
+from pipeline.networks.nir.read import from_nir
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 
@@ -34,6 +35,16 @@ def test_one_seed_prints_no_interval(tmp_path, capsys):
     assert "interval" not in line
     report = json.loads((tmp_path / "out" / "accuracy.json").read_text())
     assert (report["low"], report["high"], report["seeds"]) == (None, None, 1)
+
+
+def test_the_network_as_nir(tmp_path, capsys):
+    pytest.importorskip("nir")
+    path = small_checkpoint(tmp_path / "small.safetensors")
+    images = class_folders(tmp_path / "images", per_class=1)
+    file = tmp_path / "small.nir"
+    export.main([str(path), "--data", str(images), "--seeds", "1", "--out", str(tmp_path / "out"), "--nir", str(file)])
+    assert from_nir(file).sha256 == read_network(path)[0].sha256
+    assert str(file) in capsys.readouterr().out
 
 
 def test_images_without_labels_are_refused(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_layer(part: Part, shape: Shape, before: Sequence[Layer], timesteps: int
         agreed(bias[-1], neuron.bias, "bias", where)
     try:
         layer = Layer(
-            _name(part.synapse[0], before, "conv" if weight.ndim == 4 else "fc"),
+            _name(part.synapse[0], before, weight.ndim),
             weight,
             replace(neuron, bias=bias),
             pool.side,
@@ -72,13 +73,12 @@ def divided(weight: Any, gain: Any) -> Any:
     return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)
 
 
-def _name(node: str, before: Sequence[Layer], kind: str) -> str:
+def _name(node: str, before: Sequence[Layer], dimensions: int) -> str:
     """The name of a node, if it can be that of a layer, with underscores for dots; "conv1", "fc2", … if not."""
     taken = {"input", *(layer.name for layer in before)}
     name = node.replace(".", "_")
     if name.isascii() and name.isidentifier() and name not in taken:
         return name
-    number = 1 + sum(layer.kind == ("conv" if kind == "conv" else "dense") for layer in before)
-    while f"{kind}{number}" in taken:
-        number += 1
-    return f"{kind}{number}"
+    kind = "conv" if dimensions == 4 else "fc"
+    numbered = (f"{kind}{number}" for number in count(1 + sum(each.weight.ndim == dimensions for each in before)))
+    return next(name for name in numbered if name not in taken)

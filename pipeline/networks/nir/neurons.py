@@ -25,6 +25,8 @@ from .chain import Named, kind_of
 from .values import by_channel, metadata, numbers
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
+MOST_BIASES = 1 << 28  # of one layer, over all steps
+LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
 CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 
 
@@ -35,7 +37,7 @@ class Rules:
     Parameters
     ----------
     dt : seconds in a step
-    dt_known : whether the caller or the file says so
+    dt_known : whether the caller or the file says so; if not, neurons for which it is implausible are refused
     reset, fires_at_threshold : None to take what the metadata of a node say, then NIR's equations
     """
 
@@ -48,6 +50,14 @@ class Rules:
         """Whether a value that equals the threshold fires."""
         told = self.fires_at_threshold
         return bool(np.all(said.get("fires_at_threshold", False))) if told is None else told
+
+    def check_dt(self, implausible: bool, found: str, where: str) -> None:
+        """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
+        if implausible and not self.dt_known:
+            raise NetworkError(
+                f"{where}: got {found} and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs, "
+                f"or dt={self.dt:g} if it is so many seconds"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,16 +79,13 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
         return Membrane(zeros, ones, zeros, zeros)
     r = by_channel(node.r, shape, "r", where)
     if kind in ("I", "IF"):
-        if not rules.dt_known and (r == 1).all():
-            raise NetworkError(
-                f"{where}: got r = 1 and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs and "
-                f"Norse, or dt={dt:g} if it is so many seconds"
-            )
+        rules.check_dt(bool((r == 1).all()), "r = 1", where)
         return Membrane(ones, near_one(dt * r), zeros, zeros)
 
     def step(what: str) -> NDArray[np.float64]:
         """dt/τ of a time constant τ."""
         tau = by_channel(getattr(node, what), shape, what, where)
+        rules.check_dt(bool(tau.min() >= LONGEST), f"{what} = {tau.min():g} s", where)
         if tau.min() < dt * (1 - CLOSE):
             raise NetworkError(f"{where}: {what} is {tau.min():g} s, expected at least dt = {dt:g} s")
         return near_one(dt / tau)
@@ -150,4 +157,8 @@ def delayed(bias: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np
     """(1, C), or (T, C) rows of a bias (C,) that is zero in the first steps, when nothing can have arrived."""
     if not bias.any() or not steps:
         return bias[None]
+    if timesteps * len(bias) > MOST_BIASES:
+        raise NetworkError(
+            f"biases: {timesteps:,} steps of {len(bias):,} channels, expected at most {MOST_BIASES:,} numbers"
+        )
     return np.where(np.arange(timesteps)[:, None] < steps, 0.0, bias)

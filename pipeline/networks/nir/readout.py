@@ -56,6 +56,8 @@ def _weights(part: Part, shape: Shape) -> tuple[Any, Any, dict[str, Any]]:
             raise NetworkError(
                 f"graph: its output is {text(shape)}, expected one value per class, at most {MOST_CLASSES:,}"
             )
+        if part.scale is not None:
+            raise NetworkError(f"node {part.scale[0]!r}: got Scale behind spikes, expected it behind weights")
         return np.eye(shape[0]), np.zeros(shape[0]), {}
     name, node = part.synapse
     if kind_of(node) == "Conv2d":

@@ -46,7 +46,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     >>> import spikesam
     >>> graph = spikesam.to_nir(spikesam.load("cluttered-digits").network)
     >>> list(graph.nodes)[:4]
-    ['input', 'conv1', 'conv1.neuron', 'conv2.pool']
+    ['input', 'conv1.pool', 'conv1', 'conv1.neuron']
     """
     nir = nir_library()
     if not isinstance(network, Network):

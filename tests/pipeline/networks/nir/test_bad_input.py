@@ -112,7 +112,7 @@ def test_branches_and_loose_ends() -> None:
             "node 'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s",
         ),
         (
-            {"neurons1": nir.LIF(*np.ones((4, 3, 8, 8)), v_reset=np.full((3, 8, 8), 0.2))},
+            {"neurons1": nir.LIF(*np.full((4, 3, 8, 8), 0.5), v_reset=np.full((3, 8, 8), 0.2))},
             "node 'neurons1': v_reset is 0.2, expected 0",
         ),
         (
@@ -193,13 +193,23 @@ def test_readouts_that_are_none() -> None:
         graph(**order, conv2=conv(rng, 3, 3, 8, 8), output=output),
         "node 'conv2': got Conv2d behind the last spikes, expected Affine or Linear",
     )
+    refused(
+        graph(**order, scale=nir.Scale(np.ones((3, 8, 8))), output=output),
+        r"graph: its output is \(3, 8, 8\), expected",
+    )
+    whole = small().nodes
+    del whole["output"]
+    refused(
+        graph(**whole, scale=nir.Scale(np.ones(5)), output=nir.Output(np.array([5]))),
+        "node 'scale': got Scale behind spikes, expected it behind weights",
+    )
     order |= {"flatten": flatten(3, 8, 8), "fc": nir.Linear(weights(rng, 3, 192))}
     synaptic = nir.CubaLI(*np.full((2, 3), 4e-4), np.ones(3), np.zeros(3))
     refused(
         graph(**order, synaptic=synaptic, output=output),
         "node 'synaptic': tau_syn is not dt, expected it: currents of a readout do not outlast a step",
     )
-    leaky = nir.LI(np.array([1.0, 2.0, 1.0]), np.ones(3), np.zeros(3))
+    leaky = nir.LI(np.array([0.1, 0.2, 0.1]), np.ones(3), np.zeros(3))
     refused(
         graph(**order, leaky=leaky, output=output),
         "node 'leaky': tau differs between neurons, expected one for all classes",
@@ -217,6 +227,10 @@ def test_arguments() -> None:
     refused(
         small(neurons1=nir.IF(one, one)),
         "node 'neurons1': got r = 1 and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs",
+    )
+    refused(
+        small(neurons1=nir.LIF(20 * one, one, 0 * one, one)),
+        "node 'neurons1': got tau = 20 s and no dt, expected dt=1 if a step is one unit of time, .*, or dt=0.0001 if",
     )
 
 
@@ -292,7 +306,7 @@ def test_anything_else_in_a_file_is_an_error_or_a_network(path: Path) -> None:
     with h5py.File(path) as file:
         file["node"].visititems(lambda name, item: names.append(f"node/{name}"))
     content = path.read_bytes()
-    values = [b"zero", 2**62, np.zeros(0), np.ones((2, 3)), None]
+    values = [b"zero", 2**62, np.ones((2, 3)), None]
     for name in names:
         for value in values:
             path.write_bytes(content)

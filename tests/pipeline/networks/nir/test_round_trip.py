@@ -76,7 +76,7 @@ def random_network(rng: np.random.Generator) -> Network:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_any_network(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     network = random_network(np.random.default_rng(seed))
     path = tmp_path_factory.mktemp("nir") / "network.nir"
