@@ -12,7 +12,7 @@
 :func:`explain`           Spike Activation Maps of recorded spikes; a reader of the maps
 :func:`open_raster`       read a raster file, whatever wrote it
 :func:`open_maps`         read a file of maps
-:func:`write_raster`      a raster file from arrays, whatever fired the spikes
+:func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
+    from recordings.raster.events import SpikeEvents
     from recordings.raster.reader import RasterReader, open_raster
 
 _WHERE = {
@@ -54,6 +55,7 @@ _WHERE = {
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
+    "SpikeEvents": "recordings.raster.events:SpikeEvents",
     "sam": "pipeline.maps.sam:sam",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
@@ -86,6 +88,7 @@ __all__ = [
     "RasterError",
     "RasterReader",
     "Readout",
+    "SpikeEvents",
     "explain",
     "from_nir",
     "load",

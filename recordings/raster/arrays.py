@@ -1,4 +1,4 @@
-"""A raster file from arrays of spikes, whatever made them."""
+"""A raster file from arrays or lists of spikes, whatever made them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.disk import reason, write_file
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
 from .batch import RasterBatch
-from .bits import as_bits, on_cpu
-from .memory import MemoryWriter
+from .bits import FIRED_ADVICE, as_bits, check_counts, whole_numbers
+from .events import SpikeEvents
+from .growing import GrowingWriter, refuse_existing
 from .schema import LayerSpec, RasterHeader
 
 WHERE = "write_raster"
@@ -29,21 +29,26 @@ def write_raster(
     labels: Any = None,
     index: Any = None,
     predictions: Any = None,
+    counts: str | None = None,
     layer_delay: int = 0,
     dataset: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write spikes as a raster file, which appears whole or not at all.
 
+    Memory does not grow with the number of samples: arrays may be larger than it, such as those of `numpy.memmap`.
+
     Parameters
     ----------
     path : of the new file
     layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order of depth. NumPy or
-        torch, bool or 0 and 1 of any dtype. A layer called "input" is the network's input and gets number 0; the others
-        count from 1. A layer of one pixel counts as dense
+        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes. A layer called "input" is
+        the network's input and gets number 0; the others count from 1. A layer of one pixel counts as dense
     labels : (N,) int — class of each sample, -1 where unknown; all unknown if not given
     index : (N,) int — position of each sample in the data set; 0 … N-1 if not given
     predictions : (N,) int — class that the network chose, -1 where unknown; all unknown if not given
+    counts : None to refuse other values than 0 and 1, and neurons that fire twice in a step; "fired" to record of such
+        counts that there were any
     layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step; decides which steps matter
     dataset : what the samples are, such as "CIFAR-10"
     overwrite : replace an existing file
@@ -71,9 +76,8 @@ def write_raster(
     if not isinstance(layers, Mapping):
         raise InputError(f'{WHERE}: got {type(layers).__name__}, expected layers by name, such as {{"conv1": spikes}}')
     path = Path(path)
-    if path.exists() and not (overwrite and path.is_file()):
-        advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
-        raise InputError(f"{path}: already exists; {advice}")
+    refuse_existing(path, overwrite)
+    fired = check_counts(counts, WHERE)
     n_samples, timesteps = _common_sizes(layers)
     header = RasterHeader(
         backend="arrays",
@@ -91,22 +95,21 @@ def write_raster(
         layer_delay=layer_delay,
     )
     samples = SampleTable(
-        np.arange(n_samples) if index is None else _integers("index", index, n_samples),
-        np.full(n_samples, -1) if labels is None else _integers("labels", labels, n_samples),
+        np.arange(n_samples) if index is None else whole_numbers(f"{WHERE}: index", index, n_samples, np.int64),
+        _classes("labels", labels, n_samples),
     )
-    chosen = np.full(n_samples, -1) if predictions is None else _integers("predictions", predictions, n_samples)
-    writer = MemoryWriter(header, samples)
-    for start in range(0, n_samples, BATCH):
-        rows = slice(start, start + BATCH)
-        packed = {layer.name: _packed(layer, layers[layer.name][rows], start) for layer in header.layers}
-        nothing = np.empty((len(chosen[rows]), 0), np.float32)
-        writer.append(RasterBatch(packed, nothing, chosen[rows].astype(np.int32)))
+    chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
+    writer = GrowingWriter(path, header, overwrite=overwrite)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, writer.finalize())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
-    return path
+        for start in range(0, n_samples, BATCH):
+            rows = slice(start, min(start + BATCH, n_samples))
+            packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
+            nothing = np.empty((rows.stop - start, 0), np.float32)
+            writer.append(RasterBatch(packed, nothing, chosen[rows]), samples[rows])
+        return writer.finalize()
+    except BaseException:
+        writer.discard()
+        raise
 
 
 def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
@@ -140,23 +143,20 @@ def _layer_specs(layers: Mapping[str, Any]) -> tuple[LayerSpec, ...]:
     return tuple(specs)
 
 
-def _packed(layer: LayerSpec, spikes: Any, start: int) -> NDArray[np.uint8]:
-    """Pack samples from position `start` on: (B, T, …) of 0 and 1, array or tensor -> (B, T, bytes) uint8."""
+def _packed(layer: LayerSpec, spikes: Any, rows: slice, fired: bool) -> NDArray[np.uint8]:
+    """Pack some samples of a layer: of (N, T, …) of 0 and 1, array or tensor, or of events -> (B, T, bytes) uint8."""
 
     def where(place: tuple[int, ...]) -> str:
-        return f"{WHERE}: layer {layer.name!r}" + (f", sample {start + place[0]}" if place else "")
+        return f"{WHERE}: layer {layer.name!r}" + (f", sample {rows.start + place[0]}" if place else "")
 
-    bits = as_bits(spikes, where)
+    if isinstance(spikes, SpikeEvents):
+        return spikes.packed(rows, where, fired=fired)
+    bits = as_bits(spikes[rows], where, fired=fired, advice=FIRED_ADVICE)
     return np.packbits(bits.reshape(*bits.shape[:2], -1), axis=-1)
 
 
-def _integers(name: str, values: Any, n_samples: int) -> NDArray[Any]:
-    """(N,) integers that fit the file, as many as there are samples."""
-    array = np.asarray(on_cpu(values))
-    if array.shape != (n_samples,) or array.dtype.kind not in "iu":
-        found = f"shape {array.shape} of {array.dtype}"
-        raise InputError(f"{WHERE}: {name}: got {found}, expected {n_samples} whole numbers, one for each sample")
-    most = np.iinfo(np.int64 if name == "index" else np.int32).max
-    if array.min() < -1 or array.max() > most:
-        raise InputError(f"{WHERE}: {name}: got {array.min()} to {array.max()}, expected -1 to {most}")
-    return array
+def _classes(name: str, values: Any, n_samples: int) -> NDArray[Any]:
+    """(N,) classes, all unknown if none are given."""
+    if values is None:
+        return np.full(n_samples, -1)
+    return whole_numbers(f"{WHERE}: {name}", values, n_samples, np.int32)

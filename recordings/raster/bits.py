@@ -10,14 +10,35 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 
+FIRED = "fired"  # a bit says that a neuron fired, be it once or more often
 
-def as_bits(spikes: Any, where: Callable[[tuple[int, ...]], str]) -> NDArray[np.bool_]:
+
+FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however often"
+
+
+def check_counts(counts: object, where: str) -> bool:
+    """Whether to record of counts of spikes that there were any.
+
+    Raises
+    ------
+    InputError : if `counts` is neither None nor "fired"
+    """
+    if counts not in (None, FIRED):
+        raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
+    return counts == FIRED
+
+
+def as_bits(
+    spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
+) -> NDArray[np.bool_]:
     """Spikes of 0 and 1 as bool.
 
     Parameters
     ----------
     spikes : array or torch tensor of any shape and device, bool or 0 and 1 of any dtype
     where : an index -> what names its place at the beginning of a message; () names the whole
+    fired : take counts of spikes as well, and call what is above 0 a spike
+    advice : what else could be done about other values than 0 and 1, the end of the message
 
     Raises
     ------
@@ -28,14 +49,32 @@ def as_bits(spikes: Any, where: Callable[[tuple[int, ...]], str]) -> NDArray[np.
         spikes = np.asarray(spikes)
     if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
         raise InputError(f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype")
-    ones = spikes == 1
+    ones = spikes > 0 if fired else spikes == 1
     others = np.asarray(~(ones | (spikes == 0)))
     if others.any():
         place = tuple(np.argwhere(others)[0].tolist())
-        raise InputError(f"{where(place)}: got the value {spikes[place].item()}, expected spikes of 0 and 1 only")
+        wanted = "counts of 0 or more" if fired else f"spikes of 0 and 1 only{advice}"
+        raise InputError(f"{where(place)}: got the value {spikes[place].item()}, expected {wanted}")
     return np.asarray(ones)
 
 
 def on_cpu(values: Any) -> Any:
     """A torch tensor, which may be on a GPU or need gradients, as one that NumPy can read; anything else as it is."""
     return values.detach().cpu() if hasattr(values, "detach") else values
+
+
+def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
+    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what a dtype of a file holds from 0 on.
+
+    Raises
+    ------
+    InputError
+    """
+    array = np.asarray(on_cpu(values))
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        found = f"shape {array.shape} of {array.dtype}"
+        raise InputError(f"{where}: got {found}, expected {count} whole numbers, one for each sample")
+    most = np.iinfo(dtype).max
+    if array.min() < -1 or array.max() > most:
+        raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {most}")
+    return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,11 @@ class Recorder(ABC):
         ------
         ValueError : if the batch is not what the header says, a fault of the program
         """
-        self._check_batch(batch)
-        positions, self.remaining = self.remaining[: len(batch)], self.remaining[len(batch) :]
-        rows, workers = enumerate(positions.tolist()), max(1, min(cores(), len(batch)))
-        with closing(in_order(lambda row: make_record(self.header, batch, *row), rows, workers)) as records:
+        if len(batch) > len(self.remaining):
+            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
+        positions = self.remaining[: len(batch)].tolist()
+        with closing(encode_samples(self.header, batch, positions)) as records:
+            self.remaining = self.remaining[len(batch) :]
             for record in records:
                 self._keep(record)
 
@@ -67,25 +69,37 @@ class Recorder(ABC):
         if len(self.remaining):
             raise ValueError(f"{len(self.remaining)} of {len(self.samples)} samples were never recorded")
 
-    def _check_batch(self, batch: RasterBatch) -> None:
-        if len(batch) > len(self.remaining):
-            raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
-        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            layer.name: ((len(batch), self.header.timesteps, layer.step_bytes), np.dtype(np.uint8))
-            for layer in self.header.layers
-        }
-        arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
-        if set(arrays) != set(expected):
-            raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
-        expected["readout"] = ((len(batch), self.header.classes), PRECISIONS[self.header.precision])
-        arrays["readout"] = batch.readout
-        if batch.predictions is not None:
-            if self.header.classes:
-                raise ValueError("a batch with predictions, which the readout of the header gives already")
-            expected["predictions"], arrays["predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
-        for name, (shape, dtype) in expected.items():
-            if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
-                raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
-        for layer in self.header.layers:
-            if not pad_bits_clear(arrays[layer.name], layer.neurons):
-                raise ValueError(f"{layer.name}: pad bits are set")
+
+def encode_samples(
+    header: RasterHeader, batch: RasterBatch, positions: Sequence[int]
+) -> Generator[SampleRecord, None, None]:
+    """Check a batch, then encode its samples, which stand at these positions in the raster; a core takes one at a time.
+
+    Raises
+    ------
+    ValueError : if the batch is not what the header says, a fault of the program
+    """
+    _check_batch(header, batch)
+    rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))
+    return in_order(lambda row: make_record(header, batch, *row), rows, workers)
+
+
+def _check_batch(header: RasterHeader, batch: RasterBatch) -> None:
+    expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+        layer.name: ((len(batch), header.timesteps, layer.step_bytes), np.dtype(np.uint8)) for layer in header.layers
+    }
+    arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
+    if set(arrays) != set(expected):
+        raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+    expected["readout"] = ((len(batch), header.classes), PRECISIONS[header.precision])
+    arrays["readout"] = batch.readout
+    if batch.predictions is not None:
+        if header.classes:
+            raise ValueError("a batch with predictions, which the readout of the header gives already")
+        expected["predictions"], arrays["predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
+    for name, (shape, dtype) in expected.items():
+        if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
+            raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+    for layer in header.layers:
+        if not pad_bits_clear(arrays[layer.name], layer.neurons):
+            raise ValueError(f"{layer.name}: pad bits are set")

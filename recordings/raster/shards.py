@@ -7,15 +7,20 @@ reader; the manifest says what the whole will be.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from recordings.disk import write_file
+from recordings.chunks import store_chunks
+from recordings.digests import raster_digest
+from recordings.disk import check_free, replacing, write_file
 from recordings.errors import InputError
 from recordings.schema import SampleTable
+from recordings.target import new_hdf5
 
+from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .records import SampleRecord, raster_image
 from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader
@@ -32,9 +37,53 @@ def write_shard(
     parts: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]
 ) -> None:
     """Write consecutive samples as one shard; it is built in memory, so a full disk cannot leave half an HDF5 file."""
-    first = records[0].position
-    content = raster_image(header, samples[first : first + len(records)], run_uuid, records)
-    write_file(shard_path(parts, first), content)
+    write_file(shard_path(parts, records[0].position), raster_image(header, samples, run_uuid, records))
+
+
+def merge_shards(
+    path: Path,
+    parts: Path,
+    shards: Mapping[int, int],
+    header: RasterHeader,
+    samples: SampleTable,
+    run_uuid: str,
+    advice: str,
+) -> None:
+    """Make the whole raster of its shards, copying their chunks as they are; it appears whole or not at all.
+
+    Parameters
+    ----------
+    shards : position of the first sample -> number of samples, together all that `samples` holds
+    advice : what to do if the disk is too small
+
+    Raises
+    ------
+    InputError : if it would not fit on the disk
+    OSError : if it cannot be written
+    """
+    stored = sum(shard_path(parts, first).stat().st_size for first in shards)
+    check_free(path.parent, stored, advice)
+    with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
+        lay_out(file, header, samples, run_uuid)
+        origins: dict[str, list[str]] = {"backend": [], "device": []}
+        for first, count in sorted(shards.items()):
+            with RasterReader(shard_path(parts, first)) as shard:
+                rows = slice(first, first + count)
+                if header.classes:
+                    file["readout"][rows] = shard.readout
+                file["samples/prediction"][rows] = shard.predictions
+                for layer in header.layers:
+                    group = file[f"layers/{layer.group}"]
+                    group["count"][rows] = shard.counts(layer)
+                    group["digest"][rows] = shard.digests(layer)
+                    store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
+                for name, found in origins.items():
+                    if (value := getattr(shard.header, name)) not in found:
+                        found.append(value)
+            target.check()
+        for name, found in origins.items():
+            file.attrs[name] = "+".join(found)
+        mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tuple[dict[int, int], int]:

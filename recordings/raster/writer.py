@@ -11,20 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from recordings.chunks import store_chunks
-from recordings.digests import raster_digest
-from recordings.disk import check_free, reason, replacing
+from recordings.disk import check_free, reason
 from recordings.errors import InputError
 from recordings.schema import SampleTable
-from recordings.target import new_hdf5
 
 from .batch import RasterBatch
-from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .recorder import Recorder
 from .records import SampleRecord
 from .schema import MAX_SHARD_SAMPLES, RasterHeader
-from .shards import MANIFEST, differences, good_shards, read_manifest, shard_path, write_manifest, write_shard
+from .shards import MANIFEST, differences, good_shards, merge_shards, read_manifest, write_manifest, write_shard
 
 FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
 FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
@@ -97,9 +93,11 @@ class RasterWriter(Recorder):
     def flush(self) -> None:
         """Put the samples held in memory safely on disk."""
         if self._records:
+            first, count = self._records[0].position, len(self._records)
             with self._writing():
-                write_shard(self.parts, self.header, self.samples, self._run_uuid, self._records)
-            self._shards[self._records[0].position] = len(self._records)
+                of_shard = self.samples[first : first + count]
+                write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
+            self._shards[first] = count
             self._records = []
         self._flushed_at = time.monotonic()
 
@@ -114,36 +112,11 @@ class RasterWriter(Recorder):
         self.flush()
         self._check_nothing_remains()
         if not self.path.exists():
+            advice = f"all samples are kept in {self.parts}; free space, then --resume"
             with self._writing():
-                stored = sum(shard_path(self.parts, first).stat().st_size for first in self._shards)
-                check_free(self.directory, stored, f"all samples are kept in {self.parts}; free space, then --resume")
-                with replacing(self.path) as temporary:
-                    self._merge(temporary)
+                merge_shards(self.path, self.parts, self._shards, self.header, self.samples, self._run_uuid, advice)
         shutil.rmtree(self.parts, ignore_errors=True)
         return self.path
-
-    def _merge(self, path: Path) -> None:
-        with new_hdf5(path) as (file, target):
-            lay_out(file, self.header, self.samples, self._run_uuid)
-            origins: dict[str, list[str]] = {"backend": [], "device": []}
-            for first, count in sorted(self._shards.items()):
-                with RasterReader(shard_path(self.parts, first)) as shard:
-                    rows = slice(first, first + count)
-                    if self.header.classes:
-                        file["readout"][rows] = shard.readout
-                    file["samples/prediction"][rows] = shard.predictions
-                    for layer in self.header.layers:
-                        group = file[f"layers/{layer.group}"]
-                        group["count"][rows] = shard.counts(layer)
-                        group["digest"][rows] = shard.digests(layer)
-                        store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
-                    for name, found in origins.items():
-                        if (value := getattr(shard.header, name)) not in found:
-                            found.append(value)
-                target.check()
-            for name, found in origins.items():
-                file.attrs[name] = "+".join(found)
-            mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in self.header.layers))
 
     def _adopt_finished(self) -> None:
         with RasterReader(self.path) as finished:

@@ -1,0 +1,133 @@
+"""Writing a raster of which nobody knows in advance how many samples it will hold; memory stays flat meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from array import array
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from recordings.disk import reason
+from recordings.errors import InputError
+from recordings.schema import SampleTable
+
+from .batch import RasterBatch
+from .recorder import encode_samples
+from .records import SampleRecord
+from .schema import MAX_SHARD_SAMPLES, RasterHeader
+from .shards import merge_shards, write_shard
+
+FLUSH_BYTES = 64 << 20  # at most so much is held in memory, beyond the batch at hand
+
+
+def parts_of(path: Path) -> Path:
+    """Where the shards of an unfinished file lie: `raster.h5` -> `raster.parts`."""
+    return path.with_name(path.name.removesuffix(".h5") + ".parts")
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.exists() and not (overwrite and path.is_file()):
+        advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
+        raise InputError(f"{path}: already exists; {advice}")
+    if (parts := parts_of(path)).exists() and not overwrite:
+        raise InputError(
+            f"{parts}: a run that has not finished left this; choose another name, or pass overwrite=True to remove it"
+        )
+
+
+class GrowingWriter:
+    """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
+
+    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them.
+
+    Parameters
+    ----------
+    path : of the file
+    header : what it says of its samples
+    overwrite : replace an existing file when the new one is whole, and what a run that was cut off left of one
+
+    Raises
+    ------
+    InputError : if the file exists and may not be replaced, or the disk is full or cannot be written
+    """
+
+    def __init__(self, path: Path, header: RasterHeader, *, overwrite: bool = False) -> None:
+        refuse_existing(path, overwrite)
+        self.path, self.header = path, header
+        self._run_uuid = str(uuid.uuid4())
+        self._index, self._label = array("q"), array("i")
+        self._shards: dict[int, int] = {}
+        self._records: list[SampleRecord] = []
+
+    @property
+    def n_samples(self) -> int:
+        """How many were recorded so far."""
+        return len(self._index)
+
+    def append(self, batch: RasterBatch, samples: SampleTable) -> None:
+        """Take the rasters of the next samples.
+
+        Raises
+        ------
+        ValueError : if the batch is not what the header says, a fault of the program
+        """
+        positions = range(self.n_samples, self.n_samples + len(batch))
+        self._index.extend(samples.index.tolist())
+        self._label.extend(samples.label.tolist())
+        with closing(encode_samples(self.header, batch, positions)) as records:
+            for record in records:
+                self._records.append(record)
+                held = sum(kept.nbytes for kept in self._records)
+                if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+                    self._flush()
+
+    def finalize(self) -> Path:
+        """Merge the shards into the file, and remove them; returns the path."""
+        self._flush()
+        with self._writing():
+            advice = "free space, or choose another name"
+            merge_shards(
+                self.path, parts_of(self.path), self._shards, self.header, self._samples(0), self._run_uuid, advice
+            )
+        self.discard()
+        return self.path
+
+    def discard(self) -> None:
+        """Remove the shards; nothing is left of a file that is not finished."""
+        shutil.rmtree(parts_of(self.path), ignore_errors=True)
+
+    def _flush(self) -> None:
+        if not self._records:
+            return
+        first, parts = self._records[0].position, parts_of(self.path)
+        samples = self._samples(first)[: len(self._records)]
+        with self._writing():
+            if not self._shards:
+                self.discard()
+                parts.mkdir(parents=True)
+            write_shard(parts, self.header, samples, self._run_uuid, self._records)
+        self._shards[first] = len(self._records)
+        self._records = []
+
+    def _samples(self, first: int) -> SampleTable:
+        """The table of the samples from a position on."""
+        return SampleTable(np.array(self._index[first:]), np.array(self._label[first:]))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"{self.path}: cannot be written ({reason(error)}); free space or choose another name"
+            ) from error
