@@ -89,7 +89,7 @@ def write_raster(
         network_sha256="",
         dataset=dataset,
         config="{}",
-        layers=_layer_specs(layers),
+        layers=layer_specs({name: tuple(spikes.shape[2:]) for name, spikes in layers.items()}),
         classes=0,
         readout_scale=1.0,
         layer_delay=layer_delay,
@@ -132,12 +132,17 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
     return int(layers[first].shape[0]), int(layers[first].shape[1])
 
 
-def _layer_specs(layers: Mapping[str, Any]) -> tuple[LayerSpec, ...]:
-    """The layers in order of depth, the input first."""
-    names = sorted(layers, key=lambda name: name != "input")  # a stable order: the others stay as they are
+def layer_specs(shapes: Mapping[str, tuple[int, ...]]) -> tuple[LayerSpec, ...]:
+    """Layers of which only spikes are known, in order of depth, the one called "input" first.
+
+    Parameters
+    ----------
+    shapes : name -> (C, H, W), or (K,)
+    """
+    names = sorted(shapes, key=lambda name: name != "input")  # a stable order: the others stay as they are
     specs = []
-    for number, name in enumerate(names, 0 if "input" in layers else 1):
-        channels, height, width = (*map(int, layers[name].shape[2:]), 1, 1)[:3]
+    for number, name in enumerate(names, 0 if "input" in shapes else 1):
+        channels, height, width = (*map(int, shapes[name]), 1, 1)[:3]
         kind = "input" if number == 0 else "conv" if height * width > 1 else "dense"
         specs.append(LayerSpec(name, number, (channels, height, width), kind, threshold=0.0, leak=0.0))
     return tuple(specs)

@@ -16,7 +16,10 @@ from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 
 from .schema import FORMAT, LAYER_DATASETS, READOUT_DATASETS, SCHEMA_VERSION, SPIKE_AXES, RasterHeader
 
-_DISTRIBUTIONS = ("spikesam", "numpy", "h5py", "isal", "torch", "snntorch", "lava-nc", "numba")
+_DISTRIBUTIONS = (
+    *("spikesam", "numpy", "h5py", "isal", "numba", "torch"),
+    *("snntorch", "spikingjelly", "norse", "sinabs", "lava-dl", "lava-nc"),
+)
 
 
 def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uuid: str) -> None:

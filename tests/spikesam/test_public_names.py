@@ -48,7 +48,8 @@ def test_every_name_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["load", "simulate", "explain", "open_raster", "open_maps", "write_raster", "sam", "Network", "quantise"]
+    "name",
+    ["load", "simulate", "explain", "record", "open_raster", "open_maps", "write_raster", "sam", "Network", "quantise"],
 )
 def test_what_users_call_first_has_an_example(name: str) -> None:
     assert ">>> " in (inspect.getdoc(getattr(spikesam, name)) or "")

@@ -1,0 +1,92 @@
+"""Finding spiking layers of unknown classes by their values, in the first batch.
+
+A module fires where what comes out lies on a grid {0, u, 2u, …}, and what goes in, or what one of its parts puts out,
+does not. So neurons are found, and blocks of synapses and neurons; convolutions, pooling, flattening and leaky readouts
+are not. Of modules within each other the innermost counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from recordings.errors import InputError
+
+MOST_UNITS = 255  # a grid has few lines: analog values are multiples of the smallest one, too, if that is small enough
+TOLERANCE = 1e-3  # of a unit
+
+
+class Grid:
+    """Whether all values seen so far lie on one grid {0, u, 2u, …}.
+
+    Attributes
+    ----------
+    fits : bool
+    unit : u, the smallest value above 0; None if there was none
+    """
+
+    def __init__(self) -> None:
+        self.fits = True
+        self.unit: float | None = None
+
+    def see(self, values: Tensor) -> None:
+        """Take more values."""
+        if not self.fits or not values.numel():
+            return
+        values = values.detach().float()
+        smallest = float(torch.where(values > 0, values, math.inf).min())
+        self.fits = bool((values >= 0).all())
+        if not self.fits or math.isinf(smallest):  # nothing above 0
+            return
+        before, self.unit = self.unit or smallest, min(smallest, self.unit or smallest)
+        lines, former = values / self.unit, before / self.unit
+        distance = max(float((lines - lines.round()).abs().max()), abs(former - round(former)))
+        self.fits = distance < TOLERANCE and max(float(lines.max()), former) <= MOST_UNITS
+
+
+class Probe:
+    """What was seen of a module that may fire: the values that went in, and those that came out."""
+
+    def __init__(self) -> None:
+        self.entered, self.left = Grid(), Grid()
+
+    def enter(self, inputs: Iterable[object]) -> None:
+        """Take what goes in."""
+        for value in inputs:
+            if isinstance(value, Tensor):
+                self.entered.see(value)
+
+
+def find_firing(probes: Mapping[str, Probe]) -> list[str]:
+    """The names of the modules that fire.
+
+    Parameters
+    ----------
+    probes : name of a module -> what was seen of it; without the model itself, and without what was never called
+
+    Raises
+    ------
+    InputError : if a module put out nothing but zeros, though it may be a neuron
+    """
+    makers = {
+        name: probe
+        for name, probe in probes.items()
+        if probe.left.fits and not (probe.entered.fits and all(probes[part].left.fits for part in _parts(name, probes)))
+    }
+    firing = [name for name, probe in makers.items() if probe.left.unit]
+    silent = [name for name in makers if name not in firing]
+    lonely = [name for name in silent if not (_parts(name, makers) or any(name in _parts(o, makers) for o in firing))]
+    if lonely:
+        raise InputError(
+            f"record: {', '.join(map(repr, lonely))} put out nothing but zeros in the first batch, which a layer of "
+            "silent neurons does, but others do, too; name the layers to record with layers="
+        )
+    return [name for name in firing if not set(_parts(name, probes)) & set(firing)]
+
+
+def _parts(name: str, among: Mapping[str, Probe]) -> list[str]:
+    """The modules within a module."""
+    return [other for other in among if other.startswith(f"{name}.")]

@@ -1,0 +1,61 @@
+"""What recorded layers are called: short identifiers, from the names of modules."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from recordings.errors import InputError
+from recordings.layers import check_name
+
+
+def named_modules(model: nn.Module, wanted: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """Names of modules -> names of layers, as a caller gives them.
+
+    Parameters
+    ----------
+    wanted : names of modules, as `model.named_modules()` gives them; or with the name of the layer for each
+
+    Raises
+    ------
+    InputError : if there is no such module, or a name of a layer is none, or used twice
+    """
+    if isinstance(wanted, str):
+        raise InputError(f'layers: got {wanted!r}, expected several names, such as ["{wanted}"]')
+    names = list(wanted)
+    modules = dict(model.named_modules())
+    for name in names:
+        if name not in modules:
+            near = difflib.get_close_matches(str(name), modules, 3) or [other for other in modules if other][:8]
+            raise InputError(f"layers: no module {name!r} in {type(model).__name__}; did you mean {' or '.join(near)}?")
+    return dict(wanted) if isinstance(wanted, Mapping) else layer_names(model, names)
+
+
+def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:
+    """Names of modules -> identifiers: "lif1" -> "lif1", "net.2" -> "net_2"; in a plain Sequential "1" -> "leaky_1"."""
+    names = {}
+    for module in modules:
+        name = re.sub(r"\W", "_", module, flags=re.ASCII)
+        if not name[:1].isalpha():
+            kind = type(model.get_submodule(module.split(".")[0])).__name__.lower()
+            name = f"{kind}_{name}" if name else kind
+        names[module] = name[:64]
+    return names
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse what cannot be the names of layers.
+
+    Raises
+    ------
+    InputError
+    """
+    known = set()
+    for name in names:
+        check_name(name)
+        if name in known:
+            raise InputError(f"layer {name!r}: got two of this name; give names with layers={{module: name}}")
+        known.add(name)

@@ -1,0 +1,103 @@
+"""Recording a torch network that others wrote, while they run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from torch import nn
+
+from recordings.lock import out_lock
+from recordings.raster.bits import check_counts
+from recordings.raster.growing import refuse_existing
+
+from .layouts import named_layout
+from .models import check_model
+from .names import check_names, layer_names, named_modules
+from .recording import Recording
+from .spiking_layers import find_known
+from .watch import Watch
+
+
+@contextmanager
+def record(
+    model: nn.Module,
+    out: str | PathLike[str],
+    layers: Iterable[str] | Mapping[str, str] | None = None,
+    *,
+    layout: str | None = None,
+    counts: str | None = None,
+    layer_delay: int = 0,
+    dataset: str = "",
+    overwrite: bool = False,
+) -> Iterator[Recording]:
+    """Record every spike of a torch network while you run it, into `out/raster.h5`.
+
+    A context manager. Hooks see what spiking modules put out; the model and what it returns stay as they are, and the
+    hooks leave with the block. Run a batch, then call :meth:`Recording.finish`, and so on for as many batches as you
+    like: memory does not grow with their number. When the block ends, the file is there; after an error there is none.
+
+    Reset your neurons before each batch, as you would without recording.
+
+    Parameters
+    ----------
+    model : in evaluation mode, on any device
+    out : folder for `raster.h5`, made if missing
+    layers : names of the modules to record, or module -> name of its layer; none if all spikes are handed over by
+        :meth:`Recording.tap`. If not given, the spiking modules of snnTorch, SpikingJelly, Norse, sinabs and lava-dl;
+        where there are none of these, whatever module puts out spikes in the first batch though what goes in is none.
+        Layers are numbered in the order in which they fire
+    layout : how modules of none of these libraries lay out what they return: "B..." for one step a call, "TB...",
+        "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or (B, C, H, W)
+    counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes that there were any
+    layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
+        decides which steps matter
+    dataset : what the samples are, such as "CIFAR-10"
+    overwrite : replace an earlier `raster.h5` when the new one is whole
+
+    Yields
+    ------
+    Recording : with `finish(output, labels=…, index=…)` and `tap(name, spikes)`; after the block, with `raster`
+
+    Raises
+    ------
+    InputError : naming the module or layer that does not fit, at the beginning, in the block, or at its end
+
+    Examples
+    --------
+    >>> import snntorch, snntorch.utils, torch
+    >>> import spikesam
+    >>> lif1, lif2 = (snntorch.Leaky(0.9, init_hidden=True) for _ in range(2))
+    >>> conv, linear = torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(144, 3)
+    >>> model = torch.nn.Sequential(conv, lif1, torch.nn.Flatten(), linear, lif2).eval()
+    >>> with torch.no_grad(), spikesam.record(model, "mine") as recording:
+    ...     for labels in ([0, 1], [2, 0]):
+    ...         images = torch.rand(2, 1, 8, 8)
+    ...         snntorch.utils.reset(model)
+    ...         spikes = torch.stack([model(images) for step in range(10)])
+    ...         recording.finish(spikes, labels=labels)
+    >>> recording.raster
+    <mine/raster.h5: 4 samples, 10 steps, layers leaky_1, leaky_4>
+    """
+    check_model(model)
+    fired, arranged = check_counts(counts, "record"), named_layout(layout)
+    if layers is not None:
+        names: Mapping[str, str] | None = named_modules(model, layers)
+    else:
+        names = layer_names(model, find_known(model)) or None  # found in the first batch
+    check_names((names or {}).values())
+    folder = Path(out)
+    with out_lock(folder):
+        path = folder / "raster.h5"
+        refuse_existing(path, overwrite)
+        watch = Watch(model, names, arranged, fired)
+        recording = Recording(path, watch, dataset, layer_delay, overwrite)
+        try:
+            with watch.attached():
+                yield recording
+            recording.close()
+        except BaseException:
+            recording.discard()
+            raise

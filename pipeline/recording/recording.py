@@ -1,0 +1,177 @@
+"""A recording that is under way, and the raster that it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+from recordings.layers import check_name
+from recordings.raster.arrays import layer_specs
+from recordings.raster.batch import RasterBatch
+from recordings.raster.bits import whole_numbers
+from recordings.raster.growing import GrowingWriter
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import RasterHeader
+from recordings.schema import SampleTable
+
+from .batch import about
+from .layouts import named_layout
+from .packing import LayerBits
+from .scores import class_scores
+from .watch import Watch
+
+BACKEND = "torch-model"
+STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
+
+
+class Recording:
+    """What :func:`spikesam.record` hands to its block.
+
+    Attributes
+    ----------
+    path : Path — of the file, which is there when the block has ended
+    """
+
+    def __init__(self, path: Path, watch: Watch, dataset: str, layer_delay: int, overwrite: bool) -> None:
+        self.path = path
+        self._watch, self._dataset, self._layer_delay, self._overwrite = watch, dataset, layer_delay, overwrite
+        self._writer: GrowingWriter | None = None
+        self._open, self._whole = True, False
+
+    def tap(self, name: str, spikes: Any, layout: str | None = None) -> None:
+        """Hand over the spikes of a layer that is no module, once a step or once a batch; "input" names the input.
+
+        Parameters
+        ----------
+        name : of the layer
+        spikes : tensor or array of 0 and 1
+        layout : "B..." for one step, "TB...", "BT..." or "B...T" for all steps at once; if not given, one step of
+            (B, K) or (B, C, H, W)
+
+        Raises
+        ------
+        InputError : if the spikes do not fit the layout, or what was handed over before
+        """
+        self._expect_open("tap")
+        check_name(name)
+        self._watch.tap(name, torch.as_tensor(spikes), named_layout(layout))
+
+    def finish(self, output: Any = None, *, labels: Any = None, index: Any = None) -> None:
+        """End a batch: check it, and write it down.
+
+        Parameters
+        ----------
+        output : what the network returned, from which predictions are made: class scores (B, K), or spikes or scores of
+            every step, which are added up: (T, B, K), or laid out as the layers are. A tuple, such as (spikes,
+            membrane), counts as its first member
+        labels : (B,) int — classes, -1 where unknown
+        index : (B,) int — positions in the data set; if not given, samples are counted
+
+        Raises
+        ------
+        InputError : naming what does not fit
+        """
+        self._expect_open("finish")
+        layers = self._watch.layers()
+        samples, done = layers[0].samples, self._writer.n_samples if self._writer else 0
+        table = SampleTable(
+            np.arange(done, done + samples)
+            if index is None
+            else whole_numbers("finish: index", index, samples, np.int64),
+            np.full(samples, -1) if labels is None else whole_numbers("finish: labels", labels, samples, np.int32),
+        )
+        scores = np.empty((samples, 0), np.float32)
+        if output is not None:
+            scores = class_scores(output, layers[0].steps, samples, layers[-1].layout)
+        spikes: dict[str, NDArray[np.uint8]] = {}
+        for layer in layers:
+            with about(layer.name):
+                spikes[layer.name] = layer.packed()
+        header = self._header(layers, scores.shape[1])
+        if self._writer is None:
+            self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
+        refuse_differences(self._writer.header, header)
+        self._writer.append(RasterBatch(spikes, scores), table)
+        self._watch.begin_batch()
+
+    @cached_property
+    def raster(self) -> RasterReader:
+        """A reader of the recorded raster, once the block has ended.
+
+        Raises
+        ------
+        InputError : if it has not ended, or not well
+        """
+        if not self._whole:
+            raise InputError(f"{self.path}: is not finished; read it when the block of record() has ended")
+        return RasterReader(self.path)
+
+    def close(self) -> None:
+        """Make the file of what was recorded.
+
+        Raises
+        ------
+        InputError : if nothing was, or the last batch was not ended
+        """
+        self._open = False
+        if self._watch.pending:
+            raise InputError("record: the last batch was not ended; call recording.finish(...) after each batch")
+        if self._writer is None:
+            raise InputError("record: nothing was recorded; run the model, then call recording.finish(...)")
+        self._writer.finalize()
+        self._whole = True
+
+    def discard(self) -> None:
+        """Leave nothing of what was recorded."""
+        self._open = False
+        if self._writer:
+            self._writer.discard()
+
+    def _expect_open(self, function: str) -> None:
+        if not self._open:
+            raise InputError(f"{function}: the recording has ended, expected a call within the block of record()")
+
+    def _header(self, layers: Sequence[LayerBits], classes: int) -> RasterHeader:
+        modules = {layer: module for module, layer in (self._watch.names or {}).items()}
+        return RasterHeader(
+            backend=BACKEND,
+            device=layers[-1].device,
+            precision="float32",
+            timesteps=layers[0].steps,
+            dt=STEP_SECONDS,
+            seed=0,
+            network_sha256="",
+            dataset=self._dataset,
+            config=json.dumps({"modules": modules}),
+            layers=layer_specs({layer.name: layer.shape for layer in layers}),
+            classes=classes,
+            readout_scale=1.0,
+            layer_delay=self._layer_delay,
+        )
+
+
+def refuse_differences(first: RasterHeader, header: RasterHeader) -> None:
+    """Refuse a batch that does not fit the first one.
+
+    Raises
+    ------
+    InputError
+    """
+    if header.timesteps != first.timesteps:
+        raise InputError(f"finish: got {header.timesteps} steps, expected {first.timesteps} as in the first batch")
+    if header.classes != first.classes:
+        found, expected = (f"{each.classes} classes" if each.classes else "no output" for each in (header, first))
+        raise InputError(f"finish: got {found}, expected {expected} as in the first batch")
+    shapes = [{layer.name: layer.shape for layer in each.layers} for each in (first, header)]
+    for name in {**shapes[0], **shapes[1]}:
+        before, now = (shape.get(name) for shape in shapes)
+        if before != now:
+            raise InputError(f"layer {name!r}: got shape {now}, expected {before} as in the first batch")
