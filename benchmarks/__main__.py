@@ -32,6 +32,7 @@ BENCHMARKS = {
     "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
     "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
     "train": "images per second of training beside snnTorch and SpikingJelly",
+    "record": "what recording adds to networks of snnTorch and SpikingJelly, beside their own monitors",
     "raster": "bits per spike, writing and reading beside h5py; what recording adds to simulating",
 }
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.

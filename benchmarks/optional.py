@@ -12,7 +12,7 @@ def missing(benchmark: str) -> str:
     """Why rows of a benchmark are left out, in one line; nothing if none are."""
     if benchmark == "lava":
         return missing_lava()
-    return missing_spikingjelly() if benchmark in ("simulate", "train") else ""
+    return missing_spikingjelly() if benchmark in ("simulate", "train", "record") else ""
 
 
 def missing_lava() -> str:

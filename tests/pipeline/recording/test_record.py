@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -406,3 +407,28 @@ def test_a_recording_is_read_and_written_at_its_time(tmp_path: Path) -> None:
     for late in (recording.finish, lambda: recording.tap("a", torch.zeros(B, 2))):
         with pytest.raises(spikesam.InputError, match="the recording has ended, expected a call within the block"):
             late()
+
+
+def test_what_a_killed_recording_left_is_removed_only_if_asked(tmp_path: Path) -> None:
+    model = SnnTorch()
+    (tmp_path / "raster.parts").mkdir()
+    (tmp_path / "raster.parts" / "00000000.h5").write_bytes(b"a shard")
+    with pytest.raises(spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "):
+        record(model, tmp_path).__enter__()
+    with record(model, tmp_path, overwrite=True) as recording:
+        recording.finish(run(model, images()))
+    assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
+
+
+def test_memory_does_not_grow_with_the_number_of_batches(tmp_path: Path) -> None:
+    """What Python and NumPy hold between batches; torch holds nothing."""
+    spikes, held = torch.rand(T, 16, 1 << 15) < 0.5, []
+    tracemalloc.start()
+    with record(nn.Identity().eval(), tmp_path, layers=[]) as recording:
+        for _ in range(8):
+            recording.tap("fc", spikes, layout="TB...")
+            recording.finish()
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    packed = spikes.numel() / 8  # bytes of a batch
+    assert held[-1] - held[2] < packed / 2

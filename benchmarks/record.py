@@ -1,0 +1,156 @@
+"""Recording torch networks of other libraries: what it costs beside not recording, and beside their own monitors.
+
+Networks are those of peers.py, which run alone, recorded to disk by `spikesam.record`, and watched by their library's
+own monitor, which keeps every output as the network gave it. Memory is the most that the process uses.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .images import INTERVAL
+from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
+from .memory import MemoryWatch
+from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from .optional import missing_spikingjelly
+
+RATE = 0.1  # of firing
+ALONE, RECORDED, MONITORED = "alone", "recorded", "its own monitor"
+Way = Callable[[int], object]  # runs so many batches
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is recorded; `share` is the most that recording may add to the time, `flat` to the memory of more images."""
+
+    design: Design = VGG11
+    small: Design = SMALL
+    batch: int = 8
+    batches: int = 2
+    many: tuple[int, ...] = (2, 8, 32, 128)  # batches of the small network
+    share: float | None = 0.15
+    flat: float | None = 1.1
+
+
+QUICK = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else Sizes()
+    libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
+    for library in libraries:
+        yield Case(f"{library}, time", partial(speed, sizes, library, options, scratch), KEEP_FREED_MEMORY)
+    for library in libraries:  # where freed memory goes back to the system, so that it can be seen
+        yield Case(f"{library}, memory", partial(memory, sizes, library, options, scratch))
+    for library in libraries:
+        yield Case(f"{library}, many images", partial(many, sizes, library, options, scratch))
+
+
+def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
+    """Images per second of every way, and what recording adds to running alone."""
+    images, case = sizes.batches * sizes.batch, f"{library}, batch {sizes.batch}"
+    ways = ways_of(library, sizes.design, sizes.batch, options, scratch)
+    timed = race({way: partial(run, sizes.batches) for way, run in ways.items()}, options.repeats)
+    for way, found in timed.items():
+        yield Row(case, way, "images/s", per(images, found.seconds), note=NOTES[way])
+    for way in (RECORDED, MONITORED):
+        shares = tuple(ratio - 1 for ratio in quotients(timed[way].seconds, timed[ALONE].seconds))
+        wanted = sizes.share if way == RECORDED else None
+        yield Row(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone")
+
+
+def memory(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
+    """The most memory that is used meanwhile."""
+    for way, run in ways_of(library, sizes.design, sizes.batch, options, scratch).items():
+        run(1)  # what is loaded and made once
+        yield Row(
+            f"{library}, {sizes.batches * sizes.batch} images", way, "MB", (megabytes(partial(run, sizes.batches)),)
+        )
+
+
+def many(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
+    """Memory from few to many images; the last row compares the ends of recording."""
+    curve: list[Row] = []
+    for way, run in ways_of(library, sizes.small, sizes.batch, options, scratch).items():
+        run(1)
+        for batches in sizes.many:
+            images = batches * sizes.batch
+            used = (megabytes(partial(run, batches)),)
+            curve.append(Row(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
+    yield from curve
+    ends = [row for row in curve if row.way == f"{library}, {RECORDED}"]
+    case = f"images {ends[-1].x:g} : {ends[0].x:g}"
+    yield Row(case, ends[0].way, "× MB", (ends[-1].median / ends[0].median,), at_most=sizes.flat)
+
+
+NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in memory"}
+
+
+def ways_of(library: str, design: Design, batch: int, options: Options, scratch: Path) -> dict[str, Way]:
+    """The ways to run a network of a library, by name."""
+    from .peers import as_tensor, peers
+
+    network = random_network(design, RATE, options.seed)
+    model: Any = peers(network)[library]
+    model.eval()
+    spikes: NDArray[np.bool_] = random_spikes(network.input_shape, network.timesteps, batch, RATE, options.seed)
+    inputs = as_tensor(spikes)
+    return {
+        ALONE: partial(alone, model, inputs),
+        RECORDED: partial(recorded, model, inputs, scratch),
+        MONITORED: partial(monitored, library, model, inputs),
+    }
+
+
+def alone(model: Any, inputs: Any, batches: int) -> None:
+    """Run so many batches."""
+    for _ in range(batches):
+        model(inputs)
+
+
+def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
+    """Run and record them to disk; the file is removed."""
+    from pipeline.recording.record import record
+
+    with tempfile.TemporaryDirectory(dir=scratch) as out, record(model, Path(out) / "new") as recording:
+        for _ in range(batches):
+            recording.finish(model(inputs))
+
+
+def monitored(library: str, model: Any, inputs: Any, batches: int) -> None:
+    """Run them under the library's own monitor, which keeps all until it is closed."""
+    monitor = make_monitor(library, model)
+    for _ in range(batches):
+        model(inputs)
+    monitor.remove_hooks()
+
+
+def make_monitor(library: str, model: Any) -> Any:
+    """A monitor of all spiking layers, as the library's manual makes it."""
+    if library == "snnTorch":
+        import snntorch
+        from snntorch.functional import probe
+
+        return probe.OutputMonitor(model, instance=snntorch.SpikingNeuron)
+    from .peers import spikingjelly
+
+    package = spikingjelly()
+    from spikingjelly.activation_based import monitor
+
+    return monitor.OutputMonitor(model, instance=package.neuron.BaseNode)
+
+
+def megabytes(run: Callable[[], object]) -> float:
+    """The most memory used meanwhile, looked at now and then."""
+    with MemoryWatch(INTERVAL) as watch:
+        run()
+    return watch.largest / 1e6
