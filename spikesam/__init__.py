@@ -15,6 +15,7 @@
 :func:`open_maps`         read a file of maps
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
+:func:`from_torch`        a spiking network of snnTorch, SpikingJelly, Norse, sinabs, lava-dl: proven equal
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
     from pipeline.recording.record import record
@@ -60,6 +62,7 @@ _WHERE = {
     "write_raster": "recordings.raster.arrays:write_raster",
     "SpikeEvents": "recordings.raster.events:SpikeEvents",
     "sam": "pipeline.maps.sam:sam",
+    "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
     "LIF": "backends.network:LIF",
@@ -94,6 +97,7 @@ __all__ = [
     "SpikeEvents",
     "explain",
     "from_nir",
+    "from_torch",
     "load",
     "open_maps",
     "open_raster",

@@ -49,7 +49,19 @@ def test_every_name_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["load", "simulate", "explain", "record", "open_raster", "open_maps", "write_raster", "sam", "Network", "quantise"],
+    [
+        "load",
+        "simulate",
+        "explain",
+        "record",
+        "open_raster",
+        "open_maps",
+        "write_raster",
+        "sam",
+        "from_torch",
+        "Network",
+        "quantise",
+    ],
 )
 def test_what_users_call_first_has_an_example(name: str) -> None:
     assert ">>> " in (inspect.getdoc(getattr(spikesam, name)) or "")

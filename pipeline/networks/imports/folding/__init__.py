@@ -1,0 +1,1 @@
+"""What was followed, as the layers of a network."""

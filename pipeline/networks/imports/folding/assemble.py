@@ -1,0 +1,156 @@
+"""A followed model as a network: its layers in order, and the steps by which they stand later.
+
+In a network of this project every layer costs a step; in most libraries none does. So the bits of layer l stand l steps
+later, the network has L steps more, and in layer l there is no bias before anything can have arrived. Where a library
+delays what a layer gives, that delay is the network's own, and nothing stands later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import LIF, Layer, Network, NetworkError, Readout, Shape
+from pipeline.networks.imports.example import Example
+from pipeline.networks.imports.following.drive import FollowedModel
+from pipeline.networks.imports.following.raster import FollowedLayer
+from pipeline.networks.imports.following.stream import INPUT
+
+from .folds import fold
+from .readout import FoldedReadout, fold_readout
+from .synapses import Synapses
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A network, and the model that it is of.
+
+    Parameters
+    ----------
+    network : the network
+    layers : the model's neurons, one for each layer of the network
+    neurons : their equations, driven by the currents that drive them in the model
+    shifts : by how many steps the bits of each layer stand later in the network
+    readout : behind the last layer
+    """
+
+    network: Network
+    layers: tuple[FollowedLayer, ...]
+    neurons: tuple[LIF, ...]
+    shifts: tuple[int, ...]
+    readout: FoldedReadout
+
+
+def layers_in_order(followed: FollowedModel) -> list[FollowedLayer]:
+    """The neurons that the answer comes from, from the input on."""
+    layers: list[FollowedLayer] = []
+    source = followed.answer.path.source
+    while source != INPUT:
+        layers.insert(0, followed.layers[source])
+        source = layers[0].path.source
+    if not layers:
+        last = followed.answer.path.last
+        raise NetworkError(f"the model's output comes from {last}, with no neurons that fire in between; return spikes")
+    return layers
+
+
+def shifts_of(layers: list[FollowedLayer]) -> tuple[int, ...]:
+    """By how many steps the bits of each layer stand later in a network that has the layers."""
+    delayed = {layer.about.delayed for layer in layers}
+    if len(delayed) > 1:
+        raise NetworkError("lava-dl's blocks: some have delay_shift, some have not; expected one setting in all")
+    return tuple(0 if layer.about.delayed else number for number, layer in enumerate(layers, start=1))
+
+
+def assemble(followed: FollowedModel, example: Example) -> Imported:
+    """The network that a followed model is.
+
+    Raises
+    ------
+    NetworkError : naming the module that cannot be expressed, and what could
+    """
+    layers = layers_in_order(followed)
+    shifts = shifts_of(layers)
+    timesteps = example.timesteps + shifts[-1]
+    shape, built, neurons = example.shape, [], []
+    for name, layer, shift in zip(_names(layers), layers, shifts, strict=True):
+        synapses = fold(layer.path, shape).connected
+        neuron = _neuron(layer, synapses.shape)
+        silent = shift + layer.about.delayed - 1  # steps before anything can have arrived
+        built.append(_layer(name, synapses, neuron, silent, timesteps))
+        neurons.append(neuron)
+        shape = synapses.shape
+    if example.encoder == "constant-current":
+        built[0] = _doubled(built[0])
+    readout = fold_readout(followed.answer.path, shape, example.timesteps)
+    integrated = Readout(readout.weight, 1.0, readout.leak, _rows(readout.bias, shifts[-1], timesteps))
+    network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder)
+    return Imported(network, tuple(layers), tuple(neurons), shifts, readout)
+
+
+def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
+    """The neurons of a module, by channel."""
+    neuron, where = layer.about.neuron, layer.label
+    assert isinstance(neuron, LIF)
+    numbers = ("leak", "threshold", "gain", "bias", "reset_by", "synaptic_leak")
+    given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
+    by_channel = {name: _by_channel(value, shape, where, name) for name, value in given.items()}
+    return replace(neuron, **by_channel).of_channels(shape[0], where)
+
+
+def _layer(name: str, synapses: Synapses, neuron: LIF, silent: int, timesteps: int) -> Layer:
+    assert synapses.weight is not None
+    bias = synapses.bias * neuron.gain + neuron.bias
+    driven = replace(neuron, gain=synapses.gain * neuron.gain, bias=_rows(bias[0], silent, timesteps))
+    pooling: Any = synapses.pooling
+    about = synapses.pool, synapses.stride, synapses.padding, pooling, synapses.current_pool
+    return Layer(name, synapses.weight, driven, *about)
+
+
+def _doubled(layer: Layer) -> Layer:
+    """A first layer for a constant current, where 1 stands for a pixel of 2."""
+    return replace(layer, weight=2 * layer.weight)
+
+
+def _rows(bias: NDArray[np.float64], silent: int, timesteps: int) -> NDArray[np.float64]:
+    """(1, C), or (T, C) where the first steps have no bias."""
+    if silent == 0 or not bias.any():
+        return bias[None]
+    rows = np.repeat(bias[None], timesteps, axis=0)
+    rows[:silent] = 0
+    return rows
+
+
+def _by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
+    """A constant of neurons, one number or (C,).
+
+    Raises
+    ------
+    NetworkError : if it differs within a channel
+    """
+    array = np.asarray(value, np.float64)
+    if array.ndim == 0:
+        return array.item()
+    channels = shape[0]
+    for map_shape in (shape, (int(np.prod(shape)),)):
+        try:
+            whole = np.broadcast_to(array, (1, *map_shape)).reshape(channels, -1)
+        except ValueError:
+            continue
+        if (whole == whole[:, :1]).all():
+            return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
+    raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
+
+
+def _names(layers: list[FollowedLayer]) -> list[str]:
+    """Identifiers from the names of modules: "lif1" -> "lif1", "net.2" -> "net_2"; in a plain Sequential "leaky_1"."""
+    names = []
+    for layer in layers:
+        name = re.sub(r"\W", "_", layer.name, flags=re.ASCII)
+        kind = layer.label.partition("(")[2].rstrip(")").lower()
+        names.append(name if name[:1].isalpha() else f"{kind}_{name}")
+    return names

@@ -1,0 +1,89 @@
+"""Which operations can stand between neurons: by library and class, what each does to the parts of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from backends.network import NetworkError, Shape
+from pipeline.networks.imports.following.stream import Operation, Order, Path, Scale
+from pipeline.networks.imports.libraries.spiking import SpikingModule, recognised
+
+from . import pooling, weights
+from .synapses import Fold, Synapses
+
+
+def fold(path: Path, shape: Shape) -> Synapses:
+    """The operations of a path as parts of a layer.
+
+    Parameters
+    ----------
+    shape : (C, H, W) of the neurons at its beginning
+
+    Raises
+    ------
+    NetworkError : naming the module or function that cannot be expressed, and what could
+    """
+    synapses = Synapses(shape)
+    for operation in path.operations:
+        synapses = fold_one(synapses, operation, FOLDS)
+    return synapses
+
+
+def fold_one(synapses: Synapses, operation: Operation, folds: Mapping[str, Mapping[str, Fold]]) -> Synapses:
+    """Synapses with one more operation, by a table of library and class; see :func:`fold`."""
+    for library, table in folds.items():
+        if found := recognised(operation.what, library, table):
+            done: Synapses = found(synapses, operation.what, operation.where)
+            return done
+    raise NetworkError(f"{operation.where}: cannot stand between neurons")
+
+
+def _scaled(synapses: Synapses, scale: Scale, where: str) -> Synapses:
+    return synapses.scaled(scale.factor)
+
+
+def _ordered(synapses: Synapses, order: Order, where: str) -> Synapses:
+    return replace(synapses, order=order.neurons)
+
+
+def _membranes(synapses: Synapses, about: SpikingModule, where: str) -> Synapses:
+    raise NetworkError(
+        f"{where}: its membranes drive other layers, expected its spikes; membranes can only be the answer"
+    )
+
+
+def _refused(found: str) -> Fold:
+    def refuse(synapses: Synapses, module: Any, where: str) -> Synapses:
+        raise NetworkError(f"{where}: {found}")
+
+    return refuse
+
+
+FOLDS: dict[str, dict[str, Fold]] = {
+    "spikingjelly": {
+        "WSConv2d": _refused("standardises its weights, expected Conv2d; give it the standardised weights"),
+        "WSLinear": _refused("standardises its weights, expected Linear; give it the standardised weights"),
+        "VotingLayer": _refused("stands between neurons, expected at the end"),
+    },
+    "torch": {
+        "Conv2d": weights.convolution,
+        "Linear": weights.dense,
+        "BatchNorm1d": weights.normalised,
+        "BatchNorm2d": weights.normalised,
+        "AvgPool2d": pooling.average,
+        "AdaptiveAvgPool2d": pooling.adaptive,
+        "LPPool2d": pooling.total,
+        "MaxPool2d": pooling.maximum,
+        "Softmax": _refused("stands between neurons, expected at the end"),
+        "LogSoftmax": _refused("stands between neurons, expected at the end"),
+    },
+    "lava": {"Conv": weights.lava_convolution, "Dense": weights.lava_dense, "Pool": weights.lava_pooling},
+    "pipeline": {
+        "Scale": _scaled,
+        "TimeSum": _refused("stands between neurons, expected at the end"),
+        "Order": _ordered,
+        "SpikingModule": _membranes,
+    },
+}

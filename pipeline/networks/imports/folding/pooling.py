@@ -1,0 +1,108 @@
+"""Pooling: of spikes in front of the weights, of currents behind them.
+
+Averaging what a convolution gives is a larger convolution. Maximum pooling commutes with a positive gain, so the
+weights of channels with a negative gain change their sign, and so does the gain. Rows and columns that pooling of
+currents leaves over are not computed: the kernel gets as many zeros below and to the right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.networks.imports.libraries.spiking import expect
+
+from . import kernels
+from .synapses import Synapses
+
+
+def average(synapses: Synapses, module: Any, where: str) -> Synapses:
+    """`AvgPool2d`."""
+    expect(_pair(module.padding) == (0, 0), where, f"has padding={module.padding}", "none")
+    expect(module.divisor_override is None, where, f"has divisor_override={module.divisor_override}", "none")
+    return _averaged(synapses, _pair(module.kernel_size), _pair(module.stride), module.ceil_mode, where)
+
+
+def total(synapses: Synapses, module: Any, where: str) -> Synapses:
+    """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`."""
+    expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
+    window = _pair(module.kernel_size)
+    averaged = _averaged(synapses, window, _pair(module.stride or module.kernel_size), module.ceil_mode, where)
+    return averaged.scaled(window[0] * window[1])
+
+
+def adaptive(synapses: Synapses, module: Any, where: str) -> Synapses:
+    """`AdaptiveAvgPool2d`."""
+    sides = synapses.shape[1:]
+    outputs = [wanted or side for wanted, side in zip(_pair(module.output_size), sides, strict=True)]
+    divides = not any(side % output for side, output in zip(sides, outputs, strict=True))
+    expect(divides, where, f"makes {outputs} of a map of {list(sides)}", "an output that divides it")
+    window = sides[0] // outputs[0], sides[1] // outputs[1]
+    return _averaged(synapses, window, window, False, where)
+
+
+def maximum(synapses: Synapses, module: Any, where: str) -> Synapses:
+    """`MaxPool2d`."""
+    plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
+    expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
+    side = _square(_pair(module.kernel_size), _pair(module.stride), where)
+    channels, height, width = synapses.shape
+    pooled = replace(synapses, shape=(channels, height // side, width // side))
+    if synapses.weight is None:
+        _expect_whole(synapses, side, where)
+        expect(synapses.pool == 1 or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
+        expect((synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
+        return replace(pooled, pool=synapses.pool * side, pooling="max")
+    expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    expect(not module.ceil_mode or height % side == width % side == 0, where, "has ceil_mode=True", "False")
+    sign = np.where(np.broadcast_to(synapses.gain, channels) < 0, -1, 1)
+    once = synapses.current_pool == 1 or (sign > 0).all()
+    expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
+    step = synapses.stride * synapses.current_pool
+    weight = kernels.cropped(synapses.weight, height % side * step, width % side * step)
+    weight = weight * sign[:, None, None, None].astype(np.float32)
+    return replace(pooled, current_pool=synapses.current_pool * side, weight=weight, gain=synapses.gain * sign)
+
+
+def _averaged(
+    synapses: Synapses, window: tuple[int, int], stride: tuple[int, int], ceil_mode: bool, where: str
+) -> Synapses:
+    """Average pooling, in front of the weights or behind them."""
+    channels, height, width = synapses.shape
+    if synapses.weight is None:
+        side = _square(window, stride, where)
+        _expect_whole(synapses, side, where)
+        once = synapses.pool == 1 or synapses.pooling == "average"
+        expect(once, where, "averages what was pooled by maximum", "one kind of pooling")
+        return replace(
+            synapses, pool=synapses.pool * side, pooling="average", shape=(channels, height // side, width // side)
+        )
+    expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    expect(synapses.current_pool == 1, where, "averages currents pooled by maximum", "one kind of pooling")
+    expect(stride[0] == stride[1], where, f"has stride={stride}", "one number for rows and columns")
+    left = [(side - size) % stride[0] for side, size in zip((height, width), window, strict=True)]
+    expect(not ceil_mode or left == [0, 0], where, "has ceil_mode=True", "False")
+    rows, columns = ((side - size) // stride[0] + 1 for side, size in zip((height, width), window, strict=True))
+    weight = kernels.averaged(synapses.weight, synapses.stride, window)
+    return replace(synapses, weight=weight, stride=synapses.stride * stride[0], shape=(channels, rows, columns))
+
+
+def _square(window: tuple[int, int], stride: tuple[int, int], where: str) -> int:
+    """The side of windows that do not overlap."""
+    expect(window[0] == window[1], where, f"has kernel_size={window}", "one number for rows and columns")
+    expect(stride == window, where, f"has kernel_size={window[0]}, stride={stride}", "a stride equal to kernel_size")
+    return window[0]
+
+
+def _expect_whole(synapses: Synapses, side: int, where: str) -> None:
+    """Windows that cover a map of spikes, and leave nothing over."""
+    height, width = synapses.shape[1:]
+    found, expected = f"pools {side} on a map of {height}×{width}", f"sides that are multiples of {side}"
+    expect(height % side == width % side == 0, where, found, expected)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, (tuple, list)) else (value, value)
+    return first, second

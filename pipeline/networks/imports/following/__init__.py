@@ -1,0 +1,1 @@
+"""A model is followed while it runs, through its modules and the functions between them."""

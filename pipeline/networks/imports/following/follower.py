@@ -1,0 +1,266 @@
+"""A model is followed while it runs: what reaches its neurons at every step, what they fire, and what it answers.
+
+Hooks see its modules, a function mode sees the functions between them. Each tensor that comes from the example is kept
+beside its :class:`Stream`, so that its identity stays its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from backends.network import NetworkError
+from pipeline.networks.imports.libraries.neurons import Neurons
+from pipeline.networks.imports.libraries.spiking import Integrator, SpikingModule, recognised
+
+from .functions import Call, followed, tensors, through
+from .raster import FollowedLayer, Raster
+from .stream import INPUT, Followed, JumbledError, Lost, Operation, Path, Stream, mapped
+
+# Modules by what they work on: the places of numbers alone, the map (C, H, W) of a sample, or its last axis.
+MOVING = {
+    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd"),
+    "spikingjelly": ("Dropout",),
+    "sinabs": ("UnflattenTime",),
+    "lava": ("AbstractFlatten",),
+}
+ON_MAPS = {"torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d")}
+ON_NEURONS = {"torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"), "spikingjelly": ("VotingLayer",)}
+KNOWN = (
+    "expected convolutions, linear layers, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
+    "SpikingJelly, Norse, sinabs or lava-dl, one after the other"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model gives.
+
+    Parameters
+    ----------
+    path : what led to it
+    scores : (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
+    """
+
+    path: Path
+    scores: Tensor
+
+
+class Follower:
+    """Follows one run of a model.
+
+    Parameters
+    ----------
+    neurons : which of its modules are neurons
+    samples, timesteps : B and T of the example
+    """
+
+    def __init__(self, neurons: Neurons, samples: int, timesteps: int) -> None:
+        self.samples, self.timesteps = samples, timesteps
+        self._neurons = neurons
+        self._kept: dict[int, tuple[Tensor, Followed]] = {}
+        self._rasters: dict[str, Raster] = {}
+        self._hooked: set[nn.Module] = set()
+        self._inside = 0  # modules whose inside is not followed
+
+    @contextmanager
+    def following(self, model: nn.Module) -> Iterator[None]:
+        """Follow what `model` does in this block; its hooks are left in it."""
+        self._hook("", model)
+        with torch.no_grad(), _FunctionMode(self):
+            yield
+
+    def bring(self, tensor: Tensor, where: Tensor, size: int, static: bool = False) -> Tensor:
+        """Let a tensor be the model's input; see :class:`Stream`."""
+        self._keep([tensor], [Stream(where, size, Path(INPUT), static)])
+        return tensor
+
+    def known(self, value: Any) -> Followed | None:
+        """What is known of a tensor; None if it does not come from the example."""
+        found = self._kept.get(id(value)) if isinstance(value, Tensor) else None
+        return found[1] if found else None
+
+    def layers(self) -> dict[str, FollowedLayer]:
+        """By the name of their module, all neurons that ran.
+
+        Raises
+        ------
+        NotTakenError : if they did not run once per step
+        """
+        return {name: raster.finished() for name, raster in self._rasters.items()}
+
+    def answer(self, given: Iterable[Tensor]) -> Answer:
+        """What the tensors amount to that the model gave: one, or one for each step.
+
+        Raises
+        ------
+        NetworkError : if it is not known where they come from, or if steps are missing
+        """
+        pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
+        streams = [stream for _, stream in pieces]
+        path, size, summed = streams[0].path, streams[0].size, streams[0].summed
+        if any((stream.path, stream.size) != (path, size) for stream in streams):
+            raise NetworkError(f"the model's output comes from {path.last}, and at other steps from other layers")
+        values = torch.cat([value for value, _ in pieces])
+        steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
+        within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
+        held, expected = len(summed) or len(steps.unique()), self.timesteps
+        if not summed and any(isinstance(each.what, SpikingModule) for each in path.operations):
+            last = steps == self.timesteps - 1
+            values, within, held, expected = values[last], within[last], int(last.any()), 1
+        if held != expected or len(within) != (1 if summed else held) * self.samples * size:
+            raise NetworkError(
+                f"the model's output comes from {path.last}, but from {held} of {self.timesteps} steps; expected all "
+                "steps, their sum or their mean"
+            )
+        scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
+        return Answer(path, scores.index_add_(0, within, values).view(self.samples, size))
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Follow a function that was called between modules."""
+        if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
+            return
+        given = args[0] if function is Tensor.__setitem__ else result
+        streams = followed(Call(function, args, kwargs, given, self.known, self.samples))
+        if streams is not None:
+            self._keep(tensors(given), streams)
+
+    def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
+        self._kept.update((id(value), (value, stream)) for value, stream in zip(values, streams, strict=False))
+
+    def _stream(self, tensor: Tensor, whose: str) -> Stream:
+        """The stream of a tensor that must have one."""
+        stream = self.known(tensor)
+        if isinstance(stream, Stream):
+            return stream
+        reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
+        raise NetworkError(f"{whose} comes from {reason}; {KNOWN}")
+
+    def _hook(self, name: str, module: nn.Module) -> None:
+        """Follow a module, once: as a whole where it is known or has no parts, else its parts."""
+        if module in self._hooked:
+            return
+        self._hooked.add(module)
+        parts = dict(module.named_children())
+        if parts and not self._neurons.describes(name, module):
+            for part, inner in parts.items():
+                self._hook(f"{name}.{part}" if name else part, inner)
+            self._hook_whole(name, module)
+            return
+
+        def entered(*_: Any) -> None:
+            self._inside += 1
+
+        def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            self._module(name, module, list(tensors((args, kwargs))), list(tensors(output)))
+            self._inside -= 1
+
+        module.register_forward_pre_hook(entered)
+        module.register_forward_hook(left, with_kwargs=True)
+
+    def _hook_whole(self, name: str, module: nn.Module) -> None:
+        """Notice where a module with parts gives what does not come from its parts."""
+
+        def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            unknown = [tensor for tensor in tensors(output) if self.known(tensor) is None]
+            if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
+                what = _label(name, module) if name else "the model's own operations"
+                self._keep(unknown, repeat(Lost(what)))
+
+        module.register_forward_hook(left, with_kwargs=True)
+
+    def _module(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+        """Follow a module that is known, or that has no parts."""
+        if self._neurons.describes(name, module):
+            self._neuron(name, module, given, output)
+            return
+        stream = self.known(given[0]) if given else None
+        if isinstance(stream, Stream):
+            stream = self._behind(Operation(_label(name, module), module), stream, given[0], output[0])
+        if stream is not None:
+            self._keep(output, repeat(stream))
+
+    def _behind(self, operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
+        """What a module makes of a stream."""
+        module = operation.what
+        try:
+            if _is_one_of(module, MOVING):
+                return stream.rearranged(module.forward(stream.where))
+            if _is_one_of(module, ON_MAPS):
+                return through(stream, operation, given, output)
+            if _is_one_of(module, ON_NEURONS):
+                return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
+        except JumbledError:
+            return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
+        return Lost(operation.where)
+
+    def _neuron(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+        """Follow a module of neurons."""
+        label = _label(name, module)
+        stream = self._stream(given[0], f"{label}: its input")
+        raster = self._rasters.get(name)
+        about = raster.about if raster else self._neurons.describe(name, module)
+        if about.synapse is not None:
+            stream = self._behind_synapse(Operation(label, about.synapse), stream, given[0], output[0])
+        if raster is None:
+            raster = self._rasters[name] = Raster(name, label, about, self.samples, self.timesteps, stream)
+        timed = raster.timed(stream)
+        membranes = timed.then(Operation(label, about))
+        if isinstance(about.neuron, Integrator):
+            self._keep(output, _at_steps(membranes, output))
+            return
+        if output[0].shape != timed.where.shape:
+            shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
+            raise NetworkError(f"{label}: {shapes}, expected neurons that each give what they fire")
+        raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
+        self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
+        self._keep(output[:1], [timed.along(Path(name))])
+
+    def _behind_synapse(self, operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Stream:
+        """The stream behind synapses that work on (B, …, T)."""
+        moved = stream.rearranged(stream.where.movedim(-1, 1))
+        shape = tuple(output.movedim(-1, 1).shape)
+        try:
+            behind = mapped(moved, given.ndim - 2, operation, prod(shape[2:]), shape)
+        except JumbledError:
+            raise NetworkError(f"{operation.where}: its input is not (B, C, H, W, T) in C-order") from None
+        return behind.rearranged(behind.where.movedim(1, -1))
+
+
+class _FunctionMode(TorchFunctionMode):
+    """Shows a follower every function that is called."""
+
+    def __init__(self, follower: Follower) -> None:
+        super().__init__()
+        self.follower = follower
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.follower.function(func, args, kwargs or {}, result)
+        return result
+
+
+def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:
+    """Membranes as an integrator gives them: all in one tensor, a tensor for each step, or the last step alone."""
+    where = membranes.where
+    if output[0].shape == where.shape:
+        return [membranes] * len(output)
+    if len(output) == 1:
+        return [membranes.rearranged(where[-1])]
+    return [membranes.rearranged(step) for step in where]
+
+
+def _label(name: str, module: nn.Module) -> str:
+    return f"module {name!r} ({type(module).__name__})"
+
+
+def _is_one_of(module: nn.Module, kinds: Mapping[str, tuple[str, ...]]) -> bool:
+    return any(recognised(module, library, dict.fromkeys(names, True)) for library, names in kinds.items())

@@ -1,0 +1,256 @@
+"""Functions that a model calls between its modules: what each does to a stream.
+
+Functions that only move numbers are called once more, on the numbers' places. Pooling becomes the module that does the
+same. Sums over steps are told from sums over anything else. Whatever else a model calls loses the stream, which is an
+error only if neurons or the answer depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import resolve_name
+
+from .stream import Followed, JumbledError, Lost, Operation, Scale, Stream, TimeSum, mapped
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function that a stream goes into.
+
+    Parameters
+    ----------
+    function, args, kwargs, result : as they are
+    known : the stream of a tensor, None if it does not depend on the example
+    samples : B
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: Any
+    known: Callable[[Any], Followed | None]
+    samples: int
+
+    @property
+    def where(self) -> str:
+        """The function's name, such as "torch.Tensor.view"."""
+        return resolve_name(self.function) or self.function.__name__
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """Those that go in."""
+        found = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
+        return [stream for stream in found if isinstance(stream, Stream)]
+
+    def argument(self, place: int, *names: str, default: Any = None) -> Any:
+        """An argument, by place or by one of its names."""
+        if len(self.args) > place:
+            return self.args[place]
+        return next((self.kwargs[name] for name in names if name in self.kwargs), default)
+
+    def lost(self, why: str = "") -> Lost:
+        """What is left where it is not known what the function does."""
+        behind = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
+        return Lost(f"{self.where}, behind {behind}{why and ', '}{why}")
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from tensors(each)
+    elif isinstance(value, dict):
+        yield from tensors(list(value.values()))
+
+
+def followed(call: Call) -> list[Followed] | None:
+    """What the tensors of a call's result are, one for each; None if they do not depend on the example."""
+    name = call.function.__name__
+    if name in INDEPENDENT:
+        return None
+    given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
+    lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
+    handle = next((each for names, each in HANDLERS.items() if name in names), None)
+    if lost is None and handle is not None:
+        try:
+            return handle(call)
+        except JumbledError:
+            lost = call.lost("on a map that is not the last axes, (C, H, W)")
+    return [lost or call.lost()] * len(list(tensors(call.result)))
+
+
+def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor) -> Stream:
+    """The stream behind an operation on maps (C, H, W), given what was brought to it and what it gave.
+
+    Raises
+    ------
+    JumbledError : if maps are not the last three axes
+    """
+    shape = given.shape[-3:] if given.ndim == brought.ndim else given.shape[-1:]
+    return mapped(stream, 3, operation, prod(shape), tuple(given.shape))
+
+
+def _unchanged(call: Call) -> list[Followed]:
+    """Copies, and conversions of dtype or device."""
+    return [call.streams[0]]
+
+
+def _dropout(call: Call) -> list[Followed]:
+    """Dropout, which is off in evaluation."""
+    on = call.argument(2, "training", "train", default=True)
+    return [call.lost("with training=True, expected training=self.training")] if on else _unchanged(call)
+
+
+def _moved(call: Call) -> list[Followed]:
+    """Functions that move numbers: they move the numbers' places alike."""
+    joined = call.args[0] if isinstance(call.args[0], (tuple, list)) else ()
+    about = {(each.path, each.size, each.static, each.summed) for each in call.streams}
+    if len(about) > 1 or any(call.known(tensor) is None for tensor in tensors(joined)):
+        return [call.lost("which joins layers")] * len(list(tensors(call.result)))
+    where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
+    return [call.streams[0].rearranged(each) for each in tensors(where)]
+
+
+def _assigned(call: Call) -> list[Followed]:
+    """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
+    target, index, value = call.args
+    written, before = call.known(value), call.known(target)
+    if not isinstance(written, Stream) or (isinstance(before, Stream) and before.path != written.path):
+        return [call.lost("which overwrites it")]
+    empty = torch.full(target.shape, -1, device=target.device)
+    where = before.where.clone() if isinstance(before, Stream) else empty
+    where[index] = written.where
+    return [written.rearranged(where)]
+
+
+def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
+    """The arguments of a call with places instead of numbers."""
+    if isinstance(value, Tensor):
+        stream = known(value)
+        return stream.where if isinstance(stream, Stream) else value
+    if isinstance(value, (tuple, list)):
+        return type(value)(_places(each, known) for each in value)
+    if isinstance(value, dict):
+        return {name: _places(each, known) for name, each in value.items()}
+    return value
+
+
+def _pooled(call: Call) -> list[Followed]:
+    """Pooling of the last two axes."""
+    kind, names = POOLS[call.function.__name__]
+    given = {name: call.argument(place, name) for place, name in enumerate(names, start=1)}
+    settings = {name: _hashable(each) for name, each in given.items() if each is not None}
+    return [through(call.streams[0], Operation(call.where, _module(kind, **settings)), call.args[0], call.result)]
+
+
+def _hashable(setting: Any) -> Any:
+    return tuple(setting) if isinstance(setting, list) else setting
+
+
+@cache
+def _module(kind: str, **settings: Any) -> nn.Module:
+    """A module that does what a function did; one for equal settings, so that paths can be compared."""
+    made: nn.Module = getattr(nn, kind)(**settings)
+    return made
+
+
+def _softmax(call: Call) -> list[Followed]:
+    """Probabilities from sums, which leave the answer as it is."""
+    kind = "LogSoftmax" if "log" in call.function.__name__ else "Softmax"
+    return [call.streams[0].then(Operation(call.where, _module(kind, dim=-1)))]
+
+
+def _scaled(call: Call) -> list[Followed]:
+    """A product with, or a quotient by, one number."""
+    first, other = call.args[:2]
+    if call.known(first) is None or call.known(other) is not None or (isinstance(other, Tensor) and other.numel() > 1):
+        return [call.lost("by more than a number")]
+    factor = 1 / float(other) if "div" in call.function.__name__ else float(other)
+    return [call.streams[0].then(Operation(call.where, Scale(factor)))]
+
+
+def _added(call: Call) -> list[Followed]:
+    """A sum of two: zero and a stream, or the same neurons at different steps."""
+    first, other = call.args[:2]
+    if len(call.streams) == 1:
+        (stream,) = call.streams
+        constant = other if call.known(first) is not None else first
+        zero = bool(torch.as_tensor(constant == 0).all()) and stream.where.shape == call.result.shape
+        return [stream if zero else call.lost("where only zero can be added")]
+    one, two = (_at_one_step(stream, call.samples) for stream in call.streams)
+    if one is None or two is None or one.path != two.path or one.summed & two.summed:
+        return [call.lost("a sum of layers, as of residual connections")]
+    if not torch.equal(one.where, two.where):
+        return [call.lost("a sum of different neurons")]
+    return [replace(one, summed=one.summed | two.summed)]
+
+
+def _at_one_step(stream: Stream, samples: int) -> Stream | None:
+    """A stream of one step as a sum over that step; sums as they are; None if it is of several steps."""
+    if stream.summed:
+        return stream
+    steps = stream.steps(samples).unique()
+    if stream.static or len(steps) > 1:
+        return None
+    path = stream.path + SUM
+    return replace(stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist()))
+
+
+def _reduced(call: Call) -> list[Followed]:
+    """A sum or mean: over steps, or a mean over the rows and columns of maps."""
+    stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
+    if axes is None:
+        return [call.lost("over everything")]
+    dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
+    mean = call.function.__name__ == "mean"
+    if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
+        operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
+        return [through(stream, operation, call.args[0], call.result)]
+    places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
+    within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
+    summed = frozenset(steps[:, 0].tolist())
+    over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
+    if stream.static or stream.summed or not over_time or len(summed) < len(steps):
+        return [call.lost("over other axes than time")]
+    total = replace(stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed)
+    return [total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total]
+
+
+SUM = Operation("the sum over steps", TimeSum())
+POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "max_pool2d": ("MaxPool2d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
+    "avg_pool2d": (
+        "AvgPool2d",
+        ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    ),
+    "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ("output_size",)),
+}
+LIKE = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
+INDEPENDENT = frozenset(LIKE)
+COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
+MOVES = (
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),
+    *("permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims"),
+    *("__getitem__", "select", "narrow", "index_select", "unbind", "split", "chunk"),
+    *("stack", "cat", "concat"),
+)
+HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
+    COPIES: _unchanged,
+    MOVES: _moved,
+    ("__setitem__",): _assigned,
+    ("dropout", "dropout2d", "feature_dropout"): _dropout,
+    tuple(POOLS): _pooled,
+    ("softmax", "log_softmax"): _softmax,
+    ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
+    ("add", "add_"): _added,
+    ("sum", "mean"): _reduced,
+}

@@ -1,0 +1,85 @@
+"""Import: a spiking network of another library, or written by hand, as a network of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from backends.network import LIF, Network, NetworkError
+
+from .checks import check_model
+from .example import read_example
+from .folding.assemble import assemble
+from .following.drive import follow_model
+from .libraries.neurons import Neurons
+from .libraries.spiking import Takes
+from .proving.proof import check_answer, check_that_all_fire, prove
+from .proving.rounding import prove_up_to_rounding
+
+
+def from_torch(
+    model: Any,
+    example: Any,
+    *,
+    timesteps: int | None = None,
+    takes: Takes | None = None,
+    neurons: Mapping[str | type, LIF] | None = None,
+    rounding: bool = False,
+) -> Network:
+    """Import a spiking network that was written with torch, and prove that it fires the same bits.
+
+    The model runs once on the example and is followed: convolutions, linear layers, batch normalisation, pooling,
+    flattening and dropout, as modules or as functions, and neurons of snnTorch, SpikingJelly, Norse, sinabs and
+    lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the same. The
+    model is left as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or loops over steps, or
+        takes all steps at once. Of what it returns, the first tensor is the answer: spikes or currents of every step,
+        which are summed, or their sum or mean, or the membranes of a leaky integrator, of which the last counts
+    example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
+        0 and 1 for a network whose input is spikes, other numbers in -2 … 2 for a constant current
+    timesteps : T; needed where the example is one batch
+    takes : the axes of what the model is called with: "B ..." (at every step, or once, where it loops over steps
+        itself), "T B ...", "B T ...", "(B T) ..." or "B ... T"; found out by trying if not given
+    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...)
+    rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
+        the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
+        it. For large models, in which some membrane meets its threshold
+
+    Returns
+    -------
+    a network with one step more for each layer, which is silent in the input: the bits of layer l stand l steps later
+
+    Raises
+    ------
+    NetworkError : naming the module that cannot be imported, and what would be possible; or the first bit that differs,
+        its layer, step, sample, neuron and both membranes; or a layer that is silent on the example
+
+    Examples
+    --------
+    >>> import snntorch, torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(
+    ...     nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
+    ...     nn.Flatten(), nn.Linear(36, 5), snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=True),
+    ... ).eval()
+    >>> network = spikesam.from_torch(model, torch.rand(2, 1, 8, 8).round(), timesteps=10)
+    >>> network.timesteps, network.shapes
+    (12, ((1, 8, 8), (4, 3, 3), (5, 1, 1)))
+    """
+    try:
+        if takes is not None and takes not in get_args(Takes):
+            raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
+        check_model(model)
+        tried = read_example(example, timesteps, model)
+        followed = follow_model(model, tried, Neurons(neurons, takes))
+        imported = assemble(followed, tried)
+        (prove_up_to_rounding if rounding else prove)(imported, tried)
+        check_that_all_fire(imported)
+        check_answer(imported, followed.answer)
+    except NetworkError as error:
+        raise NetworkError(f"from_torch: {error}") from error.__cause__
+    return imported.network

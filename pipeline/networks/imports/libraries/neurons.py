@@ -1,0 +1,77 @@
+"""Which modules are neurons, in all libraries that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import nn
+
+from backends.network import LIF
+
+from . import lava_dl, norse, sinabs, snntorch, spikingjelly
+from .spiking import Describe, SpikingModule, Takes, recognised
+
+LIBRARIES: dict[str, Mapping[str, Describe]] = {
+    "snntorch": snntorch.NEURONS,
+    "spikingjelly": spikingjelly.NEURONS,
+    "norse": norse.NEURONS,
+    "sinabs": sinabs.NEURONS,
+    "lava": lava_dl.NEURONS,
+}
+RESETS = {
+    "snntorch": {"SpikingNeuron": "reset_mem"},
+    "spikingjelly": {"MemoryModule": "reset"},
+    "sinabs": {"StatefulLayer": "reset_states"},
+}
+
+
+class Neurons:
+    """The modules of a model that are neurons.
+
+    Parameters
+    ----------
+    given : the caller's own: name or class of a module -> its equation
+    takes : the axes of what the model takes, if the caller says so
+    """
+
+    def __init__(self, given: Mapping[str | type, LIF] | None = None, takes: Takes | None = None) -> None:
+        self.given, self.takes = given or {}, takes
+
+    def describes(self, name: str, module: nn.Module) -> bool:
+        """Whether a module is neurons, or something that stands for neurons that cannot be imported."""
+        return self._given(name, module) is not None or any(
+            recognised(module, library, table) for library, table in LIBRARIES.items()
+        )
+
+    def of(self, name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        """Names and modules of neurons in a module of that name."""
+        if self.describes(name, module):
+            yield name, module
+            return
+        for part, inner in module.named_children():
+            yield from self.of(f"{name}.{part}" if name else part, inner)
+
+    def describe(self, name: str, module: nn.Module) -> SpikingModule:
+        """What a module of neurons is.
+
+        Raises
+        ------
+        NetworkError : naming the module and the property that cannot be imported
+        """
+        given = self._given(name, module)
+        if given is not None:
+            return SpikingModule(given, "B ..." if self.takes is None else None)
+        (describe,) = filter(None, (recognised(module, library, table) for library, table in LIBRARIES.items()))
+        return describe(module, f"module {name!r} ({type(module).__name__})")
+
+    def _given(self, name: str, module: nn.Module) -> LIF | None:
+        return self.given.get(name) or self.given.get(type(module))
+
+
+def reset(model: nn.Module) -> None:
+    """Bring the neurons of a model to rest, as its library does."""
+    for module in model.modules():
+        for library, table in RESETS.items():
+            method = recognised(module, library, table)
+            if method and hasattr(module, method):
+                getattr(module, method)()

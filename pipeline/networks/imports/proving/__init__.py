@@ -1,0 +1,1 @@
+"""Model and network fire the same bits, or it is said where not, and why."""

@@ -1,0 +1,90 @@
+"""The proof of an import: the model's bits and the network's, in float32 on the example, are all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backends.network import Network, NetworkError
+from backends.readout import Integrator
+from backends.torch.backend import TorchBackend
+from pipeline.networks.imports.example import Example
+from pipeline.networks.imports.folding.assemble import Imported
+from pipeline.networks.imports.following.follower import Answer
+from recordings.raster.batch import unpack
+
+from .difference import Difference
+
+SCORES = 1e-4  # of the largest score: what the order of additions may change
+
+
+def prove(imported: Imported, example: Example) -> None:
+    """Run the network on the example, and compare its bits with the model's.
+
+    Raises
+    ------
+    NetworkError : at the first bit that differs, naming its layer, step, sample, neuron and membranes
+    """
+    network, device = imported.network, str(example.sequence.device)
+    arrived: NDArray[Any] = example.encoded(network.timesteps)
+    spikes = _run(network, arrived, device)
+    for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
+        found = spikes[network.layers[number].name]
+        wanted = layer.spikes.cpu().numpy()
+        differs = found[shift : shift + example.timesteps].reshape(wanted.shape) != wanted
+        if differs.any():
+            t, sample, neuron = map(int, np.argwhere(differs)[0])
+            difference = Difference(imported, number, t, sample, neuron, bool(wanted[t, sample, neuron]))
+            raise NetworkError(difference.explained(arrived, device))
+        arrived = found
+
+
+def check_that_all_fire(imported: Imported) -> None:
+    """Refuse an example that proves nothing of a layer.
+
+    Raises
+    ------
+    NetworkError : naming the layer
+    """
+    for layer in imported.layers:
+        if not layer.spikes.any():
+            raise NetworkError(
+                f"{layer.label}: none of its neurons fires on the example, so that nothing is proven of it; give an "
+                "example on which every layer fires, such as more samples, more steps or stronger input"
+            )
+
+
+def check_answer(imported: Imported, answer: Answer) -> None:
+    """Refuse a model whose output is not what the readout makes of its last layer's spikes.
+
+    Raises
+    ------
+    NetworkError : naming by how much they differ
+    """
+    last = imported.layers[-1].spikes.cpu().numpy()
+    silent = np.zeros((imported.shifts[-1], *last.shape[1:]), np.bool_)
+    spikes = np.concatenate([silent, last])
+    sums = []
+    for sample in np.moveaxis(spikes, 1, 0):
+        integrator = Integrator(imported.network.readout, len(spikes))
+        integrator.add(sample)
+        sums.append(integrator.result())
+    expected = answer.scores.cpu()
+    error = float((imported.readout.scores(torch.from_numpy(np.array(sums)).double()) - expected).abs().max())
+    if error > SCORES * max(1.0, float(expected.abs().max())):
+        raise NetworkError(
+            f"the model's output: all spikes are the same, but its scores differ by up to {error:.3g} from the "
+            "network's; expected the sum or mean over steps of spikes or currents, or the last membrane"
+        )
+
+
+def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArray[np.bool_]]:
+    """Spikes (T, B, C, H, W) of every layer."""
+    batches = list(TorchBackend(device).run(network, [inputs], inputs.shape[-4]))
+    return {
+        name: np.concatenate([unpack(batch.spikes[name], shape) for batch in batches], axis=1)
+        for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
+    }

@@ -1,0 +1,279 @@
+"""Small networks as the users of each library write them, and spikes on which every layer fires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Made = tuple[nn.Module, Tensor]
+
+
+def spikes(*shape: int, density: float = 0.3) -> Tensor:
+    return (torch.rand(shape) < density).float()
+
+
+def loud(model: nn.Module, factor: float = 3.0) -> nn.Module:
+    """With weights so large that untrained layers fire, and biases that matter."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(factor)
+    return model.eval()
+
+
+def normalised(model: nn.Module) -> nn.Module:
+    """With statistics of batch normalisation that are not the initial ones; some gains are negative."""
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.05, 0.5)
+            if module.affine:
+                module.weight.data.uniform_(-0.5, 1.5)
+                module.bias.data.uniform_(-0.1, 0.3)
+    return model.eval()
+
+
+def snntorch_tutorial() -> Made:
+    """Pooling of currents; hidden states."""
+    snn = pytest.importorskip("snntorch")
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 5),
+        nn.MaxPool2d(2),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Conv2d(4, 6, 5),
+        nn.MaxPool2d(2),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Flatten(),
+        nn.Linear(6 * 4 * 4, 10),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+    return loud(model), spikes(8, 3, 1, 28, 28)
+
+
+class HandWritten(nn.Module):
+    """The same network with a loop over steps, and states in variables."""
+
+    def __init__(self, steps: int | None = None) -> None:
+        super().__init__()
+        snn = pytest.importorskip("snntorch")
+        self.conv1, self.lif1 = nn.Conv2d(1, 4, 5), snn.Leaky(beta=0.9)
+        self.conv2, self.lif2 = nn.Conv2d(4, 6, 5), snn.Leaky(beta=torch.rand(6, 1, 1), threshold=0.8)
+        self.fc1, self.lif3 = nn.Linear(6 * 4 * 4, 10), snn.Leaky(beta=0.5)
+        self.steps = steps
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mem1, mem2, mem3 = self.lif1.init_leaky(), self.lif2.init_leaky(), self.lif3.init_leaky()
+        fired, membranes = [], []
+        for step in range(self.steps or len(x)):
+            cur1 = functional.max_pool2d(self.conv1(x if self.steps else x[step]), 2)
+            spk1, mem1 = self.lif1(cur1, mem1)
+            cur2 = functional.max_pool2d(self.conv2(spk1), 2)
+            spk2, mem2 = self.lif2(cur2, mem2)
+            spk3, mem3 = self.lif3(self.fc1(spk2.flatten(1)), mem3)
+            fired.append(spk3)
+            membranes.append(mem3)
+        return torch.stack(fired, dim=0), torch.stack(membranes, dim=0)
+
+
+def snntorch_loop() -> Made:
+    return loud(HandWritten()), spikes(8, 3, 1, 28, 28)
+
+
+def snntorch_loop_on_an_image() -> Made:
+    return loud(HandWritten(steps=8)), torch.rand(3, 1, 28, 28) * 2 - 0.5
+
+
+def snntorch_synaptic() -> Made:
+    """Synaptic currents, reset to zero, and a leaky integrator whose last membrane is the answer."""
+    snn = pytest.importorskip("snntorch")
+
+    class Integrated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.syn1 = nn.Linear(20, 30), snn.Synaptic(alpha=0.6, beta=0.8, init_hidden=True)
+            self.fc2, self.lif2 = nn.Linear(30, 25), snn.Leaky(beta=0.7, init_hidden=True, reset_mechanism="zero")
+            self.fc3, self.out = nn.Linear(25, 4), snn.Leaky(beta=0.95, reset_mechanism="none")
+
+        def forward(self, x: Tensor) -> Tensor:
+            membrane = self.out.init_leaky()
+            for step in x:
+                _, membrane = self.out(self.fc3(self.lif2(self.fc2(self.syn1(self.fc1(step))))), membrane)
+            return membrane
+
+    return loud(Integrated(), 2), spikes(15, 3, 20)
+
+
+def jelly(module: str) -> Any:
+    return pytest.importorskip(f"spikingjelly.activation_based.{module}")
+
+
+def spikingjelly(mode: str, v_reset: float | None, kind: str = "LIFNode") -> Made:
+    """Batch normalisation, pooling of spikes, votes."""
+    layer, neuron, functions = jelly("layer"), jelly("neuron"), jelly("functional")
+    node = getattr(neuron, kind)
+    model = nn.Sequential(
+        layer.Conv2d(2, 6, 3, padding=1, bias=False),
+        layer.BatchNorm2d(6),
+        node(v_threshold=0.5, v_reset=v_reset),
+        layer.MaxPool2d(2, 2),
+        layer.Conv2d(6, 6, 3, padding=1, bias=False),
+        layer.BatchNorm2d(6),
+        node(v_threshold=0.5, v_reset=v_reset),
+        layer.MaxPool2d(2, 2),
+        layer.Flatten(),
+        layer.Dropout(0.5),
+        layer.Linear(6 * 4 * 4, 20),
+        node(v_threshold=0.2, v_reset=v_reset),
+        layer.VotingLayer(5),
+    )
+    functions.set_step_mode(model, mode)
+    return normalised(loud(model)), spikes(8, 3, 2, 16, 16)
+
+
+def spikingjelly_on_an_image() -> Made:
+    """A convolution outside of time, an image that is repeated, and a mean over steps."""
+    layer, neuron = jelly("layer"), jelly("neuron")
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.still = nn.Sequential(layer.Conv2d(1, 4, 3, padding=1), layer.BatchNorm2d(4))
+            self.moving = nn.Sequential(
+                neuron.IFNode(step_mode="m"),
+                layer.AvgPool2d(2, step_mode="m"),
+                layer.Flatten(step_mode="m"),
+                layer.Linear(4 * 4 * 4, 5, step_mode="m"),
+                neuron.ParametricLIFNode(v_threshold=0.3, step_mode="m"),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.moving(self.still(x).unsqueeze(0).repeat(8, 1, 1, 1, 1)).mean(0)
+
+    return normalised(loud(Classifier())), torch.rand(3, 1, 8, 8)
+
+
+def norse_cells() -> Made:
+    """States that are handed on from step to step, and a leaky integrator."""
+    norse = pytest.importorskip("norse.torch")
+    box = norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(400.0), v_th=torch.as_tensor(0.2))
+    model = norse.SequentialState(
+        nn.Conv2d(1, 4, 3),
+        norse.IAFCell(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 5, 3),
+        norse.LIFBoxCell(box),
+        nn.Flatten(),
+        nn.Linear(5 * 4 * 4, 5),
+        norse.LIBoxCell(),
+    )
+    return loud(model, 2), spikes(8, 3, 1, 14, 14)
+
+
+def norse_sequences() -> Made:
+    """All steps in one call; synaptic currents; reset by subtraction."""
+    norse = pytest.importorskip("norse.torch")
+    reset = pytest.importorskip("norse.torch.functional.reset")
+    box = norse.LIFBoxParameters(
+        tau_mem_inv=torch.as_tensor(300.0), v_th=torch.as_tensor(0.2), reset_method=reset.reset_subtract
+    )
+
+    class Lifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.box = norse.Lift(nn.Conv2d(1, 4, 3)), norse.Lift(norse.LIFBoxCell(box))
+            self.fc, self.lif = nn.Linear(4 * 6 * 6, 6), norse.LIF(norse.LIFParameters(v_th=torch.as_tensor(0.2)))
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+            fired, _ = self.box(self.conv(x))
+            return self.lif(self.fc(fired.flatten(2)))
+
+    return loud(Lifted()), spikes(15, 3, 1, 8, 8)
+
+
+def sinabs_squeezed() -> Made:
+    """Sum pooling, and batches beside steps on one axis."""
+    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+
+    def neurons() -> nn.Module:
+        return layers.IAFSqueeze(batch_size=3, spike_fn=activation.SingleSpike)
+
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False),
+        neurons(),
+        layers.SumPool2d(2),
+        nn.Conv2d(4, 4, 3, bias=False),
+        neurons(),
+        layers.SumPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * 2 * 2, 5, bias=False),
+        neurons(),
+    )
+    return loud(model), spikes(8, 3, 2, 14, 14)
+
+
+def sinabs_leaky() -> Made:
+    """Synaptic currents, normalised input, and a leaky integrator on (B, T, N)."""
+    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+    threshold = torch.tensor(0.1)
+    model = nn.Sequential(
+        nn.Linear(20, 30),
+        layers.LIF(tau_mem=10.0, tau_syn=3.0, spike_threshold=threshold, spike_fn=activation.SingleSpike),
+        nn.Linear(30, 20),
+        layers.LIF(
+            tau_mem=5.0,
+            norm_input=False,
+            spike_fn=activation.MaxSpike(1),
+            spike_threshold=threshold,
+            reset_fn=activation.MembraneReset(),
+        ),
+        nn.Linear(20, 4),
+        layers.ExpLeak(tau_mem=8.0),
+    )
+    return loud(model, 2), spikes(12, 3, 20)
+
+
+def lava_dl(delay_shift: bool = True) -> Made:
+    """Blocks that are delayed by a step, with weights that are rounded to 8 bits."""
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    neuron: dict[str, Any] = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.0}
+    options: dict[str, Any] = {"delay_shift": delay_shift}
+    model = nn.Sequential(
+        cuba.Conv(neuron, 2, 6, 3, weight_scale=3, **options),
+        cuba.Pool(neuron, 2, weight_scale=1, **options),
+        cuba.Conv(neuron, 6, 6, 3, padding=1, weight_scale=4, **options),
+        cuba.Flatten(),
+        cuba.Dense(neuron, 6 * 6 * 6, 10, weight_scale=4, **options),
+    )
+    return model.eval(), spikes(10, 3, 2, 14, 14)
+
+
+MODELS: dict[str, Callable[[], Made]] = {
+    "snntorch_tutorial": snntorch_tutorial,
+    "snntorch_loop": snntorch_loop,
+    "snntorch_loop_on_an_image": snntorch_loop_on_an_image,
+    "snntorch_synaptic": snntorch_synaptic,
+    "spikingjelly_steps_hard": lambda: spikingjelly("s", 0.0),
+    "spikingjelly_sequence_hard": lambda: spikingjelly("m", 0.0),
+    "spikingjelly_soft": lambda: spikingjelly("m", None),
+    "spikingjelly_integrate_and_fire": lambda: spikingjelly("s", -0.25, "IFNode"),
+    "spikingjelly_current_based": lambda: spikingjelly("s", 0.0, "CUBALIFNode"),
+    "spikingjelly_on_an_image": spikingjelly_on_an_image,
+    "norse_cells": norse_cells,
+    "norse_sequences": norse_sequences,
+    "sinabs_squeezed": sinabs_squeezed,
+    "sinabs_leaky": sinabs_leaky,
+    "lava_dl": lava_dl,
+    "lava_dl_without_delay": lambda: lava_dl(delay_shift=False),
+}
+
+
+def make(name: str) -> Made:
+    torch.manual_seed(0)
+    return MODELS[name]()

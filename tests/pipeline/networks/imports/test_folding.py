@@ -1,0 +1,208 @@
+"""What a layer becomes: by hand where its numbers are known, proven where they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spikesam
+from backends.network import LIF, Network
+
+from .models import jelly, loud, normalised, spikes
+
+snn = pytest.importorskip("snntorch")
+
+
+def fires(threshold: float = 0.3, **options: Any) -> nn.Module:
+    return snn.Leaky(beta=0.75, threshold=threshold, init_hidden=True, **options)
+
+
+def imported(*modules: nn.Module, side: int = 8, channels: int = 2) -> Network:
+    torch.manual_seed(0)
+    model = normalised(loud(nn.Sequential(*modules)))
+    return spikesam.from_torch(model, spikes(9, 3, channels, side, side + 1, density=0.4))
+
+
+def conv(*args: Any, **options: Any) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Conv2d(*args, **options)
+
+
+BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
+    "stride": lambda: [conv(2, 4, 3, stride=2, padding=1)],
+    "groups and dilation": lambda: [conv(2, 4, (3, 2), groups=2, dilation=(1, 2))],
+    "paddings that differ": lambda: [conv(2, 4, (3, 5), padding=(0, 2))],
+    "same padding, uneven": lambda: [conv(2, 4, (2, 4), padding="same")],
+    "valid padding": lambda: [conv(2, 4, 2, padding="valid", bias=False)],
+    "batch normalisation": lambda: [conv(2, 4, 3), nn.Dropout2d(), nn.BatchNorm2d(4), nn.Identity()],
+    "normalisation without constants": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4, affine=False)],
+    "maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(2)],
+    "maximum in front of a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(2), nn.BatchNorm2d(6)],
+    "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
+    "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
+    "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
+    "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
+    "no weights": lambda: [nn.Identity()],
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_stands_between_neurons(name: str) -> None:
+    network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten())
+    assert len(network.layers) == 2
+
+
+SPIKES: dict[str, tuple[list[nn.Module], tuple[int, str]]] = {
+    "average": ([nn.AvgPool2d(2)], (2, "average")),
+    "average of averages": ([nn.AvgPool2d(2), nn.AvgPool2d(2)], (4, "average")),
+    "sum": ([nn.LPPool2d(1, 2)], (2, "average")),
+    "maximum": ([nn.MaxPool2d(2)], (2, "max")),
+    "maximum of maxima": ([nn.MaxPool2d(2), nn.Dropout(), nn.MaxPool2d(2)], (4, "max")),
+    "the whole map": ([nn.AdaptiveAvgPool2d(1)], (8, "average")),
+}
+
+
+@pytest.mark.parametrize("name", SPIKES)
+def test_pooling_of_spikes(name: str) -> None:
+    torch.manual_seed(0)
+    pooling, expected = SPIKES[name]
+    model = loud(
+        nn.Sequential(conv(2, 3, 3, padding=1), fires(0.1), *pooling, nn.Flatten(), nn.LazyLinear(6), fires(0.1))
+    )
+    given = spikes(9, 3, 2, 8, 8, density=0.4)
+    with torch.no_grad():
+        model(given[0])
+    layer = spikesam.from_torch(loud(model), given).layers[1]
+    assert (layer.pool, layer.pooling) == expected
+
+
+def test_the_numbers_of_a_layer_by_hand() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1),
+        nn.BatchNorm2d(2, eps=0),
+        nn.MaxPool2d(2),
+        snn.Leaky(beta=0.5, threshold=2.0, init_hidden=True),
+    )
+    model[0].weight.data = torch.tensor([1.0, -3.0]).view(2, 1, 1, 1)
+    model[0].bias.data = torch.tensor([10.0, 20.0])
+    model[1].running_var.data = torch.tensor([4.0, 0.25])
+    model[1].running_mean.data = torch.tensor([1.0, 2.0])
+    model[1].weight.data = torch.tensor([6.0, -1.0])
+    model[1].bias.data = torch.tensor([-5.0, 40.0])
+    (layer,) = spikesam.from_torch(model.eval(), torch.ones(1, 1, 4, 4), timesteps=3).layers
+    # 6/√4 · (w + 10 - 1) - 5 = 3 w + 22; -1/√0.25 · (w + 20 - 2) + 40 = -2 w + 4, whose weight changes its sign
+    assert isinstance(layer.neuron, LIF)
+    assert layer.weight.ravel().tolist() == [1, 3]
+    assert layer.neuron.gain.tolist() == [[3, 2]]
+    assert layer.neuron.bias.tolist() == [[22, 4]]
+    assert (layer.current_pool, layer.neuron.leak, layer.neuron.threshold) == (2, 0.5, 2)
+
+
+def test_later_layers_have_no_bias_before_anything_can_have_arrived() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(*(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))))
+    network = spikesam.from_torch(model, spikes(6, 3, 20))
+    assert network.timesteps == 9
+    assert [len(layer.neuron.bias) for layer in network.layers] == [1, 9, 9]
+    assert [int(np.argmax(layer.neuron.bias.any(axis=1))) for layer in network.layers] == [0, 1, 2]
+
+
+def test_an_image_is_a_constant_current_of_twice_the_weights() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Conv2d(1, 3, 3), fires()))
+    network = spikesam.from_torch(model, torch.rand(2, 1, 6, 6), timesteps=5)
+    assert network.encoder == "constant-current"
+    assert np.array_equal(network.layers[0].weight, 2 * model[0].weight.detach().numpy())
+
+
+def lif(module: nn.Module, size: int = 4) -> LIF:
+    """The equation of a module behind a linear layer."""
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Linear(10, size), module), 4)
+    takes: Any = "B ..."
+    neuron = spikesam.from_torch(model, spikes(6, 4, 10, density=0.5), takes=takes).layers[0].neuron
+    assert isinstance(neuron, LIF)
+    return neuron
+
+
+def test_snntorchs_constants_may_differ_by_channel() -> None:
+    beta, threshold = torch.tensor([0.5, 0.25, 1.5, -1.0]), torch.tensor([1.0, 2.0, 3.0, 1.0])
+    neuron = lif(snn.Leaky(beta=beta, threshold=threshold, init_hidden=True))
+    assert neuron.leak.tolist() == [0.5, 0.25, 1, 0]  # limited to 0 … 1
+    assert neuron.threshold.tolist() == [1, 2, 3, 1]
+    assert (neuron.reset, neuron.reset_by, neuron.fires_at_threshold) == ("subtract", None, False)
+
+
+def test_snntorchs_resets() -> None:
+    assert lif(snn.Leaky(beta=0.5, init_hidden=True, reset_mechanism="zero")).reset == "zero"
+    assert lif(snn.Leaky(beta=0.5, init_hidden=True, reset_mechanism="none")).reset_by == 0
+    # θ goes at once, before the leak. It would go twice from a membrane above 2θ, which none reaches here.
+    assert lif(snn.Leaky(beta=0.5, threshold=2.0, init_hidden=True, reset_delay=False)).reset_by == 1
+
+
+def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:
+    neuron = jelly("neuron")
+    found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=-0.25))
+    assert (found.leak, found.gain.tolist(), found.threshold, found.reset) == (0.75, [[0.25] * 4], 0.75, "zero")
+    found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=None, decay_input=False))
+    assert (found.leak, found.gain.tolist(), found.reset_by) == (0.75, [[1.0] * 4], 0.375)
+    assert found.fires_at_threshold
+    assert lif(neuron.ParametricLIFNode(init_tau=2.0)).leak == pytest.approx(0.5)
+
+
+def test_what_answers_behind_the_last_neurons() -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(6, 2)
+    model = loud(nn.Sequential(nn.Linear(10, 6), fires(), linear))
+    network = spikesam.from_torch(model, spikes(6, 4, 10))
+    assert np.array_equal(network.readout.weight, linear.weight.detach().numpy())
+    assert network.readout.bias[0].tolist() == [0, 0]  # nothing has arrived at the last layer's neurons
+    assert network.readout.bias[1:].tolist() == [linear.bias.double().tolist()] * 6
+    counted = spikesam.from_torch(model[:2], spikes(6, 4, 10))
+    assert np.array_equal(counted.readout.weight, np.eye(6))
+
+
+def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1), fires(0.1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(2, 3)))
+    given = spikes(6, 4, 1, 2, 2, density=0.5)
+    weight = spikesam.from_torch(model, given).readout.weight
+    assert weight == pytest.approx(np.repeat(model[4].weight.detach().numpy(), 4, axis=1) / 4)
+    whole = spikesam.from_torch(model[:4], given).readout.weight
+    assert whole.tolist() == [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
+
+
+def test_votes_are_means_of_neurons() -> None:
+    layer = jelly("layer")
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Linear(10, 4), fires(), layer.VotingLayer(2)))
+    weight = spikesam.from_torch(model, spikes(6, 4, 10)).readout.weight
+    assert weight.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
+
+
+class Membrane(nn.Module):
+    """A leaky integrator whose membrane is the answer at every step."""
+
+    def __init__(self, last: bool) -> None:
+        super().__init__()
+        self.fc1, self.lif, self.fc2 = nn.Linear(10, 6), fires(), nn.Linear(6, 3)
+        self.out = snn.Leaky(beta=0.9, reset_mechanism="none", init_hidden=True, output=True)
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        membranes = [self.out(self.fc2(self.lif(self.fc1(step))))[1] for step in x]
+        return membranes[-1] if self.last else torch.stack(membranes)
+
+
+def test_a_leaky_integrator_is_a_leaky_readout() -> None:
+    networks = []
+    for last in (True, False):
+        torch.manual_seed(0)
+        networks.append(spikesam.from_torch(loud(Membrane(last)), spikes(6, 4, 10)))
+    assert networks[0].readout.leak == pytest.approx(0.9)
+    assert networks[0].sha256 == networks[1].sha256

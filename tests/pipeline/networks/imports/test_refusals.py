@@ -1,0 +1,367 @@
+"""What cannot be imported is refused in one line: which module, which property, and what would be possible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spikesam
+
+from .models import jelly, lava_dl, loud, spikes
+
+snn = pytest.importorskip("snntorch")
+
+
+def fires(**options: Any) -> nn.Module:
+    return snn.Leaky(**{"beta": 0.9, "threshold": 0.3, "init_hidden": True, **options})
+
+
+def dense(neuron: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(10, 10), neuron)
+
+
+def maps(*modules: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), fires(), *modules, nn.Conv2d(4, 4, 1), fires(), nn.Flatten())
+
+
+def currents(*modules: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), *modules, fires(), nn.Flatten())
+
+
+def norse(name: str, **options: Any) -> nn.Module:
+    return dense(getattr(pytest.importorskip("norse.torch"), name)(**options))
+
+
+def sinabs(name: str, **options: Any) -> nn.Module:
+    return dense(getattr(pytest.importorskip("sinabs.layers"), name)(**options))
+
+
+def blocks(**options: Any) -> nn.Module:
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    neuron = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.0, **options}
+    return nn.Sequential(cuba.Dense(neuron, 10, 10, weight_scale=4))
+
+
+class Written(nn.Module):
+    """Two layers, and a forward of a test's own."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self.a, self.lif1 = nn.Linear(10, 10), fires()
+        self.b, self.lif2 = nn.Linear(10, 10), fires()
+        self._forward = forward
+
+    def forward(self, x: Tensor) -> Any:
+        return self._forward(self, x)
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "recurrence": (
+        lambda: dense(snn.RLeaky(beta=0.9, linear_features=10, init_hidden=True)),
+        "module '1' (RLeaky): has recurrent connections; layers here go one way; Leaky and Synaptic can be imported",
+    ),
+    "two currents": (
+        lambda: dense(snn.Alpha(0.9, 0.8, init_hidden=True)),
+        "'1' (Alpha): has two synaptic currents; Synaptic",
+    ),
+    "competition": (lambda: dense(fires(inhibition=True)), "'1' (Leaky): has inhibition=True, expected False"),
+    "graded spikes": (
+        lambda: dense(fires(graded_spikes_factor=2.0)),
+        "'1' (Leaky): has graded_spikes_factor=2.0, expected 1",
+    ),
+    "constants within a channel": (
+        lambda: currents(nn.Identity(), fires(beta=torch.rand(8)), nn.Conv2d(4, 4, 1)),
+        "'2' (Leaky): its leak has shape (8,), expected one number, or one for each channel",
+    ),
+    "reset of the current": (
+        lambda: dense(snn.Synaptic(0.5, 0.5, init_hidden=True, reset_mechanism="zero")),
+        "'1' (Synaptic): has reset_mechanism='zero', which drops the next step's current, too, expected 'subtract'",
+    ),
+    "adaptation": (
+        lambda: dense(jelly("neuron").IzhikevichNode()),
+        "'1' (IzhikevichNode): has an equation that is not known",
+    ),
+    "subclass that is another neuron": (
+        lambda: dense(jelly("neuron").LIAFNode(torch.relu, False)),
+        "'1' (LIAFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
+    ),
+    "largest membrane": (
+        lambda: nn.Sequential(
+            nn.Linear(10, 5),
+            jelly("neuron").IFNode(step_mode="m"),
+            nn.Linear(5, 3),
+            jelly("neuron").NonSpikingIFNode("max-mem"),
+        ),
+        "'3' (NonSpikingIFNode): has decode='max-mem', expected None or 'last_mem'",
+    ),
+    "standardised weights": (
+        lambda: nn.Sequential(jelly("layer").WSConv2d(2, 4, 3), fires(), nn.Flatten()),
+        "module '0' (WSConv2d): standardises its weights, expected Conv2d",
+    ),
+    "refractory neurons": (
+        lambda: norse("LIFRefracCell"),
+        "'1' (LIFRefracCell): has an equation that is not known here; IAFCell",
+    ),
+    "another rest": (
+        lambda: norse(
+            "LIFBoxCell", p=pytest.importorskip("norse.torch").LIFBoxParameters(v_reset=torch.as_tensor(0.5))
+        ),
+        "'1' (LIFBoxCell): has v_reset=0.5, v_leak=0.0, expected equal ones",
+    ),
+    "recurrent cells": (
+        lambda: norse("LIFRecurrentCell", input_size=10, hidden_size=10),
+        "(LIFRecurrentCell): has recurrent",
+    ),
+    "several spikes a step": (
+        lambda: sinabs("IAFSqueeze", batch_size=3),
+        "'1' (IAFSqueeze): has spike_fn=MultiSpike, several spikes per step, expected SingleSpike",
+    ),
+    "a lower bound": (
+        lambda: sinabs("IAF", min_v_mem=-1.0),
+        "'1' (IAF): has min_v_mem, a lower bound of membranes, expected None; sinabs.from_torch.from_model takes",
+    ),
+    "decays that differ": (lambda: blocks(shared_param=False), "'0' (Dense): has shared_param=False, expected True"),
+    "graded blocks": (lambda: blocks(graded_spike=True), "'0' (Dense): has graded_spike=True, expected False"),
+    "states that persist": (
+        lambda: blocks(persistent_state=True),
+        "'0' (Dense): has persistent_state=True, expected False",
+    ),
+    "a residual connection": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y)),
+        "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
+        "layers, as of residual connections; expected convolutions",
+    ),
+    "a concatenation": (
+        lambda: Written(lambda m, x: m.lif2(m.b(torch.cat([m.lif1(m.a(x))[:, :5], x[:, :5]], dim=1)))),
+        "'lif2' (Leaky): its input comes from torch.cat, behind module 'lif1' and the input, which joins layers",
+    ),
+    "a module that is used twice": (
+        lambda: Written(lambda m, x: m.lif1(m.b(m.lif1(m.a(x))))),
+        "'lif1' (Leaky): gets what module 'b' (Linear) gives, and in another call what module 'a' (Linear) gives",
+    ),
+    "a module that runs twice a step": (
+        lambda: Written(lambda m, x: (m.lif1(m.a(x)), m.lif1(m.a(x)))),
+        "module 'lif1' (Leaky): takes one step in each call, got others than step 1; say what the model takes",
+    ),
+    "an unknown function": (
+        lambda: Written(lambda m, x: m.lif1(torch.sin(m.a(x)))),
+        "'lif1' (Leaky): its input comes from torch.sin, behind module 'a' (Linear); expected convolutions",
+    ),
+    "a random encoding": (
+        lambda: Written(lambda m, x: m.lif1(m.a(torch.bernoulli(x)))),
+        "'lif1' (Leaky): its input comes from torch.bernoulli, behind the input; expected",
+    ),
+    "an unknown module": (
+        lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
+        "module '2' (Leaky): its input comes from module '1' (Tanh); expected convolutions",
+    ),
+    "a transposed convolution": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3), fires()),
+        "module '1' (Leaky): its input comes from module '0' (ConvTranspose2d); expected convolutions",
+    ),
+    "dropout that is on": (
+        lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
+        "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
+    ),
+    "two layers of weights": (
+        lambda: nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10), fires()),
+        "module '1' (Linear): follows another convolution or linear layer without neurons between them, expected",
+    ),
+    "a window that is no square": (
+        lambda: maps(nn.MaxPool2d((2, 1))),
+        "'2' (MaxPool2d): has kernel_size=(2, 1), expected one number",
+    ),
+    "windows that overlap": (
+        lambda: maps(nn.MaxPool2d(3, 2)),
+        "'2' (MaxPool2d): has kernel_size=3, stride=(2, 2), expected a stride",
+    ),
+    "a border of the pooling": (
+        lambda: maps(nn.MaxPool2d(2, padding=1)),
+        "'2' (MaxPool2d): has padding=1, dilation=1, expected",
+    ),
+    "pooling that does not divide": (
+        lambda: maps(nn.AvgPool2d(3)),
+        "'2' (AvgPool2d): pools 3 on a map of 8×8, expected sides that are multiples of 3",
+    ),
+    "an uneven adaptive pooling": (
+        lambda: maps(nn.AdaptiveAvgPool2d(3)),
+        "makes [3, 3] of a map of [8, 8], expected an output that",
+    ),
+    "two kinds of pooling": (
+        lambda: maps(nn.MaxPool2d(2), nn.AvgPool2d(2)),
+        "averages what was pooled by maximum, expected one",
+    ),
+    "a stride that is no square": (
+        lambda: currents(nn.AvgPool2d(1), nn.AvgPool2d(2, (1, 2))),
+        "has stride=(1, 2), expected one",
+    ),
+    "a border that is not zero": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), fires()),
+        "module '0' (Conv2d): has padding_mode='circular', expected 'zeros'",
+    ),
+    "normalised spikes": (
+        lambda: maps(nn.BatchNorm2d(4)),
+        "'2' (BatchNorm2d): normalises spikes, expected a convolution",
+    ),
+    "statistics of the batch": (
+        lambda: currents(nn.BatchNorm2d(4, track_running_stats=False)),
+        "'1' (BatchNorm2d): has track_running_stats=False, expected running statistics",
+    ),
+    "membranes that are reset": (
+        lambda: Written(lambda m, x: m.lif1(m.a(x)) * 0 + m.lif1.mem),
+        "the model's output comes from torch.Tensor.add, behind",
+    ),
+    "membranes of neurons that fire": (
+        lambda: membranes(),
+        "module 'lif2' (Leaky): answers with membranes that are reset, expected spikes, or membranes without a reset",
+    ),
+    "the last step alone": (
+        lambda: Written(lambda m, x: [m.lif1(m.a(step)) for step in x][-1]),
+        "the model's output comes from module 'lif1', but from 1 of 6 steps; expected all steps",
+    ),
+    "probabilities of every step": (
+        lambda: Written(lambda m, x: torch.softmax(m.b(m.lif1(m.a(x))), 1)),
+        "torch.softmax: is of every step, expected of the sum over steps, or of the last membrane",
+    ),
+    "maximum pooling in front of the answer": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), fires(), nn.MaxPool2d(2), nn.Flatten()),
+        "module '2' (MaxPool2d): pools spikes by maximum for the answer, expected an average",
+    ),
+    "no tensor": (lambda: Written(lambda m, x: str(m.lif1(m.a(x)))), "the model's output is str, expected a tensor"),
+    "the input": (
+        lambda: Written(lambda m, x: (x, m.lif1(m.a(x)))),
+        "the model's output comes from the input, with no neurons that fire in between",
+    ),
+    "no neurons": (
+        lambda: nn.Sequential(nn.Linear(10, 10), nn.ReLU()),
+        "found no neurons in Sequential, Linear, ReLU; expected those of snnTorch, SpikingJelly, Norse, sinabs",
+    ),
+    "neurons of one's own": (
+        lambda: nn.Sequential(nn.Linear(10, 10), Counter()),
+        "found no neurons in Sequential, Linear, Counter",
+    ),
+}
+
+
+def membranes() -> nn.Module:
+    model = Written(lambda m, x: m.lif2(m.b(m.lif1(m.a(x))))[1])
+    model.lif2 = fires(output=True)
+    return model
+
+
+class Counter(nn.Module):
+    """Fires several spikes at a step."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        return current.clamp(min=0).floor()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_by_name_and_property(name: str) -> None:
+    torch.manual_seed(0)
+    build, message = REFUSED[name]
+    model = loud(build())
+    first = next(module for module in model.modules() if hasattr(module, "weight"))
+    given = spikes(6, 3, 2, 8, 8) if first.weight.ndim == 4 else spikes(6, 3, 10)
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)) as caught:
+        spikesam.from_torch(model, given)
+    assert str(caught.value).startswith("from_torch: ") and "\n" not in str(caught.value)
+
+
+def test_counts_are_no_spikes() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Linear(10, 10), Counter()))
+    message = (
+        r"module '1' \(Counter\): gave values in 0 … \d, expected spikes of 0 and 1; graded spikes and counts cannot"
+    )
+    with pytest.raises(spikesam.NetworkError, match=message):
+        spikesam.from_torch(model, spikes(6, 3, 10), neurons={Counter: spikesam.LIF(0.0)})
+
+
+def test_blocks_that_are_delayed_and_blocks_that_are_not() -> None:
+    delayed, _ = lava_dl(delay_shift=True)
+    prompt, given = lava_dl(delay_shift=False)
+    mixed = nn.Sequential(delayed[0], *prompt[1:])
+    with pytest.raises(
+        spikesam.NetworkError, match="some have delay_shift, some have not; expected one setting in all"
+    ):
+        spikesam.from_torch(mixed, given)
+
+
+Given = tuple[Any, dict[str, Any]]
+BAD_EXAMPLES: dict[str, tuple[Callable[[], Given], str]] = {
+    "no array": (lambda: ("cat", {}), "example: got str, expected one batch as the model takes it at every step"),
+    "one axis": (lambda: (torch.zeros(10), {}), r"example: got shape \(10,\), expected one batch"),
+    "nothing": (lambda: (torch.zeros(0, 3, 10), {}), r"example: got shape \(0, 3, 10\), expected one batch"),
+    "no steps": (lambda: (torch.ones(3, 10), {}), r"timesteps: got none for one batch, \(3, 10\); say how many steps"),
+    "no whole steps": (
+        lambda: (torch.ones(3, 10), {"timesteps": 0}),
+        "timesteps: got 0, expected a whole number, at least 1",
+    ),
+    "other steps": (lambda: (spikes(6, 3, 10), {"timesteps": 7}), "timesteps: got 7, expected 6, as the example has"),
+    "half precision": (
+        lambda: (spikes(6, 3, 10).half(), {}),
+        "example: has dtype torch.float16, expected float32; give",
+    ),
+    "not finite": (lambda: (spikes(6, 3, 10) / 0, {}), "example: holds NaN or infinite numbers, expected finite ones"),
+    "numbers that change": (
+        lambda: (torch.rand(6, 3, 10), {}),
+        "holds other numbers than 0 and 1 that change from step to",
+    ),
+    "large numbers": (
+        lambda: (torch.full((3, 10), 2.5), {"timesteps": 6}),
+        "example: holds 2.5, expected numbers in -2 … 2",
+    ),
+    "another device": (
+        lambda: (torch.zeros(6, 3, 10, device="meta"), {}),
+        "example: is on meta, the model on cpu; move one",
+    ),
+    "other axes": (lambda: (spikes(6, 3, 10), {"takes": "N"}), "takes: got 'N', expected one of 'B ...', 'T B ...'"),
+    "silence": (
+        lambda: (torch.zeros(6, 3, 10), {}),
+        "module '1' .Leaky.: none of its neurons fires on the example, so that",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EXAMPLES)
+def test_examples_that_prove_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    build, message = BAD_EXAMPLES[name]
+    given, options = build()
+    with pytest.raises(spikesam.NetworkError, match=f"from_torch: .*{message}"):
+        spikesam.from_torch(loud(dense(fires(threshold=3.0))), given, **options)
+
+
+BAD_MODELS: dict[str, tuple[Callable[[nn.Module], Any], str]] = {
+    "no module": (lambda model: "cat", "model: got str, expected a torch.nn.Module"),
+    "training": (
+        lambda model: model.train(),
+        "model: module '0' is in training mode, expected evaluation; call model.eval()",
+    ),
+    "half precision": (
+        lambda model: model.half(),
+        "model: '0.weight' has dtype torch.float16, expected float32; call model.float",
+    ),
+    "double precision": (lambda model: model.double(), "model: '0.weight' has dtype torch.float64, expected float32"),
+    "NaN": (lambda model: spoilt(model), "model: '0.bias' holds NaN or infinite numbers, expected finite ones"),
+}
+
+
+def spoilt(model: Any) -> nn.Module:
+    model[0].bias.data[3] = float("nan")
+    return model
+
+
+@pytest.mark.parametrize("name", BAD_MODELS)
+def test_models_that_would_not_be_what_they_seem(name: str) -> None:
+    spoil, message = BAD_MODELS[name]
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
+        spikesam.from_torch(spoil(dense(fires()).eval()), spikes(6, 3, 10))
