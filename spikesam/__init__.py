@@ -16,6 +16,7 @@
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
 :func:`from_torch`        a spiking network of snnTorch, SpikingJelly, Norse, sinabs, lava-dl: proven equal
+:func:`compare`           bits that differ between a model and its network, per layer, and answers
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from backends.base import BackendError
     from backends.network import LIF, Layer, Network, NetworkError, Readout
     from backends.network.quantise import quantise
+    from pipeline.comparison.compare import compare
+    from pipeline.comparison.result import Comparison
     from pipeline.images.preprocessing import Preprocessing
     from pipeline.maps.explanation import explain
     from pipeline.maps.sam import sam
@@ -63,6 +66,8 @@ _WHERE = {
     "SpikeEvents": "recordings.raster.events:SpikeEvents",
     "sam": "pipeline.maps.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
+    "compare": "pipeline.comparison.compare:compare",
+    "Comparison": "pipeline.comparison.result:Comparison",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
     "LIF": "backends.network:LIF",
@@ -85,6 +90,7 @@ __all__ = [
     "LIF",
     "BackendError",
     "Checkpoint",
+    "Comparison",
     "InputError",
     "Layer",
     "MapReader",
@@ -95,6 +101,7 @@ __all__ = [
     "RasterReader",
     "Readout",
     "SpikeEvents",
+    "compare",
     "explain",
     "from_nir",
     "from_torch",

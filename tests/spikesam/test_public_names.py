@@ -59,6 +59,7 @@ def test_every_name_is_documented(name: str) -> None:
         "write_raster",
         "sam",
         "from_torch",
+        "compare",
         "Network",
         "quantise",
     ],

@@ -1,0 +1,191 @@
+"""Compare a model with the network that it became: layer by layer, in float32 and in fixed point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from backends.network import LIF, Network, NetworkError
+from backends.network.quantise import quantise
+from pipeline.networks.imports.checks import check_model
+from pipeline.networks.imports.example import Example, read_example
+from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
+from pipeline.networks.imports.following.drive import follow_model
+from pipeline.networks.imports.following.raster import FollowedLayer
+from pipeline.networks.imports.libraries.neurons import Neurons
+from pipeline.networks.imports.libraries.spiking import Takes
+from pipeline.simulation import simulate
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+
+from .alone import alone
+from .result import PRECISIONS, Comparison
+
+BATCH = 16  # samples that the model runs on at a time
+TIE = 1e-6  # of the highest score
+
+
+def compare(
+    model: Any,
+    network: Network,
+    data: Any,
+    labels: ArrayLike | None = None,
+    *,
+    backends: Sequence[str] = ("event",),
+    takes: Takes | None = None,
+    neurons: Mapping[str | type, LIF] | None = None,
+) -> Comparison:
+    """Compare a model with the network that it became, on data: where do bits differ, and where does accuracy go?
+
+    Parameters
+    ----------
+    model : torch.nn.Module, as :func:`from_torch` takes it
+    network : what it became, in float32
+    data : one batch as the model takes it at every step, or a sequence of them, as the example of :func:`from_torch`
+    labels : (B,) int, the classes of the samples; -1 where unknown
+    backends : what to simulate on, in both precisions; the first one's bits are compared layer by layer
+    takes, neurons : as of :func:`from_torch`
+
+    Returns
+    -------
+    tables of layers, runs and answers, which print as a report
+
+    Raises
+    ------
+    InputError : if model, network and data do not fit
+
+    Examples
+    --------
+    >>> import snntorch, torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(
+    ...     nn.Linear(20, 30), snntorch.Leaky(beta=0.9, threshold=0.4, init_hidden=True),
+    ...     nn.Linear(30, 5), snntorch.Leaky(beta=0.9, threshold=0.4, init_hidden=True, output=True),
+    ... ).eval()
+    >>> spikes = (torch.rand(12, 8, 20) < 0.3).float()
+    >>> network = spikesam.from_torch(model, spikes)
+    >>> print(spikesam.compare(model, network, spikes, backends=("event", "torch")))
+      layer  neurons model fires float32 fires float32 differs fixed fires fixed differs fixed alone
+    leaky_1       30      14.34%        14.34%               0 ...
+    leaky_3        5      10.62%        10.62%               0 ...
+    <BLANKLINE>
+    fixed point drifts from leaky_3 on: bits that differ there are 27% of the model's spikes
+    alone, leaky_3 changes most: 3.92% of the model's spikes
+    the model's answer on 8 samples: float32 100.0%, fixed point 100.0%
+    event: 0 of 3,360 bits differ in float32; fixed point has the digest ...
+    torch: 0 of 3,360 bits differ in float32; fixed point has the digest ...
+    fixed point is the same bits on event, torch
+    """
+    if not backends:
+        raise InputError(f"compare: backends: got {backends!r}, expected at least one")
+    try:
+        check_model(model)
+        known = Neurons(neurons, takes)
+        example = _read_data(data, network, model, known)
+        layers, scores = _followed(model, example, known, network)
+    except InputError as error:
+        raise NetworkError(f"compare: {error}") from error.__cause__
+    shifts, given = shifts_of(layers), _given(example, network)
+    table = pd.DataFrame(
+        {
+            "layer": [layer.name for layer in network.layers],
+            "neurons": [layer.spikes.shape[2] for layer in layers],
+            "rate": [layer.spikes.double().mean().item() for layer in layers],
+        }
+    )
+    runs: list[dict[str, Any]] = []
+    chosen: dict[str, NDArray[Any]] = {"model": _chosen(scores.cpu().numpy())}
+    bits = sum(layer.spikes.numel() for layer in layers)
+    for backend in backends:
+        for precision in PRECISIONS:
+            raster = simulate(network, given, labels=labels, backend=backend, precision=precision)
+            found = _against(raster, layers, shifts)
+            differ = int(found["differ"].sum())
+            run = {"backend": backend, "precision": precision, "bits": bits, "differ": differ}
+            runs.append(run | {"digest": raster.raster_digest})
+            if backend == backends[0]:
+                chosen[precision] = raster.predictions
+                table[f"rate_{precision}"] = found["rate"]
+                table[f"differ_{precision}"] = found["differ"] / [layer.spikes.numel() for layer in layers]
+    table["alone_fixed"] = _alone(network, layers, example)
+    return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
+
+
+def _chosen(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The classes with the highest scores, (B, K); ties, which sums may have rounded apart, go to the lowest index."""
+    highest = scores.max(axis=1, keepdims=True)
+    chosen: NDArray[np.int64] = (scores >= highest - TIE * np.abs(highest)).argmax(axis=1)
+    return chosen
+
+
+def _read_data(data: Any, network: Network, model: Any, neurons: Neurons) -> Example:
+    """The data, as the network can be given it."""
+    if not isinstance(network, Network):
+        raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
+    if network.precision != "float32":
+        raise NetworkError("network: is in fixed point, expected float32; both are compared")
+    if network.encoder not in ("spikes", "constant-current"):
+        raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or 'constant-current'")
+    delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
+    steps = network.timesteps - (0 if delayed else len(network.layers))
+    example = read_example(data, None if np.ndim(data) in (3, 5) else steps, model, network.encoder)
+    if example.timesteps != steps:
+        raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
+    if example.shape != network.input_shape:
+        raise NetworkError(f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}")
+    return example
+
+
+def _followed(model: Any, example: Example, neurons: Neurons, network: Network) -> tuple[list[FollowedLayer], Tensor]:
+    """The model's layers, one for each of the network's, and its scores (B, K); some samples at a time."""
+    parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
+    orders = [layers_in_order(part) for part in parts]
+    layers = [
+        replace(same[0], spikes=torch.cat([layer.spikes for layer in same], dim=1), currents=None)
+        for same in zip(*orders, strict=True)
+    ]
+    sizes = [layer.spikes.shape[2] for layer in layers]
+    expected = [prod(shape) for shape in network.shapes[1:]]
+    if sizes != expected:
+        raise NetworkError(f"network: has layers of {expected} neurons, the model {sizes}; is it of another model?")
+    return layers, torch.cat([part.answer.scores for part in parts])
+
+
+def _given(example: Example, network: Network) -> NDArray[Any]:
+    """What :func:`simulate` is given."""
+    if network.encoder == "constant-current":
+        return example.sequence[0].reshape(example.samples, *example.shape).cpu().numpy()
+    return example.encoded(network.timesteps)
+
+
+def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequence[int]) -> pd.DataFrame:
+    """A row per layer of the network: rate, and how many bits differ from the model's."""
+    rows = []
+    for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
+        wanted = layer.spikes.cpu().numpy()
+        found = raster.spikes(spec, steps=slice(shift, shift + len(wanted))).reshape(wanted.shape)
+        rows.append({"rate": found.mean(), "differ": int(np.sum(found != wanted))})
+    return pd.DataFrame(rows)
+
+
+def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) -> list[float]:
+    """The share of bits that differ in each layer where it alone is in fixed point."""
+    fixed, steps, shares = quantise(network), example.timesteps, []
+    driving: Any = None
+    for number, layer in enumerate(layers):
+        delay = 0 if layer.about.delayed else 1
+        one = alone(fixed, number, number * delay, steps)
+        given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
+        found = _against(simulate(one, given, backend="event"), [layer], [delay])
+        shares.append(found["differ"][0] / layer.spikes.numel())
+        driving = layer.spikes.cpu().numpy().reshape(steps, example.samples, *network.shapes[number + 1])
+    return shares

@@ -1,0 +1,175 @@
+"""A model and its network are compared: bits, rates and answers, layer by layer, in both precisions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spikesam
+from backends.network import LIF, Network
+from backends.network.quantise import quantise
+from pipeline.comparison.result import Comparison
+
+snn = pytest.importorskip("snntorch")
+
+
+def fires() -> nn.Module:
+    return snn.Leaky(beta=0.9, threshold=0.5, init_hidden=True)
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(1, 4, 3), fires(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5), fires())
+    for weight in made.parameters():
+        weight.data *= 3
+    return made.eval()
+
+
+def data(samples: int = 6) -> Tensor:
+    torch.manual_seed(1)
+    return (torch.rand(10, samples, 1, 8, 8) < 0.3).float()
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return spikesam.from_torch(model(), data())
+
+
+def test_its_tables_say_what_was_measured(network: Network) -> None:
+    compared = spikesam.compare(model(), network, data(), labels=[0, 1, 2, 3, -1, 4], backends=("event", "torch"))
+    layers, runs, answers = compared.layers, compared.runs, compared.answers
+    assert layers["layer"].tolist() == ["leaky_1", "leaky_5"]
+    assert layers["neurons"].tolist() == [4 * 6 * 6, 5]
+    assert layers["differ_float32"].tolist() == [0, 0]
+    assert layers["rate_float32"].tolist() == layers["rate"].tolist()
+    assert layers["alone_fixed"][0] == layers["differ_fixed"][0]  # in front of it, all is the same
+    bits = 10 * 6 * (144 + 5)
+    assert runs["bits"].tolist() == 4 * [bits]
+    assert runs[["backend", "precision"]].to_numpy().tolist() == [
+        [backend, precision] for backend in ("event", "torch") for precision in ("float32", "fixed")
+    ]
+    share = np.average(layers["differ_fixed"], weights=layers["neurons"])
+    assert runs["differ"].tolist()[:2] == [0, round(share * bits)]
+    assert runs["digest"][1] == runs["digest"][3]
+    assert answers["label"].tolist() == [0, 1, 2, 3, -1, 4]
+    with torch.no_grad():
+        tried = model()
+        chosen = torch.stack([tried(step) for step in data()]).sum(0).argmax(1)
+    assert answers["model"].tolist() == answers["float32"].tolist() == chosen.tolist()
+
+
+def test_another_network_differs_where_its_weights_do(network: Network) -> None:
+    first, second = network.layers
+    other = replace(network, layers=(first, replace(second, weight=second.weight[::-1])))
+    compared = spikesam.compare(model(), other, data())
+    assert compared.layers["differ_float32"][0] == 0 < compared.layers["differ_float32"][1]
+    assert compared.drifts_from == "leaky_5"
+
+
+def test_a_layer_alone_is_driven_by_the_models_spikes(network: Network) -> None:
+    """The first layer is spoilt in fixed point; the second is not, though everything behind the first differs."""
+    first, second = network.layers
+    assert isinstance(first.neuron, LIF)
+    tiny = first.weight.copy()
+    tiny[0, 0, 0, 0] = 100  # of the other weights, int8 leaves nothing
+    spoilt = replace(network, layers=(replace(first, weight=tiny), second))
+    layers = spikesam.compare(model(), spoilt, data()).layers
+    assert layers["alone_fixed"][0] > 0.1
+    assert layers["differ_fixed"][1] > 5 * layers["alone_fixed"][1]
+    assert layers["alone_fixed"][1] == spikesam.compare(model(), network, data()).layers["alone_fixed"][1]
+
+
+def test_one_batch_is_shown_for_the_networks_steps(network: Network) -> None:
+    image = torch.rand(3, 1, 8, 8)
+    shown = spikesam.from_torch(model(), image, timesteps=7)
+    compared = spikesam.compare(model(), shown, image.numpy())
+    assert compared.runs["bits"][0] == 7 * 3 * (144 + 5)
+    assert compared.runs["differ"][0] == 0
+    black_and_white = image.round()  # of 0 and 1, and yet no spikes for this network
+    assert spikesam.compare(model(), shown, black_and_white).runs["differ"][0] == 0
+
+
+def test_the_report(network: Network) -> None:
+    text = str(spikesam.compare(model(), network, data(), labels=6 * [0], backends=("event", "torch")))
+    lines = text.splitlines()
+    columns = "model fires float32 fires float32 differs fixed fires fixed differs fixed alone"
+    assert " ".join(lines[0].split()) == f"layer neurons {columns}"
+    assert re.match(r"leaky_1 +144 +\d+\.\d\d% +\d+\.\d\d% +0 +\d+\.\d\d%", lines[1])
+    assert "accuracy on 6 samples: model " in text
+    assert "the model's answer on 6 samples: float32 100.0%, fixed point " in text
+    assert re.search(r"^event: 0 of 8,940 bits differ in float32; fixed point has the digest [0-9a-f]{12}$", text, re.M)
+    assert lines[-1] == "fixed point is the same bits on event, torch"
+
+
+def test_a_report_by_hand() -> None:
+    layers = pd.DataFrame(
+        {
+            "layer": ["a", "b"],
+            "neurons": [10, 20],
+            "rate": [0.5, 0.1],
+            "rate_float32": [0.5, 0.1],
+            "differ_float32": [0.0, 1e-6],
+            "rate_fixed": [0.5, 0.2],
+            "differ_fixed": [0.125, 0.026],
+            "alone_fixed": [0.125, 0.001],
+        }
+    )
+    run = {"backend": "event", "bits": 30}
+    runs = pd.DataFrame(
+        [
+            run | {"precision": "float32", "differ": 0, "digest": "0" * 64},
+            run | {"precision": "fixed", "differ": 5, "digest": "ab" * 32},
+        ]
+    )
+    answers = pd.DataFrame({"label": [-1, -1], "model": [0, 1], "float32": [0, 1], "fixed": [0, 0]})
+    assert str(Comparison(layers, runs, answers)).splitlines()[1:] == [
+        "    a       10      50.00%        50.00%               0      50.00%        12.50%      12.50%",
+        "    b       20      10.00%        10.00%           1e-06      20.00%         2.60%       0.10%",
+        "",
+        "fixed point drifts from b on: bits that differ there are 26% of the model's spikes",
+        "alone, a changes most: 25.00% of the model's spikes",
+        "the model's answer on 2 samples: float32 100.0%, fixed point 50.0%",
+        "event: 0 of 30 bits differ in float32; fixed point has the digest abababababab",
+    ]
+    quiet = layers.assign(differ_fixed=0.0, alone_fixed=0.0)
+    assert str(Comparison(quiet, runs, answers.assign(label=[0, -1]))).splitlines()[4:7] == [
+        "fixed point does not drift: in every layer fewer bits differ than 25% of the model's spikes",
+        "no layer alone changes a bit in fixed point",
+        "accuracy on 1 samples: model 100.0%, float32 100.0%, fixed point 100.0%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "a.safetensors"}, "network: got str, expected a Network, such as from_torch gives"),
+        ({"network": quantise}, "network: is in fixed point, expected float32; both are compared"),
+        (
+            {"network": lambda network: replace(network, encoder="poisson")},
+            "network: takes 'poisson', expected 'spikes' or",
+        ),
+        ({"data": data()[:9]}, "data: has 9 steps, expected 10, as the network was imported with"),
+        ({"data": data()[..., :7]}, r"data: samples are \(C, H, W\) = \(1, 8, 7\), expected \(1, 8, 8\)"),
+        ({"data": data() / 2}, "example: holds other numbers than 0 and 1, but the network takes spikes"),
+        (
+            {"model": lambda model: model[:2]},
+            r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of another",
+        ),
+        ({"model": lambda model: model.train()}, "model: module '0' is in training mode"),
+        ({"labels": [1, 2]}, "labels: got .2,., expected one for each of the 6 samples"),
+        ({"backends": ("brain",)}, "backend is 'brain', expected one of"),
+        ({"backends": ()}, r"backends: got \(\), expected at least one"),
+    ],
+)
+def test_what_does_not_fit_is_refused(network: Network, change: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"model": model(), "network": network, "data": data()}
+    changed = {name: value(given[name]) if callable(value) else value for name, value in change.items()}
+    with pytest.raises(spikesam.InputError, match=message):
+        spikesam.compare(**(given | changed))
