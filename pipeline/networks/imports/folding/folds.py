@@ -66,6 +66,8 @@ FOLDS: dict[str, dict[str, Fold]] = {
         "WSConv2d": _refused("standardises its weights, expected Conv2d; give it the standardised weights"),
         "WSLinear": _refused("standardises its weights, expected Linear; give it the standardised weights"),
         "VotingLayer": _refused("stands between neurons, expected at the end"),
+        "ThresholdDependentBatchNorm1d": weights.normalised,
+        "ThresholdDependentBatchNorm2d": weights.normalised,
     },
     "torch": {
         "Conv2d": weights.convolution,

@@ -64,7 +64,7 @@ def _biased(synapses: Synapses, bias: Any) -> Synapses:
 
 
 def normalised(synapses: Synapses, module: Any, where: str) -> Synapses:
-    """`BatchNorm1d` and `BatchNorm2d` in evaluation."""
+    """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the threshold."""
     expect(synapses.weight is not None, where, "normalises spikes", "a convolution or linear layer in front of it")
     expect(module.running_var is not None, where, "has track_running_stats=False", "running statistics")
     gain = 1 / np.sqrt(np.atleast_1d(number(module.running_var)) + module.eps)

@@ -32,8 +32,14 @@ MOVING = {
     "sinabs": ("UnflattenTime",),
     "lava": ("AbstractFlatten",),
 }
-ON_MAPS = {"torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d")}
-ON_NEURONS = {"torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"), "spikingjelly": ("VotingLayer",)}
+ON_MAPS = {
+    "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
+    "spikingjelly": ("ThresholdDependentBatchNorm2d",),
+}
+ON_NEURONS = {
+    "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
+    "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
+}
 KNOWN = (
     "expected convolutions, linear layers, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
     "SpikingJelly, Norse, sinabs or lava-dl, one after the other"

@@ -29,7 +29,7 @@ def loud(model: nn.Module, factor: float = 3.0) -> nn.Module:
 def normalised(model: nn.Module) -> nn.Module:
     """With statistics of batch normalisation that are not the initial ones; some gains are negative."""
     for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.05, 0.5)
             if module.affine:
@@ -108,13 +108,21 @@ def snntorch_synaptic() -> Made:
     return loud(Integrated(), 2), spikes(15, 3, 20)
 
 
-def jelly(module: str) -> Any:
-    return pytest.importorskip(f"spikingjelly.activation_based.{module}")
+class Jelly:
+    """A module of SpikingJelly; a test is skipped where its release lacks something."""
+
+    def __init__(self, module: str) -> None:
+        self.module = pytest.importorskip(f"spikingjelly.activation_based.{module}")
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(self.module, name):
+            pytest.skip(f"this release of SpikingJelly has no {name}")
+        return getattr(self.module, name)
 
 
 def spikingjelly(mode: str, v_reset: float | None, kind: str = "LIFNode") -> Made:
     """Batch normalisation, pooling of spikes, votes."""
-    layer, neuron, functions = jelly("layer"), jelly("neuron"), jelly("functional")
+    layer, neuron, functions = Jelly("layer"), Jelly("neuron"), Jelly("functional")
     node = getattr(neuron, kind)
     model = nn.Sequential(
         layer.Conv2d(2, 6, 3, padding=1, bias=False),
@@ -137,7 +145,7 @@ def spikingjelly(mode: str, v_reset: float | None, kind: str = "LIFNode") -> Mad
 
 def spikingjelly_on_an_image() -> Made:
     """A convolution outside of time, an image that is repeated, and a mean over steps."""
-    layer, neuron = jelly("layer"), jelly("neuron")
+    layer, neuron = Jelly("layer"), Jelly("neuron")
 
     class Classifier(nn.Module):
         def __init__(self) -> None:

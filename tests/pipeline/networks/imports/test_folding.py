@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import spikesam
 from backends.network import LIF, Network
 
-from .models import jelly, loud, normalised, spikes
+from .models import Jelly, loud, normalised, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -146,13 +146,29 @@ def test_snntorchs_resets() -> None:
 
 
 def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:
-    neuron = jelly("neuron")
+    neuron = Jelly("neuron")
     found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=-0.25))
     assert (found.leak, found.gain.tolist(), found.threshold, found.reset) == (0.75, [[0.25] * 4], 0.75, "zero")
     found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=None, decay_input=False))
     assert (found.leak, found.gain.tolist(), found.reset_by) == (0.75, [[1.0] * 4], 0.375)
     assert found.fires_at_threshold
     assert lif(neuron.ParametricLIFNode(init_tau=2.0)).leak == pytest.approx(0.5)
+
+
+def test_normalisation_that_depends_on_the_threshold_is_normalisation() -> None:
+    layer, neuron = Jelly("layer"), Jelly("neuron")
+    layer.WSConv2d  # noqa: B018 - of release 2.0; in those before it, this normalisation fails
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, step_mode="m"),
+        layer.ThresholdDependentBatchNorm2d(1.0, 0.5, 4),
+        neuron.LIFNode(v_threshold=0.3, step_mode="m"),
+        layer.Flatten(step_mode="m"),
+        layer.Linear(4 * 6 * 6, 8, step_mode="m"),
+        layer.ThresholdDependentBatchNorm1d(1.0, 0.5, 8),
+        neuron.LIFNode(v_threshold=0.3, step_mode="m"),
+    )
+    assert len(spikesam.from_torch(normalised(loud(model)), spikes(9, 3, 2, 8, 8)).layers) == 2
 
 
 def test_what_answers_behind_the_last_neurons() -> None:
@@ -178,7 +194,7 @@ def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
 
 
 def test_votes_are_means_of_neurons() -> None:
-    layer = jelly("layer")
+    layer = Jelly("layer")
     torch.manual_seed(0)
     model = loud(nn.Sequential(nn.Linear(10, 4), fires(), layer.VotingLayer(2)))
     weight = spikesam.from_torch(model, spikes(6, 4, 10)).readout.weight

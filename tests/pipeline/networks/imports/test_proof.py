@@ -125,6 +125,26 @@ def test_rounding_may_decide_where_it_is_accepted() -> None:
     assert spikesam.compare(exact, network, loud, neurons={At: above}).runs["differ"][0] > 0
 
 
+def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
+    """Currents and membranes that leak are multiples of 1/4096 in lava-dl, and of nothing in float32."""
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    neuron = {"threshold": 0.7, "current_decay": 0.3, "voltage_decay": 0.1}
+    torch.manual_seed(0)
+    leaky = nn.Sequential(
+        cuba.Conv(neuron, 2, 6, 3, weight_scale=3), cuba.Flatten(), cuba.Dense(neuron, 600, 10)
+    ).eval()
+    loud = spikes(20, 3, 2, 12, 12)
+    with pytest.raises(
+        spikesam.NetworkError, match="lava-dl rounds what leaks to 0.000244 at every step, which rounding=True"
+    ):
+        spikesam.from_torch(leaky, loud)
+    network = spikesam.from_torch(leaky, loud, rounding=True)
+    differ = spikesam.compare(leaky, network, loud).layers["differ_float32"]
+    assert 0 < differ[0] < 0.01
+
+
 def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
     class Squared(nn.Linear):
         """Looks like a linear layer."""

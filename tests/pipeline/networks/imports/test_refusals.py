@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikesam
 
-from .models import jelly, lava_dl, loud, spikes
+from .models import Jelly, lava_dl, loud, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -85,24 +85,24 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "'1' (Synaptic): has reset_mechanism='zero', which drops the next step's current, too, expected 'subtract'",
     ),
     "adaptation": (
-        lambda: dense(jelly("neuron").IzhikevichNode()),
+        lambda: dense(Jelly("neuron").IzhikevichNode()),
         "'1' (IzhikevichNode): has an equation that is not known",
     ),
     "subclass that is another neuron": (
-        lambda: dense(jelly("neuron").LIAFNode(torch.relu, False)),
-        "'1' (LIAFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
+        lambda: dense(Jelly("neuron").ILIFNode()),
+        "'1' (ILIFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
     ),
     "largest membrane": (
         lambda: nn.Sequential(
             nn.Linear(10, 5),
-            jelly("neuron").IFNode(step_mode="m"),
+            Jelly("neuron").IFNode(step_mode="m"),
             nn.Linear(5, 3),
-            jelly("neuron").NonSpikingIFNode("max-mem"),
+            Jelly("neuron").NonSpikingIFNode("max-mem"),
         ),
         "'3' (NonSpikingIFNode): has decode='max-mem', expected None or 'last_mem'",
     ),
     "standardised weights": (
-        lambda: nn.Sequential(jelly("layer").WSConv2d(2, 4, 3), fires(), nn.Flatten()),
+        lambda: nn.Sequential(Jelly("layer").WSConv2d(2, 4, 3), fires(), nn.Flatten()),
         "module '0' (WSConv2d): standardises its weights, expected Conv2d",
     ),
     "refractory neurons": (
