@@ -43,7 +43,8 @@ def from_torch(
     timesteps : T; needed where the example is one batch
     takes : the axes of what the model is called with: "B ..." (at every step, or once, where it loops over steps
         itself), "T B ...", "B T ...", "(B T) ..." or "B ... T"; found out by trying if not given
-    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...)
+    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...). Those
+        modules must be at rest: only the libraries' own are brought there
     rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
         the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
         it. For large models, in which some membrane meets its threshold

@@ -56,6 +56,7 @@ def follow_model(model: nn.Module, example: Example, neurons: Neurons) -> Follow
     ------
     NetworkError : if no way of calling it gives every neuron every step, or what it does cannot be followed
     """
+    neurons.check(model)
     failures = []
     for way in _ways(model, example, neurons):
         try:

@@ -41,7 +41,7 @@ ON_NEURONS = {
     "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
 }
 KNOWN = (
-    "expected convolutions, linear layers, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
+    "expected Conv2d, Linear, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
     "SpikingJelly, Norse, sinabs or lava-dl, one after the other"
 )
 

@@ -86,7 +86,7 @@ class Raster:
             raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
         self.calls += 1
         if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
-            raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} steps")
+            raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} timesteps")
         self.seen[where.flatten()] = True
         return Stream(where, size, stream.path)
 
@@ -114,7 +114,7 @@ class Raster:
         NotTakenError : if some are missing
         """
         if not self.seen.all():
-            raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} steps, in {self.calls} calls")
+            raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
         currents = None if self.about.synapse else self.currents.view(self.shape)
         return FollowedLayer(self.name, self.label, self.about, self.path, self.spikes.view(self.shape), currents)
 

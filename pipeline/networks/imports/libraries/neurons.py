@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from backends.network import LIF
+from backends.network import LIF, NetworkError
 
 from . import lava_dl, norse, sinabs, snntorch, spikingjelly
 from .spiking import Describe, SpikingModule, Takes, recognised
@@ -37,6 +37,21 @@ class Neurons:
     def __init__(self, given: Mapping[str | type, LIF] | None = None, takes: Takes | None = None) -> None:
         self.given, self.takes = given or {}, takes
 
+    def check(self, model: nn.Module) -> None:
+        """Refuse equations of the caller's that are none, or of modules that the model does not have.
+
+        Raises
+        ------
+        NetworkError
+        """
+        modules = dict(model.named_modules())
+        for key, neuron in self.given.items():
+            if not isinstance(neuron, LIF):
+                raise NetworkError(f"neurons: got {type(neuron).__name__} for {key!r}, expected LIF(…)")
+            if not any(_stands_for(key, name, module) for name, module in modules.items()):
+                names = ", ".join(filter(None, modules))
+                raise NetworkError(f"neurons: got {key!r}, expected the name or the class of a module, such as {names}")
+
     def describes(self, name: str, module: nn.Module) -> bool:
         """Whether a module is neurons, or something that stands for neurons that cannot be imported."""
         return self._given(name, module) is not None or any(
@@ -65,7 +80,11 @@ class Neurons:
         return describe(module, f"module {name!r} ({type(module).__name__})")
 
     def _given(self, name: str, module: nn.Module) -> LIF | None:
-        return self.given.get(name) or self.given.get(type(module))
+        return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
+
+
+def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
+    return isinstance(module, key) if isinstance(key, type) else key == name
 
 
 def reset(model: nn.Module) -> None:

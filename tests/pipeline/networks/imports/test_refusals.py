@@ -136,7 +136,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a residual connection": (
         lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y)),
         "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
-        "layers, as of residual connections; expected convolutions",
+        "layers, as of residual connections; expected Conv2d",
     ),
     "a concatenation": (
         lambda: Written(lambda m, x: m.lif2(m.b(torch.cat([m.lif1(m.a(x))[:, :5], x[:, :5]], dim=1)))),
@@ -152,7 +152,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an unknown function": (
         lambda: Written(lambda m, x: m.lif1(torch.sin(m.a(x)))),
-        "'lif1' (Leaky): its input comes from torch.sin, behind module 'a' (Linear); expected convolutions",
+        "'lif1' (Leaky): its input comes from torch.sin, behind module 'a' (Linear); expected Conv2d",
     ),
     "a random encoding": (
         lambda: Written(lambda m, x: m.lif1(m.a(torch.bernoulli(x)))),
@@ -160,11 +160,11 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an unknown module": (
         lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
-        "module '2' (Leaky): its input comes from module '1' (Tanh); expected convolutions",
+        "module '2' (Leaky): its input comes from module '1' (Tanh); expected Conv2d",
     ),
     "a transposed convolution": (
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3), fires()),
-        "module '1' (Leaky): its input comes from module '0' (ConvTranspose2d); expected convolutions",
+        "module '1' (Leaky): its input comes from module '0' (ConvTranspose2d); expected Conv2d",
     ),
     "dropout that is on": (
         lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
@@ -283,6 +283,19 @@ def test_counts_are_no_spikes() -> None:
     )
     with pytest.raises(spikesam.NetworkError, match=message):
         spikesam.from_torch(model, spikes(6, 3, 10), neurons={Counter: spikesam.LIF(0.0)})
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ({"lif": spikesam.LIF(0.5)}, "neurons: got 'lif', expected the name or the class of a module, such as 0, 1"),
+        ({nn.ReLU: spikesam.LIF(0.5)}, "neurons: got <class 'torch.nn.modules.activation.ReLU'>, expected the name or"),
+        ({"1": 0.5}, "neurons: got float for '1', expected LIF(…)"),
+    ],
+)
+def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
+        spikesam.from_torch(loud(nn.Sequential(nn.Linear(10, 10), Counter())), spikes(6, 3, 10), neurons=neurons)
 
 
 def test_blocks_that_are_delayed_and_blocks_that_are_not() -> None:
