@@ -41,8 +41,8 @@ def from_torch(
     example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
         0 and 1 for a network whose input is spikes, other numbers in -2 … 2 for a constant current
     timesteps : T; needed where the example is one batch
-    takes : the axes of what the model is called with: "B ..." (at every step, or once, where it loops over steps
-        itself), "T B ...", "B T ...", "(B T) ..." or "B ... T"; found out by trying if not given
+    takes : the axes of what the model is called with: "B..." (at every step, or once, where it loops over steps
+        itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given
     neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...). Those
         modules must be at rest: only the libraries' own are brought there
     rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by

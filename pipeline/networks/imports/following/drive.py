@@ -42,7 +42,7 @@ class Way:
     Parameters
     ----------
     takes : the axes of what it is given
-    every_step : whether it is called at every step, or once; "B ..." once means that it loops over steps itself
+    every_step : whether it is called at every step, or once; "B..." once means that it loops over steps itself
     """
 
     takes: Takes
@@ -63,14 +63,14 @@ def follow_model(model: nn.Module, example: Example, neurons: Neurons) -> Follow
             return _run(model, example, neurons, way)
         except NotTakenError as error:  # noqa: PERF203
             failures.append(str(error))
-    raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='T B ...'")
+    raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")
 
 
 def _ways(model: nn.Module, example: Example, neurons: Neurons) -> list[Way]:
     """Ways of calling a model, the likeliest first; an image that it shows to itself comes before a sequence of it."""
-    once = [Way("B ...")] if example.constant else []
-    if neurons.takes == "B ...":
-        return [*once, Way("B ...", every_step=True)]
+    once = [Way("B...")] if example.constant else []
+    if neurons.takes == "B...":
+        return [*once, Way("B...", every_step=True)]
     if neurons.takes:
         return [Way(neurons.takes)]
     takes = [neurons.describe(name, module).takes for name, module in neurons.of("", model)]
@@ -81,9 +81,9 @@ def _ways(model: nn.Module, example: Example, neurons: Neurons) -> list[Way]:
             f"found no neurons in {kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
             "equations of your own: neurons={'name of the module': LIF(…)}"
         )
-    if first == "B ...":
-        return [*once, Way("T B ..."), Way("B ...", every_step=True), Way("B T ...")]
-    return [*(once if first == "T B ..." else []), Way(first)]
+    if first == "B...":
+        return [*once, Way("TB..."), Way("B...", every_step=True), Way("BT...")]
+    return [*(once if first == "TB..." else []), Way(first)]
 
 
 def _run(model: nn.Module, example: Example, neurons: Neurons, way: Way) -> FollowedModel:
@@ -95,7 +95,7 @@ def _run(model: nn.Module, example: Example, neurons: Neurons, way: Way) -> Foll
         with follower.following(model):
             if way.every_step:
                 outputs = _every_step(model, sequence, where, size, follower)
-            elif way.takes == "B ...":
+            elif way.takes == "B...":
                 outputs = [_called(model, "once", follower.bring(sequence[0].clone(), where[0], size, static=True))]
             else:
                 given, places = (_arranged(each, way.takes) for each in (sequence, where))
@@ -148,11 +148,11 @@ def _first(output: Any, timesteps: int) -> list[Tensor]:
 
 def _arranged(sequence: Tensor, takes: Takes) -> Tensor:
     """(T, B, …) with the axes that a model takes, in memory of its own."""
-    if takes == "B ... T":
+    if takes == "B...T":
         sequence = sequence.movedim(0, -1)
-    elif takes != "T B ...":
+    elif takes != "TB...":
         sequence = sequence.transpose(0, 1)
-    return (sequence.flatten(0, 1) if takes == "(B T) ..." else sequence).clone(memory_format=torch.contiguous_format)
+    return (sequence.flatten(0, 1) if takes == "(BT)..." else sequence).clone(memory_format=torch.contiguous_format)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Raster:
         where, takes = stream.where, self.about.takes
         if where.min() < 0:
             raise NetworkError(f"{self.label}: gets a tensor that was written in part, expected all of it")
-        if stream.static and takes not in (None, "B ..."):
+        if stream.static and takes not in (None, "B..."):
             axis = next((a for a, side in enumerate(where.shape) if side == timesteps and _constant(where, a)), None)
             if axis is None:
                 raise NotTakenError(f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one step")
@@ -82,7 +82,7 @@ class Raster:
             where = where + steps * (samples * size)
         elif stream.static:
             where = where + self.calls * samples * size
-        elif takes == "B ..." and (stream.steps(samples) != self.calls).any():
+        elif takes == "B..." and (stream.steps(samples) != self.calls).any():
             raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
         self.calls += 1
         if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():

@@ -38,7 +38,7 @@ def block(module: Any, where: str) -> SpikingModule:
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to
     rounding = (unit + of_current) / voltage if voltage else 0.0
     caveat = f"lava-dl rounds what leaks to {unit:.3g} at every step" if voltage or current < 1 else ""
-    return SpikingModule(lif, "B ... T", module.synapse, bool(module.delay_shift), caveat, rounding)
+    return SpikingModule(lif, "B...T", module.synapse, bool(module.delay_shift), caveat, rounding)
 
 
 NEURONS = {

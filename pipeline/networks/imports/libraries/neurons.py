@@ -75,7 +75,7 @@ class Neurons:
         """
         given = self._given(name, module)
         if given is not None:
-            return SpikingModule(given, "B ..." if self.takes is None else None)
+            return SpikingModule(given, "B..." if self.takes is None else None)
         (describe,) = filter(None, (recognised(module, library, table) for library, table in LIBRARIES.items()))
         return describe(module, f"module {name!r} ({type(module).__name__})")
 

@@ -47,7 +47,7 @@ def integrator(module: Any, where: str) -> SpikingModule:
 
 
 def _takes(module: Any) -> Takes:
-    return "B ..." if type(module).__name__.endswith("Cell") else "T B ..."
+    return "B..." if type(module).__name__.endswith("Cell") else "TB..."
 
 
 OTHER = refused(

@@ -63,7 +63,7 @@ def _leak(module: Any, where: str) -> tuple[Any, Any]:
 
 
 def _takes(module: Any) -> Takes:
-    return "(B T) ..." if hasattr(module, "squeeze_forward") else "B T ..."
+    return "(BT)..." if hasattr(module, "squeeze_forward") else "BT..."
 
 
 RECURRENT = refused("recurrent connections", "layers here go one way; IAF and LIF without them can be imported")

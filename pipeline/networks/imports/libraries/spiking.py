@@ -10,8 +10,8 @@ from torch import nn
 
 from backends.network import LIF, NetworkError
 
-# The axes of what a model takes, as einops writes them; "…" are those of one sample, such as C H W.
-Takes = Literal["B ...", "T B ...", "B T ...", "(B T) ...", "B ... T"]
+# The axes of what a model takes, "..." being those of one sample, such as C, H, W.
+Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class SpikingModule:
     """
 
     neuron: LIF | Integrator
-    takes: Takes | None = "B ..."
+    takes: Takes | None = "B..."
     synapse: nn.Module | None = None
     delayed: bool = False
     caveat: str = ""

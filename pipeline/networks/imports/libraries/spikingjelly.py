@@ -54,7 +54,7 @@ def silent(module: Any, where: str) -> SpikingModule:
     )
     rate = 1 / number(module.tau) if hasattr(module, "tau") else None
     integrator = Integrator(1.0) if rate is None else Integrator(1 - rate, rate)
-    return SpikingModule(integrator, "T B ...")
+    return SpikingModule(integrator, "TB...")
 
 
 def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
@@ -62,7 +62,7 @@ def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
 
 
 def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
-    takes: Takes = "T B ..." if module.step_mode == "m" else "B ..."
+    takes: Takes = "TB..." if module.step_mode == "m" else "B..."
     threshold, rest = number(module.v_threshold), module.v_reset
     if rest is None:
         return SpikingModule(LIF(leak, threshold, gain, reset_by=leak * threshold, fires_at_threshold=True), takes)

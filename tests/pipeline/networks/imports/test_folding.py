@@ -124,7 +124,7 @@ def lif(module: nn.Module, size: int = 4) -> LIF:
     """The equation of a module behind a linear layer."""
     torch.manual_seed(0)
     model = loud(nn.Sequential(nn.Linear(10, size), module), 4)
-    takes: Any = "B ..."
+    takes: Any = "B..."
     neuron = spikesam.from_torch(model, spikes(6, 4, 10, density=0.5), takes=takes).layers[0].neuron
     assert isinstance(neuron, LIF)
     return neuron

@@ -164,9 +164,9 @@ def test_what_is_between_modules_is_followed(forward: Callable[..., Any]) -> Non
 @pytest.mark.parametrize(
     ("axes", "arrange"),
     [
-        ("B T ...", lambda x: x.transpose(0, 1)),
-        ("(B T) ...", lambda x: x.view(SAMPLES, -1, 1, 6, 6).transpose(0, 1)),
-        ("B ... T", lambda x: x.movedim(-1, 0)),
+        ("BT...", lambda x: x.transpose(0, 1)),
+        ("(BT)...", lambda x: x.view(SAMPLES, -1, 1, 6, 6).transpose(0, 1)),
+        ("B...T", lambda x: x.movedim(-1, 0)),
     ],
 )
 def test_a_model_is_called_with_the_axes_that_one_names(axes: Any, arrange: Callable[[Tensor], Tensor]) -> None:
@@ -174,7 +174,7 @@ def test_a_model_is_called_with_the_axes_that_one_names(axes: Any, arrange: Call
     assert (
         spikesam.from_torch(model, example(), takes=axes).sha256
         == spikesam.from_torch(
-            net(lambda model, x: torch.stack([model.step(step) for step in x])), example(), takes="T B ..."
+            net(lambda model, x: torch.stack([model.step(step) for step in x])), example(), takes="TB..."
         ).sha256
     )
 
@@ -285,7 +285,7 @@ def test_neurons_of_ones_own_may_take_all_steps_at_once() -> None:
     model = loud(nn.Sequential(nn.Linear(20, 30), All(), nn.Linear(30, 9), All()))
     torch.manual_seed(1)
     given, neuron = spikes(9, 3, 20), spikesam.LIF(0.5, reset="zero", fires_at_threshold=True)
-    network = spikesam.from_torch(model, given, neurons={All: neuron}, takes="T B ...")
+    network = spikesam.from_torch(model, given, neurons={All: neuron}, takes="TB...")
     assert np.array_equal(
         network.layers[0].weight, spikesam.from_torch(own(), given, neurons={Own: neuron}).layers[0].weight
     )

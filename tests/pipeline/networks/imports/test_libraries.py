@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
 
 import spikesam
 
@@ -30,3 +34,15 @@ def test_maximum_pooling_and_hard_reset_run_on_lava() -> None:
     runs = spikesam.compare(model, network, example, backends=("event", "torch", "lava")).runs
     assert runs["differ"][runs["precision"] == "float32"].tolist() == [0, 0, 0]
     assert runs["digest"][runs["precision"] == "fixed"].nunique() == 1
+
+
+@pytest.mark.parametrize("name", ["snntorch_loop", "spikingjelly_sequence_hard"])
+def test_a_recording_of_the_model_is_the_raster_of_its_network(name: str, tmp_path: Path) -> None:
+    model, example = make(name)
+    network = spikesam.from_torch(model, example)
+    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
+        recording.finish(model(example))
+    raster = spikesam.simulate(network, example, precision="float32")
+    assert [layer.name for layer in recording.raster.layers] == [layer.name for layer in network.layers]
+    for later, layer in enumerate(network.layers, start=1):
+        assert np.array_equal(recording.raster[layer.name][:], raster[layer.name][:][later : later + len(example)])

@@ -336,7 +336,7 @@ BAD_EXAMPLES: dict[str, tuple[Callable[[], Given], str]] = {
         lambda: (torch.zeros(6, 3, 10, device="meta"), {}),
         "example: is on meta, the model on cpu; move one",
     ),
-    "other axes": (lambda: (spikes(6, 3, 10), {"takes": "N"}), "takes: got 'N', expected one of 'B ...', 'T B ...'"),
+    "other axes": (lambda: (spikes(6, 3, 10), {"takes": "N"}), "takes: got 'N', expected one of 'B...', 'TB...'"),
     "silence": (
         lambda: (torch.zeros(6, 3, 10), {}),
         "module '1' .Leaky.: none of its neurons fires on the example, so that",
