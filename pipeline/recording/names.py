@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from pipeline.networks.layer_names import layer_name
 from recordings.errors import InputError
 from recordings.layers import check_name
 
@@ -35,15 +35,8 @@ def named_modules(model: nn.Module, wanted: Iterable[str] | Mapping[str, str]) -
 
 
 def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:
-    """Names of modules -> identifiers: "lif1" -> "lif1", "net.2" -> "net_2"; in a plain Sequential "1" -> "leaky_1"."""
-    names = {}
-    for module in modules:
-        name = re.sub(r"\W", "_", module, flags=re.ASCII)
-        if not name[:1].isalpha():
-            kind = type(model.get_submodule(module.split(".")[0])).__name__.lower()
-            name = f"{kind}_{name}" if name else kind
-        names[module] = name[:64]
-    return names
+    """Names of modules -> names of layers, see :func:`pipeline.networks.layer_names.layer_name`."""
+    return {module: layer_name(model, module) for module in modules}
 
 
 def check_names(names: Iterable[str]) -> None:

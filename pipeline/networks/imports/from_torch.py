@@ -77,7 +77,7 @@ def from_torch(
         check_model(model)
         tried = read_example(example, timesteps, model)
         followed = follow_model(model, tried, Neurons(neurons, takes))
-        imported = assemble(followed, tried)
+        imported = assemble(model, followed, tried)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
         check_that_all_fire(imported)
         check_answer(imported, followed.answer)

@@ -11,8 +11,9 @@ import numpy as np
 
 from backends.network import Layer, NetworkError, Shape
 from backends.network.checks import by_channel
+from pipeline.networks.delays import delayed
 
-from .neurons import SAID, Rules, agreed, delayed, read_lif
+from .neurons import SAID, Rules, agreed, read_lif
 from .parts import Part
 from .pooling import flattened, read_currents_pool, read_pool
 from .synapses import read_synapse

@@ -25,7 +25,6 @@ from .chain import Named, kind_of
 from .values import by_channel, metadata, numbers
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
-MOST_BIASES = 1 << 28  # of one layer, over all steps
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
 CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 
@@ -151,14 +150,3 @@ def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
 def near_one(factors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factors, with 1 for what differs from 1 by rounding alone."""
     return np.where(np.isclose(factors, 1, rtol=0, atol=CLOSE), 1.0, factors)
-
-
-def delayed(bias: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:
-    """(1, C), or (T, C) rows of a bias (C,) that is zero in the first steps, when nothing can have arrived."""
-    if not bias.any() or not steps:
-        return bias[None]
-    if timesteps * len(bias) > MOST_BIASES:
-        raise NetworkError(
-            f"biases: {timesteps:,} steps of {len(bias):,} channels, expected at most {MOST_BIASES:,} numbers"
-        )
-    return np.where(np.arange(timesteps)[:, None] < steps, 0.0, bias)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import LIF, Layer, Readout, Shape
+from pipeline.networks.delays import delayed
 
 from . import KEY
 from .layer import divided
 from .library import nir_library
-from .neurons import delayed
 
 Size = tuple[int, ...]  # a map as NIR has it: (C, H, W) or (N,)
 

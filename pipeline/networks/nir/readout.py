@@ -8,9 +8,10 @@ import numpy as np
 
 from backends.network import NetworkError, Readout, Shape
 from backends.network.checks import by_channel, real
+from pipeline.networks.delays import delayed
 
 from .chain import kind_of
-from .neurons import Rules, agreed, delayed, read_membrane
+from .neurons import Rules, agreed, read_membrane
 from .parts import Part
 from .pooling import flattened, read_pool
 from .synapses import read_synapse

@@ -55,7 +55,7 @@ def test_of_modules_within_each_other_the_innermost_counts(tmp_path: Path) -> No
         for image in images():
             model(image)
         recording.finish()
-    assert list(recording.raster) == ["sequential_0_1", "fire_3"]
+    assert list(recording.raster) == ["fire_0_1", "fire_3"]
 
 
 class Block(nn.Module):

@@ -188,7 +188,7 @@ def test_norse_all_steps_at_once_and_lifted_cells(tmp_path: Path, norse: Any) ->
     hidden = [model[1](model[0](dense))[0], model(dense)[0][0]]
     with spikesam.record(model, tmp_path) as recording:
         recording.finish(model(dense))
-    check(tmp_path, ["lif_1", "lift_3_lifted_module"], [hidden])
+    check(tmp_path, ["lif_1", "lifcell_3_lifted_module"], [hidden])
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_lava_dl(tmp_path: Path) -> None:
         recording.tap("input", spikes, layout="B...T")
         recording.finish(output)
     bits = (IMAGES > 1).float()
-    raster = check(tmp_path, ["input", "conv_0_neuron", "dense_2_neuron"], [[bits, *seen]])
+    raster = check(tmp_path, ["input", "conv_0", "dense_2"], [[bits, *seen]])
     assert np.array_equal(raster.readout, output.sum(-1).numpy())
     assert torch.equal(output[..., 1:], seen[1].movedim(0, -1)[..., :-1])  # a block passes its spikes on a step later
     assert raster.header.layer_delay == 1

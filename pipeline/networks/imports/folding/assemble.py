@@ -7,18 +7,19 @@ delays what a layer gives, that delay is the network's own, and nothing stands l
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from torch import nn
 
 from backends.network import LIF, Layer, Network, NetworkError, Readout, Shape
+from pipeline.networks.delays import delayed
 from pipeline.networks.imports.example import Example
 from pipeline.networks.imports.following.drive import FollowedModel
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.following.stream import INPUT
+from pipeline.networks.layer_names import layer_name
 
 from .folds import fold
 from .readout import FoldedReadout, fold_readout
@@ -60,13 +61,13 @@ def layers_in_order(followed: FollowedModel) -> list[FollowedLayer]:
 
 def shifts_of(layers: list[FollowedLayer]) -> tuple[int, ...]:
     """By how many steps the bits of each layer stand later in a network that has the layers."""
-    delayed = {layer.about.delayed for layer in layers}
-    if len(delayed) > 1:
+    delays = {layer.about.delayed for layer in layers}
+    if len(delays) > 1:
         raise NetworkError("lava-dl's blocks: some have delay_shift, some have not; expected one setting in all")
     return tuple(0 if layer.about.delayed else number for number, layer in enumerate(layers, start=1))
 
 
-def assemble(followed: FollowedModel, example: Example) -> Imported:
+def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
     """The network that a followed model is.
 
     Raises
@@ -76,8 +77,9 @@ def assemble(followed: FollowedModel, example: Example) -> Imported:
     layers = layers_in_order(followed)
     shifts = shifts_of(layers)
     timesteps = example.timesteps + shifts[-1]
+    names = [layer_name(model, layer.name) for layer in layers]
     shape, built, neurons = example.shape, [], []
-    for name, layer, shift in zip(_names(layers), layers, shifts, strict=True):
+    for name, layer, shift in zip(names, layers, shifts, strict=True):
         synapses = fold(layer.path, shape).connected
         neuron = _neuron(layer, synapses.shape)
         silent = shift + layer.about.delayed - 1  # steps before anything can have arrived
@@ -87,7 +89,7 @@ def assemble(followed: FollowedModel, example: Example) -> Imported:
     if example.encoder == "constant-current":
         built[0] = _doubled(built[0])
     readout = fold_readout(followed.answer.path, shape, example.timesteps)
-    integrated = Readout(readout.weight, 1.0, readout.leak, _rows(readout.bias, shifts[-1], timesteps))
+    integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder)
     return Imported(network, tuple(layers), tuple(neurons), shifts, readout)
 
@@ -105,7 +107,7 @@ def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
 def _layer(name: str, synapses: Synapses, neuron: LIF, silent: int, timesteps: int) -> Layer:
     assert synapses.weight is not None
     bias = synapses.bias * neuron.gain + neuron.bias
-    driven = replace(neuron, gain=synapses.gain * neuron.gain, bias=_rows(bias[0], silent, timesteps))
+    driven = replace(neuron, gain=synapses.gain * neuron.gain, bias=delayed(bias[0], silent, timesteps))
     pooling: Any = synapses.pooling
     about = synapses.pool, synapses.stride, synapses.padding, pooling, synapses.current_pool
     return Layer(name, synapses.weight, driven, *about)
@@ -114,15 +116,6 @@ def _layer(name: str, synapses: Synapses, neuron: LIF, silent: int, timesteps: i
 def _doubled(layer: Layer) -> Layer:
     """A first layer for a constant current, where 1 stands for a pixel of 2."""
     return replace(layer, weight=2 * layer.weight)
-
-
-def _rows(bias: NDArray[np.float64], silent: int, timesteps: int) -> NDArray[np.float64]:
-    """(1, C), or (T, C) where the first steps have no bias."""
-    if silent == 0 or not bias.any():
-        return bias[None]
-    rows = np.repeat(bias[None], timesteps, axis=0)
-    rows[:silent] = 0
-    return rows
 
 
 def _by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
@@ -144,13 +137,3 @@ def _by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
         if (whole == whole[:, :1]).all():
             return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
     raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
-
-
-def _names(layers: list[FollowedLayer]) -> list[str]:
-    """Identifiers from the names of modules: "lif1" -> "lif1", "net.2" -> "net_2"; in a plain Sequential "leaky_1"."""
-    names = []
-    for layer in layers:
-        name = re.sub(r"\W", "_", layer.name, flags=re.ASCII)
-        kind = layer.label.partition("(")[2].rstrip(")").lower()
-        names.append(name if name[:1].isalpha() else f"{kind}_{name}")
-    return names
