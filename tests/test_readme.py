@@ -17,6 +17,7 @@ from pipeline.networks.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "your-network.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -52,3 +53,17 @@ def test_reading_a_raster(tmp_path, monkeypatch, capsys):
     assert names["spikes"].dtype == bool
     assert names["spikes"].ndim == 4
     assert float(capsys.readouterr().out.split()[-1]) == pytest.approx(names["spikes"].mean())
+
+
+def test_the_three_ways_in(tmp_path, monkeypatch, capsys):
+    """Record, import and write down, as printed; files of other programs, which are not there, are left out."""
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "theirs.nir" not in block]
+    names: dict[str, Any] = {}
+    for code in blocks:
+        exec(compile(code, "your-network.md", "exec"), names)
+    assert len(blocks) == 3
+    assert "event: 0 of 20,880 bits differ in float32" in capsys.readouterr().out
+    assert names["raster"].predictions.shape == (2,)
+    assert {"arrays.h5", "chip.h5", "runs"} <= {path.name for path in tmp_path.iterdir()}
+    assert names["maps"].n_samples == 4
