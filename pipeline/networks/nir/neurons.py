@@ -47,8 +47,12 @@ class Rules:
 
     def fires(self, said: dict[str, Any]) -> bool:
         """Whether a value that equals the threshold fires."""
-        told = self.fires_at_threshold
-        return bool(np.all(said.get("fires_at_threshold", False))) if told is None else told
+        if self.fires_at_threshold is not None:
+            return self.fires_at_threshold
+        told = np.asarray(said.get("fires_at_threshold", False))
+        if told.size != 1 or told.dtype.kind not in "bi":
+            raise NetworkError(f"graph: its metadata {KEY!r} say fires_at_threshold is {told}, expected true or false")
+        return bool(told.item())
 
     def check_dt(self, implausible: bool, found: str, where: str) -> None:
         """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
