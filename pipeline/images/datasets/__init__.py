@@ -12,8 +12,9 @@ from recordings.errors import InputError
 
 from .archive import Archive, Folder, Zip
 from .base import Dataset, Item, Object, did_you_mean
-from .cluttered_digits import SHARES, ClutteredDigits
+from .cluttered_digits import ClutteredDigits
 from .folder import ClassFolders, ImageFiles, class_folders, image_files
+from .handwriting import SHARES
 from .tiny_imagenet import TinyImageNet, find_root
 from .torchvision_sets import ROOT, TorchvisionSet
 

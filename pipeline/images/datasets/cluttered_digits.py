@@ -12,16 +12,14 @@ every machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from recordings.errors import InputError
 
 from .base import Item, Object, select_classes
+from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
 
 SIDE = 80  # pixels of a scene
 DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene holds
@@ -29,13 +27,8 @@ CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away 
 LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
 FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
 
-SHARES = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # scenes, unless told otherwise
-CLASSES = tuple(f"digit-{digit}" for digit in range(10))
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
-
-Floats = NDArray[np.float32]
-Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
 class ClutteredDigits:
@@ -84,7 +77,7 @@ class ClutteredDigits:
     def __getitem__(self, position: int) -> Item:
         index = self._indices[position]
         random = self._random(index, stream=0)
-        glyphs, labels = _handwriting(self._split)
+        glyphs, labels = handwriting(self._split)
         chosen = [int(self._digit_of[index])]
         if self._digits == 2:
             chosen.append((chosen[0] + 1 + int(random.random() * 9)) % 10)
@@ -115,23 +108,6 @@ class ClutteredDigits:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
 
 
-@lru_cache
-def _handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
-    """The split's share of scikit-learn's digits: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
-    from sklearn.datasets import load_digits
-
-    images, targets = load_digits(return_X_y=True)
-    order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
-    start, stop = SHARES[split]
-    kept = []
-    for digit in range(10):
-        of_class = order[targets[order] == digit]
-        kept.append(of_class[round(start * len(of_class)) : round(stop * len(of_class))])
-    members = np.concatenate(kept)
-    glyphs = np.pad(images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3)))
-    return glyphs, targets[members]
-
-
 def _place(
     random: np.random.Generator, glyph: Floats, sides: tuple[int, int], taken: list[tuple[float, ...]]
 ) -> tuple[Floats, tuple[int, int]]:
@@ -140,7 +116,7 @@ def _place(
     tangent = LARGEST_TURN * (2 * random.random() - 1)
     where = random.random()
     while True:
-        ink = _render(glyph[None], side, np.array([tangent]), int(side * 1.3), np.array([[6.5, 6.5]]))[0]
+        ink = render(glyph[None], side, np.array([tangent]), int(side * 1.3), np.array([[6.5, 6.5]]))[0]
         rows, columns = np.flatnonzero((ink >= 0.5).any(1)), np.flatnonzero((ink >= 0.5).any(0))
         ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         height, width = ink.shape
@@ -161,7 +137,7 @@ def _draw_fragments(scene: Floats, random: np.random.Generator, glyphs: Floats, 
     draws = random.random((FRAGMENTS, 6))
     pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]
     centres = 4.5 + 4 * draws[:, 1:3]  # of the window on the handwriting, which spans 3 … 10
-    ink = _render(pieces, 30.0, 2 * draws[:, 3] - 1, FRAGMENT_SIDE, centres)
+    ink = render(pieces, 30.0, 2 * draws[:, 3] - 1, FRAGMENT_SIDE, centres)
     for alpha, draw in zip(ink, draws, strict=True):
         x, y = (int(u * (SIDE - FRAGMENT_SIDE + 1)) for u in draw[4:])
         colour = _colour(random, level + 0.06 + 0.14 * random.random(), saturation=0.4)
@@ -173,7 +149,7 @@ def _background(random: np.random.Generator, level: float) -> Floats:
     """(80, 80, 3): a colour, slow and fast coloured noise, and stripes."""
     scene = _colour(random, level, saturation=0.35) + _noise(random, 4) * np.float32(0.16)
     scene += _noise(random, 16) * np.float32(0.12)
-    cosine, sine = _turn(2 * random.random() - 1)
+    cosine, sine = turn(2 * random.random() - 1)
     frequency = 1 / (5 + 9 * random.random())
     along = np.arange(SIDE, dtype=np.float32)
     phase = along * np.float32(cosine * frequency) + (along * np.float32(sine * frequency))[:, None]
@@ -196,55 +172,3 @@ def _noise(random: np.random.Generator, cells: int) -> Floats:
     weight = position - low
     rows = grid[low] + weight[:, None, None] * (grid[low + 1] - grid[low])
     return rows[:, low] + weight[:, None] * (rows[:, low + 1] - rows[:, low])
-
-
-def _turn(tangent: Tangent) -> tuple[Tangent, Tangent]:
-    """Cosine and sine of an angle from the tangent of its half: no library's rounding in it."""
-    return (1 - tangent**2) / (1 + tangent**2), 2 * tangent / (1 + tangent**2)
-
-
-def _render(
-    glyphs: Floats, side: float, tangents: NDArray[np.float64], size: int, centres: NDArray[np.float64]
-) -> Floats:
-    """Enlarge and turn handwriting smoothly.
-
-    Parameters
-    ----------
-    glyphs : (n, 14, 14)
-    side : pixels that the 8 source pixels become
-    tangents : (n,) — of half the angles
-    size : side of the result
-    centres : (n, 2) source position (x, y) of the result's centre
-
-    Returns
-    -------
-    (n, size, size) ink in 0 … 1: cubic (Catmull-Rom) interpolation, then a soft threshold
-    """
-    cosine, sine = (part[:, None, None] for part in _turn(tangents))
-    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)
-    u = (cosine * x + sine * y + centres[:, 0, None, None]).astype(np.float32)
-    v = (cosine * y - sine * x + centres[:, 1, None, None]).astype(np.float32)
-    u, v = np.clip(u, 1, 11.999), np.clip(v, 1, 11.999)  # the margin is empty, so clipping changes nothing
-    column, row = u.astype(int), v.astype(int)
-    item = np.arange(len(glyphs))[:, None, None] * glyphs[0].size
-    flat = np.ascontiguousarray(glyphs).reshape(-1)
-    values = np.zeros(u.shape, np.float32)
-    across, down = _catmull_rom(u - column), _catmull_rom(v - row)
-    for dy in range(4):
-        line = np.zeros(u.shape, np.float32)
-        start = item + (row + (dy - 1)) * glyphs.shape[2] + (column - 1)
-        for dx in range(4):
-            line += across[dx] * flat[start + dx]
-        values += down[dy] * line
-    return np.clip((values - np.float32(0.35)) / np.float32(0.25), 0, 1)
-
-
-def _catmull_rom(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weights of the four neighbours for a position `t` in 0 … 1 between the middle two."""
-    half = np.float32(0.5)
-    return (
-        half * t * ((2 - t) * t - 1),
-        half * (t * t * (3 * t - 5) + 2),
-        half * t * ((4 - 3 * t) * t + 1),
-        half * t * t * (t - 1),
-    )

@@ -8,7 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from pipeline.images.datasets.cluttered_digits import CLASSES, SHARES, SIDE, ClutteredDigits, _handwriting
+from pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
+from pipeline.images.datasets.handwriting import CLASSES, SHARES, handwriting
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
@@ -56,12 +57,12 @@ def test_seed_and_split_make_other_scenes():
     assert len({scenes.name for scenes in variants}) == 3
 
 
-def test_splits_share_no_handwriting():
-    parts = {split: {glyph.tobytes() for glyph in _handwriting(split)[0]} for split in SHARES}
+def test_splits_share_nohandwriting():
+    parts = {split: {glyph.tobytes() for glyph in handwriting(split)[0]} for split in SHARES}
     assert len(parts["train"]) == 1347
     assert sum(map(len, parts.values())) == 1797
     assert len(set.union(*parts.values())) == 1797
-    assert set(_handwriting("val")[1]) == set(range(10))
+    assert set(handwriting("val")[1]) == set(range(10))
 
 
 def test_no_box_covers_the_centre(training, unseen):
