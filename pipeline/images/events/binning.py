@@ -1,0 +1,146 @@
+"""Events to the spikes of a network: binned in time, and brought to the size of its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.images.preprocessing import Box
+from recordings.errors import InputError
+
+from .events import Events
+
+By = Literal["time", "count"]
+ON, OFF, DARK = np.array([255, 170, 90]), np.array([90, 170, 255]), 24  # colours of pictures, RGB and grey
+
+
+@dataclass(frozen=True, eq=False)
+class BinnedEvents:
+    """Events as bits.
+
+    Parameters
+    ----------
+    bits : (T, 2, H, W) bool — plane 0 holds OFF events, plane 1 ON events: the plane is the polarity bit
+    merged : how many events fell on a bit that another one had set already
+    left_out : how many were outside the crop, or later than the last bin
+    """
+
+    bits: NDArray[np.bool_]
+    merged: int
+    left_out: int
+
+    @property
+    def count(self) -> int:
+        """How many events there were."""
+        return int(self.bits.sum()) + self.merged + self.left_out
+
+
+@dataclass(frozen=True)
+class EventBinning:
+    """How events become spikes: the preparation of a network whose input is events.
+
+    Several events of one pixel, polarity and bin become one bit. A sensor larger than the input is cut to its middle
+    and made smaller by a whole number: the middle `f·height` × `f·width` pixels, `f` the largest that fits, and each
+    block of `f × f` pixels becomes one by OR. A smaller sensor is laid in the middle.
+
+    Parameters
+    ----------
+    height, width : of the network's input, pixels
+    bins : T, the number of bins
+    window_us : length of a bin in µs, from time 0 on; None: the bins are equal parts of the whole recording
+    by : "time"; or "count", where each bin holds equally many events, whenever they happened
+
+    Raises
+    ------
+    InputError : if a number is out of range, or a window is given beside "count"
+    """
+
+    height: int
+    width: int
+    bins: int
+    window_us: int | None = None
+    by: By = "time"
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "bins", *(["window_us"] if self.window_us is not None else [])):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"event binning: {name} is {value!r}, expected a whole number, at least 1")
+        if self.by not in get_args(By):
+            raise InputError(f"event binning: by is {self.by!r}, expected 'time' or 'count'")
+        if self.by == "count" and self.window_us is not None:
+            raise InputError("event binning: got window_us beside by='count', whose bins have no fixed length")
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(2, H, W) of the network's input."""
+        return 2, self.height, self.width
+
+    def binned(self, events: Image.Image | Events) -> BinnedEvents:
+        """The events as bits, and how many were merged or left out.
+
+        Raises
+        ------
+        InputError : if it is an image, or no event is in the crop and in a bin
+        """
+        if not isinstance(events, Events):
+            raise InputError("data: got an image, but the network takes events; give events, or a network for images")
+        factor, left, top = self._geometry(*events.size)
+        bin_of = self._bins(events.t)
+        x, y = (events.x - left) // factor, (events.y - top) // factor
+        kept = (bin_of < self.bins) & (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        if not kept.any():
+            raise InputError(
+                f"events: none of {len(events):,} is in the first {self.bins} bins and in the part of the sensor that "
+                "the network sees; is t counted from the beginning of the recording, in µs?"
+            )
+        bits = np.zeros((self.bins, 2, self.height, self.width), np.bool_)
+        bits[bin_of[kept], events.polarity[kept].astype(np.intp), y[kept], x[kept]] = True
+        count = int(kept.sum())
+        return BinnedEvents(bits, count - int(bits.sum()), len(events) - count)
+
+    def picture(self, events: Image.Image | Events) -> NDArray[np.uint8]:
+        """What the network sees, for people: (H, W, 3) uint8, see :func:`picture_of`."""
+        return picture_of(self.binned(events).bits)
+
+    def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
+        """Where a box of a sensor of `original_size` (width, height) comes to lie; None if it is cropped away."""
+        factor, left, top = self._geometry(*original_size)
+        x0, x1 = (min(max((x - left) / factor, 0.0), float(self.width)) for x in box[::2])
+        y0, y1 = (min(max((y - top) / factor, 0.0), float(self.height)) for y in box[1::2])
+        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+    def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where a mask comes to lie: (h, w) bool of the sensor -> (H, W) bool; a pixel counts if half covered."""
+        factor, left, top = self._geometry(*mask.shape[::-1])
+        high, wide = self.height * factor, self.width * factor
+        around = np.pad(mask, ((max(-top, 0), high), (max(-left, 0), wide)))
+        window = around[max(top, 0) :, max(left, 0) :][:high, :wide]
+        blocks = window.reshape(self.height, factor, self.width, factor)
+        covered: NDArray[np.bool_] = 2 * blocks.sum(axis=(1, 3)) >= factor**2
+        return covered
+
+    def _bins(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The bin of every event; `bins` or more for those that are later than the last."""
+        if self.by == "count":
+            return np.arange(len(t)) * self.bins // len(t)
+        if self.window_us is not None:
+            return t // self.window_us
+        return t * self.bins // (t[-1] + 1)
+
+    def _geometry(self, width: int, height: int) -> tuple[int, int, int]:
+        """Pixels per input pixel, and the (left, top) of the middle that is kept; negative of a smaller sensor."""
+        factor = max(1, min(width // self.width, height // self.height))
+        return factor, (width - self.width * factor) // 2, (height - self.height * factor) // 2
+
+
+def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Spikes (T, 2, H, W) summed over time, as a picture (H, W, 3) uint8: ON orange, OFF blue, on dark grey."""
+    off, on = bits.sum(axis=0, dtype=np.int64)
+    most = max(int((on + off).max()), 1)
+    glow = (on[..., None] * (ON - DARK) + off[..., None] * (OFF - DARK)) / most
+    return np.rint(DARK + glow).astype(np.uint8)

@@ -1,0 +1,110 @@
+"""A simulated event camera: each pixel reports when its log intensity has changed by a threshold since its last event.
+
+Log intensities are rounded to 2⁻²⁰ once, and all that follows is whole numbers: the same events on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+
+from .events import Events
+
+UNIT = 1 << 20  # of log intensity
+Part = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # times, pixels, polarities
+
+
+@dataclass(frozen=True)
+class EventCamera:
+    """The law of an ideal dynamic vision sensor.
+
+    A pixel keeps a level, at first its log intensity. Whenever its log intensity is a threshold above the level, it
+    sends an ON event, and the level rises by the threshold; a threshold below, an OFF event, and the level falls.
+    Between two frames the log intensity changes linearly, so that every event has a time of its own.
+
+    Parameters
+    ----------
+    threshold : of the change in log intensity (natural logarithm), > 0
+    noise : events per pixel and second that no change has caused, of random place, time and polarity
+
+    References
+    ----------
+    Lichtsteiner, Posch & Delbruck 2008, A 128×128 120 dB 15 μs latency asynchronous temporal contrast vision sensor.
+    """
+
+    threshold: float = 0.3
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.threshold * UNIT >= 1 or self.noise < 0:
+            raise InputError(
+                f"event camera: got threshold {self.threshold} and noise {self.noise}, expected > 0 and ≥ 0"
+            )
+
+    def record(
+        self, frames: NDArray[np.floating[Any]], times: NDArray[np.int64], random: np.random.Generator | None = None
+    ) -> Events:
+        """What the camera reports of a film.
+
+        Parameters
+        ----------
+        frames : (F, H, W) — intensity, > 0
+        times : (F,) int64, µs — of the frames, rising from 0 or more
+        random : where noise comes from; needed for noise alone
+
+        Raises
+        ------
+        InputError : if frames and times do not fit, or nothing was reported
+        """
+        frames, times = np.asarray(frames, np.float64), np.asarray(times, np.int64)
+        if frames.ndim != 3 or times.shape != frames.shape[:1] or len(frames) < 2 or (np.diff(times) <= 0).any():
+            raise InputError(
+                f"event camera: got frames {frames.shape} at times {times.shape}, expected (F, H, W) and (F,), rising, "
+                "with F at least 2"
+            )
+        if not (np.isfinite(frames).all() and frames.min() > 0):
+            raise InputError("event camera: got an intensity that is not positive and finite; its logarithm is needed")
+        logs = np.rint(np.log(frames) * UNIT).astype(np.int64).reshape(len(frames), -1)
+        parts = self._changes(logs, times)
+        if self.noise:
+            parts.append(self._noise(times, logs.shape[1], random))
+        t, pixel, polarity = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((pixel, t))
+        y, x = np.divmod(pixel[order], frames.shape[2])
+        return Events(t[order], x, y, polarity[order], (frames.shape[1], frames.shape[2]))
+
+    def _changes(self, logs: NDArray[np.int64], times: NDArray[np.int64]) -> list[Part]:
+        """(times, pixels, polarities) between each frame and the next."""
+        threshold = round(self.threshold * UNIT)
+        level = logs[0].copy()
+        parts: list[Part] = []
+        for number in range(len(logs) - 1):
+            before, after = logs[number], logs[number + 1]
+            distance = after - level
+            crossings = np.abs(distance) // threshold
+            fires = np.flatnonzero(crossings)
+            pixel = np.repeat(fires, crossings[fires])
+            sign = np.sign(distance[pixel])
+            nth = (
+                1 + np.arange(len(pixel)) - np.repeat(np.cumsum(crossings[fires]) - crossings[fires], crossings[fires])
+            )
+            crossed = level[pixel] + sign * nth * threshold
+            span = times[number + 1] - times[number]
+            t = times[number] + span * (crossed - before[pixel]) // (after - before)[pixel]
+            parts.append((t, pixel, sign > 0))
+            level += np.sign(distance) * crossings * threshold
+        return parts
+
+    def _noise(self, times: NDArray[np.int64], pixels: int, random: np.random.Generator | None) -> Part:
+        if random is None:
+            raise InputError("event camera: noise needs random numbers; give a generator")
+        span = int(times[-1] - times[0])
+        count = int(self.noise * pixels * span / 1e6 + random.random())
+        draws = random.random((3, count))
+        t, pixel = times[0] + (draws[0] * span).astype(np.int64), (draws[1] * pixels).astype(np.int64)
+        return t, pixel, draws[2] < 0.5

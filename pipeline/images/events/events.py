@@ -1,0 +1,91 @@
+"""One recording of an event camera, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Events in the order of their times.
+
+    Parameters
+    ----------
+    t : (n,) int64, µs — since the recording began
+    x, y : (n,) int — column and row of the pixel, from the upper left corner
+    polarity : (n,) bool — True where the pixel became brighter (ON), False where it became darker (OFF)
+    sensor : (H, W), pixels
+
+    Raises
+    ------
+    InputError : if there is no event, lengths differ, times go back or begin before 0, or a pixel is outside the sensor
+
+    Examples
+    --------
+    Three events of a sensor with 4 rows and 6 columns, binned in two windows of 10 µs.
+
+    >>> import spikesam
+    >>> events = spikesam.Events(t=[0, 4, 12], x=[5, 5, 2], y=[0, 0, 3], polarity=[1, 1, 0], sensor=(4, 6))
+    >>> binned = spikesam.EventBinning(height=4, width=6, bins=2, window_us=10).binned(events)
+    >>> binned.bits.shape, int(binned.bits.sum()), binned.merged
+    ((2, 2, 4, 6), 2, 1)
+    """
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    polarity: NDArray[np.bool_]
+    sensor: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for name in ("t", "x", "y"):
+            object.__setattr__(self, name, _whole(getattr(self, name), name))
+        polarity = np.asarray(self.polarity)
+        if polarity.dtype != np.bool_:
+            if not np.isin(polarity, (0, 1)).all():
+                raise InputError("events: polarity holds other values than 0 and 1 (OFF and ON); map them first")
+            polarity = polarity.astype(np.bool_)
+        object.__setattr__(self, "polarity", polarity)
+        lengths = {name: np.shape(getattr(self, name)) for name in ("t", "x", "y", "polarity")}
+        if len(set(lengths.values())) > 1 or self.t.ndim != 1:
+            raise InputError(f"events: got shapes {lengths}, expected one number of each for every event")
+        if not len(self.t):
+            raise InputError("events: got none, expected at least one event")
+        if len(self.sensor) != 2 or min(self.sensor) < 1:
+            raise InputError(f"events: got a sensor of {self.sensor}, expected (height, width), at least 1 each")
+        back = np.flatnonzero(np.diff(self.t) < 0)
+        if len(back):
+            before, after = self.t[back[0] : back[0] + 2]
+            raise InputError(
+                f"events: time goes back from {before} to {after} µs at event {back[0] + 1}; sort them by t"
+            )
+        if self.t[0] < 0:
+            raise InputError(f"events: the first is at {self.t[0]} µs, expected 0 or more; count from the beginning")
+        outside = np.flatnonzero((self.x < 0) | (self.x >= self.sensor[1]) | (self.y < 0) | (self.y >= self.sensor[0]))
+        if len(outside):
+            first = outside[0]
+            raise InputError(
+                f"events: event {first} is at x = {self.x[first]}, y = {self.y[first]}, outside the sensor of "
+                f"{self.sensor[0]}×{self.sensor[1]} (height × width) pixels"
+            )
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), as an image of Pillow says it."""
+        return self.sensor[1], self.sensor[0]
+
+
+def _whole(values: Any, name: str) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputError(f"events: got {name} of type {array.dtype}, expected integers (t in µs, x and y in pixels)")
+    return array.astype(np.int64)

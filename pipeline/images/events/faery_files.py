@@ -1,0 +1,60 @@
+"""Event files that faery decodes: AEDAT 4, Prophesee EVT and DAT, Event Stream. faery is an extra of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recordings.errors import InputError
+
+from .events import Events
+
+FORMATS = {".aedat4": "AEDAT 4", ".raw": "Prophesee EVT", ".dat": "Prophesee DAT", ".es": "Event Stream"}
+WITH_HEADER = (".raw", ".dat")  # lines that begin with %; without them faery takes all bytes for parts of events
+HEADER_LINE = 1 << 12  # bytes, at most
+
+
+def read_with_faery(path: Path) -> Events:
+    """The events of a file; times count from its first event.
+
+    Raises
+    ------
+    InputError : if faery is not installed, or cannot read the file, or as :class:`Events` raises it
+    """
+    try:
+        import faery
+    except ImportError:
+        raise InputError(
+            f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not installed; "
+            "pip install 'spikesam[events]'"
+        ) from None
+    suffix = path.suffix.lower()
+    if suffix in WITH_HEADER:
+        _check_words(path)
+    try:
+        stream = faery.events_stream_from_file(path)
+        width, height = stream.dimensions()
+        events = stream.to_array()
+    except Exception as error:  # faery raises RuntimeError and others, whatever a broken file makes it stumble over
+        raise InputError(f"{path}: not in the format {FORMATS[suffix]}, or truncated ({_one_line(error)})") from None
+    t = events["t"].astype(np.int64)
+    return Events(t - t[:1], events["x"], events["y"], events["on"], (height, width))
+
+
+def _check_words(path: Path) -> None:
+    """Refuse what has no header, or ends within a word."""
+    with path.open("rb") as file:
+        lines = 0
+        while file.read(2) == b"% ":
+            file.readline(HEADER_LINE)
+            lines += 1
+        body = path.stat().st_size - file.tell()
+    if not lines:
+        raise InputError(f"{path}: not in the format {FORMATS[path.suffix.lower()]}, which begins with a header (%)")
+    if body % 2:
+        raise InputError(f"{path}: truncated, its last event is not whole")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,51 @@
+"""Read a file of events, whatever its format."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from recordings.errors import InputError
+
+from .events import Events
+from .faery_files import FORMATS, read_with_faery
+from .nmnist import parse_nmnist
+
+NMNIST, NMNIST_SENSOR = ".bin", (34, 34)
+SUFFIXES = frozenset({NMNIST, *FORMATS})
+
+
+def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Events:
+    """The events of a recording: N-MNIST (.bin), AEDAT 4 (.aedat4), Prophesee EVT (.raw) or DAT (.dat), or .es.
+
+    Times count in µs from the start of the recording: in N-MNIST from the file's own zero, elsewhere from the first
+    event. faery reads all formats but N-MNIST: `pip install 'spikesam[events]'`. A .raw or .dat file does not say how
+    long it is: one that was cut between two events reads as a shorter recording.
+
+    Parameters
+    ----------
+    sensor : (H, W) in pixels, for .bin alone, which does not say it; 34×34, N-MNIST's, if not given
+
+    Raises
+    ------
+    InputError : if the file is missing, empty, truncated, of no such format, holds no event, an event outside of the
+        sensor, or times that go back
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: got the extension {suffix!r}, expected events in {', '.join(sorted(SUFFIXES))}")
+    if sensor is not None and suffix != NMNIST:
+        raise InputError(f"{path}: says its sensor's size itself; leave sensor out")
+    try:
+        if not path.stat().st_size:
+            raise InputError(f"{path}: the file is empty (0 bytes), expected events")
+        if suffix == NMNIST:
+            return parse_nmnist(path.read_bytes(), sensor or NMNIST_SENSOR)
+        return read_with_faery(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give a recording of events") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a recording of events") from None
+    except InputError as error:
+        raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from None

@@ -1,0 +1,67 @@
+"""Recordings of events as a network gets them, packed in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .binning import EventBinning, picture_of
+from .events import Events
+
+
+@dataclass(frozen=True, eq=False)
+class PackedEvents:
+    """Recordings in bins, a bit per pixel, polarity and bin.
+
+    Parameters
+    ----------
+    binning : how they were binned
+    packed : (N, bins, bytes) uint8 — bits of (2, H, W) in C-order
+    count, merged, left_out : (N,) int64 — events of each recording, those that fell on a bit set already, and those
+        outside the crop or later than the last bin
+    """
+
+    binning: EventBinning
+    packed: NDArray[np.uint8]
+    count: NDArray[np.int64]
+    merged: NDArray[np.int64]
+    left_out: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, count: int, binning: EventBinning) -> PackedEvents:
+        """Room for so many recordings."""
+        size = -(-2 * binning.height * binning.width // 8)
+        numbers = (np.zeros(count, np.int64) for _ in range(3))
+        return cls(binning, np.zeros((count, binning.bins, size), np.uint8), *numbers)
+
+    def add(self, place: int, events: Image.Image | Events) -> NDArray[np.uint8]:
+        """Bin a recording, and keep it; returns its picture, (H, W, 3) uint8; see :meth:`EventBinning.binned`."""
+        binned = self.binning.binned(events)
+        self.packed[place] = np.packbits(binned.bits.reshape(self.binning.bins, -1), axis=1)
+        self.count[place], self.merged[place], self.left_out[place] = binned.count, binned.merged, binned.left_out
+        return picture_of(binned.bits)
+
+    def bits(self, place: int) -> NDArray[np.bool_]:
+        """One recording: (bins, 2, H, W) bool."""
+        return self.spikes([place], self.binning.bins)[:, 0]
+
+    def spikes(self, chosen: Sequence[int], timesteps: int) -> NDArray[np.bool_]:
+        """The chosen recordings, followed by silence up to so many steps: (T, B, 2, H, W) bool."""
+        shape = self.binning.input_shape
+        bits = np.unpackbits(self.packed[list(chosen)], axis=2, count=int(np.prod(shape)))
+        spikes = np.zeros((timesteps, len(chosen), *shape), np.bool_)
+        spikes[: self.binning.bins] = bits.reshape(len(chosen), self.binning.bins, *shape).swapaxes(0, 1)
+        return spikes
+
+    @property
+    def note(self) -> str:
+        """A line for the user: how many events became how many bits."""
+        kept = self.count.sum() - self.merged.sum() - self.left_out.sum()
+        return (
+            f"{self.count.sum():,} events became {kept:,} spikes: {self.merged.sum():,} shared pixel, polarity and bin "
+            f"with another, {self.left_out.sum():,} were outside the crop or later than the last bin"
+        )

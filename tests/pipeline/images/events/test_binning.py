@@ -1,0 +1,111 @@
+"""Events in bins: worked by hand, and what holds of all recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.images.events.binning import DARK, OFF, ON, EventBinning, picture_of
+from pipeline.images.events.events import Events
+from recordings.errors import InputError
+
+# Six events of a sensor of 2×3: the first two share pixel and polarity, the third is their pixel's other polarity.
+EVENTS = Events(
+    t=[0, 9, 9, 10, 25, 39], x=[0, 0, 0, 2, 2, 1], y=[0, 0, 0, 1, 1, 1], polarity=[1, 1, 0, 1, 0, 0], sensor=(2, 3)
+)
+
+
+def places(bits: np.ndarray) -> list[tuple[int, ...]]:
+    return [tuple(place) for place in np.argwhere(bits).tolist()]
+
+
+def test_by_windows() -> None:
+    binned = EventBinning(2, 3, bins=3, window_us=10).binned(EVENTS)
+    # (bin, polarity, row, column); the last event is in the fourth window, of which there is none.
+    assert places(binned.bits) == [(0, 0, 0, 0), (0, 1, 0, 0), (1, 1, 1, 2), (2, 0, 1, 2)]
+    assert (binned.merged, binned.left_out, binned.count) == (1, 1, 6)
+
+
+def test_by_equal_parts() -> None:
+    binned = EventBinning(2, 3, bins=2).binned(EVENTS)  # 0 … 39 is 40 µs: 0 … 19 and 20 … 39
+    assert places(binned.bits) == [(0, 0, 0, 0), (0, 1, 0, 0), (0, 1, 1, 2), (1, 0, 1, 1), (1, 0, 1, 2)]
+    assert (binned.merged, binned.left_out) == (1, 0)
+
+
+def test_by_count() -> None:
+    binned = EventBinning(2, 3, bins=3, by="count").binned(EVENTS)  # two events in each
+    assert places(binned.bits) == [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, 1, 2), (2, 0, 1, 1), (2, 0, 1, 2)]
+    assert (binned.merged, binned.left_out) == (1, 0)
+
+
+def test_a_large_sensor_is_cut_to_its_middle_and_made_smaller_by_or() -> None:
+    # 5×9 pixels for 2×2: the middle 4×4 in blocks of 2×2, from row 0 and column 2.
+    events = Events(t=[0, 0, 0, 0, 0], x=[2, 3, 5, 1, 6], y=[0, 1, 3, 0, 0], polarity=[1, 1, 1, 1, 1], sensor=(5, 9))
+    binning = EventBinning(2, 2, bins=1)
+    binned = binning.binned(events)
+    assert places(binned.bits) == [(0, 1, 0, 0), (0, 1, 1, 1)]
+    assert (binned.merged, binned.left_out) == (1, 2)
+    mask = np.zeros((5, 9), np.bool_)
+    mask[0:2, 2] = True  # half of the first block
+    mask[2, 5] = True  # a quarter of the last
+    assert places(binning.mask(mask)) == [(0, 0)]
+    assert binning.box((2, 0, 4, 2), (9, 5)) == (0, 0, 1, 1)
+    assert binning.box((0, 0, 9, 5), (9, 5)) == (0, 0, 2, 2)
+    assert binning.box((6, 0, 8, 2), (9, 5)) is None
+
+
+def test_a_small_sensor_is_laid_in_the_middle() -> None:
+    events = Events(t=[3], x=[0], y=[1], polarity=[0], sensor=(2, 2))
+    binning = EventBinning(4, 6, bins=1)
+    assert places(binning.binned(events).bits) == [(0, 0, 2, 2)]
+    assert places(binning.mask(np.eye(2, dtype=np.bool_))) == [(1, 2), (2, 3)]
+    assert binning.box((0, 0, 2, 2), (2, 2)) == (2, 1, 4, 3)
+
+
+@given(
+    st.lists(st.tuples(*(st.integers(0, top) for top in (300, 12, 8, 1))), min_size=1, max_size=60),
+    st.integers(1, 7),
+    st.sampled_from(["time", "count"]),
+)
+def test_no_event_is_lost_or_counted_twice(rows: list[tuple[int, ...]], bins: int, by: str) -> None:
+    t, x, y, polarity = np.array(sorted(rows)).T
+    binned = EventBinning(9, 13, bins, by=by).binned(Events(t, x, y, polarity, (9, 13)))
+    assert binned.left_out == 0
+    assert binned.bits.sum() + binned.merged == len(rows) == binned.count
+    seen = {(p, row, column) for _, column, row, p in rows}
+    assert {tuple(place[1:]) for place in places(binned.bits)} == seen
+
+
+def test_the_picture_sums_time() -> None:
+    bits = np.zeros((3, 2, 1, 3), np.bool_)
+    bits[:2, 1, 0, 0] = True  # two ON events
+    bits[0, 0, 0, 1] = True  # an OFF event
+    dark = np.full(3, DARK)
+    assert picture_of(bits).tolist() == [[ON.tolist(), np.rint((dark + OFF) / 2).tolist(), dark.tolist()]]
+    assert picture_of(np.zeros((3, 2, 1, 1), np.bool_)).tolist() == [[dark.tolist()]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bins": 0}, "event binning: bins is 0, expected a whole number, at least 1"),
+        ({"height": 2.0}, "event binning: height is 2.0, expected a whole number"),
+        ({"window_us": 0}, "event binning: window_us is 0"),
+        ({"by": "polarity"}, "by is 'polarity', expected 'time' or 'count'"),
+        ({"by": "count", "window_us": 10}, "got window_us beside by='count'"),
+    ],
+)
+def test_what_cannot_be(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EventBinning(**({"height": 2, "width": 3, "bins": 4} | arguments))
+
+
+def test_nothing_left_and_no_events() -> None:
+    late = Events(t=[1000], x=[0], y=[0], polarity=[0], sensor=(2, 3))
+    with pytest.raises(InputError, match="none of 1 is in the first 4 bins and in the part of the sensor .* in µs"):
+        EventBinning(2, 3, 4, window_us=10).binned(late)
+    with pytest.raises(InputError, match="got an image, but the network takes events"):
+        EventBinning(2, 3, 4).binned(Image.new("RGB", (3, 2)))

@@ -1,0 +1,147 @@
+"""Files of events: real recordings, small ones written here, and broken ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.images.events.binning import EventBinning
+from pipeline.images.events.files import read_events
+from recordings.errors import InputError
+
+EVENTS = [(0, 1, 2, 1), (300_000, 33, 0, 0), (8_388_607, 0, 33, 1)]  # t, x, y, polarity
+
+
+def nmnist(events: list[tuple[int, int, int, int]]) -> bytes:
+    return b"".join(bytes([x, y]) + (polarity << 23 | t).to_bytes(3, "big") for t, x, y, polarity in events)
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_nmnist(tmp_path: Path) -> None:
+    events = read_events(write(tmp_path / "a.bin", nmnist(EVENTS)))
+    assert list(zip(events.t, events.x, events.y, events.polarity.astype(int), strict=True)) == EVENTS
+    assert events.sensor == (34, 34)
+
+
+def test_nmnist_events_in_row_240_only_make_later_times_later(tmp_path: Path) -> None:
+    data = nmnist([(5, 0, 0, 1), (6, 0, 240, 0), (7, 1, 1, 0)])
+    events = read_events(write(tmp_path / "a.bin", data), sensor=(180, 240))
+    assert events.t.tolist() == [5, 7 + 8192]
+    assert events.sensor == (180, 240)
+
+
+def test_a_real_recording_of_nmnist(shared: Path) -> None:
+    events = read_events(shared / "data" / "events" / "nmnist.bin")
+    assert len(events) == 4325
+    assert events.t[-1] // 1000 == 311
+    assert events.x.max() == events.y.max() == 33
+    binned = EventBinning(34, 34, bins=104, window_us=3000).binned(events)
+    assert binned.left_out == 0
+    assert binned.bits.sum() == 4325 - binned.merged == 4202
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "sensor", "span"),
+    [("davis.aedat4", 111_954, (240, 320), 589_917), ("evt3.raw", 219_596, (720, 1280), 8811)],
+)
+def test_real_recordings_that_faery_reads(
+    shared: Path, name: str, count: int, sensor: tuple[int, int], span: int
+) -> None:
+    pytest.importorskip("faery")
+    events = read_events(shared / "data" / "events" / name)
+    assert len(events) == count
+    assert events.sensor == sensor
+    assert (events.t[0], events.t[-1]) == (0, span)
+    for by in ("time", "count"):
+        binned = EventBinning(48, 64, bins=10, by=by).binned(events)
+        assert binned.bits.any(axis=(1, 2, 3)).all()
+        assert binned.count == count
+
+
+@pytest.mark.parametrize("suffix", [".aedat4", ".raw", ".dat", ".es"])
+def test_every_format_that_faery_reads(tmp_path: Path, suffix: str) -> None:
+    faery = pytest.importorskip("faery")
+    table = np.zeros(3, faery.EVENTS_DTYPE)
+    table["t"], table["x"], table["y"], table["on"] = [1000, 1000, 1400], [5, 0, 2], [3, 1, 0], [1, 0, 1]
+    faery.events_stream_from_array(table, (6, 4)).to_file(tmp_path / f"a{suffix}")
+    events = read_events(tmp_path / f"a{suffix}")
+    assert events.t.tolist() == [0, 0, 400]
+    assert (events.x.tolist(), events.y.tolist()) == ([5, 0, 2], [3, 1, 0])
+    assert events.polarity.tolist() == [True, False, True]
+    assert events.sensor == (4, 6)
+
+
+def test_without_faery_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faery", None)
+    path = write(tmp_path / "a.aedat4", b"#!AER-DAT4.0\r\n")
+    with pytest.raises(InputError, match=r"a.aedat4: AEDAT 4 is read by .*pip install 'spikesam\[events\]'"):
+        read_events(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the file is empty"),
+        (nmnist(EVENTS)[:-1], "14 bytes are no whole number of events of 5 bytes; the file is truncated, or not"),
+        (nmnist(EVENTS[::-1]), "time goes back from 8388607 to 300000 µs at event 1"),
+        (nmnist([(0, 34, 0, 1)]), "event 0 is at x = 34, y = 0, outside the sensor of 34×34"),
+        (nmnist([(0, 0, 240, 1)]), "events: got none, expected at least one event"),
+    ],
+)
+def test_broken_files_of_nmnist(tmp_path: Path, data: bytes, message: str) -> None:
+    path = write(tmp_path / "a.bin", data)
+    with pytest.raises(InputError) as error:
+        read_events(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.aedat4", b"hello\nworld, this is text", "not in the format AEDAT 4, or truncated (bad magic number"),
+        ("a.raw", b"hello\nworld", "not in the format Prophesee EVT, which begins with a header (%)"),
+        ("a.raw", b"% evt 3.0\n\x01\x02\x03", "truncated, its last event is not whole"),
+        ("a.raw", b"% evt 3.0\n", "events: got none"),
+        ("a.dat", b"hello\nworld", "not in the format Prophesee DAT, which begins with a header (%)"),
+        ("a.es", b"hello\nworld, this is text", "not in the format Event Stream, or truncated"),
+    ],
+)
+def test_broken_files_that_faery_reads(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    pytest.importorskip("faery")
+    path = write(tmp_path / name, data)
+    with pytest.raises(InputError) as error:
+        read_events(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_recording_of_a_real_camera(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("faery")
+    data = (shared / "data" / "events" / "davis.aedat4").read_bytes()
+    for end in (100, len(data) // 2, len(data) - 7):
+        with pytest.raises(InputError, match="AEDAT 4, or truncated"):
+            read_events(write(tmp_path / "cut.aedat4", data[:end]))
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"got the extension '.txt', expected events in .aedat4, .bin, .dat, .es, .raw"
+    ):
+        read_events(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="no such file; give a recording of events"):
+        read_events(tmp_path / "a.bin")
+    (tmp_path / "b.bin").mkdir()
+    with pytest.raises(InputError, match="cannot be read"):
+        read_events(tmp_path / "b.bin")
+    with pytest.raises(InputError, match="says its sensor's size itself; leave sensor out"):
+        read_events(write(tmp_path / "a.raw", b"% x"), sensor=(3, 4))
