@@ -37,7 +37,7 @@ class ExportCommand(Section):
 
     checkpoint: Positional[CheckpointName]
     out: Out = Path("runs/export")
-    data: Data = ("cluttered-digits",)
+    data: Data = None
     samples: int = Field(1000, ge=1, description="at most so many images, classes in turn")
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
     nir: Path | None = Field(None, description="a file to write the float32 network to as NIR, for other programs")

@@ -39,7 +39,7 @@ class GradCamCommand(Section):
 
     network: Positional[str] = Field(description="a bundled network or ANN by name, or a checkpoint file of either")
     out: MapsFile
-    data: Data = ("cluttered-digits",)
+    data: Data = None
     samples: Samples = 8
     seed: Seed = 0
     layers: tuple[str, ...] = Field(

@@ -6,12 +6,16 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
+
+if TYPE_CHECKING:
+    from .events.events import Events
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, end exclusive
 
@@ -72,14 +76,14 @@ def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """RGB, resized bilinearly until it just covers (height, width), centre-cropped, (p/255 - mean)/std.
+    """RGB or grey, resized bilinearly until it just covers (height, width), centre-cropped, (p/255 - mean)/std.
 
     The long side is rounded down and the crop's offset half to even, as torchvision's `Resize` and `CenterCrop` do.
 
     Parameters
     ----------
     height, width : of the network's input, pixels
-    mean, std : per RGB channel, of pixels in 0 … 1
+    mean, std : of pixels in 0 … 1, per RGB channel, or one number each for grey ones (luma of ITU-R 601)
     """
 
     height: int
@@ -90,28 +94,44 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise InputError(f"preprocessing: got size {self.height}×{self.width}, expected at least 1×1")
-        if len(self.mean) != 3 or len(self.std) != 3:
-            raise InputError(f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers each")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise InputError(
+                f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers each, or one for grey"
+            )
         if not np.isfinite([*self.mean, *self.std]).all() or min(self.std) <= 0:
             raise InputError(
                 f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and std > 0"
             )
 
-    def picture(self, image: Image.Image) -> NDArray[np.uint8]:
-        """What the network sees, for people: (H, W, 3) uint8, resized and cropped."""
+    @property
+    def channels(self) -> int:
+        """3 of RGB images, 1 of grey ones."""
+        return len(self.mean)
+
+    def picture(self, image: Image.Image | Events) -> NDArray[np.uint8]:
+        """What the network sees, for people: (H, W, 3) uint8, resized and cropped; grey is three equal channels.
+
+        Raises
+        ------
+        InputError : if it is events
+        """
+        if not isinstance(image, Image.Image):
+            raise InputError("data: got events, but the network takes images; give images, or a network for events")
         image = to_rgb(image)
+        if self.channels == 1:
+            image = image.convert("L").convert("RGB")
         resized, (left, top) = self._geometry(*image.size)
         image = image.resize(resized, Image.Resampling.BILINEAR)
         return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
 
     def normalised(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the network's encoder gets: (B, H, W, 3) uint8 pictures -> (B, 3, H, W) float32, (p/255 - mean)/std."""
+        """What the network's encoder gets: (B, H, W, 3) uint8 pictures -> (B, C, H, W) float32, (p/255 - mean)/std."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        pixels = (np.asarray(pictures, np.float32) / np.float32(255) - mean) / std
+        pixels = (np.asarray(pictures[..., : self.channels], np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
 
-    def image(self, image: Image.Image) -> NDArray[np.float32]:
-        """An image as the network's encoder gets it: (3, H, W) float32."""
+    def image(self, image: Image.Image | Events) -> NDArray[np.float32]:
+        """An image as the network's encoder gets it: (C, H, W) float32."""
         return self.normalised(self.picture(image)[None])[0]
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:

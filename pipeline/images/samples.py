@@ -1,4 +1,4 @@
-"""The images of a run: which ones, prepared and encoded as the network needs them."""
+"""The images or events of a run: which ones, prepared and encoded as the network needs them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from backends.network import Network
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
-from .datasets import Dataset, Item, open_dataset
+from .datasets import CLUTTERED_DIGITS, Dataset, Item, open_dataset
+from .datasets.saccade_digits import NAME as SACCADE_DIGITS
 from .encoding import encode
+from .events.binning import EventBinning
+from .events.packed import PackedEvents
 from .matching import KnownClasses
 from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
@@ -24,21 +27,24 @@ from .selection import balanced_order
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
 
+SPIKES_ONLY = "the network takes spikes that the caller brings; give an array (T, N, C, H, W) of 0 and 1"
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Images as a network sees them, in the order they are simulated; each was read and prepared once.
+    """Images or events as a network sees them, in the order they are simulated; each was read and prepared once.
 
     Parameters
     ----------
     name : identity of the data set, for files
     table : index in the data set and label; -1 where the class is unknown
     names : of the images, short, for people
-    pictures : (N, H, W, 3) uint8 — resized and cropped
+    pictures : (N, H, W, 3) uint8 — images resized and cropped, or events summed over time
     boxes : of the object in the picture; None if unknown or cropped away
     masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
     preprocessing : how they were prepared
-    skipped : images left out because the checkpoint does not know their class
+    skipped : items left out because the checkpoint does not know their class
+    events : what the network gets of events; None of images
     """
 
     name: str
@@ -47,8 +53,9 @@ class Samples:
     pictures: NDArray[np.uint8]
     boxes: tuple[Box | None, ...]
     masks: tuple[NDArray[np.bool_] | None, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | EventBinning
     skipped: int = 0
+    events: PackedEvents | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -61,55 +68,83 @@ class Samples:
         InputError : if one is unknown
         """
         if self.table.label.min() < 0:
-            raise InputError(f"{self.name}: holds images without labels, expected labelled ones")
+            raise InputError(f"{self.name}: holds samples without labels, expected labelled ones")
         return self.table.label
 
     def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:
-        """What the network's encoder gets of the chosen samples: (B, 3, H, W) float32."""
-        return self.preprocessing.normalised(self.pictures[chosen])
+        """What the network's encoder gets of the chosen images: (B, C, H, W) float32."""
+        return self.image_preprocessing.normalised(self.pictures[chosen])
+
+    @property
+    def image_preprocessing(self) -> Preprocessing:
+        """How images were prepared.
+
+        Raises
+        ------
+        InputError : if the samples are events
+        """
+        if isinstance(self.preprocessing, EventBinning):
+            raise InputError(f"{self.name}: holds events, expected images")
+        return self.preprocessing
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """The chosen samples in batches, encoded for the network; see :func:`pipeline.images.encoding.encode`."""
+        """The chosen samples in batches: bits of events, or images as :func:`pipeline.images.encoding.encode` gives."""
         for start in range(0, len(chosen), batch_size):
             batch = list(chosen[start : start + batch_size])
-            yield encode(network, self.images(batch), seed, self.table.index[batch])
+            if self.events is None:
+                yield encode(network, self.images(batch), seed, self.table.index[batch])
+            else:
+                yield self.events.spikes(batch, network.timesteps)
 
     def notes(self, wanted: int) -> list[str]:
-        """Lines for the user: images that were skipped, and fewer labelled ones than were asked for."""
+        """Lines for the user: what was skipped, fewer labelled items than were asked for, events that were merged."""
         found = []
         if self.skipped:
-            found.append(f"skipped {self.skipped:,} images of classes that the checkpoint does not know")
+            found.append(f"skipped {self.skipped:,} {self.kind} of classes that the checkpoint does not know")
         if len(self) < wanted and self.table.label.max() >= 0:
-            found.append(f"{self.name} has {len(self)} images of these classes, fewer than the {wanted} asked for")
+            found.append(f"{self.name} has {len(self)} {self.kind} of these classes, fewer than the {wanted} asked for")
+        if self.events is not None:
+            found.append(self.events.note)
         return found
+
+    @property
+    def kind(self) -> str:
+        """What the samples are: "images" or "recordings"."""
+        return "images" if self.events is None else "recordings"
 
 
 def read_samples(
     dataset: Dataset,
     positions: Sequence[int] | NDArray[np.int64],
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | EventBinning | None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """Read and prepare every image once, so that a broken one is found before anything starts.
+    """Read and prepare every image or recording once, so that a broken one is found before anything starts.
 
     The pictures lie in a temporary file without a name, so that the system may take back their memory.
 
     Parameters
     ----------
     positions : in `dataset`, at least one
-    advance : called with the number of images just read
+    advance : called with the number of items just read
 
     Raises
     ------
-    InputError : if an image cannot be read
+    InputError : if one cannot be read, or is not what the network takes
     """
+    if preprocessing is None:
+        raise InputError(f"{dataset.name}: {SPIKES_ONLY}")
+    events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
     shape = (len(positions), preprocessing.height, preprocessing.width, 3)
     with tempfile.TemporaryFile() as file:
         pictures: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=shape)
     indices, labels, names, boxes, masks = [], [], [], [], []
     for place, position in enumerate(positions):
         item = dataset[int(position)]
-        pictures[place] = preprocessing.picture(item.image)
+        if events is None:
+            pictures[place] = preprocessing.picture(item.image)
+        else:
+            pictures[place] = events.add(place, item.image)
         box = None if item.box is None else preprocessing.box(item.box, item.image.size)
         indices.append(item.index)
         labels.append(-1 if item.label is None else item.label)
@@ -119,11 +154,11 @@ def read_samples(
         advance(1)
     table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
     return Samples(
-        dataset.name, table, tuple(names), pictures, tuple(boxes), tuple(masks), preprocessing, dataset.skipped
+        dataset.name, table, tuple(names), pictures, tuple(boxes), tuple(masks), preprocessing, dataset.skipped, events
     )
 
 
-def _mask(item: Item, box: Box | None, preprocessing: Preprocessing) -> NDArray[np.bool_] | None:
+def _mask(item: Item, box: Box | None, preprocessing: Preprocessing | EventBinning) -> NDArray[np.bool_] | None:
     if item.mask is not None:
         mask = preprocessing.mask(item.mask)
         return mask if mask.any() else None
@@ -131,7 +166,7 @@ def _mask(item: Item, box: Box | None, preprocessing: Preprocessing) -> NDArray[
 
 
 def choose_samples(
-    source: str | Sequence[str],
+    source: str | Sequence[str] | None,
     checkpoint: Checkpoint,
     count: int,
     seed: int,
@@ -139,16 +174,22 @@ def choose_samples(
     split: str = "val",
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """The first `count` images of a seeded class-balanced order, as many as there are.
+    """The first `count` images or recordings of a seeded class-balanced order, as many as there are.
 
-    Images of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
+    Those of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
 
     Raises
     ------
-    InputError : if the data cannot be read, or no image is of a class that the checkpoint knows
+    InputError : if the data cannot be read, or none is of a class that the checkpoint knows
     """
+    source = default_data(checkpoint) if source is None else source
     everything = open_dataset(source, split, download=download)
     dataset = KnownClasses(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):
-        raise InputError(f"{dataset.name}: holds no images")
+        raise InputError(f"{dataset.name}: holds nothing")
     return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing, advance)
+
+
+def default_data(checkpoint: Checkpoint) -> str:
+    """The data set that needs no download: of events for a network that takes events, of images otherwise."""
+    return SACCADE_DIGITS if isinstance(checkpoint.preprocessing, EventBinning) else CLUTTERED_DIGITS

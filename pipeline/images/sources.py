@@ -1,4 +1,4 @@
-"""What a network can be given to simulate: images of a data set, arrays of images, or arrays of spikes."""
+"""What a network can be given to simulate: a data set, images or events in memory, or arrays of spikes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from recordings.errors import InputError
 from recordings.raster.bits import as_bits, on_cpu
 from recordings.schema import SampleTable
 
-from .datasets.arrays import ImageArrays
+from .datasets.arrays import EventRecordings, ImageArrays
 from .encoding import encode
-from .samples import choose_samples, read_samples
+from .events.events import Events
+from .preprocessing import Preprocessing
+from .samples import choose_samples, default_data, read_samples
 
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
@@ -97,14 +99,15 @@ def open_source(
 
     Parameters
     ----------
-    data : a data set by name or path, paths of image files, an array (see below), or a :class:`Source`; None is
-        "cluttered-digits". Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
+    data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
+        (see below), or a :class:`Source`; None is "cluttered-digits", or of a checkpoint for events "saccade-digits".
+        Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
         (N, C, H, W) floating point, prepared already; or input spikes (T, N, C, H, W) of 0 and 1, any dtype
     network : a checkpoint, or a plain network, which takes arrays that need no preparation
     labels : (N,) int, -1 where unknown; for arrays
-    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array or of image
-        files, the first ones (all if not given)
-    advance : called with the number of images just read
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of events or
+        of files, the first ones (all if not given)
+    advance : called with the number of items just read
 
     Raises
     ------
@@ -117,6 +120,10 @@ def open_source(
             raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
         source: Source = data
         return source
+    if isinstance(data, Events):
+        data = [data]
+    if isinstance(data, (list, tuple)) and data and all(isinstance(item, Events) for item in data):
+        return _from_events(data, network, labels, samples, advance)
     if isinstance(data, Image.Image) or (isinstance(data, (list, tuple)) and not all(map(_is_path, data))):
         raise InputError(f"data: got {type(data).__name__} of other things than paths, expected {EXPECTED}")
     if hasattr(data, "__array__"):
@@ -130,7 +137,7 @@ def open_source(
         )
     if labels is not None:
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
-    named = "cluttered-digits" if data is None else data
+    named = default_data(network) if data is None else data
     chosen: str | list[str] = str(named) if isinstance(named, (str, Path)) else [str(path) for path in named]
     count = samples or (DEFAULT_SAMPLES if isinstance(chosen, str) else len(chosen))
     return choose_samples(chosen, network, count, seed, download, advance=advance)
@@ -166,6 +173,23 @@ def _from_array(
     return read_samples(dataset, range(len(array)), network.preprocessing, advance)
 
 
+def _from_events(
+    recordings: Sequence[Events],
+    network: Checkpoint | Network,
+    labels: ArrayLike | None,
+    samples: int | None,
+    advance: Callable[[int], None],
+) -> Source:
+    if isinstance(network, Network):
+        raise InputError(
+            "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
+            "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
+        )
+    known, recordings = _checked_labels(labels, len(recordings)), recordings[:samples]
+    dataset = EventRecordings(recordings, _table(len(recordings), known).label.tolist(), network.class_names)
+    return read_samples(dataset, range(len(dataset)), network.preprocessing, advance)
+
+
 def _checked_labels(labels: ArrayLike | None, count: int) -> NDArray[Any]:
     known = np.full(count, -1) if labels is None else np.asarray(labels)
     if known.shape != (count,):
@@ -182,7 +206,7 @@ def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None
     expected = (channels // 2 if graph.encoder == "poisson" else channels, *size)
     if images.shape[1:] != expected:
         raise InputError(f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}")
-    if isinstance(network, Network):
+    if isinstance(network, Network) or not isinstance(network.preprocessing, Preprocessing):
         return
     mean, std = (np.array(values) for values in (network.preprocessing.mean, network.preprocessing.std))
     low, high = float((-mean / std).min()), float(((1 - mean) / std).max())

@@ -53,7 +53,13 @@ class NetworkMaps:
 
     @classmethod
     def load(
-        cls, name: str, data: str | Sequence[str], count: int, seed: int, layers: Sequence[str], download: bool = False
+        cls,
+        name: str,
+        data: str | Sequence[str] | None,
+        count: int,
+        seed: int,
+        layers: Sequence[str],
+        download: bool = False,
     ) -> NetworkMaps:
         """Grad-CAM of a checkpoint and images as the command line names them.
 

@@ -13,49 +13,56 @@ from backends.network.storage import read_network, write_network
 from pipeline.bundled import bundled
 from pipeline.config import Config
 from pipeline.images.datasets.base import did_you_mean
+from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
 from .plan import outline, plan_layers
 
 BUNDLED = bundled("checkpoints")
-PLANES = {"poisson": (6, "ON and OFF planes of RGB"), "constant-current": (3, "RGB currents"), "image": (3, "RGB")}
+Preparation = Preprocessing | EventBinning
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network, spiking or not, and what is needed to use it on images.
+    """A network, spiking or not, and what is needed to use it on images or events.
 
     Parameters
     ----------
     network : Network, usually float32
-    preprocessing : of the images it was trained on
+    preprocessing : of the images or events it was trained on; None if spikes are all that it takes
     classes : identifiers, in the order of the readout
     class_names : in that order, for people
     """
 
     network: Network
-    preprocessing: Preprocessing
+    preprocessing: Preparation | None
     classes: tuple[str, ...]
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.network, Network) and isinstance(self.preprocessing, Preprocessing)):
+        if not (isinstance(self.network, Network) and isinstance(self.preprocessing, Preparation | None)):
             held = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
-            raise InputError(f"checkpoint: got {held}, expected a Network and its Preprocessing")
-        found, prepare = self.network.input_shape, self.preprocessing
-        planes, what = PLANES[self.network.encoder]
-        expected = (planes, prepare.height, prepare.width)
-        if found != expected:
-            held, wanted = ("×".join(map(str, shape)) for shape in (found, expected))
-            raise InputError(
-                f"checkpoint: the network's input is {held}, but its images are prepared as {what}, {wanted}"
-            )
+            raise InputError(f"checkpoint: got {held}, expected a Network and its Preprocessing, EventBinning or None")
+        _check_preparation(self.network, self.preprocessing)
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
                 f"{self.network.classes} outputs"
             )
+
+    @property
+    def image_preprocessing(self) -> Preprocessing:
+        """How images are prepared.
+
+        Raises
+        ------
+        InputError : if the network takes events or spikes
+        """
+        if not isinstance(self.preprocessing, Preprocessing):
+            takes = "spikes" if self.preprocessing is None else "events"
+            raise InputError(f"checkpoint: the network takes {takes}, expected one that takes images")
+        return self.preprocessing
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
@@ -63,7 +70,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {
-        "preprocessing": asdict(checkpoint.preprocessing),
+        "preprocessing": None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing),
         "classes": checkpoint.classes,
         "class_names": checkpoint.class_names,
     }
@@ -106,7 +113,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     try:
         about = json.loads(metadata["checkpoint"])
         classes, names = tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
-        return Checkpoint(network, _preprocessing(about["preprocessing"]), classes, names)
+        return Checkpoint(network, _preparation(about["preprocessing"]), classes, names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -151,11 +158,15 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
     pairs: dict[str, tuple[object, object]] = {}  # what the checkpoint holds, and what the file says
     if "network" in config.model_fields_set:
         pairs["network.layers"] = (network.outline, outline(plan_layers(config.network.layers)))
-        if config.network.neuron == "lif":  # how many steps a converted network takes is up to its conversion
+        if config.network.neuron == "lif":  # what a converted network takes, and how long, is up to its conversion
+            pairs["network.encoder"] = (network.encoder, config.network.encoder)
             pairs["network.timesteps"] = (network.timesteps, config.network.timesteps)
-    if "data" in config.model_fields_set:
+    if "data" in config.model_fields_set and prepare is not None:
         pairs["data.height, data.width"] = ((prepare.height, prepare.width), (data.height, data.width))
-        pairs["data.mean, data.std"] = ((prepare.mean, prepare.std), (data.mean, data.std))
+        if isinstance(prepare, Preprocessing):
+            pairs["data.mean, data.std"] = ((prepare.mean, prepare.std), (data.mean, data.std))
+        else:
+            pairs["data.window_us, data.binning"] = ((prepare.window_us, prepare.by), (data.window_us, data.binning))
         if data.classes is not None:
             pairs["data.classes"] = (checkpoint.classes, data.classes)
     for key, (held, wanted) in pairs.items():
@@ -185,6 +196,33 @@ def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
             )
 
 
-def _preprocessing(parts: dict[str, Any]) -> Preprocessing:
+def _check_preparation(network: Network, prepare: Preparation | None) -> None:
+    """Refuse a preparation whose result is not the network's input."""
+    if (network.encoder == "spikes") == isinstance(prepare, Preprocessing):
+        takes = "spikes (EventBinning, or None)" if network.encoder == "spikes" else "images (Preprocessing)"
+        raise InputError(f"checkpoint: got {type(prepare).__name__}, but the network takes {takes}")
+    if prepare is None:
+        return
+    if isinstance(prepare, EventBinning):
+        what, expected = "events, OFF and ON", prepare.input_shape
+        if prepare.bins > network.timesteps:
+            raise InputError(
+                f"checkpoint: {prepare.bins} bins of events do not fit into the network's {network.timesteps} steps"
+            )
+    else:
+        colours = "RGB" if prepare.channels == 3 else "grey"
+        planes = 2 if network.encoder == "poisson" else 1
+        what = f"ON and OFF planes of {colours}" if planes == 2 else colours
+        expected = (planes * prepare.channels, prepare.height, prepare.width)
+    if network.input_shape != expected:
+        held, wanted = ("×".join(map(str, shape)) for shape in (network.input_shape, expected))
+        raise InputError(f"checkpoint: the network's input is {held}, but its data are prepared as {what}, {wanted}")
+
+
+def _preparation(parts: dict[str, Any] | None) -> Preparation | None:
+    if parts is None:
+        return None
+    if "bins" in parts:
+        return EventBinning(**parts)
     mean, std = tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
     return Preprocessing(int(parts["height"]), int(parts["width"]), mean, std)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from recordings.errors import InputError
@@ -13,21 +12,26 @@ from recordings.errors import InputError
 from .archive import Archive, Folder, Zip
 from .base import Dataset, Item, Object, did_you_mean
 from .cluttered_digits import ClutteredDigits
-from .folder import ClassFolders, ImageFiles, class_folders, image_files
+from .folder import ClassFolders, LooseFiles, class_folders, sample_files
 from .handwriting import SHARES
+from .saccade_digits import NAME as SACCADE_DIGITS
+from .saccade_digits import SaccadeDigits
 from .tiny_imagenet import TinyImageNet, find_root
 from .torchvision_sets import ROOT, TorchvisionSet
 
 __all__ = ["Dataset", "Item", "Object", "open_dataset"]
 
 CLUTTERED_DIGITS = "cluttered-digits"
-Open = Callable[[str, Sequence[str] | None, Path, bool], Dataset]  # split, classes, root, download
+HANDWRITING = (CLUTTERED_DIGITS, SACCADE_DIGITS)  # made on the fly: any size, and a part to select a network by
+Open = Callable[[str, Sequence[str] | None, int | None, Path, bool], Dataset]  # split, classes, size, root, download
 NAMED: dict[str, Open] = {
-    CLUTTERED_DIGITS: lambda split, classes, root, download: ClutteredDigits(split, classes),
-    "cifar10": partial(TorchvisionSet, "cifar10"),
-    "fashion-mnist": partial(TorchvisionSet, "fashion-mnist"),
+    CLUTTERED_DIGITS: lambda split, classes, size, root, download: ClutteredDigits(split, classes, size),
+    SACCADE_DIGITS: lambda split, classes, size, root, download: SaccadeDigits(split, classes, size),
+    "cifar10": lambda split, classes, size, *where: TorchvisionSet("cifar10", split, classes, *where),
+    "fashion-mnist": lambda split, classes, size, *where: TorchvisionSet("fashion-mnist", split, classes, *where),
 }
-EXPECTED = f"a name ({', '.join(NAMED)}), a Tiny-ImageNet folder or zip, a folder of class folders, or image files"
+FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, or files of images or events"
+EXPECTED = f"a name ({', '.join(NAMED)}), {FILES}"
 
 
 def open_dataset(
@@ -44,33 +48,36 @@ def open_dataset(
 
     Parameters
     ----------
-    source : "cluttered-digits", "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of
-        class folders, or of a folder of images; or the paths of image files
-    split : "train" or "val"; cluttered-digits also has "selection", whose handwriting is in neither
+    source : "cluttered-digits", "saccade-digits", "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or
+        zip, of a folder of class folders, or of a folder of images or events; or the paths of such files
+    split : "train" or "val"; cluttered-digits and saccade-digits also have "selection", whose handwriting is in neither
     classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
         None keeps all
-    size, digits : scenes, and digits in each; cluttered-digits only
+    size : how many; of cluttered-digits and saccade-digits
+    digits : in each scene; of cluttered-digits
     root, download : where torchvision's data lies, and whether to fetch it if it does not
 
     Raises
     ------
-    InputError : if `source` is nothing of these, the split is not there, or no image of `classes` is left
+    InputError : if `source` is nothing of these, the split is not there, or nothing of `classes` is left
     """
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
-    if split not in SHARES or (split == "selection" and source != CLUTTERED_DIGITS):
+    if split not in SHARES or (split == "selection" and source not in HANDWRITING):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
-    if size is not None or digits != 1:
+    if size is not None and source not in HANDWRITING:
+        raise InputError(f"{source}: size belongs to {' and '.join(HANDWRITING)}; leave it out")
+    if digits != 1:
         if source != CLUTTERED_DIGITS:
-            raise InputError(f"{source}: size and digits belong to {CLUTTERED_DIGITS}; leave them out")
+            raise InputError(f"{source}: digits belong to {CLUTTERED_DIGITS}; leave them out")
         return ClutteredDigits(split, classes, size, digits)
     if isinstance(source, str) and source in NAMED:
-        return NAMED[source](split, classes, Path(root), download)
+        return NAMED[source](split, classes, size, Path(root), download)
     paths = [Path(source)] if isinstance(source, str) else [Path(path) for path in source]
     if not paths:
         raise InputError(f"data: got nothing, expected {EXPECTED}")
     if len(paths) > 1:
-        return ImageFiles(paths, classes)
+        return LooseFiles(paths, classes)
     return _open_path(paths[0], split, classes)
 
 
@@ -81,13 +88,13 @@ def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset
         raise InputError(f"{path}: cannot be read (permission denied)")
     if path.is_file():
         if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
-            return ImageFiles([path], classes)
+            return LooseFiles([path], classes)
         return TinyImageNet(Zip(path), split, classes)
     archive: Archive = Folder(path)
     if find_root(archive) is not None:
         return TinyImageNet(archive, split, classes)
     if class_folders(path) or any(class_folders(path / part) for part in ("train", "val")):
         return ClassFolders(path, split, classes)
-    if files := image_files(path):
-        return ImageFiles(files, classes)
-    raise InputError(f"{path}: a folder without images; expected {EXPECTED}")
+    if files := sample_files(path):
+        return LooseFiles(files, classes)
+    raise InputError(f"{path}: a folder without images or events; expected {EXPECTED}")

@@ -1,13 +1,16 @@
-"""Images in memory, as a data set."""
+"""Images or events in memory, as a data set."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.images.events.events import Events
 from recordings.errors import InputError
 
 from .base import Item
@@ -31,11 +34,9 @@ class ImageArrays:
     def __init__(self, name: str, images: NDArray[Any], labels: Sequence[int], classes: Sequence[str]) -> None:
         if not images.size or (images.ndim == 4 and images.shape[3] != 3):
             raise InputError(f"data: got images of shape {images.shape}, expected (N, H, W, 3) or (N, H, W)")
-        if labels and not -1 <= min(labels) <= max(labels) < len(classes):
-            raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
         self.name = name
         self.classes = self.class_names = tuple(classes)
-        self.labels: tuple[int | None, ...] = tuple(None if label < 0 else int(label) for label in labels)
+        self.labels = _known(labels, classes)
         self.skipped = 0
         self._images = images
 
@@ -48,3 +49,44 @@ class ImageArrays:
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
+
+
+class EventRecordings:
+    """Recordings of events in memory.
+
+    Parameters
+    ----------
+    recordings : at least one
+    labels : of every recording, -1 where unknown
+    classes : what the labels stand for
+
+    Raises
+    ------
+    InputError : if a label is no class
+    """
+
+    def __init__(self, recordings: Sequence[Events], labels: Sequence[int], classes: Sequence[str]) -> None:
+        digest = hashlib.sha256()
+        for events in recordings:
+            for array in (events.t, events.x, events.y, events.polarity):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        self.name = f"events#{digest.hexdigest()[:8]}"
+        self.classes = self.class_names = tuple(classes)
+        self.labels = _known(labels, classes)
+        self.skipped = 0
+        self._recordings = recordings
+
+    def __len__(self) -> int:
+        return len(self._recordings)
+
+    def __getitem__(self, position: int) -> Item:
+        return Item(self._recordings[position], self.labels[position], position, f"recording {position}")
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+
+def _known(labels: Sequence[int], classes: Sequence[str]) -> tuple[int | None, ...]:
+    if labels and not -1 <= min(labels) <= max(labels) < len(classes):
+        raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
+    return tuple(None if label < 0 else int(label) for label in labels)

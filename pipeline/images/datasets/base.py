@@ -1,4 +1,4 @@
-"""What a data set is: labelled images with a stable index, and where known the object's box and mask."""
+"""What a data set is: labelled images or events with a stable index, and where known the object's box and mask."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.images.events.events import Events
 from pipeline.images.preprocessing import Box
 from recordings.errors import InputError
 
@@ -26,20 +27,20 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One image and what is known about it.
+    """One image, or one recording of events, and what is known about it.
 
     Parameters
     ----------
-    image : RGB
+    image : RGB, or events
     label : index into the data set's `classes`; None if unknown
-    index : position in the whole split, whatever subset of classes is used; the key of the image's Poisson spikes
+    index : position in the whole split, whatever subset of classes is used; the key of an image's Poisson spikes
     name : short, for people
     box : (x0, y0, x1, y1) pixels of `image`, end exclusive
-    mask : (H, W) bool, the object's pixels
+    mask : (H, W) bool, the object's pixels; of events, those it covered at any time
     others : further objects in the image, where known
     """
 
-    image: Image.Image
+    image: Image.Image | Events
     label: int | None
     index: int
     name: str
@@ -117,7 +118,7 @@ def select_classes(
     positions = tuple(i for i, name in enumerate(item_classes) if name in label_of)
     if not positions:
         raise InputError(
-            f"{where}: none of its {len(item_classes):,} images is of a class asked for ({shorten(wanted)}); "
+            f"{where}: none of its {len(item_classes):,} items is of a class asked for ({shorten(wanted)}); "
             f"it has {shorten(available)}{did_you_mean(wanted[0] if wanted else '', available)}"
         )
     labels = tuple(label_of[item_classes[i]] for i in positions)

@@ -1,4 +1,4 @@
-"""Your own images: a folder with one folder per class, or image files without labels."""
+"""Your own images or event recordings: a folder with one folder per class, or files without labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.images.events.events import Events
+from pipeline.images.events.files import SUFFIXES, read_events
 from pipeline.images.preprocessing import read_image
 from recordings.errors import InputError
 
@@ -18,7 +20,7 @@ SPLITS = ("train", "val")
 
 
 class ClassFolders:
-    """Images in class folders, `<class>/*.jpg`, either at once or below `train/` and `val/`.
+    """Images or events in class folders, `<class>/*.jpg`, `<class>/*.bin`, either at once or below `train/` and `val/`.
 
     Parameters
     ----------
@@ -34,9 +36,11 @@ class ClassFolders:
     def __init__(self, path: Path, split: str, classes: Sequence[str] | None = None) -> None:
         parts = [part for part in SPLITS if class_folders(path / part)]
         if parts and split not in parts:
-            raise InputError(f"{path}: has no {split} part; expected class folders of images in {path / split}")
+            raise InputError(
+                f"{path}: has no {split} part; expected class folders of images or events in {path / split}"
+            )
         base = path / split if parts else path
-        files = [file for folder in class_folders(base) for file in image_files(folder)]
+        files = [file for folder in class_folders(base) for file in sample_files(folder)]
         item_classes = [file.parent.name for file in files]
         selection = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
         self.path = base
@@ -52,14 +56,16 @@ class ClassFolders:
 
     def __getitem__(self, position: int) -> Item:
         file = self._files[position]
-        return Item(read_image(file), self.labels[position], self._indices[position], f"{file.parent.name}/{file.name}")
+        return Item(
+            read_sample(file), self.labels[position], self._indices[position], f"{file.parent.name}/{file.name}"
+        )
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
 
-class ImageFiles:
-    """Image files in the order given, without labels.
+class LooseFiles:
+    """Files of images or events in the order given, without labels.
 
     Parameters
     ----------
@@ -71,8 +77,8 @@ class ImageFiles:
         for file in files:
             if not file.is_file():
                 found = "a folder among several files" if file.is_dir() else "no such file"
-                raise InputError(f"{file}: {found}; give one folder, or image files")
-        self.name = _identity("images", files, None)
+                raise InputError(f"{file}: {found}; give one folder, or files of images or events")
+        self.name = _identity("events" if holds_events(files[0]) else "images", files, None)
         self.classes = self.class_names = tuple(classes or ())
         self.labels = (None,) * len(files)
         self.skipped = 0
@@ -83,21 +89,31 @@ class ImageFiles:
 
     def __getitem__(self, position: int) -> Item:
         file = self._files[position]
-        return Item(read_image(file), None, position, file.name)
+        return Item(read_sample(file), None, position, file.name)
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
 
 def class_folders(path: Path) -> list[Path]:
-    """The folders directly in `path` that hold images, sorted by name."""
+    """The folders directly in `path` that hold images or events, sorted by name."""
     if not path.is_dir():
         return []
-    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and image_files(folder)]
+    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and sample_files(folder)]
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The files directly in `folder` whose extension Pillow can read, sorted by name; hidden ones left out."""
+def read_sample(file: Path) -> Image.Image | Events:
+    """An image, or where the extension says so a recording of events."""
+    return read_events(file) if holds_events(file) else read_image(file)
+
+
+def holds_events(file: Path) -> bool:
+    """Whether a file is a recording of events, as its extension says."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def sample_files(folder: Path) -> list[Path]:
+    """The images and events directly in `folder`, as extensions tell, sorted by name; hidden files are left out."""
     return [
         file
         for file in sorted(folder.iterdir())
@@ -107,7 +123,8 @@ def image_files(folder: Path) -> list[Path]:
 
 @cache
 def _extensions() -> frozenset[str]:
-    return frozenset(end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+    """Those of images that Pillow can read, and of events."""
+    return SUFFIXES | {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
 
 def _identity(name: str, files: Sequence[Path], base: Path | None) -> str:

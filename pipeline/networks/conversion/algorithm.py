@@ -61,7 +61,7 @@ def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambd
 
 def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
     """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
-    data = config.data.model_copy(update=asdict(ann.preprocessing) | {"classes": ann.classes})
+    data = config.data.model_copy(update=asdict(ann.image_preprocessing) | {"classes": ann.classes})
     network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
     run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
     return config.model_copy(update={"data": data, "network": network, "run": run})

@@ -25,7 +25,7 @@ class ImageSet:
     Parameters
     ----------
     name : what files call it
-    pixels : (N, 3, H, W) float32, preprocessed
+    pixels : (N, C, H, W) float32, preprocessed
     labels : (N,) int64 — true class, -1 where unknown
     indices : (N,) int64 — keys of the Poisson spikes
     masks : per image (H, W) bool, the object; None where unknown
@@ -71,7 +71,7 @@ class ImageSet:
         prepare = self.preprocessing
         mean, std = np.asarray(prepare.mean, np.float32), np.asarray(prepare.std, np.float32)
         pixels = self.pixels[image].transpose(1, 2, 0) * std + mean
-        return np.clip(pixels, 0, 1)
+        return np.clip(np.broadcast_to(pixels, (*self.size, 3)), 0, 1)
 
     def take(self, count: int) -> ImageSet:
         """The first `count`, or all if there are fewer."""
@@ -93,5 +93,5 @@ def prepare(samples: Samples) -> ImageSet:
         table.label.astype(np.int64),
         table.index,
         samples.masks,
-        samples.preprocessing,
+        samples.image_preprocessing,
     )

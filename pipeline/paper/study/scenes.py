@@ -124,7 +124,7 @@ def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
     InputError : if no scene is left
     """
     dataset = open_dataset("cluttered-digits", "val", checkpoint.classes, size=count, digits=2)
-    prepare = checkpoint.preprocessing
+    prepare = checkpoint.image_preprocessing
     items = [item for item in dataset if item.others[0].label is not None]
     if not items:
         raise InputError(
@@ -145,7 +145,7 @@ def _tiled(
 ) -> tuple[NDArray[np.float32], tuple[tuple[Mask | None, ...], ...]]:
     """Images and their masks in cells of a larger one: the chosen images, and the cell that each of them goes to."""
     height, width = images.size
-    pixels = np.empty((len(chosen), 3, rows * height, columns * width), np.float32)
+    pixels = np.empty((len(chosen), images.pixels.shape[1], rows * height, columns * width), np.float32)
     masks = []
     for canvas, shown, places in zip(pixels, chosen, cells, strict=True):
         moved: list[Mask | None] = []

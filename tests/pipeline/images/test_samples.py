@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.drawing.subject import subjects_of
 from pipeline.images.datasets import open_dataset
-from pipeline.images.datasets.folder import ImageFiles
+from pipeline.images.datasets.folder import LooseFiles
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import read_samples
 from recordings.errors import InputError
@@ -21,7 +21,7 @@ PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    samples = read_samples(ImageFiles([tmp_path / "a.png"]), [0], PREPARE)
+    samples = read_samples(LooseFiles([tmp_path / "a.png"]), [0], PREPARE)
     assert np.array_equal(samples.pictures, pixels[None])
     assert samples.names == ("a.png",)
     assert samples.table.label.tolist() == [-1]
@@ -50,7 +50,7 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
 
 
 def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
-    class Boxed(ImageFiles):
+    class Boxed(LooseFiles):
         def __getitem__(self, position: int):
             item = super().__getitem__(position)
             return type(item)(item.image, None, position, item.name, box=(0, 0, 4, 8))
@@ -66,4 +66,4 @@ def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(InputError, match=r"b\.png: not an image"):
-        read_samples(ImageFiles([tmp_path / "a.png", tmp_path / "b.png"]), [0, 1], PREPARE)
+        read_samples(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), [0, 1], PREPARE)

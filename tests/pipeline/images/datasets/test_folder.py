@@ -59,12 +59,12 @@ def test_train_and_val_folders(tmp_path):
     assert open_dataset(str(tmp_path), "train").labels == (0, 1)
     assert [item.name for item in open_dataset(str(tmp_path), "val", ["a", "b"])] == ["b/3.png"]
     (tmp_path / "val" / "b" / "3.png").unlink()
-    with pytest.raises(InputError, match=r"has no val part; expected class folders of images in .*/val"):
+    with pytest.raises(InputError, match=r"has no val part; expected class folders of images or events in .*/val"):
         open_dataset(str(tmp_path), "val")
 
 
 def test_no_known_class(pets):
-    with pytest.raises(InputError, match=r"none of its 4 images is of a class asked for \(cot\).*did you mean 'cat'"):
+    with pytest.raises(InputError, match=r"none of its 4 items is of a class asked for \(cot\).*did you mean 'cat'"):
         open_dataset(str(pets), "val", ["cot"])
 
 
@@ -92,7 +92,7 @@ def test_image_files_in_the_given_order(tmp_path):
         ("photos/cat.jpg", "photos/cat.jpg: no such data set or file; expected a name"),
         ([], "data: got nothing, expected a name"),
         (["a.jpg", "b.jpg"], "a.jpg: no such file"),
-        ("hollow", "hollow: a folder without images; expected a name"),
+        ("hollow", "hollow: a folder without images or events; expected a name"),
         (["cat.png", "hollow"], "hollow: a folder among several files; give one folder"),
     ],
 )
@@ -109,8 +109,8 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
     [
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
-        ("cat.png", {"size": 10}, "size and digits belong to cluttered-digits"),
-        ("cat.png", {"digits": 2}, "size and digits belong to cluttered-digits"),
+        ("cat.png", {"size": 10}, "size belongs to cluttered-digits and saccade-digits"),
+        ("cat.png", {"digits": 2}, "digits belong to cluttered-digits"),
     ],
 )
 def test_arguments_that_do_not_belong(source, arguments, message):

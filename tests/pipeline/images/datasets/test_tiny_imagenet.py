@@ -132,7 +132,7 @@ def test_names_without_numbers_are_indexed_as_listed(layout):
 
 
 def test_none_of_the_classes(layout):
-    with pytest.raises(InputError, match=rf"none of its 9 images .*\(n02124076\).*did you mean '{CAT}'"):
+    with pytest.raises(InputError, match=rf"none of its 9 items .*\(n02124076\).*did you mean '{CAT}'"):
         open_dataset(str(layout), "train", ["n02124076"])
 
 

@@ -72,7 +72,7 @@ def test_cifar10(cifar):
 
 
 def test_an_unknown_class(cifar):
-    with pytest.raises(InputError, match=r"cifar10: none of its 2 images .*\(aeroplane\).*did you mean 'airplane'"):
+    with pytest.raises(InputError, match=r"cifar10: none of its 2 items .*\(aeroplane\).*did you mean 'airplane'"):
         open_dataset("cifar10", "val", ["aeroplane"], root=cifar)
 
 

@@ -1,0 +1,129 @@
+"""Saccade digits: handwriting seen by a simulated event camera that makes three saccades, as N-MNIST's camera did.
+
+The 1,797 handwritten 8×8 digits that ship inside scikit-learn, enlarged and turned. Three saccades move the digit along
+a triangle over the sensor, back to where it began. Its edges make events; around it is nothing but noise.
+
+A recording is a function of (seed, split, index), the same to the bit on every machine.
+
+References
+----------
+Orchard et al. 2015, Converting static image datasets to spiking neuromorphic datasets using saccades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.images.events.camera import EventCamera
+from recordings.errors import InputError
+
+from .base import Item, select_classes
+from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
+
+NAME = "saccade-digits"
+SIDE = 32  # pixels of the sensor
+DURATION_US = 300_000  # of the three saccades, 100 ms each
+CORNERS = np.array(
+    [(-5.0, -4.5), (0.0, 5.5), (5.0, -4.5), (-5.0, -4.5)]
+)  # (x, y) of the digit's way, pixels from the middle
+FRAMES_PER_SACCADE = 30
+DIGIT_SIDES = (13.0, 17.0)  # pixels that the 8 source pixels become
+LARGEST_TURN = 0.1  # tan(angle/2), so ±11°
+WANDER = 1.0  # pixels that the way may lie off the middle, in x and in y
+DARK, BRIGHT = 0.2, (0.6, 1.0)  # intensity around the digit, and its own
+CAMERA = EventCamera(threshold=0.3, noise=0.5)
+
+SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # recordings, unless told otherwise
+_KEY = 0x73616363 << 32  # keeps a recording's random numbers apart from others of the seed
+
+
+class SaccadeDigits:
+    """Recordings of one split; index and position are the same unless classes are left out.
+
+    An item's mask is every pixel that the digit covered at any time, its box the smallest around them.
+
+    Parameters
+    ----------
+    split : "train", "selection" or "val"; they share no handwritten digit
+    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
+    size : number of recordings, any; each block of ten holds every class once
+    seed : of the recordings, in 0 … 2³⁰-1
+    """
+
+    def __init__(
+        self, split: str, classes: Sequence[str] | None = None, size: int | None = None, seed: int = 0
+    ) -> None:
+        if split not in SHARES:
+            raise InputError(f"{NAME}: got split {split!r}, expected one of {', '.join(SHARES)}")
+        size = SIZES[split] if size is None else size
+        if size < 1:
+            raise InputError(f"{NAME}: got size {size}, expected at least 1 recording")
+        if not 0 <= seed < 1 << 30:
+            raise InputError(f"{NAME}: got seed {seed}, expected an integer in 0 … 2³⁰-1")
+        self._split = split
+        self._key = _KEY + 4 * seed + list(SHARES).index(split)
+        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
+        self._digit_of = np.concatenate(blocks)[:size]
+        selection = select_classes(NAME, [CLASSES[digit] for digit in self._digit_of], CLASSES, classes)
+        self.name = f"{NAME}/{split}" + (f"/seed-{seed}" if seed else "")
+        self.classes = selection.classes
+        self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
+        self.labels = selection.labels
+        self.skipped = selection.skipped
+        self._indices = selection.positions
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, position: int) -> Item:
+        index = self._indices[position]
+        random = self._random(index, stream=0)
+        glyphs, labels = handwriting(self._split)
+        digit = int(self._digit_of[index])
+        candidates = np.flatnonzero(labels == digit)
+        glyph = glyphs[candidates[int(random.random() * len(candidates))]]
+        side = DIGIT_SIDES[0] + (DIGIT_SIDES[1] - DIGIT_SIDES[0]) * random.random()
+        tangent = LARGEST_TURN * (2 * random.random() - 1)
+        bright = BRIGHT[0] + (BRIGHT[1] - BRIGHT[0]) * random.random()
+        way, times = saccades()
+        ink = film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent)
+        events = CAMERA.record(DARK + (bright - DARK) * ink, times, random)
+        mask = (ink >= 0.5).any(axis=0)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        return Item(events, self.labels[position], index, f"{digit} (recording {index})", box, mask)
+
+    def _random(self, number: int, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+
+
+def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Three straight lines: the digit's middle, (F, 2) x and y in pixels from the sensor's, and the time, (F,) µs."""
+    frames = 3 * FRAMES_PER_SACCADE
+    share = np.arange(FRAMES_PER_SACCADE)[:, None] / FRAMES_PER_SACCADE
+    lines = [start + share * (end - start) for start, end in pairwise(CORNERS)]
+    return np.concatenate([*lines, CORNERS[-1:]]), np.arange(frames + 1) * DURATION_US // frames
+
+
+def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -> Floats:
+    """A digit on its way: (F, 32, 32) ink in 0 … 1.
+
+    Parameters
+    ----------
+    glyph : (14, 14), from :func:`pipeline.images.datasets.handwriting.handwriting`
+    way : (F, 2) — x and y of the digit's middle, pixels from the sensor's
+    side : pixels that the 8 source pixels become
+    tangent : of half the angle that the digit is turned by
+    """
+    turns = np.full(len(way), tangent)
+    cosine, sine = turn(tangent)
+    x, y = way.T * (8 / side)
+    centres = 6.5 - np.stack([cosine * x + sine * y, cosine * y - sine * x], axis=1)
+    return render(np.repeat(glyph[None], len(way), axis=0), side, turns, SIDE, centres)

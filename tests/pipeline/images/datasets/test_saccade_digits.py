@@ -1,0 +1,112 @@
+"""Saccade digits: what every recording keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+
+from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets.base import Item
+from pipeline.images.datasets.handwriting import handwriting
+from pipeline.images.datasets.saccade_digits import CORNERS, DURATION_US, SIDE, SaccadeDigits, film, saccades
+from pipeline.images.events.binning import EventBinning
+from pipeline.images.events.events import Events
+from recordings.errors import InputError
+
+BINNING = EventBinning(SIDE, SIDE, bins=30, window_us=10_000)
+
+
+@pytest.fixture(scope="module")
+def unseen() -> list[Item]:
+    return list(SaccadeDigits("val", size=20))
+
+
+def digest(items: list[Item]) -> str:
+    arrays = [getattr(item.image, name) for item in items for name in ("t", "x", "y", "polarity")]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+def test_recordings_are_the_same_to_the_bit(unseen: list[Item]) -> None:
+    # The bundled checkpoint was trained and measured on exactly these events.
+    assert digest(unseen).startswith("bfc0ef376bc95adf")
+
+
+def test_a_recording_depends_on_its_index_alone(unseen: list[Item]) -> None:
+    longer = SaccadeDigits("val", size=10_007)
+    assert digest([longer[7]]) == digest([unseen[7]])
+    odd = SaccadeDigits("val", classes=["digit-7", "digit-1"], size=20)
+    assert odd.skipped == 16
+    for item in odd:
+        assert digest([item]) == digest([unseen[item.index]])
+    assert digest([pickle.loads(pickle.dumps(longer))[3]]) == digest([unseen[3]])
+
+
+def test_seed_and_split_make_others(unseen: list[Item]) -> None:
+    variants = [SaccadeDigits("val", size=1), SaccadeDigits("val", size=1, seed=1), SaccadeDigits("train", size=1)]
+    assert len({digest([recordings[0]]) for recordings in variants}) == 3
+    assert len({recordings.name for recordings in variants}) == 3
+
+
+def test_every_bin_sees_the_digit_and_both_polarities(unseen: list[Item]) -> None:
+    for item in unseen:
+        assert isinstance(item.image, Events)
+        assert item.image.sensor == (SIDE, SIDE)
+        assert item.image.t[-1] <= DURATION_US
+        bits = BINNING.binned(item.image).bits
+        assert (bits.sum(axis=(2, 3)) > 5).all()
+
+
+def test_the_mask_is_where_events_come_from(unseen: list[Item]) -> None:
+    for item in unseen:
+        assert item.mask is not None
+        events = item.image
+        assert item.mask.mean() < 0.5
+        assert item.mask[events.y, events.x].mean() > 0.8
+        ys, xs = np.nonzero(item.mask)
+        assert item.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+def test_events_follow_the_digit() -> None:
+    """The middle of the events of a bin moves along the triangle, as the digit's does."""
+    item = SaccadeDigits("train", size=1)[0]
+    bits = BINNING.binned(item.image).bits & item.mask
+    way, times = saccades()
+    middles = np.array([np.argwhere(planes)[:, 1:].mean(axis=0)[::-1] for planes in bits])
+    wanted = np.array([way[(times >= 10_000 * k) & (times < 10_000 * (k + 1))].mean(axis=0) for k in range(30)])
+    found = middles - middles.mean(axis=0)
+    assert np.abs(found - (wanted - wanted.mean(axis=0))).max() < 2
+    assert np.ptp(found[:, 0]) > 7
+    assert np.ptp(found[:, 1]) > 7
+
+
+def test_the_digit_goes_where_its_way_says() -> None:
+    glyph = handwriting("train")[0][0]
+    first, second = film(glyph, np.array([(0.0, 0.0), (3.0, -2.0)]), 15.0, 0.1)
+    assert np.allclose(first[4:, :-4][:-2], second[2:-4, 3:-1], atol=1e-3)
+    assert (CORNERS[0] == CORNERS[-1]).all()
+
+
+def test_splits_and_sizes() -> None:
+    assert len(SaccadeDigits("train")) == 8000
+    assert len(open_dataset("saccade-digits", "selection")) == 1000
+    assert open_dataset("saccade-digits", "val", size=30).labels[:10] != tuple(range(10))
+    labels = SaccadeDigits("train", size=105).labels
+    for start in range(0, 100, 10):
+        assert sorted(labels[start : start + 10]) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "test"}, "saccade-digits: got split 'test', expected one of train, selection, val"),
+        ({"size": 0}, "got size 0, expected at least 1 recording"),
+        ({"seed": -1}, "got seed -1, expected an integer"),
+        ({"classes": ["digit-12"]}, r"none .* \(digit-12\); it has digit-0"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SaccadeDigits(**({"split": "val"} | arguments))
