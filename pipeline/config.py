@@ -31,21 +31,27 @@ class DataSection(Section):
 
     source: str = Field(
         "cluttered-digits",
-        description='"cluttered-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet (folder or zip), or a '
-        "folder of class folders",
+        description='"cluttered-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet '
+        "(folder or zip), or a folder of class folders, of images or of events",
     )
     classes: tuple[str, ...] | None = Field(None, description="classes to use, ordered by label; all if not given")
     height: int = Field(80, ge=1, description="rows of the network's input, pixels")
     width: int = Field(80, ge=1, description="columns of the network's input, pixels")
-    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1")
-    std: tuple[float, float, float] = Field(
-        (0.25, 0.25, 0.25), description="what red, green and blue are then divided by"
+    mean: tuple[float, ...] = Field(
+        (0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1; one number: from grey"
+    )
+    std: tuple[float, ...] = Field((0.25, 0.25, 0.25), description="what they, or grey, are then divided by")
+    window_us: int | None = Field(
+        None, ge=1, description="of events: length of a bin, µs; equal parts of each recording if not given"
+    )
+    binning: Literal["time", "count"] = Field(
+        "time", description="of events: bins of equal length, or of equally many events"
     )
     download: Download = False
     train_scenes: int = Field(
         8000,
         ge=1,
-        description="training scenes of cluttered-digits; other sets have a fixed number",
+        description="training scenes of cluttered-digits or saccade-digits; other sets have a fixed number",
     )
 
 
@@ -60,6 +66,9 @@ class NetworkSection(Section):
     neuron: Literal["lif", "relu"] = Field(
         "lif",
         description='"lif": neurons that spike; "relu": an ANN for pipeline.convert, which needs only layers',
+    )
+    encoder: Literal["poisson", "spikes"] = Field(
+        "poisson", description="poisson: images become Poisson spikes; spikes: the data are events; for lif"
     )
     timesteps: int = Field(16, ge=1, description="T, steps per image; for lif")
     leak: Unit = Field(0.99, description="λ, share of the membrane that is kept from step to step; for lif")
@@ -121,7 +130,7 @@ class RunSection(Section):
     """Simulation, recording and explanation."""
 
     checkpoint: CheckpointName = "cluttered-digits"
-    data: Data = ("cluttered-digits",)
+    data: Data = None
     download: Download = False
     backend: BackendName = Field(
         "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"

@@ -124,7 +124,7 @@ class SpikingNetwork(nn.Module):
     Parameters
     ----------
     network : the description
-    channels, height, width : of the images
+    channels, height, width : of the images, or of input spikes
     classes : number of outputs
     dropout : share of features dropped in front of dense layers and the readout, the same ones at every step
     fused : see `TrainingSection.fused`
@@ -153,6 +153,7 @@ class SpikingNetwork(nn.Module):
             )
         self.plans = plans
         self.timesteps = network.timesteps
+        self.encoder = network.encoder
         self.normalise = network.normalise
         self.input_shape = (channels, height, width)
         self.dropout = dropout
@@ -164,7 +165,7 @@ class SpikingNetwork(nn.Module):
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Signed input spikes (T, B, C, H, W) in {-1, 0, 1} -> logits (B, classes).
+        """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).
 
         Each of L layers delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
         the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics.

@@ -19,7 +19,7 @@ from .plan import LayerPlan
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     """The float32 :class:`Network` that behaves as `model` does in evaluation.
 
-    The first layer of a spiking network gets the input's ON and OFF planes with weights [W, -W]. BNTT becomes
+    The first layer of a spiking network for images gets their ON and OFF planes with weights [W, -W]. BNTT becomes
     g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
     """
     channels, height, width = model.input_shape
@@ -28,6 +28,8 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
         layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
         return Network((channels, height, width), 1, tuple(layers), readout, "image")
     layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    if model.encoder == "spikes":
+        return Network((channels, height, width), model.timesteps, tuple(layers), readout, "spikes")
     layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
     return Network((2 * channels, height, width), model.timesteps, tuple(layers), readout)
 

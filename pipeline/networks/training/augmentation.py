@@ -43,3 +43,21 @@ def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
     rows = [torch.cat([zoom * mirror, zero, move[:, :1]], 1), torch.cat([zero, zoom, move[:, 1:]], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def move_events(bits: Tensor, settings: TrainingSection) -> Tensor:
+    """Move each recording by whole pixels at random, and mirror it; nothing comes in from outside: (B, T, 2, H, W)."""
+    batch, *_, height, width = bits.shape
+    random = torch.rand(3, batch, device=bits.device)
+    reach = 2 * settings.shift + 1
+    moves = (random[:2] * reach).long() - settings.shift
+    rows, columns = (
+        torch.arange(side, device=bits.device) - move[:, None]
+        for side, move in zip((height, width), moves, strict=True)
+    )
+    if settings.flip:
+        columns = torch.where(random[2, :, None] < 0.5, width - 1 - columns, columns)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    place = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
+    moved = bits.flatten(3).gather(3, place.flatten(1)[:, None, None].expand(*bits.shape[:3], -1))
+    return moved.unflatten(3, (height, width)) * inside[:, None, None]

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, save_config
-from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.architecture import SpikingNetwork
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
@@ -22,6 +21,7 @@ from recordings.errors import InputError
 
 from .environment import keep_freed_memory, process_rank, quiet_lightning
 from .images import loaders, open_split
+from .inputs import Inputs, training_inputs
 from .module import TrainingModule
 from .report import Report
 
@@ -29,12 +29,10 @@ from .report import Report
 def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Path:
     """Train as :func:`train` does, and write the network as `out/checkpoint.safetensors`; returns that path."""
     model = train(config, out, resume, console)
-    data = config.data
-    dataset = open_split(config, "train")
-    preprocessing = Preprocessing(data.height, data.width, data.mean, data.std)
+    dataset, preparation = open_split(config, "train"), training_inputs(config).preparation
     path = out / "checkpoint.safetensors"
     network = export_network(model)
-    save_checkpoint(Checkpoint(network, preprocessing, dataset.classes, dataset.class_names), path)
+    save_checkpoint(Checkpoint(network, preparation, dataset.classes, dataset.class_names), path)
     return path
 
 
@@ -51,15 +49,15 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     KeyboardInterrupt : if the user stops it
     """
     settings = config.training
-    preprocessing = Preprocessing(config.data.height, config.data.width, config.data.mean, config.data.std)
+    inputs = training_inputs(config)
     quiet_lightning()
     if not torch.cuda.is_available():
         keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
     classes = open_split(config, "train").classes
-    model = _build(config, len(classes)).to(memory_format=torch.channels_last)
-    module = TrainingModule(model, settings, preprocessing)
-    fitting, selecting = loaders(config, preprocessing, console)
+    model = _build(config, inputs, len(classes)).to(memory_format=torch.channels_last)
+    module = TrainingModule(model, settings, inputs)
+    fitting, selecting = loaders(config, inputs, console)
     best = ModelCheckpoint(
         out / "epochs", "best", monitor="selection_accuracy", mode="max", save_last=True, enable_version_counter=False
     )
@@ -98,9 +96,8 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     return model.cpu().eval()
 
 
-def _build(config: Config, classes: int) -> SpikingNetwork | ReluNetwork:
+def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
     network, settings = config.network, config.training
-    shape = (3, config.data.height, config.data.width)
     if network.neuron == "relu":
-        return ReluNetwork(network.layers, *shape, classes, settings.dropout)
-    return SpikingNetwork(network, *shape, classes, settings.dropout, settings.fused)
+        return ReluNetwork(network.layers, *inputs.shape, classes, settings.dropout)
+    return SpikingNetwork(network, *inputs.shape, classes, settings.dropout, settings.fused)

@@ -1,4 +1,4 @@
-"""The images of a training, prepared once and kept in memory."""
+"""The images or events of a training, prepared once and kept in memory."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from pipeline.cli.progress import progress_bar
 from pipeline.config import Config
-from pipeline.images.datasets import Dataset, open_dataset
+from pipeline.images.datasets import HANDWRITING, Dataset, open_dataset
 from pipeline.images.datasets.base import shorten
-from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.selection import split_selection
 from recordings.errors import InputError
 
 from .environment import process_rank
+from .inputs import Inputs
 
 
 def open_split(config: Config, split: str) -> Dataset:
-    """A part of the data that the configuration names: "train", or the "selection" scenes of cluttered digits."""
+    """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
     data = config.data
-    size = data.train_scenes if data.source == "cluttered-digits" and split == "train" else None
+    size = data.train_scenes if data.source in HANDWRITING and split == "train" else None
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
 
 
-def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Batches to train on, and to select the best epoch by.
 
     Raises
@@ -37,7 +37,7 @@ def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> t
     """
     settings = config.training
     training = open_split(config, "train")
-    if config.data.source == "cluttered-digits":
+    if config.data.source in HANDWRITING:
         selection = open_split(config, "selection")
         kept, aside = np.arange(len(training)), np.arange(len(selection))
     else:
@@ -52,8 +52,8 @@ def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> t
             f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
             f"{len(kept)} training images"
         )
-    fitting = _in_memory(training, kept, preprocessing, "training images", console)
-    selecting = _in_memory(selection, aside, preprocessing, "selection images", console)
+    fitting = _in_memory(training, kept, inputs, "training images", console)
+    selecting = _in_memory(selection, aside, inputs, "selection images", console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
         sampler: DistributedSampler[Any] = DistributedSampler(
@@ -72,10 +72,10 @@ def loaders(config: Config, preprocessing: Preprocessing, console: Console) -> t
 
 
 def _in_memory(
-    dataset: Dataset, chosen: NDArray[np.int64], preprocessing: Preprocessing, what: str, console: Console
+    dataset: Dataset, chosen: NDArray[np.int64], inputs: Inputs, what: str, console: Console
 ) -> TensorDataset:
     """Prepare every image once, as bytes."""
-    images = np.empty((len(chosen), 3, preprocessing.height, preprocessing.width), np.uint8)
+    images = np.empty((len(chosen), *inputs.kept_shape), np.uint8)
     labels = np.empty(len(chosen), np.int64)
     boxes = np.full((len(chosen), 4), np.nan, np.float32)
     with progress_bar(console) as progress:
@@ -83,8 +83,8 @@ def _in_memory(
             item = dataset[int(position)]
             if item.label is None:
                 raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
-            images[place] = preprocessing.picture(item.image).transpose(2, 0, 1)
+            images[place] = inputs.kept(item.image)
             labels[place] = item.label
-            box = None if item.box is None else preprocessing.box(item.box, item.image.size)
+            box = None if item.box is None else inputs.preparation.box(item.box, item.image.size)
             boxes[place] = np.nan if box is None else box
     return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes))

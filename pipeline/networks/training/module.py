@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.config import TrainingSection
-from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.architecture import SpikingNetwork, poisson
+from pipeline.networks.architecture import SpikingNetwork
 from recordings.errors import InputError
 
-from .augmentation import augment
+from .inputs import Inputs
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
 SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
@@ -28,16 +27,14 @@ class TrainingModule(lightning.LightningModule):
     ----------
     model : what is trained
     settings : how
-    preprocessing : of the images, which come as bytes
+    inputs : what it sees of images or events, which come as bytes
     """
 
-    def __init__(
-        self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, preprocessing: Preprocessing
-    ) -> None:
+    def __init__(self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
-        self.preprocessing = preprocessing
+        self.inputs = inputs
 
     def on_train_epoch_start(self) -> None:
         """Seed everything random of the epoch by its number."""
@@ -48,7 +45,7 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
         """The loss of one batch."""
         images, labels, boxes = batch
-        logits = self._answer(augment(self._normalise(images), boxes, self.settings))
+        logits = self.model(self.inputs.varied(images, boxes))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
         if not torch.isfinite(loss):
             raise InputError(
@@ -63,7 +60,7 @@ class TrainingModule(lightning.LightningModule):
         """Loss and accuracy of one batch of the selection split."""
         images, labels, _ = batch
         generator = torch.Generator(self.device).manual_seed(SELECTION_SEED + number)
-        logits = self._answer(self._normalise(images), generator)
+        logits = self.model(self.inputs.plain(images, generator))
         loss = functional.cross_entropy(logits.float(), labels)
         accuracy = (logits.argmax(1) == labels).float().mean()
         self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, sync_dist=True, batch_size=len(labels))
@@ -83,15 +80,3 @@ class TrainingModule(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
-
-    def _answer(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        if isinstance(self.model, ReluNetwork):
-            return self.model(images)
-        return self.model(poisson(images, self.model.timesteps, generator))
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(values, device=images.device).view(3, 1, 1)
-            for values in (self.preprocessing.mean, self.preprocessing.std)
-        )
-        return (images.float() / 255 - mean) / std
