@@ -23,8 +23,8 @@ from .config import Section
 PROG = "python -m pipeline.export"
 DESCRIPTION = """Export a checkpoint to float32 and to Loihi-style fixed point, and compare their accuracy.
 
-Both networks see the same Poisson spikes, over several seeds. A network with constant-current input sees the same
-image whatever the seed, so it is measured once. --out receives the two networks and accuracy.json.
+Both networks see the same Poisson spikes, over several seeds. A network whose input is a constant current, or events,
+sees the same whatever the seed, so it is measured once. --out receives the two networks and accuracy.json.
 
 examples:
   python -m pipeline.export cluttered-digits --out runs/export
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = paired_accuracy(float32, fixed, labels)
         report = {**asdict(found), "checkpoint": command.checkpoint, "dataset": samples.name, "samples": len(samples)}
         (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    console.print(f"{samples.name}, {len(samples)} images × {accuracy_text(found)}")
+    console.print(f"{samples.name}, {len(samples)} {samples.kind} × {accuracy_text(found)}")
     for precision in networks:
         console.print(str(command.out / f"network.{precision}.safetensors"))
     if command.nir is not None:

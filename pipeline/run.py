@@ -1,4 +1,4 @@
-"""python -m pipeline.run: encode → simulate → record → explain → pictures, from images to maps."""
+"""python -m pipeline.run: encode → simulate → record → explain → pictures, from images or events to maps."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from recordings.lock import out_lock
 from .config import Config, RunSection, Section, load_config
 
 PROG = "python -m pipeline.run"
-DESCRIPTION = """Run a spiking network on images, record every spike, and explain them with Spike Activation Maps.
+DESCRIPTION = """Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
 
 examples:
   python -m pipeline.run --backend torch
   python -m pipeline.run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
   python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  python -m pipeline.run --backend event --checkpoint saccade-digits --data my_recording.aedat4
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json.
 

@@ -21,6 +21,7 @@
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
+:func:`read_events`       :class:`Events` that a camera recorded; :class:`EventBinning` makes spikes of them
 :class:`InputError`       what every function raises where something given does not fit
 ========================  =============================================================================
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.images.events.binning import EventBinning
+    from pipeline.images.events.events import Events
+    from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
     from pipeline.maps.explanation import explain
     from pipeline.maps.sam import sam
@@ -77,6 +81,9 @@ _WHERE = {
     "quantise": "backends.network.quantise:quantise",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
     "Preprocessing": "pipeline.images.preprocessing:Preprocessing",
+    "Events": "pipeline.images.events.events:Events",
+    "EventBinning": "pipeline.images.events.binning:EventBinning",
+    "read_events": "pipeline.images.events.files:read_events",
     "save": "pipeline.networks.checkpoint:save_checkpoint",
     "RasterReader": "recordings.raster.reader:RasterReader",
     "MapReader": "recordings.maps.reader:MapReader",
@@ -91,6 +98,8 @@ __all__ = [
     "BackendError",
     "Checkpoint",
     "Comparison",
+    "EventBinning",
+    "Events",
     "InputError",
     "Layer",
     "MapReader",
@@ -109,6 +118,7 @@ __all__ = [
     "open_maps",
     "open_raster",
     "quantise",
+    "read_events",
     "record",
     "sam",
     "save",

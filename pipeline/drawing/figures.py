@@ -42,9 +42,11 @@ def save_figures(
     hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
     chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
     samples = [{name: maps[name][i][: maps[name].steps_that_matter] for name in maps} for i in range(len(subjects))]
+    delays = _delays(maps)
     few = [{name: sample[name] for name in chosen} for sample in samples]
     written = [directory / "overview.png"]
-    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, title + _of_class(method, subjects))
+    about = title + _of_class(method, subjects)
+    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays)
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
@@ -52,8 +54,14 @@ def save_figures(
         draw_raster(written[2], hidden[-1], raster[hidden[-1]][0], ", ".join(subjects[0].facts))
     for number, (subject, sample) in enumerate(zip(subjects, samples, strict=True)):
         written.append(directory / f"{method}_{number:03d}.png")
-        draw_over_time(written[-1], subject, sample, title + _of_class(method, [subject]), _kernel(maps))
+        draw_over_time(written[-1], subject, sample, title + _of_class(method, [subject]), _kernel(maps), delays)
     return written
+
+
+def _delays(maps: MapReader) -> dict[str, int]:
+    """Layer -> after how many steps it gets what the network sees: its depth, or 0 of a network without delay."""
+    delayed = any(maps[name].steps_that_matter < maps.timesteps for name in maps)
+    return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
 def _of_class(method: str, subjects: Sequence[Subject]) -> str:

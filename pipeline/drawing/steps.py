@@ -27,6 +27,18 @@ def active_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
     return thinned(max(active, default=last) + 1, first=min(active, default=last))
 
 
+def shared_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
+    """At most eight steps at which every layer has a map, from the first at which each of them has shown something.
+
+    Parameters
+    ----------
+    maps : layer name -> (T, H, W); T may differ from layer to layer
+    """
+    steps = min(len(layer) for layer in maps.values())
+    begun = [int(layer.any(axis=(1, 2)).argmax()) for layer in maps.values()]
+    return thinned(steps, first=max(begun))
+
+
 def best_step(maps: NDArray[np.float32]) -> int:
     """The step whose map has the largest variance over its pixels, or the largest value where maps have one pixel.
 

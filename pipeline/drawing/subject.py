@@ -27,6 +27,7 @@ class Subject:
     true : name of its class, None if unknown
     image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
     box : around the object in `image`, None if unknown
+    frames : (T, H, W, 3) float in 0 … 1, what the network saw at each step, where that is not one image at all of them
     """
 
     name: str
@@ -34,6 +35,11 @@ class Subject:
     true: str | None = None
     image: NDArray[np.floating[Any]] | None = None
     box: Box | None = None
+    frames: NDArray[np.floating[Any]] | None = None
+
+    def seen(self, step: int) -> NDArray[np.floating[Any]] | None:
+        """(H, W, 3): the frame of a step, the first or last one where there is none; or the image, if there is one."""
+        return self.image if self.frames is None else self.frames[min(max(step, 0), len(self.frames) - 1)]
 
     @property
     def caption(self) -> str:
@@ -77,6 +83,7 @@ def subjects_of(
                 true=class_names[label] if label >= 0 else None,
                 image=samples.pictures[sample] / np.float32(255),
                 box=samples.boxes[sample],
+                frames=None if samples.events is None else samples.events.frames(sample) / np.float32(255),
             )
         )
     return subjects

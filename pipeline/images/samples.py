@@ -27,8 +27,6 @@ from .selection import balanced_order
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
 
-SPIKES_ONLY = "the network takes spikes that the caller brings; give an array (T, N, C, H, W) of 0 and 1"
-
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -116,7 +114,7 @@ class Samples:
 def read_samples(
     dataset: Dataset,
     positions: Sequence[int] | NDArray[np.int64],
-    preprocessing: Preprocessing | EventBinning | None,
+    preprocessing: Preprocessing | EventBinning,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
     """Read and prepare every image or recording once, so that a broken one is found before anything starts.
@@ -132,8 +130,6 @@ def read_samples(
     ------
     InputError : if one cannot be read, or is not what the network takes
     """
-    if preprocessing is None:
-        raise InputError(f"{dataset.name}: {SPIKES_ONLY}")
     events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
     shape = (len(positions), preprocessing.height, preprocessing.width, 3)
     with tempfile.TemporaryFile() as file:
@@ -178,18 +174,20 @@ def choose_samples(
 
     Those of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
 
+    Parameters
+    ----------
+    source : see :func:`pipeline.images.datasets.open_dataset`; None is the set that needs no download, "saccade-digits"
+        for a network that takes events and "cluttered-digits" for others
+
     Raises
     ------
     InputError : if the data cannot be read, or none is of a class that the checkpoint knows
     """
-    source = default_data(checkpoint) if source is None else source
+    preparation = checkpoint.preparation
+    if source is None:
+        source = SACCADE_DIGITS if isinstance(preparation, EventBinning) else CLUTTERED_DIGITS
     everything = open_dataset(source, split, download=download)
     dataset = KnownClasses(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds nothing")
-    return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], checkpoint.preprocessing, advance)
-
-
-def default_data(checkpoint: Checkpoint) -> str:
-    """The data set that needs no download: of events for a network that takes events, of images otherwise."""
-    return SACCADE_DIGITS if isinstance(checkpoint.preprocessing, EventBinning) else CLUTTERED_DIGITS
+    return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], preparation, advance)

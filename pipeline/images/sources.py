@@ -22,7 +22,7 @@ from .datasets.arrays import EventRecordings, ImageArrays
 from .encoding import encode
 from .events.events import Events
 from .preprocessing import Preprocessing
-from .samples import choose_samples, default_data, read_samples
+from .samples import choose_samples, read_samples
 
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
@@ -137,9 +137,8 @@ def open_source(
         )
     if labels is not None:
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
-    named = default_data(network) if data is None else data
-    chosen: str | list[str] = str(named) if isinstance(named, (str, Path)) else [str(path) for path in named]
-    count = samples or (DEFAULT_SAMPLES if isinstance(chosen, str) else len(chosen))
+    chosen = [str(path) for path in data] if isinstance(data, (list, tuple)) else None if data is None else str(data)
+    count = samples or (len(chosen) if isinstance(chosen, list) else DEFAULT_SAMPLES)
     return choose_samples(chosen, network, count, seed, download, advance=advance)
 
 
@@ -170,7 +169,7 @@ def _from_array(
     if isinstance(network, Network):
         raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
     dataset = ImageArrays(_identity(array), array, _table(len(array), labels).label.tolist(), network.class_names)
-    return read_samples(dataset, range(len(array)), network.preprocessing, advance)
+    return read_samples(dataset, range(len(array)), network.preparation, advance)
 
 
 def _from_events(
@@ -187,7 +186,7 @@ def _from_events(
         )
     known, recordings = _checked_labels(labels, len(recordings)), recordings[:samples]
     dataset = EventRecordings(recordings, _table(len(recordings), known).label.tolist(), network.class_names)
-    return read_samples(dataset, range(len(dataset)), network.preprocessing, advance)
+    return read_samples(dataset, range(len(dataset)), network.preparation, advance)
 
 
 def _checked_labels(labels: ArrayLike | None, count: int) -> NDArray[Any]:

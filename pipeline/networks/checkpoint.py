@@ -52,6 +52,20 @@ class Checkpoint:
             )
 
     @property
+    def preparation(self) -> Preparation:
+        """How images or events are prepared.
+
+        Raises
+        ------
+        InputError : if the network takes spikes alone
+        """
+        if self.preprocessing is None:
+            raise InputError(
+                "data: the network takes spikes that the caller brings; give an array (T, N, C, H, W) of 0 and 1"
+            )
+        return self.preprocessing
+
+    @property
     def image_preprocessing(self) -> Preprocessing:
         """How images are prepared.
 

@@ -88,7 +88,10 @@ class EventBinning:
         InputError : if it is an image, or no event is in the crop and in a bin
         """
         if not isinstance(events, Events):
-            raise InputError("data: got an image, but the network takes events; give events, or a network for images")
+            raise InputError(
+                "data: got an image, but the network takes events; give saccade-digits or recordings of events, or a "
+                "network for images"
+            )
         factor, left, top = self._geometry(*events.size)
         bin_of = self._bins(events.t)
         x, y = (events.x - left) // factor, (events.y - top) // factor
@@ -139,8 +142,11 @@ class EventBinning:
 
 
 def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Spikes (T, 2, H, W) summed over time, as a picture (H, W, 3) uint8: ON orange, OFF blue, on dark grey."""
-    off, on = bits.sum(axis=0, dtype=np.int64)
-    most = max(int((on + off).max()), 1)
-    glow = (on[..., None] * (ON - DARK) + off[..., None] * (OFF - DARK)) / most
-    return np.rint(DARK + glow).astype(np.uint8)
+    """Spikes (T, 2, H, W) summed over time, as a picture (H, W, 3) uint8: ON orange, OFF blue, on dark grey.
+
+    Brightness is the square root of a pixel's share of the most spikes that one pixel has.
+    """
+    off, on = bits.sum(axis=0, dtype=np.int64)[..., None]
+    spikes = np.maximum(on + off, 1)
+    colour = (on * (ON - DARK) + off * (OFF - DARK)) / spikes
+    return np.rint(DARK + colour * np.sqrt(spikes / spikes.max())).astype(np.uint8)

@@ -45,9 +45,10 @@ class PackedEvents:
         self.count[place], self.merged[place], self.left_out[place] = binned.count, binned.merged, binned.left_out
         return picture_of(binned.bits)
 
-    def bits(self, place: int) -> NDArray[np.bool_]:
-        """One recording: (bins, 2, H, W) bool."""
-        return self.spikes([place], self.binning.bins)[:, 0]
+    def frames(self, place: int) -> NDArray[np.uint8]:
+        """Pictures of one recording, bin by bin: (bins, H, W, 3) uint8."""
+        bits = self.spikes([place], self.binning.bins)
+        return np.stack([picture_of(step) for step in bits])
 
     def spikes(self, chosen: Sequence[int], timesteps: int) -> NDArray[np.bool_]:
         """The chosen recordings, followed by silence up to so many steps: (T, B, 2, H, W) bool."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.figures import save_figures
+from pipeline.drawing.figures import _delays, save_figures
 from pipeline.drawing.subject import Subject
 from pipeline.maps.explanation import explain
 from recordings.maps.reader import MapReader
@@ -41,6 +41,15 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
     kernel = "γ = 0.5." if variant == "paper" else "γ = 0.5, authors-code."
     assert first.startswith(f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} Each layer")
     assert second.startswith("Spike Activation Map: sample 8: γ")
+
+
+def test_layers_see_what_is_as_many_steps_old_as_they_are_deep(tmp_path: Path) -> None:
+    with RasterReader(record(tmp_path / "run", 1)) as raster:
+        with explain(raster, tmp_path / "all.h5") as maps:
+            assert _delays(maps) == {"input": 0, "conv1": 1}
+        explain(raster, tmp_path / "one.h5", layers=["input"]).close()
+    with MapReader(tmp_path / "one.h5") as maps:
+        assert _delays(maps) == {"input": 0}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.drawing.grid import Row
 from pipeline.drawing.samples import draw_over_time, draw_side_by_side, relative_to_layer
 from pipeline.drawing.subject import Subject
 
@@ -62,6 +63,26 @@ def test_side_by_side(tmp_path: Path, saved: list[Figure]) -> None:
         "Each layer is relative to its largest value.",
         *("sample 3\npredicted lion\nis cat", "sample 8", "conv1", "t = 1", "t = 3", "max", "half", "0"),
     ]
+
+
+def test_maps_lie_over_what_has_just_reached_their_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: list[Figure]
+) -> None:
+    drawn: list[Row] = []
+    monkeypatch.setattr("pipeline.drawing.samples.draw_maps", lambda *given, **named: drawn.extend(given[4]))
+    frames = np.arange(4)[:, None, None, None] * np.ones((4, 2, 2, 3)) / 4
+    subject = Subject("film", "lion", image=frames[0], frames=frames)
+    maps = {"input": np.ones((4, 2, 2), np.float32), "conv1": np.ones((5, 2, 2), np.float32)}
+    maps["conv1"][0] = 0
+    draw_over_time(tmp_path / "maps.png", subject, maps, "SAM", delays={"input": 0, "conv1": 1})
+    below = [[cell.image.max() * 4 for cell in row.cells] for row in drawn]
+    assert below == [[1, 2, 3], [0, 1, 2]]  # at steps 1, 2, 3, which both layers have
+    monkeypatch.undo()
+    draw_over_time(tmp_path / "maps.png", subject, maps, "SAM", delays={"conv1": 1})
+    draw_side_by_side(tmp_path / "overview.png", [subject], [maps], "Where", "SAM", {"conv1": 1})
+    for figure in saved:
+        assert "Below each map: the events that have just reached the layer." in " ".join(texts(figure))
+        assert "Blank" not in " ".join(texts(figure))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from pipeline.drawing.subject import RIGHT, WRONG, Subject
@@ -23,6 +24,14 @@ from pipeline.drawing.subject import RIGHT, WRONG, Subject
 def test_words(classes: tuple[str | None, str | None], caption: str, facts: str, colour: str) -> None:
     subject = Subject("photo 3", *classes)
     assert (subject.caption, ", ".join(subject.facts), subject.colour) == (caption, facts, colour)
+
+
+def test_what_is_seen_at_a_step() -> None:
+    image = np.zeros((2, 2, 3))
+    assert Subject("photo").seen(3) is None
+    assert Subject("photo", image=image).seen(3) is image
+    moving = Subject("film", image=image, frames=np.arange(3)[:, None, None, None] * np.ones((3, 2, 2, 3)))
+    assert [moving.seen(step).max() for step in (-1, 0, 2, 5)] == [0, 0, 2, 2]
 
 
 def test_no_plotting_library_is_imported() -> None:
