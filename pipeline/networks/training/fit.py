@@ -59,8 +59,9 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     module = TrainingModule(model, settings, inputs)
     fitting, selecting = loaders(config, inputs, console)
     best = ModelCheckpoint(
-        out / "epochs", "best", monitor="selection_accuracy", mode="max", save_last=True, enable_version_counter=False
+        out / "epochs", "best", monitor="selection_accuracy", mode="max", enable_version_counter=False
     )
+    latest = ModelCheckpoint(out / "epochs", "last", enable_version_counter=False)  # save_last skips epochs not best
     if process_rank() == 0:
         save_config(config, out / "config.toml")
     trainer = lightning.Trainer(
@@ -71,7 +72,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
-        callbacks=[best, Report(console, out / "metrics.csv")],
+        callbacks=[best, latest, Report(console, out / "metrics.csv")],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
