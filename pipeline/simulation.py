@@ -56,11 +56,13 @@ def simulate(
     Parameters
     ----------
     network : a bundled checkpoint's name, a checkpoint file, a checkpoint, or a network
-    data : a data set by name ("cluttered-digits", if not given) or path, paths of image files, or an array:
-        images (N, H, W, 3) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of 0 and 1
+    data : a data set by name or path ("cluttered-digits" if not given, or "saccade-digits" for a network that takes
+        events), paths of files of images or events, :class:`spikesam.Events` or a list of them, or an array: images
+        (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of
+        0 and 1
     out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory
-    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array or of image
-        files, the first ones (all if not given)
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of
+        events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
     backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise
     precision : "fixed" for integers, "float32" for the network's own numbers

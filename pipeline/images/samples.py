@@ -66,7 +66,7 @@ class Samples:
         InputError : if one is unknown
         """
         if self.table.label.min() < 0:
-            raise InputError(f"{self.name}: holds samples without labels, expected labelled ones")
+            raise InputError(f"{self.name}: holds {self.kind} without labels, expected labelled ones")
         return self.table.label
 
     def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:

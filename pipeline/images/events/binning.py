@@ -52,7 +52,7 @@ class EventBinning:
     height, width : of the network's input, pixels
     bins : T, the number of bins
     window_us : length of a bin in µs, from time 0 on; None: the bins are equal parts of the whole recording
-    by : "time"; or "count", where each bin holds equally many events, whenever they happened
+    by : "time"; or "count", where each bin holds equally many events of the part that is seen, whenever they happened
 
     Raises
     ------
@@ -93,9 +93,10 @@ class EventBinning:
                 "network for images"
             )
         factor, left, top = self._geometry(*events.size)
-        bin_of = self._bins(events.t)
         x, y = (events.x - left) // factor, (events.y - top) // factor
-        kept = (bin_of < self.bins) & (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        seen = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        bin_of = self._bins(events.t, seen)
+        kept = seen & (bin_of < self.bins)
         if not kept.any():
             raise InputError(
                 f"events: none of {len(events):,} is in the first {self.bins} bins and in the part of the sensor that "
@@ -127,10 +128,10 @@ class EventBinning:
         covered: NDArray[np.bool_] = 2 * blocks.sum(axis=(1, 3)) >= factor**2
         return covered
 
-    def _bins(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The bin of every event; `bins` or more for those that are later than the last."""
+    def _bins(self, t: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The bin of every event that is seen; `bins` or more for those that are later than the last."""
         if self.by == "count":
-            return np.arange(len(t)) * self.bins // len(t)
+            return (np.cumsum(seen) - 1) * self.bins // max(int(seen.sum()), 1)
         if self.window_us is not None:
             return t // self.window_us
         return t * self.bins // (t[-1] + 1)

@@ -57,6 +57,14 @@ def test_a_large_sensor_is_cut_to_its_middle_and_made_smaller_by_or() -> None:
     assert binning.box((6, 0, 8, 2), (9, 5)) is None
 
 
+def test_only_what_is_seen_is_counted() -> None:
+    # Columns 1 … 3 of 5 are seen: four of six events, so two in each bin.
+    events = Events(t=[0, 1, 2, 3, 4, 5], x=[0, 0, 1, 2, 3, 1], y=[0] * 6, polarity=[0] * 6, sensor=(1, 5))
+    binned = EventBinning(1, 3, bins=2, by="count").binned(events)
+    assert places(binned.bits) == [(0, 0, 0, 0), (0, 0, 0, 1), (1, 0, 0, 0), (1, 0, 0, 2)]
+    assert (binned.merged, binned.left_out) == (0, 2)
+
+
 def test_a_small_sensor_is_laid_in_the_middle() -> None:
     events = Events(t=[3], x=[0], y=[1], polarity=[0], sensor=(2, 2))
     binning = EventBinning(4, 6, bins=1)
@@ -84,7 +92,8 @@ def test_the_picture_sums_time() -> None:
     bits[:2, 1, 0, 0] = True  # two ON events
     bits[0, 0, 0, 1] = True  # an OFF event
     dark = np.full(3, DARK)
-    assert picture_of(bits).tolist() == [[ON.tolist(), np.rint((dark + OFF) / 2).tolist(), dark.tolist()]]
+    half = np.rint(DARK + (OFF - DARK) * np.sqrt(1 / 2))
+    assert picture_of(bits).tolist() == [[ON.tolist(), half.tolist(), dark.tolist()]]
     assert picture_of(np.zeros((3, 2, 1, 1), np.bool_)).tolist() == [[dark.tolist()]]
 
 

@@ -25,13 +25,11 @@ COUNTS = {
 
 
 def recorded(shared: Path, milliseconds: int) -> NDArray[np.bool_]:
-    """(T, 1, 2, 34, 34): five bytes an event are x, y, and a bit of polarity before 23 bits of microseconds."""
-    events = np.fromfile(shared / "data/events/nmnist.bin", np.uint8).reshape(-1, 5).astype(np.int64)
-    x, y, word = events[:, 0], events[:, 1], events[:, 2:] @ [1 << 16, 1 << 8, 1]
-    steps = (word & 0x7FFFFF) // (1000 * milliseconds)
-    spikes = np.zeros((steps.max() + 1, 1, 2, 34, 34), np.bool_)
-    spikes[steps, 0, word >> 23, y, x] = True
-    return spikes
+    """(T, 1, 2, 34, 34), the whole recording."""
+    events = spikesam.read_events(shared / "data/events/nmnist.bin")
+    window = 1000 * milliseconds
+    binning = spikesam.EventBinning(34, 34, bins=int(events.t[-1]) // window + 1, window_us=window)
+    return binning.binned(events).bits[:, None]
 
 
 def published(shared: Path, timesteps: int, reset: Any) -> spikesam.Network:
