@@ -132,6 +132,7 @@ def monitored(library: str, model: Any, inputs: Any, batches: int) -> None:
     for _ in range(batches):
         model(inputs)
     monitor.remove_hooks()
+    monitor.clear_recorded_data()
 
 
 def make_monitor(library: str, model: Any) -> Any:
