@@ -81,7 +81,7 @@ class Watch:
             self.names = self._found()
             self._detach()
             self._attach()
-        if not self._batch.layers:
+        if not (self._batch.layers or (self.names and self._passes)):
             raise InputError("finish: got no spikes since the batch began; run the model before")
         for module, name in (self.names or {}).items():
             if (MODULE, module) not in self._batch.layers:
@@ -91,7 +91,7 @@ class Watch:
         if self._passes not in (0, 1, layers[0].steps):
             raise InputError(
                 f"finish: got {layers[0].steps} steps in {self._passes} calls of the model, expected one call, or one "
-                "for each step; call finish() after each batch"
+                "for each step; call finish() after each batch, and give each layer a module of its own"
             )
         return layers
 
@@ -118,8 +118,8 @@ class Watch:
     def _pass_begins(self, model: nn.Module, inputs: Any) -> None:
         if self.names is not None and self._passes and self._batch.steps > self._passes:
             raise InputError(
-                f"record: the model is called again after {self._batch.steps} steps that no finish() ended; call "
-                "recording.finish(...) after each batch"
+                f"record: calls of the model: {self._passes}, in which layers fired for {self._batch.steps} steps, and "
+                "now one more; call recording.finish(...) after each batch, and give each layer a module of its own"
             )
         self._passes += 1
 
@@ -140,12 +140,14 @@ class Watch:
     def _probe_output(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         grid, key = self._probes[name].left, (MODULE, name)
         try:
-            spikes = first_tensor(output, f"module {name!r}")
-            grid.see(spikes)
-            if grid.fits:
-                self._batch.add(key, name, spikes, self._layout)
-            else:
-                self._batch.layers.pop(key, None)
+            grid.see(first_tensor(output, name))
+        except InputError:  # not a tensor
+            grid.fits = False
+        if not grid.fits:
+            self._batch.layers.pop(key, None)
+            return
+        try:
+            self._batch.add(key, name, first_tensor(output, name), self._layout)
         except InputError as error:  # of interest only if the module turns out to fire
             self._unfit.setdefault(name, error)
 

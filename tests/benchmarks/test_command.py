@@ -70,6 +70,20 @@ def test_peers_stand_beside_this_project(name, tmp_path):
     assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
 
 
+@pytest.mark.parametrize("measured", ["time", "memory", "many images"])
+def test_recording_stands_beside_monitors_of_the_libraries(measured, tmp_path):
+    cases = list(importlib.import_module("benchmarks.record").cases(Options(repeats=1, quick=True), tmp_path))
+    (case,) = [case for case in cases if case.name == f"snnTorch, {measured}"]
+    rows = list(case.rows())
+    assert {way.removeprefix("snnTorch, ") for way in (row.way for row in rows if row.unit in ("images/s", "MB"))} == {
+        "alone",
+        "recorded",
+        "its own monitor",
+    }
+    assert all(row.median > 0 for row in rows if row.unit in ("images/s", "MB"))
+    assert not any(tmp_path.iterdir())
+
+
 def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypatch, capsys):
     asked = []
 

@@ -87,6 +87,19 @@ def test_all_steps_at_once_need_a_word_on_the_layout(tmp_path: Path) -> None:
     assert np.array_equal(raster["allsteps_1"][:][..., 0, 0], model(currents).bool())
 
 
+def test_modules_that_return_no_tensor_are_passed_over(tmp_path: Path) -> None:
+    class Both(nn.Module):
+        def forward(self, currents: Tensor) -> dict[str, Tensor]:
+            return {"currents": currents}
+
+    class Model(nn.Sequential):
+        def forward(self, currents: Tensor) -> Tensor:
+            return self[2](self[1](self[0](currents))["currents"])
+
+    raster = run(Model(nn.Linear(8, 5), Both(), Neuron()).eval(), tmp_path, torch.rand(B, 8) * 9)
+    assert list(raster) == ["neuron_2"]
+
+
 def test_a_model_without_spikes_lists_what_was_looked_at(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
     message = (

@@ -213,6 +213,12 @@ def only_one_layer(model: Any, recording: Any) -> None:
     recording.finish()
 
 
+def nothing_called(model: Any, recording: Any) -> None:
+    model.lif1.forward(model.conv1(images()[0]))
+    recording.tap("fc", torch.zeros(B, 4))
+    recording.finish()
+
+
 def tapped(name: str, spikes: Any, **options: Any) -> Callable[[Any, Any], None]:
     def fault(model: Any, recording: Any) -> None:
         recording.tap(name, spikes, **options)
@@ -240,6 +246,7 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
     (other_steps, "finish: got 6 steps, expected 5 as in the first batch"),
     (other_sizes_within_a_batch, r"layer 'lif1': got a step of 4 × \(5, 4, 4\) after one of 3 × \(5, 4, 4\)"),
     (only_one_layer, "layer 'lif2': module 'lif2' was not called; leave it out with layers="),
+    (nothing_called, "layer 'lif1': module 'lif1' was not called; leave it out with layers="),
     (lambda model, recording: model(torch.rand(B, 2, 6, 6, device="meta")), "."),
     (tapped("a b", torch.zeros(B, 4)), "layer 'a b': expected a name such as 'conv1'"),
     (tapped("fc", torch.zeros(T, B + 1, 4), layout="TB..."), "layer 'lif1': got 3 samples, expected 4 as layer 'fc'"),
@@ -311,7 +318,7 @@ def test_a_second_pass_of_all_steps_is_noticed_at_once(tmp_path: Path) -> None:
             model(images())
             model(images())
 
-    with pytest.raises(spikesam.InputError, match=r"record: the model is called again after 5 steps that no fin"):
+    with pytest.raises(spikesam.InputError, match="calls of the model: 1, in which layers fired for 5 steps, and now"):
         fail()
 
 
@@ -329,6 +336,23 @@ def test_forgetting_to_finish_the_first_batch_of_unknown_neurons_is_noticed(tmp_
             recording.finish(model(images()))
 
     with pytest.raises(spikesam.InputError, match="finish: got 10 steps in 2 calls of the model, expected one"):
+        fail()
+
+
+def test_a_module_that_is_all_layers_is_noticed(tmp_path: Path) -> None:
+    class Shared(SnnTorch):
+        def forward(self, image: Tensor) -> Tensor:
+            return self.lif1(self.lif1(self.conv1(image)))
+
+    model = Shared()
+
+    def fail() -> None:
+        with record(model, tmp_path, ["lif1"]) as recording:
+            recording.finish(run(model, images()))
+
+    with pytest.raises(
+        spikesam.InputError, match="model: 1, in which layers fired for 2 steps, and now one more; .* a module of its"
+    ):
         fail()
 
 
