@@ -11,14 +11,16 @@ help: ## Show this help
 	@echo "make <target>, where <target> is one of"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## See what two small networks look at: digits and a photo of a cat, simulated on Lava (half a minute)
-	@rm -rf runs/demo-digits runs/demo-cat
-	@echo "1/2  Cluttered digits on $(BACKEND)"
+demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute)
+	@rm -rf runs/demo-digits runs/demo-cat runs/demo-events
+	@echo "1/3  Cluttered digits on $(BACKEND)"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --out runs/demo-digits
-	@echo "2/2  A photo of a cat on $(BACKEND), through a network that knows ten classes (it will say lion, then cat)"
+	@echo "2/3  A photo of a cat on $(BACKEND), through a network that knows ten classes (it will say lion, then cat)"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint tiny-imagenet-10 \
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
-	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png
+	@echo "3/3  Digits before an event camera on $(BACKEND): they move, and the maps follow them"
+	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
+	@echo "The pictures:" && ls runs/demo-*/figures/*.png
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
@@ -48,5 +50,5 @@ lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
 		--no-annotate --no-header --quiet --output-file requirements.lock
 
 clean: ## Remove .venv, dist, caches and the results of the demo
-	rm -rf .venv dist runs/demo-digits runs/demo-cat .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf .venv dist runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +
