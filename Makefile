@@ -20,7 +20,7 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
 	@echo "3/3  Digits before an event camera on $(BACKEND): they move, and the maps follow them"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
-	@echo "The pictures:" && ls runs/demo-*/figures/*.png
+	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png runs/demo-events/figures/*.png
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
