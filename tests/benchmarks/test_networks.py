@@ -14,7 +14,7 @@ from benchmarks.networks import SMALL, TINY, additions, multiplications, random_
 
 
 @settings(max_examples=8)
-@given(rate=st.floats(0.05, 1), seed=st.integers(0, 9))
+@given(rate=st.floats(0.05, 0.95), seed=st.integers(0, 9))  # the bias of a layer that always fires is not determined
 def test_every_layer_fires_about_as_often_as_asked(rate, seed):
     network = quantise(random_network(SMALL._replace(timesteps=12), rate, seed))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, rate, seed + 1)

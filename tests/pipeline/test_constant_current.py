@@ -102,7 +102,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
     with pytest.raises(InputError, match="the network's input is 3×16×24, .* as ON and OFF planes of RGB, 6×16×24"):
         replace(checkpoint, network=replace(checkpoint.network, encoder="poisson"))
-    with pytest.raises(InputError, match="the network's input is 3×16×24, .* as RGB currents, 3×16×20"):
+    with pytest.raises(InputError, match="the network's input is 3×16×24, .* as RGB, 3×16×20"):
         replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, width=20))
 
 
