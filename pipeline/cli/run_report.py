@@ -41,7 +41,7 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
     if summary.localisation:
         console.print(localisation_text(summary.localisation))
     else:
-        say("no box or mask is known of these images: whether maps find the object is not measured")
+        say("no box or mask is known of these samples: whether maps find the object is not measured")
     say(f"raster_digest {summary.raster_digest}")
     for name in ("raster.h5", "sam.h5", "summary.json"):
         say(str(out / name))
