@@ -68,18 +68,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """Something to measure; cases of one environment that follow each other share a process.
+    """Something to measure; cases of one environment that follow each other share a process, unless one is `alone`.
 
     Parameters
     ----------
     name : what the progress bar says meanwhile
     rows : measures; a function of a module and its arguments, to be sent to another process
     environment : variables set before that process starts
+    alone : whether it has a process of its own: what earlier cases left in memory would be counted
     """
 
     name: str
     rows: Callable[[], Iterable[Row]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
 
 @dataclass(frozen=True)

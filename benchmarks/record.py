@@ -49,10 +49,11 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
     for library in libraries:
         yield Case(f"{library}, time", partial(speed, sizes, library, options, scratch), KEEP_FREED_MEMORY)
-    for library in libraries:  # where freed memory goes back to the system, so that it can be seen
-        yield Case(f"{library}, memory", partial(memory, sizes, library, options, scratch))
     for library in libraries:
-        yield Case(f"{library}, many images", partial(many, sizes, library, options, scratch))
+        for way in (ALONE, RECORDED, MONITORED):
+            arguments = sizes, library, way, options, scratch
+            yield Case(f"{library}, {way}: memory", partial(memory, *arguments), alone=True)
+            yield Case(f"{library}, {way}: many images", partial(many, *arguments), alone=True)
 
 
 def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
@@ -68,28 +69,27 @@ def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterat
         yield Row(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone")
 
 
-def memory(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
+def memory(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[Row]:
     """The most memory that is used meanwhile."""
-    for way, run in ways_of(library, sizes.design, sizes.batch, options, scratch).items():
-        run(1)  # what is loaded and made once
-        yield Row(
-            f"{library}, {sizes.batches * sizes.batch} images", way, "MB", (megabytes(partial(run, sizes.batches)),)
-        )
+    run = ways_of(library, sizes.design, sizes.batch, options, scratch)[way]
+    run(1)  # what is loaded and made once
+    used = (megabytes(partial(run, sizes.batches)),)
+    yield Row(f"{library}, {sizes.batches * sizes.batch} images", way, "MB", used)
 
 
-def many(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
-    """Memory from few to many images; the last row compares the ends of recording."""
+def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[Row]:
+    """Memory from few to many images; of recording, the last row compares the ends."""
+    run = ways_of(library, sizes.small, sizes.batch, options, scratch)[way]
+    run(1)
     curve: list[Row] = []
-    for way, run in ways_of(library, sizes.small, sizes.batch, options, scratch).items():
-        run(1)
-        for batches in sizes.many:
-            images = batches * sizes.batch
-            used = (megabytes(partial(run, batches)),)
-            curve.append(Row(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
+    for batches in sizes.many:
+        images = batches * sizes.batch
+        used = (megabytes(partial(run, batches)),)
+        curve.append(Row(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
     yield from curve
-    ends = [row for row in curve if row.way == f"{library}, {RECORDED}"]
-    case = f"images {ends[-1].x:g} : {ends[0].x:g}"
-    yield Row(case, ends[0].way, "× MB", (ends[-1].median / ends[0].median,), at_most=sizes.flat)
+    if way == RECORDED:
+        case, grown = f"images {curve[-1].x:g} : {curve[0].x:g}", curve[-1].median / curve[0].median
+        yield Row(case, curve[0].way, "× MB", (grown,), at_most=sizes.flat)
 
 
 NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in memory"}

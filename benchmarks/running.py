@@ -28,9 +28,10 @@ def measure(name: str, options: Options, folder: Path) -> list[Row]:
     ):
         cases: list[Case] = list(importlib.import_module(f".{name}", __package__).cases(options, Path(scratch)))
         task = progress.add_task(name, total=len(cases))
-        for environment, group in groupby(cases, key=lambda case: case.environment):
+        shared = groupby(enumerate(cases), key=lambda item: (item[1].environment, item[1].alone and item[0]))
+        for (environment, _), group in shared:
             with new_process(environment) as process:
-                for case in group:
+                for _, case in group:
                     progress.update(task, description=f"{name}: {case.name}")
                     rows += process.submit(rows_of, case).result()
                     progress.advance(task)
