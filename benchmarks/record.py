@@ -35,7 +35,7 @@ class Sizes:
     small: Design = SMALL
     batch: int = 8
     batches: int = 2
-    many: tuple[int, ...] = (2, 8, 32, 128)  # batches of the small network
+    many: tuple[int, ...] = (2, 4, 8, 16, 32)  # batches of the small network
     share: float | None = 0.15
     flat: float | None = 1.1
 
