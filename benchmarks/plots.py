@@ -15,7 +15,7 @@ from .measurement import Row
 COLUMNS = 3
 FLAT = 4  # times the smallest cost: less is drawn on a linear scale
 WIDTH, HEIGHT = 2.9, 2.2  # inches, of a panel
-LEFT, GAP, TOP, ROW_GAP, LEGEND = 0.75, 0.85, 1.0, 0.85, 1.9
+LEFT, GAP, TOP, ROW_GAP, LEGEND = 0.75, 0.85, 1.0, 0.85, 2.6
 
 
 def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> bool:
