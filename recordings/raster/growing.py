@@ -18,10 +18,8 @@ from recordings.schema import SampleTable
 from .batch import RasterBatch
 from .recorder import encode_samples
 from .records import SampleRecord
-from .schema import MAX_SHARD_SAMPLES, RasterHeader
-from .shards import merge_shards, write_shard
-
-FLUSH_BYTES = 64 << 20  # at most so much is held in memory, beyond the batch at hand
+from .schema import RasterHeader
+from .shards import fills_shard, merge_shards, write_shard
 
 
 def parts_of(path: Path) -> Path:
@@ -87,8 +85,7 @@ class GrowingWriter:
         with closing(encode_samples(self.header, batch, positions)) as records:
             for record in records:
                 self._records.append(record)
-                held = sum(kept.nbytes for kept in self._records)
-                if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+                if fills_shard(self._records):
                     self._flush()
 
     def finalize(self) -> Path:

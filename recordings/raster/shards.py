@@ -23,14 +23,20 @@ from recordings.target import new_hdf5
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .records import SampleRecord, raster_image
-from .schema import FORMAT, SCHEMA_VERSION, LayerSpec, RasterHeader
+from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, LayerSpec, RasterHeader
 
 MANIFEST = "manifest.json"
+FLUSH_BYTES = 64 << 20  # at most so much is held in memory, beyond the batch at hand
 
 
 def shard_path(parts: Path, position: int) -> Path:
     """Where the shard that begins with this sample lies."""
     return parts / f"{position:08d}.h5"
+
+
+def fills_shard(records: list[SampleRecord]) -> bool:
+    """Whether samples are to be written before more are taken: they are many enough, or large."""
+    return len(records) == MAX_SHARD_SAMPLES or sum(kept.nbytes for kept in records) > FLUSH_BYTES
 
 
 def write_shard(

@@ -19,11 +19,19 @@ from .batch import RasterBatch
 from .reader import RasterReader
 from .recorder import Recorder
 from .records import SampleRecord
-from .schema import MAX_SHARD_SAMPLES, RasterHeader
-from .shards import MANIFEST, differences, good_shards, merge_shards, read_manifest, write_manifest, write_shard
+from .schema import RasterHeader
+from .shards import (
+    MANIFEST,
+    differences,
+    fills_shard,
+    good_shards,
+    merge_shards,
+    read_manifest,
+    write_manifest,
+    write_shard,
+)
 
 FLUSH_SECONDS = 20.0  # at most so much work is lost to a kill, beyond the batch at hand
-FLUSH_BYTES = 64 << 20  # and at most so much memory is held back
 STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
 
 
@@ -86,8 +94,7 @@ class RasterWriter(Recorder):
         if self._records and record.position != self._records[-1].position + 1:
             self.flush()  # a shard holds consecutive samples
         self._records.append(record)
-        held = sum(kept.nbytes for kept in self._records)
-        if len(self._records) == MAX_SHARD_SAMPLES or held > FLUSH_BYTES:
+        if fills_shard(self._records):
             self.flush()
 
     def flush(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.raster import shards as shards_module
 from recordings.raster import writer as writer_module
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import RasterHeader
@@ -110,7 +111,7 @@ def test_slow_samples_are_flushed_before_sixteen_are_there(tmp_path: Path, monke
 
 
 def test_large_samples_are_flushed_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(shards_module, "FLUSH_BYTES", 1)
     writer = interrupted(tmp_path, 3)
     assert len(list(writer.parts.glob("*.h5"))) == 3
 
