@@ -80,9 +80,10 @@ class InputSpikes:
         if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
         missing = network.timesteps - len(self.spikes)
-        silent = [(0, missing if missing == len(network.layers) else 0), *4 * [(0, 0)]]
+        silent = np.zeros((missing if missing == len(network.layers) else 0, 1, *self.spikes.shape[2:]), np.bool_)
         for batch in _batches(chosen, batch_size):
-            yield np.pad(self.spikes[:, batch], silent)
+            spikes = self.spikes[:, batch]
+            yield np.concatenate([spikes, silent.repeat(len(batch), axis=1)]) if len(silent) else spikes
 
 
 def open_source(
