@@ -25,7 +25,7 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
 
-bench: setup ## Time this project beside its peers; keep the machine idle (ten minutes)
+bench: setup ## Time this project beside its peers; keep the machine idle (a quarter of an hour)
 	@$(VENV_PYTHON) -m benchmarks all
 
 check: setup ## Lint, check formatting, types and the direction of imports
