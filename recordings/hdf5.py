@@ -18,6 +18,7 @@ import numpy as np
 
 from .compress import CHECKSUM_BYTES, largest_stored
 from .errors import InputError, RasterError
+from .inspection import inspect
 from .schema import MAX_TEXT, DatasetSpec
 
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
@@ -34,6 +35,8 @@ class CheckedFile:
     source : name of the file, or its content
     noun : what it holds, such as "raster"
     what : the longer description that an error gives of what was expected
+    opener : what opens such a file in a process of its own first, see :func:`recordings.inspection.inspect`; None if
+        this process wrote the file
 
     Attributes
     ----------
@@ -46,7 +49,7 @@ class CheckedFile:
     RasterError : from every method, if the file is not as expected
     """
 
-    def __init__(self, source: Source, noun: str, what: str) -> None:
+    def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:
         content = source.getvalue() if isinstance(source, io.BytesIO) else source
         if not isinstance(content, (bytes, str, os.PathLike)):
             raise RasterError(f"{noun}: got {type(content).__name__}, expected the path of {what}")
@@ -57,8 +60,12 @@ class CheckedFile:
             raise RasterError(f"{self.where}: {found}, expected {what}")
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
+            if opener is not None:
+                inspect(content if isinstance(content, bytes) else Path(content), opener, self.where)
             self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")
             self.root = h5py.h5g.open(self.file.id, b"/")
+        except RasterError:
+            raise
         except (OSError, RuntimeError, ValueError) as error:
             raise RasterError(
                 f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"

@@ -43,6 +43,7 @@ class Reader(ABC, Generic[Layer]):
     source : name of the file, or its content in memory
     noun, what : see :class:`recordings.hdf5.CheckedFile`
     file_format, version : what the file must say it is
+    trusted : whether this process wrote it
 
     Raises
     ------
@@ -52,8 +53,9 @@ class Reader(ABC, Generic[Layer]):
     samples: SampleTable
     predictions: NDArray[np.int32]
 
-    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int) -> None:
-        self._checked = CheckedFile(source, noun, what)
+    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int, trusted: bool) -> None:
+        opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
+        self._checked = CheckedFile(source, noun, what, opener)
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._tables: dict[str, NDArray[Any]] = {}
         try:

@@ -137,7 +137,7 @@ def explain(
             compile_kernel()
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
             write_maps(method, target, advance, workers=min(WORKERS, cores()))
-    return MapReader(target)
+    return MapReader(target, trusted=True)
 
 
 def _target(raster: RasterReader, out: str | PathLike[str] | None) -> Path | BytesIO:

@@ -112,7 +112,7 @@ class Recording:
         """
         if not self._whole:
             raise InputError(f"{self.path}: is not finished; read it when the block of record() has ended")
-        return RasterReader(self.path)
+        return RasterReader(self.path, trusted=True)
 
     def close(self) -> None:
         """Make the file of what was recorded.

@@ -25,6 +25,8 @@ class MapReader(Reader[MapLayer]):
     Parameters
     ----------
     source : name of the file, or its content in memory
+    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+        :mod:`recordings.inspection`
 
     Attributes
     ----------
@@ -39,8 +41,8 @@ class MapReader(Reader[MapLayer]):
 
     header: MapHeader
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION)
+    def __init__(self, source: Source, *, trusted: bool = False) -> None:
+        super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION, trusted)
 
     @property
     def timesteps(self) -> int:

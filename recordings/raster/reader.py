@@ -44,6 +44,8 @@ class RasterReader(Reader[LayerSpec]):
     Parameters
     ----------
     source : name of the file, or its content in memory
+    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+        :mod:`recordings.inspection`
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class RasterReader(Reader[LayerSpec]):
 
     header: RasterHeader
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source, "raster", WHAT, FORMAT, SCHEMA_VERSION)
+    def __init__(self, source: Source, *, trusted: bool = False) -> None:
+        super().__init__(source, "raster", WHAT, FORMAT, SCHEMA_VERSION, trusted)
 
     @property
     def timesteps(self) -> int:

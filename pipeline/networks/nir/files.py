@@ -27,7 +27,8 @@ def read_graph(path: str | PathLike[str]) -> Any:
     InputError : if the file is missing, damaged, no NIR file, or reaches outside itself; if a node's type is unknown
     """
     nir = nir_library()
-    checked = CheckedFile(path, "network", "a NIR file")  # type: ignore[arg-type]
+    opener = f"{__name__}:{read_graph.__name__}"
+    checked = CheckedFile(path, "network", "a NIR file", opener)  # type: ignore[arg-type]
     with checked.file:
         if "node" not in checked.children(checked.root, "/", MOST_OBJECTS):
             raise checked.fail("/", "HDF5 without a group 'node'", "a NIR file")

@@ -1,0 +1,103 @@
+"""Files that HDF5 would hang over, crash over or fill the memory with are refused by a process that can be ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recordings import inspection
+from recordings.errors import RasterError
+from recordings.raster.reader import RasterReader
+
+from .rasters import GOLDEN
+
+HANGS = "opening it took more than 2 s of processor time, expected an intact HDF5 file; get another copy"
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """A raster over which HDF5 2.0 loops for ever: the first object of its global heap has no size."""
+    content = bytearray(GOLDEN.read_bytes())
+    heap = content.index(b"GCOL") + 16
+    content[heap : heap + 16] = bytes(16)
+    path = tmp_path / "endless.h5"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_that_hangs_hdf5_is_refused_and_the_next_one_is_read(endless: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(RasterError, match=f"^{endless}: {HANGS}$"):
+        RasterReader(endless)
+    assert time.monotonic() - begun < 60  # 2 s where a core is free
+    with RasterReader(GOLDEN) as raster:
+        assert raster.n_samples
+
+
+def test_content_in_memory_is_refused_alike(endless: Path) -> None:
+    with pytest.raises(RasterError, match=f"^raster in memory: {HANGS}$"):
+        RasterReader(endless.read_bytes())
+
+
+def test_a_relative_path_follows_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RasterReader(GOLDEN).close()
+    (tmp_path / "other.h5").write_bytes(GOLDEN.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    RasterReader("other.h5").close()
+    with pytest.raises(RasterError, match=r"^no\.h5: no such file"):
+        RasterReader("no.h5")
+
+
+def child() -> int:
+    """Number of the process that opens files first."""
+    RasterReader(GOLDEN).close()
+    assert inspection._current is not None
+    return inspection._current._process.pid
+
+
+def test_a_child_that_was_killed_is_started_again() -> None:
+    first = child()
+    os.kill(first, signal.SIGKILL)
+    assert child() != first
+
+
+def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = child()
+    ask = inspection._Inspector.ask
+
+    def crash(self: inspection._Inspector, *question: object) -> object:
+        os.kill(pid, signal.SIGSEGV)
+        return ask(self, *question)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inspection._Inspector, "ask", crash)
+    with pytest.raises(RasterError, match=r"golden-v\d.h5: opening it crashed HDF5 \(SIGSEGV\), expected an intact"):
+        RasterReader(GOLDEN)
+
+
+def test_a_large_file_may_take_longer_than_a_small_one() -> None:
+    assert inspection.allowed_seconds(0) == 2
+    assert inspection.allowed_seconds(1_000_000_000) == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children of dead processes on Linux")
+def test_nothing_is_left_of_a_killed_process_even_if_its_child_is_stopped() -> None:
+    script = f"from tests.recordings.test_inspection import child; print(child(), flush=True); input()  # {os.getpid()}"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    pid = int(parent.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    parent.stdin.close()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
