@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from rich.console import Console
 
 from pipeline.cli.command_line import Flat, parse_with_config
-from pipeline.cli.errors import exit_codes
+from pipeline.cli.errors import exit_codes, message
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.tracker import Tracker
 from recordings.disk import unused
@@ -47,12 +48,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
     command, config = parse_with_config(RunCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     out = command.out
+    if command.resume:
+        _expect_begun(out)
     if out is None:
-        if command.resume:
-            raise InputError("--resume needs --out, the folder of the run to continue")
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
     with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
         run(config, out, resume=command.resume, console=Console(soft_wrap=True, highlight=False))
+
+
+def _expect_begun(out: Path | None) -> None:
+    """Refuse to resume what never began."""
+    if out is None:
+        raise InputError("--resume needs --out, the folder of the run to continue")
+    if not any((out / name).exists() for name in ("raster.h5", "raster.parts")):
+        raise InputError(f"{out}: nothing is there to resume; leave out --resume to begin, or correct --out")
 
 
 def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
@@ -85,7 +94,11 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
     raster = simulate(
         checkpoint, samples, out=out, backend=backend, resume=resume, config=config, tracker=tracker, **shared
     )
-    with raster, explain(raster, out / "sam.h5", gamma=settings.gamma, overwrite=True, tracker=tracker) as maps:
+    with (
+        _keeping(out / "raster.h5", raster.n_samples),
+        raster,
+        explain(raster, out / "sam.h5", gamma=settings.gamma, overwrite=True, tracker=tracker) as maps,
+    ):
         with tracker.time("measure"), tracker.show("measuring"):
             localisation = localisation_table(raster, maps, samples.masks)
         if settings.figures:
@@ -93,8 +106,27 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
                 subjects = subjects_of(samples, raster.predictions[: settings.figures], classes)
                 figures = save_figures(maps, subjects, out / "figures", raster)
         summary = summarise(raster, localisation, tracker.seconds, samples.names, classes, settings.checkpoint)
-    summary.write(out / "summary.json")
+        summary.write(out / "summary.json")
+        _expect_files(out, ("raster.h5", "sam.h5", "summary.json"))
     print_summary(summary, out, figures, [*tracker.notes, *samples.notes(settings.samples)], console)
+
+
+@contextmanager
+def _keeping(raster: Path, n_samples: int) -> Iterator[None]:
+    """Say of a failure after the simulation that nothing has to be simulated again, where that is true."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if not raster.is_file():
+            raise
+        kept = f"the spikes of all {n_samples} samples are kept in {raster}, and --resume goes on from there"
+        raise InputError(f"{message(error).removeprefix('error: ')}; {kept}") from error
+
+
+def _expect_files(out: Path, names: Sequence[str]) -> None:
+    """Refuse to call a run finished whose results somebody removed meanwhile."""
+    if missing := [name for name in names if not (out / name).is_file()]:
+        raise InputError(f"{out}: {', '.join(missing)} vanished while the run went on; did something else remove it?")
 
 
 if __name__ == "__main__":

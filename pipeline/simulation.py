@@ -124,7 +124,7 @@ def simulate(
         with tracker.show(f"simulating on {simulator.name}", len(source.table)) as advance:
             advance(len(source.table) - remaining)
             finished = _record(graph, simulator, source, writer, seed, batch_size, tracker, advance)
-    return RasterReader(finished)
+    return RasterReader(finished, trusted=not resume)
 
 
 def in_precision(network: Network, precision: str) -> Network:
@@ -193,10 +193,14 @@ def _record(
     before, begun = dict(tracker.seconds), time.perf_counter()
     remaining = writer.remaining.tolist()
     inputs = _timed(source.encoded(remaining, network, seed, batch_size), tracker)
-    for batch in backend.run(network, inputs, len(remaining)) if remaining else ():
-        with tracker.time("record"):
-            writer.append(batch)
-        advance(len(batch))
+    try:
+        for batch in backend.run(network, inputs, len(remaining)) if remaining else ():
+            with tracker.time("record"):
+                writer.append(batch)
+            advance(len(batch))
+    except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
+        writer.flush()
+        raise
     with tracker.time("record"):
         finished = writer.finalize()
     others = sum(tracker.seconds.get(name, 0.0) - before.get(name, 0.0) for name in ("encode", "record"))

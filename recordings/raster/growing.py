@@ -89,7 +89,12 @@ class GrowingWriter:
                     self._flush()
 
     def finalize(self) -> Path:
-        """Merge the shards into the file, and remove them; returns the path."""
+        """Verify the shards, merge them into the file, and remove them; returns the path.
+
+        Raises
+        ------
+        InputError : if the disk is full, or a shard was damaged since it was written
+        """
         self._flush()
         with self._writing():
             advice = "free space, or choose another name"

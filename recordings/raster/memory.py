@@ -24,6 +24,9 @@ class MemoryWriter(Recorder):
     def _keep(self, record: SampleRecord) -> None:
         self._records.append(record)
 
+    def flush(self) -> None:
+        """Memory is where the samples stay."""
+
     def finalize(self) -> bytes:
         """The content of the raster file, which :class:`recordings.raster.reader.RasterReader` opens.
 

@@ -53,6 +53,10 @@ class Recorder(ABC):
                 self._keep(record)
 
     @abstractmethod
+    def flush(self) -> None:
+        """Put the samples held in memory safely on disk, if that is where they go."""
+
+    @abstractmethod
     def finalize(self) -> Path | bytes:
         """Finish the raster; returns what :class:`recordings.raster.reader.RasterReader` opens.
 

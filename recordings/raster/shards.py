@@ -15,8 +15,8 @@ import numpy as np
 
 from recordings.chunks import store_chunks
 from recordings.digests import raster_digest
-from recordings.disk import check_free, replacing, write_file
-from recordings.errors import InputError
+from recordings.disk import check_free, readable, replacing, write_file
+from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
 
@@ -26,6 +26,7 @@ from .records import SampleRecord, raster_image
 from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, LayerSpec, RasterHeader
 
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 28  # of a million samples and more; beyond that, JSON takes gigabytes to read
 FLUSH_BYTES = 64 << 20  # at most so much is held in memory, beyond the batch at hand
 
 
@@ -55,7 +56,7 @@ def merge_shards(
     run_uuid: str,
     advice: str,
 ) -> None:
-    """Make the whole raster of its shards, copying their chunks as they are; it appears whole or not at all.
+    """Make the whole raster of its shards, each verified, copying their chunks; it appears whole or not at all.
 
     Parameters
     ----------
@@ -65,8 +66,11 @@ def merge_shards(
     Raises
     ------
     InputError : if it would not fit on the disk
-    OSError : if it cannot be written
+    RasterError : if a shard was changed or removed since it was written
+    OSError : if the raster cannot be written
     """
+    if missing := [first for first in shards if not shard_path(parts, first).is_file()]:
+        raise RasterError(f"{shard_path(parts, missing[0])}: was removed since it was written")
     stored = sum(shard_path(parts, first).stat().st_size for first in shards)
     check_free(path.parent, stored, advice)
     with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
@@ -74,6 +78,9 @@ def merge_shards(
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
             with RasterReader(shard_path(parts, first)) as shard:
+                shard.verify()
+                if found := differences(header, samples[first : first + count], shard.header, shard.samples):
+                    raise RasterError(f"{shard.where}: {'; '.join(found)}")
                 rows = slice(first, first + count)
                 if header.classes:
                     file["readout"][rows] = shard.readout
@@ -142,13 +149,15 @@ def read_manifest(parts: Path) -> tuple[RasterHeader, SampleTable, str]:
     """Undo :func:`write_manifest`."""
     path = parts / MANIFEST
     try:
+        if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
+            raise InputError(f"{readable(size)}, expected at most {readable(MAX_MANIFEST_BYTES)}")
         content = json.loads(path.read_bytes())
         if (content["format"], content["schema_version"]) != (f"{FORMAT}-parts", SCHEMA_VERSION):
             raise InputError(f"schema {content['schema_version']} of {content['format']}, this is {SCHEMA_VERSION}")
         layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["header"]["layers"])
         header = RasterHeader(**{**content["header"], "layers": layers})
         return header, SampleTable(np.array(content["index"]), np.array(content["label"])), str(content["run_uuid"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}), expected the manifest of an unfinished run; "
             f"remove {parts} to start again"

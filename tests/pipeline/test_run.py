@@ -118,6 +118,30 @@ def test_resuming_a_finished_run_computes_nothing_and_agrees(workplace, finished
     assert (finished / "raster.h5").read_bytes() == before
 
 
+def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.drawing.figures.save_figures", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        line = refusal(capsys, command(workplace, out, "--backend", "event"))
+    assert line == (
+        f"error: full; the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
+    )
+    run.main(command(workplace, out, "--backend", "event", "--resume"))
+    assert summary(out)["n_samples"] == 20
+
+
+def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+
+    def remove(*_):
+        (out / "raster.h5").unlink()
+        return []
+
+    monkeypatch.setattr("pipeline.drawing.figures.save_figures", remove)
+    line = refusal(capsys, command(workplace, out, "--backend", "event"))
+    assert line == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
+
+
 def test_the_saved_configuration_repeats_the_run(workplace, finished):
     run.main(["--config", str(finished / "config.toml"), "--out", str(workplace / "again"), "--figures", "0"])
     assert summary(workplace / "again")["raster_digest"] == summary(finished)["raster_digest"]

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recordings.errors import InputError
+from recordings.errors import InputError, RasterError
 from recordings.lock import out_lock
 from recordings.raster import shards as shards_module
 from recordings.raster import writer as writer_module
@@ -102,10 +102,10 @@ def test_slow_samples_are_flushed_before_sixteen_are_there(tmp_path: Path, monke
     now = 100.0
     monkeypatch.setattr(writer_module, "time", SimpleNamespace(monotonic=lambda: now))
     writer = RasterWriter(tmp_path, HEADER, samples(COUNT))
-    now += 19
+    now += 9
     writer.append(batch(HEADER, range(2)))
     assert not list(writer.parts.glob("*.h5"))
-    now += 2
+    now += 1
     writer.append(batch(HEADER, range(2, 3)))
     assert [path.name for path in writer.parts.glob("*.h5")] == ["00000000.h5"]
 
@@ -145,6 +145,32 @@ def test_a_damaged_shard_is_dropped_counted_and_computed_again(
     assert writer.dropped == 1
     assert computed == [*range(16, 32), *range(32, COUNT)]
     assert digest(tmp_path / "raster.h5") == expected
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty, swap, Path.unlink])
+def test_damage_while_the_run_goes_on_is_found_before_shards_are_merged(
+    tmp_path: Path, expected: str, damage: Callable[[Path], None]
+) -> None:
+    writer = interrupted(tmp_path, COUNT)
+    damage(tmp_path / "raster.parts" / "00000016.h5")
+    with pytest.raises(RasterError, match=r"00000016.h5: .*; all other samples are kept in .*parts, and --resume"):
+        writer.finalize()
+    assert not (tmp_path / "raster.h5").exists()
+    _, computed = resume(tmp_path)
+    assert computed == [*range(16, 32), 48, 49] or computed == list(range(16, 32))
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_shards_are_not_removed_beside_a_damaged_raster(tmp_path: Path) -> None:
+    interrupted(tmp_path, COUNT).flush()
+    parts = {path.name: path.read_bytes() for path in (tmp_path / "raster.parts").iterdir()}
+    flip(resume(tmp_path)[0].path)
+    (tmp_path / "raster.parts").mkdir()  # as if killed between the rename and the removal
+    for name, content in parts.items():
+        (tmp_path / "raster.parts" / name).write_bytes(content)
+    with pytest.raises(RasterError, match="raster.h5: "):
+        RasterWriter(tmp_path, HEADER, samples(COUNT), resume=True)
+    assert {path.name for path in (tmp_path / "raster.parts").iterdir()} == set(parts)
 
 
 def test_a_gap_is_filled_with_samples_in_order(tmp_path: Path, expected: str) -> None:
