@@ -29,9 +29,9 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.writer import RasterWriter
 from recordings.schema import SampleTable
 
-from .measurement import Case, Options, Row, per, quotients, race
-from .networks import TINY, VGG11, Design, random_network, random_spikes
-from .recorded import simulate_and_record, simulate_only
+from .measurement import Case, Options, Row, per, quotients, race, scaled
+from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from .recorded import simulate_and_record, simulate_in_memory, simulate_only
 
 CHUNK = 1 << 20  # bytes
 OURS = "spikesam"
@@ -47,9 +47,11 @@ class Sizes:
     samples: int = 8  # in each file that is compared
     recorded: int = 32  # samples, where recording is compared with simulating
     share: float | None = 0.15
+    small: Design = SMALL  # where recording costs most beside simulating
+    small_recorded: int = 256
 
 
-QUICK = Sizes(TINY, (0.2,), 2, 4, None)
+QUICK = Sizes(TINY, (0.2,), 2, 4, None, TINY, 20)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     for rate in sizes.rates:
         yield Case(f"files, {rate:.0%} firing", partial(files, sizes, rate, options, scratch))
         yield Case(f"recording, {rate:.0%} firing", partial(recording, sizes, rate, options, scratch))
+    yield Case("recording a small network", partial(bounded_loss, sizes, options, scratch))
 
 
 def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
@@ -119,9 +122,32 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
     yield Row(case, "recording", "× simulating", shares, at_most=sizes.share, note="beyond the event backend's time")
 
 
-def simulated(sizes: Sizes, rate: float, options: Options) -> tuple[Network, NDArray[np.bool_]]:
+def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """What it costs that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
+    rate, samples = 0.1, sizes.small_recorded
+    network, spikes = simulated(sizes, rate, options, sizes.small)
+    backend = EventBackend()
+    timed = race(
+        {
+            "simulate": lambda: simulate_only(network, backend, spikes, samples),
+            "in memory": lambda: simulate_in_memory(network, backend, spikes, samples),
+            "on disk": lambda: simulate_and_record(network, backend, spikes, samples, scratch),
+        },
+        options.repeats,
+    )
+    case = f"a small network, {rate:.0%} firing, {samples} images"
+    for way, found in timed.items():
+        yield Row(case, way, "ms/image", scaled(found.seconds, 1e3 / samples))
+    kept = tuple(on - off for on, off in zip(timed["on disk"].seconds, timed["in memory"].seconds, strict=True))
+    note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
+    yield Row(case, "safe from a kill", "ms/image", scaled(kept, 1e3 / samples), note=note)
+
+
+def simulated(
+    sizes: Sizes, rate: float, options: Options, design: Design | None = None
+) -> tuple[Network, NDArray[np.bool_]]:
     """A network and its input."""
-    network = quantise(random_network(sizes.design, rate, options.seed))
+    network = quantise(random_network(design or sizes.design, rate, options.seed))
     return network, random_spikes(network.input_shape, network.timesteps, sizes.samples, rate, options.seed)
 
 

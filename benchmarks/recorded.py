@@ -41,6 +41,12 @@ def simulate_only(network: Network, backend: Backend, spikes: NDArray[np.bool_],
         pass
 
 
+def simulate_in_memory(network: Network, backend: Backend, spikes: NDArray[np.bool_], samples: int) -> None:
+    """Simulate so many samples and keep all spikes, compressed, in memory."""
+    source = Repeated(spikes, samples)
+    simulate(network, source, backend=backend, precision=network.precision, batch_size=BATCH_SIZE).close()
+
+
 def simulate_and_record(
     network: Network,
     backend: Backend,
