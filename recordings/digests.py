@@ -1,12 +1,17 @@
-"""What identifies a raster: spike counts per step, a digest per sample, one digest over all."""
+"""What identifies a file's content: spike counts per step, a digest per sample, one over all, one over the rest."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+NOT_CONTENT = {"complete", "content_digest"}  # attributes that are written last
+ROWS = 4096  # of a table of digests that are taken at a time
 
 
 def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -50,5 +55,31 @@ def raster_digest(digests: Iterable[NDArray[np.bytes_]]) -> str:
     """
     total = hashlib.sha256()
     for layer in digests:
-        total.update(bytes.fromhex(b"".join(layer.tolist()).decode("ascii")))
+        for first in range(0, len(layer), ROWS):
+            total.update(bytes.fromhex(layer[first : first + ROWS].tobytes().decode("ascii")))
     return total.hexdigest()
+
+
+def content_digest(attributes: Mapping[str, Mapping[str, Any]], tables: Iterable[NDArray[Any]]) -> str:
+    """SHA-256 over what a file says beside its spikes or maps: its attributes, then its tables.
+
+    Parameters
+    ----------
+    attributes : path -> name -> text, bool, integer, float, or integers; those of :data:`NOT_CONTENT` are left out
+    tables : arrays as they are stored, little-endian, in order
+    """
+    covered = {
+        path: {name: _plain(value) for name, value in named.items() if name not in NOT_CONTENT}
+        for path, named in attributes.items()
+    }
+    total = hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
+    for table in tables:
+        total.update(np.ascontiguousarray(table).data.cast("B") if table.size else b"")
+    return total.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON takes, without rounding a float."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return value.hex() if isinstance(value, float) else value

@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class RasterError(InputError):
     """A file of spikes or maps is not what it should be; the message names file, place, finding, expectation."""
+
+
+class OtherFormatError(RasterError):
+    """A sound file, but of maps instead of spikes, or the other way round."""

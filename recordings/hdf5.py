@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from .compress import CHECKSUM_BYTES, largest_stored
-from .errors import InputError, RasterError
+from .errors import InputError, OtherFormatError, RasterError
 from .inspection import inspect
 from .schema import MAX_TEXT, DatasetSpec
+
+MAX_SHOWN = 300  # characters of a path or a finding in a message
 
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
@@ -64,6 +68,7 @@ class CheckedFile:
                 inspect(content if isinstance(content, bytes) else Path(content), opener, self.where)
             self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")
             self.root = h5py.h5g.open(self.file.id, b"/")
+            self._chunks: list[tuple[str, NDArray[np.uint64]]] = []
         except RasterError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
@@ -73,7 +78,8 @@ class CheckedFile:
 
     def fail(self, where: str, found: str, expected: str) -> RasterError:
         """The error to raise."""
-        return RasterError(f"{self.where}: {printable(f'{where}: {found}, expected {expected}')}")
+        shown = (text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, found))
+        return RasterError(f"{self.where}: {printable(': '.join(shown))}, expected {printable(expected)}")
 
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
@@ -98,14 +104,20 @@ class CheckedFile:
             raise RasterError(f"{self.where}: {where}: {error}") from error
 
     def expect_finished(self, name: str, version: int) -> None:
-        """Refuse another format or version, and a file that was not finished."""
-        found = self.attributes(self.root, "/", {"format": str, "schema_version": int, "complete": bool})
+        """Refuse another format or version, of which nothing else is read, and a file that was not finished."""
         kinds = {"spike-raster": "a raster", "spike-maps": "a file of maps"}
-        if found["format"] != name and {found["format"], name} <= kinds.keys():
-            raise RasterError(f"{self.where}: is {kinds[found['format']]}, expected {kinds[name]}")
-        for attribute, expected in (("format", name), ("schema_version", version), ("complete", True)):
-            if found[attribute] != expected:
-                raise self.fail(f"/@{attribute}", repr(found[attribute])[:80], repr(expected))
+        if (found := self._root("format", str)) != name and {found, name} <= kinds.keys():
+            raise OtherFormatError(f"{self.where}: is {kinds[found]}, expected {kinds[name]}")
+        if found != name:
+            raise self.fail("/@format", repr(found), repr(name))
+        if (found := self._root("schema_version", int)) != version:
+            advice = "read it with the version of the program that wrote it, or make it again"
+            raise self.fail("/@schema_version", str(found), f"{version}; {advice}")
+        if not self._root("complete", bool):
+            raise self.fail("/@complete", "False", "True")
+
+    def _root(self, name: str, kind: type) -> Any:
+        return self.attributes(self.root, "/", {name: kind})[name]
 
     def children(self, group: h5py.h5g.GroupID, where: str, limit: int) -> list[str]:
         """Names in a group, in order, once each was seen to be a hard link."""
@@ -148,6 +160,8 @@ class CheckedFile:
 
     def _attribute(self, attribute: h5py.h5a.AttrID, where: str, kind: type) -> Any:
         shape, type_id = attribute.shape, attribute.get_type()
+        if attribute.get_space().get_simple_extent_type() == h5py.h5s.NULL:
+            raise self.fail(where, "empty", "a value")
         text = isinstance(type_id, h5py.h5t.TypeStringID)
         dtype = "text" if text else str(attribute.dtype)
         expected = {str: "text", int: "int64", float: "float64", bool: "bool", tuple: "int64"}[kind]
@@ -212,6 +226,7 @@ class CheckedFile:
         size = int(np.prod(chunks)) * spec.dtype.itemsize
         largest = largest_stored(size) if spec.deflate else size + CHECKSUM_BYTES
         end = self.size
+        places = array("Q")
 
         def check(info: h5py.h5d.StoreInfo) -> None:
             if info.filter_mask or not CHECKSUM_BYTES < info.size <= largest or info.byte_offset + info.size > end:
@@ -221,8 +236,20 @@ class CheckedFile:
                     f"filter mask {info.filter_mask}",
                     f"{CHECKSUM_BYTES} to {largest:,} bytes within the file, every filter applied",
                 )
+            places.extend((info.byte_offset, info.size))
 
         dataset.chunk_iter(check)
+        self._chunks.append((where, np.frombuffer(places, np.uint64).reshape(-1, 2)))
+
+    def refuse_overlaps(self) -> None:
+        """Refuse a file in which two chunks, of whichever datasets, share bytes: a small one could hold any amount."""
+        begins, sizes = np.concatenate([places for _, places in self._chunks]).T
+        order = np.argsort(begins)
+        ends = (begins + sizes)[order]
+        if (wrong := np.flatnonzero(ends[:-1] > begins[order][1:])).size:
+            owners = np.cumsum([len(places) for _, places in self._chunks])
+            first, second = (self._chunks[np.searchsorted(owners, at, "right")][0] for at in order[wrong[0] :][:2])
+            raise self.fail(first, f"a chunk shares bytes with one of {second}", "chunks apart from each other")
 
 
 def printable(text: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .disk import readable
-from .errors import InputError, RasterError
+from .errors import InputError, OtherFormatError, RasterError
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
@@ -155,6 +155,8 @@ def serve() -> NoReturn:
         signal.setitimer(signal.ITIMER_PROF, allowed_seconds(size))
         try:
             opener(content)
+        except OtherFormatError:
+            pass  # HDF5 could open it; this process's parent will say the same
         except InputError as error:
             refused = str(error)
         except MemoryError:

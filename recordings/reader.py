@@ -12,9 +12,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .digests import content_digest
 from .hdf5 import CheckedFile, Source
 from .layers import find_layer, parse_group
-from .schema import MAX_DATASET_BYTES, MAX_LAYERS, SAMPLE_DATASETS, DatasetSpec, SampleTable, check_size
+from .schema import (
+    MAX_DATASET_BYTES,
+    MAX_LAYERS,
+    MAX_TABLES_BYTES,
+    SAMPLE_DATASETS,
+    DatasetSpec,
+    SampleTable,
+    check_size,
+)
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
@@ -52,6 +61,7 @@ class Reader(ABC, Generic[Layer]):
 
     samples: SampleTable
     predictions: NDArray[np.int32]
+    _tables_bytes = 0
 
     def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int, trusted: bool) -> None:
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
@@ -164,9 +174,10 @@ class Reader(ABC, Generic[Layer]):
             yield numbered[1], numbered[0], where
 
     def _read_samples(self, n_samples: int) -> None:
-        """Check and read the tables of samples."""
+        """Check and read the tables of samples, after every other dataset was checked."""
         for name, spec in SAMPLE_DATASETS.items():
             self._check(f"/samples/{name}", spec, {"N": n_samples})
+        self._checked.refuse_overlaps()
         self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
         self.predictions = self._table("/samples/prediction")
 
@@ -176,7 +187,29 @@ class Reader(ABC, Generic[Layer]):
         size = int(np.prod(shape[1:] if spec.deflate else shape, dtype=np.int64)) * spec.dtype.itemsize
         if size > MAX_DATASET_BYTES:
             raise self._checked.fail(where, f"{size:,} bytes to hold at once", f"at most {MAX_DATASET_BYTES:,}")
+        if not spec.deflate:
+            self._tables_bytes += size
+            if self._tables_bytes > MAX_TABLES_BYTES:
+                found = f"tables of {self._tables_bytes:,} bytes or more in all"
+                raise self._checked.fail(where, found, f"at most {MAX_TABLES_BYTES:,}")
         self._checked.check_dataset(self._datasets[where], where, spec, sizes)
+
+    def _check_content(self, attributes: dict[str, dict[str, Any]], tables: Collection[str]) -> None:
+        """Compare the content digest with what was read.
+
+        Parameters
+        ----------
+        attributes : path -> name -> value, of everything that has any
+        tables : paths of all but those of the samples, in order
+        """
+        paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *tables)
+        digest = content_digest(attributes, map(self._table, paths))
+        if (found := attributes["/"]["content_digest"]) != digest:
+            raise self._checked.fail(
+                "/@content_digest",
+                repr(found[:64]),
+                f"{digest}; its texts, tables or attributes were changed after it was written",
+            )
 
     def _table(self, where: str) -> NDArray[Any]:
         """A whole dataset whose size and type were checked; read once, then kept."""

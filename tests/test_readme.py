@@ -47,7 +47,7 @@ def test_your_own_network(tmp_path, monkeypatch):
 def test_reading_a_raster(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("runs/a").mkdir(parents=True)
-    shutil.copy(ROOT / "tests" / "recordings" / "golden-v2.h5", "runs/a/raster.h5")
+    shutil.copy(ROOT / "tests" / "recordings" / "golden-v3.h5", "runs/a/raster.h5")
     names: dict[str, Any] = {}
     exec(block('h5py.File("runs/a/raster.h5")'), names)
     assert names["spikes"].dtype == bool

@@ -12,9 +12,21 @@ import h5py
 import numpy as np
 
 from recordings.compress import DEFLATE_LEVEL
+from recordings.digests import content_digest
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 
-from .schema import FORMAT, LAYER_DATASETS, READOUT_DATASETS, SCHEMA_VERSION, SPIKE_AXES, RasterHeader
+from .schema import (
+    FORMAT,
+    LAYER_ATTRIBUTES,
+    LAYER_DATASETS,
+    LAYER_TABLES,
+    READOUT_ATTRIBUTES,
+    READOUT_DATASETS,
+    ROOT_ATTRIBUTES,
+    SCHEMA_VERSION,
+    SPIKE_AXES,
+    RasterHeader,
+)
 
 _DISTRIBUTIONS = (
     *("spikesam", "numpy", "h5py", "isal", "numba", "torch"),
@@ -43,6 +55,7 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
             "dataset": header.dataset,
             "config": header.config,
             "raster_digest": "",
+            "content_digest": "",
         }
     )
     sizes = header.sizes(len(samples))
@@ -70,9 +83,23 @@ def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uui
 
 
 def mark_complete(file: h5py.File, digest: str) -> None:
-    """Say that everything is there."""
+    """Say that everything is there, and what everything is: the raster digest, then one of all the rest."""
     file.attrs["raster_digest"] = digest
+    file.attrs["content_digest"] = _content_digest(file)
     file.attrs["complete"] = True
+
+
+def _content_digest(file: h5py.File) -> str:
+    attributes = {"/": {name: file.attrs[name] for name in ROOT_ATTRIBUTES}}
+    tables = [f"/samples/{name}" for name in SAMPLE_DATASETS]
+    if "readout" in file:
+        attributes["/readout"] = {name: file["readout"].attrs[name] for name in READOUT_ATTRIBUTES}
+        tables.append("/readout")
+    for group in sorted(file["layers"]):
+        where = f"/layers/{group}"
+        attributes[f"{where}/spikes"] = {name: file[f"{where}/spikes"].attrs[name] for name in LAYER_ATTRIBUTES}
+        tables += [f"{where}/{name}" for name in LAYER_TABLES]
+    return content_digest(attributes, (file[where][:] for where in tables))
 
 
 def _create(group: h5py.Group, spec: DatasetSpec, sizes: dict[str, int]) -> h5py.Dataset:

@@ -22,6 +22,7 @@ from .schema import (
     FORMAT,
     LAYER_ATTRIBUTES,
     LAYER_DATASETS,
+    LAYER_TABLES,
     READOUT_ATTRIBUTES,
     READOUT_DATASETS,
     ROOT_ATTRIBUTES,
@@ -38,8 +39,9 @@ WHAT = "a raster file (raster.h5) that a run has finished"
 class RasterReader(Reader[LayerSpec]):
     """One finished raster, on disk or in memory, treated as untrusted; a context manager.
 
-    Opening checks the whole structure, no spikes. Spikes are checked as they are read: their checksum, that pad bits
-    are zero and that counts agree, and for a whole sample its digest; :meth:`verify` does so for everything.
+    Opening checks the whole structure, and that everything but the spikes is as it was written. Spikes are checked as
+    they are read: their checksum, that pad bits are zero and that counts agree, and for a whole sample its digest;
+    :meth:`verify` does so for everything.
 
     Parameters
     ----------
@@ -188,11 +190,11 @@ class RasterReader(Reader[LayerSpec]):
             check_size("timesteps", self._attributes["T"], "T")
         classes = self._attributes["K"]
         checked.expect_children(checked.root, "/", ROOT_PATHS if classes else ROOT_PATHS - {"readout"})
-        n_samples, scale = self._open_samples(), 1.0
+        n_samples, about = self._open_samples(), {"/": self._attributes}
         if classes:
             self._datasets["/readout"] = checked.open_dataset(checked.root, "readout", "/readout")
-            scale = checked.attributes(self._datasets["/readout"], "/readout", READOUT_ATTRIBUTES)["scale"]
-        self.header = self._read_header(scale)
+            about["/readout"] = checked.attributes(self._datasets["/readout"], "/readout", READOUT_ATTRIBUTES)
+        self.header = self._read_header(about)
         readout = READOUT_DATASETS[self.header.precision]
         if classes:
             self._check("/readout", readout, self.header.sizes(n_samples))
@@ -201,17 +203,20 @@ class RasterReader(Reader[LayerSpec]):
                 self._check(f"/layers/{layer.group}/{name}", spec, self.header.sizes(n_samples, layer))
         self._read_samples(n_samples)
         self.readout: NDArray[Any] = self._table("/readout") if classes else np.empty((n_samples, 0), readout.dtype)
+        of_layers = (f"/layers/{layer.group}/{name}" for layer in self.layers for name in LAYER_TABLES)
+        self._check_content(about, [*(["/readout"] if classes else []), *of_layers])
 
-    def _read_header(self, scale: float) -> RasterHeader:
+    def _read_header(self, about: dict[str, dict[str, Any]]) -> RasterHeader:
+        """The header, from the attributes of the file and of its readout; those of the layers are added to them."""
         checked, attributes = self._checked, self._attributes
         specs = []
         for name, number, group in self._open_layers(LAYER_DATASETS):
             where = f"{group}/spikes"
-            values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES)
-            if values.pop("axes") != SPIKE_AXES:
+            about[where] = values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES)
+            if values["axes"] != SPIKE_AXES:
                 raise checked.fail(f"{where}@axes", "unknown axes", repr(SPIKE_AXES))
             with checked.valid(where):
-                specs.append(LayerSpec(name, number, **values))
+                specs.append(LayerSpec(name, number, *(values[n] for n in ("shape", "kind", "threshold", "leak"))))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
         fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
@@ -221,7 +226,7 @@ class RasterReader(Reader[LayerSpec]):
                 timesteps=attributes["T"],
                 layers=tuple(specs),
                 classes=attributes["K"],
-                readout_scale=scale,
+                readout_scale=about["/readout"]["scale"] if attributes["K"] else 1.0,
             )
 
 

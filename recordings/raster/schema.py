@@ -14,7 +14,7 @@ from recordings.layers import check_name, group_name, steps_that_matter
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
 
 FORMAT = "spike-raster"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MAX_SHARD_SAMPLES = 16
 
@@ -40,6 +40,7 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "dataset": str,
     "config": str,  # JSON
     "raster_digest": str,
+    "content_digest": str,
 }
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_ATTRIBUTES: dict[str, type] = {"shape": tuple, "axes": str, "kind": str, "threshold": float, "leak": float}
@@ -51,6 +52,7 @@ LAYER_DATASETS = {
     "count": DatasetSpec("count", ("N", "T"), np.dtype("<u4")),
     "digest": DatasetSpec("digest", ("N",), np.dtype("S64")),
 }
+LAYER_TABLES = ("count", "digest")  # of LAYER_DATASETS, what the content digest covers
 ROOT_PATHS = {"samples", "readout", "layers"}
 
 

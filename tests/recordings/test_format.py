@@ -90,9 +90,10 @@ def test_plain_h5py_reads_everything(tmp_path: Path) -> None:
         assert json.loads(attributes.pop("versions"))["h5py"] == h5py.__version__
         assert len(attributes.pop("run_uuid")) == 36
         assert len(attributes.pop("raster_digest")) == 64
+        assert len(attributes.pop("content_digest")) == 64
         assert attributes == {
             "format": "spike-raster",
-            "schema_version": 2,
+            "schema_version": 3,
             "complete": True,
             "backend": "torch",
             "device": "cpu",
@@ -130,6 +131,27 @@ def test_raster_digest_goes_layer_by_layer_then_sample_by_sample() -> None:
     assert raster_digest(hexadecimal) == hashlib.sha256(b"".join(digest.digest() for digest in raw)).hexdigest()
 
 
+def test_the_content_digest_is_what_the_documentation_says() -> None:
+    with h5py.File(GOLDEN) as file:
+        root = {name: file.attrs[name] for name in file.attrs if name not in ("content_digest", "complete")}
+        root = {name: value if isinstance(value, str) else value.item() for name, value in root.items()}
+        about = {"/": {**root, "dt": root["dt"].hex()}, "/readout": {"scale": (0.5).hex()}}
+        tables = [file[f"samples/{name}"][:] for name in ("index", "label", "prediction")] + [file["readout"][:]]
+        for name, layer in file["layers"].items():
+            found = layer["spikes"].attrs
+            about[f"/layers/{name}/spikes"] = {
+                "shape": found["shape"].tolist(),
+                "axes": found["axes"],
+                "kind": found["kind"],
+                "threshold": found["threshold"].hex(),
+                "leak": found["leak"].hex(),
+            }
+            tables += [layer["count"][:], layer["digest"][:]]
+        text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+        expected = hashlib.sha256(text.encode() + b"".join(table.tobytes() for table in tables)).hexdigest()
+        assert file.attrs["content_digest"] == expected
+
+
 def test_digest_depends_on_spikes_alone(tmp_path: Path) -> None:
     other = replace(HEADER, backend="lava", device="two cores", dt=1.0, config="{}", dataset="renamed")
     paths = [record(tmp_path / "a", 20), record(tmp_path / "b", 20, other, 16)]
@@ -151,7 +173,7 @@ def test_ties_of_the_readout_go_to_the_lowest_class(tmp_path: Path) -> None:
         assert raster.predictions.tolist() == [1, 0]
 
 
-def test_golden_file_of_version_2_stays_readable() -> None:
+def test_golden_file_of_version_3_stays_readable() -> None:
     with RasterReader(GOLDEN) as raster:
         raster.verify()
         assert raster.raster_digest == GOLDEN_DIGEST
@@ -173,7 +195,7 @@ def test_layers_are_found_by_name_and_by_number() -> None:
     with RasterReader(GOLDEN) as raster:
         for name in ("conv1", 1, "1", "001", raster.layers[1]):
             assert raster.layer(name) == HEADER.layers[1]
-        with pytest.raises(InputError, match=r"golden-v2\.h5: no layer 'convl'; did you mean conv1\?"):
+        with pytest.raises(InputError, match=r"golden-v3\.h5: no layer 'convl'; did you mean conv1\?"):
             raster.layer("convl")
         with pytest.raises(InputError, match="no layer 9; did you mean input or conv1 or fc1"):
             raster.layer(9)
@@ -263,7 +285,7 @@ def test_a_layer_is_read_sample_by_sample() -> None:
         assert layer[3:].shape == (6, 0, 3, 4, 5)
         assert np.array_equal(np.stack(list(layer), axis=1), expected)
         assert np.array_equal(layer.counts, expected.sum(axis=(2, 3, 4)).T)
-        with pytest.raises(InputError, match=r"golden-v2\.h5: no sample 3, expected 0 to 2"):
+        with pytest.raises(InputError, match=r"golden-v3\.h5: no sample 3, expected 0 to 2"):
             layer[3]
         with pytest.raises(InputError, match="got sample 'conv1', expected a whole number or a slice"):
             layer["conv1"]

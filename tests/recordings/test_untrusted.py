@@ -14,12 +14,13 @@ import h5py
 import numpy as np
 import pytest
 
+from recordings import reader
 from recordings.compress import encode
 from recordings.errors import InputError, RasterError
 from recordings.raster.reader import RasterReader
 from recordings.validate import main
 
-from .rasters import GOLDEN, HEADER, batch
+from .rasters import GOLDEN, HEADER, batch, seal
 
 SPIKES = "layers/001_conv1/spikes"
 
@@ -129,10 +130,40 @@ def pad_bit(file: h5py.File) -> None:
 
 def wrong_digest(file: h5py.File) -> None:
     file["layers/001_conv1/digest"][0] = b"0" * 64
+    seal(file)
 
 
 def wrong_prediction(file: h5py.File) -> None:
     file["samples/prediction"][1] = 2 - file["samples/prediction"][1]
+    seal(file)
+
+
+def wrong_raster_digest(file: h5py.File) -> None:
+    file.attrs["raster_digest"] = "f" * 64
+    seal(file)
+
+
+def overlapping_chunks(file: h5py.File) -> None:
+    """Let the second sample's chunk begin inside the first one's; the oldest kind of index has no checksum."""
+    path = Path(file.filename)
+    with h5py.File.in_memory(libver="earliest") as old:
+        old.attrs.update(file.attrs)
+        for name in file:
+            file.copy(name, old)
+        rebuild(old, SPIKES)
+        first, second = (old[SPIKES].id.get_chunk_info(number).byte_offset for number in (0, 1))
+        old.flush()
+        content = old.id.get_file_image()
+    file.close()
+    assert content.count(second.to_bytes(8, "little")) == 1
+    path.write_bytes(content.replace(second.to_bytes(8, "little"), (first + 1).to_bytes(8, "little")))
+
+
+def element(path: str, value: object) -> Callable[[h5py.File], None]:
+    def spoil(file: h5py.File) -> None:
+        file[path][(1,) * file[path].ndim] = value
+
+    return spoil
 
 
 def attribute(path: str, name: str, value: object) -> Callable[[h5py.File], None]:
@@ -225,9 +256,16 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "missing chunk": (missing_chunk, "/layers/001_conv1/count: 0 stored chunks, expected 1"),
     "unfiltered chunk": (unfiltered_chunk, "filter mask 3, expected 4 to 1,120 bytes within the file"),
     "oversized chunk": (oversized_chunk, "/layers/001_conv1/spikes: chunk (1, 0, 0) of 5,000 bytes"),
+    "overlapping chunks": (
+        overlapping_chunks,
+        "/layers/001_conv1/spikes: a chunk shares bytes with one of /layers/001_conv1/spikes, expected chunks apart",
+    ),
+    "empty attribute": (attribute("/", "T", h5py.Empty("<i8")), "/@T: empty, expected a value"),
+    "long attribute": (attribute("/", "seed", np.zeros(100_000, int)), "/@seed: int64 of shape (100000,), expected"),
     "incomplete": (attribute("/", "complete", False), "/@complete: False, expected True"),
     "another format": (attribute("/", "format", "sam"), "/@format: 'sam', expected 'spike-raster'"),
-    "a later version": (attribute("/", "schema_version", 3), "/@schema_version: 3, expected 2"),
+    "a later version": (attribute("/", "schema_version", 4), "/@schema_version: 4, expected 3; read it with"),
+    "an earlier version": (attribute("/", "schema_version", 2), "/@schema_version: 2, expected 3; read it with"),
     "missing attribute": (lambda file: file.attrs.__delitem__("seed"), "/@seed: missing, expected an attribute"),
     "attribute type": (attribute("/", "T", "six"), "/@T: text of shape (), expected one int64"),
     "attribute shape": (attribute("/", "T", np.arange(3)), "/@T: int64 of shape (3,), expected one int64"),
@@ -241,6 +279,24 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "network": (attribute("/", "network_sha256", "?"), "/: network_sha256 is '?', expected 64 hexadecimal digits"),
 }
 
+CHANGED = "its texts, tables or attributes were changed after it was written"
+CONTENT: dict[str, Callable[[h5py.File], object]] = {
+    "another backend": attribute("/", "backend", "lava"),
+    "another configuration": attribute("/", "config", '{"golden": 1}'),
+    "another seed": attribute("/", "seed", 8),
+    "another raster digest": attribute("/", "raster_digest", "f" * 64),
+    "another threshold": attribute(SPIKES, "threshold", np.nextafter(4096.0, 5000)),
+    "another scale": attribute("readout", "scale", 0.25),
+    "another sample": element("samples/index", 4),
+    "another label": element("samples/label", 2),
+    "another prediction": element("samples/prediction", -1),
+    "another readout": element("readout", 100),
+    "another count": element("layers/001_conv1/count", 0),
+    "another digest": element("layers/001_conv1/digest", b"0" * 64),
+    "another content digest": attribute("/", "content_digest", "0" * 64),
+}
+AT_OPENING |= {case: (spoil, CHANGED) for case, spoil in CONTENT.items()}
+
 WHEN_VERIFIED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "other spikes": (other_spikes, "the number of spikes"),
     "moved spike": (moved_spike, "the SHA-256 of its spikes"),
@@ -248,7 +304,7 @@ WHEN_VERIFIED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "bomb": (bomb, "/layers/001_conv1/spikes[1]: damaged: its deflate stream does not hold exactly 48 bytes"),
     "digest": (wrong_digest, f"/layers/001_conv1/digest[0]: {'0' * 64}, expected "),
     "prediction": (wrong_prediction, "/samples/prediction[1]: "),
-    "raster digest": (attribute("/", "raster_digest", "f" * 64), f"/@raster_digest: {'f' * 64}, expected 32972015b193"),
+    "raster digest": (wrong_raster_digest, f"/@raster_digest: {'f' * 64}, expected 32972015b193"),
 }
 
 
@@ -351,6 +407,12 @@ def test_a_file_cannot_steer_the_terminal(file: Path) -> None:
     with pytest.raises(InputError) as caught:
         RasterReader(file)
     assert "/?[2Jgone?: an unknown path" in str(caught.value)
+
+
+def test_tables_are_capped_in_total(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_TABLES_BYTES", 500)
+    with pytest.raises(RasterError, match="/layers/001_conv1/digest: tables of 564 bytes or more in all, expected"):
+        RasterReader(file)
 
 
 def test_huge_declarations_cost_no_memory(file: Path) -> None:
