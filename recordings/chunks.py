@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from .compress import encode
 
 
-def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> list[bytes]:
+def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[bytes]:
     """Cut (T, ...) into chunks of `steps` steps, the last one padded with zeros; `options` are those of `encode`."""
-    content = sample.tobytes()
     size = steps * sample[0].nbytes
-    return [encode(content[at : at + size].ljust(size, b"\0"), **options) for at in range(0, len(content), size)]
+    for first in range(0, len(sample), steps):
+        yield encode(sample[first : first + steps].tobytes().ljust(size, b"\0"), **options)
 
 
-def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[list[bytes]]) -> None:
+def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[Iterable[bytes]]) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
     steps = dataset.chunks[1]
     for row, chunks in enumerate(samples, first):

@@ -41,9 +41,9 @@ def pad_bits_clear(packed: NDArray[np.uint8], neurons: int) -> bool:
     return not (packed[..., -1] & ((1 << (-neurons % 8)) - 1)).any()
 
 
-def sample_digest(packed: NDArray[np.uint8]) -> bytes:
-    """SHA-256, in 64 hexadecimal digits, of one sample's (T, bytes) in C-order."""
-    return hashlib.sha256(np.ascontiguousarray(packed).data).hexdigest().encode()
+def sample_digest(sample: NDArray[Any]) -> bytes:
+    """SHA-256, in 64 hexadecimal digits, of one sample's packed spikes or maps, as they are stored, in C-order."""
+    return hashlib.sha256(np.ascontiguousarray(sample).data).hexdigest().encode()
 
 
 def raster_digest(digests: Iterable[NDArray[np.bytes_]]) -> str:

@@ -1,4 +1,4 @@
-"""Check raster files completely: `python -m recordings.validate RASTER.h5 [MORE ...]`."""
+"""Check files of spikes and of maps completely: `python -m recordings.validate FILE.h5 [MORE ...]`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from rich.table import Table
 
 from .disk import readable
 from .errors import InputError
-from .hdf5 import printable
+from .hdf5 import OtherFormatError, printable
+from .maps.reader import MapReader
+from .maps.schema import METHODS
 from .program import spelled
 from .raster.reader import RasterReader
 
 DESCRIPTION = """\
-Check everything in raster files: structure, types and sizes, the checksum of every chunk, the spike counts, pad bits
-and digests of every sample, predictions against the readout, and the raster digest. Nothing is changed.
+Check everything in rasters and in files of maps: structure, types and sizes, the checksum of every chunk, the digests
+of every sample and of everything else; in rasters also spike counts, pad bits, and predictions against the readout; in
+files of maps that every number is finite and not negative. Nothing is changed.
 Prints what each file holds, then "valid"; stops at the first that is not, with one line saying where and why."""
 
 EPILOG = """\
 examples:
-  %(prog)s out/raster.h5
+  %(prog)s out/raster.h5 out/sam.h5
   %(prog)s torch/raster.h5 lava/raster.h5     equal digests: equal spikes, neuron by neuron
 
-exit code: 0 if every file is valid, 2 if one is not. The format is described in recordings/FORMAT.md."""
+exit code: 0 if every file is valid, 2 if one is not. The formats are described in recordings/FORMAT.md and
+recordings/maps/schema.py."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,38 +47,48 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("rasters", nargs="+", type=Path, metavar="RASTER.h5", help="a file that a run has finished")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.h5", help="a raster, or a file of maps")
     console = Console(soft_wrap=True, highlight=False)
     try:
-        for path in parser.parse_args(arguments).rasters:
-            with RasterReader(path) as raster:
-                _verify(raster)
-                _describe(raster, console)
+        for path in parser.parse_args(arguments).files:
+            with _opened(path) as reader:
+                _verify(reader)
+                console.print(f"{reader.where}  {readable(reader.size)}", style="bold", markup=False)
+                if isinstance(reader, RasterReader):
+                    _describe_raster(reader, console)
+                else:
+                    _describe_maps(reader, console)
+                console.print("[green]valid[/]\n")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _verify(raster: RasterReader) -> None:
+def _opened(path: Path) -> RasterReader | MapReader:
+    try:
+        return RasterReader(path)
+    except OtherFormatError:
+        return MapReader(path)
+
+
+def _verify(reader: RasterReader | MapReader) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        rasters = len(raster.layers) * raster.n_samples
-        task = progress.add_task(f"checking {raster.where}", total=rasters)
-        raster.verify(lambda: progress.advance(task))
+        task = progress.add_task(f"checking {reader.where}", total=len(reader.layers) * reader.n_samples)
+        reader.verify(lambda: progress.advance(task))
 
 
-def _describe(raster: RasterReader, console: Console) -> None:
+def _describe_raster(raster: RasterReader, console: Console) -> None:
     header = raster.header
-    known = (raster.samples.label >= 0) & (raster.predictions >= 0)
-    console.print(f"{raster.where}  {readable(raster.size)}", style="bold", markup=False)
     about = (
         f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}, "
         f"seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
     )
     console.print(printable(about), markup=False)
+    known = (raster.samples.label >= 0) & (raster.predictions >= 0)
     if known.any():
         correct = int((raster.predictions == raster.samples.label)[known].sum())
         console.print(f"predicted as labelled: {correct} of {int(known.sum())}")
@@ -86,8 +100,22 @@ def _describe(raster: RasterReader, console: Console) -> None:
         constants = ("", "") if layer.threshold == layer.leak == 0 else (f"{layer.threshold:g}", f"{layer.leak:.4g}")
         table.add_row(layer.name, layer.kind, " × ".join(map(str, layer.shape)), *constants, f"{rate:.2%}")
     console.print(table)
-    network = header.network_sha256 or "unknown"
-    console.print(f"network       {network}\nraster digest {raster.raster_digest}\n[green]valid[/]\n")
+    console.print(f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}")
+
+
+def _describe_maps(maps: MapReader, console: Console) -> None:
+    header = maps.header
+    method = METHODS[header.method]
+    parameters = "".join(f", {name} {value}" for name, value in header.parameters.items())
+    about = f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}"
+    console.print(printable(about), markup=False)
+    table = Table("layer", "H × W", "steps that matter", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for layer in maps.layers:
+        table.add_row(layer.name, " × ".join(map(str, layer.shape)), str(layer.steps_that_matter))
+    console.print(table)
+    console.print(f"{method.source.replace('_', ' ')} {header.source}")
 
 
 if __name__ == "__main__":

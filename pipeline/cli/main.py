@@ -21,7 +21,7 @@ COMMANDS = {
     "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
-    "validate": ("recordings.validate", "check raster files completely"),
+    "validate": ("recordings.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]
 

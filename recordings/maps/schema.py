@@ -1,18 +1,22 @@
 """The file of maps (sam.h5, …), whatever made them: its layout and what it may hold.
 
-    /                             attributes format="spike-maps", schema_version=3, complete, T, method, and as
-                                  :data:`METHODS` says the digest of what was explained and the method's parameters
+    /                             attributes format="spike-maps", schema_version=4, complete, content_digest, T, method,
+                                  and as :data:`METHODS` says the digest of what was explained and the method's
+                                  parameters
     /samples/index                (N,) int64    position in the data set
     /samples/label                (N,) int32    class, -1 where unknown
     /samples/prediction           (N,) int32    class that the network chose, -1 where unknown
     /layers/<NNN_name>/<method>   (N, T, H, W) float32, raw maps, finite and ≥ 0; attributes axes, and steps: how many
                                   first steps can change the answer
                                   chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
+    /layers/<NNN_name>/digest     (N,) S64, SHA-256, hexadecimal, of the sample's T × H × W float32, little-endian
 
 Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sam"][0]`. Layers have the names and
 numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM
 is for the label or, where that is -1, for the prediction; SAM needs neither. The file appears under its name when
-complete.
+complete. `content_digest` is made as in a raster (FORMAT.md): of every attribute above, those of maps under the path of
+their dataset, then of index, label, prediction, and the digests of every layer. The maps of one sample take at most 2³⁰
+bytes, those of one step and layer at most 2²⁶.
 """
 
 from __future__ import annotations
@@ -30,9 +34,19 @@ from recordings.layers import check_name, group_name
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 AXES = "sample, step, row, column"
 MAPS = DatasetSpec("maps", ("N", "T", "H", "W"), np.dtype("<f4"), deflate=True)
+DIGEST = DatasetSpec("digest", ("N",), np.dtype("S64"))
+MAX_STEP_BYTES = 1 << 26  # of one map
+ROOT_ATTRIBUTES: dict[str, type] = {
+    "format": str,
+    "schema_version": int,
+    "complete": bool,
+    "content_digest": str,
+    "T": int,
+    "method": str,
+}
 MAPS_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
 
 
@@ -124,15 +138,20 @@ class MapHeader:
         for layer in self.layers:
             check_name(layer.name)
             height, width = layer.shape
-            if not 1 <= 4 * self.timesteps * height * width <= MAX_DATASET_BYTES:
+            if not (min(layer.shape) >= 1 and MAPS.dtype.itemsize * height * width <= MAX_STEP_BYTES):
                 raise InputError(
-                    f"layer {layer.name!r}: {self.timesteps} maps of {height}×{width}, "
-                    f"expected 1 to {MAX_DATASET_BYTES:,} bytes per sample"
+                    f"layer {layer.name!r}: maps of {height}×{width}, "
+                    f"expected 1 to {MAX_STEP_BYTES // MAPS.dtype.itemsize:,} pixels"
                 )
             if not 1 <= layer.steps_that_matter <= self.timesteps:
                 raise InputError(
                     f"layer {layer.name!r}: {layer.steps_that_matter} steps matter, expected 1 to {self.timesteps}"
                 )
+        if self.sample_bytes > MAX_DATASET_BYTES:
+            raise InputError(
+                f"maps of one sample: {self.sample_bytes:,} bytes in {len(self.layers)} layers, "
+                f"expected at most {MAX_DATASET_BYTES:,}; choose fewer layers"
+            )
         numbers = [layer.number for layer in self.layers]
         in_range = all(0 <= number <= MAX_LAYERS for number in numbers)
         if not in_range or numbers != sorted(set(numbers)) or len({layer.name for layer in self.layers}) < len(numbers):
@@ -144,6 +163,15 @@ class MapHeader:
         height, width = layer.shape
         return {"N": n_samples, "T": self.timesteps, "H": height, "W": width}
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of all maps of one sample."""
+        return MAPS.dtype.itemsize * self.timesteps * sum(math.prod(layer.shape) for layer in self.layers)
+
     def path(self, layer: MapLayer) -> str:
         """Where the maps of a layer lie in the file."""
         return f"/layers/{layer.group}/{self.method}"
+
+    def digest_path(self, layer: MapLayer) -> str:
+        """Where the digests of a layer's maps lie in the file."""
+        return f"/layers/{layer.group}/{DIGEST.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from recordings.chunks import encode_chunks, store_chunks
 from recordings.compress import DEFLATE_LEVEL
+from recordings.digests import content_digest, sample_digest
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
-from recordings.schema import SAMPLE_DATASETS, SampleTable
+from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 from recordings.target import hdf5_in_memory, new_hdf5
 
-from .schema import AXES, FORMAT, MAPS, METHODS, SCHEMA_VERSION, MapHeader
+from .schema import AXES, DIGEST, FORMAT, MAPS, MAPS_ATTRIBUTES, METHODS, SCHEMA_VERSION, MapHeader
 
 
 class MapWriter:
@@ -29,6 +30,8 @@ class MapWriter:
         self._file, self._header, self._check = file, header, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
+        self._samples = samples
+        self._digests = {layer.name: np.zeros(len(samples), DIGEST.dtype) for layer in header.layers}
         self._file.attrs.update(
             format=FORMAT,
             schema_version=SCHEMA_VERSION,
@@ -41,8 +44,6 @@ class MapWriter:
         for name, kind in method.parameters.items():
             value = header.parameters[name]
             self._file.attrs[name] = np.bool_(value) if kind is bool else kind(value)
-        self._write_table("index", samples.index)
-        self._write_table("label", samples.label)
         for layer in header.layers:
             sizes = header.sizes(len(samples), layer)
             maps = self._file.create_dataset(
@@ -63,8 +64,9 @@ class MapWriter:
             if of_layer.shape != shape:
                 raise ValueError(f"{layer.name}: maps of shape {of_layer.shape}, the header says {shape}")
             dataset = self._file[self._header.path(layer)]
-            chunks = encode_chunks(of_layer.astype(MAPS.dtype, copy=False), dataset.chunks[1])
-            store_chunks(dataset, sample, [chunks])
+            stored = np.ascontiguousarray(of_layer, MAPS.dtype)
+            self._digests[layer.name][sample] = sample_digest(stored)
+            store_chunks(dataset, sample, [encode_chunks(stored, dataset.chunks[1])])
             self._check()
         self._predictions[sample] = prediction
         self._written[sample] = True
@@ -73,15 +75,24 @@ class MapWriter:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
             raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
-        self._write_table("prediction", self._predictions)
+        tables: list[NDArray[Any]] = [self._samples.index, self._samples.label, self._predictions]
+        for spec, table in zip(SAMPLE_DATASETS.values(), tables, strict=True):
+            self._write_table(f"/samples/{spec.name}", spec, table)
+        for layer in self._header.layers:
+            self._write_table(self._header.digest_path(layer), DIGEST, self._digests[layer.name])
+        self._file.attrs["content_digest"] = self._content_digest([*tables, *self._digests.values()])
         self._file.attrs["complete"] = np.bool_(True)
 
-    def _write_table(self, name: str, values: NDArray[Any]) -> None:
-        spec = SAMPLE_DATASETS[name]
+    def _content_digest(self, tables: Iterable[NDArray[Any]]) -> str:
+        attributes = {"/": dict(self._file.attrs)}
+        for layer in self._header.layers:
+            where = self._header.path(layer)
+            attributes[where] = {name: self._file[where].attrs[name] for name in MAPS_ATTRIBUTES}
+        return content_digest(attributes, tables)
+
+    def _write_table(self, where: str, spec: DatasetSpec, values: NDArray[Any]) -> None:
         chunks = spec.chunks({"N": len(values)})
-        self._file.create_dataset(
-            f"samples/{name}", data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True
-        )
+        self._file.create_dataset(where, data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True)
 
 
 @contextmanager

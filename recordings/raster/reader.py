@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.compress import ChunkError, decode
-from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from recordings.digests import pad_bits_clear, raster_digest, spike_counts
 from recordings.hdf5 import Source
 from recordings.reader import Reader
 from recordings.schema import check_size
@@ -133,7 +134,8 @@ class RasterReader(Reader[LayerSpec]):
             )
         for layer in self.layers:
             for sample in range(self.n_samples):
-                self._steps(layer, sample, 0, self.timesteps)
+                for _ in self._pieces(layer, sample, 0, self.timesteps):
+                    pass
                 advance()
         _ = self.raster_digest
 
@@ -153,34 +155,49 @@ class RasterReader(Reader[LayerSpec]):
 
     def _steps(self, layer: LayerSpec, sample: int, first: int, last: int) -> NDArray[np.uint8]:
         """(last - first, bytes) uint8 of one sample, verified as far as these steps allow."""
+        packed = np.empty((last - first, layer.step_bytes), np.uint8)
+        filled = 0
+        for piece in self._pieces(layer, sample, first, last):
+            packed[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return packed
+
+    def _pieces(self, layer: LayerSpec, sample: int, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+        """The steps of :meth:`_steps` chunk by chunk, so that no more of a sample need be held; verified at the end."""
         where = f"/layers/{layer.group}/spikes"
         chunk_steps = self._chunk_steps(layer)
-        start = first - first % chunk_steps
-        size = chunk_steps * layer.step_bytes
-        try:
-            chunks = [decode(self._chunk(where, sample, step), size) for step in range(start, last, chunk_steps)]
-        except ChunkError as error:
-            raise self._checked.fail(f"{where}[{sample}]", f"damaged: {error}", "an intact chunk") from error
-        packed = np.frombuffer(b"".join(chunks), np.uint8).reshape(-1, layer.step_bytes)[first - start : last - start]
-        if not pad_bits_clear(packed, layer.neurons):
-            raise self._checked.fail(f"{where}[{sample}]", "pad bits that are set", "zero behind the last neuron")
-        counts = self.counts(layer)[sample, first:last]
-        if (wrong := np.flatnonzero(spike_counts(packed) != counts)).size:
+        sha256 = hashlib.sha256()
+        for start in range(first - first % chunk_steps, last, chunk_steps):
+            try:
+                chunk = decode(self._chunk(where, sample, start), chunk_steps * layer.step_bytes)
+            except ChunkError as error:
+                raise self._checked.fail(f"{where}[{sample}]", f"damaged: {error}", "an intact chunk") from error
+            skip = max(first - start, 0)
+            piece = np.frombuffer(chunk, np.uint8).reshape(chunk_steps, layer.step_bytes)[skip : last - start]
+            self._check_piece(layer, sample, start + skip, piece)
+            sha256.update(piece.data)
+            yield piece
+        found, digest = self.digests(layer)[sample], sha256.hexdigest().encode()
+        if (first, last) == (0, self.timesteps) and found != digest:
+            raise self._checked.fail(
+                f"/layers/{layer.group}/digest[{sample}]",
+                found.decode("ascii", "replace"),
+                f"{digest.decode()}, the SHA-256 of its spikes",
+            )
+
+    def _check_piece(self, layer: LayerSpec, sample: int, first: int, piece: NDArray[np.uint8]) -> None:
+        """Compare consecutive steps from `first` on with their counts."""
+        if not pad_bits_clear(piece, layer.neurons):
+            where = f"/layers/{layer.group}/spikes[{sample}]"
+            raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
+        found, counts = spike_counts(piece), self.counts(layer)[sample, first : first + len(piece)]
+        if (wrong := np.flatnonzero(found != counts)).size:
             step = int(wrong[0])
             raise self._checked.fail(
                 f"/layers/{layer.group}/count[{sample}, {first + step}]",
                 str(counts[step]),
-                f"{spike_counts(packed[step])}, the number of spikes",
+                f"{found[step]}, the number of spikes",
             )
-        if (first, last) == (0, self.timesteps):
-            found, digest = self.digests(layer)[sample], sample_digest(packed)
-            if found != digest:
-                raise self._checked.fail(
-                    f"/layers/{layer.group}/digest[{sample}]",
-                    found.decode("ascii", "replace"),
-                    f"{digest.decode()}, the SHA-256 of its spikes",
-                )
-        return packed
 
     def _open(self) -> None:
         checked = self._checked

@@ -54,7 +54,7 @@ def make_record(header: RasterHeader, batch: RasterBatch, row: int, position: in
 
 def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8]) -> LayerRecord:
     steps = LAYER_DATASETS["spikes"].chunks(header.sizes(1, layer))[1]
-    chunks = encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)
+    chunks = list(encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS))
     return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import resource
 import subprocess
 import sys
@@ -14,11 +17,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from recordings.compress import encode
 from recordings.errors import InputError, RasterError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
 from recordings.schema import SampleTable
+from recordings.validate import main
 
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
 LAYERS = (MapLayer("input", 0, (4, 5), 4), MapLayer("conv1", 1, (2, 3), 5))
@@ -58,9 +63,11 @@ def test_round_trip(path: Path) -> None:
 
 def test_plain_h5py_reads_it(path: Path) -> None:
     with h5py.File(path) as file:
-        assert dict(file.attrs) == {
+        attributes = dict(file.attrs)
+        assert len(attributes.pop("content_digest")) == 64
+        assert attributes == {
             "format": "spike-maps",
-            "schema_version": 3,
+            "schema_version": 4,
             "complete": True,
             "method": "sam",
             "raster_digest": "cd" * 32,
@@ -73,6 +80,31 @@ def test_plain_h5py_reads_it(path: Path) -> None:
         assert maps.shape == (3, 6, 2, 3) and maps.dtype == np.float32
         assert dict(maps.attrs) == {"axes": "sample, step, row, column", "steps": 5}
         np.testing.assert_array_equal(maps[2, 5], made_up(HEADER, LAYERS[1], 2)[5])
+        digest = hashlib.sha256(made_up(HEADER, LAYERS[1], 2).tobytes()).hexdigest()
+        assert file["layers/001_conv1/digest"][2] == digest.encode()
+
+
+def test_the_content_digest_is_what_the_documentation_says(path: Path) -> None:
+    about = {
+        "/": {
+            "format": "spike-maps",
+            "schema_version": 4,
+            "method": "sam",
+            "raster_digest": "cd" * 32,
+            "gamma": (0.5).hex(),
+            "variant": "paper",
+            "include_current": True,
+            "T": 6,
+        },
+        "/layers/000_input/sam": {"axes": "sample, step, row, column", "steps": 4},
+        "/layers/001_conv1/sam": {"axes": "sample, step, row, column", "steps": 5},
+    }
+    tables = [f"samples/{name}" for name in ("index", "label", "prediction")]
+    tables += [f"layers/{name}/digest" for name in ("000_input", "001_conv1")]
+    text = json.dumps(about, sort_keys=True, separators=(",", ":")).encode()
+    with h5py.File(path) as file:
+        expected = hashlib.sha256(text + b"".join(file[table][:].tobytes() for table in tables)).hexdigest()
+        assert file.attrs["content_digest"] == expected
 
 
 @pytest.mark.parametrize(
@@ -89,8 +121,8 @@ def test_other_methods_say_what_they_have(
     header = MapHeader(method, "cd" * 32, parameters, 1, (layer,))
     path = write(tmp_path / "maps.h5", header)
     with h5py.File(path) as file:
-        common = {"format": "spike-maps", "schema_version": 3, "complete": True, "method": method, "T": 1}
-        assert dict(file.attrs) == common | about
+        common = {"format": "spike-maps", "schema_version": 4, "complete": True, "method": method, "T": 1}
+        assert {name: value for name, value in file.attrs.items() if name != "content_digest"} == common | about
         np.testing.assert_array_equal(file[f"layers/002_conv2/{method}"][1], made_up(header, layer, 1))
     with MapReader(path) as maps:
         assert maps.header == header
@@ -200,6 +232,12 @@ def test_unknown_layer_or_sample(path: Path) -> None:
         ("timesteps", 0, "timesteps is 0, expected 1"),
         ("layers", (MapLayer("a b", 1, (2, 2), 1),), "layer 'a b': expected a name such as 'conv1'"),
         ("layers", (MapLayer("conv1", 1, (1 << 20, 1 << 20), 1),), "1048576×1048576, expected 1 to"),
+        ("layers", (MapLayer("conv1", 1, (4096, 4097), 1),), "maps of 4096×4097, expected 1 to 16,777,216 pixels"),
+        (
+            "layers",
+            tuple(MapLayer(f"conv{number}", number, (4096, 4096), 1) for number in range(1, 4)),
+            "maps of one sample: 1,207,959,552 bytes in 3 layers, expected at most 1,073,741,824; choose fewer layers",
+        ),
         ("layers", (MapLayer("conv1", 1, (2, 2), 7),), "layer 'conv1': 7 steps matter, expected 1 to 6"),
         ("layers", LAYERS[::-1], "layers are 1 conv1, 0 input; expected different names, and ascending numbers"),
         ("layers", (MapLayer("conv1", -1, (2, 2), 1),), "layers are -1 conv1; expected different names, and ascending"),
@@ -230,13 +268,21 @@ def alias(file: h5py.File) -> None:
     file["layers/001_conv1/sam"] = h5py.SoftLink("/layers/000_input/sam")
 
 
+def element(name: str, value: object) -> Callable[[h5py.File], None]:
+    def damage(file: h5py.File) -> None:
+        file[name][1] = value
+
+    return damage
+
+
+CHANGED = "/@content_digest: .* its texts, tables or attributes were changed after it was written"
 FILTERS = {"chunks": (1, 6, 2, 3), "compression": "gzip", "fletcher32": True}
 DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "a raster": (
         lambda file: file.attrs.update(format="spike-raster"),
         "is a raster, expected a file of maps",
     ),
-    "another version": (lambda file: file.attrs.update(schema_version=2), "/@schema_version: 2, expected 3"),
+    "another version": (lambda file: file.attrs.update(schema_version=3), "/@schema_version: 3, expected 4"),
     "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),
     "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected one of sam, "),
     "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@network_sha256: missing"),
@@ -273,6 +319,15 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda file: store(file, np.zeros((3, 6, 2, 3), np.float32), chunks=(1, 6, 2, 3)),
         "filters none, expected filters deflate [+] fletcher32",
     ),
+    "another gamma": (lambda file: file.attrs.update(gamma=0.25), CHANGED),
+    "another variant": (lambda file: file.attrs.update(variant="authors-code"), CHANGED),
+    "another raster": (lambda file: file.attrs.update(raster_digest="ab" * 32), CHANGED),
+    "other steps that matter": (lambda file: file["layers/001_conv1/sam"].attrs.update(steps=4), CHANGED),
+    "another sample": (element("samples/index", 5), CHANGED),
+    "another label": (element("samples/label", 1), CHANGED),
+    "another prediction": (element("samples/prediction", 2), CHANGED),
+    "another digest": (element("layers/001_conv1/digest", b"0" * 64), CHANGED),
+    "no digests": (lambda file: file.pop("layers/001_conv1/digest"), "/layers/001_conv1/digest: missing"),
     "contiguous": (lambda file: store(file, np.zeros((3, 6, 2, 3), np.float32)), "contiguous storage"),
 }
 
@@ -297,13 +352,42 @@ def test_impossible_values_are_refused_on_reading(path: Path, value: float) -> N
         maps["conv1"][1]
 
 
+def test_other_maps_are_refused_on_reading_and_by_validate(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(path, "r+") as file:
+        file["layers/001_conv1/sam"][1, 2, 0, 0] += 1
+    message = f"{path}: /layers/001_conv1/digest[1]: "
+    with MapReader(path) as maps:
+        assert maps["conv1"][0].any()
+        with pytest.raises(RasterError, match=re.escape(message) + ".*, the SHA-256 of its maps"):
+            maps["conv1"][1]
+    assert main([str(path)]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert shown.err.startswith(f"error: {message}")
+
+
+def test_a_bomb_is_not_unpacked(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["layers/001_conv1/sam"].id.write_direct_chunk((1, 0, 0, 0), encode(bytes(100_000)))
+    with MapReader(path) as maps, pytest.raises(RasterError, match="does not hold exactly 144 bytes"):
+        maps["conv1"][1]
+
+
+def test_validate_describes_maps(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True" in shown
+    assert "conv1  2 × 3                  5" in shown
+    assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")
+
+
 def test_flipped_bytes_are_refused_on_reading(path: Path) -> None:
     with h5py.File(path) as file:
         chunk = file["layers/000_input/sam"].id.get_chunk_info(1)
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
     path.write_bytes(content)
-    with MapReader(path) as maps, pytest.raises(RasterError, match=r"/layers/000_input/sam\[1\]: unreadable"):
+    with MapReader(path) as maps, pytest.raises(RasterError, match=r"/layers/000_input/sam\[1\]: damaged: its"):
         maps["input"][chunk.chunk_offset[0]]
 
 

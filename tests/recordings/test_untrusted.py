@@ -455,4 +455,4 @@ def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert stopped.value.code == 0
     assert "python -m recordings.validate out/raster.h5" in capsys.readouterr().out
     assert main([]) == 2
-    assert "the following arguments are required: RASTER.h5" in capsys.readouterr().err
+    assert "the following arguments are required: FILE.h5" in capsys.readouterr().err
