@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -15,6 +17,17 @@ Result = TypeVar("Result")
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_within_memory(item_bytes: int, most: int) -> int:
+    """How many threads to give to :func:`in_order`: at most one a core, and at least one.
+
+    Parameters
+    ----------
+    item_bytes : what one item and its result take
+    most : more threads than this would not help
+    """
+    return max(1, min(most, cores(), MEMORY // item_bytes - 2))  # two more results than workers exist at a time
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .disk import readable
-from .errors import InputError
-from .hdf5 import OtherFormatError, printable
+from .errors import InputError, OtherFormatError
+from .hdf5 import printable
 from .maps.reader import MapReader
 from .maps.schema import METHODS
 from .program import spelled

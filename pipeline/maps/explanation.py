@@ -19,7 +19,7 @@ from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
-from recordings.parallel import cores
+from recordings.parallel import workers_within_memory
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 from recordings.schema import SampleTable
@@ -61,6 +61,12 @@ class SpikeActivationMaps:
     def samples(self) -> SampleTable:
         """The raster's."""
         return self.raster.samples
+
+    @property
+    def sample_bytes(self) -> int:
+        """What explaining one sample takes: its maps, and the packed spikes of one layer."""
+        packed = max(self.raster.timesteps * layer.step_bytes for layer in self.layers)
+        return self.header.sample_bytes + packed
 
     def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
         """Prediction and maps of one sample, unpacking one layer at a time."""
@@ -136,7 +142,7 @@ def explain(
         with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
             compile_kernel()
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
-            write_maps(method, target, advance, workers=min(WORKERS, cores()))
+            write_maps(method, target, advance, workers=workers_within_memory(method.sample_bytes, WORKERS))
     return MapReader(target, trusted=True)
 
 

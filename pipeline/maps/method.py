@@ -41,7 +41,7 @@ def write_maps(
     advance: Callable[[int], None] = lambda samples: None,
     workers: int = 1,
 ) -> None:
-    """Explain every sample into a file, holding the maps of at most `workers` + 1 samples at a time.
+    """Explain every sample into a file, holding the maps of at most `workers` + 2 samples, of one if `workers` is 1.
 
     Parameters
     ----------
@@ -59,8 +59,10 @@ def write_maps(
         writing_maps(target, method.header, method.samples) as file,
         closing(in_order(method.explain, samples, workers)) as explained,
     ):
-        for sample, (prediction, maps) in enumerate(explained):
+        for sample in samples:
+            prediction, maps = next(explained)
             file.write(sample, prediction, maps)
+            del maps  # or they would stay in memory beside those of the next sample
             advance(1)
 
 

@@ -32,6 +32,7 @@ from recordings.raster.batch import pack
 from recordings.raster.bits import as_bits
 
 Variant = Literal["paper", "authors-code"]
+STRIP_BYTES = 1 << 26  # of float64 sums that the variant "authors-code" holds at a time
 
 
 def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: Variant = "paper") -> Any:
@@ -187,14 +188,17 @@ def spike_activation_maps(
         raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
     for gamma in gammas:
         check_parameters(gamma, include_current, variant)
+    _check_packed(packed, shape)
+    pixels = shape[1] * shape[2]
+    maps = np.empty((len(gammas), len(packed), pixels), np.float32)
     if variant == "paper":
-        return _sum_scores(packed, shape, gammas, include_current, np.float32)
-    # e^{-γt} for each silent step up to t of a neuron that fires at t: t + 1 steps less its spikes, which γ = 0 counts.
-    sums = _sum_scores(packed, shape, (*gammas, 0.0, math.inf), True, np.float64)
-    steps, decays = np.arange(1, len(packed) + 1), _decays(gammas, len(packed))[:, : len(gammas)]
-    silent_steps = steps[:, None, None] * sums[-1] - sums[-2]
-    maps: NDArray[np.float32] = (sums[:-2] + decays.T[..., None, None] * silent_steps).astype(np.float32)
-    return maps
+        _sum_scores(packed, shape, gammas, include_current, 0, maps)
+    else:
+        size = max(64, STRIP_BYTES // (8 * (len(gammas) + 2) * len(packed)) // 64 * 64)
+        for begin in range(0, pixels, size):
+            strip = maps[..., begin : begin + size]
+            strip[:] = _sum_as_the_authors(packed, shape, gammas, begin, strip.shape[-1])
+    return maps.reshape(*maps.shape[:2], *shape[1:])
 
 
 def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -202,7 +206,10 @@ def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> N
 
     Parameters and result are those of :func:`spike_activation_maps`: (T, bytes) uint8 -> (T, H, W) float32.
     """
-    return _sum_scores(packed, shape, (math.inf,), True, np.float32)[0]
+    _check_packed(packed, shape)
+    maps = np.empty((1, len(packed), shape[1] * shape[2]), np.float32)
+    _sum_scores(packed, shape, (math.inf,), True, 0, maps)
+    return maps.reshape(len(packed), *shape[1:])
 
 
 def compile_kernel() -> None:
@@ -210,30 +217,50 @@ def compile_kernel() -> None:
     spike_count_map(np.zeros((1, 1), np.uint8), (1, 1, 1))
 
 
+def _check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None:
+    width = -(-math.prod(shape) // 8)
+    if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != width:
+        raise InputError(
+            f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {width}) uint8 "
+            f"for a layer of (C, H, W) = {tuple(shape)}"
+        )
+
+
+def _sum_as_the_authors(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], gammas: tuple[float, ...], begin: int, pixels: int
+) -> NDArray[np.float64]:
+    """(G, T, pixels) from pixel `begin` on, of the variant "authors-code".
+
+    It adds e^{-γt} for each silent step up to t of a neuron that fires at t: t + 1 steps less its spikes, which γ = 0
+    counts.
+    """
+    sums = np.empty((len(gammas) + 2, len(packed), pixels))
+    _sum_scores(packed, shape, (*gammas, 0.0, math.inf), True, begin, sums)
+    steps, decays = np.arange(1, len(packed) + 1), _decays(gammas, len(packed))[:, : len(gammas)]
+    silent_steps = steps[:, None] * sums[-1] - sums[-2]
+    maps: NDArray[np.float64] = sums[:-2] + decays.T[..., None] * silent_steps
+    return maps
+
+
 def _sum_scores(
     packed: NDArray[np.uint8],
     shape: tuple[int, int, int],
     gammas: tuple[float, ...],
     include_current: bool,
-    dtype: type[Any],
-) -> NDArray[Any]:
-    """Σ_c S·N for every γ, ∞ allowed: (G, T, H, W) of `dtype`."""
+    begin: int,
+    maps: NDArray[Any],
+) -> None:
+    """Σ_c S·N for every γ, ∞ allowed, into (G, T, pixels): the pixels from `begin` on."""
     from .sam_kernel import sum_scores  # here, because importing numba takes half a second
 
-    channels, height, width = shape
-    neurons, timesteps = math.prod(shape), len(packed)
-    if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != -(-neurons // 8):
-        raise InputError(
-            f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {-(-neurons // 8)}) uint8 "
-            f"for a layer of (C, H, W) = {tuple(shape)}"
-        )
-    words = np.zeros((timesteps, -(-neurons // 64)), ">u8")
-    words.view(np.uint8)[:, : packed.shape[1]] = packed
-    decays = _decays(gammas, timesteps)
+    spikes = np.ascontiguousarray(packed).view()
+    if spikes.shape[1] < 8:  # the kernel reads as many at a time
+        spikes = np.pad(spikes, [(0, 0), (0, 8 - spikes.shape[1])])
+    spikes.setflags(write=False)  # arrays that may and may not be written would be compiled for apart
+    channels, pixels = np.uint64(shape[0]), np.uint64(shape[1] * shape[2])
+    decays = _decays(gammas, len(packed))
     current = (float(include_current),) * decays.shape[1]
-    maps = np.empty((len(gammas), timesteps, height * width), dtype)
-    sum_scores(words.astype(np.uint64), np.uint64(channels), np.uint64(height * width), decays, current, maps)
-    return maps.reshape(len(gammas), timesteps, height, width)
+    sum_scores(spikes, channels, pixels, np.uint64(begin), decays, current, maps)
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,9 @@ Work is proportional to the number of spikes; silent neurons are never touched. 
 * Decay is caught up when a neuron fires, from a table of e^{-γΔ}: nothing happens to it in between.
 * The bits of 64 neighbouring pixels of a channel are put into one word, wherever they begin, and only its set bits are
   visited. Maps and channels may have any size.
-* Blocks of 64 pixels do not depend on each other. One after the other keeps the scores of a block in the cache.
+* Blocks of 64 pixels do not depend on each other. One after the other keeps the scores of a block in the cache. Of very
+  many channels some go through all steps before the next ones do, which bounds memory.
+* Bits are read where they are, eight bytes at a time: no copy of the spikes is made.
 * The scores of several γ lie side by side and advance in one vector instruction or a few. Finding a spike costs more
   than using it, so that eleven γ take about twice the time of one. Their number is compiled in.
 
@@ -15,6 +17,7 @@ of one neuron. Neither depends on the other γ, on blocks, threads or other samp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +30,8 @@ from numpy.typing import NDArray
 from backends.event.kernels.events import trailing_zeros
 
 # Indices are unsigned, which spares numba a check for negative ones at every access.
-ZERO, ONE, SIX, LAST_BIT, WORD = (np.uint64(number) for number in (0, 1, 6, 63, 64))
+ZERO, ONE, THREE, EIGHT, WORD = (np.uint64(number) for number in (0, 1, 3, 8, 64))
+NEURONS = np.uint64(1 << 20)  # whose scores are held at a time
 
 
 @intrinsic
@@ -65,49 +69,74 @@ def fire(
     return types.void(scores, neuron, decays, elapsed, sums, place, current), generate
 
 
+@intrinsic
+def eight_bytes(_: Any, packed: Any, step: Any, byte: Any) -> tuple[Any, Callable[..., Any]]:
+    """The eight bytes of `packed[step]` from `byte` on, as one number, the first one highest; they must exist."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        at = builder.add(builder.mul(arguments[1], builder.extract_value(array.strides, 0)), arguments[2])
+        word = ir.IntType(64)
+        number = builder.load(builder.bitcast(builder.gep(array.data, [at]), word.as_pointer()), align=1)
+        return builder.bswap(number) if sys.byteorder == "little" else number
+
+    return types.uint64(packed, step, byte), generate
+
+
 @njit(nogil=True, cache=True)
 def sum_scores(
-    words: NDArray[np.uint64],
+    packed: NDArray[np.uint8],
     channels: np.uint64,
     pixels: np.uint64,
+    begin: np.uint64,
     decays: NDArray[np.float64],
     current: tuple[float, ...],
     maps: NDArray[Any],
 ) -> None:
-    """Fill `maps` with Σ_c S·N of one sample in one layer, for every γ.
+    """Fill `maps` with Σ_c S·N of one sample in one layer, for some consecutive pixels and every γ.
 
     Parameters
     ----------
-    words : (T, ⌈C·P/64⌉) uint64 — the bits of (C, P) in C-order, the first one highest
+    packed : (T, ⌈C·P/8⌉) uint8, at least 8 bytes a step — the bits of (C, P) in C-order, the first one highest
     channels, pixels : C and P = H·W
+    begin : the first pixel to fill
     decays : (T, K) float64, C-contiguous — e^{-γΔ} by Δ and γ
     current : K numbers, all 1 if a spike counts itself, all 0 if only earlier ones count
-    maps : (G, T, P) float32 or float64, written; the first G ≤ K of `decays`
+    maps : (G, T, P') float32 or float64, written; the first G ≤ K of `decays`
     """
-    block = min(WORD, pixels)
-    scores = np.empty((channels * block, np.uint64(len(current))))
-    last = np.empty(channels * block, np.uint32)
-    sums = np.empty((block, np.uint64(len(current))))
-    for first in range(ZERO, pixels, block):
-        width = min(block, pixels - first)
-        scores[:] = 0
-        last[:] = 0  # any step will do: a score of 0 has nothing to decay
-        for t in range(np.uint64(len(words))):
-            sums[:] = 0
-            for channel in range(channels):
-                begin = channel * pixels + first
-                index, offset = begin >> SIX, begin & LAST_BIT
-                bits = words[t, index] << offset
-                if offset + width > WORD:
-                    bits |= words[t, index + ONE] >> (WORD - offset)
-                bits >>= WORD - width  # now the last of the `width` pixels is the lowest bit
-                while bits:
-                    place: Any = trailing_zeros(bits)  # type: ignore[call-arg]  # numba gives the first argument
-                    bits &= bits - ONE
-                    neuron = channel * block + place
-                    elapsed = t - np.uint64(last[neuron])
-                    last[neuron] = t
-                    fire(scores, neuron, decays, elapsed, sums, place, current)
-            for g in range(np.uint64(len(maps))):
-                for pixel in range(width):
-                    maps[g, t, first + pixel] = sums[width - ONE - pixel, g]
+    timesteps, end = np.uint64(len(packed)), begin + np.uint64(maps.shape[2])
+    last_word = np.uint64(packed.shape[1]) - EIGHT
+    block = min(WORD, end - begin)
+    group = min(channels, max(ONE, NEURONS // block))
+    scores = np.empty((group * block, np.uint64(len(current))))
+    last = np.empty(group * block, np.uint32)
+    row = ZERO if group == channels else block  # from the sums of one step to those of the next, if all must be kept
+    sums = np.zeros((row * (timesteps - ONE) + block, np.uint64(len(current))))
+    for first in range(begin, end, block):
+        width = min(block, end - first)
+        for lowest in range(ZERO, channels, group):
+            highest = min(lowest + group, channels)
+            scores[:] = 0
+            last[:] = 0  # any step will do: a score of 0 has nothing to decay
+            for t in range(timesteps):
+                for channel in range(lowest, highest):
+                    bit = channel * pixels + first
+                    byte = min(bit >> THREE, last_word)  # nothing is read behind the end
+                    offset = bit - (byte << THREE)
+                    word: Any = eight_bytes(packed, t, byte)  # type: ignore[call-arg]  # numba gives the first argument
+                    bits = word << offset
+                    if offset + width > WORD:
+                        bits |= np.uint64(packed[t, byte + EIGHT]) >> (EIGHT - offset)
+                    bits >>= WORD - width  # now the last of the `width` pixels is the lowest bit
+                    while bits:
+                        place: Any = trailing_zeros(bits)
+                        bits &= bits - ONE
+                        neuron = (channel - lowest) * block + place
+                        elapsed = t - np.uint64(last[neuron])
+                        last[neuron] = t
+                        fire(scores, neuron, decays, elapsed, sums, t * row + place, current)
+                if highest == channels:
+                    for g in range(np.uint64(len(maps))):
+                        for pixel in range(width):
+                            maps[g, t, first - begin + pixel] = sums[t * row + width - ONE - pixel, g]
+                    sums[t * row : t * row + block] = 0

@@ -11,11 +11,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.chunks import store_chunks
+from recordings.compress import encode
+from recordings.digests import raster_digest, sample_digest
 from recordings.raster.batch import RasterBatch, pack
-from recordings.raster.layout import mark_complete
+from recordings.raster.layout import lay_out, mark_complete
 from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.raster.writer import RasterWriter
-from recordings.schema import SampleTable
+from recordings.schema import LIBVER, SampleTable
 
 GOLDEN = Path(__file__).with_name("golden-v3.h5")
 
@@ -74,6 +77,22 @@ def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int
     while len(writer.remaining):
         writer.append(batch(header, writer.remaining[:size]))
     return writer.finalize()
+
+
+def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tuple[int, int, int]) -> None:
+    """Write a raster of any size in which nothing fires; it takes a thousandth of what it declares."""
+    layer = LayerSpec("conv1", 1, shape, "conv", 0.0, 0.0)
+    header = replace(HEADER, timesteps=timesteps, layers=(layer,), classes=0, readout_scale=1.0)
+    with h5py.File(path, "w", libver=LIBVER) as file:
+        lay_out(file, header, samples, "a run")
+        file["samples/prediction"][:] = -1
+        group = file[f"layers/{layer.group}"]
+        group["count"][:] = 0
+        group["digest"][:] = sample_digest(np.zeros((timesteps, layer.step_bytes), np.uint8))
+        steps = group["spikes"].chunks[1]
+        chunks = [encode(bytes(steps * layer.step_bytes))] * -(-timesteps // steps)
+        store_chunks(group["spikes"], 0, [chunks] * len(samples))
+        mark_complete(file, raster_digest([group["digest"][:]]))
 
 
 def seal(file: h5py.File) -> None:

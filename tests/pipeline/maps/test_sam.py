@@ -65,6 +65,30 @@ def test_worked_by_hand() -> None:
         np.testing.assert_allclose(stream(spikes, gamma, **reading).ravel(), expected, rtol=1e-6)
 
 
+def test_more_channels_than_are_held_at_a_time() -> None:
+    """Three groups of channels, whose sums must go on where the one before ended."""
+    spikes = np.random.default_rng(0).random((3, 1, (1 << 19) + 3, 1, 3)) < 0.1
+    for gammas in ([0.5], [0.0, 0.5]):
+        found = spike_activation_maps(pack(spikes)[0], spikes.shape[2:], gammas)[-1]
+        np.testing.assert_allclose(found, spike_activation_map(spikes, 0.5)[:, 0], rtol=1e-6)
+
+
+def test_strips_of_pixels_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, shape = pack(np.random.default_rng(0).random((7, 1, 3, 9, 31)) < 0.3)[0], (3, 9, 31)
+    whole = spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code")
+    monkeypatch.setattr("pipeline.maps.sam.STRIP_BYTES", 0)
+    np.testing.assert_array_equal(spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code"), whole)
+
+
+def test_spikes_that_may_not_be_written_are_taken_alike() -> None:
+    packed = pack(np.random.default_rng(0).random((7, 1, 3, 4, 5)) < 0.3)[0]
+    apart = np.repeat(packed, 2, axis=1)[:, ::2]
+    expected = spike_activation_maps(packed, (3, 4, 5), [0.5])
+    packed.setflags(write=False)
+    np.testing.assert_array_equal(spike_activation_maps(packed, (3, 4, 5), [0.5]), expected)
+    np.testing.assert_array_equal(spike_activation_maps(apart, (3, 4, 5), [0.5]), expected)
+
+
 def test_authors_code_takes_a_spike_at_step_zero_for_silence() -> None:
     spikes, late = single_neuron(1, 0, 1), single_neuron(0, 0, 1)
     fired, silent = (stream(raster, 0.5, variant="authors-code")[2] for raster in (spikes, late))
