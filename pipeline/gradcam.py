@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     terminal = Console(stderr=True)
     console = Console(soft_wrap=True, highlight=False)
     with Tracker(terminal).show("explaining", len(method.samples)) as advance:
-        write_maps(method, command.out, advance)
+        write_maps(method, command.out, advance, overwrite=command.overwrite)
     header, unknown = method.header, int((method.samples.label < 0).sum())
     count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
     if unknown:

@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import InputError
+from .temporary import PATTERN, new_temporary, remove_leftovers
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; it becomes `path`, safely on disk, if the block succeeds, else vanishes."""
-    temporary = path.with_name(path.name + ".tmp")
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Yield an empty file, open for writing; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
+
+    Meanwhile it lies in the folder of `path`, under a name that nobody else has (see :mod:`recordings.temporary`), so
+    any number of processes may write the same `path`: it is always one of their files, and whole. A file that is
+    replaced hands on its permissions. A link that is called `path` is replaced itself, never followed: a link in a
+    folder that others can write to must not lead to your files.
+
+    Parameters
+    ----------
+    overwrite : replace a file that exists; if not, a file that appears at any time before the end is kept
+
+    Raises
+    ------
+    InputError : if `path` exists, even since the beginning, and may not be replaced
+    OSError : if `path` is no regular file, or cannot be written
+    """
+    _check(path, overwrite)
+    remove_leftovers(path.parent)
+    temporary = path
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        temporary, file = new_temporary(path.parent)
+        with file:
+            yield file
+            file.flush()
+            _keep_permissions(path, file.fileno())
+            _sync(file.fileno())
+            _name(temporary, path, overwrite)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and (error.filename is None or PATTERN.fullmatch(Path(error.filename).name)):
+            error.filename, error.filename2 = str(path), None  # the name that a user knows
         raise
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file, or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+def write_file(path: Path, content: bytes, *, overwrite: bool = True) -> None:
+    """Write a whole file, or nothing; see :func:`replacing`."""
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(content)
 
 
 def unused(path: Path) -> Path:
@@ -61,9 +89,64 @@ def readable(size: float) -> str:
     return f"{size / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _check(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):  # such as /dev/null, which a rename would destroy
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def _exists(path: Path) -> InputError:
+    return InputError(f"{path}: exists already, expected a new name; nothing was replaced")
+
+
+def _keep_permissions(path: Path, file: int) -> None:
+    with suppress(OSError):
+        found = path.lstat().st_mode
+        if stat.S_ISREG(found):
+            os.fchmod(file, found & 0o777)
+
+
+def _name(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a finished file its name: in place of another, or only if there is none."""
+    if overwrite:
+        temporary.replace(path)
+        return
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        os.link(temporary, path)
+        temporary.unlink()
+        return
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:
+        pass  # a file system without hard links
+    try:
+        path.open("x").close()  # who has made the name may replace it
+    except FileExistsError:
+        raise _exists(path) from None
+    try:
+        temporary.replace(path)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _sync(file: int) -> None:
+    os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name last; where a folder cannot be read or has no such operation, the system does so in its time."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise

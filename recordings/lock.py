@@ -1,15 +1,17 @@
-"""One run per output directory."""
+"""One run per output directory, one writer per file."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .disk import reason
 from .errors import InputError
+from .temporary import remove_leftovers
 
 LOCK_NAME = ".lock"
 _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
@@ -25,12 +27,13 @@ def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
-    nothing.
+    nothing. What a killed process left of a file that it wrote there is removed.
 
     A thread that holds a directory may hold it again.
 
     Parameters
     ----------
+    directory : may be a link to one
     advice : what to do about a directory that holds files already, which is then refused; None allows it
 
     Raises
@@ -42,32 +45,72 @@ def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
     if held in _HELD:
         yield
         return
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
-    lock = FileLock(directory / LOCK_NAME, timeout=0)
-    try:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"{directory}: another run is writing here, expected one run per directory; "
-                "wait for it or choose another --out"
-            ) from None
-        except (FileExistsError, NotADirectoryError):
-            raise InputError(f"{directory}: cannot be written, it is or lies below a file; choose a folder") from None
-        except (OSError, NotImplementedError) as error:
-            raise InputError(f"{directory}: cannot be written ({error}); choose another --out") from error
+    with _locked(directory, LOCK_NAME, _out_refusal(directory)):
         _HELD.add(held)
         try:
+            remove_leftovers(directory)
             if advice is not None and holds_files(directory):
                 raise InputError(f"{directory}: holds files already; {advice}")
             yield
         finally:
             _HELD.discard(held)
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the name of a file that is being made, so that nobody works for long on a file that another makes.
+
+    The lock, `.NAME.lock`, lies beside it; folders that are missing are made, and removed if nothing came to lie there.
+
+    Raises
+    ------
+    InputError : at once, if another process or thread holds it, or the folder cannot be written
+    """
+    with _locked(path.parent, f".{path.name}.lock", _file_refusal(path)):
+        yield
+
+
+@contextmanager
+def _locked(directory: Path, name: str, refusal: Callable[[Exception], str]) -> Iterator[None]:
+    """Hold the file `name` in a directory, made if missing; `refusal` says why that cannot be."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    lock = FileLock(directory / name, timeout=0)
+    try:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except (Timeout, OSError, NotImplementedError) as error:
+            raise InputError(refusal(error)) from error
+        try:
+            yield
+        finally:
             # While it is held: who opened this file meanwhile finds that it has no name any more, and makes another.
-            (directory / LOCK_NAME).unlink(missing_ok=True)
+            (directory / name).unlink(missing_ok=True)
             lock.release()
     finally:
         for path in made:
             with suppress(OSError):  # not made, or not empty
                 path.rmdir()
+
+
+def _out_refusal(directory: Path) -> Callable[[Exception], str]:
+    def text(error: Exception) -> str:
+        if isinstance(error, Timeout):
+            return (
+                f"{directory}: another run is writing here, expected one run per directory; "
+                "wait for it or choose another --out"
+            )
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            return f"{directory}: cannot be written, it is or lies below a file; choose a folder"
+        return f"{directory}: cannot be written ({error}); choose another --out"
+
+    return text
+
+
+def _file_refusal(path: Path) -> Callable[[Exception], str]:
+    def text(error: Exception) -> str:
+        if isinstance(error, Timeout):
+            return f"{path}: another run is writing it, expected one at a time; wait for it or choose another name"
+        return f"{path}: cannot be written ({reason(error)}); free space or choose another name"
+
+    return text

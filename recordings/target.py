@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 
@@ -44,14 +43,20 @@ class Target(io.FileIO):
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Target]]:
-    """Create an HDF5 file that survives a full disk: call `target.check()` now and then; it is called at the end.
+def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
+    """Make HDF5 of an open, empty file, which survives a full disk: call `target.check()` now and then.
+
+    It is called at the end.
+
+    Parameters
+    ----------
+    on_disk : as :func:`recordings.disk.replacing` gives it; no name is opened, so no link is followed
 
     Raises
     ------
-    OSError : with the system's plain reason, if the file cannot be created or a write failed
+    OSError : with the system's plain reason, if a write failed
     """
-    with Target(path, "w+") as target:
+    with Target(on_disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:
             yield file, target
         target.check()

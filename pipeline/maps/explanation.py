@@ -142,7 +142,8 @@ def explain(
         with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
             compile_kernel()
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
-            write_maps(method, target, advance, workers=workers_within_memory(method.sample_bytes, WORKERS))
+            workers = workers_within_memory(method.sample_bytes, WORKERS)
+            write_maps(method, target, advance, workers=workers, overwrite=overwrite)
     return MapReader(target, trusted=True)
 
 

@@ -40,6 +40,8 @@ def write_maps(
     target: Path | BytesIO,
     advance: Callable[[int], None] = lambda samples: None,
     workers: int = 1,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Explain every sample into a file, holding the maps of at most `workers` + 2 samples, of one if `workers` is 1.
 
@@ -49,14 +51,15 @@ def write_maps(
     target : a path, at which the file appears only when it is complete, or memory
     advance : called with the number of samples just explained
     workers : threads that explain samples; more than one only if `method.explain` allows it
+    overwrite : replace a file that exists
 
     Raises
     ------
-    InputError : if the file cannot be written
+    InputError : if the file cannot be written, or exists
     """
     samples = range(len(method.samples))
     with (
-        writing_maps(target, method.header, method.samples) as file,
+        writing_maps(target, method.header, method.samples, overwrite=overwrite) as file,
         closing(in_order(method.explain, samples, workers)) as explained,
     ):
         for sample in samples:
@@ -95,7 +98,7 @@ def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: objec
 
 def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
     """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
-    if not out_path.exists():
+    if not os.path.lexists(out_path):
         return
     if not out_path.is_file():
         found = "a directory" if out_path.is_dir() else "not a regular file"

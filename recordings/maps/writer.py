@@ -17,6 +17,7 @@ from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import content_digest, sample_digest
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
+from recordings.lock import file_lock
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 from recordings.target import hdf5_in_memory, new_hdf5
 
@@ -96,16 +97,19 @@ class MapWriter:
 
 
 @contextmanager
-def writing_maps(target: Path | str | io.BytesIO, header: MapHeader, samples: SampleTable) -> Iterator[MapWriter]:
+def writing_maps(
+    target: Path | str | io.BytesIO, header: MapHeader, samples: SampleTable, *, overwrite: bool = False
+) -> Iterator[MapWriter]:
     """Write a file of maps that is at `target` when the block ends well, with every map in it, or else not at all.
 
     Parameters
     ----------
     target : name of the file, or what holds its content in memory afterwards
+    overwrite : replace a file that exists
 
     Raises
     ------
-    InputError : if it cannot be written there, or the disk is full
+    InputError : if it cannot be written there, exists, is being written by another, or the disk is full
     """
     if isinstance(target, io.BytesIO):
         with hdf5_in_memory() as (file, image):
@@ -118,8 +122,11 @@ def writing_maps(target: Path | str | io.BytesIO, header: MapHeader, samples: Sa
         return
     path = Path(target)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, new_hdf5(temporary) as (file, on_disk):
+        with (
+            file_lock(path),
+            replacing(path, overwrite=overwrite) as temporary,
+            new_hdf5(temporary) as (file, on_disk),
+        ):
             writer = MapWriter(file, header, samples, on_disk.check)
             yield writer
             writer.finish()

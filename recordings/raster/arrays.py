@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
+from recordings.lock import file_lock
 from recordings.schema import SampleTable
 
 from .batch import RasterBatch
@@ -99,17 +100,18 @@ def write_raster(
         _classes("labels", labels, n_samples),
     )
     chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
-    writer = GrowingWriter(path, header, overwrite=overwrite)
-    try:
-        for start in range(0, n_samples, BATCH):
-            rows = slice(start, min(start + BATCH, n_samples))
-            packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
-            nothing = np.empty((rows.stop - start, 0), np.float32)
-            writer.append(RasterBatch(packed, nothing, chosen[rows]), samples[rows])
-        return writer.finalize()
-    except BaseException:
-        writer.discard()
-        raise
+    with file_lock(path):
+        writer = GrowingWriter(path, header, overwrite=overwrite)
+        try:
+            for start in range(0, n_samples, BATCH):
+                rows = slice(start, min(start + BATCH, n_samples))
+                packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
+                nothing = np.empty((rows.stop - start, 0), np.float32)
+                writer.append(RasterBatch(packed, nothing, chosen[rows]), samples[rows])
+            return writer.finalize()
+        except BaseException:
+            writer.discard()
+            raise
 
 
 def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:

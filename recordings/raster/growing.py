@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from array import array
@@ -34,7 +35,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     ------
     InputError
     """
-    if path.exists() and not (overwrite and path.is_file()):
+    if os.path.lexists(path) and not (overwrite and path.is_file()):
         advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
         raise InputError(f"{path}: already exists; {advice}")
     if (parts := parts_of(path)).exists() and not overwrite:
@@ -46,7 +47,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
-    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them.
+    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold
+    :func:`recordings.lock.file_lock` on the path, or a lock on its folder.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ class GrowingWriter:
 
     def __init__(self, path: Path, header: RasterHeader, *, overwrite: bool = False) -> None:
         refuse_existing(path, overwrite)
-        self.path, self.header = path, header
+        self.path, self.header, self._overwrite = path, header, overwrite
         self._run_uuid = str(uuid.uuid4())
         self._index, self._label = array("q"), array("i")
         self._shards: dict[int, int] = {}
@@ -99,7 +101,14 @@ class GrowingWriter:
         with self._writing():
             advice = "free space, or choose another name"
             merge_shards(
-                self.path, parts_of(self.path), self._shards, self.header, self._samples(0), self._run_uuid, advice
+                self.path,
+                parts_of(self.path),
+                self._shards,
+                self.header,
+                self._samples(0),
+                self._run_uuid,
+                advice,
+                self._overwrite,
             )
         self.discard()
         return self.path

@@ -19,6 +19,7 @@ from recordings.disk import check_free, readable, replacing, write_file
 from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
+from recordings.temporary import remove_leftovers
 
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
@@ -55,6 +56,7 @@ def merge_shards(
     samples: SampleTable,
     run_uuid: str,
     advice: str,
+    overwrite: bool = False,
 ) -> None:
     """Make the whole raster of its shards, each verified, copying their chunks; it appears whole or not at all.
 
@@ -62,10 +64,11 @@ def merge_shards(
     ----------
     shards : position of the first sample -> number of samples, together all that `samples` holds
     advice : what to do if the disk is too small
+    overwrite : replace a file that exists
 
     Raises
     ------
-    InputError : if it would not fit on the disk
+    InputError : if it would not fit on the disk, or the file exists
     RasterError : if a shard was changed or removed since it was written
     OSError : if the raster cannot be written
     """
@@ -73,7 +76,7 @@ def merge_shards(
         raise RasterError(f"{shard_path(parts, missing[0])}: was removed since it was written")
     stored = sum(shard_path(parts, first).stat().st_size for first in shards)
     check_free(path.parent, stored, advice)
-    with replacing(path) as temporary, new_hdf5(temporary) as (file, target):
+    with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
         lay_out(file, header, samples, run_uuid)
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
@@ -108,10 +111,9 @@ def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tupl
     """
     good: dict[int, int] = {}
     dropped = 0
+    remove_leftovers(parts)
     for path in sorted(parts.iterdir()):
-        if path.suffix == ".tmp":
-            path.unlink()
-        elif path.suffix == ".h5":
+        if path.suffix == ".h5":
             if count := _intact_samples(path, header, samples):
                 good[int(path.stem)] = count
             else:

@@ -84,8 +84,8 @@ def test_a_disk_that_fills_up_keeps_the_finished_shards(
     writer = RasterWriter(tmp_path, HEADER, samples(COUNT))
     writer.append(batch(HEADER, range(16)))
 
-    def full(path: Path) -> None:
-        raise OSError(number, os.strerror(number), str(path))
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
         broken.setattr(disk, "_sync", full)

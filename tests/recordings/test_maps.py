@@ -146,7 +146,7 @@ def test_large_maps_are_stored_in_chunks_of_whole_steps(tmp_path: Path) -> None:
 
 
 def write_one(path: Path, error: type[Exception] | None = None) -> None:
-    with writing_maps(path, HEADER, SAMPLES) as maps:
+    with writing_maps(path, HEADER, SAMPLES, overwrite=True) as maps:
         maps.write(1, 0, {layer.name: made_up(HEADER, layer, 1) for layer in LAYERS})
         if error is not None:
             raise error
@@ -195,7 +195,7 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
 
 def test_target_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match=r"file/sam.h5: cannot be written \(.*\); free space or choose another --out"):
+    with pytest.raises(InputError, match=r"file/sam.h5: cannot be written \(.*\); free space or choose another name"):
         write(tmp_path / "file" / "sam.h5")
 
 

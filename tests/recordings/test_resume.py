@@ -183,8 +183,8 @@ def test_a_gap_is_filled_with_samples_in_order(tmp_path: Path, expected: str) ->
 
 def test_half_written_files_do_not_count(tmp_path: Path, expected: str) -> None:
     interrupted(tmp_path)
-    (tmp_path / "raster.parts" / "00000032.h5.tmp").write_bytes(b"\x89HDF")
-    (tmp_path / "raster.h5.tmp").write_bytes(b"\x89HDF")
+    for folder in (tmp_path, tmp_path / "raster.parts"):
+        (folder / ".spikesam-0123456789abcdef.tmp").write_bytes(b"\x89HDF")
     writer, computed = resume(tmp_path)
     assert (writer.dropped, computed) == (0, list(range(32, COUNT)))
     assert digest(tmp_path / "raster.h5") == expected

@@ -1,0 +1,184 @@
+"""Files that appear whole or not at all, whoever else writes there, and whatever is killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recordings.disk import replacing, write_file
+from recordings.errors import InputError
+from recordings.lock import LOCK_NAME, file_lock, out_lock
+from recordings.raster.arrays import write_raster
+
+LEFTOVER = ".spikesam-0123456789abcdef.tmp"
+WRITER = """
+import sys, time
+from pathlib import Path
+from recordings.disk import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_of_the_users_beside_the_target_is_never_taken(tmp_path: Path) -> None:
+    (tmp_path / "x.h5.tmp").write_text("mine")
+    (tmp_path / ".x.h5.tmp").write_text("mine")
+    (tmp_path / ".spikesam-mine.tmp").write_text("mine")
+    write_file(tmp_path / "x.h5", b"new")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "x.h5"):
+        raise ZeroDivisionError
+    assert (tmp_path / "x.h5").read_bytes() == b"new"
+    assert names(tmp_path) == [".spikesam-mine.tmp", ".x.h5.tmp", "x.h5", "x.h5.tmp"]
+    assert {path.read_text() for path in tmp_path.glob("*.tmp")} == {"mine"}
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("x.h5.tmp", LEFTOVER, "x.h5"):
+        (folder / name).symlink_to(elsewhere)
+    write_file(folder / "x.h5", b"new")
+    assert elsewhere.read_text() == "precious"
+    assert not (folder / "x.h5").is_symlink() and (folder / "x.h5").read_bytes() == b"new"
+    assert (folder / LEFTOVER).is_symlink()
+
+
+def test_a_link_to_nothing_is_replaced_or_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "x").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="x: exists already, expected a new name; nothing was replaced"):
+        write_file(tmp_path / "x", b"new", overwrite=False)
+    write_file(tmp_path / "x", b"new")
+    assert names(tmp_path) == ["x"] and (tmp_path / "x").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to a folder", "pipe", "link to a pipe"])
+def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
+    """A rename onto /dev/null would be the end of it."""
+    path, target = tmp_path / "x", tmp_path / "target"
+    place = target if kind.startswith("link") else path
+    place.mkdir() if kind.endswith("folder") else os.mkfifo(place)
+    if kind.startswith("link"):
+        path.symlink_to(target)
+    before = path.lstat()
+    with pytest.raises(OSError, match="Is a directory" if "folder" in kind else "Not a regular file") as caught:
+        write_file(path, b"new")
+    assert caught.value.filename == str(path)
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_permissions_are_those_of_a_new_file_or_of_the_replaced_one(tmp_path: Path) -> None:
+    earlier = os.umask(0o027)
+    try:
+        write_file(tmp_path / "new", b"")
+    finally:
+        os.umask(earlier)
+    (tmp_path / "private").touch(0o600)
+    write_file(tmp_path / "private", b"more")
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")] == [0o640, 0o600]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_another_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    if not links:  # as on FAT and some network file systems
+
+        def refused(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "x"
+    late = ExitStack()
+    late.enter_context(replacing(path, overwrite=False)).write(b"late")
+    path.write_text("early")
+    with pytest.raises(InputError, match="x: exists already, expected a new name; nothing was replaced"):
+        late.close()
+    assert path.read_text() == "early" and names(tmp_path) == ["x"]
+    write_file(tmp_path / "y", b"alone", overwrite=False)
+    assert (tmp_path / "y").read_bytes() == b"alone" and names(tmp_path) == ["x", "y"]
+
+
+def test_two_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    path, contents = tmp_path / "x", [bytes([number]) * (1 << 20) for number in range(8)]
+    threads = [threading.Thread(target=write_file, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert names(tmp_path) == ["x"]
+
+
+def test_what_a_kill_left_is_removed_by_the_next_write_but_never_what_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        (temporary,) = tmp_path.glob(".spikesam-*.tmp")
+        write_file(tmp_path / "y", b"")
+        assert temporary.exists()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert path.read_text() == "old" and temporary.read_bytes() == b"half"
+    write_file(tmp_path / "y", b"")
+    assert path.read_text() == "old" and names(tmp_path) == ["x", "y"]
+
+
+def test_a_folder_in_which_a_kill_left_a_temporary_file_counts_as_empty(tmp_path: Path) -> None:
+    (tmp_path / LEFTOVER).touch()
+    with out_lock(tmp_path, "choose another"):
+        assert names(tmp_path) == [LOCK_NAME]
+
+
+def test_the_system_names_the_file_that_the_user_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_file(tmp_path / "absent" / "x", b"")
+    assert caught.value.filename == str(tmp_path / "absent" / "x")
+    with pytest.raises(OSError, match="No space left") as full, replacing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert full.value.filename == str(tmp_path / "x")
+
+
+def test_a_lock_that_is_a_link_is_refused_and_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / LOCK_NAME).symlink_to(mine)
+    with pytest.raises(InputError, match="cannot be written"), out_lock(tmp_path):
+        pass
+    assert mine.read_text() == "precious"
+
+
+def test_out_may_be_a_link_to_a_folder_but_not_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with out_lock(tmp_path / "link"):
+        assert names(tmp_path / "folder") == [LOCK_NAME]
+    (tmp_path / "dangling").symlink_to("nothing")
+    with pytest.raises(InputError, match="dangling: cannot be written"), out_lock(tmp_path / "dangling"):
+        pass
+    assert names(tmp_path) == ["dangling", "folder", "link"] and names(tmp_path / "folder") == []
+
+
+def test_one_writer_per_file(tmp_path: Path) -> None:
+    """Two would mix their shards."""
+    path = tmp_path / "c.h5"
+    with file_lock(path), pytest.raises(InputError, match=r"c\.h5: another run is writing it, expected one at a time"):
+        write_raster(path, {"a": np.ones((1, 1, 1))})
+    assert names(tmp_path) == []
