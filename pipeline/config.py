@@ -12,6 +12,7 @@ from backends.available import BackendName, LavaModels
 from pipeline.bundled import bundled
 from pipeline.cli.config_errors import read_toml, validated
 from pipeline.cli.options import CheckpointName, Data, Device, Download, Samples, Seed
+from recordings.disk import write_file
 
 CONFIGS = bundled("configs")
 DEFAULT_CONFIG = CONFIGS / "default.toml"
@@ -182,4 +183,4 @@ def resolved(config: Config) -> dict[str, Any]:
 
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved configuration as TOML; it reads back equal."""
-    path.write_text(tomli_w.dumps(resolved(config)), encoding="utf-8")
+    write_file(path, tomli_w.dumps(resolved(config)).encode())

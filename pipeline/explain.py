@@ -17,7 +17,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Figures, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.explanation import explain
-from pipeline.maps.method import refuse_existing_figures
+from pipeline.maps.method import figures_folder
 from pipeline.maps.sam import Variant
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
@@ -54,9 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, explain, draw, report."""
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
     console = Console(soft_wrap=True, highlight=False)
-    if options.figures is not None:
-        refuse_existing_figures(options.figures, options.overwrite)
-    with RasterReader(options.raster) as raster:
+    with figures_folder(options.figures, options.overwrite), RasterReader(options.raster) as raster:
         kernel = options.model_dump(exclude={"raster", "out", "figures"})
         with explain(raster, options.out, **kernel, tracker=Tracker(Console(stderr=True))) as maps:
             size, names = readable(options.out.stat().st_size), ", ".join(maps)

@@ -15,6 +15,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import CheckpointName, Data, Device, Download, Out, Overwrite
 from pipeline.cli.progress import progress_bar
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
+from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
 
@@ -70,15 +71,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console(soft_wrap=True, highlight=False)
     advice = None if command.overwrite else "choose another --out, or replace with --overwrite"
     with out_lock(command.out, advice), progress_bar(Console(stderr=True), transient=True) as progress:
+        if command.nir is not None:  # first, because it may be refused
+            to_nir(checkpoint.network, command.nir, overwrite=command.overwrite)
         for precision, network in networks.items():
             write_network(network, command.out / f"network.{precision}.safetensors")
-        if command.nir is not None:
-            to_nir(checkpoint.network, command.nir)
         turns = progress.track(range(seeds), description="measuring")
         float32, fixed = predictions([*networks.values()], backend, samples, turns)
         found = paired_accuracy(float32, fixed, labels)
         report = {**asdict(found), "checkpoint": command.checkpoint, "dataset": samples.name, "samples": len(samples)}
-        (command.out / "accuracy.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_file(command.out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
     console.print(f"{samples.name}, {len(samples)} {samples.kind} × {accuracy_text(found)}")
     for precision in networks:
         console.print(str(command.out / f"network.{precision}.safetensors"))

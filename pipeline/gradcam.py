@@ -13,7 +13,7 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Data, Download, Figures, MapsFile, Overwrite, Samples, Seed
 from pipeline.cli.tracker import Tracker
-from pipeline.maps.method import refuse_existing, refuse_existing_figures, write_maps
+from pipeline.maps.method import figures_folder, refuse_existing, write_maps
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
 
@@ -58,15 +58,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline.networks.checkpoint import find_checkpoint
 
     refuse_existing(command.out, find_checkpoint(command.network), command.overwrite)
-    if command.figures is not None:
-        refuse_existing_figures(command.figures, command.overwrite)
-    method = NetworkMaps.load(
-        command.network, command.data, command.samples, command.seed, command.layers, command.download
-    )
-    terminal = Console(stderr=True)
-    console = Console(soft_wrap=True, highlight=False)
-    with Tracker(terminal).show("explaining", len(method.samples)) as advance:
-        write_maps(method, command.out, advance, overwrite=command.overwrite)
+    with figures_folder(command.figures, command.overwrite):
+        method = NetworkMaps.load(
+            command.network, command.data, command.samples, command.seed, command.layers, command.download
+        )
+        with Tracker(Console(stderr=True)).show("explaining", len(method.samples)) as advance:
+            write_maps(method, command.out, advance, overwrite=command.overwrite)
+        report(method, command, Console(soft_wrap=True, highlight=False))
+
+
+def report(method: NetworkMaps, command: GradCamCommand, console: Console) -> None:
+    """Print what was written, and draw it if that is wanted."""
     header, unknown = method.header, int((method.samples.label < 0).sum())
     count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
     if unknown:

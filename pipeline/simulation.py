@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from pipeline.config import Config, resolved, save_config
 from pipeline.images.sources import Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from recordings.errors import InputError
-from recordings.lock import out_lock
+from recordings.lock import holds_files, out_lock
 from recordings.raster.memory import MemoryWriter
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec, RasterHeader
@@ -111,6 +112,7 @@ def simulate(
         else:
             folder = Path(out)
             held.enter_context(out_lock(folder))
+            held.enter_context(_undone_if_refused(folder))
             writer = RasterWriter(folder, header, source.table, resume=resume)
             write_network(graph, folder / "network.safetensors")
             if config is not None:
@@ -125,6 +127,21 @@ def simulate(
             advance(len(source.table) - remaining)
             finished = _record(graph, simulator, source, writer, seed, batch_size, tracker, advance)
     return RasterReader(finished, trusted=not resume)
+
+
+@contextmanager
+def _undone_if_refused(folder: Path) -> Iterator[None]:
+    """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
+    empty = not holds_files(folder)
+    try:
+        yield
+    except InputError:
+        parts = folder / "raster.parts"
+        if empty and not any(parts.glob("*.h5")) and not (folder / "raster.h5").exists():
+            shutil.rmtree(parts, ignore_errors=True)
+            for name in ("network.safetensors", "config.toml"):
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def in_precision(network: Network, precision: str) -> Network:

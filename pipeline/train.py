@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     last = command.out / "epochs" / "last.ckpt"
     if command.resume and not last.is_file():
         raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
-    if not command.resume and last.is_file():
+    if not command.resume and (last.is_file() or (command.out / "checkpoint.safetensors").exists()):
         raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
     from .networks.training.environment import process_rank  # torch is slow to import
     from .networks.training.fit import train, train_checkpoint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from recordings.disk import write_file
 
 from .checks import NetworkError
 from .graph import Network
@@ -23,13 +24,10 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     """Write a network, atomically; `metadata` is stored beside the graph and is not part of its identity."""
     graph, tensors = network.to_graph()
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
-    temporary = path.with_name(path.name + ".tmp")
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
     try:
-        temporary.write_bytes(save(contiguous, described))
-        os.replace(temporary, path)
+        write_file(path, save(contiguous, described))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise NetworkError(f"{path}: cannot be written ({error.strerror}); expected the name of a file") from None
 
 

@@ -7,6 +7,7 @@ neurons.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any
@@ -47,11 +48,16 @@ class TorchBackend:
     def __init__(self, device: str = "auto") -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        # torch knows more names; "meta" computes nothing.
+        if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", str(device)):
+            raise BackendError(f"torch: device is {device!r}, expected auto, cpu, cuda or cuda:N")
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise BackendError(f"device {device!r}: {reason}; expected auto, cpu, cuda or cuda:N") from None
+            reason = str(error).splitlines()[0].partition(". ")[0]
+            raise BackendError(
+                f"torch: device is {device!r}, which is not here ({reason}); expected auto, cpu, cuda or cuda:N"
+            ) from None
         self.device = device
 
     def prepare(self, network: Network) -> None:

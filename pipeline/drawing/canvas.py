@@ -14,6 +14,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 
+from recordings.disk import replacing
+
 PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
 GREY = "0.35"
 STYLE: Any = {
@@ -77,7 +79,8 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
         for number, line in enumerate(lines):
             canvas.text(MARGIN, 0.52 - above + LINE * number, line, **SUBTITLE)
         yield canvas
-        canvas.figure.savefig(path, metadata={"Software": None}, pil_kwargs={"compress_level": LEVEL})
+        with replacing(path) as file:
+            canvas.figure.savefig(file, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": LEVEL})
 
 
 def text_width(text: str, fontsize: float = 9, fontweight: str = "normal", **_: Any) -> float:

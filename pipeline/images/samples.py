@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.network import Network
+from recordings.disk import readable, reason
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
@@ -132,8 +135,7 @@ def read_samples(
     """
     events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
     shape = (len(positions), preprocessing.height, preprocessing.width, 3)
-    with tempfile.TemporaryFile() as file:
-        pictures: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=shape)
+    pictures = _scratch(shape)
     indices, labels, names, boxes, masks = [], [], [], [], []
     for place, position in enumerate(positions):
         item = dataset[int(position)]
@@ -152,6 +154,24 @@ def read_samples(
     return Samples(
         dataset.name, table, tuple(names), pictures, tuple(boxes), tuple(masks), preprocessing, dataset.skipped, events
     )
+
+
+def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An array in a temporary file without a name.
+
+    The disk's blocks are taken at once: on a disk that fills up later, writing to the array would kill the process.
+    """
+    size = math.prod(shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # Linux
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"{tempfile.gettempdir()}: cannot hold {readable(size)} of prepared pictures ({reason(error)}); "
+            "free space there, take fewer samples, or set TMPDIR to another folder"
+        ) from error
 
 
 def _mask(item: Item, box: Box | None, preprocessing: Preprocessing | EventBinning) -> NDArray[np.bool_] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 from recordings.layers import find_layer
+from recordings.lock import out_lock
 from recordings.maps.schema import MapHeader
 from recordings.maps.writer import writing_maps
 from recordings.parallel import in_order
@@ -109,9 +110,21 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
         raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")
 
 
-def refuse_existing_figures(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder for pictures that cannot be written, before hours of work are spent."""
+@contextmanager
+def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
+    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are drawn.
+
+    Raises
+    ------
+    InputError : at once, if it exists without `overwrite`, cannot be written, or another process holds it
+    """
+    if folder is None:
+        yield
+        return
     if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
         raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
+    advice = "choose another --figures, or add to it with --overwrite"
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists; choose another --figures, or add to it with --overwrite")
+        raise InputError(f"{folder}: already exists; {advice}")
+    with out_lock(folder, None if overwrite else advice):
+        yield

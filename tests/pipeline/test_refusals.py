@@ -50,7 +50,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ((*RUN, "--out", "new/deep", "--device", "tpu"), "device 'tpu'"),
+        ((*RUN, "--out", "new/deep", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         (
             (*RUN, "--out", "new/deep", "--data", "strange"),
             "(yak, zebra) are none that the checkpoint knows",
@@ -70,17 +70,17 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ),
         ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "there are only 6 training images"),
         ((*TRAIN, "--out", "new", "--network.layers", "P"), 'the last entry must be dense neurons such as "D128"'),
-        ((*CONVERT, "--out", "new", "--device", "tpu"), "device 'tpu'"),
+        ((*CONVERT, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         ((*CONVERT, "--out", "new", "--data", "images/apple/0.png"), "holds images without labels"),
         ((*CONVERT, "--out", "busy"), "busy: holds files already"),
-        ((*EXPORT, "--out", "new", "--device", "tpu"), "device 'tpu'"),
+        ((*EXPORT, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         ((*EXPORT, "--out", "new", "--data", "images/pear/0.png"), "holds images without labels"),
         ((*GRADCAM, "--out", "new/maps.h5", "--layers", "fc1"), "is dense"),
         ((*GRADCAM, "--out", "new/maps.h5", "--figures", "busy"), "busy: already exists"),
         (("explain", "text.png", "--out", "new/maps.h5"), "text.png: cannot be read as HDF5"),
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
         ((*PAPER, "--out", "new", "--checkpoint", "nope"), "checkpoint 'nope': neither a bundled one"),
-        ((*PAPER, "--out", "new", "--device", "tpu"), "device 'tpu'"),
+        ((*PAPER, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_a_refusal_leaves_the_disk_as_it_was(workplace, monkeypatch, capsys, command, reason):

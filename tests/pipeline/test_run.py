@@ -232,7 +232,7 @@ def test_one_run_per_folder(workplace, tmp_path, capsys):
         (["--bakcend", "torch"], "did you mean --backend?"),
         (["--samples", "0"], "--samples"),
         (["--samples", "many"], "--samples"),
-        (["--device", "tpu0"], "device 'tpu0'"),
+        (["--device", "tpu0"], "device is 'tpu0'"),
         (["--gamma", "-1"], "--gamma"),
         (["--backend", "lava", "--lava-deadline", "1e-9"], "1e-09"),
         (["--out", "/proc/spikes"], "/proc/spikes: cannot be written"),

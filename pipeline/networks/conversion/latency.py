@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from backends.base import Backend
 from backends.network import Network
 from pipeline.drawing.canvas import GREY, drawing, grid_lines, text_width
 from pipeline.images.samples import Samples
+from recordings.disk import write_file
 from recordings.raster.batch import RasterBatch, unpack
 
 BATCH = 4  # images simulated together
@@ -68,11 +70,12 @@ def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
 
 def write_curves(path: Path, curves: Curves) -> None:
     """CSV: the number of steps t, then the accuracy of each network after them."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["t", *curves])
-        for t, row in enumerate(zip(*curves.values(), strict=True), 1):
-            writer.writerow([t, *(f"{value:.4f}" for value in row)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["t", *curves])
+    for t, row in enumerate(zip(*curves.values(), strict=True), 1):
+        writer.writerow([t, *(f"{value:.4f}" for value in row)])
+    write_file(path, text.getvalue().encode())
 
 
 def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtitle: str) -> None:

@@ -14,6 +14,7 @@ from backends.network import Network
 from pipeline.config import ConversionSection, Section
 from pipeline.images.samples import Samples
 from pipeline.networks.differentiable import predictions
+from recordings.disk import write_file
 
 from .latency import Curves, milestones, plot_curves, settles_at, write_curves
 
@@ -88,7 +89,7 @@ def report(summary: ConversionSummary, curves: Curves, target: Path, console: Co
     rule, encoder = summary.conversion.rule, summary.conversion.encoder
     title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
     plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
-    summary_path.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_file(summary_path, (summary.model_dump_json(indent=2) + "\n").encode())
     _print(summary, console)
     for path in (target, table_path, plot_path, summary_path):
         console.print(str(path))

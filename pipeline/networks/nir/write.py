@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from backends.network import Network, NetworkError
 from backends.network.checks import real
+from recordings.disk import write_file
 
 from . import DT, KEY
 from .library import nir_library
@@ -19,7 +20,7 @@ from .nodes import layer_nodes, nir_size, readout_nodes
 from .read import from_nir
 
 
-def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: float = DT) -> Any:
+def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: float = DT, overwrite: bool = True) -> Any:
     """A network as a NIR graph, and as a file, from which :func:`from_nir` makes the same network again.
 
     Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. Other programs read what NIR
@@ -32,6 +33,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     network : spiking, float32
     path : of the file to write, usually `*.nir`; none is written if not given
     dt : seconds in a step
+    overwrite : replace a file that exists
 
     Returns
     -------
@@ -39,7 +41,8 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
 
     Raises
     ------
-    InputError : if the network is an ANN or in fixed point, or the file cannot be written
+    InputError : if the network is an ANN or in fixed point, or the file cannot be written or, without
+        `overwrite`, exists
 
     Examples
     --------
@@ -70,7 +73,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     if from_nir(graph).sha256 != network.sha256:
         raise NetworkError("to_nir: the graph does not hold this network exactly, expected numbers that NIR can hold")
     if path is not None:
-        _write(nir, graph, Path(path))
+        _write(nir, graph, Path(path), overwrite)
     return graph
 
 
@@ -81,15 +84,13 @@ def _unused(name: str, taken: list[str]) -> str:
     return name
 
 
-def _write(nir: Any, graph: Any, path: Path) -> None:
+def _write(nir: Any, graph: Any, path: Path, overwrite: bool) -> None:
     """Write a file, atomically."""
-    temporary = path.with_name(path.name + ".tmp")
+    content = BytesIO()  # HDF5 itself would crash on a full disk
+    nir.write(content, graph)
     try:
-        nir.write(temporary, graph)
-        os.replace(temporary, path)
+        write_file(path, content.getvalue(), overwrite=overwrite)
     except OSError as error:
         raise NetworkError(
             f"{path}: cannot be written ({error.strerror or error}); expected the name of a file"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pipeline.networks.folding import export_network
 from pipeline.networks.fused import compile_bntt_lif
 from recordings.errors import InputError
 
+from .checkpoints import WholeCheckpoints
 from .environment import keep_freed_memory, process_rank, quiet_lightning
 from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
@@ -73,6 +74,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
         callbacks=[best, latest, Report(console, out / "metrics.csv")],
+        plugins=[WholeCheckpoints()],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from recordings.disk import write_file
+from recordings.disk import replacing, write_file
 
 MANIFEST = "stage.json"
 
@@ -56,7 +57,13 @@ class Stages:
         unfinished = folder.with_name(folder.name + ".part")
         unfinished.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
-        build(unfinished)
+        try:
+            build(unfinished)
+        except BaseException:
+            with suppress(OSError):  # what is empty goes, what is not can be continued
+                unfinished.rmdir()
+                self.directory.rmdir()
+            raise
         seconds = round(time.perf_counter() - begun, 1)
         manifest = {"inputs": {"kind": kind, **inputs}, "seconds": seconds, "files": _digests(unfinished)}
         write_file(unfinished / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
@@ -70,7 +77,9 @@ class Stages:
         """Arrays that are expensive to compute, as a stage of their own; see :meth:`folder`."""
 
         def build(folder: Path) -> None:
-            np.savez(folder / "arrays.npz", allow_pickle=False, **compute())
+            arrays = compute()
+            with replacing(folder / "arrays.npz") as file:
+                np.savez(file, allow_pickle=False, **arrays)
 
         with np.load(self.folder(kind, inputs, build) / "arrays.npz", allow_pickle=False) as file:
             return dict(file)

@@ -67,7 +67,7 @@ def test_other_devices_are_refused(device: str) -> None:
 def test_auto_is_event_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert (make_backend("auto").name, make_backend("auto", "cpu").name) == ("event", "event")
-    with pytest.raises(BackendError, match="device 'cuda'"):
+    with pytest.raises(BackendError, match="device is 'cuda'"):
         make_backend("auto", "cuda")
 
 

@@ -112,7 +112,7 @@ def test_bits_are_packed_as_in_the_file(shape: tuple[int, int, int, int, int], d
     ("name", "device", "message"),
     [
         ("torhc", "cpu", "backend is 'torhc', expected one of auto, event, torch, lava"),
-        ("torch", "gpu", "device 'gpu': .*; expected auto, cpu, cuda or cuda:N"),
+        ("torch", "gpu", "device is 'gpu', expected auto, cpu, cuda or cuda:N"),
         ("lava", "cuda", "lava: device is 'cuda', expected auto or cpu"),
     ],
 )
