@@ -101,7 +101,7 @@ def _check(path: Path, overwrite: bool) -> None:
 
 
 def _exists(path: Path) -> InputError:
-    return InputError(f"{path}: exists already, expected a new name; nothing was replaced")
+    return InputError(f"{path}: already exists, and was not replaced; choose another name")
 
 
 def _keep_permissions(path: Path, file: int) -> None:

@@ -38,6 +38,9 @@ def workplace(tmp_path_factory):
     (folder / "small.toml").write_text(SMALL)
     (folder / "paper.toml").write_text(f'{SMALL}[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\n')
     (folder / "text.png").write_text("no image")
+    (folder / "trained").mkdir()
+    small_checkpoint(folder / "trained" / "checkpoint.safetensors")
+    (folder / "dangling.h5").symlink_to("nothing")
     (folder / "busy").mkdir()
     (folder / "busy" / "mine").write_text("mine")
     return folder
@@ -61,6 +64,11 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*RUN, "--out", "busy", "--resume"), "busy: nothing is there to resume; leave out --resume to begin"),
         ((*RUN, "--out", "new", "--resume"), "new: nothing is there to resume; leave out --resume to begin"),
         ((*RUN, "--out", "text.png"), "text.png: cannot be written"),
+        (
+            (*RUN, "--out", "new", "--backend", "torch", "--device", "meta"),
+            "device is 'meta', expected",
+        ),
+        ((*TRAIN, "--out", "trained"), "trained: holds a training already"),
         ((*TRAIN, "--out", "new", "--resume"), "no finished epoch to resume from"),
         ((*TRAIN, "--out", "new", "--data.source", "nowhere"), "nowhere: no such data set"),
         ((*TRAIN, "--out", "new", "--data.source", "images/apple"), "got images without labels"),
@@ -75,7 +83,13 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*CONVERT, "--out", "busy"), "busy: holds files already"),
         ((*EXPORT, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         ((*EXPORT, "--out", "new", "--data", "images/pear/0.png"), "holds images without labels"),
+        ((*EXPORT, "--out", "new", "--nir", "text.png"), "text.png: already exists, and was not replaced"),
+        ((*EXPORT, "--out", "new", "--nir", "busy"), "busy: already exists"),
+        ((*EXPORT, "--out", "new", "--nir", "nowhere/x.nir"), "x.nir: cannot be written (No such file or directory)"),
         ((*GRADCAM, "--out", "new/maps.h5", "--layers", "fc1"), "is dense"),
+        ((*GRADCAM, "--out", "new/maps.h5", "--figures", "pictures", "--layers", "fc1"), "is dense"),
+        (("explain", "text.png", "--out", "new/maps.h5", "--figures", "pictures"), "text.png: cannot be read as HDF5"),
+        ((*GRADCAM, "--out", "dangling.h5"), "dangling.h5: not a regular file"),
         ((*GRADCAM, "--out", "new/maps.h5", "--figures", "busy"), "busy: already exists"),
         (("explain", "text.png", "--out", "new/maps.h5"), "text.png: cannot be read as HDF5"),
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),

@@ -64,7 +64,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_a_link_to_nothing_is_replaced_or_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to(tmp_path / "nothing")
-    with pytest.raises(InputError, match="x: exists already, expected a new name; nothing was replaced"):
+    with pytest.raises(InputError, match="x: already exists, and was not replaced; choose another name"):
         write_file(tmp_path / "x", b"new", overwrite=False)
     write_file(tmp_path / "x", b"new")
     assert names(tmp_path) == ["x"] and (tmp_path / "x").read_bytes() == b"new"
@@ -108,7 +108,7 @@ def test_what_another_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest
     late = ExitStack()
     late.enter_context(replacing(path, overwrite=False)).write(b"late")
     path.write_text("early")
-    with pytest.raises(InputError, match="x: exists already, expected a new name; nothing was replaced"):
+    with pytest.raises(InputError, match="x: already exists, and was not replaced; choose another name"):
         late.close()
     assert path.read_text() == "early" and names(tmp_path) == ["x"]
     write_file(tmp_path / "y", b"alone", overwrite=False)

@@ -114,3 +114,12 @@ def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Check
     files = sorted(class_folders(tmp_path / "images", per_class=3).rglob("*.png"))
     assert spikesam.simulate(checkpoint, files).n_samples == 9
     assert spikesam.simulate(checkpoint, files, samples=2).n_samples == 2
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, tmp_path: Path, resume: bool) -> None:
+    """Input spikes of another shape are found when the first batch is simulated."""
+    spikes = np.zeros((8, 1, 2, 16, 24), np.uint8)
+    with pytest.raises(spikesam.InputError, match="got input samples of"):
+        spikesam.simulate(checkpoint.network, spikes, out=tmp_path / "out", backend="torch", resume=resume)
+    assert not any(tmp_path.iterdir())
