@@ -24,7 +24,7 @@ from pipeline.config import Config, resolved, save_config
 from pipeline.images.sources import Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from recordings.errors import InputError
-from recordings.lock import holds_files, out_lock
+from recordings.lock import file_lock, holds_files, out_lock
 from recordings.raster.memory import MemoryWriter
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec, RasterHeader
@@ -112,6 +112,7 @@ def simulate(
         else:
             folder = Path(out)
             held.enter_context(out_lock(folder))
+            held.enter_context(file_lock(folder / "raster.h5"))
             held.enter_context(_undone_if_refused(folder))
             writer = RasterWriter(folder, header, source.table, resume=resume)
             write_network(graph, folder / "network.safetensors")

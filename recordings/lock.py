@@ -18,8 +18,8 @@ _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this pr
 
 
 def holds_files(directory: Path) -> bool:
-    """Whether anything besides the lock lies in an existing directory."""
-    return any(path.name != LOCK_NAME for path in directory.iterdir())
+    """Whether anything besides locks lies in an existing directory."""
+    return any(not (path.name.startswith(".") and path.name.endswith(".lock")) for path in directory.iterdir())
 
 
 @contextmanager

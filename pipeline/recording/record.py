@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from recordings.lock import out_lock
+from recordings.lock import file_lock, out_lock
 from recordings.raster.bits import check_counts
 from recordings.raster.growing import refuse_existing
 
@@ -89,8 +89,8 @@ def record(
         names = layer_names(model, find_known(model)) or None  # found in the first batch
     check_names((names or {}).values())
     folder = Path(out)
-    with out_lock(folder):
-        path = folder / "raster.h5"
+    path = folder / "raster.h5"
+    with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
         watch = Watch(model, names, arranged, fired)
         recording = Recording(path, watch, dataset, layer_delay, overwrite)
