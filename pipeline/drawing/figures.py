@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import METHODS
@@ -41,9 +43,8 @@ def save_figures(
     title = METHODS[method].title
     hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
     chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
-    samples = [{name: maps[name][i][: maps[name].steps_that_matter] for name in maps} for i in range(len(subjects))]
     delays = _delays(maps)
-    few = [{name: sample[name] for name in chosen} for sample in samples]
+    few = [_SampleMaps(maps, sample, chosen) for sample in range(len(subjects))]
     written = [directory / "overview.png"]
     about = title + _of_class(method, subjects)
     draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays)
@@ -51,11 +52,31 @@ def save_figures(
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
         draw_rates(written[1], rates, {name: raster.steps_that_matter(name) for name in raster})
-        draw_raster(written[2], hidden[-1], raster[hidden[-1]][0], ", ".join(subjects[0].facts))
-    for number, (subject, sample) in enumerate(zip(subjects, samples, strict=True)):
+        neurons, facts = raster.layer(hidden[-1]).neurons, ", ".join(subjects[0].facts)
+        draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
+    for number, subject in enumerate(subjects):
         written.append(directory / f"{method}_{number:03d}.png")
-        draw_over_time(written[-1], subject, sample, title + _of_class(method, [subject]), _kernel(maps), delays)
+        about = title + _of_class(method, [subject])
+        draw_over_time(written[-1], subject, dict(_SampleMaps(maps, number, list(maps))), about, _kernel(maps), delays)
     return written
+
+
+@dataclass(frozen=True)
+class _SampleMaps(Mapping[str, NDArray[np.float32]]):
+    """Layer -> the maps of a sample at the steps that matter, read from the file whenever they are asked for."""
+
+    maps: MapReader
+    sample: int
+    layers: Sequence[str]
+
+    def __getitem__(self, layer: str) -> NDArray[np.float32]:
+        return self.maps[layer][self.sample][: self.maps[layer].steps_that_matter]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
 
 
 def _delays(maps: MapReader) -> dict[str, int]:

@@ -12,19 +12,21 @@ from .canvas import GREY, drawing
 MOST_NEURONS = 200
 
 
-def draw_raster(path: Path, layer: str, spikes: NDArray[np.bool_], sample: str) -> None:
+def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int, sample: str) -> None:
     """The most active neurons on top, evenly thinned if there are many.
 
     Parameters
     ----------
     layer : its name
-    spikes : (T, C, H, W) bool, of one sample
+    packed : (T, bytes) uint8, the spikes of one sample, see :func:`recordings.raster.batch.pack`
+    neurons : how many the layer has, C·H·W
     sample : what it is called
     """
-    timesteps, neurons = len(spikes), spikes[0].size
-    flat = spikes.reshape(timesteps, neurons)
-    counts = flat.sum(axis=0)
-    firing = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
+    timesteps, counts = len(packed), np.zeros(neurons, np.int32)
+    for step in packed:
+        counts += np.unpackbits(step, count=neurons)
+    firing = np.flatnonzero(counts)
+    firing = firing[np.argsort(-counts[firing], kind="stable")]
     shown = firing[np.linspace(0, len(firing) - 1, min(len(firing), MOST_NEURONS)).round().astype(int)]
     about = f"{len(firing):,} of {neurons:,} neurons fire."
     if len(shown) < len(firing):
@@ -33,7 +35,8 @@ def draw_raster(path: Path, layer: str, spikes: NDArray[np.bool_], sample: str) 
         axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
         axes.set(xlabel="step t", ylabel="neurons, most active on top", yticks=[])
         if len(shown):
-            axes.imshow(flat[:, shown].T, cmap="binary", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            fired = packed[:, shown // 8] << (shown % 8).astype(np.uint8) & 0x80  # the first bit is the highest
+            axes.imshow(fired.T > 0, cmap="binary", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
             axes.set_xticks(np.arange(1, timesteps) - 0.5, minor=True)
             axes.grid(axis="x", which="minor", color="0.9", linewidth=0.4)
             axes.tick_params(which="minor", length=0)

@@ -39,9 +39,8 @@ def draw_over_time(
     rows = []
     for name, layer in maps.items():
         size = "×".join(map(str, layer.shape[1:])) if layer.any() else "all zero"
-        heats = relative_to_layer(layer)
-        late = delays.get(name, 0)
-        cells = [Cell(heats[step], subject.seen(step - late)) if step < len(heats) else Cell() for step in steps]
+        unit, late = largest(layer), delays.get(name, 0)
+        cells = [Cell(layer[step] / unit, subject.seen(step - late)) if step < len(layer) else Cell() for step in steps]
         rows.append(Row(f"{name}\n{size}", cells))
     columns = [f"t = {step}" for step in steps] if max(map(len, maps.values())) > 1 else []
     blank = "Blank: too late to change the answer." if min(map(len, maps.values())) <= steps[-1] else ""
@@ -74,10 +73,11 @@ def draw_side_by_side(
     for name in maps[0]:
         cells = []
         for subject, layers in zip(subjects, maps, strict=True):
-            step = best_step(layers[name])
+            layer = layers[name]
+            step = best_step(layer)
             tag = f"t = {step}" if over_time else ""
             seen = subject.seen(step - delays.get(name, 0))
-            cells.append(Cell(relative_to_layer(layers[name])[step], seen, tag=tag))
+            cells.append(Cell(layer[step] / largest(layer), seen, tag=tag))
         rows.append(Row(name, cells))
     chosen = "Each map is of the step where it varies most over the image." if over_time else ""
     captions = [subject.caption if with_images else "\n".join(subject.facts) for subject in subjects]
@@ -86,6 +86,6 @@ def draw_side_by_side(
     draw_maps(path, title, subtitle, captions, rows, colours=[subject.colour for subject in subjects])
 
 
-def relative_to_layer(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divide by the largest value at any step and pixel: (T, H, W) ≥ 0 -> 0 … 1; zero stays zero."""
-    return maps / max(maps.max(), np.finfo(np.float32).tiny)
+def largest(maps: NDArray[np.float32]) -> np.float32:
+    """The largest value at any step and pixel of (T, H, W) ≥ 0, by which maps are divided to be shown; never 0."""
+    return max(maps.max(), np.finfo(np.float32).tiny)

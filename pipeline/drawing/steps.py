@@ -46,5 +46,5 @@ def best_step(maps: NDArray[np.float32]) -> int:
     ----------
     maps : (T, H, W)
     """
-    contrast = maps.var(axis=(1, 2)) if maps[0].size > 1 else maps.sum(axis=(1, 2))
-    return int(contrast.argmax())
+    contrast = [step.var() if step.size > 1 else step.sum() for step in maps]  # one by one: var makes copies
+    return int(np.argmax(contrast))

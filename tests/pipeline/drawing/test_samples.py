@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.drawing.grid import Row
-from pipeline.drawing.samples import draw_over_time, draw_side_by_side, relative_to_layer
+from pipeline.drawing.samples import draw_over_time, draw_side_by_side, largest
 from pipeline.drawing.subject import Subject
 
 RANDOM = np.random.default_rng(0)
@@ -29,8 +29,8 @@ def texts(figure: Figure) -> list[str]:
 
 def test_scale_is_one_per_layer() -> None:
     maps = np.array([[[0, 1]], [[2, 4]]], np.float32)
-    np.testing.assert_array_equal(relative_to_layer(maps), maps / 4)
-    np.testing.assert_array_equal(relative_to_layer(np.zeros((2, 1, 1), np.float32)), np.zeros((2, 1, 1)))
+    np.testing.assert_array_equal(maps / largest(maps), maps / 4)
+    np.testing.assert_array_equal(np.float32(0) / largest(np.zeros((2, 1, 1), np.float32)), 0)
 
 
 def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
