@@ -1,4 +1,4 @@
-"""The worker process seen from outside: start, feed, listen, and clear away, whatever happens in between."""
+"""The worker process seen from outside: start, feed, listen, and end it, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from backends.base import BackendError
-
-from .scratch import make_scratch, sweep
 
 START = (
     300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
 )
-GRACE = 2.0  # seconds the worker has to clear away by itself
+GRACE = 2.0  # seconds the worker has to end by itself
+
+# What the worker runs first. It ties its life to this process before imports that take a second. It imports from where
+# this process does, not from the folder it starts in.
+LAUNCH = """
+import sys
+module, *sys.path[:] = sys.argv[3:]
+del sys.argv[3:]
+from recordings.orphans import die_with_parent
+die_with_parent()
+from runpy import run_module
+run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 class RemoteTracebackError(Exception):
@@ -34,6 +46,8 @@ class RemoteTracebackError(Exception):
 class Child:
     """A worker process in a session of its own, so that nothing meant for this process reaches it and it ends as one.
 
+    Nothing it makes has a name in a file system. So whatever is killed, and in whatever order, nothing is left.
+
     Parameters
     ----------
     module : what to run with `python -m`
@@ -42,30 +56,24 @@ class Child:
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline
-        self.scratch = make_scratch()
-        self.log = self.scratch / "log"
+        self.log = _nameless_file()
         self.data, data = socket.socketpair()
         self.control, control = Pipe()
-        try:
-            with data, control, self.log.open("wb") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", module, str(data.fileno()), str(control.fileno())],
-                    env=os.environ
-                    | {
-                        "TMPDIR": str(self.scratch),
-                        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-                        "OMP_NUM_THREADS": "1",
-                    },
-                    cwd=self.scratch,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(data.fileno(), control.fileno()),
-                    start_new_session=True,
-                )
-        except BaseException:
-            sweep(self.scratch)
-            raise
+        # The worker ends with the thread that starts it, so this is one that lives as long as this object.
+        self.starter = ThreadPoolExecutor(1)
+        with data, control:
+            self.process: subprocess.Popen[bytes] = self.starter.submit(
+                subprocess.Popen,
+                [sys.executable, "-c", LAUNCH, str(data.fileno()), str(control.fileno()), module]
+                + [os.path.abspath(path) for path in sys.path],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                cwd=os.path.abspath(os.sep),
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=self.log,
+                pass_fds=(data.fileno(), control.fileno()),
+                start_new_session=True,
+            ).result()
 
     def __enter__(self) -> Child:
         return self
@@ -105,10 +113,10 @@ class Child:
         end = time.monotonic() + self.deadline
         while rest:
             ready = wait([self.control, self.data], max(0.0, end - time.monotonic()))
-            if self.control in ready:
-                raise self._failure()
             if not ready:
                 raise self._late("finished no sample")
+            if self.data not in ready:  # what was finished before a failure comes first
+                raise self._failure()
             try:
                 received = self.data.recv_into(rest)
             except OSError:
@@ -119,7 +127,7 @@ class Child:
         return message
 
     def close(self) -> None:
-        """End the worker and all its children, and remove what they left."""
+        """End the worker and all its children."""
         self.control.close()
         self.data.close()
         try:
@@ -130,7 +138,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            sweep(self.scratch)
+            self.starter.shutdown()
+            self.log.close()
 
     def _late(self, what: str) -> BackendError:
         return BackendError(
@@ -150,11 +159,19 @@ class Child:
             return error
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
-        lines = self.log.read_text(errors="replace").split("\n")
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return BackendError(
             f"lava: the worker process {describe_exit(self.process.returncode)}" + (last and f": {last}")
         )
+
+
+def _nameless_file() -> IO[bytes]:
+    """A file to write and read that is gone with the last process that has it open."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("lava-log"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def describe_exit(code: int | None) -> str:

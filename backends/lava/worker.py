@@ -2,31 +2,27 @@
 
 Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
 has one way to end, whatever happened, taken as soon as the other end of the control pipe is closed or a child dies:
-kill and reap every child, remove what they shared, kill its own process group.
+kill and reap every child, kill its own process group.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn
 
 from backends.event.kernels.layer import compile_kernels
+from recordings.orphans import die_with_parent
 
 from .child import describe_exit
+from .nameless import share_without_names
 from .repairs import repair_lava
-from .scratch import claim_shared_memory, sweep
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Worker:
@@ -35,12 +31,10 @@ class Worker:
     def __init__(self, socket_fd: int, control: Connection) -> None:
         self.socket_fd = socket_fd
         self.control = control
-        self.scratch = Path(tempfile.gettempdir())
         self.source: Any = None
 
     def main(self) -> NoReturn:
         """Serve one run, then end."""
-        claim_shared_memory(self.scratch)
         _die_with_this_process(self.control)
         signal.signal(signal.SIGCHLD, self._child_ended)
         try:
@@ -53,6 +47,7 @@ class Worker:
     def _simulate(self, network: Any, n_samples: int, models: str) -> None:
         compile_kernels(network.precision)
         repair_lava()
+        share_without_names()
         from lava.magma.core.run_conditions import RunSteps
 
         from .graph import build_graph, run_config
@@ -65,7 +60,7 @@ class Worker:
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
             run_cfg=run_config(network, models),
-            # Every channel holds so many messages; Lava's default of 64 fills /dev/shm for nothing.
+            # Every channel holds so many messages; Lava's default of 64 takes memory for nothing.
             compile_config={"pypy_channel_size": 2},
         )
         os.close(self.socket_fd)
@@ -94,7 +89,6 @@ class Worker:
             child.kill()
         for child in children:
             child.join()
-        sweep(self.scratch)
         os.killpg(0, signal.SIGKILL)
         raise AssertionError("unreachable")
 
@@ -121,11 +115,9 @@ def _describe(error: BaseException) -> str:
 def _die_with_this_process(control: Connection) -> None:
     """Let every process forked from here be killed by the kernel when this one dies, however it dies."""
     parent = os.getpid()
-    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
     def after_fork() -> None:
-        if prctl is not None:
-            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent()
         if os.getppid() != parent:
             os._exit(1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
