@@ -117,9 +117,7 @@ def _die_with_this_process(control: Connection) -> None:
     parent = os.getpid()
 
     def after_fork() -> None:
-        die_with_parent()
-        if os.getppid() != parent:
-            os._exit(1)
+        die_with_parent(parent)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()  # so that its end of file means that the worker is gone
 

@@ -8,10 +8,25 @@ import os
 import sys
 import warnings
 
+from recordings.orphans import die_with_parent
+
+LEADER = "SPIKESAM_TRAINING_PID"  # variable: the first process of a training
+
 
 def process_rank() -> int:
     """Number of this process among those of one training; Lightning starts all but the first and tells them theirs."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def end_together() -> None:
+    """Let the further processes of one training end with the first, which would otherwise wait half an hour for it.
+
+    Call this in each of them, before they meet.
+    """
+    if process_rank() == 0:
+        os.environ[LEADER] = str(os.getpid())
+    else:
+        die_with_parent(int(os.environ[LEADER]))
 
 
 def quiet_lightning() -> None:

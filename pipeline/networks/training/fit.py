@@ -20,7 +20,7 @@ from pipeline.networks.fused import compile_bntt_lif
 from recordings.errors import InputError
 
 from .checkpoints import WholeCheckpoints
-from .environment import keep_freed_memory, process_rank, quiet_lightning
+from .environment import end_together, keep_freed_memory, process_rank, quiet_lightning
 from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
@@ -50,6 +50,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     KeyboardInterrupt : if the user stops it
     """
     settings = config.training
+    end_together()
     inputs = training_inputs(config)
     quiet_lightning()
     if not torch.cuda.is_available():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from pipeline.images.datasets import HANDWRITING, Dataset, open_dataset
 from pipeline.images.datasets.base import shorten
 from pipeline.images.selection import split_selection
 from recordings.errors import InputError
+from recordings.orphans import die_with_parent
 
 from .environment import process_rank
 from .inputs import Inputs
@@ -66,9 +69,14 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
             num_workers=settings.workers,
             drop_last=training,
             generator=torch.Generator(),  # the global one is for what is seeded by epoch
+            worker_init_fn=partial(_end_with, os.getpid()),
         )
 
     return loader(fitting, True), loader(selecting, False)
+
+
+def _end_with(parent: int, _: int) -> None:
+    die_with_parent(parent)
 
 
 def _in_memory(
