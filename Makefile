@@ -2,10 +2,12 @@
 
 VENV_PYTHON := .venv/bin/python
 BACKEND ?= lava
+# One file for every platform and Python, with the hash of every package: what is installed is what was locked.
+RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
 PACKAGES := recordings backends pipeline spikesam benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format setup dist lock clean
+.PHONY: help demo test bench check format setup dist lock audit clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -45,9 +47,14 @@ setup: ## Create .venv with the newest of Python 3.13 to 3.10 and the locked pac
 dist: setup ## Build the source distribution and the wheel into dist/
 	@rm -rf dist && $(VENV_PYTHON) -m hatchling build
 
-lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
-	uv pip compile --universal --python-version 3.10 --extra dev pyproject.toml --upgrade \
-		--no-annotate --no-header --quiet --output-file requirements.lock
+lock: ## Resolve pyproject.toml into requirements.lock anew, and the other locks beside it (needs uv)
+	$(RESOLVE) --upgrade --extra dev pyproject.toml --output-file requirements.lock
+	$(RESOLVE) --no-deps requirements-nodeps.in --output-file requirements-nodeps.lock
+	echo pip-audit | $(RESOLVE) --upgrade - --output-file scripts/audit.lock
+	echo uv | $(RESOLVE) --upgrade - --output-file .ci/requirements.lock
+
+audit: setup ## Report known vulnerabilities of the locked packages; nothing depends on the answer
+	@scripts/audit.sh
 
 clean: ## Remove .venv, dist, caches and the results of the demo
 	rm -rf .venv dist runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache

@@ -5,6 +5,8 @@
 #   PYTHON=python3.12 scripts/setup.sh   with this version, looked for in those places; or with a path
 #   VENV=elsewhere scripts/setup.sh      in another folder
 #
+# Every package is checked against its hash in the locks; nothing else is fetched.
+#
 # .ready in that folder is written last and identifies what was installed. Without it the folder is what an interrupted
 # set-up left, and is made anew.
 set -euo pipefail
@@ -17,6 +19,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 fail() {
   echo "error: $*" >&2
   exit 2
+}
+
+refuse() {
+  fail "a package could not be fetched, or is not the one that was locked (its hash differs); see the lines above"
 }
 
 # Prints "3.13" for an interpreter; fails for one that is absent or, as a pyenv shim can be, there but not working.
@@ -79,7 +85,7 @@ if [ -n "${PYTHON:-}" ]; then
   wanted=$(version_of "$python")
   [[ " $versions " = *" $wanted "* ]] || fail "PYTHON=$PYTHON is Python $wanted, expected one of $versions"
 fi
-state=$({ pwd && cat requirements.lock pyproject.toml; } | cksum)
+state=$({ pwd && cat requirements.lock requirements-nodeps.lock pyproject.toml; } | cksum)
 finished=$(cat "$ready" 2>/dev/null) || finished=none
 if [ "$finished" = "$state" ] && [ "$existing" = "$wanted" ] && [ "$existing" != none ]; then
   exit 0
@@ -96,16 +102,16 @@ else
 fi
 rm -f "$ready"
 echo "Installing the locked packages into $venv with $python (once; about 6 GB where torch brings CUDA)"
-# Both tools leave what is already right as it is. --no-deps: the lock names all there is to install.
+# Both tools leave what is already right as it is. --no-deps: the locks name all there is to install.
 if [ -n "$uv" ]; then
-  "$uv" venv --quiet --seed --allow-existing --python "$python" "$venv"
-  "$uv" pip install --python "$venv/bin/python" --no-deps -r requirements.lock
+  "$uv" venv --quiet --allow-existing --python "$python" "$venv"
+  "$uv" pip install --python "$venv/bin/python" --no-deps --require-hashes -r requirements.lock || refuse
 else
   "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --no-deps -r requirements.lock
+  "$venv/bin/python" -m pip install --no-deps --require-hashes -r requirements.lock || refuse
 fi
-# lava-nc and lava-dl allow Python 3.10 alone, and run on all of them: see backends/lava/repairs.py. sinabs asks for an older
-# nir and for a driver of chips, which tests need not.
-"$venv/bin/python" -m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0 sinabs==3.1.3
+# pip alone can overrule the Pythons that lava-nc and lava-dl allow. Without isolation, what builds norse is what was locked.
+"$venv/bin/python" -m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python \
+  -r requirements-nodeps.lock || refuse
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 echo "$state" >"$ready"

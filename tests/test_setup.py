@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import pytest
 
 from backends.lava.backend import INSTALL
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "setup.sh"
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "scripts" / "setup.sh"
+LOCKS = ("requirements.lock", "requirements-nodeps.lock")
 TOOLS = ("bash", "cat", "chmod", "cksum", "cp", "dirname", "mkdir", "rm")
 
 # Answers the questions the script asks, makes "environments" that hold itself, and logs pip.
@@ -30,7 +33,7 @@ UV = """#!/usr/bin/env bash
 echo "uv $*" >>"$LOG"
 managed="$HOME/managed/python"
 case "$1 $2" in
-  "venv "*) mkdir -p .venv/bin && cp "$6" .venv/bin/python ;;
+  "venv "*) mkdir -p .venv/bin && cp "$5" .venv/bin/python ;;
   "python install") mkdir -p "$HOME/managed" && cp "$HOME/to-be-fetched" "$managed" ;;
   "python find") [ -x "$managed" ] && echo "$managed" ;;
 esac
@@ -38,8 +41,9 @@ esac
 BROKEN = "#!/usr/bin/env bash\necho 'command not found' >&2\nexit 127\n"
 INSTALLED = [
     "venv .venv",
-    "-m pip install --no-deps -r requirements.lock",
-    "-m pip install --quiet --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0 sinabs==3.1.3",
+    "-m pip install --no-deps --require-hashes -r requirements.lock",
+    "-m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python"
+    " -r requirements-nodeps.lock",
     "-m pip install --quiet --no-deps --no-build-isolation -e .",
 ]
 
@@ -53,7 +57,8 @@ def project(tmp_path: Path) -> Path:
     (root / "scripts").mkdir(parents=True)
     shutil.copy(SCRIPT, root / "scripts")
     (root / "pyproject.toml").write_text("[project]\n")
-    (root / "requirements.lock").write_text("numpy==2.5.5\n")
+    for lock in LOCKS:
+        (root / lock).write_text("numpy==2.5.5\n")
     tools.mkdir()
     for tool in TOOLS:
         (tools / tool).symlink_to(str(shutil.which(tool)))
@@ -105,11 +110,26 @@ def test_the_first_run_installs_and_the_second_does_nothing(project, setup):
     assert log(project) == INSTALLED
 
 
-def test_lava_is_installed_by_the_command_that_its_error_names():
-    assert INSTALL.removeprefix("pip install ") in SCRIPT.read_text()
+def test_lava_is_installed_in_the_version_that_its_error_names():
+    assert INSTALL.split()[-1] in (ROOT / "requirements-nodeps.in").read_text().split()
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
+@pytest.mark.parametrize("lock", [*LOCKS, "scripts/audit.lock", ".ci/requirements.lock"])
+def test_every_locked_package_has_a_version_and_a_hash(lock):
+    entries = (ROOT / lock).read_text().replace(" \\\n", " ").splitlines()
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9.-]+==\S+ ", entry) and "--hash=sha256:" in entry, entry
+
+
+def test_a_package_that_cannot_be_installed_is_one_line_of_ours(project, setup):
+    add_python(project)
+    done = setup(PIP_STATUS="1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: a package could not be fetched, or is not the one that was locked")
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", *LOCKS])
 def test_a_changed_file_sets_up_again_in_place(project, setup, file):
     add_python(project)
     setup()
@@ -179,9 +199,9 @@ def test_a_working_uv_is_used(project, setup):
     python = add_python(project, missing="ensurepip")
     executable(project.parent / "bin" / "uv", UV)
     assert setup().returncode == 0
-    assert f"uv venv --quiet --seed --allow-existing --python {python} .venv" in log(project)
+    assert f"uv venv --quiet --allow-existing --python {python} .venv" in log(project)
     assert log(project)[-3:] == [
-        "uv pip install --python .venv/bin/python --no-deps -r requirements.lock",
+        "uv pip install --python .venv/bin/python --no-deps --require-hashes -r requirements.lock",
         *INSTALLED[2:],
     ]
 
