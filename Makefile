@@ -54,7 +54,7 @@ lock: ## Resolve pyproject.toml into requirements.lock anew, and the other locks
 	echo uv | $(RESOLVE) --upgrade - --output-file .ci/requirements.lock
 
 audit: setup ## Report known vulnerabilities of the locked packages; nothing depends on the answer
-	@scripts/audit.sh
+	@$(VENV_PYTHON) scripts/audit.py
 
 clean: ## Remove .venv, dist, caches and the results of the demo
 	rm -rf .venv dist runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache

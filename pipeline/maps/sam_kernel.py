@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from backends.event.kernels.cache import cached
 from backends.event.kernels.events import trailing_zeros
 
 # Indices are unsigned, which spares numba a check for negative ones at every access.
@@ -83,7 +84,7 @@ def eight_bytes(_: Any, packed: Any, step: Any, byte: Any) -> tuple[Any, Callabl
     return types.uint64(packed, step, byte), generate
 
 
-@njit(nogil=True, cache=True)
+@cached(nogil=True)
 def sum_scores(
     packed: NDArray[np.uint8],
     channels: np.uint64,

@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numba.extending import overload
 
+from backends.event.kernels.cache import cached
+
 ROWS = 256  # rows (samples × pixels) per task: a block of all steps stays in cache, and all cores get work
 
 
@@ -55,7 +57,7 @@ def _store_overload(array: Any, t: int, row: int, channel: int, value: Any) -> A
     return store_float32
 
 
-@numba.njit(parallel=True, cache=True)
+@cached(parallel=True)
 def moments(a: Any) -> Any:
     """Σa and Σa² of each step and channel, one row of partial sums per block: 2 × (blocks, T, C) float64."""
     steps, rows, channels = a.shape
@@ -76,7 +78,7 @@ def moments(a: Any) -> Any:
     return sums, squares
 
 
-@numba.njit(parallel=True, cache=True)
+@cached(parallel=True)
 def fire(a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, membrane: Any, spikes: Any) -> None:
     """Spikes of all steps; `membrane` is advanced from before the first to after the last."""
     steps, rows, channels = a.shape
@@ -92,7 +94,7 @@ def fire(a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, membrane: Any,
                     _store(spikes, t, row, c, np.float32(1) if now > threshold else np.float32(0))
 
 
-@numba.njit(parallel=True, cache=True)
+@cached(parallel=True)
 def backward_through_time(
     a: Any,
     through_spikes: Any,
@@ -147,7 +149,7 @@ def backward_through_time(
     return sums, products
 
 
-@numba.njit(parallel=True, cache=True)
+@cached(parallel=True)
 def backward_through_normalisation(
     a: Any,
     through_membrane: Any,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from .cache import cached
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     these it would go on running the old machine code, on data that may be laid out anew.
     """
     function.__qualname__ += f"-{sources_digest()}"
-    return njit(cache=True, nogil=True)(function)
+    return cached(nogil=True)(function)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,107 @@
+"""Numba's cache on disk, in places alone where nobody else could put code.
+
+Numba loads its files with pickle, which executes what they say. It takes the first folder that can be written: that of
+NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Here a folder must also be private, and so
+must each file. They are written for this user alone, whatever the umask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from numba import njit
+from numba.core import caching
+
+from recordings.private import is_private
+
+
+def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit(cache=True, **options)`; without a cache, and with a warning, where no private folder is found."""
+
+    def compile_cached(function: Callable[..., Any]) -> Any:
+        dispatcher = njit(**options)(function)
+        try:
+            dispatcher._cache = _PrivateCache(function)
+        except RuntimeError:  # numba's word for "no folder"
+            _warn()
+        return dispatcher
+
+    return compile_cached
+
+
+@lru_cache(maxsize=1)
+def _warn() -> None:
+    warnings.warn(
+        "no folder for compiled kernels that you alone can write, so they are compiled anew each time; "
+        "set NUMBA_CACHE_DIR to such a folder",
+        stacklevel=4,
+    )
+
+
+def _private(locator: type[Any]) -> type[Any]:
+    """One of numba's ways to find a folder, which passes over those that are not private."""
+
+    class Private(locator):
+        def ensure_cache_path(self) -> None:
+            # The path without links, which others may redirect, is what is checked and what is used.
+            self._cache_path = os.path.realpath(self._cache_path)
+            for folder in (*reversed(Path(self._cache_path).parents), Path(self._cache_path)):
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir(mode=0o755)
+            if not is_private(self._cache_path):
+                raise PermissionError(f"{self._cache_path}: others can write it")
+            super().ensure_cache_path()
+
+    return Private
+
+
+class _PrivateFiles(caching.IndexDataCacheFile):
+    """The files of one function; a file that somebody else could have written counts as missing."""
+
+    def _load_index(self) -> Any:
+        if os.path.lexists(self._index_path) and not is_private(self._index_path):
+            return {}
+        return super()._load_index()
+
+    def _load_data(self, name: str) -> Any:
+        if not is_private(self._data_path(name)):
+            raise PermissionError(name)  # numba then compiles, and replaces the file
+        return super()._load_data(name)
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
+        handle, temporary = tempfile.mkstemp(prefix=os.path.basename(filepath), dir=self._cache_path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            os.replace(temporary, filepath)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes = [  # noqa: RUF012  (as numba spells it)
+        _private(caching.UserProvidedCacheLocator),
+        _private(caching.InTreeCacheLocator),
+        _private(caching.UserWideCacheLocator),
+    ]
+
+
+class _PrivateCache(caching.FunctionCache):
+    _impl_class = _Implementation
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _PrivateFiles(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
