@@ -11,6 +11,7 @@
 # set-up left, and is made anew.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+umask go-w # nobody else shall write what will be executed, whatever the umask of whoever calls
 
 readonly versions="3.13 3.12 3.11 3.10" venv=${VENV:-.venv}
 readonly ready=$venv/.ready
@@ -114,4 +115,6 @@ fi
 "$venv/bin/python" -m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python \
   -r requirements-nodeps.lock || refuse
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .
+# With these folders made here, a run under another umask does not make them for everybody to write.
+"$venv/bin/python" -m compileall -q recordings backends pipeline spikesam
 echo "$state" >"$ready"

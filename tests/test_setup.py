@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ case "$*" in
   *{missing}*) exit 1 ;;
   *_base_executable*) echo {path} ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv $3" >>"$LOG" ;;
+  "-m compileall "*) echo "$*" >>"$LOG" ;;
   "-m pip "*) echo "$*" >>"$LOG"; exit "${{PIP_STATUS:-0}}" ;;
 esac
 """
@@ -45,6 +47,7 @@ INSTALLED = [
     "-m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python"
     " -r requirements-nodeps.lock",
     "-m pip install --quiet --no-deps --no-build-isolation -e .",
+    "-m compileall -q recordings backends pipeline spikesam",
 ]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -200,7 +203,7 @@ def test_a_working_uv_is_used(project, setup):
     executable(project.parent / "bin" / "uv", UV)
     assert setup().returncode == 0
     assert f"uv venv --quiet --allow-existing --python {python} .venv" in log(project)
-    assert log(project)[-3:] == [
+    assert log(project)[-4:] == [
         "uv pip install --python .venv/bin/python --no-deps --require-hashes -r requirements.lock",
         *INSTALLED[2:],
     ]
@@ -268,6 +271,18 @@ def test_a_useless_python_is_refused(project, setup, asked, version, reason):
     executable(name, PYTHON.format(version=version, missing="nothing", path=name) if version else BROKEN)
     done = setup(PYTHON=asked)
     assert (done.returncode, done.stderr) == (2, f"error: PYTHON={asked} {reason}\n")
+
+
+def test_under_an_open_umask_nobody_else_can_write_what_is_installed(project, setup):
+    add_python(project)
+    before = os.umask(0)
+    try:
+        assert setup().returncode == 0
+    finally:
+        os.umask(before)
+    made = [project / ".venv", *(project / ".venv").rglob("*")]
+    assert len(made) > 2
+    assert not any(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH) for path in made if path.name != "python")
 
 
 def test_the_script_can_be_run():

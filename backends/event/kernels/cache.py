@@ -51,12 +51,13 @@ def _private(locator: type[Any]) -> type[Any]:
     class Private(locator):
         def ensure_cache_path(self) -> None:
             # The path without links, which others may redirect, is what is checked and what is used.
-            self._cache_path = os.path.realpath(self._cache_path)
-            for folder in (*reversed(Path(self._cache_path).parents), Path(self._cache_path)):
+            place = Path(os.path.realpath(self.get_cache_path()))
+            for folder in (*reversed(place.parents), place):
                 with contextlib.suppress(FileExistsError):
                     folder.mkdir(mode=0o755)
-            if not is_private(self._cache_path):
-                raise PermissionError(f"{self._cache_path}: others can write it")
+            if not is_private(place):
+                raise PermissionError(f"{place}: others can write it")
+            self._cache_path = str(place)
             super().ensure_cache_path()
 
     return Private

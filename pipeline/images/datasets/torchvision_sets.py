@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from recordings.errors import InputError
+from recordings.private import is_private
 
 from .base import Item, select_classes
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
+# SHA-256 of what may be downloaded, as Keras (the first) and TensorFlow Datasets publish it. Torchvision checks MD5.
+DIGESTS = {
+    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
 
 
 class TorchvisionSet:
@@ -65,6 +75,8 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
     from torchvision import datasets
 
     kind = getattr(datasets, TORCHVISION_NAMES[source])
+    if root.exists() and not is_private(root):  # CIFAR-10 is pickles, which execute what they say
+        raise InputError(f"{source}: others can write {root}, and so what is read from it; take that right from them")
     try:
         return kind(str(root), train=split == "train")
     except RuntimeError:  # torchvision's word for "not there, or not complete"
@@ -74,8 +86,30 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
             ) from None
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return kind(str(root), train=split == "train", download=True)
+        _fetch(source, kind, root)
+        return kind(str(root), train=split == "train", download=True)  # unpacks what is there
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"{source}: the download to {root} failed ({error}); check the network and try again"
         ) from None
+
+
+def _fetch(source: str, kind: Any, root: Path) -> None:
+    """Download the archives of a data set to where torchvision looks for them, and check each before it is unpacked."""
+    from torchvision.datasets.utils import download_url
+
+    if source == "cifar10":
+        folder, archives = root, [(kind.url, kind.filename, kind.tgz_md5)]
+    else:
+        folder = root / kind.__name__ / "raw"
+        archives = [(kind.mirrors[0] + name, name, md5) for name, md5 in kind.resources]
+    for url, name, md5 in archives:
+        download_url(url, folder, name, md5)
+        archive = folder / name
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if found != DIGESTS[name]:
+            archive.unlink()
+            raise InputError(
+                f"{source}: {url}: got SHA-256 {found}, expected {DIGESTS[name]}; "
+                "the file was changed on its way or at its source, and is removed"
+            )

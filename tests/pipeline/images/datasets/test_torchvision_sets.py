@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shutil
 import struct
+import tarfile
 
 import numpy as np
 import pytest
 
-from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets import open_dataset, torchvision_sets
 from recordings.errors import InputError
 
 
@@ -85,11 +87,46 @@ def test_nothing_is_fetched_unasked(source, tmp_path, monkeypatch):
 
 
 def test_a_failed_download(tmp_path, monkeypatch):
-    from torchvision.datasets import CIFAR10
-
-    def refuse(self):
+    def refuse(*_):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(CIFAR10, "download", refuse)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", refuse)
     with pytest.raises(InputError, match=r"the download to .* failed \(no route to host\); check the network"):
         open_dataset("cifar10", "val", root=tmp_path, download=True)
+
+
+@pytest.fixture
+def server(cifar, tmp_path, monkeypatch):
+    """An archive of CIFAR-10, and a download that copies it; returns its digest."""
+    from torchvision.datasets import CIFAR10
+
+    archive = tmp_path / "source" / CIFAR10.filename
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(cifar / CIFAR10.base_folder, CIFAR10.base_folder)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", lambda url, folder, *_: shutil.copy(archive, folder))
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    return hashlib.sha256(archive.read_bytes()).hexdigest()
+
+
+def test_a_download_with_its_digest(server, tmp_path, monkeypatch):
+    monkeypatch.setitem(torchvision_sets.DIGESTS, "cifar-10-python.tar.gz", server)
+    assert len(open_dataset("cifar10", "val", root=tmp_path / "new", download=True)) == 2
+
+
+def test_a_download_with_another_digest_is_not_unpacked(server, tmp_path):
+    with pytest.raises(InputError, match=rf"^cifar10: https:.*: got SHA-256 {server}, expected 6d958be0.* is removed$"):
+        open_dataset("cifar10", "val", root=tmp_path / "new", download=True)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_that_others_write_is_refused(cifar):
+    cifar.chmod(0o777)
+    with pytest.raises(InputError, match="cifar10: others can write"):
+        open_dataset("cifar10", "val", root=cifar)
+
+
+def test_every_archive_has_a_digest():
+    from torchvision.datasets import CIFAR10, FashionMNIST
+
+    assert {CIFAR10.filename, *(name for name, _ in FashionMNIST.resources)} == set(torchvision_sets.DIGESTS)
