@@ -69,7 +69,7 @@ def reach(simulation: Simulation, moment: str, chance: random.Random) -> int:
 
 
 @pytest.mark.parametrize("moment", ["starting", "running"])
-@pytest.mark.parametrize("victims", ["command", "command and worker", "worker and command", "stopped"])
+@pytest.mark.parametrize("victims", ["command", "command and worker", "stopped"])
 def test_kill(victims: str, moment: str, machine: Machine) -> None:
     simulation = Simulation(machine)
     worker = reach(simulation, moment, random.Random(f"{victims} {moment}"))
@@ -83,7 +83,7 @@ def test_kill(victims: str, moment: str, machine: Machine) -> None:
     assert machine.is_clean()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_kill_everything_in_any_order(seed: int, machine: Machine) -> None:
     chance = random.Random(seed)
     simulation = Simulation(machine)
