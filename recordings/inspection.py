@@ -11,7 +11,6 @@ process, however that ends: its input closes; the kernel ends it on Linux; and i
 from __future__ import annotations
 
 import atexit
-import ctypes
 import json
 import os
 import signal
@@ -25,11 +24,11 @@ from typing import Any, NoReturn
 
 from .disk import readable
 from .errors import InputError, OtherFormatError, RasterError
+from .orphans import die_with_parent
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
 MEMORY = 1 << 30  # beyond the size of the file
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _in_child = False
 
@@ -142,8 +141,7 @@ def serve() -> NoReturn:
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the end of the input
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     while line := orders.readline():
         order = json.loads(line)
         size, refused = order["size"], None

@@ -140,10 +140,8 @@ class RasterReader(Reader[LayerSpec]):
         _ = self.raster_digest
 
     def stored_chunks(self, layer: LayerSpec, sample: int) -> list[bytes]:
-        """The stored bytes of one sample's chunks, in order of time, neither decoded nor checked."""
-        where = f"/layers/{layer.group}/spikes"
-        starts = range(0, self.timesteps, self._chunk_steps(layer))
-        return [self._chunk(where, sample, start) for start in starts]
+        """The stored bytes of one sample's chunks, in order of time, verified as :meth:`packed` does."""
+        return [stored for stored, _ in self._pieces(layer, sample, 0, self.timesteps)]
 
     def _chunk(self, where: str, sample: int, start: int) -> bytes:
         with self._checked.reading(f"{where}[{sample}]"):
@@ -157,26 +155,34 @@ class RasterReader(Reader[LayerSpec]):
         """(last - first, bytes) uint8 of one sample, verified as far as these steps allow."""
         packed = np.empty((last - first, layer.step_bytes), np.uint8)
         filled = 0
-        for piece in self._pieces(layer, sample, first, last):
+        for _, piece in self._pieces(layer, sample, first, last):
             packed[filled : filled + len(piece)] = piece
             filled += len(piece)
         return packed
 
-    def _pieces(self, layer: LayerSpec, sample: int, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
-        """The steps of :meth:`_steps` chunk by chunk, so that no more of a sample need be held; verified at the end."""
+    def _pieces(
+        self, layer: LayerSpec, sample: int, first: int, last: int
+    ) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
+        """The steps of :meth:`_steps` chunk by chunk, so that no more of a sample need be held; verified at the end.
+
+        Yields
+        ------
+        the stored bytes of a chunk, and those of its steps that are wanted, (t, bytes) uint8
+        """
         where = f"/layers/{layer.group}/spikes"
         chunk_steps = self._chunk_steps(layer)
         sha256 = hashlib.sha256()
         for start in range(first - first % chunk_steps, last, chunk_steps):
+            stored = self._chunk(where, sample, start)
             try:
-                chunk = decode(self._chunk(where, sample, start), chunk_steps * layer.step_bytes)
+                chunk = decode(stored, chunk_steps * layer.step_bytes)
             except ChunkError as error:
                 raise self._checked.fail(f"{where}[{sample}]", f"damaged: {error}", "an intact chunk") from error
             skip = max(first - start, 0)
             piece = np.frombuffer(chunk, np.uint8).reshape(chunk_steps, layer.step_bytes)[skip : last - start]
             self._check_piece(layer, sample, start + skip, piece)
             sha256.update(piece.data)
-            yield piece
+            yield stored, piece
         found, digest = self.digests(layer)[sample], sha256.hexdigest().encode()
         if (first, last) == (0, self.timesteps) and found != digest:
             raise self._checked.fail(

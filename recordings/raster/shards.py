@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from recordings.chunks import store_chunks
 from recordings.digests import raster_digest
 from recordings.disk import check_free, readable, replacing, write_file
 from recordings.errors import InputError, RasterError
+from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
 from recordings.temporary import remove_leftovers
@@ -81,7 +84,6 @@ def merge_shards(
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
             with RasterReader(shard_path(parts, first)) as shard:
-                shard.verify()
                 if found := differences(header, samples[first : first + count], shard.header, shard.samples):
                     raise RasterError(f"{shard.where}: {'; '.join(found)}")
                 rows = slice(first, first + count)
@@ -92,7 +94,9 @@ def merge_shards(
                     group = file[f"layers/{layer.group}"]
                     group["count"][rows] = shard.counts(layer)
                     group["digest"][rows] = shard.digests(layer)
-                    store_chunks(group["spikes"], first, (shard.stored_chunks(layer, row) for row in range(count)))
+                    chunks = in_order(partial(shard.stored_chunks, layer), range(count), cores())
+                    with closing(chunks):
+                        store_chunks(group["spikes"], first, chunks)
                 for name, found in origins.items():
                     if (value := getattr(shard.header, name)) not in found:
                         found.append(value)
