@@ -12,6 +12,7 @@ from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
 from pipeline.cli.tracker import Tracker
+from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.program import spelled
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = config.data.model_copy(update={"source": source, "download": download})
     config = config.model_copy(update={"conversion": conversion, "data": data})
     with out_lock(command.out, None if command.overwrite else "choose another --out, or replace with --overwrite"):
-        convert_and_measure(config, command, Tracker(), Console(soft_wrap=True, highlight=False))
+        convert_and_measure(config, command, Tracker(), PlainConsole(soft_wrap=True))
 
 
 def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracker, console: Console) -> None:

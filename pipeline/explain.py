@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
@@ -19,6 +18,7 @@ from pipeline.cli.tracker import Tracker
 from pipeline.maps.explanation import explain
 from pipeline.maps.method import figures_folder
 from pipeline.maps.sam import Variant
+from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -53,16 +53,16 @@ class Explain(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, explain, draw, report."""
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
-    console = Console(soft_wrap=True, highlight=False)
+    console = PlainConsole(soft_wrap=True)
     with figures_folder(options.figures, options.overwrite), RasterReader(options.raster) as raster:
         kernel = options.model_dump(exclude={"raster", "out", "figures"})
-        with explain(raster, options.out, **kernel, tracker=Tracker(Console(stderr=True))) as maps:
+        with explain(raster, options.out, **kernel, tracker=Tracker(PlainConsole(stderr=True))) as maps:
             size, names = readable(options.out.stat().st_size), ", ".join(maps)
             about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names}"
-            console.print(f"{options.out}  {size}, {about}", markup=False)
+            console.print(f"{options.out}  {size}, {about}")
             if options.figures is not None:
                 for path in draw(raster, maps, options.figures):
-                    console.print(str(path), markup=False)
+                    console.print(str(path))
 
 
 def draw(raster: RasterReader, maps: MapReader, directory: Path) -> list[Path]:

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import CheckpointName, Data, Device, Download, Out, Overwrite
 from pipeline.cli.progress import progress_bar
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
+from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend = make_backend("auto", command.device)
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-    console = Console(soft_wrap=True, highlight=False)
+    console = PlainConsole(soft_wrap=True)
     advice = None if command.overwrite else "choose another --out, or replace with --overwrite"
-    with out_lock(command.out, advice), progress_bar(Console(stderr=True), transient=True) as progress:
+    with out_lock(command.out, advice), progress_bar(PlainConsole(stderr=True), transient=True) as progress:
         if command.nir is not None:  # first, because it may be refused
             to_nir(checkpoint.network, command.nir, overwrite=command.overwrite)
         for precision, network in networks.items():

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Data, Download, Figures, MapsFile, Overwrite, Samples, Seed
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.method import figures_folder, refuse_existing, write_maps
+from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
 
@@ -62,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         method = NetworkMaps.load(
             command.network, command.data, command.samples, command.seed, command.layers, command.download
         )
-        with Tracker(Console(stderr=True)).show("explaining", len(method.samples)) as advance:
+        with Tracker(PlainConsole(stderr=True)).show("explaining", len(method.samples)) as advance:
             write_maps(method, command.out, advance, overwrite=command.overwrite)
-        report(method, command, Console(soft_wrap=True, highlight=False))
+        report(method, command, PlainConsole(soft_wrap=True))
 
 
-def report(method: NetworkMaps, command: GradCamCommand, console: Console) -> None:
+def report(method: NetworkMaps, command: GradCamCommand, console: PlainConsole) -> None:
     """Print what was written, and draw it if that is wanted."""
     header, unknown = method.header, int((method.samples.label < 0).sum())
     count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
@@ -77,11 +77,10 @@ def report(method: NetworkMaps, command: GradCamCommand, console: Console) -> No
     steps = f"{header.timesteps} step{'s' * (header.timesteps > 1)}"
     console.print(
         f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names}",
-        markup=False,
     )
     if command.figures is not None:
         for figure in draw(method, command.out, command.figures):
-            console.print(str(figure), markup=False)
+            console.print(str(figure))
 
 
 def draw(method: NetworkMaps, maps_path: Path, directory: Path) -> list[Path]:

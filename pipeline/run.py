@@ -14,6 +14,7 @@ from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes, message
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.tracker import Tracker
+from recordings.console import PlainConsole
 from recordings.disk import unused
 from recordings.errors import InputError
 from recordings.lock import out_lock
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out is None:
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
     with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
-        run(config, out, resume=command.resume, console=Console(soft_wrap=True, highlight=False))
+        run(config, out, resume=command.resume, console=PlainConsole(soft_wrap=True))
 
 
 def _expect_begun(out: Path | None) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
 from recordings.raster.reader import RasterReader
+from recordings.text import printable
 
 LIKELIEST = 3  # classes named per image
 
+Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +41,9 @@ class Interval(Record):
 class Answer(Record):
     """What the network answers for one image."""
 
-    image: str = Field(description="name of the image")
-    label: str | None = Field(description="name of its class; null if unknown")
-    classes: dict[str, float] = Field(description="the three likeliest classes and their softmax shares")
+    image: Name = Field(description="name of the image")
+    label: Name | None = Field(description="name of its class; null if unknown")
+    classes: dict[Name, float] = Field(description="the three likeliest classes and their softmax shares")
 
     @property
     def right(self) -> bool | None:
@@ -63,8 +65,8 @@ class Summary(Record):
     backend: str = Field(description="event, torch or lava")
     device: str = Field(description="cpu, cuda, …")
     precision: str = Field(description="fixed or float32")
-    checkpoint: str = Field(description="name or file of the network")
-    dataset: str = Field(description="identity of the data")
+    checkpoint: Name = Field(description="name or file of the network")
+    dataset: Name = Field(description="identity of the data")
     n_samples: int = Field(description="images that were simulated")
     timesteps: int = Field(description="T, steps per image")
     seed: int = Field(description="of the order of images and the Poisson spikes")

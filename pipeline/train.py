@@ -11,9 +11,11 @@ from rich.console import Console
 from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
+from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.program import spelled
+from recordings.text import printable
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
 
@@ -57,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         train(config, command.out, command.resume, Console(quiet=True))
         return
     with out_lock(command.out):
-        path = train_checkpoint(config, command.out, command.resume, Console(stderr=True))
+        path = train_checkpoint(config, command.out, command.resume, PlainConsole(stderr=True))
     following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
-    print(f"checkpoint: {path}")
-    print(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}"))
+    print(printable(f"checkpoint: {path}"))
+    print(printable(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}")))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .compress import CHECKSUM_BYTES, largest_stored
 from .errors import InputError, OtherFormatError, RasterError
 from .inspection import inspect
 from .schema import MAX_TEXT, DatasetSpec
+from .text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 
@@ -250,11 +251,6 @@ class CheckedFile:
             owners = np.cumsum([len(places) for _, places in self._chunks])
             first, second = (self._chunks[np.searchsorted(owners, at, "right")][0] for at in order[wrong[0] :][:2])
             raise self.fail(first, f"a chunk shares bytes with one of {second}", "chunks apart from each other")
-
-
-def printable(text: str) -> str:
-    """Text from a file of unknown origin, without what could steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _one_line(error: BaseException) -> str:

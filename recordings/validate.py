@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from .console import PlainConsole
 from .disk import readable
 from .errors import InputError, OtherFormatError
-from .hdf5 import printable
 from .maps.reader import MapReader
 from .maps.schema import METHODS
 from .program import spelled
 from .raster.reader import RasterReader
+from .text import printable
 
 DESCRIPTION = """\
 Check everything in rasters and in files of maps: structure, types and sizes, the checksum of every chunk, the digests
@@ -48,19 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.h5", help="a raster, or a file of maps")
-    console = Console(soft_wrap=True, highlight=False)
+    console = PlainConsole(soft_wrap=True)
     try:
         for path in parser.parse_args(arguments).files:
             with _opened(path) as reader:
                 _verify(reader)
-                console.print(f"{reader.where}  {readable(reader.size)}", style="bold", markup=False)
+                console.print(f"{reader.where}  {readable(reader.size)}", style="bold")
                 if isinstance(reader, RasterReader):
                     _describe_raster(reader, console)
                 else:
                     _describe_maps(reader, console)
-                console.print("[green]valid[/]\n")
+                console.print(Text("valid\n", style="green"))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return 0
 
@@ -73,21 +74,21 @@ def _opened(path: Path) -> RasterReader | MapReader:
 
 
 def _verify(reader: RasterReader | MapReader) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = PlainConsole(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"checking {reader.where}", total=len(reader.layers) * reader.n_samples)
+        task = progress.add_task(f"checking {printable(reader.where)}", total=len(reader.layers) * reader.n_samples)
         reader.verify(lambda: progress.advance(task))
 
 
-def _describe_raster(raster: RasterReader, console: Console) -> None:
+def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
     header = raster.header
     about = (
         f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}, "
         f"seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
     )
-    console.print(printable(about), markup=False)
+    console.print(about)
     known = (raster.samples.label >= 0) & (raster.predictions >= 0)
     if known.any():
         correct = int((raster.predictions == raster.samples.label)[known].sum())
@@ -103,12 +104,12 @@ def _describe_raster(raster: RasterReader, console: Console) -> None:
     console.print(f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}")
 
 
-def _describe_maps(maps: MapReader, console: Console) -> None:
+def _describe_maps(maps: MapReader, console: PlainConsole) -> None:
     header = maps.header
     method = METHODS[header.method]
     parameters = "".join(f", {name} {value}" for name, value in header.parameters.items())
     about = f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}"
-    console.print(printable(about), markup=False)
+    console.print(about)
     table = Table("layer", "H × W", "steps that matter", box=None)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -9,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 
 class NetworkError(InputError):
     """The parts of a network do not fit together, or could overflow."""
 
 
+LARGEST = (1 << 31) - 1  # of an integer constant of a network: no product of four overflows what Python writes quickly
+
+
 def whole(value: object, what: str, where: str, least: int) -> int:
     """An integer ≥ `least`."""
-    if not isinstance(value, Integral) or value < least:
-        raise NetworkError(f"{where}: {what} is {value!r}, expected an integer ≥ {least}")
+    if not isinstance(value, Integral) or not least <= int(value) <= LARGEST:
+        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {LARGEST:,}")
     return int(value)
 
 
@@ -27,7 +32,7 @@ def one_of_pair(value: object, what: str, where: str, least: int) -> int:
     if isinstance(value, (tuple, list)):
         if len(value) != 2 or value[0] != value[1]:
             raise NetworkError(
-                f"{where}: {what} is {value!r}, expected an integer ≥ {least}, or a pair of equal ones; "
+                f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair of equal ones; "
                 "rows and columns are treated alike"
             )
         value = value[0]
@@ -36,9 +41,20 @@ def one_of_pair(value: object, what: str, where: str, least: int) -> int:
 
 def real(value: object, what: str, where: str) -> float:
     """A finite real number."""
-    if not isinstance(value, Real) or not np.isfinite(float(value)):
-        raise NetworkError(f"{where}: {what} is {value!r}, expected a finite number")
-    return float(value)
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:  # an integer beyond double precision
+        number = math.inf
+    if not math.isfinite(number):
+        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected a finite number")
+    return number
+
+
+def yes_or_no(value: object, what: str, where: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected True or False")
+    return bool(value)
 
 
 def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
@@ -53,7 +69,10 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
         raise NetworkError(f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point")
     if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
         raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
-    converted = np.array(given, dtype=dtype, order="C")
+    with np.errstate(over="ignore"):
+        converted = np.array(given, dtype=dtype, order="C")
+    if not np.isfinite(converted).all():
+        raise NetworkError(f"{where}: {what} holds numbers too large for {np.dtype(dtype)}")
     if integers and not np.array_equal(converted, given):
         raise NetworkError(f"{where}: {what} does not fit {np.dtype(dtype)}")
     converted.setflags(write=False)
@@ -83,3 +102,11 @@ def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> 
             f"or (T, {channels})"
         )
     return rows
+
+
+def _shown(value: object) -> str:
+    """A value in a message, however large it is."""
+    try:
+        return printable(repr(value), LONGEST_NAME)
+    except ValueError:  # Python writes no integer of thousands of digits
+        return "an integer of thousands of digits"

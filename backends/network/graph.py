@@ -40,11 +40,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.text import printable
+
 from .checks import NetworkError, whole
 from .layers import CURRENT_LIMIT, PIXEL_LIMIT, Layer, Readout, Shape
 
 Encoder = Literal["poisson", "spikes", "constant-current", "image"]
 Kind = Literal["snn", "ann"]
+
+LARGEST_MAP = 1 << 27  # neurons of a layer, as many as a raster can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,11 @@ class Network:
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
         self._check_neurons()
+        for name, shape in zip(("input", *names), self.shapes, strict=True):
+            if math.prod(shape) > LARGEST_MAP:
+                raise NetworkError(
+                    f"layer {name!r}: its map is {'×'.join(map(str, shape))}, expected at most {LARGEST_MAP:,} neurons"
+                )
         inputs = math.prod(self.shapes[-1])
         if self.readout.weight.shape[1] != inputs:
             raise NetworkError(
@@ -261,8 +270,10 @@ class Network:
             about = graph["readout"]
             readout = Readout(tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"])
             return cls(graph["input_shape"], graph["timesteps"], layers, readout, graph["encoder"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise NetworkError(f"the graph is incomplete or malformed: {error!r}") from error
+        except NetworkError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise NetworkError(f"the graph is incomplete or malformed: {printable(repr(error), 200)}") from error
 
 
 def _shape(shape: Any) -> Shape:

@@ -9,6 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.errors import InputError
+from recordings.layers import check_name
+
 from . import neurons
 from .checks import NetworkError, array, by_channel, one_of_pair, real
 from .neurons import THETA, Neuron, ReLU, SpikingNeuron
@@ -49,9 +52,11 @@ class Layer:
     current_pool: int = 1
 
     def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+        except InputError as error:
+            raise NetworkError(str(error)) from None
         where = f"layer {self.name!r}"
-        if not (isinstance(self.name, str) and self.name.isascii() and self.name.isidentifier()):
-            raise NetworkError(f"{where}: a name is ASCII letters, digits and underscores, such as 'conv1'")
         if not isinstance(self.neuron, Neuron):
             raise NetworkError(f"{where}: neuron is {self.neuron!r}, expected LIF, FixedLIF or ReLU")
         weight = array(self.weight, self.neuron.weight_dtype, "weight", where)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import NetworkError, by_channel, constant, whole
+from .checks import NetworkError, by_channel, constant, whole, yes_or_no
 
 THETA = 1 << 12  # the threshold in fixed point
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
@@ -84,7 +84,8 @@ class LIF:
         if np.array_equal(reset_by, threshold):
             reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.float64, name, where) for name in self.arrays)
-        return LIF(leak, threshold, gain, bias, self.reset, reset_by, bool(self.fires_at_threshold), synaptic_leak)
+        at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
+        return LIF(leak, threshold, gain, bias, self.reset, reset_by, at_threshold, synaptic_leak)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,7 @@ class FixedLIF:
         gain, bias = (by_channel(getattr(self, name), channels, np.int32, name, where) for name in self.arrays)
         if np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT or np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} and |bias| ≤ 2³⁰ in fixed point")
-        at_threshold = bool(self.fires_at_threshold)
+        at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
         return FixedLIF(decay, shift, gain, bias, self.reset, reset_by, at_threshold, synaptic_decay)
 
 

@@ -14,6 +14,7 @@ from .layers import PIXEL_LIMIT, Layer, Readout
 from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, THETA, FixedLIF
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused below
 def quantise(network: Network) -> Network:
     """Round every number of a float32 network to integers; rounding is half-to-even throughout.
 
@@ -60,7 +61,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     per_membrane = THETA / neuron.threshold
     gain = neuron.gain * scale * unit / layer.summed * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
-    if np.abs(bias).max() > BIAS_LIMIT:
+    if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(
             f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
         )
@@ -86,7 +87,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
 def _quantise_readout(readout: Readout) -> Readout:
     weight, scale = _quantise_weight(readout.weight)
     bias = np.rint(readout.bias / scale) if scale else np.zeros_like(readout.bias)
-    if np.abs(bias).max() > BIAS_LIMIT:
+    if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point")
     return Readout(weight, scale, 1 - float(_rounded(THETA * (1 - readout.leak))) / THETA, bias.astype(np.int32))
 

@@ -1,29 +1,44 @@
-"""Networks on disk: safetensors whose metadata hold the graph as JSON; loading executes nothing."""
+"""Networks on disk: safetensors whose metadata hold the graph as JSON; loading executes nothing.
+
+What is stored is what is read: a digest over everything in the file is part of it, and loading checks it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.parsing import parse_json
+from recordings.text import LONGEST_NAME, printable
 
 from .checks import NetworkError
 from .graph import Network
 
 FORMAT = "spikesam-network"
+DIGEST = "sha256"  # the entry of the metadata that holds the digest of all the rest
+LARGEST_FILE = 1 << 31  # bytes; VGG16 at 224×224 has 0.55 GB of weights
+LARGEST_HEADER = 1 << 24  # bytes of metadata; constants that differ by channel and class names need 1 % of it
+DTYPES = ("F32", "F64", "I8", "I32")  # of tensors, as safetensors calls them
+
+Tensors = Mapping[str, NDArray[Any]]
 
 
 def write_network(network: Network, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a network, atomically; `metadata` is stored beside the graph and is not part of its identity."""
     graph, tensors = network.to_graph()
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
+    described[DIGEST] = content_digest(described, tensors)
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
     try:
         write_file(path, save(contiguous, described))
@@ -36,18 +51,69 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
 
     Raises
     ------
-    NetworkError : if the file is not there, not safetensors, or not a consistent network
+    NetworkError : if the file is not there, not safetensors, changed after it was written, or not a consistent network
     """
+    _check_size(path)
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    found = metadata.pop("format", None)
+        tensors = {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
+    found, digest = metadata.get("format"), metadata.pop(DIGEST, None)
     if found != FORMAT or "graph" not in metadata:
-        raise NetworkError(f"{path}: safetensors, but not a network: got format {found!r}, expected {FORMAT!r}")
+        shown = None if found is None else printable(found, LONGEST_NAME)
+        raise NetworkError(f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}")
+    if digest is None:
+        raise NetworkError(f"{path}: has no digest of its content, expected one; write it again with this version")
+    if digest != content_digest(metadata, tensors):
+        raise NetworkError(f"{path}: was changed or damaged after it was written: its digest is of other content")
     try:
-        return Network.from_graph(json.loads(metadata.pop("graph")), tensors), metadata
-    except ValueError as error:
+        graph = parse_json(metadata.pop("graph"), "graph")
+        network = Network.from_graph(graph, tensors)
+        _check_nothing_else(network, graph, tensors)
+        del metadata["format"]
+        return network, metadata
+    except InputError as error:
         raise NetworkError(f"{path}: {error}") from None
+
+
+def content_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
+    """SHA-256 of everything in a file but this digest.
+
+    Of one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with sorted keys and no spaces; then of every
+    tensor in the order of names, its numbers in C-order and little-endian.
+    """
+    described = {name: [array.dtype.name, list(array.shape)] for name, array in tensors.items()}
+    text = json.dumps([dict(metadata), described], sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        numbers = np.ascontiguousarray(tensors[name], tensors[name].dtype.newbyteorder("<"))
+        digest.update(numbers.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _check_nothing_else(network: Network, graph: Any, tensors: Tensors) -> None:
+    """Refuse a file that says more than the network that was read from it, or says it otherwise."""
+    said, numbers = network.to_graph()
+    held, expected = ({name: (each.dtype, each.shape) for name, each in all_.items()} for all_ in (tensors, numbers))
+    if held != expected:
+        name = min(name for name in held.keys() | expected.keys() if held.get(name) != expected.get(name))
+        raise NetworkError(f"tensor {name[:LONGEST_NAME]!r}: got {held.get(name)}, expected {expected.get(name)}")
+    if graph != said:
+        raise NetworkError("graph: contradicts its own tensors or constants, expected a graph that to_graph() made")
+
+
+def _check_size(path: Path) -> None:
+    """Refuse, before anything is read, a file that would take more memory than any network needs."""
+    try:
+        if not path.is_file():
+            found = "a directory" if path.is_dir() else "not a file" if path.exists() else "no such file"
+            raise NetworkError(f"{path}: {found}, expected a network in safetensors")
+        with path.open("rb") as file:
+            size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
+    except OSError as error:
+        raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None
+    for what, length, most in (("", size, LARGEST_FILE), (" of metadata", min(header, size), LARGEST_HEADER)):
+        if length > most:
+            raise NetworkError(f"{path}: got {length:,} bytes{what}, expected a network of at most {most:,}")
 
 
 @contextmanager
@@ -55,7 +121,13 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "numpy") as file:
             yield file
-    except FileNotFoundError:
-        raise NetworkError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
-        raise NetworkError(f"{path}: not a readable safetensors file ({error})") from None
+        raise NetworkError(f"{path}: not a readable safetensors file ({printable(error, 200)})") from None
+
+
+def _tensor(file: Any, name: str, path: Path) -> NDArray[Any]:
+    found = file.get_slice(name).get_dtype()
+    if found not in DTYPES:
+        shown = printable(name, LONGEST_NAME)
+        raise NetworkError(f"{path}: tensor {shown!r} has dtype {found}, expected one of {', '.join(DTYPES)}")
+    return file.get_tensor(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from recordings.errors import InputError
 from recordings.program import spelled
+from recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
@@ -67,7 +68,7 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def message(error: BaseException) -> str:
     """The line shown for `error`."""
-    text = spelled(" ".join(str(error).split()))
+    text = printable(spelled(" ".join(str(error).split())))
     if isinstance(error, InputError):
         return f"error: {text}"
     if isinstance(error, MemoryError):
@@ -75,7 +76,7 @@ def message(error: BaseException) -> str:
     if isinstance(error, OSError):
         files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         reason = error.strerror or text or type(error).__name__
-        return f"error: {files}: {reason}" if files else f"error: {reason}"
+        return f"error: {printable(f'{files}: {reason}' if files else reason)}"
     return (
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.summary import Answer, LocalisationScore, Summary
+from recordings.text import LONGEST_NAME, printable
 
 SHOWN_ANSWERS = 8  # images whose classes are printed
 
@@ -25,7 +26,7 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
     """
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
+        console.print(printable(text))
 
     for note in notes:
         say(note)
@@ -75,6 +76,6 @@ def _accuracy_text(summary: Summary) -> str:
 
 def _answer_text(answer: Answer) -> str:
     """ "goldfish/3.png: goldfish 80%, pizza 11%, bus 4% ✓" """
-    ranked = ", ".join(f"{name} {share:.0%}" for name, share in answer.classes.items())
-    verdict = "" if answer.right is None else " ✓" if answer.right else f" ✗ is {answer.label}"
-    return f"{answer.image}: {ranked}{verdict}"
+    ranked = ", ".join(f"{printable(name, LONGEST_NAME)} {share:.0%}" for name, share in answer.classes.items())
+    verdict = "" if answer.right is None else " ✓" if answer.right else f" ✗ is {printable(answer.label, LONGEST_NAME)}"
+    return f"{printable(answer.image, LONGEST_NAME)}: {ranked}{verdict}"

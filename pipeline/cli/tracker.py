@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from recordings.console import PlainConsole
+from recordings.text import printable
+
 from .progress import progress_bar
 
 Advance = Callable[[int], None]
@@ -27,7 +30,7 @@ class Tracker:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or PlainConsole(stderr=True)
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
 
@@ -42,5 +45,5 @@ class Tracker:
     def show(self, text: str, total: int | None = None) -> Iterator[Advance]:
         """A bar while the block runs; yields what is to be called with the number of items just done."""
         with progress_bar(self.console, transient=True) as bar:
-            task = bar.add_task(text, total=total)
+            task = bar.add_task(printable(text), total=total)
             yield lambda done: bar.advance(task, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 
 from recordings.disk import replacing
+from recordings.text import LONGEST_NAME, printable
 
 PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
 GREY = "0.35"
@@ -29,6 +31,7 @@ TITLE: Any = {"fontsize": 12, "fontweight": "bold"}
 SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
 MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
+LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything is measured or drawn
 LEVEL = 4  # of the PNG file; Pillow's 6 saves 2 % of its size and takes twice as long
 
 
@@ -55,7 +58,7 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Text whose lower left corner, unless `style` says otherwise, is at a point."""
-        self.sheet.text(x, y, text, **style)
+        self.sheet.text(x, y, drawable(text), **style)
 
     def picture(self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]) -> None:
         """(H, W, 3) pixels in 0 … 1, stretched to a rectangle."""
@@ -71,7 +74,8 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
     ----------
     width, height : inches; the canvas is wider where its title needs it, and higher where its subtitle needs more lines
     """
-    with mpl.rc_context(STYLE):
+    title = printable(title, LONGEST_LINE)
+    with mpl.rc_context(STYLE), _any_letters():
         width = max(width, NARROWEST, text_width(title, **TITLE) + 2 * MARGIN)
         lines = wrapped(subtitle, width - 2 * MARGIN, **SUBTITLE)
         canvas = Canvas(width, height, above := LINE * max(len(lines) - 1, 0))
@@ -83,17 +87,32 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
             canvas.figure.savefig(file, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": LEVEL})
 
 
+def drawable(text: str) -> str:
+    """A text with the lines it has, each without what cannot be drawn, and none too long to be measured."""
+    return "\n".join(printable(line, LONGEST_LINE) for line in text.split("\n"))
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Draw a box for a letter that the font lacks, and say nothing: a class may be called 猫."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
 def text_width(text: str, fontsize: float = 9, fontweight: str = "normal", **_: Any) -> float:
     """Inches that the widest line of a text takes."""
     font = FontProperties(size=fontsize, weight=fontweight)
     measure = TextToPath().get_text_width_height_descent
-    return max((measure(line, font, False)[0] for line in text.splitlines()), default=0.0) / 72
+    with _any_letters():
+        return max((measure(line, font, False)[0] for line in drawable(text).splitlines()), default=0.0) / 72
 
 
 def wrapped(text: str, inches: float, **style: Any) -> list[str]:
     """A text in lines that are no wider than so many inches, unless a word is."""
     lines: list[str] = []
     for word in text.split():
+        word = printable(word, LONGEST_NAME)
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, **style) <= inches:
             lines[-1] = longer
@@ -104,7 +123,7 @@ def wrapped(text: str, inches: float, **style: Any) -> list[str]:
 
 def fitted(text: str, inches: float, **style: Any) -> str:
     """A text whose lines are cut where they are wider than so many inches."""
-    lines = text.splitlines()
+    lines = drawable(text).splitlines()
     for number, line in enumerate(lines):
         while len(line) > 1 and text_width(line, **style) > inches:
             line = lines[number] = line.rstrip("…")[:-1] + "…"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.text import LONGEST_NAME, printable
+
 if TYPE_CHECKING:
     from pipeline.images.preprocessing import Box
     from pipeline.images.samples import Samples
@@ -18,7 +20,7 @@ RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One sample.
+    """One sample. Its names are shortened, and lose what cannot be drawn.
 
     Parameters
     ----------
@@ -36,6 +38,11 @@ class Subject:
     image: NDArray[np.floating[Any]] | None = None
     box: Box | None = None
     frames: NDArray[np.floating[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("name", "predicted", "true"):
+            if (text := getattr(self, field)) is not None:
+                object.__setattr__(self, field, printable(text, LONGEST_NAME))
 
     def seen(self, step: int) -> NDArray[np.floating[Any]] | None:
         """(H, W, 3): the frame of a step, the first or last one where there is none; or the image, if there is one."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from .events.events import Events
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, end exclusive
 
+LARGEST_INPUT = 1 << 24  # pixels of a network's input, 4096×4096
 LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
 
 
@@ -74,6 +78,28 @@ def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
     return image.convert("RGB")
 
 
+def check_size(height: object, width: object, where: str) -> None:
+    """Refuse what cannot be the size of a network's input.
+
+    Raises
+    ------
+    InputError : beginning with `where`
+    """
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, Integral) or side < 1:
+            shown = printable(repr(side), LONGEST_NAME)
+            raise InputError(f"{where}: {name} is {shown}, expected a whole number, at least 1")
+    if height * width > LARGEST_INPUT:  # type: ignore[operator]
+        raise InputError(f"{where}: got size {height}×{width}, expected at most {LARGEST_INPUT:,} pixels")
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond double precision
+        return False
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """RGB or grey, resized bilinearly until it just covers (height, width), centre-cropped, (p/255 - mean)/std.
@@ -92,13 +118,15 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise InputError(f"preprocessing: got size {self.height}×{self.width}, expected at least 1×1")
+        check_size(self.height, self.width, "preprocessing")
+        for number in (*self.mean, *self.std):
+            if not isinstance(number, Real):
+                raise InputError(f"preprocessing: mean or std holds {printable(repr(number), LONGEST_NAME)}, no number")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise InputError(
                 f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers each, or one for grey"
             )
-        if not np.isfinite([*self.mean, *self.std]).all() or min(self.std) <= 0:
+        if not all(map(_finite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise InputError(
                 f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and std > 0"
             )

@@ -16,6 +16,8 @@ from pipeline.images.datasets.base import did_you_mean
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
+from recordings.parsing import parse_json
+from recordings.text import LONGEST_NAME, printable
 
 from .plan import outline, plan_layers
 
@@ -45,6 +47,11 @@ class Checkpoint:
             held = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
             raise InputError(f"checkpoint: got {held}, expected a Network and its Preprocessing, EventBinning or None")
         _check_preparation(self.network, self.preprocessing)
+        for field in ("classes", "class_names"):
+            names = getattr(self, field)
+            if not (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)):
+                raise InputError(f"checkpoint: {field} are {printable(repr(names), LONGEST_NAME)}, expected texts")
+            object.__setattr__(self, field, tuple(names))
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
@@ -125,13 +132,13 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
             f"{path}: a network without class names and image preparation; make a checkpoint with save_checkpoint()"
         )
     try:
-        about = json.loads(metadata["checkpoint"])
-        classes, names = tuple(map(str, about["classes"])), tuple(map(str, about["class_names"]))
-        return Checkpoint(network, _preparation(about["preprocessing"]), classes, names)
+        about = parse_json(metadata["checkpoint"], "checkpoint metadata")
+        return Checkpoint(network, _preparation(about["preprocessing"]), about["classes"], about["class_names"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {error!r}") from None
+        reason = printable(repr(error), 200)
+        raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {reason}") from None
 
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
@@ -238,5 +245,4 @@ def _preparation(parts: dict[str, Any] | None) -> Preparation | None:
         return None
     if "bins" in parts:
         return EventBinning(**parts)
-    mean, std = tuple(map(float, parts["mean"])), tuple(map(float, parts["std"]))
-    return Preprocessing(int(parts["height"]), int(parts["width"]), mean, std)
+    return Preprocessing(**{**parts, "mean": tuple(parts["mean"]), "std": tuple(parts["std"])})

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing, one_or_all
 from pipeline.cli.options import ConfigFile
 from pipeline.config import Section
+from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
@@ -55,28 +55,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
-    terminal, console = Console(stderr=True), Console(soft_wrap=True, highlight=False)
+    terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
     from .study.study import Study  # torch is slow to import, --help need not wait
 
     with out_lock(out):
         study = Study(config, out, terminal)
-        console.print(f"{len(study.images)} images of {study.images.name}", markup=False)
+        console.print(f"{len(study.images)} images of {study.images.name}")
         impossible = []
         for number, name in enumerate(names, 1):
-            console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}", markup=False)
+            console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
                 run_experiment(name, study, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise
-                console.print(f"  not done: {error}", markup=False)
+                console.print(f"  not done: {error}")
                 impossible.append(name)
                 continue
             for path in sorted(out.glob(f"{name}[._]*")):
-                console.print(f"  {path}", markup=False)
+                console.print(f"  {path}")
         pages = [out / f"{name}.md" for name in EXPERIMENTS if (out / f"{name}.md").is_file()]
         write_file(out / "results.md", b"\n".join(page.read_bytes() for page in pages))
-        console.print(str(out / "results.md"), markup=False)
+        console.print(str(out / "results.md"))
         if impossible:
             raise InputError(
                 f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"

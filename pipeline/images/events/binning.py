@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.preprocessing import Box
+from pipeline.images.preprocessing import Box, check_size
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 from .events import Events
 
+LARGEST = 1 << 31  # of the whole numbers of a binning
 By = Literal["time", "count"]
 ON, OFF, DARK = np.array([255, 170, 90]), np.array([90, 170, 255]), 24  # colours of pictures, RGB and grey
 
@@ -68,8 +70,10 @@ class EventBinning:
     def __post_init__(self) -> None:
         for name in ("height", "width", "bins", *(["window_us"] if self.window_us is not None else [])):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"event binning: {name} is {value!r}, expected a whole number, at least 1")
+            if not isinstance(value, int) or not 1 <= value < LARGEST:
+                shown = printable(repr(value), LONGEST_NAME)
+                raise InputError(f"event binning: {name} is {shown}, expected a whole number, at least 1")
+        check_size(self.height, self.width, "event binning")
         if self.by not in get_args(By):
             raise InputError(f"event binning: by is {self.by!r}, expected 'time' or 'count'")
         if self.by == "count" and self.window_us is not None:

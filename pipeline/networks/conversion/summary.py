@@ -14,6 +14,7 @@ from backends.network import Network
 from pipeline.config import ConversionSection, Section
 from pipeline.images.samples import Samples
 from pipeline.networks.differentiable import predictions
+from pipeline.summary import Name
 from recordings.disk import write_file
 
 from .latency import Curves, milestones, plot_curves, settles_at, write_curves
@@ -24,9 +25,9 @@ WITHIN = 0.02  # accuracy
 class ConversionSummary(Section):
     """summary.json of a conversion. Accuracies are shares in 0 … 1, of the float32 and the fixed-point network."""
 
-    ann: str = Field(description="the ANN's name or file")
+    ann: Name = Field(description="the ANN's name or file")
     conversion: ConversionSection = Field(description="how it was converted")
-    dataset: str = Field(description="whose validation images were measured on")
+    dataset: Name = Field(description="whose validation images were measured on")
     n_samples: int = Field(description="how many of them")
     seed: int = Field(description="of their order and Poisson spikes")
     ann_accuracy: float = Field(description="of the ANN on them")
@@ -106,7 +107,7 @@ def _print(summary: ConversionSummary, console: Console) -> None:
     console.print(table)
     for name, step in summary.within_2_points_from_step.items():
         when = f"from step {step}" if step else "not yet"
-        console.print(f"{name}: within 2 points of the ANN or above it {when}", highlight=False)
+        console.print(f"{name}: within 2 points of the ANN or above it {when}")
 
 
 def _where(summary: ConversionSummary) -> str:

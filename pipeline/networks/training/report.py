@@ -65,7 +65,6 @@ class Report(lightning.Callback):
             f"epoch {epoch}/{epochs}: loss {metrics['loss']:.3f}, accuracy {metrics['accuracy']:.1%}, "
             f"selection loss {metrics['selection_loss']:.3f}, accuracy {metrics['selection_accuracy']:.1%} "
             f"({seconds:.0f} s, about {seconds * (epochs - epoch) / 60:.0f} min left)",
-            highlight=False,
             soft_wrap=True,
         )
 

@@ -52,7 +52,7 @@ class Stages:
             if damage is None:
                 self._checked.add(folder)
                 return folder
-            self.console.print(f"{folder}: {damage}; computed again", highlight=False, soft_wrap=True)
+            self.console.print(f"{folder}: {damage}; computed again", soft_wrap=True)
             shutil.rmtree(folder)
         unfinished = folder.with_name(folder.name + ".part")
         unfinished.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import struct
 
+import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
-from backends.network.storage import write_network
+from backends.network.storage import content_digest, write_network
 from pipeline.config import Config, DataSection, NetworkSection
 from pipeline.networks.checkpoint import BUNDLED, bundled_names, check_fit, load_checkpoint
 from recordings.errors import InputError
@@ -65,14 +68,15 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
         load_checkpoint(str(bare))
 
 
-def rewrite(path, change):
-    """Change the metadata of a safetensors file, the tensors untouched."""
-    data = path.read_bytes()
-    (size,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + size])
-    change(header["__metadata__"])
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+def rewrite(path, change, digest=True):
+    """Change the metadata of a network's file, the tensors untouched, with the digest of what it is then."""
+    with safe_open(path, "numpy") as file:
+        metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(metadata)
+    if digest:
+        metadata.pop("sha256")
+        metadata["sha256"] = content_digest(metadata, tensors)
+    path.write_bytes(save(tensors, metadata))
 
 
 def edited(key, change):
@@ -92,7 +96,29 @@ def edited(key, change):
     [
         (lambda metadata: metadata.pop("format"), "not a network: got format None, expected 'spikesam-network'"),
         (lambda metadata: metadata.update(format="relu-network"), "not a network: got format 'relu-network'"),
-        (lambda metadata: metadata.update(checkpoint="["), "metadata is incomplete or malformed: JSONDecodeError"),
+        (lambda metadata: metadata.update(checkpoint="["), "checkpoint metadata: not valid JSON: Expecting value"),
+        (lambda metadata: metadata.update(checkpoint="[" * 100_000), "nested deeper than 32"),
+        (lambda metadata: metadata.update(graph='{"a":' * 40 + "1" + "}" * 40), "graph: .* nested deeper than 32"),
+        (edited("checkpoint", lambda about: about["preprocessing"].update(height=float("inf"))), "got Infinity"),
+        (
+            edited("checkpoint", lambda about: about["preprocessing"].update(height="16")),
+            "height is '16', expected a wh",
+        ),
+        (edited("checkpoint", lambda about: about["preprocessing"].update(height=10**30)), "at most 16,777,216 pixels"),
+        (edited("checkpoint", lambda about: about["preprocessing"].update(std=[10**400] * 3)), "expected finite num"),
+        (
+            edited("checkpoint", lambda about: about.update(classes=[1, None, 2])),
+            "classes are .1, None, 2., expected te",
+        ),
+        (
+            edited("graph", lambda graph: graph["readout"].update(scale=10**400)),
+            "scale is 1000.*…0*, expected a finite",
+        ),
+        (edited("graph", lambda graph: graph["layers"][1].update(kind="dense")), "graph: contradicts its own tensors"),
+        (
+            lambda metadata: metadata.update(graph=metadata["graph"].replace(", 16, 24]", ", 16, " + "9" * 5000 + "]")),
+            "graph: not valid JSON: Exceeds the limit",
+        ),
         (edited("checkpoint", lambda about: about.pop("classes")), "metadata is incomplete or malformed: KeyError"),
         (edited("checkpoint", lambda about: about.update(class_names=["a"])), "3 classes with 1 names"),
         (edited("graph", lambda graph: graph.update(layers=5)), "the graph is incomplete or malformed: TypeError"),
@@ -121,6 +147,67 @@ def test_a_damaged_file_is_one_line(tmp_path, make, change, message):
         load_checkpoint(str(path))
     assert "\n" not in str(error.value)
     assert "small.safetensors" in str(error.value)
+
+
+def test_the_digest_is_of_one_line_of_json_and_the_numbers():
+    tensors = {"b": np.array([[1, 2]], ">i4"), "a": np.array(1.0, np.float64)}
+    text = b'[{"x":"y"},{"a":["float64",[]],"b":["int32",[1,2]]}]'
+    numbers = b"\0\0\0\0\0\0\xf0\x3f" + b"\1\0\0\0\2\0\0\0"
+    assert content_digest({"x": "y"}, tensors) == hashlib.sha256(text + numbers).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        edited("checkpoint", lambda about: about.update(class_names=["APPLE", "PLUM", "PEAR"])),
+        edited("graph", lambda graph: graph["layers"][0].update(name="conv9")),
+        lambda metadata: metadata.update(extra="1"),
+        lambda metadata: metadata.update(sha256="0" * 64),
+    ],
+)
+def test_a_changed_text_is_seen(path, change):
+    rewrite(path, change, digest=False)
+    with pytest.raises(InputError, match=r"small.safetensors: was changed or damaged after it was written"):
+        load_checkpoint(path)
+
+
+def test_every_changed_bit_is_seen(path):
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 41):
+        for bit in (0, 6):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            with pytest.raises(InputError, match=r"small.safetensors"):
+                load_checkpoint(path)
+
+
+def test_a_file_without_digest(path):
+    rewrite(path, lambda metadata: metadata.pop("sha256"), digest=False)
+    with pytest.raises(InputError, match=r"small.safetensors: has no digest of its content"):
+        load_checkpoint(path)
+
+
+def test_a_tensor_that_the_network_lacks(path):
+    with safe_open(path, "numpy") as file:
+        metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["sha256"]
+    tensors["more"] = np.zeros(3, np.float32)
+    metadata["sha256"] = content_digest(metadata, tensors)
+    path.write_bytes(save(tensors, metadata))
+    with pytest.raises(InputError, match=r"tensor 'more': got .*, expected None"):
+        load_checkpoint(path)
+
+
+def test_more_than_any_network_needs(tmp_path):
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)  # takes no room on the disk
+    with pytest.raises(InputError, match=r"got 3,221,225,472 bytes, expected a network of at most 2,147,483,648"):
+        load_checkpoint(path)
+    path.write_bytes((1 << 25).to_bytes(8, "little") + bytes(1 << 25))
+    with pytest.raises(InputError, match=r"bytes of metadata, expected a network of at most 16,777,216"):
+        load_checkpoint(path)
 
 
 def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):
