@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from recordings.errors import InputError
 from recordings.program import spelled
 
-from .config_errors import KeyPath, explanation, leaves, nearest
+from .config_errors import KeyPath, check_arguments, explanation, leaves, nearest
 
 ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)
@@ -71,6 +71,7 @@ def parse_with_config(
     the command, and the configuration with the sections that the options have changed
     """
     arguments = sys.argv[1:] if argv is None else argv
+    check_arguments(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
     config = read(first.parse_known_args(arguments)[0].config)
@@ -110,6 +111,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def _parse(
     model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
 ) -> CommandT:
+    check_arguments(arguments)
     sections = {name: field.default for name, field in model.model_fields.items() if _is_section(field)}
     values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
     parser = _Parser(

@@ -6,7 +6,7 @@ import difflib
 import json
 import reprlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from recordings.errors import InputError
+from recordings.files import read_file
+from recordings.text import LONGEST_NAME, printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +24,7 @@ else:
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
+LARGEST_FILE = 1 << 20  # bytes; those in configs/ have up to 3,000
 ALIKE = 0.6  # similarity from which on one name probably means the other
 
 
@@ -33,7 +36,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError : if it is missing, unreadable, not UTF-8 or not TOML (with line and column)
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_file(path, LARGEST_FILE).decode("utf-8"))
     except FileNotFoundError:
         close = nearest(path.stem, sorted(file.stem for file in path.parent.glob("*.toml")))
         hint = f"; did you mean {path.with_name(close + '.toml')}?" if close else ""
@@ -42,8 +45,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8, expected a TOML text file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise InputError(f"{path}: tables or arrays are nested too deep, expected the sections of configs/") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's own limit on the digits of a number
+        reason = str(error).partition("; use sys")[0]
+        raise InputError(f"{path}: not valid TOML: {reason}") from error
 
 
 def validated(model: type[ModelT], values: dict[str, Any], where: object) -> ModelT:
@@ -56,9 +62,34 @@ def validated(model: type[ModelT], values: dict[str, Any], where: object) -> Mod
     InputError : ``where: unknown key training.epcohs; did you mean training.epochs?`` and the like
     """
     try:
+        _check_texts(values, where)
         return model.model_validate_json(json.dumps(values, default=str))
+    except RecursionError:
+        raise InputError(f"{where}: tables or arrays are nested too deep, expected the sections of configs/") from None
     except ValidationError as error:
         raise InputError(f"{where}: {explanation(error, model)}") from error
+
+
+def _check_texts(values: Any, where: object) -> None:
+    """Refuse texts that no path, name or other setting can be."""
+    if isinstance(values, str) and "\0" in values:
+        raise InputError(f"{where}: got {printable(repr(values), LONGEST_NAME)}, expected no null characters")
+    if isinstance(values, (dict, list)):
+        for value in [*values, *values.values()] if isinstance(values, dict) else values:
+            _check_texts(value, where)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters.
+
+    Raises
+    ------
+    InputError : naming the first
+    """
+    for argument in arguments:
+        if "\0" in argument or (not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)):
+            shown = printable(argument, LONGEST_NAME)
+            raise InputError(f"argument {shown!r}: expected UTF-8 without null characters; rename what is called so")
 
 
 def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[[KeyPath], str] = ".".join) -> str:

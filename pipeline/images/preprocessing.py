@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
+from recordings.files import read_file
 from recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, end exclusive
 
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no others: fewer decoders, none starts a program
+LARGEST_IMAGE = 1 << 28  # bytes: 64 Mi pixels of RGB without compression take three quarters of it
+LARGEST_IMAGE_PIXELS = 1 << 26  # more than a full-frame camera takes; Pillow holds 4 bytes of each, up to three times
+TOO_MANY = f"expected at most {LARGEST_IMAGE_PIXELS:,} pixels; make it smaller"
+ROWS = 64  # of an image, converted at once
+UPRIGHT = 1  # EXIF's orientation of most images
 LARGEST_INPUT = 1 << 24  # pixels of a network's input, 4096×4096
 LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
 
@@ -31,11 +39,12 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
 
     Raises
     ------
-    InputError : if it is missing, empty, truncated or no image; the message starts with `name`, or else the path
+    InputError : if it is missing, empty, truncated, too large or no image; the message starts with `name`, or else the
+        path
     """
     where = name or str(source if isinstance(source, Path) else "image")
     try:
-        data = source.read_bytes() if isinstance(source, Path) else source
+        data = read_file(source, LARGEST_IMAGE) if isinstance(source, Path) else source
     except FileNotFoundError:
         raise InputError(f"{where}: no such file; give the path of an image") from None
     except OSError as error:
@@ -45,15 +54,27 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # large photos and odd metadata are no concern of the user's
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _check_pixels(image, where)
             image.load()
+            return to_rgb(image, where)
     except UnidentifiedImageError:
-        raise InputError(f"{where}: not an image (or a format Pillow cannot read), expected JPEG, PNG, …") from None
+        expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise InputError(f"{where}: not an image, or in a format that is not read here; expected {expected}") from None
     except Image.DecompressionBombError:
-        raise InputError(f"{where}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller") from None
+        raise InputError(f"{where}: {TOO_MANY}") from None
+    except (InputError, MemoryError):
+        raise
     except Exception as error:  # decoders raise whatever a broken stream makes them stumble over
-        raise InputError(f"{where}: broken or truncated image ({error}); get an intact copy") from None
-    return to_rgb(image, where)
+        reason = printable(error, 200)
+        raise InputError(f"{where}: broken or truncated image ({reason}); get an intact copy") from None
+
+
+def _check_pixels(image: Image.Image, where: str) -> None:
+    """Refuse what would take a gigabyte once it is unpacked, as its header says; nothing is unpacked yet."""
+    width, height = image.size
+    if width * height > LARGEST_IMAGE_PIXELS:
+        raise InputError(f"{where}: {width:,}×{height:,} pixels; {TOO_MANY}")
 
 
 def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
@@ -63,19 +84,29 @@ def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
     ------
     InputError : if a floating-point image holds NaN, infinity, or values outside 0 … 255
     """
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:  # else it would be copied
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         pixels = np.asarray(image)
         if not np.isfinite(pixels).all():
             raise InputError(f"{where}: got NaN or infinite pixels, expected finite numbers")
-        if pixels.min() < 0 or pixels.max() > 255:
-            raise InputError(f"{where}: got pixels in {pixels.min():g} … {pixels.max():g}, expected 0 … 1 or 0 … 255")
-        image = Image.fromarray(np.rint(pixels * (255 if pixels.max() <= 1 else 1)).astype(np.uint8))
+        low, high = pixels.min(), pixels.max()
+        if low < 0 or high > 255:
+            raise InputError(f"{where}: got pixels in {low:g} … {high:g}, expected 0 … 1 or 0 … 255")
+        image = _grey(pixels, lambda rows: np.rint(rows * (255 if high <= 1 else 1)))
     elif image.mode.startswith("I"):
-        pixels = np.asarray(image).astype(np.int64)
+        pixels = np.asarray(image)
         wide = image.mode != "I" or pixels.max() > 255
-        image = Image.fromarray(np.clip(pixels >> 8 if wide else pixels, 0, 255).astype(np.uint8))
-    return image.convert("RGB")
+        image = _grey(pixels, lambda rows: np.clip(rows >> 8 if wide else rows, 0, 255))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey(pixels: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Image.Image:
+    """A grey image of (H, W) numbers, a few rows at a time: they may be many."""
+    grey = np.empty(pixels.shape, np.uint8)
+    for row in range(0, len(pixels), ROWS):
+        grey[row : row + ROWS] = convert(pixels[row : row + ROWS])
+    return Image.fromarray(grey)
 
 
 def check_size(height: object, width: object, where: str) -> None:

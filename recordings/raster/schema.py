@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from recordings.errors import InputError
 from recordings.layers import check_name, group_name, steps_that_matter
+from recordings.parsing import parse_json
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
 
 FORMAT = "spike-raster"
@@ -163,10 +163,7 @@ class RasterHeader:
             raise InputError(f"readout_scale is {self.readout_scale}, expected a finite number")
         if max(len(text) for text in (self.backend, self.device, self.dataset, self.config)) > MAX_TEXT:
             raise InputError(f"backend, device, dataset and config may have {MAX_TEXT:,} characters each, not more")
-        try:
-            json.loads(self.config)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"config is not JSON: {error}") from error
+        parse_json(self.config, "config")
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:
             raise InputError(f"{len(names)} layers, expected 1 to {MAX_LAYERS}")

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save
 
+from backends.network.storage import content_digest
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 SMALL = """
@@ -108,3 +116,133 @@ def test_a_refusal_leaves_the_disk_as_it_was(workplace, monkeypatch, capsys, com
     assert error.startswith("error: ") and error.count("\n") == 1
     assert reason in error
     assert everything(workplace) == before
+
+
+def checkpoint_saying(path, key, change):
+    """A network's file in which one of the texts was changed, with the digest that then is right."""
+    with safe_open(path, "numpy") as file:
+        metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["sha256"]
+    metadata[key] = change(metadata[key])
+    metadata["sha256"] = content_digest(metadata, tensors)
+    path.write_bytes(save(tensors, metadata))
+
+
+def png(width, height):
+    """A file of a few bytes that says it is an image of this size."""
+    header = b"IHDR" + struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
+    chunks = (header, b"IDAT" + zlib.compress(b""), b"IEND")
+    packed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def zipped(path, annotations, members=(), method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("val/val_annotations.txt", annotations)
+        for name, content in members:
+            file.writestr(name, content)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A folder with a small network, and files that somebody made to do harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    small_checkpoint(folder / "snn.safetensors")
+    digits, line = "9" * 5000, "val_0.JPEG n00000000 0 0 1 1\n"
+    for name, key, change in (
+        ("deep", "checkpoint", lambda text: "[" * 100_000),
+        ("infinite", "checkpoint", lambda text: text.replace('"height": 16', '"height": Infinity')),
+        ("digits", "graph", lambda text: text.replace('"timesteps": 8', f'"timesteps": {digits}')),
+        ("large", "graph", lambda text: text.replace('"timesteps": 8', '"timesteps": 1' + "0" * 400)),
+    ):
+        small_checkpoint(folder / f"{name}.safetensors")
+        checkpoint_saying(folder / f"{name}.safetensors", key, change)
+    damaged = bytearray((folder / "snn.safetensors").read_bytes())
+    damaged[-5] ^= 1
+    (folder / "damaged.safetensors").write_bytes(damaged)
+    for name, text in (
+        ("deep", "a = " + "[" * 50_000),
+        ("digits", f"[run]\nseed = {digits}"),
+        ("null", '[run]\ncheckpoint = "a\\u0000b"'),
+        ("infinite", "[run]\ngamma = inf"),
+        ("escape", '[run]\nbackend = "\\u001b[31m' + "x" * 57_000 + '"'),
+        ("large", "#" * (1 << 21)),
+    ):
+        (folder / f"{name}.toml").write_text(text)
+    (folder / "latin.toml").write_bytes(b'[run]\ncheckpoint = "caf\xe9"')
+    (folder / "huge.png").write_bytes(png(13_300, 13_300))
+    (folder / "empty.png").write_bytes(png(8, 8))
+    (folder / "program.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nquit\n")
+    image = Image.new("RGB", (8, 8))
+    image.save(folder / "exif.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\xff\xff\xff\xff")
+    os.mkfifo(folder / "pipe.png")
+    zipped(folder / "bomb.zip", line, [("val/images/val_0.JPEG", bytes(300 << 20)), ("words.txt", "n00000000\tapple")])
+    zipped(folder / "lines.zip", line * 500_000, [("val/images/val_0.JPEG", b"")])
+    zipped(folder / "bzip2.zip", line, [("val/images/val_0.JPEG", b"")], zipfile.ZIP_BZIP2)
+    zipped(folder / "outside.zip", line.replace("val_0", "../../val_0"), [("val/images/val_0.JPEG", b"")])
+    zipped(folder / "infinite.zip", line.replace("1 1", "inf nan"), [("val/images/val_0.JPEG", b"")])
+    name = f"val_{1 << 63}.JPEG"
+    zipped(folder / "number.zip", line.replace("val_0.JPEG", name), [(f"val/images/{name}", b"no image")])
+    zipped(folder / "escape.zip", f"\x1b[31m{'x' * 57_000}", [("val/images/val_0.JPEG", b"")])
+    (folder / "\x1b]0;title\x07\n.png").write_text("no image")
+    (folder / "late.bin").write_bytes(bytes(5 * ((1 << 23) + 1)))
+    return folder
+
+
+SNN = ("run", "--out", "new", "--checkpoint", "snn.safetensors", "--data")
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("run", "--out", "new", "--checkpoint", "deep.safetensors"), "nested deeper than 32"),
+        (("run", "--out", "new", "--checkpoint", "infinite.safetensors"), "got Infinity, expected a finite number"),
+        (("run", "--out", "new", "--checkpoint", "digits.safetensors"), "graph: not valid JSON: Exceeds the limit"),
+        (
+            ("run", "--out", "new", "--checkpoint", "large.safetensors"),
+            "timesteps is 1000",
+        ),
+        (("run", "--out", "new", "--checkpoint", "damaged.safetensors"), "changed or damaged after it was written"),
+        (("run", "--config", "deep.toml"), "nested too deep"),
+        (("run", "--config", "digits.toml"), "not valid TOML: Exceeds the limit"),
+        (("run", "--config", "null.toml"), "expected no null characters"),
+        (("run", "--config", "infinite.toml"), "run.gamma"),
+        (("run", "--config", "escape.toml"), "expected 'auto'"),
+        (("run", "--config", "large.toml"), "a file of 2.1 MB, expected at most 1.0 MB"),
+        (("run", "--config", "latin.toml"), "byte 23 is not UTF-8"),
+        (("run", "--config", "/dev/zero"), "not an ordinary file"),
+        (("run", "--seed", "9" * 5000), "--seed"),
+        (("run", "--gamma", "1e999"), "--gamma"),
+        (("run", "--checkpoint", "x" * 57_000), "File name too long"),
+        (("run", "--checkpoint", "\x1b[31m\u202e"), "neither a bundled one"),
+        (("run", "--checkpoint", "caf\udce9"), "expected UTF-8"),
+        (("run", "--checkpoint", "a\0b"), "without null characters"),
+        (("run", "--\x1b[31m" + "x" * 57_000), "unknown option"),
+        ((*SNN, "huge.png"), "13,300×13,300 pixels; expected at most 67,108,864 pixels"),
+        ((*SNN, "empty.png"), "empty.png: broken or truncated image"),
+        ((*SNN, "program.eps"), "expected JPEG, PNG, GIF, BMP, TIFF, WEBP or PPM"),
+        ((*SNN, "pipe.png"), "pipe.png"),
+        ((*SNN, "/dev/zero"), "/dev/zero"),
+        ((*SNN, "bomb.zip"), "a file of 314.6 MB, expected at most 268.4 MB"),
+        ((*SNN, "lines.zip"), "val_annotations.txt: a file of 14.5 MB, expected at most 8.4 MB"),
+        ((*SNN, "bzip2.zip"), "compressed by method 12, expected deflate"),
+        ((*SNN, "outside.zip"), "names '../../val_0.JPEG', expected a file in val/images"),
+        ((*SNN, "infinite.zip"), "expected four finite numbers"),
+        ((*SNN, "number.zip"), "n00000000"),
+        ((*SNN, "escape.zip"), "line 1: got 1 fields"),
+        ((*SNN, "\x1b]0;title\x07\n.png"), "?]0;title? .png: not an image"),
+        ((*SNN, "late.bin"), "late.bin: a file of 41.9 MB, expected at most 41.9 MB"),
+    ],
+)
+def test_a_hostile_file_is_one_clean_line(hostile, monkeypatch, capsys, command, reason):
+    monkeypatch.chdir(hostile)
+    name, *arguments = command
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"pipeline.{name}").main(arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert reason in error
+    assert error.startswith("error: ")
+    assert error.removesuffix("\n").isprintable()
+    assert len(error) < 1000
+    assert not (hostile / "new").exists()

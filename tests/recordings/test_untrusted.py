@@ -274,7 +274,7 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "no steps": (attribute("/", "T", 0), "/@T: timesteps is 0, expected 1 to 65,536"),
     "kind": (attribute(SPIKES, "kind", "lstm"), "kind is 'lstm', expected one of input, conv, dense"),
     "axes": (attribute(SPIKES, "axes", "hwc"), "/layers/001_conv1/spikes@axes: unknown axes"),
-    "config": (attribute("/", "config", "{"), "/: config is not JSON"),
+    "config": (attribute("/", "config", "{"), "/: config: not valid JSON"),
     "long text": (attribute("/", "dataset", "x" * (1 << 21)), "/@dataset: 2,097,152 characters, expected at most"),
     "network": (attribute("/", "network_sha256", "?"), "/: network_sha256 is '?', expected 64 hexadecimal digits"),
 }

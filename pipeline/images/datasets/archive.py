@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 import zipfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.images.preprocessing import LARGEST_IMAGE
 from recordings.errors import InputError
+from recordings.files import read_at_most, read_file
+
+LARGEST_LISTING = 1 << 25  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
 
 
 class Archive(Protocol):
@@ -20,8 +26,8 @@ class Archive(Protocol):
         """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
         ...
 
-    def read(self, name: str) -> bytes:
-        """The content of a file; InputError if it is missing or damaged."""
+    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
+        """The content of a file; InputError if it is missing, damaged, or more than `most` bytes."""
         ...
 
 
@@ -36,10 +42,10 @@ class Folder:
         path = self.path / folder
         return sorted(os.listdir(path)) if path.is_dir() else []
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
         """See :class:`Archive`."""
         try:
-            return (self.path / name).read_bytes()
+            return read_file(self.path / name, most)
         except OSError as error:
             raise InputError(
                 f"{self.path / name}: cannot be read ({error.strerror}); the data set is incomplete"
@@ -65,25 +71,50 @@ class Zip:
         """See :class:`Archive`."""
         return self._children.get(folder.strip("/"), [])
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
         """See :class:`Archive`."""
         try:
-            return self._open().read(name)
+            info = self._open().getinfo(name)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(f"{self.path}: {name} is compressed by method {info.compress_type}, expected deflate")
+            with self._open().open(info) as member:  # other methods unpack a few bytes to gigabytes at once
+                return read_at_most(member, info.file_size, most, f"{self.path}: {name}")
         except KeyError:
             raise InputError(f"{self.path}: {name} is missing; the data set is incomplete") from None
+        except InputError:
+            raise
         except Exception as error:  # a damaged member fails in zipfile or in any of its decompressors
             raise InputError(f"{self.path}: {name} is damaged ({error}); get an intact copy") from None
 
     def _open(self) -> zipfile.ZipFile:
         if self._file is None or self._process != os.getpid():
             try:
-                self._file = zipfile.ZipFile(self.path)
+                listing = _Listing(io.FileIO(self.path))
+                self._file = zipfile.ZipFile(listing)
+                listing.most = None
             except OSError as error:
-                raise InputError(f"{self.path}: cannot be read ({error.strerror})") from None
-            except zipfile.BadZipFile as error:
+                raise InputError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+            except InputError:
+                raise
+            except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
                 raise InputError(f"{self.path}: damaged zip file ({error}); get an intact copy") from None
             self._process = os.getpid()
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None, "_process": None}
+
+
+class _Listing(io.BufferedReader):
+    """The file of a zip; while `most` is set, no more bytes are read from it at once.
+
+    :mod:`zipfile` reads the list of members at once, as long as the file says it is, and makes an object of each.
+    """
+
+    most: int | None = LARGEST_LISTING
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """See :meth:`io.BufferedReader.read`."""
+        if size is not None and self.most is not None and size > self.most:
+            raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
+        return super().read(size)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from pipeline.images.events.events import Events
 from pipeline.images.events.files import SUFFIXES, read_events
-from pipeline.images.preprocessing import read_image
+from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 from .base import Item, select_classes
 
@@ -123,8 +124,8 @@ def sample_files(folder: Path) -> list[Path]:
 
 @cache
 def _extensions() -> frozenset[str]:
-    """Those of images that Pillow can read, and of events."""
-    return SUFFIXES | {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    """Those of images and of events."""
+    return SUFFIXES | {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 def _identity(name: str, files: Sequence[Path], base: Path | None) -> str:
@@ -133,4 +134,4 @@ def _identity(name: str, files: Sequence[Path], base: Path | None) -> str:
     for file in files:
         relative = file.relative_to(base).as_posix() if base else file.name
         digest.update(f"{relative}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-    return f"{name}#{digest.hexdigest()[:8]}"
+    return f"{printable(name, LONGEST_NAME)}#{digest.hexdigest()[:8]}"

@@ -10,16 +10,19 @@ The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.images.preprocessing import Box, read_image
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 from .archive import Archive
 from .base import Item, select_classes
 
+LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part
 WNID = re.compile(r"n\d{8}")
 
@@ -101,11 +104,11 @@ def find_root(archive: Archive) -> str | None:
 
 
 def _train_records(archive: Archive, root: str) -> list[_Record]:
-    folders = [name for name in archive.children(f"{root}train") if WNID.fullmatch(name)]
-    listed = _listed_wnids(archive, root)
+    folders = {name: None for name in archive.children(f"{root}train") if WNID.fullmatch(name)}
+    listed = dict.fromkeys(_listed_wnids(archive, root))
     records: list[_Record] = []
     numbers: list[int | None] = []
-    for wnid in [*listed, *(name for name in folders if name not in listed)]:
+    for wnid in listed | folders:
         if wnid not in folders:
             continue
         folder = f"{root}train/{wnid}"
@@ -115,7 +118,7 @@ def _train_records(archive: Archive, root: str) -> list[_Record]:
         for number, file in sorted(found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])):
             records.append(_Record(f"{folder}/images/{file}", wnid, len(records), box_of.get(file)))
             numbers.append(number)
-    position = {wnid: place for place, wnid in enumerate(dict.fromkeys([*listed, *folders]))}
+    position = {wnid: place for place, wnid in enumerate(listed | folders)}
     official = [
         position[record.wnid] * IMAGES_PER_CLASS + number
         for record, number in zip(records, numbers, strict=True)
@@ -127,10 +130,12 @@ def _train_records(archive: Archive, root: str) -> list[_Record]:
 def _val_records(archive: Archive, root: str) -> list[_Record]:
     file = "val_annotations.txt"
     present = set(archive.children(f"{root}val/images"))
-    records = [
-        _Record(f"{root}val/images/{fields[0]}", fields[1], place, _box(fields[2:6], f"{root}val/{file}"))
-        for place, fields in enumerate(_lines(archive, f"{root}val", file, fields=6))
-    ]
+    records = []
+    for place, (name, wnid, *box) in enumerate(_lines(archive, f"{root}val", file, fields=6)):
+        if "/" in name:
+            shown = printable(name, LONGEST_NAME)
+            raise InputError(f"{archive.path}: {root}val/{file} names {shown!r}, expected a file in {root}val/images")
+        records.append(_Record(f"{root}val/images/{name}", wnid, place, _box(box[:4], f"{root}val/{file}")))
     official = [_number(record.file.rsplit("/", 1)[1], "val_") for record in records]
     records = _indexed(records, [number for number in official if number is not None])
     return [record for record in records if record.file.rsplit("/", 1)[1] in present]
@@ -149,7 +154,7 @@ def _indexed(records: list[_Record], official: list[int]) -> list[_Record]:
 def _wnids(archive: Archive, root: str, records: list[_Record]) -> list[str]:
     """Classes of the split: those of wnids.txt that occur, in its order, then others, sorted."""
     found = {record.wnid for record in records}
-    listed = [wnid for wnid in _listed_wnids(archive, root) if wnid in found]
+    listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in found]
     return [*listed, *sorted(found.difference(listed))]
 
 
@@ -161,7 +166,7 @@ def _words(archive: Archive, root: str) -> dict[str, str]:
     """WordNet id -> first synonym."""
     if "words.txt" not in archive.children(root):
         return {}
-    lines = archive.read(f"{root}words.txt").decode("utf-8", "replace").splitlines()
+    lines = archive.read(f"{root}words.txt", LARGEST_LIST).decode("utf-8", "replace").splitlines()
     pairs = (line.split("\t", 1) for line in lines if "\t" in line)
     return {wnid: synonyms.split(",")[0].strip() for wnid, synonyms in pairs}
 
@@ -171,7 +176,8 @@ def _lines(archive: Archive, folder: str, file: str, fields: int) -> list[list[s
     if file not in archive.children(folder):
         return []
     name = f"{folder.rstrip('/')}/{file}".lstrip("/")
-    lines = [line.split() for line in archive.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+    text = archive.read(name, LARGEST_LIST).decode("utf-8", "replace")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
     for number, line in enumerate(lines, 1):
         if len(line) < fields:
             raise InputError(f"{archive.path}: {name}, line {number}: got {len(line)} fields, expected {fields}")
@@ -182,11 +188,14 @@ def _box(fields: list[str], where: str) -> Box:
     try:
         x0, y0, x1, y1 = (float(field) for field in fields)
     except ValueError:
-        raise InputError(f"{where}: got box {' '.join(fields)!r}, expected four numbers x0 y0 x1 y1") from None
+        x0 = y0 = x1 = y1 = math.nan
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        shown = printable(" ".join(fields), LONGEST_NAME)
+        raise InputError(f"{where}: got box {shown!r}, expected four finite numbers x0 y0 x1 y1")
     return (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
 
 
 def _number(file: str, prefix: str) -> int | None:
     """The number in "<prefix><number>.<extension>"."""
-    match = re.fullmatch(rf"{re.escape(prefix)}(\d+)\.\w+", file)
+    match = re.fullmatch(rf"{re.escape(prefix)}([0-9]{{1,9}})\.\w+", file)  # more digits number nothing
     return int(match[1]) if match else None

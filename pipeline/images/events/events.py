@@ -10,6 +10,20 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 
+LATEST = 1 << 48  # µs: times a number of bins, it still fits 64 bits
+MOST = 1 << 23  # events of a file: at about 100 bytes each while they are read, they take less than a gigabyte
+
+
+def check_count(count: int) -> None:
+    """Refuse more events than are read at once.
+
+    Raises
+    ------
+    InputError : if there are more
+    """
+    if count > MOST:
+        raise InputError(f"events: got {count:,} or more, expected at most {MOST:,} in a file; cut the recording")
+
 
 @dataclass(frozen=True, eq=False)
 class Events:
@@ -65,6 +79,8 @@ class Events:
             raise InputError(
                 f"events: time goes back from {before} to {after} µs at event {back[0] + 1}; sort them by t"
             )
+        if self.t[-1] >= LATEST:
+            raise InputError(f"events: the last is at {self.t[-1]:,} µs, expected less than {LATEST:,}, nine years")
         if self.t[0] < 0:
             raise InputError(f"events: the first is at {self.t[0]} µs, expected 0 or more; count from the beginning")
         outside = np.flatnonzero((self.x < 0) | (self.x >= self.sensor[1]) | (self.y < 0) | (self.y >= self.sensor[0]))

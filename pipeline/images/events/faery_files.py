@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from recordings.errors import InputError
+from recordings.text import printable
 
-from .events import Events
+from .events import Events, check_count
 
 FORMATS = {".aedat4": "AEDAT 4", ".raw": "Prophesee EVT", ".dat": "Prophesee DAT", ".es": "Event Stream"}
 WITH_HEADER = (".raw", ".dat")  # lines that begin with %; without them faery takes all bytes for parts of events
+PANIC = "PanicException"  # the type of what Rust raises, which cannot be imported
 HEADER_LINE = 1 << 12  # bytes, at most
 
 
@@ -35,9 +37,20 @@ def read_with_faery(path: Path) -> Events:
     try:
         stream = faery.events_stream_from_file(path)
         width, height = stream.dimensions()
-        events = stream.to_array()
-    except Exception as error:  # faery raises RuntimeError and others, whatever a broken file makes it stumble over
-        raise InputError(f"{path}: not in the format {FORMATS[suffix]}, or truncated ({_one_line(error)})") from None
+        packets, count = [], 0
+        for packet in stream:
+            check_count(count := count + len(packet))
+            packets.append(packet)
+        if not packets:
+            raise InputError("events: got none, expected at least one event")
+        events = np.concatenate(packets)
+    except (InputError, MemoryError):
+        raise
+    except BaseException as error:  # faery raises whatever a broken file makes it stumble over
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        reason = printable(error, 120)
+        raise InputError(f"{path}: not in the format {FORMATS[suffix]}, or truncated ({reason})") from None
     t = events["t"].astype(np.int64)
     return Events(t - t[:1], events["x"], events["y"], events["on"], (height, width))
 
@@ -54,7 +67,3 @@ def _check_words(path: Path) -> None:
         raise InputError(f"{path}: not in the format {FORMATS[path.suffix.lower()]}, which begins with a header (%)")
     if body % 2:
         raise InputError(f"{path}: truncated, its last event is not whole")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

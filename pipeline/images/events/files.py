@@ -6,10 +6,11 @@ from os import PathLike
 from pathlib import Path
 
 from recordings.errors import InputError
+from recordings.files import read_file
 
-from .events import Events
+from .events import MOST, Events
 from .faery_files import FORMATS, read_with_faery
-from .nmnist import parse_nmnist
+from .nmnist import EVENT_BYTES, parse_nmnist
 
 NMNIST, NMNIST_SENSOR = ".bin", (34, 34)
 SUFFIXES = frozenset({NMNIST, *FORMATS})
@@ -41,7 +42,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
         if not path.stat().st_size:
             raise InputError(f"{path}: the file is empty (0 bytes), expected events")
         if suffix == NMNIST:
-            return parse_nmnist(path.read_bytes(), sensor or NMNIST_SENSOR)
+            return parse_nmnist(read_file(path, MOST * EVENT_BYTES), sensor or NMNIST_SENSOR)
         return read_with_faery(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a recording of events") from None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 
-from .events import Events
+from .events import Events, check_count
 
 EVENT_BYTES = 5
 OVERFLOW_Y, OVERFLOW_US = 240, 1 << 13  # such an event is none: times after it are later by so much
@@ -29,6 +29,7 @@ def parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
             f"{len(data):,} bytes are no whole number of events of {EVENT_BYTES} bytes; "
             "the file is truncated, or not in the format of N-MNIST"
         )
+    check_count(len(data) // EVENT_BYTES)
     columns: NDArray[np.int64] = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES).T.astype(np.int64)
     x, y, high, middle, low = columns
     overflow = y == OVERFLOW_Y

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from recordings.disk import replacing, write_file
+from recordings.parsing import parse_json
 
 MANIFEST = "stage.json"
 
@@ -88,7 +89,7 @@ class Stages:
 def _damage(folder: Path) -> str | None:
     """What is wrong with a finished stage, or None."""
     try:
-        wanted: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        wanted: dict[str, str] = parse_json((folder / MANIFEST).read_bytes(), MANIFEST)["files"]
         found = _digests(folder)
         changed = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

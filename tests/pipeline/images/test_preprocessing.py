@@ -161,7 +161,7 @@ def test_files_that_are_no_images(content, message, tmp_path):
 
 
 def test_a_folder_is_no_image(tmp_path):
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="a folder, expected a file"):
         read_image(tmp_path)
 
 
@@ -173,7 +173,7 @@ def test_a_strip_too_long_to_be_resized():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 64, (0, 0, 0), (1, 1, 1)), "got size 0×64, expected at least 1×1"),
+        ((0, 64, (0, 0, 0), (1, 1, 1)), "height is 0, expected a whole number, at least 1"),
         ((64, 64, (0, 0), (1, 1, 1)), "expected three numbers each"),
         ((64, 64, (0, 0, 0), (1, 0, 1)), "expected finite numbers and std > 0"),
         ((64, 64, (0, float("nan"), 0), (1, 1, 1)), "expected finite numbers and std > 0"),

@@ -160,7 +160,7 @@ def test_a_damaged_zip_member_is_named(layout, tmp_path):
     ("line", "message"),
     [
         (f"val_3.JPEG {CAT} 0 0", "val/val_annotations.txt, line 1: got 4 fields, expected 6"),
-        (f"val_3.JPEG {CAT} 0 0 x 63", "got box '0 0 x 63', expected four numbers"),
+        (f"val_3.JPEG {CAT} 0 0 x 63", "got box '0 0 x 63', expected four finite numbers"),
     ],
 )
 def test_malformed_annotations(layout, line, message):

@@ -141,7 +141,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; give a recording of events"):
         read_events(tmp_path / "a.bin")
     (tmp_path / "b.bin").mkdir()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="a folder, expected a file"):
         read_events(tmp_path / "b.bin")
     with pytest.raises(InputError, match="says its sensor's size itself; leave sensor out"):
         read_events(write(tmp_path / "a.raw", b"% x"), sensor=(3, 4))

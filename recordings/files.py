@@ -1,0 +1,38 @@
+"""Files of unknown origin, read whole: never more of them than is sensible, whatever they say they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from .disk import readable
+from .errors import InputError
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of an ordinary file.
+
+    Raises
+    ------
+    InputError : if it is no ordinary file (reading a device or a pipe need not end), or has more than `most` bytes
+    OSError : if it cannot be opened or read
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file")
+    with path.open("rb") as file:
+        return read_at_most(file, path.stat().st_size, most, str(path))
+
+
+def read_at_most(file: BinaryIO, declared: int, most: int, where: str) -> bytes:
+    """All of an open file that declares its size, which is looked at first.
+
+    Raises
+    ------
+    InputError : if it is more than `most` bytes, or there are more or fewer; beginning with `where`
+    """
+    if declared > most:
+        raise InputError(f"{where}: a file of {readable(declared)}, expected at most {readable(most)}")
+    data = file.read(declared + 1)
+    if len(data) != declared:
+        raise InputError(f"{where}: not the {declared:,} bytes that it declares; get an intact copy")
+    return data

@@ -1,0 +1,79 @@
+"""What is shown of texts of unknown origin."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.table import Table
+
+from recordings.console import PlainConsole
+from recordings.errors import InputError
+from recordings.parsing import parse_json
+from recordings.text import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("goldfish, Carassius auratus", "goldfish, Carassius auratus"),
+        ("γ = 0.5 · 猫 ✓", "γ = 0.5 · 猫 ✓"),
+        ("\x1b[31mred\x1b[0m\x07", "?[31mred?[0m?"),
+        ("two\nlines\tand\r\u2028a third", "two lines and  a third"),
+        ("caf\udce9.png", "caf?.png"),  # Latin-1 in a file's name, as Python passes it on
+        ("\u202eevil\u2066", "?evil?"),
+        ("a\x00b", "a?b"),
+        ("", ""),
+        (7, "7"),
+    ],
+)
+def test_printable(text, shown):
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(("length", "shown"), [(8, "abcdefgh"), (9, "abcd…ghi"), (26, "abcd…xyz")])
+def test_what_is_too_long_loses_its_middle(length, shown):
+    assert printable("abcdefghijklmnopqrstuvwxyz"[:length], most=8) == shown
+
+
+def test_megabytes_are_cut_at_once():
+    assert printable("x" * 57_000_000 + "y", most=7) == "xxx…xxy"
+
+
+def test_a_console_shows_texts_as_they_are():
+    console = PlainConsole(file=io.StringIO(), width=60)
+    console.print("[red]a[/red] :cat: \x1b[31mb")
+    table = Table("[bold]name")
+    table.add_row("[link=x]c \udcff")
+    console.print(table)
+    shown = console.file.getvalue()
+    assert "[red]a[/red] :cat: ?[31mb\n" in shown
+    assert "[bold]name" in shown
+    assert "[link=x]c ?" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not valid JSON: Expecting property name"),
+        ("[" * 100_000, "nested deeper than 32"),
+        ('{"a":' * 33 + "1" + "}" * 33, "nested deeper than 32"),
+        ("[1, NaN]", "got NaN, expected a finite number"),
+        ("-Infinity", "got -Infinity"),
+        ("9" * 5000, "not valid JSON: Exceeds the limit"),
+        (b"\xff\xfe", "not valid JSON"),
+        ("x" * 57_000, "not valid JSON"),
+    ],
+)
+def test_what_is_not_json_is_one_line(text, reason):
+    with pytest.raises(InputError, match=reason) as error:
+        parse_json(text, "here")
+    assert str(error.value).startswith("here: ")
+    assert len(str(error.value)) < 250
+    assert "\n" not in str(error.value)
+
+
+def test_json():
+    text = '{"a": [1, 2.5, null], "b": ' + "[" * 31 + "]" * 31 + "}"
+    assert parse_json(text, "here")["a"] == [1, 2.5, None]
