@@ -6,6 +6,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
 from recordings.files import read_file
+from recordings.silence import silent_libraries
 from recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
             warnings.simplefilter("ignore")  # large photos and odd metadata are no concern of the user's
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_pixels(image, where)
-            image.load()
+            with silent_libraries() if image.format == "TIFF" else nullcontext():  # libtiff comments on what it reads
+                image.load()
             return to_rgb(image, where)
     except UnidentifiedImageError:
         expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recordings.errors import InputError
+from recordings.silence import silent_libraries
 from recordings.text import printable
 
 from .events import Events, check_count
@@ -35,12 +36,13 @@ def read_with_faery(path: Path) -> Events:
     if suffix in WITH_HEADER:
         _check_words(path)
     try:
-        stream = faery.events_stream_from_file(path)
-        width, height = stream.dimensions()
         packets, count = [], 0
-        for packet in stream:
-            check_count(count := count + len(packet))
-            packets.append(packet)
+        with silent_libraries():
+            stream = faery.events_stream_from_file(path)
+            width, height = stream.dimensions()
+            for packet in stream:
+                check_count(count := count + len(packet))
+                packets.append(packet)
         if not packets:
             raise InputError("events: got none, expected at least one event")
         events = np.concatenate(packets)

@@ -15,7 +15,7 @@ from recordings.hdf5 import CheckedFile
 from .library import nir_library
 
 MOST_OBJECTS = 20_000  # groups and datasets in a file
-MOST_BYTES = 1 << 31  # of all arrays in a file, once they are unpacked
+MOST_BYTES = 1 << 30  # of all arrays in a file, once they are unpacked
 DEEPEST = 16  # groups inside groups
 
 

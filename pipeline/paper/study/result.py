@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recordings.disk import write_file
+from recordings.text import printable
 
 from .claims import Claim
 
@@ -40,15 +41,26 @@ def write_result(name: str, result: Result, about: str, directory: Path) -> tupl
     `about` says how the numbers were made (command, time). Pictures of further images, `NAME_2.png`, are not shown.
     """
     table, page = directory / f"{name}.csv", directory / f"{name}.md"
-    write_file(table, result.table.map(_rounded).to_csv(index=False).encode())
+    write_file(table, result.table.map(_rounded).to_csv(index=False).encode("utf-8", "replace"))
     rows = "".join(
-        f"| {claim.what} | {claim.paper} | {claim.ours} | {claim.same} | {claim.n} |\n" for claim in result.claims
+        f"| {' | '.join(map(_cell, (claim.what, claim.paper, claim.ours, claim.same, claim.n)))} |\n"
+        for claim in result.claims
     )
     figures = [*directory.glob(f"{name}.png"), *sorted(directory.glob(f"{name}_[a-z]*.png"))]
     shown = "".join(f"\n![{result.title}]({path.name})\n" for path in figures)
-    notes = "".join(f"\n{note}\n" for note in result.notes)
+    notes = "".join(f"\n{_plain(note)}\n" for note in result.notes)
     write_file(page, f"## {result.title}\n\n{HEADER}{rows}{shown}{notes}\n{about}\n".encode())
     return table, page
+
+
+def _cell(text: object) -> str:
+    """A text as a cell of a Markdown table."""
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: object) -> str:
+    """A text as Markdown that is no HTML: names of data sets may hold anything."""
+    return printable(text).replace("<", "&lt;")
 
 
 def _rounded(value: Any) -> Any:
