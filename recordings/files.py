@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from .disk import readable
 from .errors import InputError
@@ -23,7 +23,7 @@ def read_file(path: Path, most: int) -> bytes:
         return read_at_most(file, path.stat().st_size, most, str(path))
 
 
-def read_at_most(file: BinaryIO, declared: int, most: int, where: str) -> bytes:
+def read_at_most(file: IO[bytes], declared: int, most: int, where: str) -> bytes:
     """All of an open file that declares its size, which is looked at first.
 
     Raises

@@ -47,6 +47,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: byte {error.start} is not UTF-8, expected a TOML text file") from error
     except RecursionError:
         raise InputError(f"{path}: tables or arrays are nested too deep, expected the sections of configs/") from None
+    except InputError:
+        raise
     except ValueError as error:  # TOMLDecodeError, and Python's own limit on the digits of a number
         reason = str(error).partition("; use sys")[0]
         raise InputError(f"{path}: not valid TOML: {reason}") from error

@@ -14,6 +14,7 @@ from recordings.text import printable
 
 from .claims import Claim
 
+LONGEST_NOTE = 10_000  # characters
 HEADER = "| what | paper | ours | the same? | n |\n| --- | --- | --- | --- | --- |\n"
 
 
@@ -48,19 +49,19 @@ def write_result(name: str, result: Result, about: str, directory: Path) -> tupl
     )
     figures = [*directory.glob(f"{name}.png"), *sorted(directory.glob(f"{name}_[a-z]*.png"))]
     shown = "".join(f"\n![{result.title}]({path.name})\n" for path in figures)
-    notes = "".join(f"\n{_plain(note)}\n" for note in result.notes)
-    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{shown}{notes}\n{about}\n".encode())
+    notes = "".join(f"\n{_lines(note)}\n" for note in result.notes)
+    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{shown}{notes}\n{_lines(about)}\n".encode())
     return table, page
 
 
 def _cell(text: object) -> str:
-    """A text as a cell of a Markdown table."""
-    return _plain(text).replace("|", "\\|")
+    """A text as a cell of a Markdown table that is no HTML."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _plain(text: object) -> str:
-    """A text as Markdown that is no HTML: names of data sets may hold anything."""
-    return printable(text).replace("<", "&lt;")
+def _lines(text: str) -> str:
+    """A text of one or more lines, which may name a data set."""
+    return "\n".join(printable(line, LONGEST_NOTE) for line in text.split("\n"))
 
 
 def _rounded(value: Any) -> Any:

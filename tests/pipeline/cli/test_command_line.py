@@ -194,7 +194,7 @@ def test_files_that_cannot_be_read(tmp_path):
     missing = tmp_path / "defualt.toml"
     assert refusal("--config", str(missing)) == f"{missing}: no such file; did you mean {tmp_path / 'default.toml'}?"
     assert "byte 0 is not UTF-8" in refusal("--config", str(tmp_path / "default.toml"))
-    assert refusal("--config", str(tmp_path)) == f"{tmp_path}: cannot be read: Is a directory"
+    assert refusal("--config", str(tmp_path)) == f"{tmp_path}: a folder, expected a file"
 
 
 def test_help_shows_examples_flags_descriptions_defaults_and_choices(tmp_path, capsys):
