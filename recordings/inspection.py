@@ -58,7 +58,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
             return
         if code == -signal.SIGKILL and not last_try:
             continue  # its parent thread may have ended, which ends the child, too
-        raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact HDF5 file; get another copy")
+        raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy")
 
 
 def allowed_seconds(size: int) -> float:
@@ -71,7 +71,8 @@ def _ending(code: int | None, size: int) -> str:
         return f"took more than {allowed_seconds(size):.0f} s of processor time"
     if code == -signal.SIGKILL:
         return "was stopped by the system (out of memory?)"
-    return f"crashed HDF5 ({signal.Signals(-code).name if code is not None and code < 0 else f'exit code {code}'})"
+    how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+    return f"crashed the library that reads it ({how})"
 
 
 class _Inspector:

@@ -17,7 +17,7 @@ from recordings.raster.reader import RasterReader
 
 from .rasters import GOLDEN
 
-HANGS = "opening it took more than 2 s of processor time, expected an intact HDF5 file; get another copy"
+HANGS = "opening it took more than 2 s of processor time, expected an intact file; get another copy"
 
 
 @pytest.fixture
@@ -76,7 +76,10 @@ def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         return ask(self, *question)  # type: ignore[arg-type]
 
     monkeypatch.setattr(inspection._Inspector, "ask", crash)
-    with pytest.raises(RasterError, match=r"golden-v\d.h5: opening it crashed HDF5 \(SIGSEGV\), expected an intact"):
+    with pytest.raises(
+        RasterError,
+        match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected",
+    ):
         RasterReader(GOLDEN)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recordings.errors import InputError
+from recordings.inspection import inspect
 from recordings.silence import silent_libraries
 from recordings.text import printable
 
@@ -21,20 +25,35 @@ HEADER_LINE = 1 << 12  # bytes, at most
 def read_with_faery(path: Path) -> Events:
     """The events of a file; times count from its first event.
 
+    faery is Rust: damage can make it panic, ask for any amount of memory, or end its process. So a process of its own
+    decodes every file first.
+
     Raises
     ------
     InputError : if faery is not installed, or cannot read the file, or as :class:`Events` raises it
     """
-    try:
-        import faery
-    except ImportError:
+    if find_spec("faery") is None:
         raise InputError(
             f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not installed; "
             "pip install 'spikesam[events]'"
-        ) from None
-    suffix = path.suffix.lower()
-    if suffix in WITH_HEADER:
+        )
+    if path.suffix.lower() in WITH_HEADER:
         _check_words(path)
+    inspect(path, f"{__name__}:{decode.__name__}", str(path))
+    events, sensor = decode(path)
+    t = events["t"].astype(np.int64)
+    return Events(t - t[:1], events["x"], events["y"], events["on"], sensor)
+
+
+def decode(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
+    """The events of a file as faery has them, and (H, W) of its sensor.
+
+    Raises
+    ------
+    InputError : if faery cannot read the file, or it has no event or too many
+    """
+    import faery
+
     try:
         packets, count = [], 0
         with silent_libraries():
@@ -44,17 +63,15 @@ def read_with_faery(path: Path) -> Events:
                 check_count(count := count + len(packet))
                 packets.append(packet)
         if not packets:
-            raise InputError("events: got none, expected at least one event")
-        events = np.concatenate(packets)
+            raise InputError(f"{path}: events: got none, expected at least one event")
+        return np.concatenate(packets), (height, width)
     except (InputError, MemoryError):
         raise
     except BaseException as error:  # faery raises whatever a broken file makes it stumble over
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
-        reason = printable(error, 120)
-        raise InputError(f"{path}: not in the format {FORMATS[suffix]}, or truncated ({reason})") from None
-    t = events["t"].astype(np.int64)
-    return Events(t - t[:1], events["x"], events["y"], events["on"], (height, width))
+        found = FORMATS[path.suffix.lower()]
+        raise InputError(f"{path}: not in the format {found}, or truncated ({printable(error, 120)})") from None
 
 
 def _check_words(path: Path) -> None:
