@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
                 else:
                     _describe_maps(reader, console)
                 console.print(Text("valid\n", style="green"))
-    except InputError as error:
+    except (InputError, OSError) as error:  # a name that the system refuses is no InputError yet
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return 0

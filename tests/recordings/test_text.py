@@ -11,6 +11,7 @@ from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.parsing import parse_json
 from recordings.text import printable
+from recordings.validate import main as validate
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,12 @@ def test_what_is_not_json_is_one_line(text, reason):
 def test_json():
     text = '{"a": [1, 2.5, null], "b": ' + "[" * 31 + "]" * 31 + "}"
     assert parse_json(text, "here")["a"] == [1, 2.5, None]
+
+
+@pytest.mark.parametrize("name", ["x" * 57_000, "\x1b[31m\n", "caf\udce9", "a\0b", "[red]", ""])
+def test_a_name_that_is_no_raster_is_one_line(capsys, name):
+    assert validate([name]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.removesuffix("\n").isprintable()
+    assert len(error) < 1000
