@@ -163,6 +163,9 @@ class RasterHeader:
             raise InputError(f"readout_scale is {self.readout_scale}, expected a finite number")
         if max(len(text) for text in (self.backend, self.device, self.dataset, self.config)) > MAX_TEXT:
             raise InputError(f"backend, device, dataset and config may have {MAX_TEXT:,} characters each, not more")
+        for name in ("backend", "device", "dataset", "config"):
+            if re.search("[\0\ud800-\udfff]", getattr(self, name)):
+                raise InputError(f"{name} holds a null character or half a surrogate pair, which HDF5 cannot store")
         parse_json(self.config, "config")
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:

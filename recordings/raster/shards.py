@@ -20,6 +20,7 @@ from recordings.digests import raster_digest
 from recordings.disk import check_free, readable, replacing, write_file
 from recordings.errors import InputError, RasterError
 from recordings.parallel import cores, in_order
+from recordings.parsing import parse_json
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
 from recordings.temporary import remove_leftovers
@@ -157,13 +158,13 @@ def read_manifest(parts: Path) -> tuple[RasterHeader, SampleTable, str]:
     try:
         if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
             raise InputError(f"{readable(size)}, expected at most {readable(MAX_MANIFEST_BYTES)}")
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes(), "manifest")
         if (content["format"], content["schema_version"]) != (f"{FORMAT}-parts", SCHEMA_VERSION):
             raise InputError(f"schema {content['schema_version']} of {content['format']}, this is {SCHEMA_VERSION}")
         layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["header"]["layers"])
         header = RasterHeader(**{**content["header"], "layers": layers})
         return header, SampleTable(np.array(content["index"]), np.array(content["label"])), str(content["run_uuid"])
-    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}), expected the manifest of an unfinished run; "
             f"remove {parts} to start again"

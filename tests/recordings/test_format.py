@@ -218,6 +218,8 @@ def test_layers_are_found_by_name_and_by_number() -> None:
         ({"layers": (HEADER.layers[0], replace(HEADER.layers[1], name="input"))}, "expected different names"),
         ({"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
         ({"layers": ()}, "0 layers"),
+        ({"dataset": "caf\udce9"}, "dataset holds a null character or half a surrogate pair"),
+        ({"device": "cpu\0"}, "device holds a null character or half a surrogate pair"),
     ],
 )
 def test_a_header_refuses_what_no_file_may_hold(change: dict[str, object], message: str) -> None:
