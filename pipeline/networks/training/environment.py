@@ -25,7 +25,7 @@ def end_together() -> None:
     """
     if process_rank() == 0:
         os.environ[LEADER] = str(os.getpid())
-    else:
+    elif LEADER in os.environ:  # or else another program started them all, and ends them
         die_with_parent(int(os.environ[LEADER]))
 
 
