@@ -18,6 +18,7 @@ from recordings.program import spelled
 from recordings.text import printable
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
+from .networks.training.environment import end_together, process_rank
 
 PROG = "python -m pipeline.train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
@@ -46,14 +47,14 @@ class TrainCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, export, save."""
+    end_together()  # before torch, which takes seconds to import
     command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     last = command.out / "epochs" / "last.ckpt"
     if command.resume and not last.is_file():
         raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
     if not command.resume and (last.is_file() or (command.out / "checkpoint.safetensors").exists()):
         raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
-    from .networks.training.environment import process_rank  # torch is slow to import
-    from .networks.training.fit import train, train_checkpoint
+    from .networks.training.fit import train, train_checkpoint  # torch is slow to import
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))
