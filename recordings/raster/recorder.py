@@ -95,12 +95,12 @@ def _check_batch(header: RasterHeader, batch: RasterBatch) -> None:
     arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
     if set(arrays) != set(expected):
         raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
-    expected["readout"] = ((len(batch), header.classes), PRECISIONS[header.precision])
-    arrays["readout"] = batch.readout
+    expected["/readout"] = ((len(batch), header.classes), PRECISIONS[header.precision])
+    arrays["/readout"] = batch.readout
     if batch.predictions is not None:
         if header.classes:
             raise ValueError("a batch with predictions, which the readout of the header gives already")
-        expected["predictions"], arrays["predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
+        expected["/predictions"], arrays["/predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
     for name, (shape, dtype) in expected.items():
         if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
             raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")

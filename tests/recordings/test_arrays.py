@@ -145,3 +145,10 @@ def test_torch_is_not_imported() -> None:
     code = "import sys, recordings.raster.arrays; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["readout", "predictions"])
+def test_a_layer_may_be_called_like_what_stands_beside_layers(tmp_path: Path, name: str) -> None:
+    spikes = np.ones((1, 2, 3), bool)
+    with RasterReader(write_raster(tmp_path / "raster.h5", {name: spikes})) as raster:
+        assert raster[name].counts.tolist() == [[3, 3]]

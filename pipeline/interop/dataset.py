@@ -1,0 +1,129 @@
+"""A raster or a file of maps as a data set of xarray: which variables, dimensions, coordinates and attributes it has.
+
+docs/other-formats.md describes them for those who use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import CachingFileManager
+from xarray.core import indexing
+
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MAPS, METHODS, MapLayer
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LAYER_DATASETS, LayerSpec
+
+from .lazy import LazyLayer, LazyMaps, LazySpikes, open_recording
+from .names import Names
+
+SAMPLE, STEP, CLASS, READOUT = "sample", "step", "class", "readout"
+COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")
+HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
+
+
+def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
+    """Open a raster or a file of maps; spikes and maps are read when they are used.
+
+    Parameters
+    ----------
+    source : name of the file, or its content in memory
+    drop : variables that are left out
+
+    Raises
+    ------
+    RasterError : naming file, path in the file, finding and expectation
+    """
+    files: CachingFileManager[Any] = CachingFileManager(open_recording, source, mode="r")
+    reader = files.acquire()
+    describe = _raster if isinstance(reader, RasterReader) else _maps
+    found = xr.Dataset(*describe(files, reader)).drop_vars([name for name in drop if name], errors="ignore")
+    found.encoding["source"] = reader.where
+    found.set_close(files.close)
+    return found
+
+
+Parts = tuple[
+    dict[Hashable, xr.Variable], dict[Hashable, xr.Variable], dict[str, Any]
+]  # variables, coordinates, attributes
+
+
+def _raster(files: CachingFileManager[Any], raster: RasterReader) -> Parts:
+    header, names = raster.header, Names([*COORDINATES, CLASS, READOUT])
+    variables: dict[Hashable, xr.Variable] = {}
+    for layer in raster.layers:
+        name = names.new(layer.name)
+        place = ("channel",) if dense(layer) else ("channel", "row", "column")
+        dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
+        shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
+        chunk = LAYER_DATASETS["spikes"].chunks(header.sizes(raster.n_samples, layer))[1]
+        about = {
+            "long_name": f"spikes of {layer.name}",
+            "layer": layer.name,
+            "number": layer.number,
+            "kind": layer.kind,
+            "threshold": layer.threshold,
+            "leak": layer.leak,
+            "steps_that_matter": raster.steps_that_matter(layer),
+        }
+        variables[name] = _lazy(dims, LazySpikes(files, raster, layer.name, shape, np.bool_), about, chunk)
+        about = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
+        variables[names.new(f"{layer.name}_count")] = xr.Variable((SAMPLE, STEP), raster.counts(layer), about)
+    if header.classes:
+        about = {"long_name": "raw sums over all steps", "scale": header.readout_scale}
+        variables[READOUT] = xr.Variable((SAMPLE, CLASS), raster.readout, about)
+    coordinates = _coordinates(raster)
+    seconds = np.arange(raster.timesteps) * header.dt
+    coordinates["seconds"] = xr.Variable(STEP, seconds, {"units": "s", "long_name": "beginning of the step"})
+    about = {name: getattr(header, name) for name in HEADER}
+    return variables, coordinates, {**about, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest}
+
+
+def _maps(files: CachingFileManager[Any], maps: MapReader) -> Parts:
+    header, names = maps.header, Names(COORDINATES)
+    method = METHODS[header.method]
+    variables: dict[Hashable, xr.Variable] = {}
+    for layer in maps.layers:
+        dims = (SAMPLE, STEP, names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
+        shape = (maps.n_samples, maps.timesteps, *layer.shape)
+        chunk = MAPS.chunks(header.sizes(maps.n_samples, layer))[1]
+        about = {"long_name": f"{method.title} of {layer.name}", "layer": layer.name, "number": layer.number}
+        about["steps_that_matter"] = layer.steps_that_matter
+        lazy = LazyMaps(files, maps, layer.name, shape, np.float32)
+        variables[names.new(layer.name)] = _lazy(dims, lazy, about, chunk)
+    parameters = {name: int(value) if isinstance(value, bool) else value for name, value in header.parameters.items()}
+    return variables, _coordinates(maps), {"method": header.method, method.source: header.source, **parameters}
+
+
+def dense(layer: LayerSpec | MapLayer) -> bool:
+    """Whether a layer has channels alone: neither rows nor columns."""
+    return len(layer.shape) == 3 and layer.shape[1:] == (1, 1)
+
+
+def layer_variables(dataset: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """The variables that belong to a layer, with the name of the layer."""
+    return ((str(name), variable.attrs["layer"]) for name, variable in dataset.items() if "layer" in variable.attrs)
+
+
+def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], chunk: int) -> xr.Variable:
+    data = indexing.LazilyIndexedArray(array)
+    sizes = dict(zip(dims, array.shape, strict=True)) | {SAMPLE: 1, STEP: chunk}
+    return xr.Variable(dims, data, about, {"preferred_chunks": sizes})
+
+
+def _coordinates(reader: RasterReader | MapReader) -> dict[Hashable, xr.Variable]:
+    table = {"index": reader.samples.index, "label": reader.labels, "prediction": reader.predictions}
+    about = {
+        "index": "position in the data set",
+        "label": "class, -1 where unknown",
+        "prediction": "class that the network chose, -1 where unknown",
+    }
+    return {
+        SAMPLE: xr.Variable(SAMPLE, np.arange(reader.n_samples), {"long_name": "position in the file"}),
+        **{name: xr.Variable(SAMPLE, values, {"long_name": about[name]}) for name, values in table.items()},
+        STEP: xr.Variable(STEP, np.arange(reader.timesteps)),
+    }

@@ -1,0 +1,53 @@
+"""The engine of xarray: `xr.open_dataset("raster.h5", engine="spikesam")`.
+
+xarray finds it through the entry point "xarray.backends" of this package, and imports it whenever it looks for engines:
+so this module imports little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xarray.backends import BackendEntrypoint
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SUFFIXES = (".h5", ".hdf5")
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class SpikesamBackend(BackendEntrypoint):
+    """Opens rasters and files of maps, lazily and with every check."""
+
+    description = "Spikes and maps that spikesam recorded (raster.h5, sam.h5)"
+    open_dataset_parameters = ("filename_or_obj", "drop_variables")
+
+    def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
+        """See :func:`pipeline.interop.dataset.open_xarray`."""
+        from .dataset import open_xarray
+
+        dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or ()
+        return open_xarray(filename_or_obj, [*dropped])
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether this is one of our files: looked at only if its name and its first bytes could be."""
+        try:
+            path = Path(filename_or_obj)
+            if path.suffix.lower() not in SUFFIXES:
+                return False
+            with path.open("rb") as file:
+                if file.read(len(SIGNATURE)) != SIGNATURE:
+                    return False
+        except (TypeError, OSError):
+            return False
+        from recordings.errors import RasterError
+        from recordings.kind import file_format
+
+        try:
+            file_format(path)
+        except RasterError:
+            return False
+        return True

@@ -1,0 +1,106 @@
+"""Spikes and maps as arrays of xarray that read what is asked for when it is asked for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray.backends import BackendArray, CachingFileManager
+from xarray.core import indexing
+
+from recordings.errors import RasterError
+from recordings.kind import file_format
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import FORMAT as RASTER
+
+Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
+
+
+def open_recording(source: Any, mode: str = "r") -> RasterReader | MapReader:
+    """Open a raster or a file of maps, whichever it is, with every check.
+
+    Parameters
+    ----------
+    source : name of the file, or its content in memory
+    mode : always "r"; copies of xarray's manager of open files give one, asked or not
+    """
+    return RasterReader(source) if file_format(source) == RASTER else MapReader(source)
+
+
+def identity(reader: RasterReader | MapReader) -> str:
+    """Tells one recording from another; reads neither spikes nor maps."""
+    return reader.raster_digest if isinstance(reader, RasterReader) else repr(reader.header)
+
+
+class LazyLayer(BackendArray):
+    """One layer, (sample, step, …), read sample by sample and never more steps than lie between the first and the last.
+
+    It may be copied to other processes, which open the file for themselves.
+
+    Parameters
+    ----------
+    files : opens the file, and again after it was closed because too many others are open
+    reader : the open file
+    layer : name of the layer
+    shape : of the array
+    dtype : of its elements
+    """
+
+    def __init__(
+        self,
+        files: CachingFileManager[Any],
+        reader: RasterReader | MapReader,
+        layer: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> None:
+        self._files, self._identity, self._layer = files, identity(reader), layer
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """What xarray asks for."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._select)
+
+    @abstractmethod
+    def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
+        """Steps `first` to `last` - 1 of one sample."""
+
+    def _select(self, key: tuple[Key, ...]) -> NDArray[Any]:
+        reader = self._files.acquire()
+        if identity(reader) != self._identity:
+            raise RasterError(f"{reader.where}: was replaced by another file since it was opened; open it again")
+        positions = [np.arange(side)[index] for side, index in zip(self.shape, key, strict=True)]
+        samples, times = np.atleast_1d(positions[0]), np.atleast_1d(positions[1])
+        found = np.empty([len(samples), *(each.size for each in positions[1:] if each.ndim)], self.dtype)
+        if found.size:
+            first, last = int(times.min()), int(times.max()) + 1
+            inside = (positions[1] - first, *key[2:])
+            for row, sample in enumerate(samples):
+                found[row] = _orthogonal(self._read(reader, int(sample), first, last), inside)
+        return found if positions[0].ndim else found[0]
+
+
+class LazySpikes(LazyLayer):
+    """Spikes of one layer of a raster, bool."""
+
+    def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
+        spikes = reader.spikes(self._layer, slice(sample, sample + 1), slice(first, last))
+        return spikes.reshape(last - first, *self.shape[2:])
+
+
+class LazyMaps(LazyLayer):
+    """Maps of one layer of a file of maps, float32."""
+
+    def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
+        return reader[self._layer][sample][first:last]
+
+
+def _orthogonal(block: NDArray[Any], key: Sequence[Key]) -> NDArray[Any]:
+    """Index every axis for itself; the last ones first, because a whole number removes its axis."""
+    for axis in reversed(range(len(key))):
+        block = block[(slice(None),) * axis + (key[axis],)]
+    return block
