@@ -1,4 +1,4 @@
-"""python -m pipeline.export: a checkpoint as float32 and fixed-point networks, and what rounding costs in accuracy."""
+"""python -m pipeline.export: a checkpoint as float32 and fixed-point networks, or a recording for other programs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import CheckpointName, Data, Device, Download, Out, Overwrite
+from pipeline.cli.names import listing
+from pipeline.cli.options import Data, Device, Download, Out, Overwrite
 from pipeline.cli.progress import progress_bar
+from pipeline.interop.command import export_recording, is_hdf5
+from pipeline.interop.exporter import FORMATS
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.console import PlainConsole
 from recordings.disk import write_file
@@ -22,35 +25,87 @@ from recordings.lock import out_lock
 from .config import Section
 
 PROG = "python -m pipeline.export"
-DESCRIPTION = """Export a checkpoint to float32 and to Loihi-style fixed point, and compare their accuracy.
+DESCRIPTION = """Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
 
-Both networks see the same Poisson spikes, over several seeds. A network whose input is a constant current, or events,
-sees the same whatever the seed, so it is measured once. --out receives the two networks and accuracy.json.
+A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
+Poisson spikes, over several seeds. A network whose input is a constant current, or events, sees the same whatever the
+seed, so it is measured once. --out receives the two networks and accuracy.json.
+
+A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
+{formats}
+docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
 
 examples:
   python -m pipeline.export cluttered-digits --out runs/export
   python -m pipeline.export cluttered-digits --nir digits.nir --samples 100
-  python -m pipeline.export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny"""
+  python -m pipeline.export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
+  python -m pipeline.export runs/digits/raster.h5 digits.nwb
+  python -m pipeline.export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2"""
+FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
+CHECKPOINT_SAMPLES = 1000
 
 
 class ExportCommand(Section):
     """Options of the command."""
 
-    checkpoint: Positional[CheckpointName]
+    source: Positional[str] = Field(description="a bundled checkpoint's name, a checkpoint file, or a recording (HDF5)")
+    target: Positional[Path | None] = Field(
+        None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS)}"
+    )
+    samples: str | None = Field(
+        None,
+        description=f"how many: of a checkpoint images, classes in turn (if not given {CHECKPOINT_SAMPLES}); "
+        "of a recording its first samples (if not given all), or from : to, such as 8:16",
+    )
+    layers: tuple[str, ...] = Field((), description="of a recording: layers by name or number; all if not given")
+    overwrite: Overwrite = False
     out: Out = Path("runs/export")
     data: Data = None
-    samples: int = Field(1000, ge=1, description="at most so many images, classes in turn")
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
     nir: Path | None = Field(None, description="a file to write the float32 network to as NIR, for other programs")
     device: Device = "auto"
     download: Download = False
-    overwrite: Overwrite = False
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, write both networks, measure, report."""
-    command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION)
+    """Parse, and export what it is."""
+    formats = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
+    command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION.format(formats=formats))
+    if is_hdf5(Path(command.source)):
+        _export_recording(command)
+    else:
+        _export_checkpoint(command)
+
+
+def _export_recording(command: ExportCommand) -> None:
+    if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
+        raise InputError(f"--{given[0]} is for a checkpoint, and {command.source} is a recording")
+    if command.target is None:
+        raise InputError(f"TARGET: got none, expected the file to write, such as {Path(command.source).stem}.nwb")
+    export_recording(
+        Path(command.source),
+        command.target,
+        command.samples,
+        command.layers,
+        overwrite=command.overwrite,
+        say=PlainConsole(soft_wrap=True).print,
+        progress=progress_bar(PlainConsole(stderr=True), transient=True),
+    )
+
+
+def _export_checkpoint(command: ExportCommand) -> None:
+    """Write both networks, measure, report."""
+    if command.target is not None:
+        raise InputError(
+            f"{command.source}: is no recording (HDF5), so {command.target} has no use; "
+            "a checkpoint's network goes to NIR with --nir FILE"
+        )
+    if command.layers:
+        raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
+    wanted = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
+    if not (wanted.isascii() and wanted.isdecimal() and int(wanted)):
+        raise InputError(f"--samples: got {wanted!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
     from backends.available import make_backend
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.network.storage import write_network
@@ -60,10 +115,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from .images.samples import choose_samples
 
-    checkpoint = load_checkpoint(command.checkpoint, "snn")
+    checkpoint = load_checkpoint(command.source, "snn")
     if checkpoint.network.precision != "float32":
-        raise InputError(f"checkpoint {command.checkpoint!r} is in fixed point already, expected float32")
-    samples = choose_samples(command.data, checkpoint, command.samples, seed=0, download=command.download)
+        raise InputError(f"checkpoint {command.source!r} is in fixed point already, expected float32")
+    samples = choose_samples(command.data, checkpoint, int(wanted), seed=0, download=command.download)
     labels = samples.known_labels()
     backend = make_backend("auto", command.device)
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
@@ -78,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         turns = progress.track(range(seeds), description="measuring")
         float32, fixed = predictions([*networks.values()], backend, samples, turns)
         found = paired_accuracy(float32, fixed, labels)
-        report = {**asdict(found), "checkpoint": command.checkpoint, "dataset": samples.name, "samples": len(samples)}
+        report = {**asdict(found), "checkpoint": command.source, "dataset": samples.name, "samples": len(samples)}
         write_file(command.out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
     console.print(f"{samples.name}, {len(samples)} {samples.kind} × {accuracy_text(found)}")
     for precision in networks:

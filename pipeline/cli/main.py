@@ -17,7 +17,7 @@ COMMANDS = {
     "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
     "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("pipeline.convert", "convert an ANN to a spiking network"),
-    "export": ("pipeline.export", "write a checkpoint in float32 and in fixed point, and compare their accuracy"),
+    "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
     "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),

@@ -5,16 +5,16 @@ docs/other-formats.md describes them for those who use them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import CachingFileManager
+from xarray.backends import CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MAPS, METHODS, MapLayer
+from recordings.maps.schema import MAPS, METHODS
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LAYER_DATASETS, LayerSpec
 
@@ -39,25 +39,34 @@ def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
     RasterError : naming file, path in the file, finding and expectation
     """
     files: CachingFileManager[Any] = CachingFileManager(open_recording, source, mode="r")
-    reader = files.acquire()
-    describe = _raster if isinstance(reader, RasterReader) else _maps
-    found = xr.Dataset(*describe(files, reader)).drop_vars([name for name in drop if name], errors="ignore")
-    found.encoding["source"] = reader.where
+    found = _dataset(files, files.acquire()).drop_vars([name for name in drop if name], errors="ignore")
     found.set_close(files.close)
     return found
 
 
-Parts = tuple[
-    dict[Hashable, xr.Variable], dict[Hashable, xr.Variable], dict[str, Any]
-]  # variables, coordinates, attributes
+def describe(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
+    """Some layers of an open recording, which stays open; reads neither spikes nor maps."""
+    found = _dataset(DummyFileManager(reader), reader)
+    return found.drop_vars([name for name, each in found.items() if each.attrs.get("layer", layers[0]) not in layers])
 
 
-def _raster(files: CachingFileManager[Any], raster: RasterReader) -> Parts:
+Variables = dict[Hashable, xr.Variable]
+
+
+def _dataset(files: FileManager[Any], reader: RasterReader | MapReader) -> xr.Dataset:
+    make = _raster if isinstance(reader, RasterReader) else _maps
+    variables, coordinates, attributes = make(files, reader)  # type: ignore[arg-type]
+    found = xr.Dataset(variables, coordinates, attributes)
+    found.encoding["source"] = reader.where
+    return found
+
+
+def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = raster.header, Names([*COORDINATES, CLASS, READOUT])
-    variables: dict[Hashable, xr.Variable] = {}
+    variables: Variables = {}
     for layer in raster.layers:
         name = names.new(layer.name)
-        place = ("channel",) if dense(layer) else ("channel", "row", "column")
+        place = ("channel",) if _dense(layer) else ("channel", "row", "column")
         dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
         shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
         chunk = LAYER_DATASETS["spikes"].chunks(header.sizes(raster.n_samples, layer))[1]
@@ -83,10 +92,10 @@ def _raster(files: CachingFileManager[Any], raster: RasterReader) -> Parts:
     return variables, coordinates, {**about, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest}
 
 
-def _maps(files: CachingFileManager[Any], maps: MapReader) -> Parts:
+def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = maps.header, Names(COORDINATES)
     method = METHODS[header.method]
-    variables: dict[Hashable, xr.Variable] = {}
+    variables: Variables = {}
     for layer in maps.layers:
         dims = (SAMPLE, STEP, names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
         shape = (maps.n_samples, maps.timesteps, *layer.shape)
@@ -99,14 +108,9 @@ def _maps(files: CachingFileManager[Any], maps: MapReader) -> Parts:
     return variables, _coordinates(maps), {"method": header.method, method.source: header.source, **parameters}
 
 
-def dense(layer: LayerSpec | MapLayer) -> bool:
+def _dense(layer: LayerSpec) -> bool:
     """Whether a layer has channels alone: neither rows nor columns."""
-    return len(layer.shape) == 3 and layer.shape[1:] == (1, 1)
-
-
-def layer_variables(dataset: xr.Dataset) -> Iterator[tuple[str, str]]:
-    """The variables that belong to a layer, with the name of the layer."""
-    return ((str(name), variable.attrs["layer"]) for name, variable in dataset.items() if "layer" in variable.attrs)
+    return layer.shape[1:] == (1, 1)
 
 
 def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], chunk: int) -> xr.Variable:
@@ -115,7 +119,7 @@ def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], chunk:
     return xr.Variable(dims, data, about, {"preferred_chunks": sizes})
 
 
-def _coordinates(reader: RasterReader | MapReader) -> dict[Hashable, xr.Variable]:
+def _coordinates(reader: RasterReader | MapReader) -> Variables:
     table = {"index": reader.samples.index, "label": reader.labels, "prediction": reader.predictions}
     about = {
         "index": "position in the data set",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xarray.backends import BackendArray, CachingFileManager
+from xarray.backends import BackendArray, FileManager
 from xarray.core import indexing
 
 from recordings.errors import RasterError
@@ -52,7 +52,7 @@ class LazyLayer(BackendArray):
 
     def __init__(
         self,
-        files: CachingFileManager[Any],
+        files: FileManager[Any],
         reader: RasterReader | MapReader,
         layer: str,
         shape: tuple[int, ...],

@@ -172,7 +172,7 @@ def test_damaged_spikes_are_one_clear_error_when_they_are_read(tmp_path):
     path = tmp_path / "raster.h5"
     path.write_bytes(GOLDEN.read_bytes())
     with h5py.File(path, "r+") as file:
-        file["layers/001_conv1/count"][1, 2] += 1
+        file["layers/001_conv1/spikes"][1, 2, 0] ^= 0x80
     with opened(path) as data:
         with pytest.raises(RasterError, match=r"/layers/001_conv1/count\[1, 2\]"):
             data.conv1.load()

@@ -1,0 +1,101 @@
+"""The part of `python -m pipeline.export` that exports recordings: choose, estimate, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recordings.disk import check_free, readable
+from recordings.errors import InputError
+from recordings.kind import file_format
+from recordings.lock import file_lock
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import FORMAT as RASTER
+
+from .engine import SIGNATURE, SUFFIXES
+from .exporter import Exporter, format_of
+from .selection import select
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file's name or its first bytes are those of HDF5; what else it holds is not looked at."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except (OSError, ValueError):
+        return False
+
+
+def export_recording(
+    source: Path,
+    target: Path,
+    samples: str | None,
+    layers: Iterable[str],
+    *,
+    overwrite: bool,
+    say: Callable[[str], object],
+    progress: Progress,
+) -> None:
+    """Write samples and layers of a recording as the file that the name of `target` asks for.
+
+    Parameters
+    ----------
+    source : a raster or a file of maps
+    samples, layers : see :func:`pipeline.interop.selection.select`
+    overwrite : replace what is there
+    say : prints a line: first what will be written and how large it will be, at the end what was
+    progress : the bar to show
+
+    Raises
+    ------
+    InputError : if the recording does not hold what is wanted, or the target cannot be written, has no format of ours,
+        or exists
+    """
+    wanted = format_of(target)
+    _refuse_existing(source, target, overwrite)
+    is_raster = file_format(source) == RASTER
+    with RasterReader(source) if is_raster else MapReader(source) as recording:
+        exporter = wanted.open(select(recording, samples, layers))
+        if not (is_raster or exporter.takes_maps):
+            raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
+        say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
+        folder = next(parent for parent in target.absolute().parents if parent.is_dir())
+        check_free(folder, exporter.most, "free space, choose another disk, or fewer --samples or --layers")
+        with file_lock(target), progress:
+            task = progress.add_task("exporting", total=exporter.steps)
+            exporter.write(target, lambda: progress.advance(task), overwrite)
+    say(f"{target}  {readable(_size(target))}")
+
+
+def _contents(exporter: Exporter) -> str:
+    chosen = exporter.selection
+    count = len(chosen.samples)
+    return f"{count} sample{'s' * (count > 1)}, {chosen.recording.timesteps} steps, layers {', '.join(chosen.names)}"
+
+
+def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
+    """Refuse to replace what was not given up, above all the recording itself, or a folder that is no Zarr store."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.suffix == ".zarr" and target.is_dir() and not target.is_symlink():
+        if any(target.iterdir()) and not (target / "zarr.json").is_file():
+            raise InputError(f"{target}: is a folder without zarr.json, expected a Zarr store; choose another name")
+    elif not target.is_file() or target.suffix == ".zarr":
+        found = "a directory" if target.is_dir() else "a file" if target.is_file() else "not a regular file"
+        raise InputError(f"{target}: is {found}, which is not replaced; choose another name")
+    if source.exists() and target.samefile(source):
+        raise InputError(f"{target}: is the recording itself; choose another name")
+    if not overwrite:
+        raise InputError(f"{target}: already exists; choose another name, or replace it with --overwrite")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,129 @@
+"""What every file format for other programs has in common, and which there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+
+from recordings.disk import reason, replacing
+from recordings.errors import InputError
+from recordings.target import new_hdf5
+
+from .selection import Selection
+
+Advance = Callable[[], object]
+
+
+class Exporter(ABC):
+    """Writes a selection of a recording as one file, or folder, of another format.
+
+    Parameters
+    ----------
+    selection : what is written
+    """
+
+    takes_maps: ClassVar[bool] = False
+
+    def __init__(self, selection: Selection[Any]) -> None:
+        self.selection = selection
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that the result will have, about."""
+
+    @property
+    @abstractmethod
+    def most(self) -> int:
+        """Bytes that the result will not exceed."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """How often :meth:`write` will call `advance`."""
+
+    @abstractmethod
+    def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
+        """Write the file, which appears whole or not at all, in a folder that exists.
+
+        Memory does not grow with the number of samples. With `overwrite`, it replaces what is there.
+        """
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Parameters
+    ----------
+    title : for people
+    exporter : module and class that writes it
+    """
+
+    title: str
+    exporter: str
+
+    def open(self, selection: Selection[Any]) -> Exporter:
+        """What writes a selection.
+
+        Raises
+        ------
+        InputError : if the library that this format needs is not installed
+        """
+        module, _, name = self.exporter.partition(":")
+        exporter: Exporter = getattr(import_module(module), name)(selection)
+        return exporter
+
+
+FORMATS = {
+    ".nwb": Format("NWB, for neuroscience: spike times by neuron, one trial per sample", "pipeline.interop.nwb:Nwb"),
+    ".zarr": Format(
+        "Zarr 3, which xarray opens: arrays by layer; of maps, too", "pipeline.interop.zarr_store:ZarrStore"
+    ),
+    ".nir": Format("data of NIR, beside the graph: arrays by node", "pipeline.interop.nir_data:NirData"),
+}
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name stands for.
+
+    Raises
+    ------
+    InputError : if it stands for none
+    """
+    if path.suffix not in FORMATS:
+        *most, last = FORMATS
+        raise InputError(
+            f"{path}: got a name that ends in {path.suffix or 'nothing'!r}, expected {', '.join(most)} or {last}"
+        )
+    return FORMATS[path.suffix]
+
+
+def missing(library: str, extra: str) -> InputError:
+    """What to raise where a library is not installed."""
+    return InputError(
+        f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make one clear error of what fails while `path` is written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
+
+
+@contextmanager
+def hdf5_file(path: Path, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], object]]]:
+    """A new HDF5 file that appears whole or not at all, and what raises if the disk has become full."""
+    with writing(path), replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
+        yield file, target.check

@@ -1,0 +1,78 @@
+"""A raster as data of NIR: what the nodes of a graph did, which `nir.read_data` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from recordings.raster.schema import LayerSpec
+
+from .exporter import Advance, Exporter, hdf5_file, missing
+
+try:
+    import nir
+except ImportError:
+    raise missing("nir", "nir") from None
+
+FILE_BYTES = 20_000
+LAYER_BYTES = 10_000
+RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike is a byte
+
+
+class NirData(Exporter):
+    """One array of bool per node, (sample, step, neuron), as `nir.write_data` lays it out, but written in pieces.
+
+    Nodes are called as in the graphs of :func:`pipeline.networks.nir.write.to_nir`: `input`, and `conv1.neuron` for the
+    neurons of conv1.
+    """
+
+    @property
+    def size(self) -> int:
+        """Somewhat more than the raster, of which it holds a byte per bit, compressed."""
+        return FILE_BYTES + int(RATIO * self.selection.recording.size * self.selection.share)
+
+    @property
+    def most(self) -> int:
+        """Two bits for each of spikes at random, of which deflate makes about one."""
+        return FILE_BYTES + LAYER_BYTES * len(self.selection.names) + self.selection.values // 4
+
+    @property
+    def steps(self) -> int:
+        """One per sample and layer."""
+        return len(self.selection.names) * len(self.selection.samples)
+
+    def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
+        """Write sample by sample."""
+        raster, samples = self.selection.recording, self.selection.samples
+        with hdf5_file(path, overwrite) as (file, check):
+            file.attrs.update({"__type__": nir.NIRGraphData.__name__, "raster_digest": raster.raster_digest})
+            rows = slice(samples.start, samples.stop)
+            about = {"index": raster.samples.index, "label": raster.labels, "prediction": raster.predictions}
+            for name, values in about.items():  # which nir does not read
+                file[f"samples/{name}"] = values[rows]
+            for layer in self.selection.layers:
+                spikes = self._node(file, layer)
+                for row, sample in enumerate(samples):
+                    spikes[row] = raster[layer][sample].reshape(raster.timesteps, -1)
+                    check()
+                    advance()
+
+    def _node(self, file: h5py.File, layer: LayerSpec | Any) -> h5py.Dataset:
+        """The array of a layer, not yet filled."""
+        node = file.create_group(f"nodes/{node_name(layer)}")
+        node.attrs["__type__"] = nir.NIRNodeData.__name__
+        spikes = node.create_group("observables/spikes")
+        header = self.selection.recording.header
+        spikes.attrs.update({"__type__": nir.TimeGriddedData.__name__, "dt": header.dt, "shape": layer.shape})
+        shape = (len(self.selection.samples), header.timesteps, layer.neurons)
+        steps = max(1, min(header.timesteps, (1 << 20) // layer.neurons))
+        chunks = (1, steps, layer.neurons)
+        return spikes.create_dataset("data", shape, np.bool_, chunks=chunks, compression="gzip", compression_opts=4)
+
+
+def node_name(layer: LayerSpec) -> str:
+    """What the graph of NIR calls the node whose spikes these are."""
+    return "input" if layer.number == 0 else f"{layer.name}.neuron"

@@ -1,0 +1,84 @@
+"""What of a recording is exported: some samples, some layers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.maps.schema import MapLayer
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+
+Recording = TypeVar("Recording", bound="RasterReader | MapReader")
+
+
+@dataclass(frozen=True)
+class Selection(Generic[Recording]):
+    """Some samples and layers of an open recording.
+
+    Parameters
+    ----------
+    recording : the open file
+    samples : positions in the file, ascending
+    names : of the layers, in order of depth
+    """
+
+    recording: Recording
+    samples: range
+    names: tuple[str, ...]
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, in order of depth."""
+        return [layer for layer in self.recording.layers if layer.name in self.names]
+
+    @property
+    def values(self) -> int:
+        """How many values it holds: neurons, or pixels of maps, × steps × samples."""
+        return sum(self._values(layer) for layer in self.layers) * len(self.samples)
+
+    @property
+    def share(self) -> float:
+        """How much of the recording's values these are, 0 … 1."""
+        everything = sum(map(self._values, self.recording.layers)) * self.recording.n_samples
+        return self.values / everything
+
+    def _values(self, layer: LayerSpec | MapLayer) -> int:
+        """Of one sample of a layer."""
+        values = self.recording.timesteps
+        for side in layer.shape:
+            values *= side
+        return values
+
+
+def select(recording: Recording, samples: str | None = None, layers: Iterable[str] = ()) -> Selection[Recording]:
+    """Choose samples and layers.
+
+    Parameters
+    ----------
+    samples : "8" for the first 8, "8:16" for those from position 8 to 15, "8:" and ":16"; all if not given
+    layers : by name or number; all if there are none
+
+    Raises
+    ------
+    InputError : if the text means no sample, there are not so many, or there is no such layer
+    """
+    names = {recording.layer(layer).name for layer in layers} or set(recording)
+    return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))
+
+
+def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
+    count = recording.n_samples
+    if text is None:
+        return range(count)
+    found = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
+    if not found or not text.strip():
+        raise InputError(f"--samples: got {text!r}, expected how many, such as 8, or positions from : to, such as 8:16")
+    first, last = int(found[1] or 0), int(found[2] or count)
+    if not first < last <= count:
+        raise InputError(f"--samples: got {text!r}, expected at least one of the {count} samples of {recording.where}")
+    return range(first, last)

@@ -1,0 +1,128 @@
+"""A raster or a file of maps as a Zarr store, with the names that the engine of xarray gives."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recordings.errors import InputError
+
+from .exporter import Advance, Exporter, missing, writing
+from .folder import replacing_folder
+from .selection import Selection
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+
+CHUNK_BYTES = 4 << 20  # before compression
+FILE_BYTES = 4096  # of each variable, and of the folder, what is no value
+
+
+class ZarrStore(Exporter):
+    """Chunks of whole samples, or of the steps of one, compressed by blosc's zstd after its bits were shuffled."""
+
+    takes_maps = True
+
+    def __init__(self, selection: Selection[Any]) -> None:
+        super().__init__(selection)
+        self.dataset = _dataset(selection)
+
+    @property
+    def size(self) -> int:
+        """About that of the recording: bits that are shuffled take as much room as bits that are packed."""
+        return int(self.selection.recording.size * self.selection.share) + FILE_BYTES
+
+    @property
+    def most(self) -> int:
+        """That of the packed bits, or of the maps, without compression."""
+        tables = sum(variable.nbytes for name, variable in self._variables() if not _chunked(variable))
+        bits = sum(
+            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype == bool
+        )
+        maps = sum(
+            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype != bool
+        )
+        return bits // 8 + maps + tables + 2 * FILE_BYTES * (1 + len(self._variables())) + 64 * self.steps
+
+    @property
+    def steps(self) -> int:
+        """One per chunk."""
+        return sum(len(_regions(variable)) for _, variable in self._variables())
+
+    def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
+        """Write chunk by chunk."""
+        import zarr
+
+        with writing(path), replacing_folder(path, overwrite) as temporary:
+            group = zarr.open_group(temporary, mode="w", zarr_format=3)
+            attributes = dict(self.dataset.attrs)
+            tables = [name for name in self.dataset.coords if name not in self.dataset.dims]
+            group.attrs.update({**attributes, "coordinates": " ".join(map(str, tables))})
+            for name, variable in self._variables():
+                array = _create(group, name, variable)
+                for region in _regions(variable):
+                    array[region] = variable[region].values
+                    advance()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Consolidated metadata")  # xarray looks for it first, as yet
+                zarr.consolidate_metadata(group.store, zarr_format=3)
+
+    def _variables(self) -> list[tuple[str, xr.Variable]]:
+        return [(str(name), variable) for name, variable in self.dataset.variables.items()]
+
+
+def _dataset(selection: Selection[Any]) -> xr.Dataset:
+    """The selection as xarray has it; nothing is read yet."""
+    try:
+        import zarr
+
+        from .dataset import describe
+    except ImportError as error:
+        raise missing(error.name or "zarr", "zarr") from None
+    if int(zarr.__version__.split(".")[0]) < 3:
+        raise InputError(f"got zarr {zarr.__version__}, expected zarr 3, which needs Python 3.11 or newer")
+    return describe(selection.recording, selection.names).isel(
+        sample=slice(selection.samples.start, selection.samples.stop)
+    )
+
+
+def _chunked(variable: xr.Variable) -> bool:
+    return "preferred_chunks" in variable.encoding
+
+
+def _chunks(variable: xr.Variable) -> tuple[int, ...]:
+    """Whole samples of at most 4 MiB, or some steps of one; tables are one chunk."""
+    if not _chunked(variable):
+        return variable.shape
+    samples, steps, *place = variable.shape
+    step_bytes = math.prod(place) * variable.dtype.itemsize
+    whole = CHUNK_BYTES // (steps * step_bytes)
+    return (min(samples, max(1, whole)), steps if whole else max(1, CHUNK_BYTES // step_bytes), *place)
+
+
+def _regions(variable: xr.Variable) -> list[tuple[slice, ...]]:
+    """Every chunk of a variable."""
+    cuts = [
+        [slice(start, min(start + side, length)) for start in range(0, length, side)]
+        for side, length in zip(_chunks(variable), variable.shape, strict=True)
+    ]
+    return list(product(*cuts))
+
+
+def _create(group: zarr.Group, name: str, variable: xr.Variable) -> Any:
+    from zarr.codecs import BloscCodec
+
+    bits = variable.dtype == bool
+    return group.create_array(
+        name,
+        shape=variable.shape,
+        chunks=_chunks(variable),
+        dtype=variable.dtype,
+        compressors=BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle" if bits else "shuffle"),
+        dimension_names=[str(dim) for dim in variable.dims],
+        attributes=dict(variable.attrs),
+    )

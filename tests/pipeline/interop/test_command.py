@@ -1,0 +1,130 @@
+"""The command that exports recordings: it says what it does, and refuses what it cannot do in one line."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import namedtuple
+
+import pytest
+
+from pipeline import export
+from pipeline.interop import exporter
+from tests.recordings.rasters import record
+
+nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spikesam[nir]'")
+
+
+def refused(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as stop:
+        export.main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_it_says_what_is_written_before_and_after(raster, tmp_path, capsys):
+    export.main([str(raster), str(tmp_path / "out.nir"), "--samples", "1"])
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{raster} -> {tmp_path / 'out.nir'}: 1 sample, 6 steps, layers input, conv1, fc1, about ")
+    assert last.startswith(f"{tmp_path / 'out.nir'}  ")
+
+
+def test_help_names_every_format(capsys):
+    with pytest.raises(SystemExit):
+        export.main(["--help"])
+    text = capsys.readouterr().out
+    for suffix, each in exporter.FORMATS.items():
+        assert f"NAME{suffix}" in text
+        assert each.title in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "TARGET: got none, expected the file to write, such as raster.nwb"),
+        (("out.csv",), "out.csv: got a name that ends in '.csv', expected .nwb, .zarr or .nir"),
+        (("out",), "out: got a name that ends in 'nothing', expected .nwb, .zarr or .nir"),
+        (("out.nir", "--layers", "conv2"), "no layer 'conv2'; did you mean conv1?"),
+        (("out.nir", "--samples", "6"), "--samples: got '6', expected at least one of the 5 samples of "),
+        (("out.nir", "--samples", "3:3"), "--samples: got '3:3', expected at least one of the 5 samples of "),
+        (("out.nir", "--samples", "0"), "--samples: got '0', expected at least one of the 5 samples of "),
+        (("out.nir", "--samples", "1,2"), "--samples: got '1,2', expected how many, such as 8, or positions from : to"),
+        (("out.nir", "--samples", "-1"), "--samples"),
+        (("out.nir", "--seeds", "3"), "--seeds is for a checkpoint, and "),
+        (("out.nir", "--out", "runs"), "--out is for a checkpoint, and "),
+    ],
+    ids=str,
+)
+def test_refusals(raster, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, raster, *arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_file_that_exists_is_kept_until_it_may_be_replaced(raster, tmp_path, capsys):
+    out = tmp_path / "out.nir"
+    out.write_text("mine")
+    assert f"{out}: already exists; choose another name, or replace it with --overwrite" in refused(capsys, raster, out)
+    assert out.read_text() == "mine"
+    export.main([str(raster), str(out), "--overwrite"])
+    assert len(nir.read_data(out).nodes) == 3
+
+
+def test_the_recording_itself_is_never_replaced(tmp_path, capsys):
+    path = record(tmp_path, 2).rename(tmp_path / "raster.nir")
+    before = path.read_bytes()
+    assert "is the recording itself" in refused(capsys, path, path, "--overwrite")
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_not_replaced_by_a_file(raster, tmp_path, capsys):
+    (tmp_path / "out.nir").mkdir()
+    assert "is a directory, which is not replaced" in refused(capsys, raster, tmp_path / "out.nir", "--overwrite")
+
+
+def test_a_disk_that_is_too_small(raster, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(1000))
+    message = refused(capsys, raster, tmp_path / "new" / "out.nir")
+    assert "1.0 kB free, expected about" in message
+    assert "fewer --samples or --layers" in message
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failure_leaves_nothing(raster, tmp_path, capsys, monkeypatch):
+    from recordings.target import Target
+
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Target, "check", full)
+    assert "out.nir: cannot be written (No space left on device)" in refused(capsys, raster, tmp_path / "out.nir")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_maps_go_to_zarr_alone(maps, tmp_path, capsys):
+    message = refused(capsys, maps, tmp_path / "out.nir")
+    assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
+
+
+def test_what_is_no_recording(tmp_path, capsys):
+    assert "no such file" in refused(capsys, tmp_path / "raster.h5", tmp_path / "out.nir")
+    (tmp_path / "raster.h5").write_text("no HDF5")
+    assert "cannot be read as HDF5" in refused(capsys, tmp_path / "raster.h5", tmp_path / "out.nir")
+
+
+@pytest.mark.parametrize(("suffix", "library", "extra"), [(".nwb", "pynwb", "nwb"), (".zarr", "zarr", "zarr")])
+def test_a_library_that_is_missing(raster, tmp_path, capsys, monkeypatch, suffix, library, extra):
+    for name in [name for name in sys.modules if name.startswith(("pipeline.interop.nwb", "pipeline.interop.zarr"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    message = refused(capsys, raster, tmp_path / f"out{suffix}")
+    assert message.endswith(f"not installed; pip install 'spikesam[{extra}]'\n")
+
+
+def test_what_is_for_recordings_is_refused_of_checkpoints(capsys):
+    assert "a checkpoint's network goes to NIR with --nir FILE" in refused(capsys, "cluttered-digits", "out.nir")
+    assert "--layers is for a recording" in refused(capsys, "cluttered-digits", "--layers", "conv1")
+    for text in ("0", "2:4", "many"):
+        assert f"--samples: got {text!r}, expected for a checkpoint how many" in refused(
+            capsys, "cluttered-digits", "--samples", text
+        )
