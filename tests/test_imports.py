@@ -8,7 +8,14 @@ import sys
 import pytest
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
-COMMANDS = ("recordings.validate", "pipeline.run", "pipeline.train", "pipeline.explain", "pipeline.gradcam")
+COMMANDS = (
+    "recordings.validate",
+    "pipeline.run",
+    "pipeline.train",
+    "pipeline.export",
+    "pipeline.explain",
+    "pipeline.gradcam",
+)
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:

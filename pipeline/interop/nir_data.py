@@ -36,7 +36,7 @@ class NirData(Exporter):
 
     @property
     def most(self) -> int:
-        """Two bits for each of spikes at random, of which deflate makes about one."""
+        """Two bits for each value; deflate makes about one of those that are random."""
         return FILE_BYTES + LAYER_BYTES * len(self.selection.names) + self.selection.values // 4
 
     @property
