@@ -14,8 +14,9 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing
 from pipeline.cli.options import Data, Device, Download, Out, Overwrite
 from pipeline.cli.progress import progress_bar
-from pipeline.interop.command import export_recording, is_hdf5
+from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
+from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.console import PlainConsole
 from recordings.disk import write_file
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, and export what it is."""
     formats = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
     command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION.format(formats=formats))
-    if is_hdf5(Path(command.source)):
+    if has_hdf5_name(source := Path(command.source)) or has_hdf5_signature(source):
         _export_recording(command)
     else:
         _export_checkpoint(command)

@@ -14,23 +14,11 @@ from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import FORMAT as RASTER
 
-from .engine import SIGNATURE, SUFFIXES
 from .exporter import Exporter, format_of
 from .selection import select
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-
-def is_hdf5(path: Path) -> bool:
-    """Whether a file's name or its first bytes are those of HDF5; what else it holds is not looked at."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(len(SIGNATURE)) == SIGNATURE
-    except (OSError, ValueError):
-        return False
 
 
 def export_recording(

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
+from .looks import has_hdf5_name, has_hdf5_signature
+
 if TYPE_CHECKING:
     import xarray as xr
-
-SUFFIXES = (".h5", ".hdf5")
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class SpikesamBackend(BackendEntrypoint):
@@ -36,12 +35,9 @@ class SpikesamBackend(BackendEntrypoint):
         """Whether this is one of our files: looked at only if its name and its first bytes could be."""
         try:
             path = Path(filename_or_obj)
-            if path.suffix.lower() not in SUFFIXES:
-                return False
-            with path.open("rb") as file:
-                if file.read(len(SIGNATURE)) != SIGNATURE:
-                    return False
-        except (TypeError, OSError):
+        except TypeError:
+            return False
+        if not (has_hdf5_name(path) and has_hdf5_signature(path)):
             return False
         from recordings.errors import RasterError
         from recordings.kind import file_format

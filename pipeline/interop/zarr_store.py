@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from itertools import product
 from pathlib import Path
@@ -77,6 +78,8 @@ class ZarrStore(Exporter):
 
 def _dataset(selection: Selection[Any]) -> xr.Dataset:
     """The selection as xarray has it; nothing is read yet."""
+    if sys.version_info < (3, 11):
+        raise InputError("this format needs the library zarr 3, which needs Python 3.11 or newer")
     try:
         import zarr
 
@@ -84,7 +87,7 @@ def _dataset(selection: Selection[Any]) -> xr.Dataset:
     except ImportError as error:
         raise missing(error.name or "zarr", "zarr") from None
     if int(zarr.__version__.split(".")[0]) < 3:
-        raise InputError(f"got zarr {zarr.__version__}, expected zarr 3, which needs Python 3.11 or newer")
+        raise InputError(f"this format needs the library zarr 3, got {zarr.__version__}; pip install 'spikesam[zarr]'")
     return describe(selection.recording, selection.names).isel(
         sample=slice(selection.samples.start, selection.samples.stop)
     )
