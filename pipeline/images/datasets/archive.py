@@ -14,6 +14,7 @@ from pipeline.images.preprocessing import LARGEST_IMAGE
 from recordings.errors import InputError
 from recordings.files import read_at_most, read_file
 
+DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
 LARGEST_LISTING = 1 << 25  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
 
 
@@ -61,8 +62,10 @@ class Zip:
         self._file: zipfile.ZipFile | None = None
         tree: dict[str, set[str]] = defaultdict(set)
         for member in self._open().namelist():
-            folder = ""
-            for part in member.rstrip("/").split("/"):
+            folder, parts = "", member.rstrip("/").split("/")
+            if len(parts) > DEEPEST:
+                raise InputError(f"{path}: {len(parts):,} folders inside each other, expected at most {DEEPEST}")
+            for part in parts:
                 tree[folder].add(part)
                 folder = f"{folder}/{part}" if folder else part
         self._children = {folder: sorted(names) for folder, names in tree.items()}

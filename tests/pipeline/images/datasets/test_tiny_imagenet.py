@@ -172,6 +172,10 @@ def test_malformed_annotations(layout, line, message):
 def test_zips_without_the_layout(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("notes/readme.txt", "hello")
+    with zipfile.ZipFile(tmp_path / "deep.zip", "w") as archive:
+        archive.writestr("a/" * 30_000 + "readme.txt", "hello")
+    with pytest.raises(InputError, match=r"deep\.zip: 30,001 folders inside each other, expected at most 32"):
+        open_dataset(str(tmp_path / "deep.zip"), "val")
     with pytest.raises(InputError, match=r"other\.zip: not in the Tiny-ImageNet layout; expected train/<wnid>/images"):
         open_dataset(str(tmp_path / "other.zip"), "val")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
