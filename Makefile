@@ -30,16 +30,18 @@ test: setup ## Run the tests
 bench: setup ## Time this project beside its peers; keep the machine idle (a quarter of an hour)
 	@$(VENV_PYTHON) -m benchmarks all
 
-check: setup ## Lint, check formatting, types and the direction of imports
+check: setup ## Lint, check formatting, types, the direction of imports, and where node is the page's scripts
 	@$(VENV_PYTHON) -m ruff check --quiet
 	@$(VENV_PYTHON) -m ruff format --check --quiet || { echo "some files are not formatted; run 'make format'"; exit 1; }
 	@$(VENV_PYTHON) -m mypy --no-error-summary
 	@$(VENV_PYTHON) -c 'import importlinter.cli as c; exit(c.lint_imports(no_logo=True))'
+	@scripts/check_page.sh check
 	@echo "all checks passed"
 
 format: setup ## Format the code and fix what the linter can
 	@$(VENV_PYTHON) -m ruff check --fix --quiet
 	@$(VENV_PYTHON) -m ruff format
+	@scripts/check_page.sh format
 
 setup: ## Create .venv with the newest of Python 3.13 to 3.10 and the locked packages; other targets do this by themselves
 	@scripts/setup.sh
@@ -57,5 +59,5 @@ audit: setup ## Report known vulnerabilities of the locked packages; nothing dep
 	@$(VENV_PYTHON) scripts/audit.py
 
 clean: ## Remove .venv, dist, caches and the results of the demo
-	rm -rf .venv dist runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf .venv dist node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +30,7 @@ examples:
   python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
   python -m pipeline.run --backend event --checkpoint saccade-digits --data my_recording.aedat4
 
---out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/ and summary.json.
+--out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.
 
 Stopped? The same command with --out and --resume continues; in fixed point even on another backend."""
 
@@ -75,9 +75,12 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
     from .drawing.subject import subjects_of
     from .images.samples import choose_samples
     from .maps.explanation import explain
-    from .maps.localisation import localisation_table
+    from .maps.localisation import localisation_scores
     from .maps.method import spatial_layers
-    from .simulation import simulate
+    from .measures.tables import summary_of_shares
+    from .report.sources import Run, grad_cams
+    from .report.write import write_page
+    from .simulation import in_precision, simulate
     from .summary import summarise
 
     settings, tracker, figures = config.run, Tracker(), list[Path]()
@@ -101,13 +104,20 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
         explain(raster, out / "sam.h5", gamma=settings.gamma, overwrite=True, tracker=tracker) as maps,
     ):
         with tracker.time("measure"), tracker.show("measuring"):
-            localisation = localisation_table(raster, maps, samples.masks)
+            scores = localisation_scores(raster, maps, samples.masks)
         if settings.figures:
             with tracker.time("figures"), tracker.show("drawing"):
                 subjects = subjects_of(samples, raster.predictions[: settings.figures], classes)
                 figures = save_figures(maps, subjects, out / "figures", raster)
-        summary = summarise(raster, localisation, tracker.seconds, samples.names, classes, settings.checkpoint)
+        summary = summarise(
+            raster, summary_of_shares(scores), tracker.seconds, samples.names, classes, settings.checkpoint
+        )
         summary.write(out / "summary.json")
+        if settings.report:
+            with tracker.show("writing the page"), ExitStack() as held:
+                network = in_precision(checkpoint.network, settings.precision)
+                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores)
+                write_page([Run(out.name, raster, *about, tuple(grad_cams(out, raster, held)))], out / "report.html")
         _expect_files(out, ("raster.h5", "sam.h5", "summary.json"))
     print_summary(summary, out, figures, [*tracker.notes, *samples.notes(settings.samples)], console)
 

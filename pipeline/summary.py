@@ -96,7 +96,7 @@ def summarise(
 
     Parameters
     ----------
-    localisation : see :func:`pipeline.maps.localisation.localisation_table`
+    localisation : means of :func:`pipeline.maps.localisation.localisation_scores`
     seconds : stage -> seconds
     images, classes : names for people
     checkpoint : name or file of the network

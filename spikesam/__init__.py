@@ -10,6 +10,7 @@
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           Spike Activation Maps of recorded spikes; a reader of the maps
+:func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
 :func:`open_maps`         read a file of maps
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
     from pipeline.recording.record import record
+    from pipeline.report.write import report
     from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
@@ -64,6 +66,7 @@ _WHERE = {
     "simulate": "pipeline.simulation:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "record": "pipeline.recording.record:record",
+    "report": "pipeline.report.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
@@ -120,6 +123,7 @@ __all__ = [
     "quantise",
     "read_events",
     "record",
+    "report",
     "sam",
     "save",
     "simulate",

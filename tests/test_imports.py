@@ -15,6 +15,7 @@ COMMANDS = (
     "pipeline.export",
     "pipeline.explain",
     "pipeline.gradcam",
+    "pipeline.report",
 )
 
 

@@ -44,8 +44,9 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
     else:
         say("no box or mask is known of these samples: whether maps find the object is not measured")
     say(f"raster_digest {summary.raster_digest}")
-    for name in ("raster.h5", "sam.h5", "summary.json"):
-        say(str(out / name))
+    for name in ("raster.h5", "sam.h5", "summary.json", "report.html"):
+        if (out / name).is_file():
+            say(str(out / name))
     if figures:
         say(f"pictures: {', '.join(str(path) for path in figures)}")
 

@@ -8,7 +8,6 @@ import pandas as pd
 
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, time_sum
 from pipeline.measures.maps import Map, Mask
-from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -16,7 +15,7 @@ from recordings.raster.reader import RasterReader
 from .sam import spike_count_map
 
 
-def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> pd.DataFrame:
+def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> pd.DataFrame:
     """Score the maps of every layer, the spike count of the same layer, and once each centred guess.
 
     Parameters
@@ -27,9 +26,9 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
 
     Returns
     -------
-    layer ("" where no layer is involved), method ("SAM", "spike count", "centred box" or "centred Gaussian"), measure
-    (a key of :data:`pipeline.measures.localisation.MEASURES`), n, mean, low, high; layer by layer in order of depth;
-    no row if no mask is known
+    image (number of the sample), layer ("" where no layer is involved), method ("SAM", "spike count", "centred box" or
+    "centred Gaussian"), measure (a key of :data:`pipeline.measures.localisation.MEASURES`), value; layer by layer in
+    order of depth; no row if no mask is known
 
     Raises
     ------
@@ -55,4 +54,4 @@ def localisation_table(raster: RasterReader, maps: MapReader, masks: Sequence[Ma
     for sample, mask in known.items():
         score("", "centred box", sample, centred_box(mask.shape, float(mask.sum())))
         score("", "centred Gaussian", sample, centred_gaussian(mask.shape))
-    return summary_of_shares(pd.DataFrame(scores, columns=["image", "layer", "method", "measure", "value"]))
+    return pd.DataFrame(scores, columns=["image", "layer", "method", "measure", "value"])

@@ -54,6 +54,7 @@ def test_every_name_is_documented(name: str) -> None:
         "simulate",
         "explain",
         "record",
+        "report",
         "open_raster",
         "open_maps",
         "write_raster",

@@ -43,7 +43,8 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, train, convert, export, explain, gradcam, paper, validate; see spikesam --help",
+            ", expected one of run, train, convert, export, explain, gradcam, report, paper, validate; "
+            "see spikesam --help",
         ),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.images.preprocessing import box_mask
 from pipeline.maps.explanation import explain
-from pipeline.maps.localisation import localisation_table
+from pipeline.maps.localisation import localisation_scores
 from pipeline.measures.localisation import MEASURES
+from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -28,8 +29,9 @@ def raster(tmp_path: Path) -> Path:
 def test_table(raster: Path) -> None:
     everything = np.ones((16, 20), bool)
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = localisation_table(reader, maps, [everything, None, everything, np.zeros((16, 20), bool)])
-        assert localisation_table(reader, maps, [None] * 4).empty
+        masks = [everything, None, everything, np.zeros((16, 20), bool)]
+        rows = summary_of_shares(localisation_scores(reader, maps, masks))
+        assert localisation_scores(reader, maps, [None] * 4).empty
     assert set(zip(rows["layer"], rows["method"], strict=True)) == {
         ("input", "SAM"),
         ("input", "spike count"),
@@ -46,7 +48,7 @@ def test_table(raster: Path) -> None:
 def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     mask = box_mask((0, 0, 3, 2), (4, 5))
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = localisation_table(reader, maps, [mask, None, None, None])
+        rows = summary_of_shares(localisation_scores(reader, maps, [mask, None, None, None]))
         in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
         spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
         sam = maps["conv1"][0][:in_time]
@@ -65,6 +67,6 @@ def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_fact
             RasterReader(other / "raster.h5") as reader,
             pytest.raises(InputError, match="maps of another raster than"),
         ):
-            localisation_table(reader, maps, [None] * 5)
+            localisation_scores(reader, maps, [None] * 5)
         with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
-            localisation_table(reader, maps, [None] * 3)
+            localisation_scores(reader, maps, [None] * 3)

@@ -1,0 +1,88 @@
+"""Synaptic operations: how often a spike is added to a neuron, beside the products (MACs) of an ANN of the same layers.
+
+A spike costs one addition at every synapse it reaches; how many those are is its fan-out. In a convolution a spike at
+the border reaches fewer neurons than one in the middle. A synapse counts whatever its weight; pooling and neurons count
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from backends.network import Layer, Network, Readout
+
+Shape = tuple[int, int, int]
+
+
+def fan_out(layer: Layer | Readout, shape: Shape) -> NDArray[np.int64]:
+    """How many synapses one value of the pooled map reaches; channels do not differ in it.
+
+        fan-out[h, w] = C_out · rows(h) · columns(w)         of a convolution; C_out of a dense layer and of the readout
+
+    where rows(h) counts the places of the kernel that cover row h.
+
+    Parameters
+    ----------
+    layer : the synapses
+    shape : (C, H, W) of the layer before
+
+    Returns
+    -------
+    (H // pool, W // pool) int64
+    """
+    pool = getattr(layer, "pool", 1)
+    height, width = shape[1] // pool, shape[2] // pool
+    if layer.weight.ndim == 2:
+        return np.full((height, width), len(layer.weight), np.int64)
+    rows, columns = (
+        _covering(side, kernel, layer.stride, layer.padding)  # type: ignore[union-attr]  # a readout is dense
+        for side, kernel in zip((height, width), layer.weight.shape[2:], strict=True)
+    )
+    return len(layer.weight) * rows[:, None] * columns[None, :]
+
+
+def synaptic_operations(layer: Layer | Readout, packed: NDArray[np.uint8], shape: Shape) -> int:
+    """Additions that the spikes of one layer cause in the next: the sum of their fan-outs.
+
+    Average pooling passes every spike on; maximum pooling passes on one per channel, pool and step.
+
+    Parameters
+    ----------
+    layer : the synapses behind the spikes
+    packed : (T, ⌈C·H·W/8⌉) uint8 — packed spikes of one sample
+    shape : (C, H, W) of the layer that fired
+    """
+    channels, height, width = shape
+    pool = getattr(layer, "pool", 1)
+    bits = np.unpackbits(packed, axis=1, count=channels * height * width)
+    pools = bits.reshape(-1, channels, height // pool, pool, width // pool, pool)
+    if getattr(layer, "pooling", "average") == "max":
+        pools = pools.max(axis=(3, 5), keepdims=True)
+    passed = pools.sum(axis=(0, 1, 3, 5), dtype=np.int64)
+    return int((passed * fan_out(layer, shape)).sum())
+
+
+def products(network: Network) -> list[int]:
+    """MACs of an ANN with these layers for one image: of every layer, then of the readout.
+
+    Every pooled value is multiplied once at each of its synapses; the zeros around the image are not counted. The ON
+    and OFF planes of Poisson spikes are one image to an ANN.
+    """
+    synapses: list[Layer | Readout] = [*network.layers, network.readout]
+    planes = [2 if network.encoder == "poisson" else 1] + [1] * len(network.layers)
+    return [
+        int(fan_out(layer, shape).sum()) * shape[0] // both
+        for layer, shape, both in zip(synapses, network.shapes, planes, strict=True)
+    ]
+
+
+def _covering(side: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:
+    """How many places of a kernel cover each of `side` cells: (side,) int64."""
+    covering = np.zeros(side + 2 * padding, np.int64)
+    for place in range(0, len(covering) - kernel + 1, stride):
+        covering[place : place + kernel] += 1
+    return covering[padding : padding + side]

@@ -1,0 +1,139 @@
+"""What the page's script reads of a run, as JSON: names, numbers, and packed spikes and pictures as blobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Layer, Readout
+from pipeline.measures.operations import products, synaptic_operations
+from recordings.maps.reader import MapReader
+from recordings.raster.schema import LayerSpec
+
+from .blobs import blob, spike_trains
+from .sources import Run
+from .thinning import Content, thinned
+
+CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
+
+
+def run_content(run: Run, limit: int) -> Content:
+    """Everything of one run.
+
+    Parameters
+    ----------
+    limit : bytes of its samples, as far as one fits
+    """
+    raster, header = run.raster, run.raster.header
+    held = thinned(lambda sample, steps: _sample(run, sample, steps), raster.n_samples, raster.timesteps, limit)
+    known = raster.labels >= 0
+    right = int((raster.labels == raster.predictions)[known].sum())
+    return {
+        "name": run.name,
+        "dataset": header.dataset,
+        "timesteps": raster.timesteps,
+        "steps": held.steps,
+        "gamma": run.gamma,
+        "facts": [
+            ["network", run.network_name or header.network_sha256[:12] or "unknown"],
+            ["data", header.dataset],
+            ["samples", f"{raster.n_samples}"],
+            ["steps", f"{raster.timesteps}"],
+            ["simulated on", f"{header.backend} ({header.precision})"],
+            ["right answers", f"{right} of {known.sum()}" if known.any() else "unknown"],
+            ["spikes' digest", raster.raster_digest[:12]],
+        ],
+        "notes": [*([held.note] if held.note else []), *run.notes],
+        "layers": [_layer(run, layer, held.samples) for layer in raster.layers],
+        "samples": held.samples,
+    }
+
+
+def _layer(run: Run, layer: LayerSpec, samples: list[Content]) -> Content:
+    operations = [sample["operations"][layer.name] for sample in samples if layer.name in sample["operations"]]
+    rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "shape": layer.shape,
+        "matter": run.raster.steps_that_matter(layer),
+        "rates": [round(float(rate), 5) for rate in rates],
+        "rate": float(rates.mean()),
+        "operations": float(np.mean(operations)) if operations else None,
+        "products": _products(run).get(layer.name),
+        "scores": _scores(run, layer.name, None),
+    }
+
+
+def _sample(run: Run, sample: int, steps: int) -> Content:
+    raster, answer = run.raster, run.answers[sample] if run.answers else None
+    label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
+    index = int(raster.samples.index[sample])
+    return {
+        "index": index,
+        "name": answer.image if answer else f"sample {index}",
+        "label": (answer.label if answer else None) or (f"class {label}" if label >= 0 else None),
+        "predicted": next(iter(answer.classes)) if answer else f"class {predicted}" if predicted >= 0 else None,
+        "right": label == predicted if min(label, predicted) >= 0 else None,
+        "shares": list(answer.classes.items()) if answer else [],
+        **_picture(run, sample),
+        "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
+        "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
+        "operations": _operations(run, sample),
+        "scores": {layer: _scores(run, layer, sample) for layer in raster},
+    }
+
+
+def _picture(run: Run, sample: int) -> Content:
+    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, in shares of width and height."""
+    if run.samples is None:
+        return {"picture": None, "mask": None, "box": None}
+    pixels, mask, box = (run.samples.pictures[sample], run.samples.masks[sample], run.samples.boxes[sample])
+    height, width = pixels.shape[:2]
+    return {
+        "picture": {"shape": [height, width], "pixels": blob(pixels)},
+        "mask": None if mask is None else {"shape": mask.shape, "pixels": blob(mask.astype(np.uint8))},
+        "box": None if box is None else [box[0] / width, box[1] / height, box[2] / width, box[3] / height],
+    }
+
+
+def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
+    """Summed over the steps that matter, in 256 levels: enough for a picture."""
+    heat: NDArray[np.float32] = maps[layer][sample][: maps[layer].steps_that_matter].sum(axis=0)
+    most = float(heat.max())
+    levels = np.rint(heat * (255 / most if most > 0 else 0)).astype(np.uint8)
+    return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}
+
+
+def _operations(run: Run, sample: int) -> dict[str, int]:
+    """Layer -> operations that its spikes cause in the next one, at all steps; empty without the network."""
+    if run.network is None:
+        return {}
+    synapses: list[Layer | Readout] = [*run.network.layers, run.network.readout]
+    return {
+        layer.name: synaptic_operations(behind, run.raster.packed(layer, sample), layer.shape)
+        for layer, behind in zip(run.raster.layers, synapses[run.network.first_raster :], strict=True)
+    }
+
+
+def _products(run: Run) -> dict[str, int]:
+    """Layer -> MACs that an ANN's layer of that name causes in the next one; empty without the network."""
+    if run.network is None:
+        return {}
+    return dict(zip(run.raster, products(run.network)[run.network.first_raster :], strict=True))
+
+
+def _scores(run: Run, layer: str, sample: int | None) -> dict[str, Any]:
+    """Map -> measure -> score, of one sample or the mean of all whose object is known; empty where it is unknown."""
+    if run.scores is None:
+        return {}
+    table = run.scores[run.scores["layer"] == layer]
+    if sample is not None:
+        table = table[table["image"] == sample]
+    means = table.groupby(["method", "measure"], sort=False)["value"].mean()
+    found: dict[str, Any] = {}
+    for (method, measure), value in means.items():
+        found.setdefault(method, {})[measure] = round(float(value), 4)
+    return found

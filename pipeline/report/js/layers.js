@@ -1,0 +1,199 @@
+// One run: its sample with the answer, and its layers side by side.
+import { changes, element, say } from "./dom.js";
+import { heatOf, KINDS, pixelOf, stepOf } from "./heat.js";
+import { inputOf } from "./model.js";
+import {
+  fit,
+  paintHeat,
+  paintMarker,
+  paintObject,
+  paintRaster,
+  paintStripes,
+  pictureCanvas,
+  spikesCanvas,
+} from "./paint.js";
+import { largest } from "./sam.js";
+import { cellAt } from "./state.js";
+import { answerOf, isSpatial, number, percent, shapeOf } from "./words.js";
+
+// Returns { node, show(state, loaded, most) }; most: kind -> largest value of all layers, where they share a scale.
+export function makeLayers(run, about, change) {
+  const seen = sampleCard();
+  const cards = run.layers.map((layer, at) =>
+    isSpatial(layer) ? mapCard(run, layer, at, about, change) : rasterCard(run, layer, at),
+  );
+  return {
+    node: element("div", { class: "strip" }, seen.node, ...cards.map((card) => card.node)),
+    show: (state, loaded, most) => {
+      const back = backOf(run, loaded, state);
+      seen.show(state, loaded, back);
+      for (const card of cards) card.show(state, loaded, most, back);
+    },
+  };
+}
+
+// Kind -> the largest value of all layers of a run.
+export function largestOf(run, loaded, state) {
+  const most = {};
+  for (const kind of Object.keys(KINDS).filter((each) => state[each])) {
+    const heats = run.layers.map((layer, at) => (isSpatial(layer) ? heatOf(run, loaded, at, kind, state) : {}));
+    most[kind] = largest(heats.map((heat) => heat.most ?? 0));
+  }
+  return most;
+}
+
+// What stands behind the maps: a canvas, or null.
+function backOf(run, loaded, state) {
+  const input = inputOf(run);
+  if (state.behind === "picture" && loaded.picture) {
+    loaded.dimmed ??= pictureCanvas(loaded.picture, true);
+    return loaded.dimmed;
+  }
+  if (state.behind === "nothing" || input < 0) return null;
+  const heat = heatOf(run, loaded, input, "count", state);
+  if (heat.late) return null;
+  if (loaded.input?.heat !== heat) loaded.input = { heat, canvas: spikesCanvas(heat.map, heat.most, heat.shape) };
+  return loaded.input.canvas;
+}
+
+function sampleCard() {
+  const canvas = element("canvas", { role: "img" });
+  const name = element("bdi", { class: "name" });
+  const answer = element("strong");
+  const shares = element("ul", { class: "shares" });
+  const changed = changes();
+  return {
+    node: element("section", { class: "card" }, element("h3", {}, name), canvas, answer, shares),
+    show: (state, loaded, back) => {
+      const { sample, picture } = loaded;
+      if (picture) loaded.coloured ??= pictureCanvas(picture, false);
+      const shown = loaded.coloured ?? back;
+      if (!changed(loaded, shown, state.object)) return;
+      canvas.hidden = !shown;
+      if (shown) {
+        const context = fit(canvas, [shown.height, shown.width]);
+        context.imageSmoothingEnabled = false;
+        context.drawImage(shown, 0, 0, canvas.width, canvas.height);
+        paintObject(canvas, loaded, state.object);
+      }
+      canvas.setAttribute("aria-label", picture ? `${sample.name} as the network saw it` : "spikes of the input");
+      say(name, sample.name);
+      say(answer, answerOf(sample));
+      shares.replaceChildren(
+        ...sample.shares.map(([of, share]) =>
+          element(
+            "li",
+            {},
+            element("bdi", {}, of),
+            element("meter", { value: share, "aria-label": `share of ${of}` }),
+            percent(share),
+          ),
+        ),
+      );
+    },
+  };
+}
+
+function mapCard(run, layer, at, about, change) {
+  const maps = Object.keys(KINDS)
+    .filter((kind) => kind !== "cam" || about.hasCam)
+    .map((kind) => mapFigure(run, layer, at, kind, change));
+  const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "all steps matter";
+  return {
+    node: element(
+      "section",
+      { class: "card" },
+      heading(layer),
+      ...maps.map((map) => map.node),
+      element("p", { class: "quiet" }, late),
+    ),
+    show: (state, loaded, most, back) => {
+      for (const map of maps) map.show(state, loaded, most, back);
+    },
+  };
+}
+
+function mapFigure(run, layer, at, kind, change) {
+  const canvas = element("canvas", { role: "img", tabindex: 0, "data-layer": layer.name, "data-kind": kind });
+  const caption = element("figcaption");
+  const node = element("figure", {}, caption, canvas);
+  const changed = changes();
+  followPointer(canvas, layer, change);
+  return {
+    node,
+    show: (state, loaded, most, back) => {
+      node.hidden = !state[kind];
+      if (node.hidden) return;
+      const heat = heatOf(run, loaded, at, kind, state);
+      const brightest = state.scale === "all" ? most[kind] : heat.most;
+      const cell = cellOf(run, loaded, at, state);
+      canvas.dataset.row = cell.row;
+      canvas.dataset.column = cell.column;
+      const theme = heat.map ? "" : getComputedStyle(node).color; // stripes have the theme's colours
+      const { opacity, object } = state;
+      if (!changed(heat.map, heat.late, brightest, cell.row, cell.column, cell.shown, back, opacity, object, theme))
+        return;
+      if (!heat.map) {
+        paintStripes(canvas, heat.shape);
+        say(caption, `${heat.title}: ${heat.late ? "too late to matter" : "none"}`);
+        canvas.setAttribute("aria-label", `${layer.name}: ${heat.late ? "too late to change the answer" : "no map"}`);
+        return;
+      }
+      paintHeat(canvas, heat, brightest, opacity, back);
+      paintObject(canvas, loaded, object);
+      if (cell.shown) paintMarker(canvas, cell.column, cell.row, heat.shape);
+      say(caption, `${KINDS[kind]} ≤ ${number(brightest)}`);
+      const about = `${heat.title} of ${layer.name}, ${heat.shape.join(" by ")}, largest ${number(heat.most)}`;
+      canvas.setAttribute("aria-label", `${about}; arrow keys choose a pixel`);
+    },
+  };
+}
+
+// The pointer, a finger or the arrow keys choose the pixel to look at.
+function followPointer(canvas, layer, change) {
+  const [, height, width] = layer.shape;
+  const look = (event) => {
+    const area = canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
+    change({ pixel: { layer: layer.name, x, y } });
+  };
+  canvas.addEventListener("pointermove", look);
+  canvas.addEventListener("pointerdown", look);
+  canvas.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const column = cellAt((Number(canvas.dataset.column) + by[0] + 0.5) / width, width);
+    const row = cellAt((Number(canvas.dataset.row) + by[1] + 0.5) / height, height);
+    change({ pixel: { layer: layer.name, x: (column + 0.5) / width, y: (row + 0.5) / height } });
+  });
+}
+
+// The cell of this layer that stands for the pixel looked at, and whether it is shown there.
+function cellOf(run, loaded, at, state) {
+  const [, height, width] = run.layers[at].shape;
+  const pixel = pixelOf(run, loaded, state);
+  if (pixel.at === at) return { ...pixel, shown: true };
+  if (!state.pixel) return { row: Math.floor(height / 2), column: Math.floor(width / 2), shown: false };
+  return { row: cellAt(state.pixel.y, height), column: cellAt(state.pixel.x, width), shown: true };
+}
+
+function rasterCard(run, layer, at) {
+  const canvas = element("canvas", { role: "img", "aria-label": `spikes of ${layer.name}, neurons by steps` });
+  const neurons = Array.from({ length: layer.shape[0] * layer.shape[1] * layer.shape[2] }, (_, neuron) => neuron);
+  const caption = element("p", { class: "quiet" }, `no map: a row is a neuron, a column a step, 0 … ${run.steps - 1}`);
+  const changed = changes();
+  return {
+    node: element("section", { class: "card" }, heading(layer), canvas, caption),
+    show: (state, loaded) => {
+      const step = state.view === "step" ? stepOf(run, state) : null;
+      if (!changed(loaded, step, getComputedStyle(caption).color)) return;
+      const until = Math.min(layer.matter, run.steps);
+      paintRaster(canvas, loaded.spikes[at], neurons, { width: 320, height: 480, until, step });
+    },
+  };
+}
+
+function heading(layer) {
+  return element("h3", {}, element("span", { class: "name" }, layer.name), " ", element("small", {}, shapeOf(layer)));
+}

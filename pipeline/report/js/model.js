@@ -1,0 +1,63 @@
+// The data of the page: what is known of all runs together, and the samples, unpacked when they are first shown.
+import { inflate } from "./inflate.js";
+import { decodeSpikes } from "./spikes.js";
+import { isSpatial } from "./words.js";
+
+const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
+
+// What the controls need to know of the runs.
+export function aboutRuns(runs) {
+  const samples = runs.flatMap((run) => run.samples);
+  return {
+    samples: runs[0].samples.length,
+    steps: Math.max(...runs.map((run) => run.steps)),
+    gamma: runs[0].gamma,
+    hasCam: samples.some((sample) => Object.keys(sample.gradCam).length > 0),
+    hasPicture: samples.some((sample) => sample.picture),
+    hasInput: runs.some((run) => inputOf(run) >= 0),
+    hasBox: samples.some((sample) => sample.box),
+    hasMask: samples.some((sample) => sample.mask),
+  };
+}
+
+// Position of the layer that is the encoded input; -1 where there is none.
+export function inputOf(run) {
+  return run.layers.findIndex((layer) => layer.kind === "input" && isSpatial(layer));
+}
+
+// The sample of `run` that belongs to a sample of the first run: that of its number in the data set, or of its place.
+export function partner(runs, run, position) {
+  const wanted = runs[0].samples[position];
+  const same =
+    run.dataset === runs[0].dataset ? run.samples.findIndex((sample) => sample.index === wanted.index) : position;
+  return run.samples[same] ? same : null;
+}
+
+export function sampleLoader(run) {
+  const loaded = new Map();
+  return (position) => {
+    if (!loaded.has(position)) {
+      if (loaded.size >= KEPT) loaded.delete(loaded.keys().next().value);
+      loaded.set(position, unpack(run, run.samples[position]));
+    }
+    return loaded.get(position);
+  };
+}
+
+async function unpack(run, sample) {
+  const spikes = run.layers.map(async (layer, at) =>
+    decodeSpikes(await inflate(sample.spikes[at]), layer.shape, run.steps),
+  );
+  const cams = Object.entries(sample.gradCam).map(async ([layer, cam]) => {
+    const levels = await inflate(cam.levels);
+    return [layer, { ...cam, map: Float64Array.from(levels, (level) => (level * cam.most) / 255) }];
+  });
+  return {
+    sample,
+    heats: new Map(), // maps as they were last computed, see heat.js
+    spikes: await Promise.all(spikes),
+    gradCam: Object.fromEntries(await Promise.all(cams)),
+    picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },
+    mask: sample.mask && { shape: sample.mask.shape, pixels: await inflate(sample.mask.pixels) },
+  };
+}

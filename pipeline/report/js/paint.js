@@ -1,0 +1,191 @@
+// Maps, pictures and rasters on canvases. A canvas has whole numbers of its pixels per cell, so that cells stay sharp.
+import { cover, VIRIDIS } from "./colours.js";
+import { colour } from "./dom.js";
+import { fires } from "./spikes.js";
+
+const SIDE = 320; // canvas pixels of the longer side, at least
+
+export function fit(canvas, [height, width]) {
+  const scale = Math.max(1, Math.ceil(SIDE / Math.max(height, width)));
+  if (canvas.width !== width * scale || canvas.height !== height * scale) {
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+  }
+  return canvas.getContext("2d");
+}
+
+// heat: { map, shape }; most: what is brightest; back: a canvas, or null.
+export function paintHeat(canvas, heat, most, opacity, back) {
+  const context = fit(canvas, heat.shape);
+  if (back) {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(back, 0, 0, canvas.width, canvas.height);
+  } else {
+    context.clearRect(0, 0, canvas.width, canvas.height);
+  }
+  const cells = new ImageData(heat.shape[1], heat.shape[0]);
+  for (let at = 0; at < heat.map.length; at++) {
+    const share = most > 0 ? Math.min(1, heat.map[at] / most) : 0;
+    const level = Math.round(255 * share);
+    cells.data.set(VIRIDIS.subarray(3 * level, 3 * level + 3), 4 * at);
+    cells.data[4 * at + 3] = back ? 255 * cover(share, opacity) : 255;
+  }
+  drawCells(context, cells, canvas);
+}
+
+// Stripes stand where there is nothing to see, which a map that is zero would not tell.
+export function paintStripes(canvas, shape) {
+  const context = fit(canvas, shape);
+  context.fillStyle = colour("inset");
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.strokeStyle = colour("line");
+  context.lineWidth = 2;
+  context.beginPath();
+  for (let x = -canvas.height; x < canvas.width; x += 16) {
+    context.moveTo(x, canvas.height);
+    context.lineTo(x + canvas.height, 0);
+  }
+  context.stroke();
+}
+
+// A picture as a canvas of its own size; grey and dimmed, it lets the colours of a map stand out.
+export function pictureCanvas({ shape, pixels }, dimmed) {
+  const cells = new ImageData(shape[1], shape[0]);
+  for (let at = 0; at < shape[0] * shape[1]; at++) {
+    const [red, green, blue] = pixels.subarray(3 * at, 3 * at + 3);
+    const grey = 0.299 * red + 0.587 * green + 0.114 * blue;
+    const mixed = dimmed ? [red, green, blue].map((part) => 0.55 * grey + 0.2 * part + 8) : [red, green, blue];
+    cells.data.set([...mixed, 255], 4 * at);
+  }
+  return cellsCanvas(cells);
+}
+
+// The input's spikes, all channels together, in grey.
+export function spikesCanvas(map, most, [height, width]) {
+  const cells = new ImageData(width, height);
+  for (let at = 0; at < map.length; at++) {
+    const grey = 20 + (most > 0 ? (200 * map[at]) / most : 0);
+    cells.data.set([grey, grey, grey, 255], 4 * at);
+  }
+  return cellsCanvas(cells);
+}
+
+// Where the object is: light and dark dashes, to be seen on anything.
+export function paintObject(canvas, loaded, object) {
+  const context = canvas.getContext("2d");
+  const path = new Path2D();
+  const [x0, y0, x1, y1] = loaded.sample.box ?? [];
+  if (object === "box" && loaded.sample.box) {
+    path.rect(x0 * canvas.width, y0 * canvas.height, (x1 - x0) * canvas.width, (y1 - y0) * canvas.height);
+  } else if (object === "mask" && loaded.mask) {
+    outline(path, loaded.mask, canvas);
+  } else {
+    return;
+  }
+  twoTone(context, path, canvas.width / 160);
+}
+
+// The cell that is looked at.
+export function paintMarker(canvas, column, row, [height, width]) {
+  const path = new Path2D();
+  const side = [canvas.width / width, canvas.height / height];
+  const room = Math.max(0, (canvas.width / 32 - side[0]) / 2); // a cell that is too small to see is framed from outside
+  path.rect(column * side[0] - room, row * side[1] - room, side[0] + 2 * room, side[1] + 2 * room);
+  twoTone(canvas.getContext("2d"), path, canvas.width / 160);
+}
+
+// neurons: which rows, from top to bottom. A spike is a mark with room around it, and at least two pixels wide, so that none
+// is lost where there are more steps than pixels.
+export function paintRaster(canvas, spikes, neurons, { width, height, until, step }) {
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  context.fillStyle = colour("inset");
+  context.fillRect(0, 0, width, height);
+  paintSteps(context, spikes.steps, { until, step });
+  const [column, row] = [width / spikes.steps, height / neurons.length];
+  const mark = [Math.min(10, Math.max(2, 0.6 * column)), Math.max(1, row > 2.5 ? row - 1 : row)];
+  context.fillStyle = colour("text");
+  neurons.forEach((neuron, place) => {
+    for (let at = 0; at < spikes.steps; at++) {
+      if (fires(spikes, neuron, at)) context.fillRect((at + 0.5) * column - mark[0] / 2, place * row, ...mark);
+    }
+  });
+}
+
+// lines: [{ values, dashed }], from 0 to most.
+export function paintLines(canvas, lines, most, { until, step }) {
+  const { width, height } = canvas;
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  const steps = Math.max(...lines.map((line) => line.values.length));
+  const x = (at) => ((at + 0.5) * width) / steps;
+  paintSteps(context, steps, { until, step });
+  for (const { values, dashed } of lines) {
+    context.beginPath();
+    for (const [at, value] of values.entries()) {
+      context.lineTo(x(at), height - 3 - (most > 0 ? value / most : 0) * (height - 6));
+    }
+    context.strokeStyle = colour(dashed ? "quiet" : "accent");
+    context.lineWidth = dashed ? 2 : 3;
+    context.setLineDash(dashed ? [6, 4] : []);
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+// Behind a chart over time: steps that come too late, and the one that is shown.
+function paintSteps(context, steps, { until, step }) {
+  const { width, height } = context.canvas;
+  context.fillStyle = colour("late");
+  context.fillRect((until * width) / steps, 0, width, height);
+  if (step === null) return;
+  context.fillStyle = colour("now");
+  context.fillRect((step * width) / steps, 0, Math.max(3, width / steps), height);
+}
+
+function twoTone(context, path, width) {
+  context.lineWidth = width;
+  for (const [style, dash] of [
+    ["#000", []],
+    ["#fff", [4 * width, 3 * width]],
+  ]) {
+    context.strokeStyle = style;
+    context.setLineDash(dash);
+    context.stroke(path);
+  }
+  context.setLineDash([]);
+}
+
+function outline(path, { shape, pixels }, canvas) {
+  const [height, width] = shape;
+  const side = [canvas.width / width, canvas.height / height];
+  const inside = (row, column) =>
+    row >= 0 && row < height && column >= 0 && column < width && pixels[row * width + column] > 0;
+  for (let row = 0; row <= height; row++) {
+    for (let column = 0; column <= width; column++) {
+      const [x, y] = [column * side[0], row * side[1]];
+      if (inside(row, column) !== inside(row - 1, column)) {
+        path.moveTo(x, y);
+        path.lineTo(x + side[0], y);
+      }
+      if (inside(row, column) !== inside(row, column - 1)) {
+        path.moveTo(x, y);
+        path.lineTo(x, y + side[1]);
+      }
+    }
+  }
+}
+
+function cellsCanvas(cells) {
+  const made = document.createElement("canvas");
+  made.width = cells.width;
+  made.height = cells.height;
+  made.getContext("2d").putImageData(cells, 0, 0);
+  return made;
+}
+
+function drawCells(context, cells, canvas) {
+  context.imageSmoothingEnabled = false;
+  context.drawImage(cellsCanvas(cells), 0, 0, canvas.width, canvas.height);
+}

@@ -1,0 +1,69 @@
+// What the page shows is a function of one state; every control makes a new state of the one before.
+
+export const GAMMA_MOST = 3;
+
+// about: { samples, steps, gamma, hasCam, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
+export function initialState(about) {
+  return {
+    sample: 0,
+    view: "sum",
+    step: Math.min(about.steps - 1, Math.floor(about.steps / 2)),
+    playing: false,
+    gamma: about.gamma,
+    sam: true,
+    count: true,
+    cam: about.hasCam,
+    scale: "layer",
+    opacity: 0.6,
+    behind: about.hasPicture ? "picture" : about.hasInput ? "input" : "nothing",
+    object: about.hasBox ? "box" : about.hasMask ? "mask" : "nothing",
+    theme: "auto",
+    pixel: null, // { layer, x, y }: where in the map, in shares of its width and height
+  };
+}
+
+// change: some fields of the state, with new values; or { tick: true }, when a step's time is over.
+export function nextState(state, change, about) {
+  if (change.tick) return { ...state, step: (state.step + 1) % about.steps };
+  const next = { ...state, ...change };
+  if ("playing" in change && change.playing) next.view = "step";
+  if ("view" in change && change.view === "sum") next.playing = false;
+  next.sample = wrapped(next.sample, about.samples);
+  next.step = within(Math.round(next.step), 0, about.steps - 1);
+  next.gamma = within(next.gamma, 0, GAMMA_MOST);
+  next.opacity = within(next.opacity, 0, 1);
+  return next;
+}
+
+// The change that a key asks for, or null.
+export function changeOfKey(key, state) {
+  switch (key) {
+    case "n":
+      return { sample: state.sample + 1 };
+    case "p":
+      return { sample: state.sample - 1 };
+    case "s":
+      return { view: state.view === "sum" ? "step" : "sum" };
+    case " ":
+      return { playing: !state.playing };
+    case ".":
+      return { view: "step", step: state.step + 1 };
+    case ",":
+      return { view: "step", step: state.step - 1 };
+    default:
+      return null;
+  }
+}
+
+// The cell of a map with `cells` rows or columns that a share of its side lies in.
+export function cellAt(share, cells) {
+  return within(Math.floor(share * cells), 0, cells - 1);
+}
+
+function within(value, least, most) {
+  return Math.min(most, Math.max(least, Number.isFinite(value) ? value : least));
+}
+
+function wrapped(value, count) {
+  return ((value % count) + count) % count;
+}

@@ -1,0 +1,146 @@
+"""What a page shows of a run: the raster, and what lies beside it in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from backends.network import Network
+from backends.network.storage import read_network
+from pipeline.config import load_config
+from pipeline.images.samples import Samples, choose_samples
+from pipeline.maps.localisation import localisation_scores
+from pipeline.summary import Answer, Summary
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+
+GAMMA = 0.5  # where no maps say another
+LARGEST_SUMMARY = 1 << 28  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run.
+
+    Parameters
+    ----------
+    name : for people
+    raster : open
+    gamma : that the page begins with, 1/step
+    checkpoint : name or file of the network; empty if unknown
+    answers : of every sample, with names for people; None if unknown
+    samples : images, boxes and masks; None if they are not at hand
+    network : what fired the spikes; None if it is not at hand
+    scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`
+    grad_cams : open files of Grad-CAM of the same samples
+    notes : what could not be shown, and why
+    """
+
+    name: str
+    raster: RasterReader
+    gamma: float = GAMMA
+    checkpoint: str = ""
+    answers: list[Answer] | None = None
+    samples: Samples | None = None
+    network: Network | None = None
+    scores: pd.DataFrame | None = None
+    grad_cams: tuple[MapReader, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def network_name(self) -> str:
+        """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
+        path = Path(self.checkpoint)
+        return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+
+
+def open_run(path: Path, held: ExitStack) -> Run:
+    """Open a run's folder, or a raster file alone.
+
+    What lies beside the raster may be missing, or belong to another run: then a note says so.
+
+    Parameters
+    ----------
+    held : closes the files
+
+    Raises
+    ------
+    InputError : if there is no raster, or it is damaged
+    """
+    if not path.is_dir():
+        return Run(path.name, held.enter_context(RasterReader(path)))
+    if not (path / "raster.h5").is_file():
+        raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
+    raster = held.enter_context(RasterReader(path / "raster.h5"))
+    run = Run(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, held)))
+    for file, add in (
+        ("summary.json", _with_summary),
+        ("network.safetensors", _with_network),
+        ("config.toml", _with_samples),
+        ("sam.h5", _with_scores),
+    ):
+        if (path / file).is_file():
+            try:
+                run = add(run, path / file)
+            except (InputError, OSError, ValueError) as error:
+                reason = " ".join(str(error).split())[:300]
+                run = replace(run, notes=(*run.notes, f"{file} is not shown. {reason}"))
+    return run
+
+
+def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[MapReader]:
+    """The files of Grad-CAM in a folder that are of the samples of a raster: those whose names hold "cam"."""
+    for path in sorted(folder.glob("*cam*.h5")):
+        with ExitStack() as opened:
+            try:
+                maps = opened.enter_context(MapReader(path))
+            except InputError:
+                continue  # a file of something else, which nobody asked for
+            if maps.header.method != "sam" and np.array_equal(maps.samples.index, raster.samples.index):
+                held.enter_context(opened.pop_all())
+                yield maps
+
+
+def _with_summary(run: Run, path: Path) -> Run:
+    if path.stat().st_size > LARGEST_SUMMARY:
+        raise InputError("It is too large")
+    summary = Summary.model_validate_json(path.read_bytes())
+    if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
+        raise InputError("It is of another raster")
+    return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
+
+
+def _with_network(run: Run, path: Path) -> Run:
+    network = read_network(path)[0]
+    if network.sha256 != run.raster.header.network_sha256:
+        raise InputError("It is not the network that fired the spikes")
+    return replace(run, network=network)
+
+
+def _with_samples(run: Run, path: Path) -> Run:
+    """Read the images again, as the configuration says, but fetch none."""
+    from pipeline.networks.checkpoint import load_checkpoint
+
+    settings = load_config(path).run
+    checkpoint = load_checkpoint(settings.checkpoint, "snn")
+    samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed)
+    if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
+        raise InputError("The images that it names are not those of the raster")
+    return replace(run, samples=samples)
+
+
+def _with_scores(run: Run, path: Path) -> Run:
+    with MapReader(path) as maps:
+        if maps.header.method != "sam" or maps.header.source != run.raster.raster_digest:
+            raise InputError("It holds maps of something else")
+        gamma, variant = maps.header.parameters["gamma"], maps.header.parameters["variant"]
+        if variant != "paper" or not maps.header.parameters["include_current"]:
+            raise InputError("It holds maps of another variant; the page computes those of the paper")
+        scores = None if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
+        return replace(run, gamma=gamma, scores=scores)
