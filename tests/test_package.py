@@ -68,6 +68,8 @@ def test_the_wheel_holds_packages_configurations_and_checkpoints(wheel: Path) ->
     ]
     assert len(bundled) > 10
     assert {f"pipeline/{path}" for path in bundled} < set(names)
+    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/report").rglob("*.*") if path.suffix != ".pyc"]
+    assert {str(path) for path in page} < set(names)
 
 
 def test_it_is_imported_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
@@ -99,3 +101,4 @@ def test_the_main_job_runs_from_an_empty_folder(backend: str, programs: Path, tm
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["backend"] == backend
     assert (tmp_path / "out" / "figures" / "overview.png").stat().st_size > 0
+    assert (tmp_path / "out" / "report.html").stat().st_size > 0

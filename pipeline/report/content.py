@@ -28,7 +28,7 @@ def run_content(run: Run, limit: int) -> Content:
     """
     raster, header = run.raster, run.raster.header
     held = thinned(lambda sample, steps: _sample(run, sample, steps), raster.n_samples, raster.timesteps, limit)
-    known = raster.labels >= 0
+    known = np.minimum(raster.labels, raster.predictions) >= 0
     right = int((raster.labels == raster.predictions)[known].sum())
     return {
         "name": run.name,
@@ -38,7 +38,7 @@ def run_content(run: Run, limit: int) -> Content:
         "gamma": run.gamma,
         "facts": [
             ["network", run.network_name or header.network_sha256[:12] or "unknown"],
-            ["data", header.dataset],
+            ["data", header.dataset or "unknown"],
             ["samples", f"{raster.n_samples}"],
             ["steps", f"{raster.timesteps}"],
             ["simulated on", f"{header.backend} ({header.precision})"],

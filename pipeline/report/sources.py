@@ -17,8 +17,10 @@ from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import localisation_scores
 from pipeline.summary import Answer, Summary
 from recordings.errors import InputError
+from recordings.files import read_file
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
+from recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
 LARGEST_SUMMARY = 1 << 28  # bytes
@@ -89,8 +91,9 @@ def open_run(path: Path, held: ExitStack) -> Run:
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
-                reason = " ".join(str(error).split())[:300]
-                run = replace(run, notes=(*run.notes, f"{file} is not shown. {reason}"))
+                run = replace(
+                    run, notes=(*run.notes, f"{file} is not shown. {printable(error).replace(f'{path}/', '')}")
+                )
     return run
 
 
@@ -108,9 +111,7 @@ def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[M
 
 
 def _with_summary(run: Run, path: Path) -> Run:
-    if path.stat().st_size > LARGEST_SUMMARY:
-        raise InputError("It is too large")
-    summary = Summary.model_validate_json(path.read_bytes())
+    summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
     if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
         raise InputError("It is of another raster")
     return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)

@@ -59,14 +59,14 @@ def report(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already; choose another --out, or replace it with --overwrite")
     with ExitStack() as held:
-        return write_page([open_run(path, held) for path in paths], target, limit)
+        return write_page([open_run(path, held) for path in paths], target, limit, overwrite)
 
 
-def write_page(runs: Sequence[Run], target: Path, limit: int = LIMIT) -> Path:
-    """Write the page of runs that are open, over whatever is there."""
+def write_page(runs: Sequence[Run], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:
+    """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        write_file(target, render(title_of(runs), {"runs": contents}).encode())
+        write_file(target, render(title_of(runs), {"runs": contents}).encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror}); choose another --out") from None
     return target
@@ -74,9 +74,10 @@ def write_page(runs: Sequence[Run], target: Path, limit: int = LIMIT) -> Path:
 
 def title_of(runs: Sequence[Run]) -> str:
     """What one sees: "Where the network cluttered-digits looks: 8 samples of cluttered-digits/val"."""
-    names = [run.network_name or run.name for run in runs]
-    data = " and ".join(dict.fromkeys(run.raster.header.dataset for run in runs))
+    names = [run.network_name or f"of {run.name}" for run in runs]
+    data = " and ".join(dict.fromkeys(run.raster.header.dataset for run in runs if run.raster.header.dataset))
+    of_data = f" of {data}" if data else ""
     if len(runs) == 2:
-        return f"Where the networks {names[0]} and {names[1]} look: samples of {data}"
+        return f"Where the networks {names[0]} and {names[1]} look: samples{of_data}"
     count = runs[0].raster.n_samples
-    return f"Where the network {names[0]} looks: {count} sample{'s' * (count > 1)} of {data}"
+    return f"Where the network {names[0]} looks: {count} sample{'s' * (count > 1)}{of_data}"

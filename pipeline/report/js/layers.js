@@ -16,14 +16,18 @@ import { largest } from "./sam.js";
 import { cellAt } from "./state.js";
 import { answerOf, isSpatial, number, percent, shapeOf } from "./words.js";
 
+const CARD_WIDTH = 280; // pixels, at most
+
 // Returns { node, show(state, loaded, most) }; most: kind -> largest value of all layers, where they share a scale.
 export function makeLayers(run, about, change) {
   const seen = sampleCard();
   const cards = run.layers.map((layer, at) =>
     isSpatial(layer) ? mapCard(run, layer, at, about, change) : rasterCard(run, layer, at),
   );
+  const node = element("div", { class: "strip" }, seen.node, ...cards.map((card) => card.node));
+  node.style.maxWidth = `${CARD_WIDTH * (cards.length + 1)}px`; // few layers are not spread over a wide page
   return {
-    node: element("div", { class: "strip" }, seen.node, ...cards.map((card) => card.node)),
+    node,
     show: (state, loaded, most) => {
       const back = backOf(run, loaded, state);
       seen.show(state, loaded, back);
@@ -189,7 +193,12 @@ function rasterCard(run, layer, at) {
       const step = state.view === "step" ? stepOf(run, state) : null;
       if (!changed(loaded, step, getComputedStyle(caption).color)) return;
       const until = Math.min(layer.matter, run.steps);
-      paintRaster(canvas, loaded.spikes[at], neurons, { width: 320, height: 480, until, step });
+      paintRaster(canvas, loaded.spikes[at], neurons, {
+        width: 320,
+        height: Math.min(480, 24 * neurons.length),
+        until,
+        step,
+      });
     },
   };
 }

@@ -9,7 +9,8 @@ import { makePixel } from "./pixel.js";
 import { changeOfKey, initialState, nextState } from "./state.js";
 import { makeTables } from "./tables.js";
 
-const STEP_MILLISECONDS = 250;
+const PLAY_MILLISECONDS = 10_000; // for all steps, but
+const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
 
 const { runs } = JSON.parse(document.getElementById("data").textContent);
 const about = aboutRuns(runs);
@@ -46,7 +47,7 @@ function change(wanted) {
   state = nextState(state, wanted, about);
   if (state.playing !== before.playing) {
     clearInterval(timer);
-    if (state.playing) timer = setInterval(() => change({ tick: true }), STEP_MILLISECONDS);
+    if (state.playing) timer = setInterval(() => change({ tick: true }), stepMilliseconds());
   }
   if (!asked) asked = requestAnimationFrame(show);
 }
@@ -75,6 +76,11 @@ async function show() {
     for (const part of [view.layers, view.pixel, view.tables]) part.show(state, samples[at], most);
   });
   document.documentElement.dataset.shown = (performance.now() - begun).toFixed(2); // milliseconds
+}
+
+function stepMilliseconds() {
+  const [least, most] = STEP_MILLISECONDS;
+  return Math.min(most, Math.max(least, PLAY_MILLISECONDS / about.steps));
 }
 
 function whenOf(run) {

@@ -104,11 +104,12 @@ export function paintRaster(canvas, spikes, neurons, { width, height, until, ste
   context.fillRect(0, 0, width, height);
   paintSteps(context, spikes.steps, { until, step });
   const [column, row] = [width / spikes.steps, height / neurons.length];
-  const mark = [Math.min(10, Math.max(2, 0.6 * column)), Math.max(1, row > 2.5 ? row - 1 : row)];
+  const mark = [Math.min(10, Math.max(2, 0.6 * column)), Math.min(20, Math.max(1, row > 2.5 ? row - 1 : row))];
   context.fillStyle = colour("text");
   neurons.forEach((neuron, place) => {
     for (let at = 0; at < spikes.steps; at++) {
-      if (fires(spikes, neuron, at)) context.fillRect((at + 0.5) * column - mark[0] / 2, place * row, ...mark);
+      if (fires(spikes, neuron, at))
+        context.fillRect((at + 0.5) * column - mark[0] / 2, (place + 0.5) * row - mark[1] / 2, ...mark);
     }
   });
 }

@@ -41,7 +41,7 @@ export function makePixel(run) {
       const most = number(largest(scores));
       paintRaster(raster, spikes, neurons, { width: WIDTH, height: 200, ...marks });
       paintLines(line, [{ values: scores, dashed: false }], largest(scores), marks);
-      say(title, `${layer.name}, row ${pixel.row}, column ${pixel.column}`);
+      say(title, `A pixel of ${layer.name}: row ${pixel.row}, column ${pixel.column}`);
       say(channels, `Spikes of its ${neurons.length} channels, top to bottom, at steps 0 … ${run.steps - 1}`);
       say(score, `Its SAM at these steps for γ = ${state.gamma.toFixed(2)}, 0 … ${most}`);
       raster.setAttribute("aria-label", `spikes of ${neurons.length} channels over ${run.steps} steps`);

@@ -149,11 +149,11 @@ def test_a_pixel_shows_its_spikes_and_scores(page_of_run: Path, open_page: Any) 
     canvas = page.locator("canvas[data-layer=conv1][data-kind=sam]")
     canvas.hover(position={"x": 2, "y": 2})
     title = page.locator(".pixel h3")
-    title.get_by_text("conv1, row 0, column 0").wait_for()
+    title.get_by_text("A pixel of conv1: row 0, column 0").wait_for()
     canvas.focus()
     canvas.press("ArrowRight")
     canvas.press("ArrowDown")
-    title.get_by_text("conv1, row 1, column 1").wait_for()
+    title.get_by_text("A pixel of conv1: row 1, column 1").wait_for()
 
 
 def test_steps_that_come_too_late_are_striped(page_of_run: Path, open_page: Any) -> None:
