@@ -19,7 +19,8 @@ PROG = "python -m pipeline.report"
 DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
-A browser opens it without a server, and it asks for nothing. Images are shown where config.toml says how to read them.
+A browser opens it without a server, and it asks for nothing. Images are shown where config.toml says how to read them,
+and Grad-CAM where the folder holds maps that pipeline.gradcam made of these samples, in a file such as gradcam.h5.
 
 examples:
   python -m pipeline.report runs/digits --out digits.html
