@@ -108,7 +108,7 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
         if settings.figures:
             with tracker.time("figures"), tracker.show("drawing"):
                 subjects = subjects_of(samples, raster.predictions[: settings.figures], classes)
-                figures = save_figures(maps, subjects, out / "figures", raster)
+                figures = save_figures(maps, subjects, out / "figures", raster, checkpoint.network)
         summary = summarise(
             raster, summary_of_shares(scores), tracker.seconds, samples.names, classes, settings.checkpoint
         )

@@ -23,6 +23,7 @@ GREY = "0.35"
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
+    "hatch.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,  # a class may be called "$"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .canvas import PALETTE, drawing, grid_lines, text_width
+from .canvas import GREY, PALETTE, drawing, grid_lines, text_width
 from .intervals import reach
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.75, 0.85, 1.05, 0.6  # inches
@@ -27,6 +27,10 @@ def draw_curves(
     x: str,
     y: str | Mapping[str, str],
     joined: bool = False,
+    level: tuple[float, str] | None = None,
+    alike: bool = False,
+    limits: tuple[float, float] | None = None,
+    width: float = WIDTH,
 ) -> None:
     """Draw and save. Whatever has a name is shown in the order in which the table first names it.
 
@@ -44,6 +48,10 @@ def draw_curves(
     x : label of the x axis
     y : label of the y axis, or of each panel's
     joined : join categories by lines and bands, too
+    level : height and name of a dashed line through all panels, to compare with
+    alike : give all panels the limits that hold the values of each
+    limits : of all y axes, in place of that
+    width : inches, of a panel
     """
     palette = dict(zip(table["curve"].unique(), cycle(PALETTE), strict=False))
     table = table.assign(**{name: value for name, value in OPTIONAL.items() if name not in table})
@@ -56,14 +64,20 @@ def draw_curves(
         table = table.assign(x=table["x"] + table["curve"].map(shift))
     panels = table.groupby("panel", sort=False, dropna=False)
     legend: dict[str, Any] = {}
-    width = LEFT + len(panels) * (WIDTH + GAP) - GAP + 0.6 + text_width("\n".join(palette), 8)
-    with drawing(path, title, subtitle, width, TOP + HEIGHT + BOTTOM) as canvas:
+    named = [*palette, *([] if level is None else [level[1]])]
+    size = (LEFT + len(panels) * (width + GAP) - GAP + 0.75 + text_width("\n".join(named), 8), TOP + HEIGHT + BOTTOM)
+    with drawing(path, title, subtitle, *size) as canvas:
+        drawn = []
         for number, (panel, rows) in enumerate(panels):
-            axes = canvas.axes(LEFT + number * (WIDTH + GAP), TOP, WIDTH, HEIGHT)
+            axes = canvas.axes(LEFT + number * (width + GAP), TOP, width, HEIGHT)
+            drawn.append(axes)
             marker = "o" if rows["x"].nunique() < MANY else ""
             for (curve, style), points in rows.groupby(["curve", "style"], sort=False, dropna=False):
                 handle = _dots(axes, points) if dots else _line(axes, points, style, marker)
                 legend.setdefault(curve, handle)
+            if level is not None:
+                handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
+                legend = {level[1]: handle, **legend}
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if dots:
                 axes.set_xticks(range(len(categories)), [name.replace(" ", "\n") for name in categories])
@@ -71,8 +85,14 @@ def draw_curves(
             elif categories:
                 axes.set_xticks(range(len(categories)), categories, rotation=45, ha="right")
             grid_lines(axes, "y")
-        place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.03), "borderaxespad": 0}
-        axes.legend(legend.values(), legend, frameon=False, fontsize=8, handlelength=2.8, **place)
+        if alike:
+            lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
+            limits = limits or (min(lows), max(highs))
+        if limits is not None:
+            for axes in drawn:
+                axes.set_ylim(limits)
+        place = {"loc": "upper left", "bbox_to_anchor": (1 + 0.06 / width, 1.03), "borderaxespad": 0}
+        drawn[-1].legend(legend.values(), legend, frameon=False, fontsize=8, handlelength=2.8, **place)
 
 
 def _dots(axes: Any, points: pd.DataFrame) -> Any:

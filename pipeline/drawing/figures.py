@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import Network
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
+from .padding import outside
 from .raster import draw_raster
 from .rates import draw_rates
 from .samples import draw_over_time, draw_side_by_side
@@ -22,9 +24,13 @@ OVERVIEW_LAYERS = 3
 
 
 def save_figures(
-    maps: MapReader, subjects: Sequence[Subject], directory: Path, raster: RasterReader | None = None
+    maps: MapReader,
+    subjects: Sequence[Subject],
+    directory: Path,
+    raster: RasterReader | None = None,
+    network: Network | None = None,
 ) -> list[Path]:
-    """Draw the first samples of a file of maps, at the steps that matter.
+    """Draw the first samples of a file of maps: sums over the steps that matter, then steps.
 
     Parameters
     ----------
@@ -32,6 +38,7 @@ def save_figures(
     subjects : the first samples, not empty
     directory : made if missing
     raster : draw the spikes that the maps were computed from, too
+    network : whose layers these are; says which cells see much zero padding, and they are hatched
 
     Returns
     -------
@@ -43,11 +50,11 @@ def save_figures(
     title = METHODS[method].title
     hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
     chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
-    delays = _delays(maps)
+    delays, padded = _delays(maps), {} if network is None else outside(network)
     few = [_SampleMaps(maps, sample, chosen) for sample in range(len(subjects))]
     written = [directory / "overview.png"]
     about = title + _of_class(method, subjects)
-    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays)
+    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays, padded)
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
@@ -57,7 +64,8 @@ def save_figures(
     for number, subject in enumerate(subjects):
         written.append(directory / f"{method}_{number:03d}.png")
         about = title + _of_class(method, [subject])
-        draw_over_time(written[-1], subject, dict(_SampleMaps(maps, number, list(maps))), about, _kernel(maps), delays)
+        layers = dict(_SampleMaps(maps, number, list(maps)))
+        draw_over_time(written[-1], subject, layers, about, _kernel(maps), delays, padded)
     return written
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from pipeline.images.preprocessing import Box
@@ -28,7 +29,10 @@ HEADING: Any = {"fontsize": 8.5}
 CAPTION: Any = {"fontsize": 10, "fontweight": "bold"}
 ALONE = 128  # pixels of the long side of maps drawn without an image, at least
 GAP, BAR, LONGEST_BAR = 0.05, 0.75, 3.2  # inches: between cells, for the colour bar, its height
+APART, HEADED = 0.2, 0.4  # inches: between columns that stand apart, and above a row with headings of its own
+HATCHING: Any = {"hatch": "/" * 7, "linewidth": 0, "fill": False, "edgecolor": (1, 1, 1, 0.7)}
 SMALLEST, LARGEST, ROOM = 1.0, 1.6, 9.0  # inches: side of a square cell, and of all cells beside each other
+ONE_ROW = 2.2  # inches: the largest side of a square cell where there is one row, and nothing aside
 ASIDE = 2.4  # inches: side of a square image beside the grid
 
 
@@ -42,12 +46,14 @@ class Cell:
     image : (H, W, 3) in 0 … 1
     box : around the object in the image
     tag : a few letters in the lower left corner
+    hatched : (h, w) bool, where the map says little about the image
     """
 
     heat: Heat | None = None
     image: Image | None = None
     box: Box | None = None
     tag: str = ""
+    hatched: NDArray[np.bool_] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -58,10 +64,16 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Cells beside each other, None where nothing is drawn, and a label left of them."""
+    """Cells beside each other, None where nothing is drawn, and a label left of them.
+
+    Parameters
+    ----------
+    headings : of the first cells; a row that has some stands apart from the row above
+    """
 
     label: str
     cells: Sequence[Cell | None]
+    headings: Sequence[str] = ()
 
 
 def row_of_maps(label: str, maps: Sequence[Heat | None], image: Image | None = None, each: bool = False) -> Row:
@@ -88,6 +100,7 @@ def draw_maps(
     rows: Sequence[Row],
     *,
     colours: Sequence[str] = (),
+    apart: int = 0,
     aside: Subject | None = None,
 ) -> None:
     """Draw and save.
@@ -97,6 +110,7 @@ def draw_maps(
     columns : headings of the last columns; a first column of images needs none
     rows : not empty; a shorter one leaves its last cells blank
     colours : of the headings; black if not given
+    apart : so many first columns stand apart from the others
     aside : a sample whose image stands left of the grid, larger, with its caption below
     """
     n_columns = max(len(row.cells) for row in rows)
@@ -104,31 +118,38 @@ def draw_maps(
     height, width = max((cell.shape for cell in cells), key=math.prod)
     enlarged = max(1, ALONE // max(height, width))
     # All cells have one shape, the largest picture's, and an area that depends on how many there are.
-    side = min(max(ROOM / max(n_columns, len(rows)), SMALLEST), LARGEST)
+    side = min(
+        max(ROOM / max(n_columns, len(rows)), SMALLEST), ONE_ROW if len(rows) == 1 and aside is None else LARGEST
+    )
     stretch = math.sqrt(min(max(width / height, 0.5), 2))
     wide, high = side * stretch, side / stretch
     larger = (0.0, 0.0) if aside is None else (ASIDE * stretch, ASIDE / stretch)
     left = MARGIN + larger[0] + text_width("\n".join(row.label for row in rows)) + 0.15
+    lefts = left + wide * np.arange(n_columns) + APART * (apart > 0) * (np.arange(n_columns) >= apart)
     headings = [fitted(name, wide - GAP, **HEADING) for name in columns]
     top = 0.7 + 0.15 * max((name.count("\n") + 1 for name in headings if name), default=0)
-    bottom = top + max(len(rows) * high, larger[1] + 0.5)
-    with drawing(path, title, subtitle, left + n_columns * wide + BAR, bottom + 0.1) as canvas:
+    tops = top + high * np.arange(len(rows)) + HEADED * np.cumsum([bool(row.headings) for row in rows])
+    right, bottom = lefts[-1] + wide, max(tops[-1] + high, top + larger[1] + 0.5)
+    with drawing(path, title, subtitle, right + BAR, bottom + 0.1) as canvas:
         if aside is not None:
             _draw_aside(canvas, aside, top, *larger)
         for number, name in enumerate(headings):
-            x = left + (n_columns - len(headings) + number + 0.5) * wide - GAP / 2
+            x = lefts[n_columns - len(headings) + number] + (wide - GAP) / 2
             canvas.text(x, top - 0.06, name, ha="center", color=colours[number] if colours else "black", **HEADING)
-        for y, row in zip(top + high * np.arange(len(rows)), rows, strict=True):
+        for y, row in zip(tops, rows, strict=True):
             label = {"ha": "right", "va": "center", "linespacing": 1.35}
             canvas.text(left - 0.1, y + (high - GAP) / 2, row.label, **label)
-            for number, cell in enumerate(row.cells):
+            for x, name in zip(lefts, row.headings, strict=False):
+                canvas.text(x + (wide - GAP) / 2, y - 0.06, fitted(name, wide, **HEADING), ha="center", **HEADING)
+            for x, cell in zip(lefts, row.cells, strict=False):
                 if cell is not None:
-                    place = (left + number * wide, y, wide - GAP, high - GAP)
+                    place = (x, y, wide - GAP, high - GAP)
                     _draw_cell(canvas, cell, place, (height * enlarged, width * enlarged))
-        with_maps = [any(cell is not None and cell.heat is not None for cell in row.cells) for row in rows]
+        first = next(
+            y for y, row in zip(tops, rows, strict=True) if any(cell and cell.heat is not None for cell in row.cells)
+        )
         over_image = any(cell.heat is not None and cell.image is not None for cell in cells)
-        corner = (left + n_columns * wide + 0.08, top + with_maps.index(True) * high)
-        _draw_bar(canvas, *corner, min(sum(with_maps) * high - GAP, LONGEST_BAR), over_image)
+        _draw_bar(canvas, right + 0.08, first, min(tops[-1] + high - first - GAP, LONGEST_BAR), over_image)
 
 
 def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, float], size: tuple[int, int]) -> None:
@@ -144,8 +165,20 @@ def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, flo
         for colour, line in (("black", 3.0), (FRAME, 1.5)):  # an outline that shows on any image
             frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
             canvas.sheet.add_patch(frame)
+    if cell.hatched is not None:
+        canvas.sheet.add_patch(PathPatch(_outline(cell.hatched, *place), **HATCHING))
     if cell.tag:
         canvas.text(x + 0.05, y + high - 0.05, cell.tag, **TAG)
+
+
+def _outline(cells: NDArray[np.bool_], x: float, y: float, wide: float, high: float) -> Outline:
+    """The chosen cells of a (h, w) map that is stretched to a rectangle."""
+    step_y, step_x = high / cells.shape[0], wide / cells.shape[1]
+    corners = [
+        Outline([(left, top), (left + step_x, top), (left + step_x, top + step_y), (left, top + step_y), (left, top)])
+        for top, left in ((y + row * step_y, x + column * step_x) for row, column in np.argwhere(cells))
+    ]
+    return Outline.make_compound_path(*corners)
 
 
 def _draw_aside(canvas: Canvas, subject: Subject, top: float, wide: float, high: float) -> None:

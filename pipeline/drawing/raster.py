@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from .canvas import GREY, drawing
 
-MOST_NEURONS = 200
+MOST_NEURONS = 40
+WIDTH, LINE, LEAST = 6.35, 0.085, 0.9  # inches: of the axes, of a neuron's line, of the axes' height
+INK = "#1b2a41"
+LONGEST, THINNEST, THICKEST = 0.72, 0.6, 2.4  # of a line: a spike's height; points: its width
 
 
 def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int, sample: str) -> None:
-    """The most active neurons on top, evenly thinned if there are many.
+    """A line per neuron, a tick per spike; the most active neurons on top, evenly thinned if there are many.
 
     Parameters
     ----------
@@ -30,17 +33,21 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
     shown = firing[np.linspace(0, len(firing) - 1, min(len(firing), MOST_NEURONS)).round().astype(int)]
     about = f"{len(firing):,} of {neurons:,} neurons fire."
     if len(shown) < len(firing):
-        about += f" One in {len(firing) / len(shown):.0f} is shown."
-    with drawing(path, f"Spikes of {layer}: {sample}", about, 7.2, 3.8) as canvas:
-        axes = canvas.axes(0.65, 0.8, 6.35, 2.5)
-        axes.set(xlabel="step t", ylabel="neurons, most active on top", yticks=[])
+        about += f" One in {len(firing) / len(shown):.0f} is shown, from the most to the least active."
+    if len(shown):
+        about += " A line is a neuron, a tick a spike."
+    height = max(LINE * len(shown), LEAST)
+    with drawing(path, f"Spikes of {layer}: {sample}", about, WIDTH + 0.85, height + 1.4) as canvas:
+        axes = canvas.axes(0.65, 0.8, WIDTH, height)
+        axes.set(xlabel="step t", ylabel="neurons, most active on top", yticks=[], xlim=(-0.5, timesteps - 0.5))
         if len(shown):
             fired = packed[:, shown // 8] << (shown % 8).astype(np.uint8) & 0x80  # the first bit is the highest
-            axes.imshow(fired.T > 0, cmap="binary", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-            axes.set_xticks(np.arange(1, timesteps) - 0.5, minor=True)
-            axes.grid(axis="x", which="minor", color="0.9", linewidth=0.4)
-            axes.tick_params(which="minor", length=0)
+            lines = np.arange(len(shown))
+            axes.hlines(lines, -0.5, timesteps - 0.5, color="0.92", linewidth=0.5)
+            wide = min(max(0.35 * 72 * WIDTH / timesteps, THINNEST), THICKEST)
+            spikes = [np.flatnonzero(neuron) for neuron in fired.T]
+            axes.eventplot(spikes, lineoffsets=lines, linelengths=LONGEST, linewidths=wide, colors=INK)
+            axes.set_ylim(len(shown) - 0.4, -0.6)
         else:
-            axes.set_xlim(-0.5, timesteps - 0.5)
             axes.text(0.5, 0.5, "no spikes", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

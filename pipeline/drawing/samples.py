@@ -1,7 +1,7 @@
-"""Maps of samples: one sample over time, or several beside each other.
+"""Maps of samples: one sample over time, or several beside each other. Sums over the steps that matter come first.
 
-Maps are shown relative to the largest value that their layer reaches at any step of that sample, so that steps of one
-layer can be compared by eye, and layers cannot.
+A sum is shown relative to its own largest value. What follows is shown relative to the largest value that its layer
+reaches in that sample, so that steps of one layer can be compared by eye, and layers cannot.
 """
 
 from __future__ import annotations
@@ -14,40 +14,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grid import Cell, Row, draw_maps
-from .steps import active_steps, best_step, shared_steps
+from .padding import Outside, lit_border
+from .steps import best_step, shared_steps, stretches
 from .subject import Subject
 
 Maps = Mapping[str, NDArray[np.float32]]  # layer -> (T, H, W) ≥ 0, in order of depth; T may differ
 
 NO_DELAY: Mapping[str, int] = MappingProxyType({})
-SCALE = "Each layer is relative to its largest value."
-MOVING = "Below each map: the events that have just reached the layer."
+NOT_PADDED: Outside = MappingProxyType({})
+SUM = "all steps"
+SUMMED = "summed over the steps that can still change the answer"
+SCALE = "Each map is relative to its largest value."
+SCALES = "Sums are relative to their own largest value, steps to their layer's."
+HATCHED = "Hatched: cells that see more than a third zero padding, and are brighter than the others."
+MOVING = "Below each map of a step: the events that have just reached the layer."
 
 
 def draw_over_time(
-    path: Path, subject: Subject, maps: Maps, title: str, about: str = "", delays: Mapping[str, int] = NO_DELAY
+    path: Path,
+    subject: Subject,
+    maps: Maps,
+    title: str,
+    about: str = "",
+    delays: Mapping[str, int] = NO_DELAY,
+    padded: Outside = NOT_PADDED,
 ) -> None:
-    """One sample, its maps by layer (rows) and step (columns): Kim & Panda's Fig. 5 at a glance.
+    """One sample, its maps by layer (rows): their sum, then by step (columns): Kim & Panda's Fig. 5 at a glance.
+
+    Long recordings are shown in eight stretches of steps: a single step of hundreds says next to nothing.
 
     Parameters
     ----------
     maps : not empty; steps that only deeper layers have are left blank, or left out where the image moves
     title, about : what the maps are, and a sentence on how they were made
     delays : layer -> after how many steps it gets what the network sees; 0 if not given
+    padded : layer -> which cells see much zero padding
     """
-    steps = active_steps(maps) if subject.frames is None else shared_steps(maps)
+    over_time = max(map(len, maps.values())) > 1
+    shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in shared_steps(maps)]
     rows = []
     for name, layer in maps.items():
         size = "×".join(map(str, layer.shape[1:])) if layer.any() else "all zero"
-        unit, late = largest(layer), delays.get(name, 0)
-        cells = [Cell(layer[step] / unit, subject.seen(step - late)) if step < len(layer) else Cell() for step in steps]
-        rows.append(Row(f"{name}\n{size}", cells))
-    columns = [f"t = {step}" for step in steps] if max(map(len, maps.values())) > 1 else []
-    blank = "Blank: too late to change the answer." if min(map(len, maps.values())) <= steps[-1] else ""
-    below = MOVING if subject.frames is not None else ""
-    subtitle = " ".join(filter(None, [about, SCALE, below, blank]))
+        of_layer = row_over_time(f"{name}\n{size}", layer, shown, subject, delays.get(name, 0), padded.get(name))
+        rows.append(of_layer if over_time else Row(of_layer.label, of_layer.cells[:1]))
+    columns = headings(shown) if over_time else []
+    first = f"First: {SUMMED}." if over_time else ""
+    first += " Then: summed over the steps named." if len(shown[0]) > 1 else ""
+    blank = "Blank: too late to change the answer." if min(map(len, maps.values())) <= shown[-1].start else ""
+    moving = MOVING if subject.frames is not None else ""
+    subtitle = _sentences(about, first, SCALES if over_time else SCALE, moving, blank, hatching(rows))
     title = title if subject.image is not None else f"{title}: {', '.join(subject.facts)}"
-    draw_maps(path, title, subtitle, columns, rows, aside=None if subject.image is None else subject)
+    aside = None if subject.image is None else subject
+    draw_maps(path, title, subtitle, columns, rows, apart=1 if over_time else 0, aside=aside)
+
+
+def row_over_time(
+    label: str,
+    layer: NDArray[np.float32],
+    shown: Sequence[range],
+    subject: Subject,
+    delay: int = 0,
+    padded: NDArray[np.bool_] | None = None,
+) -> Row:
+    """The sum of a layer's maps, and then its maps at some steps or summed over some stretches of steps.
+
+    Parameters
+    ----------
+    layer : (T, H, W) ≥ 0
+    shown : steps or stretches of them; pale where they begin after the last
+    delay, padded : the layer's, see :func:`draw_over_time`
+    """
+    total = _summed(layer, subject, padded)
+    parts = [layer[t.start : t.stop].sum(axis=0) if t.start < len(layer) else None for t in shown]
+    known = [part for part in parts if part is not None]
+    unit = largest(layer if not known or len(shown[0]) == 1 else np.stack(known))
+    cells = [
+        Cell()
+        if part is None
+        else Cell(part / unit, subject.seen(t.start - delay), hatched=lit_border(part, total.hatched))
+        for t, part in zip(shown, parts, strict=True)
+    ]
+    return Row(label, [total, *cells])
+
+
+def headings(shown: Sequence[range]) -> list[str]:
+    """What stands above the cells of :func:`row_over_time`."""
+    return [SUM, *(f"t = {t.start}" if len(t) == 1 else f"t = {t.start} … {t.stop - 1}" for t in shown)]
 
 
 def draw_side_by_side(
@@ -57,35 +109,63 @@ def draw_side_by_side(
     title: str,
     about: str,
     delays: Mapping[str, int] = NO_DELAY,
+    padded: Outside = NOT_PADDED,
 ) -> None:
-    """Several samples (columns): the image, then each layer's map at its best step (rows).
+    """Several samples (columns): the image, then each layer's map summed over the steps that matter (rows).
+
+    Where images move, a row per layer follows with its map at the best step. One sample alone gets one row of all that.
 
     Parameters
     ----------
     subjects : not empty
     maps : per subject, the same layers for each
     title, about : what the picture shows, and what the maps are
-    delays : see :func:`draw_over_time`
+    delays, padded : see :func:`draw_over_time`
     """
     over_time = max(map(len, maps[0].values())) > 1
+    moving = over_time and any(subject.frames is not None for subject in subjects)
     with_images = any(subject.image is not None for subject in subjects)
-    rows = [Row("", [Cell(image=subject.image, box=subject.box) for subject in subjects])] if with_images else []
-    for name in maps[0]:
-        cells = []
-        for subject, layers in zip(subjects, maps, strict=True):
-            layer = layers[name]
-            step = best_step(layer)
-            tag = f"t = {step}" if over_time else ""
-            seen = subject.seen(step - delays.get(name, 0))
-            cells.append(Cell(layer[step] / largest(layer), seen, tag=tag))
-        rows.append(Row(name, cells))
-    chosen = "Each map is of the step where it varies most over the image." if over_time else ""
     captions = [subject.caption if with_images else "\n".join(subject.facts) for subject in subjects]
-    below = MOVING if any(subject.frames is not None for subject in subjects) else ""
-    subtitle = " ".join(filter(None, [f"{about}.", chosen, SCALE, below]))
-    draw_maps(path, title, subtitle, captions, rows, colours=[subject.colour for subject in subjects])
+    rows = [Row("", [Cell(image=subject.image, box=subject.box) for subject in subjects])] if with_images else []
+    both = list(zip(subjects, maps, strict=True))
+    for name in maps[0]:
+        cells = [_summed(layers[name], subject, padded.get(name)) for subject, layers in both]
+        rows.append(Row(name, cells))
+    for name in maps[0] if moving else ():
+        best = [_at_best(layers[name], subject, delays.get(name, 0)) for subject, layers in both]
+        rows.append(Row(f"{name}\none step", best))
+    chosen = "One step: where the map varies most over the image." if moving else ""
+    below = MOVING if moving else ""
+    about = f"{about}, {SUMMED}." if over_time else f"{about}."
+    colours = [subject.colour for subject in subjects]
+    if len(subjects) == 1:
+        names = [row.label for row in rows[with_images:]]
+        colours = [*colours[:with_images], *("black" for _ in names)]
+        rows = [Row("" if with_images else captions[0], [row.cells[0] for row in rows])]
+        captions = [*captions[:with_images], *names]
+    subtitle = _sentences(about, chosen, SCALE, below, hatching(rows))
+    draw_maps(path, title, subtitle, captions, rows, colours=colours)
+
+
+def _summed(layer: NDArray[np.float32], subject: Subject, padded: NDArray[np.bool_] | None) -> Cell:
+    total = layer.sum(axis=0)
+    return Cell(total / largest(total), subject.image, hatched=lit_border(total, padded))
+
+
+def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
+    step = best_step(layer)
+    return Cell(layer[step] / largest(layer[step]), subject.seen(step - delay), tag=f"t = {step}")
+
+
+def hatching(rows: Sequence[Row]) -> str:
+    """What hatched cells are, if there are some."""
+    return HATCHED if any(cell and cell.hatched is not None for row in rows for cell in row.cells) else ""
+
+
+def _sentences(*each: str) -> str:
+    return " ".join(filter(None, each))
 
 
 def largest(maps: NDArray[np.float32]) -> np.float32:
-    """The largest value at any step and pixel of (T, H, W) ≥ 0, by which maps are divided to be shown; never 0."""
+    """The largest value of maps ≥ 0, by which they are divided to be shown; never 0."""
     return max(maps.max(), np.finfo(np.float32).tiny)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST_STEPS = 8
+LONG = 8 * MOST_STEPS  # steps: from here on, one in eight or fewer would be shown
 
 
 def thinned(steps: int, most: int = MOST_STEPS, first: int = 0) -> list[int]:
@@ -37,6 +39,21 @@ def shared_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
     steps = min(len(layer) for layer in maps.values())
     begun = [int(layer.any(axis=(1, 2)).argmax()) for layer in maps.values()]
     return thinned(steps, first=max(begun))
+
+
+def stretches(maps: Mapping[str, NDArray[np.float32]]) -> list[range]:
+    """At most eight steps as :func:`active_steps` chooses them; or of a long time eight stretches that fill it.
+
+    Parameters
+    ----------
+    maps : layer name -> (T, H, W); T may differ from layer to layer
+    """
+    chosen = active_steps(maps)
+    first, end = chosen[0], chosen[-1] + 1
+    if end - first < LONG:
+        return [range(step, step + 1) for step in chosen]
+    edges = np.linspace(first, end, MOST_STEPS + 1).round().astype(int).tolist()
+    return [range(start, stop) for start, stop in pairwise(edges)]
 
 
 def best_step(maps: NDArray[np.float32]) -> int:

@@ -147,7 +147,7 @@ def draw(study: Study, table: pd.DataFrame) -> None:
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
     n = points["n"].max()
     subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
-    draw_curves(study.out / "fig10.png", title, subtitle, points, "step", y)
+    draw_curves(study.out / "fig10.png", title, subtitle, points, "step", y, level=(0.5, "even"), alike=True)
 
 
 def draw_shown(

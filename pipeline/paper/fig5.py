@@ -14,7 +14,7 @@ Some images run on every backend, to show that maps do not depend on the backend
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +24,25 @@ from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network import Network
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
-from pipeline.drawing.steps import thinned
+from pipeline.drawing.padding import outside
+from pipeline.drawing.samples import hatching, headings, row_over_time
+from pipeline.drawing.steps import stretches
+from pipeline.drawing.subject import Subject
 from pipeline.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
 from .study.claims import Claim, compared, verdict, with_interval
-from .study.heatmaps import Maps, at_steps, sam_maps
+from .study.heatmaps import sam_maps
 from .study.result import Result
 from .study.study import Study
 from .study.sweep import arrivals, swept
 
+BY_NETWORK = (
+    "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
+    "named. First sums are relative to their own largest value, what follows to its layer's."
+)
 TO_THE_END = ", to the last step"  # of the recording, in place of the last step that matters
 
 
@@ -145,28 +152,25 @@ def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
 
 
 def draw(study: Study, paths: dict[str, Path]) -> None:
-    """Picture some images: Grad-CAM once for each network, then a row of maps per layer."""
+    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first."""
     images, gamma, reference = study.images, study.settings.gamma, reference_maps(study, study.images)
-    shown = range(min(study.settings.shown, len(images)))
-    maps: dict[str, list[dict[str, Maps]]] = {}
-    steps = {}
-    for name, path in paths.items():
-        with RasterReader(path) as raster:
-            layers = study.layers(raster)
-            maps[name] = [{layer: sam_maps(raster, layer, image, gamma) for layer in layers} for image in shown]
-            steps[name] = thinned(max(map(raster.steps_that_matter, layers)), first=raster.layer(layers[0]).number)
-    columns = ["Grad-CAM", *(" | ".join(map(str, both)) for both in zip_longest(*steps.values(), fillvalue="–"))]
-    for image in shown:
-        picture = images.picture(image) if study.settings.show_images else None
-        grid: list[Row] = []
-        for name, found in maps.items():
-            for place, (layer, of_layer) in enumerate(found[image].items()):
-                of_steps = at_steps(of_layer, steps[name])
-                peak = max((float(each.max()) for each in of_steps if each is not None), default=0.0) or 1.0
-                grad_cam = reference[image] * (peak / (float(reference[image].max()) or 1.0))
-                grid.append(row_of_maps(f"{name}\n{layer}", [None if place else grad_cam, *of_steps], picture))
+    padded = {name: outside(network) for name, network in study.networks.both.items()}
+    for image in range(min(study.settings.shown, len(images))):
         label = images.labels[image]
-        subject = study.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
-        subtitle = "columns: step of the surrogate | of the converted network; blank: too late to change the answer"
+        shown = study.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
+        picture = images.picture(image) if study.settings.show_images else None
+        subject = Subject(shown, image=picture)
+        grad_cam = row_of_maps("", [reference[image]], picture)
+        grid = [Row("", grad_cam.cells, ("image", "Grad-CAM")[-len(grad_cam.cells) :])]
+        for name, path in paths.items():
+            with RasterReader(path) as raster:
+                maps = {layer: sam_maps(raster, layer, image, gamma) for layer in study.layers(raster)}
+            steps = stretches(maps)
+            of_network = [
+                row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded[name].get(layer))
+                for layer, found in maps.items()
+            ]
+            grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
+        subtitle = f"{BY_NETWORK} {hatching(grid)}".strip()
         path = study.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
-        draw_maps(path, f"SAM by layer and step: {subject}", subtitle, columns, grid)
+        draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backends.base import Backend
 from backends.network import Network
-from pipeline.drawing.canvas import GREY, drawing, grid_lines, text_width
+from pipeline.drawing.curves import draw_curves
 from pipeline.images.samples import Samples
 from recordings.disk import write_file
 from recordings.raster.batch import RasterBatch, unpack
 
 BATCH = 4  # images simulated together
 Curves = Mapping[str, NDArray[np.float64]]  # by precision, share of right answers after t = 1 … T steps
-COLOURS = {"float32": "#1f5fa8", "fixed": "#c4570b"}
 
 
 def answers_over_time(network: Network, batch: RasterBatch) -> NDArray[np.int64]:
@@ -85,20 +86,14 @@ def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtit
     ----------
     reference : accuracy of the ANN on the same images
     """
-    timesteps = len(next(iter(curves.values())))
-    steps = np.arange(1, timesteps + 1)
-    labels = [f"SNN {name} {curve[-1]:.1%}" for name, curve in curves.items()]
-    with drawing(path, title, subtitle, 6.4 + max(map(text_width, labels)), 3.7) as canvas:
-        axes = canvas.axes(0.65, 0.8, 5.0, 2.4)
-        axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
-        for label, (name, curve) in zip(labels, curves.items(), strict=True):
-            axes.plot(steps, 100 * curve, color=COLOURS[name], linewidth=1.4, label=label)
-        axes.set_xlabel("steps t")
-        axes.set_ylabel("accuracy, %")
-        axes.set_xlim(0, timesteps)
-        axes.set_ylim(0, 102)
-        grid_lines(axes, "both")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0, labelspacing=0.8)
+    points = pd.concat(
+        pd.DataFrame({"x": np.arange(1, len(curve) + 1), "mean": 100 * curve}).assign(
+            curve=f"SNN {name} {curve[-1]:.1%}", style=style
+        )
+        for (name, curve), style in zip(curves.items(), cycle(("-", ":")), strict=False)
+    )
+    level = (100 * reference, f"ANN {reference:.1%}")
+    draw_curves(path, title, subtitle, points, "steps t", "accuracy, %", level=level, limits=(0, 102), width=5.0)
 
 
 def milestones(timesteps: int) -> Sequence[int]:

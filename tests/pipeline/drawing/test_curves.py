@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.drawing.canvas import PALETTE
 from pipeline.drawing.curves import draw_curves
+from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 
 def draw(table: pd.DataFrame, path: Path, saved: list[Figure], **options: Any) -> list[Any]:
@@ -105,3 +106,26 @@ def test_a_long_title_and_a_long_name_fit(tmp_path: Path, saved: list[Figure]) -
     right = figure.bbox.width
     assert all(text.get_window_extent().x1 < right for text in figure.axes[0].texts)
     assert figure.axes[1].get_legend().get_window_extent().x1 < right
+
+
+def test_panels_alike_with_a_level(tmp_path: Path, saved: list[Figure]) -> None:
+    table = pd.DataFrame({"curve": "c", "panel": ["a", "a", "b", "b"], "x": [0, 1] * 2, "mean": [0.4, 0.6, 0.5, 0.9]})
+    left, right = draw(table, tmp_path, saved, level=(0.5, "even"), alike=True)
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] < 0.4 and left.get_ylim()[1] > 0.9
+    for axes in (left, right):
+        (level,) = (line for line in axes.lines if line.get_linestyle() == "--")
+        assert set(level.get_ydata()) == {0.5}
+    assert legend(right) == ["even", "c"]
+    (axes,) = draw(table[:2], tmp_path, saved, limits=(0, 1))
+    assert axes.get_ylim() == (0, 1)
+
+
+@pytest.mark.parametrize("width", [3.0, 5.0])
+def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float) -> None:
+    name = "SNN of a very long name of a network 100.0%"
+    table = pd.DataFrame({"curve": ["short", name], "x": [0, 1], "mean": [1, 2]})
+    draw(table, tmp_path, saved, width=width)
+    draw(table[:1], tmp_path, saved, width=width, level=(1, name))
+    for figure in saved:
+        assert_nothing_is_cut_off(figure)

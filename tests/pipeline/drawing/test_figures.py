@@ -36,10 +36,10 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
     ]
     assert all(path.is_file() for path in written)
     overview, _, spikes, first, second = titles(saved)
-    assert overview.startswith("Where neurons fire in short intervals: Spike Activation Map. Each map is of the step")
+    assert overview.startswith("Where neurons fire in short intervals: Spike Activation Map, summed over the steps")
     assert spikes.startswith("Spikes of conv1: sample 7, predicted class 2, is class 1: ")
     kernel = "γ = 0.5." if variant == "paper" else "γ = 0.5, authors-code."
-    assert first.startswith(f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} Each layer")
+    assert first.startswith(f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} First: summed")
     assert second.startswith("Spike Activation Map: sample 8: γ")
 
 
@@ -72,6 +72,6 @@ def test_grad_cam_names_its_class(
         written = save_figures(maps, [Subject(f"sample {i}", "cat", true[i]) for i in range(2)], tmp_path / "figures")
     assert [path.name for path in written] == ["overview.png", "grad-cam_000.png", "grad-cam_001.png"]
     first, *others = titles(saved)
-    assert first.startswith(f"What speaks for the class: Grad-CAM of the ANN for the {overview} class. Each layer is")
+    assert first.startswith(f"What speaks for the class: Grad-CAM of the ANN for the {overview} class. Each map is")
     for title, kind, sample in zip(others, each, range(2), strict=True):
         assert title.startswith(f"Grad-CAM of the ANN for the {kind} class: sample {sample}, predicted cat")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pipeline.drawing.grid import PALE, Cell, Row, draw_maps, row_of_maps
 from pipeline.drawing.overlay import overlay
 from pipeline.drawing.subject import Subject
+from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.random((64, 64, 3))
@@ -93,3 +94,15 @@ def test_every_grid_fits_a_page(
     for text in saved[0].axes[0].texts:
         extent = text.get_window_extent()
         assert extent.x0 >= 0 and extent.x1 <= saved[0].bbox.width + 1 and extent.y0 >= 0
+
+
+def test_rows_with_headings_and_columns_apart(tmp_path: Path, saved: list[Figure]) -> None:
+    rows = [Row("one", [Cell(ONE)] * 3), Row("two", [Cell(HALF)] * 3, ["all", "t = 2"]), Row("three", [Cell(ONE)])]
+    draw_maps(tmp_path / "grid.png", "Title", "about", ["a", "b", "c"], rows, apart=1)
+    found = cells(saved[0])
+    (x0, x1, x2), (y0, y1, y2) = sorted({x for x, _, _ in found}), sorted({y for _, y, _ in found})
+    assert x1 - x0 > x2 - x1 + 0.1
+    assert y1 - y0 > y2 - y1 + 0.1
+    places = {text.get_text(): text.get_position() for text in saved[0].axes[0].texts}
+    assert y0 < places["all"][1] < y1 and places["all"][0] == places["a"][0] and places["t = 2"][0] == places["b"][0]
+    assert_nothing_is_cut_off(saved[0])

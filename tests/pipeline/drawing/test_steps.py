@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.drawing.steps import active_steps, best_step, shared_steps, thinned
+from pipeline.drawing.steps import active_steps, best_step, shared_steps, stretches, thinned
 
 
 def test_thinned() -> None:
@@ -30,6 +30,14 @@ def test_shared_steps_are_those_of_every_layer() -> None:
     assert shared_steps({"a": np.zeros((2, 1, 1), np.float32)}) == [0, 1]
     maps["b"][:10] = 0  # it begins when the other has ended
     assert shared_steps(maps) == [8]
+
+
+def test_stretches_fill_a_long_time() -> None:
+    maps = {"a": np.ones((63, 1, 1), np.float32)}
+    assert stretches(maps) == [range(step, step + 1) for step in active_steps(maps)]
+    maps = {"a": np.zeros((500, 1, 1), np.float32), "b": np.zeros((498, 1, 1), np.float32)}
+    maps["a"][20:] = 1
+    assert stretches(maps) == [range(start, start + 60) for start in range(20, 500, 60)]
 
 
 def test_best_step_varies_most() -> None:

@@ -1,0 +1,48 @@
+"""How much of what a cell sees is padding, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.network import LIF, Layer, Network, Readout
+from pipeline.drawing.padding import lit_border, outside, shares_inside
+
+
+def network(padding: int = 1) -> Network:
+    side = 4 if padding else 1
+    layers = (
+        Layer("conv1", np.ones((1, 1, 3, 3)), LIF(leak=0.9), padding=padding),
+        Layer("conv2", np.ones((1, 1, 3, 3)), LIF(leak=0.9), pool=2, padding=padding),
+        Layer("fc1", np.ones((2, side * side)), LIF(leak=0.9)),
+    )
+    size = 2 * side if padding else 8
+    return Network((1, size, size), 4, layers, Readout(np.ones((2, 2))))
+
+
+def test_shares_of_the_image() -> None:
+    shares = shares_inside(network())
+    assert list(shares) == ["conv1", "conv2"]  # a dense layer has no map
+    third = 2 / 3  # one of three is padding
+    np.testing.assert_allclose(shares["conv1"][4], [third, 1, 1, 1, 1, 1, 1, third])
+    edge, inner = (0 + 5 / 6 + 1) / 3, (5 / 6 + 1 + 1) / 3  # pooled: 5/6, 1, 1, 5/6
+    np.testing.assert_allclose(shares["conv2"][1], [edge, inner, inner, edge])
+    assert shares["conv2"][0, 0] == pytest.approx(edge)
+
+
+def test_cells_with_more_than_a_third_of_padding_are_outside() -> None:
+    found = outside(network())
+    assert not found["conv1"].any()
+    assert found["conv2"].tolist() == [[True] * 4, *([[True, False, False, True]] * 2), [True] * 4]
+
+
+def test_without_padding_nothing_is_outside() -> None:
+    assert not any(cells.any() for cells in outside(network(padding=0)).values())
+
+
+def test_a_border_counts_where_it_is_brighter() -> None:
+    padded = np.array([[True, False, True]])
+    assert lit_border(np.array([[3.0, 2, 3]]), padded) is padded
+    assert lit_border(np.array([[2.0, 2, 2]]), padded) is None
+    assert lit_border(np.array([[3.0, 2, 3]]), None) is None
+    assert lit_border(np.array([[3.0, 2, 3]]), np.ones((1, 3), bool)) is None
