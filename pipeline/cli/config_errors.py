@@ -25,6 +25,7 @@ else:
 ModelT = TypeVar("ModelT", bound=BaseModel)
 KeyPath = tuple[str, ...]
 LARGEST_FILE = 1 << 20  # bytes; those in configs/ have up to 3,000
+MOST_DOTS = 100  # in a line: the parser's time and memory grow with the square of the names that dots join
 ALIKE = 0.6  # similarity from which on one name probably means the other
 
 
@@ -36,7 +37,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError : if it is missing, unreadable, not UTF-8 or not TOML (with line and column)
     """
     try:
-        return tomllib.loads(read_file(path, LARGEST_FILE).decode("utf-8"))
+        text = read_file(path, LARGEST_FILE).decode("utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.count(".") > MOST_DOTS:
+                raise InputError(f"{path}: line {number} holds more than {MOST_DOTS} dots, expected a setting")
+        return tomllib.loads(text)
     except FileNotFoundError:
         close = nearest(path.stem, sorted(file.stem for file in path.parent.glob("*.toml")))
         hint = f"; did you mean {path.with_name(close + '.toml')}?" if close else ""

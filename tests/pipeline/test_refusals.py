@@ -162,6 +162,7 @@ def hostile(tmp_path_factory):
     (folder / "damaged.safetensors").write_bytes(damaged)
     for name, text in (
         ("deep", "a = " + "[" * 50_000),
+        ("dotted", f"[run]\n{'a.' * 400_000}a = 1"),
         ("digits", f"[run]\nseed = {digits}"),
         ("null", '[run]\ncheckpoint = "a\\u0000b"'),
         ("infinite", "[run]\ngamma = inf"),
@@ -204,6 +205,7 @@ SNN = ("run", "--out", "new", "--checkpoint", "snn.safetensors", "--data")
         ),
         (("run", "--out", "new", "--checkpoint", "damaged.safetensors"), "changed or damaged after it was written"),
         (("run", "--config", "deep.toml"), "nested too deep"),
+        (("run", "--config", "dotted.toml"), "dotted.toml: line 2 holds more than 100 dots, expected a setting"),
         (("run", "--config", "digits.toml"), "not valid TOML: Exceeds the limit"),
         (("run", "--config", "null.toml"), "expected no null characters"),
         (("run", "--config", "infinite.toml"), "run.gamma"),

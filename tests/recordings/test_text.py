@@ -80,6 +80,12 @@ def test_json():
     assert parse_json(text, "here")["a"] == [1, 2.5, None]
 
 
+def test_an_error_is_one_line_that_can_be_printed_whatever_it_is_about():
+    error = InputError("got \x1b]0;title\x07\n, expected a name " + "x" * 57_000)
+    assert str(error).startswith("got ?]0;title? , expected a name xxx")
+    assert len(str(error)) == 900
+
+
 @pytest.mark.parametrize("name", ["x" * 57_000, "\x1b[31m\n", "caf\udce9", "a\0b", "[red]", ""])
 def test_a_name_that_is_no_raster_is_one_line(capsys, name):
     assert validate([name]) == 2
