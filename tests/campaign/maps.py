@@ -1,0 +1,52 @@
+"""Files of maps: opened and read completely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from .damage import damage
+from .rasters import Rasters, sha, zero_heap
+from .structured import edit
+from .subject import Content
+
+
+class Maps(Rasters):
+    """Damaged and edited files of maps."""
+
+    name = "maps"
+    weight = 4.0
+
+    def originals(self, base: Path) -> list[Path]:
+        """See :class:`FileSubject`."""
+        import spikesam
+
+        spikes = np.random.default_rng(0).random((2, 3, 2, 4, 5)) < 0.4
+        raster = spikesam.open_raster(
+            spikesam.write_raster(base / "arrays.h5", {"conv1": spikes, "conv2": spikes[..., :2, :2]})
+        )
+        spikesam.explain(raster, base / "two.sam.h5").close()
+        spikesam.explain(raster, base / "one.sam.h5", gamma=0.0, layers=["conv1"], variant="authors-code").close()
+        return [base / "two.sam.h5", base / "one.sam.h5"]
+
+    def read(self, path: Path) -> Content:
+        """See :class:`FileSubject`."""
+        import spikesam
+
+        with spikesam.open_maps(path) as maps:
+            header = maps.header
+            content = {name: str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
+            content["samples"] = sha(maps.samples.index, maps.samples.label, maps.predictions)
+            return content | {f"maps of {name}"[:80]: sha(*maps[name], maps[name].sum) for name in maps}
+
+    def mutate(self, path: Path, random: Random, number: int, other: bytes) -> tuple[str, bool]:
+        """See :class:`FileSubject`."""
+        if number == 0:
+            return zero_heap(path), False
+        if random.random() < 0.5:
+            data, done = damage(random, path.read_bytes(), other)
+            path.write_bytes(data)
+            return done, False
+        return edit(path, random), False
