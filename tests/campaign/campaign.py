@@ -45,8 +45,9 @@ def campaign(plan: Plan, built: Callable[[], object], each: Callable[[Result], o
     adopt_orphans()
     plan.out.mkdir(parents=True, exist_ok=True)
     results = []
-    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-        runner = Runner(Path(folder), plan.seed, plan.jobs, lambda result, case: keep(plan.out, result, case))
+    folder = Path(tempfile.mkdtemp(prefix="campaign-"))  # no TemporaryDirectory: a child that exits would remove it
+    try:
+        runner = Runner(folder, plan.seed, plan.jobs, lambda result, case: keep(plan.out, result, case))
         runner.build(plan.subjects)
         built()
         with (plan.out / "trials.jsonl").open("a") as log:
@@ -55,6 +56,8 @@ def campaign(plan: Plan, built: Callable[[], object], each: Callable[[Result], o
                 log.write(json.dumps(result.as_json()) + "\n")
                 log.flush()
                 each(result)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return results
 
 

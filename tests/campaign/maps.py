@@ -33,13 +33,7 @@ class Maps(Rasters):
 
     def read(self, path: Path) -> Content:
         """See :class:`FileSubject`."""
-        import spikesam
-
-        with spikesam.open_maps(path) as maps:
-            header = maps.header
-            content = {name: str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
-            content["samples"] = sha(maps.samples.index, maps.samples.label, maps.predictions)
-            return content | {f"maps of {name}"[:80]: sha(*maps[name], maps[name].sum) for name in maps}
+        return maps_content(path)
 
     def mutate(self, path: Path, random: Random, number: int, other: bytes) -> tuple[str, bool]:
         """See :class:`FileSubject`."""
@@ -50,3 +44,14 @@ class Maps(Rasters):
             path.write_bytes(data)
             return done, False
         return edit(path, random), False
+
+
+def maps_content(path: Path) -> Content:
+    """Everything that a file of maps says."""
+    import spikesam
+
+    with spikesam.open_maps(path) as maps:
+        header = maps.header
+        content = {name: str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
+        content["samples"] = sha(maps.samples.index, maps.samples.label, maps.predictions)
+        return content | {f"maps of {name}"[:80]: sha(*maps[name], maps[name].sum) for name in maps}

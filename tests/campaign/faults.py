@@ -1,0 +1,95 @@
+"""Faults injected into a command from outside: death at the k-th call that changes a disk, a clock that runs ahead."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+CALLS = ("fsync", "replace", "rename", "link", "symlink", "unlink", "remove", "rmdir", "mkdir", "ftruncate", "truncate")
+
+
+class Boundaries:
+    """Counts the calls that change what lies on a disk, and dies at one of them.
+
+    Those are the functions of `os` that do so, the opening of files for writing, and every write of HDF5 to its file.
+
+    Parameters
+    ----------
+    at : die at this call, counted from 1; never at 0
+    after : after the call instead of before
+    report : a file that receives the count when the command has ended
+    """
+
+    def __init__(self, at: int = 0, after: bool = False, report: Path | None = None) -> None:
+        self.at, self.after, self.report = at, after, report
+        self.count = 0
+        self._lock = threading.Lock()
+        self._owner = 0
+
+    def install(self) -> None:
+        """Replace these functions in this process."""
+        self._owner = os.getpid()
+        for name in CALLS:
+            setattr(os, name, self._counted(getattr(os, name)))
+        opened = self._counted(builtins.open, _writes)
+        builtins.open = io.open = opened
+        os.open = self._counted(os.open, _makes)
+        try:
+            from recordings.target import Target
+        except ImportError:
+            return
+        if "write" in vars(Target):
+            Target.write = self._counted(Target.write)  # type: ignore[method-assign]
+
+    def save(self) -> None:
+        """Say how many calls there were."""
+        if self.report is not None:
+            self.report.write_text(str(self.count))
+
+    def _counted(self, function: Callable[..., Any], counts: Callable[..., bool] = lambda *args, **more: True) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            if os.getpid() != self._owner or not counts(*args, **more):
+                return function(*args, **more)
+            with self._lock:
+                self.count += 1
+                dies = self.count == self.at
+            if dies and not self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*args, **more)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+
+def log_samples(log: Path, slow: float = 0.0) -> None:
+    """Let the writer of rasters note how many samples it has been given; the clock jumps `slow` seconds for each."""
+    from recordings.raster.writer import RasterWriter
+
+    append, handle, clock = RasterWriter.append, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), time.monotonic
+    ahead = [0.0]
+    if slow:
+        time.monotonic = lambda: clock() + ahead[0]
+
+    def noted(self: RasterWriter, batch: Any) -> None:
+        ahead[0] += slow * len(batch)
+        append(self, batch)
+        os.write(handle, b"." * len(batch))
+
+    RasterWriter.append = noted  # type: ignore[method-assign]
+
+
+def _writes(path: Any, mode: str = "r", *args: Any, **more: Any) -> bool:
+    return any(letter in mode for letter in "wxa+")
+
+
+def _makes(path: Any, flags: int, *args: Any, **more: Any) -> bool:
+    return bool(flags & (os.O_CREAT | os.O_TRUNC))

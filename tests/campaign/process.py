@@ -1,0 +1,172 @@
+"""Commands of this project in forked child processes, as a user would type them."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from .outcomes import Outcome
+from .subject import Finding
+from .watch import descendants, describe, end_tree
+
+CLONE_NEWNS, MS_PRIVATE_REC = 0x20000, 0x44000  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
+GRACE = 10.0  # seconds in which what a command started must end after it
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Parameters
+    ----------
+    code : its exit code, or minus the number of the signal that ended it
+    error : what it wrote to standard error
+    seconds : how long it ran
+    """
+
+    code: int
+    error: str
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """Its last line on standard error."""
+        return self.error.strip().rpartition("\n")[2]
+
+    def finding(self) -> Finding | None:
+        """What is wrong with how it ended; None if it is done, or refused in one clean line."""
+        if self.code == 0:
+            return None
+        if self.code < 0:
+            return Outcome.CRASH, f"ended by {signal.Signals(-self.code).name}: {self.line[:200]}"
+        if self.code != 2 or self.error.count("\n") != 1 or not self.line.startswith("error: "):
+            return Outcome.EXCEPTION, f"exit code {self.code}: {self.error.strip()[-300:]!r}"
+        if not self.line.isprintable() or len(self.line) > 2000:
+            return Outcome.EXCEPTION, f"not one clean line: {self.line!r:.300}"
+        return None
+
+
+class Command:
+    """A command that runs.
+
+    Parameters
+    ----------
+    words : such as ["run", "--out", "a"]
+    folder : to run in
+    prepare : called in the new process before the command begins
+    """
+
+    def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
+        self._log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.stderr")
+        self._began = time.monotonic()
+        self._ended: Ended | None = None
+        if (pid := os.fork()) == 0:
+            code = 1
+            try:
+                code = _run(words, folder, self._log, prepare)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        self.pid = pid
+
+    def poll(self) -> Ended | None:
+        """How it ended, if it has."""
+        if self._ended is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                error = self._log.read_text(errors="replace") if self._log.exists() else ""
+                self._ended = Ended(os.waitstatus_to_exitcode(status), error, time.monotonic() - self._began)
+        return self._ended
+
+    def wait(self, seconds: float = 600.0) -> Ended:
+        """Wait for its end; one that takes longer is killed, and counts as ended by SIGKILL."""
+        end = time.monotonic() + seconds
+        while (ended := self.poll()) is None:
+            if time.monotonic() > end:
+                end_tree(self.pid)
+            time.sleep(0.002)
+        return ended
+
+    def kill(self, everything: bool = False) -> None:
+        """Kill it, or also all that it started."""
+        if self.poll() is None:
+            end_tree(self.pid) if everything else os.kill(self.pid, signal.SIGKILL)
+
+
+def run(words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> Ended:
+    """Run a command to its end."""
+    return Command(words, folder, prepare).wait()
+
+
+def left_running() -> str:
+    """What still runs below this process after some grace, ended now; "" if nothing does. Needs `adopt_orphans`."""
+    end = time.monotonic() + GRACE
+    while found := _reap():
+        if time.monotonic() > end:
+            names = ", ".join(describe(pid) for pid in found)
+            for pid in found:
+                end_tree(pid)
+            return f"{len(found)} processes still run: {names}"
+        time.sleep(0.01)
+    return ""
+
+
+def _reap() -> list[int]:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    return descendants(os.getpid())
+
+
+def own_mounts() -> bool:
+    """Give this process mounts of its own, and an empty /dev/shm; False where that is not allowed (it takes root)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_PRIVATE_REC, None):
+        return False
+    return not SHARED_MEMORY.is_dir() or mount_memory(SHARED_MEMORY, 2 << 30)
+
+
+def mount_memory(folder: Path, size: int, again: bool = False) -> bool:
+    """Mount a disk of so many bytes in memory, or change its size."""
+    flags = 32 if again else 0  # MS_REMOUNT
+    options = f"size={size}".encode()
+    return not ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options)
+
+
+def _run(words: Sequence[str], folder: Path, log: Path, prepare: Callable[[], object]) -> int:
+    """The child's side."""
+    from pipeline.cli.main import COMMANDS
+
+    os.chdir(folder)
+    output, errors = (os.open(path, os.O_WRONLY | os.O_CREAT, 0o600) for path in (os.devnull, log))
+    for number, target in ((1, output), (2, errors)):
+        os.dup2(target, number)
+    sys.argv = ["spikesam", *words]
+    main = import_module(COMMANDS[words[0]][0]).main
+    prepare()
+    try:
+        code = main(list(words[1:]))
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code or 0
