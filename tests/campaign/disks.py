@@ -12,7 +12,7 @@ from random import Random
 from . import workplace
 from .kills import finish
 from .outcomes import Outcome
-from .process import mount_memory, own_mounts, run
+from .process import aside, mount_memory, own_mounts, run
 from .subject import Finding, Subject, load_plan, save_plan
 from .watch import adopt_orphans
 from .workplace import RECIPES, measured, shared
@@ -71,7 +71,7 @@ class Disks(Subject):
         ended = run(recipe.words, work, prepare)
         if ended.code and (found := ended.finding()):
             return found
-        if found := workplace.broken(work):
+        if found := aside(workplace.broken, work):
             return Outcome.WRONG, found
         if plan["full"]:
             mount_memory(work, 1 << 30, again=True)

@@ -24,13 +24,20 @@ class Boundaries:
     ----------
     at : die at this call, counted from 1; never at 0
     after : after the call instead of before
+    when : die at the first call at which this is true
     report : a file that receives the count when the command has ended
     """
 
-    def __init__(self, at: int = 0, after: bool = False, report: Path | None = None) -> None:
-        self.at, self.after, self.report = at, after, report
+    def __init__(
+        self,
+        at: int = 0,
+        after: bool = False,
+        when: Callable[[], bool] = lambda: False,
+        report: Path | None = None,
+    ) -> None:
+        self.at, self.after, self.when, self.report = at, after, when, report
         self.count = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner = 0
 
     def install(self) -> None:
@@ -59,7 +66,7 @@ class Boundaries:
                 return function(*args, **more)
             with self._lock:
                 self.count += 1
-                dies = self.count == self.at
+                dies = self.count == self.at or self.when()
             if dies and not self.after:
                 os.kill(os.getpid(), signal.SIGKILL)
             result = function(*args, **more)

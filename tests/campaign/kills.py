@@ -11,7 +11,7 @@ from random import Random
 from . import workplace
 from .faults import Boundaries, log_samples
 from .outcomes import Outcome
-from .process import SHARED_MEMORY, Command, Ended, left_running, own_mounts, run
+from .process import SHARED_MEMORY, Command, Ended, aside, left_running, own_mounts, run
 from .subject import Finding, Subject, load_plan, save_plan
 from .watch import adopt_orphans
 from .workplace import RECIPES, Recipe, measured, shared
@@ -61,7 +61,7 @@ class Kills(Subject):
         ended = self._killed(plan, recipe, case)
         if running := left_running():
             return Outcome.WRONG, f"after the kill {running}"
-        if found := workplace.broken(work):
+        if found := aside(workplace.broken, work):
             return Outcome.WRONG, f"after the kill {found}"
         if ended.code != -9 and (found := ended.finding()):
             return found
@@ -90,7 +90,7 @@ class Kills(Subject):
     def _lost(self, plan: dict, work: Path, log: Path) -> str:
         """Finished samples that were lost beyond the bound, in words."""
         finished = log.stat().st_size if log.exists() else 0
-        kept = samples_kept(work / "out")
+        kept = aside(samples_kept, work / "out")
         allowed = int(LOST_SECONDS / SLOW) + 1 if plan["slow"] else LOST
         if finished - kept > allowed:
             return (
@@ -117,9 +117,9 @@ def finish(work: Path, recipe: Recipe, good: dict, alone: bool) -> Finding:
     ended = continued(work, recipe)
     if ended.code != 0:
         return ended.finding() or (Outcome.WRONG, f"cannot be continued: {ended.line}")
-    if found := workplace.broken(work):
+    if found := aside(workplace.broken, work):
         return Outcome.WRONG, f"when it was continued {found}"
-    left = workplace.results(work, recipe)
+    left = aside(workplace.results, work, recipe)
     if left != good["results"]:
         differ = sorted(key for key in left.keys() | good["results"] if left.get(key) != good["results"].get(key))
         return Outcome.WRONG, f"when it was continued {', '.join(differ)} differ from an undisturbed command's"

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .outcomes import Outcome
 from .subject import Finding
 from .watch import descendants, describe, end_tree
 
 CLONE_NEWNS, MS_PRIVATE_REC = 0x20000, 0x44000  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
+T = TypeVar("T")
+
 GRACE = 10.0  # seconds in which what a command started must end after it
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -110,6 +116,29 @@ def run(words: Sequence[str], folder: Path, prepare: Callable[[], object] = lamb
     return Command(words, folder, prepare).wait()
 
 
+def aside(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a child process of its own, so that what it starts is not taken for what a command left.
+
+    Raises
+    ------
+    RuntimeError : if it raises
+    """
+    here, there = multiprocessing.Pipe(duplex=False)
+    if (pid := os.fork()) == 0:
+        try:
+            there.send((function(*arguments), ""))
+        except BaseException as error:
+            there.send((None, repr(error)))
+        finally:
+            os._exit(0)
+    there.close()
+    result, error = here.recv()
+    os.waitpid(pid, 0)
+    if error:
+        raise RuntimeError(error)
+    return result
+
+
 def left_running() -> str:
     """What still runs below this process after some grace, ended now; "" if nothing does. Needs `adopt_orphans`."""
     end = time.monotonic() + GRACE
@@ -147,6 +176,14 @@ def mount_memory(folder: Path, size: int, again: bool = False) -> bool:
     return not ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options)
 
 
+def forget_exit_functions() -> None:
+    """What the parent wanted done when it exits is not for this process to do."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+
+
 def _run(words: Sequence[str], folder: Path, log: Path, prepare: Callable[[], object]) -> int:
     """The child's side."""
     from pipeline.cli.main import COMMANDS
@@ -155,6 +192,7 @@ def _run(words: Sequence[str], folder: Path, log: Path, prepare: Callable[[], ob
     output, errors = (os.open(path, os.O_WRONLY | os.O_CREAT, 0o600) for path in (os.devnull, log))
     for number, target in ((1, output), (2, errors)):
         os.dup2(target, number)
+    forget_exit_functions()
     sys.argv = ["spikesam", *words]
     main = import_module(COMMANDS[words[0]][0]).main
     prepare()

@@ -13,7 +13,7 @@ from .damage import damage
 from .faults import Boundaries
 from .hostile import text
 from .outcomes import Outcome
-from .process import run
+from .process import aside, run
 from .rasters import zero_heap
 from .structured import edit
 from .subject import Finding, Subject, load_plan, save_plan
@@ -73,9 +73,9 @@ class Resumed(Subject):
             if len(lost) > 1:
                 return Outcome.WRONG, f"refused ({ended.line[:150]}), and {', '.join(lost)} are gone"
             return Outcome.REFUSED, ended.line
-        if found := workplace.broken(work):
+        if found := aside(workplace.broken, work):
             return Outcome.WRONG, found
-        left = workplace.results(work, recipe)
+        left = aside(workplace.results, work, recipe)
         if left != good["results"]:
             differ = [key for key in left if left[key] != good["results"].get(key)]
             return Outcome.WRONG, f"{', '.join(differ)} differ from an undisturbed command's"
@@ -83,14 +83,11 @@ class Resumed(Subject):
 
 
 def kill_with_shards(shared: Path, base: Path) -> None:
-    """Leave a run that was killed when it had finished at least two shards."""
-    for at in range(measured(shared, NAME)["boundaries"], 0, -3):
-        work = workplace.copy(shared / "work", base / "work")
-        run(RECIPES[NAME].words, work, Boundaries(at).install)
-        if len(list((work / "out" / "raster.parts").glob("*.h5"))) >= 2:
-            return
-        shutil.rmtree(work)
-    raise RuntimeError("no call at which a kill leaves two shards")
+    """Leave a run that was killed when it had finished two shards."""
+    work = workplace.copy(shared / "work", base / "work")
+    parts = work / "out" / "raster.parts"
+    run(RECIPES[NAME].words, work, Boundaries(when=lambda: len(list(parts.glob("0*.h5"))) >= 2).install)
+    assert len(list(parts.glob("0*.h5"))) >= 2, "the run ended before it had finished two shards"
 
 
 def edit_manifest(path: Path, random: Random) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from .outcomes import Outcome, Result
 from .subject import Finding, Subject
 from .trial import case_folder, serve
-from .watch import Memory, end_tree, processor_seconds
+from .watch import Memory, end_tree, processor_seconds, reap
 
 PATIENCE = 3.0  # wall time per processor time, on a machine where others compute too
 LOOK = 0.02  # seconds between two looks at a child's memory
@@ -102,6 +102,7 @@ class Runner:
                         ended = True
                     else:
                         self._start(order)
+                reap(keep={child.pid for child in self._children})
                 ready = wait([child.pipe for child in self._children], LOOK)
                 for child in list(self._children):
                     yield from self._attend(child, child.pipe in ready)

@@ -8,7 +8,7 @@ from random import Random
 
 from . import workplace
 from .outcomes import Outcome
-from .process import Command, left_running
+from .process import Command, aside, left_running
 from .subject import Finding, Subject, load_plan, save_plan
 from .watch import adopt_orphans
 from .workplace import RECIPES, measured, shared
@@ -62,9 +62,9 @@ class Together(Subject):
                 return found
         if all(each.code for each in ended):
             return Outcome.WRONG, f"both were refused: {ended[0].line[:150]} / {ended[1].line[:150]}"
-        if found := workplace.broken(work):
+        if found := aside(workplace.broken, work):
             return Outcome.WRONG, found
-        if workplace.results(work, recipe) != good["results"]:
+        if aside(workplace.results, work, recipe) != good["results"]:
             return Outcome.WRONG, "the results differ from an undisturbed command's"
         for name in plan["own"]:
             if not (work / name).exists() or (work / name).read_bytes() != OWN:

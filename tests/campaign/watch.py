@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Collection
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -26,6 +27,14 @@ def descendants(pid: int) -> list[int]:
                 children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
                 found += [int(child) for child in children]
     return [process for child in found for process in (child, *descendants(child)) if _state(process) not in "ZX"]
+
+
+def reap(keep: Collection[int]) -> None:
+    """Let go of adopted children that have ended; those in `keep` are waited for elsewhere."""
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        if int(child) not in keep and _state(int(child)) in "ZX":
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(child), os.WNOHANG)
 
 
 def end_tree(pid: int) -> None:
