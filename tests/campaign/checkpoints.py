@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from .damage import damage
+from .forge import forge_safetensors
 from .hostile import TEXTS, number, text
 from .rasters import sha
 from .subject import Content, FileSubject
@@ -48,10 +50,14 @@ class Checkpoints(FileSubject):
         """See :class:`FileSubject`."""
         if random.random() < 0.6:
             data, done = damage(random, path.read_bytes(), other)
-        else:
-            data, done = edit_header(random, path.read_bytes())
+            path.write_bytes(data)
+            return done, False
+        data, done = edit_header(random, path.read_bytes())
+        forged = random.random() < 0.5
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            data = forge_safetensors(data) if forged else data
         path.write_bytes(data)
-        return done, False
+        return done + "; with a digest of that" * forged, forged
 
 
 def edit_header(random: Random, data: bytes) -> tuple[bytes, str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 
 import numpy as np
 
-from .damage import damage
-from .rasters import Rasters, sha, zero_heap
-from .structured import edit
+from .rasters import Rasters, sha
 from .subject import Content
 
 
@@ -34,16 +31,6 @@ class Maps(Rasters):
     def read(self, path: Path) -> Content:
         """See :class:`FileSubject`."""
         return maps_content(path)
-
-    def mutate(self, path: Path, random: Random, number: int, other: bytes) -> tuple[str, bool]:
-        """See :class:`FileSubject`."""
-        if number == 0:
-            return zero_heap(path), False
-        if random.random() < 0.5:
-            data, done = damage(random, path.read_bytes(), other)
-            path.write_bytes(data)
-            return done, False
-        return edit(path, random), False
 
 
 def maps_content(path: Path) -> Content:

@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import h5py
 import numpy as np
 
 from .damage import damage
+from .forge import forge_hdf5
 from .structured import CONTENT_EDITS, edit
 from .subject import Content, FileSubject
 
@@ -97,17 +97,4 @@ class Rasters(FileSubject):
         if choice < 0.9:
             return edit(path, random), False
         done = edit(path, random, CONTENT_EDITS)
-        return f"{done}; digests made anew: {redigest(path)}", True
-
-
-def redigest(path: Path) -> str:
-    """Make counts and digests of a raster anew after an edit, as one would who wants it to be believed."""
-    with h5py.File(path, "r+") as file:
-        digests = []
-        for group in file["layers"].values():
-            spikes = group["spikes"][...]
-            group["count"][...] = np.unpackbits(spikes, axis=2).sum(axis=2, dtype=np.uint32)
-            group["digest"][...] = np.array([hashlib.sha256(sample.tobytes()).hexdigest() for sample in spikes], "S64")
-            digests += [bytes.fromhex(text.decode()) for text in group["digest"]]
-        file.attrs["raster_digest"] = hashlib.sha256(b"".join(digests)).hexdigest()
-    return "spikes"
+        return f"{done}; {forge_hdf5(path, self.read)}", True
