@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .campaign import Plan, campaign
 from .outcomes import Outcome, Result
 from .report import failures, markdown, table
-from .subjects import SUBJECTS
+from .subjects import SUBJECTS, chosen
 
 DESCRIPTION = """\
 Try what bad luck and bad files do to spikesam. A trial damages a file, kills a command, fills a disk or lets commands
@@ -63,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("runs/campaign"), metavar="FOLDER", help="default: runs/campaign"
     )
     options = parser.parse_args(arguments)
-    names = options.only.split(",") if options.only else list(SUBJECTS)
-    if unknown := [name for name in names if name not in SUBJECTS]:
-        parser.error(f"unknown subject {unknown[0]!r}, expected some of {', '.join(SUBJECTS)}")
+    try:
+        names = chosen(options.only)
+    except ValueError as error:
+        parser.error(str(error))
     if options.minutes is None and options.trials is None and options.number is None:
         parser.error("one of --minutes, --trials and --number is needed")
     if options.number is not None and len(names) != 1:

@@ -1,56 +1,86 @@
-"""Files that are small and ask for much."""
+"""Files that are small and ask for much: rasters, zips, images, TOML."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import json
+import zipfile
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from .configs import Configs
+from .images import Images
+from .inflated import png_bomb, share_chunks, zip_bomb
+from .outcomes import Outcome
+from .rasters import Rasters
+from .subject import Finding, Subject, load_plan, save_plan
+from .zips import Zips, members
+
+KINDS = ("large raster", "many samples", "shared chunks", "zip", "zip that lies", "png", "toml")
 
 
-def repeated_deflate(piece: bytes, times: int, *, raw: bool = True) -> bytes:
-    """The deflate stream of `piece`, `times` times over, without ever holding that: each piece ends on a full flush."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    first = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    again = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    stream = first + again * (times - 1) + packer.flush(zlib.Z_FINISH)
-    return stream if raw else b"\x78\xda" + stream + struct.pack(">I", adler_of_zeros(len(piece) * times))
+class Bombs(Subject):
+    """Small files that ask for much memory or time: valid ones are read in pieces, others refused."""
+
+    name = "bombs"
+    weight = 0.05
+    seconds = 60.0
+    memory = 1 << 30
+    modules = (*Rasters.modules, *Zips.modules, *Images.modules, *Configs.modules)
+
+    def build(self, base: Path) -> None:
+        """See :class:`Subject`."""
+        import spikesam
+
+        one = spikesam.SpikeEvents(sample=[0], step=[0], neuron=[5], shape=(1, 16384, 1, 256, 512))
+        spikesam.write_raster(base / "large.h5", {"conv1": one})
+        many = spikesam.SpikeEvents(sample=[0], step=[0], neuron=[5], shape=(512, 4, 1, 512, 1024))
+        spikesam.write_raster(base / "many.h5", {"conv1": many})
+        equal = np.zeros((64, 8, 1, 512, 2048), bool)
+        equal[:, 0, 0, 0, ::3] = True
+        spikesam.write_raster(base / "equal.h5", {"conv1": equal})
+
+    def make(self, base: Path, case: Path, random: Random, number: int) -> str:
+        """See :class:`Subject`."""
+        kind = KINDS[number % len(KINDS)]
+        path = case / {"zip": "a.zip", "zip that lies": "a.zip", "png": "a.png", "toml": "a.toml"}.get(kind, "a.h5")
+        if kind in ("large raster", "many samples"):
+            path.write_bytes((base / ("large.h5" if kind == "large raster" else "many.h5")).read_bytes())
+        elif kind == "shared chunks":
+            path.write_bytes(share_chunks((base / "equal.h5").read_bytes()))
+        elif path.suffix == ".zip":
+            files = members()
+            names = sorted(name for name in files if name.endswith(random.choice((".JPEG", "_0.JPEG"))))
+            path.write_bytes(zip_bomb(names, 1200 << 20, None if kind == "zip" else 10))
+            with zipfile.ZipFile(path, "a") as made:
+                for name in files.keys() - set(names):
+                    made.writestr(name, files[name])
+        elif kind == "png":
+            path.write_bytes(png_bomb(13300, 13300, random.choice((1, 8))))
+        else:
+            path.write_text(random.choice(("a = " + "[" * 10**6, "[run]\nseed = " + "9" * 10**6, "a.b" * 10**6)))
+        save_plan(case, {"kind": kind, "file": path.name})
+        return f"{kind}, {path.stat().st_size:,} bytes"
+
+    def attempt(self, base: Path, case: Path) -> Finding:
+        """See :class:`Subject`."""
+        plan = load_plan(case)
+        path = case / plan["file"]
+        if path.suffix == ".h5":
+            _explain(path)
+            if plan["kind"] == "shared chunks":
+                return Outcome.WRONG, "chunks that share their bytes were accepted"
+        else:
+            {".zip": Zips(), ".png": Images(), ".toml": Configs()}[path.suffix].read(path)
+        return Outcome.OTHER, "read within the limits"
 
 
-def adler_of_zeros(size: int) -> int:
-    """Adler-32 of so many zeros."""
-    return (size % 65521) << 16 | 1
+def _explain(path: Path) -> Any:
+    import spikesam
 
-
-def png_bomb(width: int, height: int, depth: int = 8) -> bytes:
-    """A grey PNG, all black."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    row = 1 + -(-width * depth // 8)
-    rows = min(height, 1 << 17)  # of taller ones the rest is missing
-    per_piece = max(1, min(rows, (1 << 20) // row)) if row <= 1 << 24 else 0
-    stream = repeated_deflate(bytes(row * per_piece), -(-rows // per_piece), raw=False) if per_piece else b""
-    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
-
-
-def zip_bomb(names: list[str], size: int, declared: int | None = None) -> bytes:
-    """A zip whose members hold `size` zeros each, and share nothing; `declared` is what it says instead."""
-    times = -(-size // (1 << 20))
-    stream, crc = repeated_deflate(bytes(1 << 20), times), _crc_of_zeros(times << 20)
-    declared = times << 20 if declared is None else declared
-    body, directory = b"", b""
-    for name in names:
-        raw = name.encode()
-        common = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, crc, len(stream), declared, len(raw), 0)
-        directory += b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + raw
-        body += b"PK\x03\x04" + common + raw + stream
-    end = struct.pack("<HHHHIIH", 0, 0, len(names), len(names), len(directory), len(body), 0)
-    return body + directory + b"PK\x05\x06" + end
-
-
-def _crc_of_zeros(size: int) -> int:
-    crc, piece = 0, bytes(1 << 20)
-    for _ in range(size >> 20):
-        crc = zlib.crc32(piece, crc)
-    return crc
+    with spikesam.open_raster(path) as raster:
+        raster.verify()
+        with spikesam.explain(raster, path.with_name("maps.h5")) as maps:
+            return json.dumps([maps["conv1"][0].sum().item(), len(maps["conv1"])])

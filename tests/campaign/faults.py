@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 CALLS = ("fsync", "replace", "rename", "link", "symlink", "unlink", "remove", "rmdir", "mkdir", "ftruncate", "truncate")
@@ -25,6 +26,7 @@ class Boundaries:
     at : die at this call, counted from 1; never at 0
     after : after the call instead of before
     when : die at the first call at which this is true
+    pause : seconds, at most, that each call is held up, at random, so that commands meet which seldom would
     report : a file that receives the count when the command has ended
     """
 
@@ -33,10 +35,12 @@ class Boundaries:
         at: int = 0,
         after: bool = False,
         when: Callable[[], bool] = lambda: False,
+        pause: float = 0.0,
         report: Path | None = None,
     ) -> None:
-        self.at, self.after, self.when, self.report = at, after, when, report
+        self.at, self.after, self.when, self.pause, self.report = at, after, when, pause, report
         self.count = 0
+        self._random = Random()
         self._lock = threading.RLock()
         self._owner = 0
 
@@ -64,6 +68,8 @@ class Boundaries:
         def call(*args: Any, **more: Any) -> Any:
             if os.getpid() != self._owner or not counts(*args, **more):
                 return function(*args, **more)
+            if self.pause:
+                time.sleep(self._random.random() * self.pause)
             with self._lock:
                 self.count += 1
                 dies = self.count == self.at or self.when()

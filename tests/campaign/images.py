@@ -10,8 +10,8 @@ from random import Random
 
 import numpy as np
 
-from .bombs import png_bomb
 from .damage import damage
+from .inflated import png_bomb
 from .rasters import sha
 from .subject import Content, FileSubject
 

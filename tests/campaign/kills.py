@@ -22,23 +22,23 @@ SLOW = 6.0  # seconds that a sample seems to take where the clock runs ahead
 
 
 class Kills(Subject):
-    """Commands that are killed, then continued: same results, little lost, nothing left (root: own /dev/shm)."""
+    """A command that is killed, then continued: equal results, little lost, nothing left (root: /dev/shm too)."""
 
-    name = "kills"
-    weight = 0.2
+    weight = 0.02
     seconds = 120.0
     memory = 4 << 30
     modules = workplace.MODULES
-    recipes: tuple[str, ...] = ("event", "torch", "lava", "train", "convert", "paper", "explain", "gradcam", "export")
+
+    def __init__(self, recipe: str) -> None:
+        self.name, self.recipe = f"kills-{recipe}", recipe
 
     def build(self, base: Path) -> None:
         """See :class:`Subject`."""
-        workplace.build(shared(base), self.recipes)
+        workplace.build(shared(base), (self.recipe,))
 
     def make(self, base: Path, case: Path, random: Random, number: int) -> str:
         """See :class:`Subject`."""
-        name = self.recipes[number % len(self.recipes)]
-        usual = measured(shared(base), name)
+        name, usual = self.recipe, measured(shared(base), self.recipe)
         slow = SLOW if name == "event" and random.random() < 0.3 else 0.0
         plan = {"recipe": name, "slow": slow, "moment": 0.0, "at": 0, "after": False, "all": random.random() < 0.5}
         if random.random() < 0.6:

@@ -24,7 +24,7 @@ def edit(path: Path, random: Random, edits: tuple[Edit, ...] = ()) -> str:
         with h5py.File(path, "r+") as file:
             try:
                 done.append(random.choice(edits or EDITS)(random, file))
-            except (ValueError, TypeError, KeyError, OSError, RuntimeError, OverflowError, IndexError):
+            except (ValueError, TypeError, KeyError, OSError, RuntimeError, OverflowError, IndexError, AttributeError):
                 continue  # h5py refuses it
         if len(done) == wanted:
             break

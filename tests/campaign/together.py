@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from . import workplace
+from .faults import Boundaries
 from .outcomes import Outcome
 from .process import Command, aside, left_running
 from .subject import Finding, Subject, load_plan, save_plan
@@ -14,6 +15,7 @@ from .watch import adopt_orphans
 from .workplace import RECIPES, measured, shared
 
 NAMES = ("explain", "event", "torch", "gradcam", "convert", "export")
+PAUSE = 0.05  # seconds, at most, before each call that changes the disk
 OWN = b"a file of the user's own"
 
 
@@ -53,9 +55,9 @@ class Together(Subject):
         plan, work = load_plan(case), case / "work"
         recipe = RECIPES[plan["recipe"]]
         good = measured(shared(base), plan["recipe"])
-        first = Command(recipe.words, work)
+        first = Command(recipe.words, work, Boundaries(pause=PAUSE).install)
         time.sleep(plan["delay"])
-        second = Command((*recipe.words, *plan["extra"]), work)
+        second = Command((*recipe.words, *plan["extra"]), work, Boundaries(pause=PAUSE).install)
         ended = first.wait(), second.wait()
         for each in ended:
             if found := each.finding():

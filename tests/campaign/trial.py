@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import shutil
@@ -51,6 +52,7 @@ def describe(error: BaseException) -> str:
 def serve(subject: Subject, base: Path, scratch: Path, seed: int, numbers: Iterable[int], results: Connection) -> None:
     """Conduct trials one after the other, and say when each begins and how it ends; does not return."""
     os.setsid()
+    faulthandler.disable()
     protect_machine()
     scratch.mkdir(parents=True)
     temporary = scratch / "tmp"

@@ -9,9 +9,9 @@ from random import Random
 
 import numpy as np
 
-from .bombs import zip_bomb
 from .damage import damage
 from .hostile import printable_text
+from .inflated import zip_bomb
 from .materials import CLASSES, small_network
 from .rasters import sha
 from .subject import Content, FileSubject
