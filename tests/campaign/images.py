@@ -40,8 +40,6 @@ class Images(FileSubject):
             "tiff": {"compression": "tiff_lzw", "exif": exif},
             "webp": {},
             "ppm": {},
-            "tga": {},
-            "ico": {},
         }
         paths = []
         for kind, options in kinds.items():
