@@ -52,7 +52,7 @@ def edit_line(random: Random, content: str) -> tuple[bytes, str]:
     lines = content.splitlines()
     place = random.choice([number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")])
     key = lines[place].partition("=")[0].strip()
-    depth = random.choice((3, 500, 100000))
+    depth = random.choice((3, 500, 100000, 400000))
     quoted = '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in text(random)) + '"'
     value = random.choice(
         (

@@ -120,12 +120,15 @@ def edit_members(files: dict[str, bytes], random: Random) -> str:
             "tiny/val/images/" + "9" * 5000 + ".JPEG",
             f"tiny/val/images/{printable_text(random)[:3000]}.JPEG",
             "a/" * 20000,
+            "a/" * 32000,
         )
     )
     content = files[name]
     if what == "name":
         del files[name]
     files[new] = content
+    if len(new) > 50000:
+        files |= {f"{number}/{new}": content for number in range(20)}
     return f"{name} {'renamed to' if what == 'name' else 'also as'} {new!r:.80}"
 
 
