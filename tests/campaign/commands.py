@@ -108,7 +108,7 @@ class Commands(Subject):
         ended = typed(plan["words"], work) if plan["subprocess"] else run(plan["words"], work)
         if ended.code == 0:
             return Outcome.OTHER, ""
-        if found := ended.finding():
+        if found := ended.finding(plan["words"][0] == "train"):
             return found
         after = everything(work)
         if changed := sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)):

@@ -69,7 +69,7 @@ class Disks(Subject):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (plan["size"], resource.RLIM_INFINITY))
 
         ended = run(recipe.words, work, prepare)
-        if ended.code and (found := ended.finding()):
+        if ended.code and (found := ended.finding(recipe.reports)):
             return found
         if found := aside(workplace.broken, work):
             return Outcome.WRONG, found

@@ -63,7 +63,7 @@ class Kills(Subject):
             return Outcome.WRONG, f"after the kill {running}"
         if found := aside(workplace.broken, work):
             return Outcome.WRONG, f"after the kill {found}"
-        if ended.code != -9 and (found := ended.finding()):
+        if ended.code != -9 and (found := ended.finding(recipe.reports)):
             return found
         if lost := self._lost(plan, work, case / "log"):
             return Outcome.WRONG, lost
@@ -116,7 +116,7 @@ def finish(work: Path, recipe: Recipe, good: dict, alone: bool) -> Finding:
     """Continue a command that was stopped: it must end as if it had never been, and leave nothing else."""
     ended = continued(work, recipe)
     if ended.code != 0:
-        return ended.finding() or (Outcome.WRONG, f"cannot be continued: {ended.line}")
+        return ended.finding(recipe.reports) or (Outcome.WRONG, f"cannot be continued: {ended.line}")
     if found := aside(workplace.broken, work):
         return Outcome.WRONG, f"when it was continued {found}"
     left = aside(workplace.results, work, recipe)

@@ -64,7 +64,7 @@ class LavaFaults(Subject):
         if plan["then"]:
             command.kill()
         ended = command.wait(DEADLINE + SECONDS + good["seconds"])
-        if ended.code and not plan["then"] and (found := ended.finding()):
+        if ended.code and not plan["then"] and (found := ended.finding(recipe.reports)):
             return (Outcome.HANG, "it had to be killed") if ended.code == -9 else found
         if running := left_running():
             return Outcome.WRONG, f"after the fault {running}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.util
@@ -50,13 +51,19 @@ class Ended:
         """Its last line on standard error."""
         return self.error.strip().rpartition("\n")[2]
 
-    def finding(self) -> Finding | None:
-        """What is wrong with how it ended; None if it is done, or refused in one clean line."""
+    def finding(self, reports: bool = False) -> Finding | None:
+        """What is wrong with how it ended; None if it is done, or refused in one clean line.
+
+        Parameters
+        ----------
+        reports : whether the command writes lines of progress to standard error before
+        """
         if self.code == 0:
             return None
         if self.code < 0:
             return Outcome.CRASH, f"ended by {signal.Signals(-self.code).name}: {self.line[:200]}"
-        if self.code != 2 or self.error.count("\n") != 1 or not self.line.startswith("error: "):
+        alone = self.error.count("\n") == 1 or (reports and "Traceback" not in self.error)
+        if self.code != 2 or not alone or not self.line.startswith("error: "):
             return Outcome.EXCEPTION, f"exit code {self.code}: {self.error.strip()[-300:]!r}"
         if not self.line.isprintable() or len(self.line) > 2000:
             return Outcome.EXCEPTION, f"not one clean line: {self.line!r:.300}"
@@ -74,26 +81,33 @@ class Command:
     """
 
     def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
-        self._log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.stderr")
+        self._errors, writes = os.pipe()  # no file: there may be a limit on these
+        os.set_blocking(self._errors, False)
+        self._error = b""
         self._began = time.monotonic()
         self._ended: Ended | None = None
         if (pid := os.fork()) == 0:
             code = 1
             try:
-                code = _run(words, folder, self._log, prepare)
+                code = _run(words, folder, writes, prepare)
             except BaseException:
                 traceback.print_exc()
             finally:
                 os._exit(code)
         self.pid = pid
+        os.close(writes)
 
     def poll(self) -> Ended | None:
         """How it ended, if it has."""
         if self._ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
+            with contextlib.suppress(BlockingIOError):
+                while more := os.read(self._errors, 1 << 16):
+                    self._error += more
             if pid:
-                error = self._log.read_text(errors="replace") if self._log.exists() else ""
-                self._ended = Ended(os.waitstatus_to_exitcode(status), error, time.monotonic() - self._began)
+                code, error = os.waitstatus_to_exitcode(status), self._error.decode(errors="replace")
+                self._ended = Ended(code, error, time.monotonic() - self._began)
+                os.close(self._errors)
         return self._ended
 
     def wait(self, seconds: float = 600.0) -> Ended:
@@ -184,13 +198,12 @@ def forget_exit_functions() -> None:
     atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
 
 
-def _run(words: Sequence[str], folder: Path, log: Path, prepare: Callable[[], object]) -> int:
+def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], object]) -> int:
     """The child's side."""
     from pipeline.cli.main import COMMANDS
 
     os.chdir(folder)
-    output, errors = (os.open(path, os.O_WRONLY | os.O_CREAT, 0o600) for path in (os.devnull, log))
-    for number, target in ((1, output), (2, errors)):
+    for number, target in ((1, os.open(os.devnull, os.O_WRONLY)), (2, errors)):
         os.dup2(target, number)
     forget_exit_functions()
     sys.argv = ["spikesam", *words]

@@ -66,7 +66,7 @@ class Resumed(Subject):
         good = measured(shared(base), NAME)
         shards = {path: path.read_bytes() for path in (work / "out").rglob("*.h5") if path.is_file()}
         ended = run((*recipe.words, *recipe.again), work)
-        if found := ended.finding():
+        if found := ended.finding(recipe.reports):
             return found
         if ended.code == 2:
             lost = [path.name for path, content in shards.items() if not path.exists() or path.read_bytes() != content]

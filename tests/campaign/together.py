@@ -60,7 +60,7 @@ class Together(Subject):
         second = Command((*recipe.words, *plan["extra"]), work, Boundaries(pause=PAUSE).install)
         ended = first.wait(), second.wait()
         for each in ended:
-            if found := each.finding():
+            if found := each.finding(recipe.reports):
                 return found
         if all(each.code for each in ended):
             return Outcome.WRONG, f"both were refused: {ended[0].line[:150]} / {ended[1].line[:150]}"

@@ -47,11 +47,13 @@ class Recipe:
     words : the command
     again : what is added to continue it, or to do it again over what is there
     results : files below the folder, or patterns, that hold what must be equal
+    reports : whether it writes lines of progress to standard error
     """
 
     words: tuple[str, ...]
     again: tuple[str, ...]
     results: tuple[str, ...]
+    reports: bool = False
 
 
 RUN_LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
@@ -60,7 +62,10 @@ RECIPES = {
     "torch": Recipe((*RUN, "--backend", "torch"), ("--resume",), RUN_LEAVES),
     "lava": Recipe((*RUN, "--backend", "lava", "--lava-deadline", "20"), ("--resume",), RUN_LEAVES),
     "train": Recipe(
-        ("train", "--config", "small.toml", "--out", "out"), ("--resume",), ("out/checkpoint.safetensors",)
+        ("train", "--config", "small.toml", "--out", "out"),
+        ("--resume",),
+        ("out/checkpoint.safetensors",),
+        reports=True,
     ),
     "convert": Recipe(
         ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "out"),
