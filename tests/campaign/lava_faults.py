@@ -13,7 +13,7 @@ from .kills import finish
 from .outcomes import Outcome
 from .process import Command, left_running, own_mounts
 from .subject import Finding, Subject, load_plan, save_plan
-from .watch import adopt_orphans, descendants
+from .watch import adopt_orphans, descendants, describe
 from .workplace import RECIPES, measured, shared
 
 DEADLINE = 8  # seconds without a finished sample after which the backend gives up
@@ -59,13 +59,16 @@ class LavaFaults(Subject):
         while command.poll() is None and (time.monotonic() < end or not descendants(command.pid)):
             time.sleep(0.002)
         victims = descendants(command.pid) if command.poll() is None else []
+        victim = "nobody"
         if victims:
-            os.kill(victims[int(plan["victim"] * len(victims))], getattr(signal, plan["signal"]))
+            pid = victims[int(plan["victim"] * len(victims))]
+            victim = describe(pid)
+            os.kill(pid, getattr(signal, plan["signal"]))
         if plan["then"]:
             command.kill()
         ended = command.wait(DEADLINE + SECONDS + good["seconds"])
         if ended.code and not plan["then"] and (found := ended.finding(recipe.reports)):
-            return (Outcome.HANG, "it had to be killed") if ended.code == -9 else found
+            return (Outcome.HANG, f"it had to be killed; the victim was {victim}") if ended.code == -9 else found
         if running := left_running():
-            return Outcome.WRONG, f"after the fault {running}"
+            return Outcome.WRONG, f"after the fault of {victim}: {running}"
         return finish(work, recipe, good, alone)

@@ -50,7 +50,7 @@ def describe(pid: int) -> str:
     """Its command line, shortened."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return f"{pid} {b' '.join(words).decode(errors='replace').strip()[:100]}"
+        return f"{pid} {' '.join(b' '.join(words).decode(errors='replace').split())[:300]}"
     return str(pid)
 
 
