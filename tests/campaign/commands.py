@@ -89,6 +89,8 @@ class Commands(Subject):
         for _ in range(random.choice((1, 1, 2))):
             place, new = random.randrange(1, len(words)), random.choice((random.choice(WORDS), random.choice(hostile)))
             what = random.choice(("replace", "replace", "replace", "insert", "remove", "join"))
+            if words[place] == "--config":
+                what = "insert"  # the small configuration stays: with the default one, training takes an hour
             if what == "replace":
                 words[place] = new
             elif what == "insert":
@@ -97,6 +99,9 @@ class Commands(Subject):
                 del words[place]
             else:
                 words[place] += new
+        for place, word in enumerate(words[:-1]):  # work without end is no hang
+            if word in ("--seeds", "--training.epochs") and words[place + 1].isdecimal() and len(words[place + 1]) > 2:
+                words[place + 1] = "3"
         save_plan(case, {"words": words, "subprocess": random.random() < SUBPROCESS})
         workplace.copy(shared(base) / "work", case / "work")
         return " ".join(word if len(word) < 60 else f"{word[:50]}…({len(word)})" for word in words)
