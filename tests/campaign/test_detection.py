@@ -30,7 +30,7 @@ class Broken(Subject):
     """Ends in another way at each number."""
 
     name = "broken"
-    seconds = 0.5
+    seconds = 1.0
     memory = 100 << 20
     batch = 20
 
@@ -61,11 +61,11 @@ class Broken(Subject):
             while True:
                 pass
         if way == "takes memory":
-            hoard = [bytearray(os.urandom(1 << 20)) for _ in range(200)]
+            hoard = [bytearray(b"x" * (1 << 20)) for _ in range(200)]
             time.sleep(len(hoard))
         if way == "its child takes memory":
             if os.fork() == 0:
-                hoard = [bytearray(os.urandom(1 << 20)) for _ in range(200)]
+                hoard = [bytearray(b"x" * (1 << 20)) for _ in range(200)]
                 time.sleep(len(hoard))
             os.wait()
         if way == "sleeps":
