@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from .orphans import die_with_parent
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
 MEMORY = 1 << 30  # beyond the size of the file
+PATIENCE = 20.0  # seconds by the clock without an answer: somebody has stopped the child, or the machine stands still
 
 _in_child = False
 
@@ -57,7 +59,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
                 raise RasterError(answer["refused"])
             return
         if code == -signal.SIGKILL and not last_try:
-            continue  # its parent thread may have ended, which ends the child, too
+            continue  # it was stopped, or its parent thread has ended, which ends the child, too
         raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy")
 
 
@@ -70,7 +72,7 @@ def _ending(code: int | None, size: int) -> str:
     if code == -signal.SIGPROF:
         return f"took more than {allowed_seconds(size):.0f} s of processor time"
     if code == -signal.SIGKILL:
-        return "was stopped by the system (out of memory?)"
+        return "ended without an answer (is the machine out of memory?)"
     how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
     return f"crashed the library that reads it ({how})"
 
@@ -103,6 +105,10 @@ class _Inspector:
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
                 self._process.stdin.write(content)
                 self._process.stdin.flush()
+                if not select.select([self._process.stdout], [], [], PATIENCE + 10 * order["size"] / BYTES_PER_SECOND)[
+                    0
+                ]:
+                    self._process.kill()
                 answer = self._process.stdout.readline()
             except BrokenPipeError:
                 answer = b""

@@ -67,6 +67,15 @@ def test_a_child_that_was_killed_is_started_again() -> None:
     assert child() != first
 
 
+def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = child()
+    os.kill(first, signal.SIGSTOP)
+    monkeypatch.setattr(inspection, "PATIENCE", 1.0)
+    with RasterReader(GOLDEN) as raster:
+        assert raster.n_samples
+    assert not Path(f"/proc/{first}").exists()
+
+
 def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pid = child()
     ask = inspection._Inspector.ask
