@@ -105,9 +105,8 @@ class _Inspector:
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
                 self._process.stdin.write(content)
                 self._process.stdin.flush()
-                if not select.select([self._process.stdout], [], [], PATIENCE + 10 * order["size"] / BYTES_PER_SECOND)[
-                    0
-                ]:
+                patience = PATIENCE + 10 * order["size"] / BYTES_PER_SECOND
+                if not select.select([self._process.stdout], [], [], patience)[0]:
                     self._process.kill()
                 answer = self._process.stdout.readline()
             except BrokenPipeError:

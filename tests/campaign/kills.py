@@ -18,7 +18,9 @@ from .workplace import RECIPES, Recipe, measured, shared
 
 LOST = 16  # finished samples, at most, of which a kill may cost the work
 LOST_SECONDS = 10.0  # or so much work, and the batch at hand
-SLOW = 6.0  # seconds that a sample seems to take where the clock runs ahead
+BATCH = 2  # samples that the event backend hands over at a time
+EARLY = 40  # calls that change the disk
+SLOW = 1.5  # seconds that a sample seems to take where the clock runs ahead
 
 
 class Kills(Subject):
@@ -42,14 +44,16 @@ class Kills(Subject):
         slow = SLOW if name == "event" and random.random() < 0.3 else 0.0
         plan = {"recipe": name, "slow": slow, "moment": 0.0, "at": 0, "after": False, "all": random.random() < 0.5}
         if random.random() < 0.6:
-            plan |= {"at": random.randint(1, usual["boundaries"]), "after": random.random() < 0.5}
+            early = min(usual["boundaries"], EARLY * (3 if slow else 1))  # samples are recorded first
+            last = early if slow or random.random() < 0.5 else usual["boundaries"]
+            plan |= {"at": random.randint(1, last), "after": random.random() < 0.5}
             when = f"{'after' if plan['after'] else 'before'} call {plan['at']} of {usual['boundaries']}"
         else:
             plan["moment"] = random.random() * usual["seconds"]
             when = f"after {plan['moment']:.2f} of {usual['seconds']:.2f} s{', with its children' * plan['all']}"
         save_plan(case, plan)
         workplace.copy(shared(base) / "work", case / "work")
-        return f"{name} killed {when}{', each sample seems to take 6 s' if slow else ''}"
+        return f"{name} killed {when}" + f", each sample seems to take {SLOW} s" * bool(slow)
 
     def attempt(self, base: Path, case: Path) -> Finding:
         """See :class:`Subject`."""
@@ -65,9 +69,16 @@ class Kills(Subject):
             return Outcome.WRONG, f"after the kill {found}"
         if ended.code != -9 and (found := ended.finding(recipe.reports)):
             return found
-        if lost := self._lost(plan, work, case / "log"):
-            return Outcome.WRONG, lost
-        return finish(work, recipe, good, alone)
+        finished, kept = samples_finished(case / "log"), aside(samples_kept, work / "out")
+        allowed = int(LOST_SECONDS / SLOW) + BATCH if plan["slow"] else LOST
+        if finished - kept > allowed:
+            return (
+                Outcome.WRONG,
+                f"{finished - kept} of {finished} finished samples were lost, at most {allowed} may be",
+            )
+        outcome, message = finish(work, recipe, good, alone)
+        counted = f"of {finished} finished samples {max(0, finished - kept)} were lost" if finished else ""
+        return outcome, message or counted
 
     def _killed(self, plan: dict, recipe: Recipe, case: Path) -> Ended:
         boundaries = Boundaries(plan["at"], plan["after"])
@@ -87,16 +98,10 @@ class Kills(Subject):
             command.kill(plan["all"])
         return command.wait()
 
-    def _lost(self, plan: dict, work: Path, log: Path) -> str:
-        """Finished samples that were lost beyond the bound, in words."""
-        finished = log.stat().st_size if log.exists() else 0
-        kept = aside(samples_kept, work / "out")
-        allowed = int(LOST_SECONDS / SLOW) + 1 if plan["slow"] else LOST
-        if finished - kept > allowed:
-            return (
-                f"{finished} samples were finished, {kept} were kept: {finished - kept} lost, at most {allowed} may be"
-            )
-        return ""
+
+def samples_finished(log: Path) -> int:
+    """Samples that the writer had been given when the command was killed, see :func:`log_samples`."""
+    return log.stat().st_size if log.exists() else 0
 
 
 def samples_kept(out: Path) -> int:
