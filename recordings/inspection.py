@@ -121,7 +121,9 @@ class _Inspector:
             return json.loads(answer), None
 
     def close(self) -> None:
-        """End the child."""
+        """End the child; in a process that was forked from its parent, which has it still, do nothing."""
+        if self.pid != os.getpid():
+            return
         self._process.kill()
         with suppress(BrokenPipeError):  # of what it had not read yet
             self._process.communicate()

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from backends.base import BackendError
 START = (
     300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
 )
+STOPPED = 10.0  # seconds the worker may stand still meanwhile because somebody stopped it
 GRACE = 2.0  # seconds the worker has to end by itself
 
 # What the worker runs first. It ties its life to this process before imports that take a second. It imports from where
@@ -87,14 +89,24 @@ class Child:
         """Tell the worker what to do and wait until it does it."""
         try:
             self.control.send(order)
-            if not self.control.poll(START):
-                raise BackendError(
-                    f"lava: the simulation did not start within {START:g} s; is the machine out of memory?"
-                )
+            self._wait_until_it_answers()
             if (answer := self.control.recv()) != "running":
                 raise self._failure(answer)
         except (EOFError, OSError):
             raise self._failure() from None
+
+    def _wait_until_it_answers(self) -> None:
+        end, went_on = time.monotonic() + START, time.monotonic()
+        while not self.control.poll(1.0):
+            now = time.monotonic()
+            if not is_stopped(self.process.pid):
+                went_on = now
+            if now - went_on > STOPPED:
+                raise BackendError(f"lava: the worker process was stopped for {STOPPED:g} s (SIGSTOP?) and given up")
+            if now > end:
+                raise BackendError(
+                    f"lava: the simulation did not start within {START:g} s; is the machine out of memory?"
+                )
 
     def send(self, message: bytes | memoryview) -> None:
         """Send all of `message`."""
@@ -172,6 +184,15 @@ def _nameless_file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("lava-log"), "w+b")
     return tempfile.TemporaryFile()
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still because of a signal; Linux alone can tell."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state in "Tt"
 
 
 def describe_exit(code: int | None) -> str:

@@ -18,6 +18,7 @@ from tests.backends.lava.machine import SECONDS, Machine, parent
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from backends.lava import LavaBackend
+from backends.lava.child import Child
 
 TIMESTEPS = 5
 
@@ -159,3 +160,12 @@ def test_without_lava_the_error_says_the_command_that_adds_it(monkeypatch: pytes
 def test_unknown_models_are_refused() -> None:
     with pytest.raises(BackendError, match="models is 'fast', expected one of 'event', 'stock'"):
         LavaBackend("fast")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells whether a process is stopped")
+def test_a_worker_stopped_while_it_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.lava.child.STOPPED", 1.0)
+    with Child(LavaBackend.worker_module, 300.0) as child:
+        os.kill(child.process.pid, signal.SIGSTOP)
+        with pytest.raises(BackendError, match="the worker process was stopped for 1 s"):
+            child.start("never read")
