@@ -38,7 +38,7 @@ class Broken(Subject):
     """Ends in another way at each number."""
 
     name = "broken"
-    seconds = 1.0
+    seconds = 3.0  # a busy machine must not take a slow way to fail for another one
     memory = 100 << 20
     batch = 20
 

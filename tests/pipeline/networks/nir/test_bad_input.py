@@ -291,7 +291,7 @@ def test_files_that_reach_outside_themselves(path: Path, tmp_path: Path) -> None
 def test_files_that_would_fill_the_memory(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.create_dataset("node/nodes/fc/more", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024), compression="gzip")
-    refused(path, "/node/nodes/fc/more: arrays of more than 2,147,483,648 bytes, expected at most so many")
+    refused(path, "/node/nodes/fc/more: arrays of more than 1,073,741,824 bytes, expected at most so many")
     with h5py.File(path, "a") as file:
         del file["node/nodes/fc/more"]
         file["node/nodes/fc/again"] = file["node/nodes"]  # a group inside itself
