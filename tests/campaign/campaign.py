@@ -82,7 +82,7 @@ def _share(subject: Subject, plan: Plan) -> float:
 
 
 def keep(out: Path, result: Result, case: Path) -> Path:
-    """Keep what failed: the files of the case, and failure.json beside them; made smaller where that is possible."""
+    """Keep what failed: the files of the case, and failure.json beside them."""
     for number in itertools.count():
         kept = (
             out

@@ -42,7 +42,7 @@ def test_a_killed_run_is_continued(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", sorted(REGRESSIONS.iterdir()), ids=lambda path: path.name)
 def test_what_failed_once_fails_no_more(kept: Path, tmp_path: Path) -> None:
-    """Each folder is a case that failed, made small; its name begins with the subject."""
+    """Each folder is a small case that once failed; its name begins with the subject."""
     (result,) = again(SUBJECTS[kept.name.partition("-")[0]], [kept], tmp_path)
     assert not result.outcome.failed, result
 
