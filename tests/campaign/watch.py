@@ -83,7 +83,9 @@ class Memory:
         now = 0
         for process in (self._pid, *descendants(self._pid)):
             size = _memory(process)
-            now += max(0, size - self._before.setdefault(process, size))
+            # One that began since may have taken much before this first look; it inherits no more than its parent had.
+            before = self._before.setdefault(process, min(size, self._before[self._pid]))
+            now += max(0, size - before)
         self.peak = max(self.peak, now)
         return now
 
