@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backends.available import BackendName, LavaModels
 from pipeline.bundled import bundled
 from pipeline.cli.config_errors import read_toml, validated
-from pipeline.cli.options import CheckpointName, Data, Device, Download, Samples, Seed
+from pipeline.cli.options import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
 from recordings.disk import write_file
 
 CONFIGS = bundled("configs")
@@ -144,6 +144,7 @@ class RunSection(Section):
         8, ge=1, le=16, description="how many images are encoded together; torch simulates at most so many at a time"
     )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
+    steps: KeptSteps = "pictured"
     lava_models: LavaModels = Field(
         "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
     )

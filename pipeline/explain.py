@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.explanation import explain
 from pipeline.maps.method import figures_folder
 from pipeline.maps.sam import Variant
+from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
@@ -30,8 +31,11 @@ Compute Spike Activation Maps (Kim & Panda 2021) from a raster file, whatever si
 examples:
   python -m pipeline.explain runs/digits/raster.h5 --out sam.h5 --figures figures
   python -m pipeline.explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
+  python -m pipeline.explain raster.h5 --steps ::10 --out every_tenth_step.h5
+
+Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
+room; the raster holds all that is needed to make them again.
 """
-FIGURE_SAMPLES = 4
 
 
 class Explain(BaseModel):
@@ -45,6 +49,7 @@ class Explain(BaseModel):
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: Variant = Field("paper", description="the paper's equations, or the authors' published script")
     include_current: bool = Field(True, description="let a spike count itself, not only earlier ones")
+    steps: KeptSteps = "pictured"
     figures: Figures = None
     overwrite: Overwrite = False
 
@@ -73,7 +78,7 @@ def draw(raster: RasterReader, maps: MapReader, directory: Path) -> list[Path]:
     table = zip(raster.samples.index, raster.predictions, raster.samples.label, strict=True)
     subjects = [
         Subject(f"sample {index}", _class(prediction), _class(label))
-        for index, prediction, label in islice(table, FIGURE_SAMPLES)
+        for index, prediction, label in islice(table, PICTURED)
     ]
     return save_figures(maps, subjects, directory, raster)
 

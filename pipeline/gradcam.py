@@ -10,9 +10,10 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Data, Download, Figures, MapsFile, Overwrite, Samples, Seed
+from pipeline.cli.options import Data, Download, Figures, KeptSteps, MapsFile, Overwrite, Samples, Seed
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.method import figures_folder, refuse_existing, write_maps
+from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.maps.reader import MapReader
@@ -31,7 +32,6 @@ The class is the true one, or the predicted one where that is unknown.
 examples:
   python -m pipeline.gradcam cluttered-digits --out snn.h5 --figures figures
   python -m pipeline.gradcam cluttered-digits-ann --layers conv3 conv4 --samples 100 --out ann.h5"""
-FIGURE_SAMPLES = 4
 
 
 class GradCamCommand(Section):
@@ -45,6 +45,7 @@ class GradCamCommand(Section):
     layers: tuple[str, ...] = Field(
         (), description="layers by name or number; if not given an ANN's last convolution, a spiking network's all"
     )
+    steps: KeptSteps = "pictured"
     figures: Figures = None
     overwrite: Overwrite = False
     download: Download = False
@@ -60,7 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     refuse_existing(command.out, find_checkpoint(command.network), command.overwrite)
     with figures_folder(command.figures, command.overwrite):
         method = NetworkMaps.load(
-            command.network, command.data, command.samples, command.seed, command.layers, command.download
+            command.network,
+            command.data,
+            command.samples,
+            command.seed,
+            command.layers,
+            command.download,
+            command.steps,
         )
         with Tracker(PlainConsole(stderr=True)).show("explaining", len(method.samples)) as advance:
             write_maps(method, command.out, advance, overwrite=command.overwrite)
@@ -89,7 +96,7 @@ def draw(method: NetworkMaps, maps_path: Path, directory: Path) -> list[Path]:
     from .drawing.subject import subjects_of
 
     with MapReader(maps_path) as maps:
-        predictions = maps.predictions[:FIGURE_SAMPLES]
+        predictions = maps.predictions[:PICTURED]
         subjects = subjects_of(method.images, predictions, method.class_names)
         return save_figures(maps, subjects, directory)
 

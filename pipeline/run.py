@@ -77,6 +77,7 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
     from .maps.explanation import explain
     from .maps.localisation import localisation_scores
     from .maps.method import spatial_layers
+    from .maps.steps import kept_steps
     from .measures.tables import summary_of_shares
     from .report.sources import Run, grad_cams
     from .report.write import write_page
@@ -87,7 +88,8 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
     with tracker.time("load"), tracker.show("reading images") as advance:
         checkpoint = load_checkpoint(settings.checkpoint, "snn")
         check_fit(checkpoint, config, settings.checkpoint)
-        # A network with nothing to explain is refused before hours of simulation.
+        # What cannot be explained is refused before hours of simulation.
+        kept_steps(settings.steps, checkpoint.network.timesteps, settings.samples)
         spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
         classes = checkpoint.class_names
         backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
@@ -101,7 +103,15 @@ def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
     with (
         _keeping(out / "raster.h5", raster.n_samples),
         raster,
-        explain(raster, out / "sam.h5", gamma=settings.gamma, overwrite=True, tracker=tracker) as maps,
+        explain(
+            raster,
+            out / "sam.h5",
+            gamma=settings.gamma,
+            steps=settings.steps,
+            pictured=settings.figures,
+            overwrite=True,
+            tracker=tracker,
+        ) as maps,
     ):
         with tracker.time("measure"), tracker.show("measuring"):
             scores = localisation_scores(raster, maps, samples.masks)

@@ -19,7 +19,7 @@ TABLE_CHUNK_BYTES = 1 << 16  # a chunk of any other dataset holds as many whole 
 
 # Caps on what a file may declare, checked before anything of that size is allocated.
 MAX_LAYERS = 256
-MAX_SIZES = {"N": 1 << 24, "T": 1 << 16, "K": 1 << 16, "bytes": 1 << 24}
+MAX_SIZES = {"N": 1 << 24, "T": 1 << 16, "S": 1 << 16, "K": 1 << 16, "bytes": 1 << 24}
 MAX_DATASET_BYTES = 1 << 30  # of a whole table; for spikes and maps, of one sample of one layer
 MAX_TABLES_BYTES = 1 << 30  # of all tables of a file together
 MAX_TEXT = 1 << 20  # characters of one text attribute

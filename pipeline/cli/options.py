@@ -19,6 +19,13 @@ Data = Annotated[
 Device = Annotated[str, Field(description="where torch computes: auto, cpu, cuda, cuda:1")]
 Download = Annotated[bool, Field(description="fetch cifar10 or fashion-mnist if it is not here")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
+KeptSteps = Annotated[
+    str,
+    Field(
+        description='which maps are kept step by step, beside the sums: "pictured" (all steps of the samples that are '
+        'pictured), "all", "none", or of all samples first:last:every, such as 0:100 or ::10'
+    ),
+]
 MapsFile = Annotated[Path, Field(description="file for the maps (HDF5); recordings/FORMAT.md says what it holds")]
 Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace what is there")]

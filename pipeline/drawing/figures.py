@@ -17,7 +17,7 @@ from recordings.raster.reader import RasterReader
 from .padding import outside
 from .raster import draw_raster
 from .rates import draw_rates
-from .samples import draw_over_time, draw_side_by_side
+from .samples import SUMMED, draw_over_time, draw_side_by_side
 from .subject import Subject
 
 OVERVIEW_LAYERS = 3
@@ -53,7 +53,7 @@ def save_figures(
     delays, padded = _delays(maps), {} if network is None else outside(network)
     few = [_SampleMaps(maps, sample, chosen) for sample in range(len(subjects))]
     written = [directory / "overview.png"]
-    about = title + _of_class(method, subjects)
+    about = title + _of_class(method, subjects) + _sums_alone(maps, 0)
     draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays, padded)
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
@@ -63,7 +63,7 @@ def save_figures(
         draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
     for number, subject in enumerate(subjects):
         written.append(directory / f"{method}_{number:03d}.png")
-        about = title + _of_class(method, [subject])
+        about = title + _of_class(method, [subject]) + _sums_alone(maps, number)
         layers = dict(_SampleMaps(maps, number, list(maps)))
         draw_over_time(written[-1], subject, layers, about, _kernel(maps), delays, padded)
     return written
@@ -71,13 +71,18 @@ def save_figures(
 
 @dataclass(frozen=True)
 class _SampleMaps(Mapping[str, NDArray[np.float32]]):
-    """Layer -> the maps of a sample at the steps that matter, read from the file whenever they are asked for."""
+    """Layer -> the maps of a sample at the steps that matter, read from the file whenever they are asked for.
+
+    Where the file does not keep every step of the sample, the sum stands for them: (1, H, W).
+    """
 
     maps: MapReader
     sample: int
     layers: Sequence[str]
 
     def __getitem__(self, layer: str) -> NDArray[np.float32]:
+        if not _every_step(self.maps, self.sample):
+            return self.maps.read_sum(self.maps.layer(layer), self.sample)[None]
         return self.maps[layer][self.sample][: self.maps[layer].steps_that_matter]
 
     def __iter__(self) -> Iterator[str]:
@@ -85,6 +90,15 @@ class _SampleMaps(Mapping[str, NDArray[np.float32]]):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+
+def _every_step(maps: MapReader, sample: int) -> bool:
+    return sample < maps.header.stepped and len(maps.steps) == maps.timesteps
+
+
+def _sums_alone(maps: MapReader, sample: int) -> str:
+    """What a map of one sample is where the file does not keep all its steps."""
+    return "" if maps.timesteps == 1 or _every_step(maps, sample) else f", {SUMMED}"
 
 
 def _delays(maps: MapReader) -> dict[str, int]:

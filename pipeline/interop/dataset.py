@@ -18,10 +18,10 @@ from recordings.maps.schema import MAPS, METHODS
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LAYER_DATASETS, LayerSpec
 
-from .lazy import LazyLayer, LazyMaps, LazySpikes, open_recording
+from .lazy import LazyLayer, LazyMaps, LazySpikes, LazySums, open_recording
 from .names import Names
 
-SAMPLE, STEP, CLASS, READOUT = "sample", "step", "class", "readout"
+SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
 COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")
 HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
 
@@ -93,19 +93,31 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
 
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
-    header, names = maps.header, Names(COORDINATES)
+    header, names = maps.header, Names([*COORDINATES, STEPPED])
     method = METHODS[header.method]
     variables: Variables = {}
     for layer in maps.layers:
-        dims = (SAMPLE, STEP, names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
-        shape = (maps.n_samples, maps.timesteps, *layer.shape)
-        chunk = MAPS.chunks(header.sizes(maps.n_samples, layer))[1]
-        about = {"long_name": f"{method.title} of {layer.name}", "layer": layer.name, "number": layer.number}
-        about["steps_that_matter"] = layer.steps_that_matter
-        lazy = LazyMaps(files, maps, layer.name, shape, np.float32)
-        variables[names.new(layer.name)] = _lazy(dims, lazy, about, chunk)
+        place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
+        about = {"layer": layer.name, "number": layer.number, "steps_that_matter": layer.steps_that_matter}
+        sums = LazySums(files, maps, layer.name, (maps.n_samples, *layer.shape), np.float32)
+        title = {"long_name": f"{method.title} of {layer.name}, summed over the steps that matter"}
+        variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | about)
+        if header.stepped:
+            shape = (header.stepped, len(maps.steps), *layer.shape)
+            steps = LazyMaps(files, maps, layer.name, shape, np.float32)
+            chunk = MAPS.chunks(header.sizes(layer, header.stepped))[1]
+            title = {"long_name": f"{method.title} of {layer.name}"}
+            variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about, chunk)
+    coordinates = _coordinates(maps)
+    if header.stepped:
+        coordinates[STEP] = xr.Variable(STEP, np.array(maps.steps))
+        about = {"long_name": "position in the file, of the samples whose steps are kept"}
+        coordinates[STEPPED] = xr.Variable(STEPPED, np.arange(header.stepped), about)
+    else:
+        del coordinates[STEP]
     parameters = {name: int(value) if isinstance(value, bool) else value for name, value in header.parameters.items()}
-    return variables, _coordinates(maps), {"method": header.method, method.source: header.source, **parameters}
+    about = {"method": header.method, "timesteps": header.timesteps, method.source: header.source}
+    return variables, coordinates, {**about, **parameters}
 
 
 def _dense(layer: LayerSpec) -> bool:
@@ -113,9 +125,10 @@ def _dense(layer: LayerSpec) -> bool:
     return layer.shape[1:] == (1, 1)
 
 
-def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], chunk: int) -> xr.Variable:
+def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], steps: int | None = None) -> xr.Variable:
+    """A variable whose chunks are those of the file: `steps` of one sample, or all of it."""
     data = indexing.LazilyIndexedArray(array)
-    sizes = dict(zip(dims, array.shape, strict=True)) | {SAMPLE: 1, STEP: chunk}
+    sizes = dict(zip(dims, array.shape, strict=True)) | {dims[0]: 1} | ({STEP: steps} if steps else {})
     return xr.Variable(dims, data, about, {"preferred_chunks": sizes})
 
 

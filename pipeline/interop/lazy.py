@@ -37,7 +37,7 @@ def identity(reader: RasterReader | MapReader) -> str:
 
 
 class LazyLayer(BackendArray):
-    """One layer, (sample, step, …), read sample by sample and never more steps than lie between the first and the last.
+    """One layer, (sample, step, …), read sample by sample; steps are those between the first and the last asked for.
 
     It may be copied to other processes, which open the file for themselves.
 
@@ -92,8 +92,15 @@ class LazySpikes(LazyLayer):
         return spikes.reshape(last - first, *self.shape[2:])
 
 
+class LazySums(LazyLayer):
+    """Maps of one layer of a file of maps, summed, float32: (sample, row, column), of which some rows are read."""
+
+    def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
+        return reader.read_sum(reader.layer(self._layer), sample)[first:last]
+
+
 class LazyMaps(LazyLayer):
-    """Maps of one layer of a file of maps, float32."""
+    """Maps of one layer of a file of maps, step by step, float32."""
 
     def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
         return reader[self._layer][sample][first:last]

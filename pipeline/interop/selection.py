@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,21 +39,21 @@ class Selection(Generic[Recording]):
 
     @property
     def values(self) -> int:
-        """How many values it holds: neurons, or pixels of maps, × steps × samples."""
-        return sum(self._values(layer) for layer in self.layers) * len(self.samples)
+        """How many values it holds: neurons × steps × samples, or pixels of maps, of sums and step by step."""
+        return self._values(self.layers, self.samples)
 
     @property
     def share(self) -> float:
         """How much of the recording's values these are, 0 … 1."""
-        everything = sum(map(self._values, self.recording.layers)) * self.recording.n_samples
-        return self.values / everything
+        return self.values / self._values(self.recording.layers, range(self.recording.n_samples))
 
-    def _values(self, layer: LayerSpec | MapLayer) -> int:
-        """Of one sample of a layer."""
-        values = self.recording.timesteps
-        for side in layer.shape:
-            values *= side
-        return values
+    def _values(self, layers: Iterable[LayerSpec | MapLayer], samples: range) -> int:
+        pixels = sum(math.prod(layer.shape) for layer in layers)
+        if not isinstance(self.recording, MapReader):
+            return pixels * self.recording.timesteps * len(samples)
+        header = self.recording.header
+        stepped = range(samples.start, min(samples.stop, header.stepped))
+        return pixels * (len(samples) + len(stepped) * len(header.steps))
 
 
 def select(recording: Recording, samples: str | None = None, layers: Iterable[str] = ()) -> Selection[Recording]:

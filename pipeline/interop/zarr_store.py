@@ -88,9 +88,11 @@ def _dataset(selection: Selection[Any]) -> xr.Dataset:
         raise missing(error.name or "zarr", "zarr") from None
     if int(zarr.__version__.split(".")[0]) < 3:
         raise InputError(f"this format needs the library zarr 3, got {zarr.__version__}; pip install 'spikesam[zarr]'")
-    return describe(selection.recording, selection.names).isel(
-        sample=slice(selection.samples.start, selection.samples.stop)
-    )
+    found = describe(selection.recording, selection.names)
+    first, last = selection.samples.start, selection.samples.stop
+    stepped = found.sizes.get("stepped", 0)
+    chosen = found.isel(sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore")
+    return chosen if chosen.sizes.get("stepped", 1) else chosen.drop_dims("stepped")
 
 
 def _chunked(variable: xr.Variable) -> bool:

@@ -5,15 +5,14 @@ Needs the raster alone: no image, no network, neither torch nor lava.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
@@ -24,8 +23,10 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 from recordings.schema import SampleTable
 
-from .method import refuse_existing, spatial_layers, write_maps
+from .method import Explained, refuse_existing, spatial_layers, write_maps
 from .sam import Variant, check_parameters, compile_kernel, spike_activation_maps
+from .sam_sum import compile_sums, spike_activation_sum
+from .steps import PICTURED, kept_steps
 
 WORKERS = 4  # writing keeps up with no more
 
@@ -39,6 +40,7 @@ class SpikeActivationMaps:
     raster : an open raster
     layers : of the raster, with a spatial extent
     gamma, variant, include_current : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
+    steps, stepped : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
     """
 
     raster: RasterReader
@@ -46,6 +48,8 @@ class SpikeActivationMaps:
     gamma: float = 0.5
     variant: Variant = "paper"
     include_current: bool = True
+    steps: tuple[int, ...] = ()
+    stepped: int = 0
 
     @property
     def header(self) -> MapHeader:
@@ -55,7 +59,8 @@ class SpikeActivationMaps:
             MapLayer(layer.name, layer.number, layer.shape[1:], self.raster.steps_that_matter(layer))
             for layer in self.layers
         )
-        return MapHeader("sam", self.raster.raster_digest, parameters, self.raster.timesteps, layers)
+        source, timesteps = self.raster.raster_digest, self.raster.timesteps
+        return MapHeader("sam", source, parameters, timesteps, layers, self.steps, self.stepped)
 
     @property
     def samples(self) -> SampleTable:
@@ -64,23 +69,21 @@ class SpikeActivationMaps:
 
     @property
     def sample_bytes(self) -> int:
-        """What explaining one sample takes: its maps, and the packed spikes of one layer."""
-        packed = max(self.raster.timesteps * layer.step_bytes for layer in self.layers)
-        return self.header.sample_bytes + packed
+        """What explaining one sample takes: what is kept of it, and of one layer all maps and the packed spikes."""
+        layers = [math.prod(layer.shape[1:]) * bool(self.steps) * 4 + layer.step_bytes for layer in self.layers]
+        return self.header.sample_bytes + self.raster.timesteps * max(layers)
 
-    def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
-        """Prediction and maps of one sample, unpacking one layer at a time."""
-        maps = {
-            layer.name: spike_activation_maps(
-                self.raster.packed(layer, sample),
-                layer.shape,
-                [self.gamma],
-                include_current=self.include_current,
-                variant=self.variant,
-            )[0]
-            for layer in self.layers
-        }
-        return int(self.raster.predictions[sample]), maps
+    def explain(self, sample: int) -> Explained:
+        """Prediction, sums and, of the first samples, maps, one layer at a time."""
+        sums, maps = {}, {}
+        kernel: dict[str, Any] = {"include_current": self.include_current, "variant": self.variant}
+        for layer in self.layers:
+            packed, matter = self.raster.packed(layer, sample), self.raster.steps_that_matter(layer)
+            sums[layer.name] = spike_activation_sum(packed, layer.shape, self.gamma, matter, **kernel)
+            if sample < self.stepped:
+                of_layer = spike_activation_maps(packed, layer.shape, [self.gamma], **kernel)[0]
+                maps[layer.name] = of_layer[list(self.steps)]
+        return Explained(int(self.raster.predictions[sample]), sums, maps)
 
 
 def explain(
@@ -91,6 +94,8 @@ def explain(
     layers: Iterable[str] = (),
     variant: Variant = "paper",
     include_current: bool = True,
+    steps: str = "pictured",
+    pictured: int = PICTURED,
     overwrite: bool = False,
     tracker: Tracker | None = None,
 ) -> MapReader:
@@ -105,6 +110,9 @@ def explain(
     layers : by name or number; all with a spatial extent if not given
     variant : "paper" (Kim & Panda 2021, Eq. 12-14), or "authors-code", their published script
     include_current : let a spike count itself, not only earlier ones
+    steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
+        the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
+    pictured : how many first samples "pictured" means
     overwrite : replace an existing file
     tracker : shows and times the work
 
@@ -135,12 +143,14 @@ def explain(
         if not isinstance(raster, RasterReader):
             raster = held.enter_context(RasterReader(Path(raster)))
         names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
-        method = SpikeActivationMaps(raster, tuple(map(raster.layer, names)), gamma, variant, include_current)
+        kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
+        method = SpikeActivationMaps(raster, tuple(map(raster.layer, names)), gamma, variant, include_current, *kept)
         target = _target(raster, out)
         if isinstance(target, Path):
             refuse_existing(target, raster.path, overwrite)
         with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
             compile_kernel()
+            compile_sums()
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
             workers = workers_within_memory(method.sample_bytes, WORKERS)
             write_maps(method, target, advance, workers=workers, overwrite=overwrite)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, time_sum
-from pipeline.measures.maps import Map, Mask
+from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
+from pipeline.measures.maps import Map, Mask, resize_map
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
-from .sam import spike_count_map
+from .sam_sum import spike_count_sum
 
 
 def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> pd.DataFrame:
@@ -48,9 +48,9 @@ def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[M
     for name in maps:
         layer, steps = raster.layer(name), raster.steps_that_matter(name)
         for sample, mask in known.items():
-            counts = spike_count_map(raster.packed(layer, sample)[:steps], layer.shape)
-            score(name, "SAM", sample, time_sum(maps[name][sample][:steps], mask.shape))
-            score(name, "spike count", sample, time_sum(counts, mask.shape))
+            counts = spike_count_sum(raster.packed(layer, sample), layer.shape, steps)
+            score(name, "SAM", sample, resize_map(maps.read_sum(maps.layer(name), sample), mask.shape))
+            score(name, "spike count", sample, resize_map(counts, mask.shape))
     for sample, mask in known.items():
         score("", "centred box", sample, centred_box(mask.shape, float(mask.sum())))
         score("", "centred Gaussian", sample, centred_gaussian(mask.shape))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,40 @@ class MapMethod(Protocol):
 
     @property
     def header(self) -> MapHeader:
-        """Method, source, parameters, steps and layers."""
+        """Method, source, parameters, steps and layers, and which maps are kept step by step."""
 
     @property
     def samples(self) -> SampleTable:
         """What is explained, in order."""
 
-    def explain(self, sample: int) -> tuple[int, Mapping[str, NDArray[np.float32]]]:
-        """The class that the network chose for a sample, and (T, H, W) float32 ≥ 0 for every layer of the header."""
+    def explain(self, sample: int) -> Explained:
+        """The maps of a sample, in every layer of the header."""
+
+
+class Explained(NamedTuple):
+    """The maps of one sample.
+
+    Parameters
+    ----------
+    prediction : the class that the network chose, -1 if unknown
+    sums : layer -> (H, W) float32 ≥ 0, over the steps that matter
+    maps : layer -> (S, H, W) float32 ≥ 0, at the header's `steps`; of its first `stepped` samples alone
+    """
+
+    prediction: int
+    sums: Mapping[str, NDArray[np.float32]]
+    maps: Mapping[str, NDArray[np.float32]]
+
+
+def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> Explained:
+    """What a file keeps of a sample, from its maps (T, H, W) at all steps."""
+    sums = {
+        layer.name: maps[layer.name][: layer.steps_that_matter].sum(axis=0, dtype=np.float64).astype(np.float32)
+        for layer in header.layers
+    }
+    steps = list(header.steps)
+    kept = {name: of_layer[steps] for name, of_layer in maps.items()} if sample < header.stepped else {}
+    return Explained(prediction, sums, kept)
 
 
 def write_maps(
@@ -64,9 +90,7 @@ def write_maps(
         closing(in_order(method.explain, samples, workers)) as explained,
     ):
         for sample in samples:
-            prediction, maps = next(explained)
-            file.write(sample, prediction, maps)
-            del maps  # or they would stay in memory beside those of the next sample
+            file.write(sample, *next(explained))
             advance(1)
 
 

@@ -18,8 +18,9 @@ from recordings.maps.schema import METHODS, MapHeader, MapLayer
 from recordings.schema import SampleTable
 
 from .grad_cam import grad_cam
-from .method import spatial_layers
+from .method import Explained, spatial_layers, summed
 from .snn_grad_cam import snn_grad_cam
+from .steps import kept_steps
 
 Explain = Callable[
     [DifferentiableNetwork, NDArray[Any], NDArray[np.integer[Any]], Iterable[str]],
@@ -41,6 +42,7 @@ class NetworkMaps:
     images : what is explained
     layers : names of layers with a spatial extent, in order of depth
     seed : of the Poisson spikes
+    wanted_steps : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
     """
 
     method: str
@@ -50,6 +52,7 @@ class NetworkMaps:
     images: Samples
     layers: tuple[str, ...]
     seed: int
+    wanted_steps: str = "pictured"
 
     @classmethod
     def load(
@@ -60,6 +63,7 @@ class NetworkMaps:
         seed: int,
         layers: Sequence[str],
         download: bool = False,
+        steps: str = "pictured",
     ) -> NetworkMaps:
         """Grad-CAM of a checkpoint and images as the command line names them.
 
@@ -75,8 +79,9 @@ class NetworkMaps:
         method, function = FUNCTIONS[checkpoint.network.kind]
         if method == "grad-cam" and not layers:
             chosen = chosen[-1:]
+        kept_steps(steps, checkpoint.network.timesteps, count)  # refused before images are read
         images = choose_samples(data, checkpoint, count, seed, download)
-        return cls(method, function, network, checkpoint.class_names, images, chosen, seed)
+        return cls(method, function, network, checkpoint.class_names, images, chosen, seed, steps)
 
     @property
     def samples(self) -> SampleTable:
@@ -94,10 +99,12 @@ class NetworkMaps:
             if name in self.layers
         )
         parameters = {"seed": self.seed} if "seed" in METHODS[self.method].parameters else {}
-        return MapHeader(self.method, network.sha256, parameters, network.timesteps, layers)
+        kept = kept_steps(self.wanted_steps, network.timesteps, len(self.samples))
+        return MapHeader(self.method, network.sha256, parameters, network.timesteps, layers, *kept)
 
-    def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
-        """Prediction and maps (T, H, W) of one sample."""
+    def explain(self, sample: int) -> Explained:
+        """Prediction, sums and, of the first samples, maps."""
         (inputs,) = self.images.encoded([sample], self.network.network, self.seed, 1)
         predictions, maps = self.function(self.network, inputs, self.samples.label[[sample]], self.layers)
-        return int(predictions[0]), {name: of_batch[:, 0] for name, of_batch in maps.items()}
+        of_sample = {name: of_batch[:, 0] for name, of_batch in maps.items()}
+        return summed(self.header, sample, int(predictions[0]), of_sample)

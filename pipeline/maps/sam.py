@@ -188,7 +188,7 @@ def spike_activation_maps(
         raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
     for gamma in gammas:
         check_parameters(gamma, include_current, variant)
-    _check_packed(packed, shape)
+    check_packed(packed, shape)
     pixels = shape[1] * shape[2]
     maps = np.empty((len(gammas), len(packed), pixels), np.float32)
     if variant == "paper":
@@ -206,7 +206,7 @@ def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> N
 
     Parameters and result are those of :func:`spike_activation_maps`: (T, bytes) uint8 -> (T, H, W) float32.
     """
-    _check_packed(packed, shape)
+    check_packed(packed, shape)
     maps = np.empty((1, len(packed), shape[1] * shape[2]), np.float32)
     _sum_scores(packed, shape, (math.inf,), True, 0, maps)
     return maps.reshape(len(packed), *shape[1:])
@@ -217,7 +217,8 @@ def compile_kernel() -> None:
     spike_count_map(np.zeros((1, 1), np.uint8), (1, 1, 1))
 
 
-def _check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None:
+def check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None:
+    """Refuse an array that is not (T, ⌈C·H·W/8⌉) uint8."""
     width = -(-math.prod(shape) // 8)
     if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != width:
         raise InputError(
@@ -253,14 +254,19 @@ def _sum_scores(
     """Σ_c S·N for every γ, ∞ allowed, into (G, T, pixels): the pixels from `begin` on."""
     from .sam_kernel import sum_scores  # here, because importing numba takes half a second
 
-    spikes = np.ascontiguousarray(packed).view()
-    if spikes.shape[1] < 8:  # the kernel reads as many at a time
-        spikes = np.pad(spikes, [(0, 0), (0, 8 - spikes.shape[1])])
-    spikes.setflags(write=False)  # arrays that may and may not be written would be compiled for apart
     channels, pixels = np.uint64(shape[0]), np.uint64(shape[1] * shape[2])
     decays = _decays(gammas, len(packed))
     current = (float(include_current),) * decays.shape[1]
-    sum_scores(spikes, channels, pixels, np.uint64(begin), decays, current, maps)
+    sum_scores(readable_words(packed), channels, pixels, np.uint64(begin), decays, current, maps)
+
+
+def readable_words(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Packed spikes as the kernels read them: eight bytes at a time, and never written."""
+    spikes = np.ascontiguousarray(packed).view()
+    if spikes.shape[1] < 8:
+        spikes = np.pad(spikes, [(0, 0), (0, 8 - spikes.shape[1])])
+    spikes.setflags(write=False)  # arrays that may and may not be written would be compiled for apart
+    return spikes
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backends.network import Layer, Readout
 from pipeline.measures.operations import products, synaptic_operations
@@ -101,7 +100,7 @@ def _picture(run: Run, sample: int) -> Content:
 
 def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
     """Summed over the steps that matter, in 256 levels: enough for a picture."""
-    heat: NDArray[np.float32] = maps[layer][sample][: maps[layer].steps_that_matter].sum(axis=0)
+    heat = maps.read_sum(maps.layer(layer), sample)
     most = float(heat.max())
     levels = np.rint(heat * (255 / most if most > 0 else 0)).astype(np.uint8)
     return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}

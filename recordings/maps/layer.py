@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class LayerMaps(LayerView[np.float32]):
     """One layer of an open file of maps, made by `maps["conv1"]`.
 
-    `[i]` reads (T, H, W) float32 of sample i, `[a:b]` reads (T, B, H, W) float32. The length is N.
+    `.sum` holds the sums of all samples. `[i]` reads (S, H, W) float32 of sample i, its maps at the steps that the file
+    keeps, `[a:b]` reads (S, B, H, W) float32. The length is N.
 
     Attributes
     ----------
@@ -26,7 +27,7 @@ class LayerMaps(LayerView[np.float32]):
     """
 
     def __init__(self, maps: MapReader, spec: MapLayer) -> None:
-        super().__init__(maps.where, (maps.n_samples, maps.timesteps, *spec.shape), np.float32)
+        super().__init__(maps.where, (maps.n_samples, len(maps.header.steps), *spec.shape), np.float32)
         self._maps, self.spec = maps, spec
 
     @property
@@ -46,10 +47,10 @@ class LayerMaps(LayerView[np.float32]):
 
     @property
     def sum(self) -> NDArray[np.float32]:
-        """(N, H, W) float32: sums over the steps that matter; reads one sample at a time."""
+        """(N, H, W) float32: sums over the steps that matter, read anew at every call."""
         sums = np.empty((len(self), *self.shape), np.float32)
-        for sample, maps in enumerate(self):
-            maps[: self.steps_that_matter].sum(axis=0, out=sums[sample])
+        for sample in range(len(self)):
+            sums[sample] = self._maps.read_sum(self.spec, sample)
         return sums
 
     def _read(self, sample: int) -> NDArray[np.float32]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.compress import ChunkError, decode
+from recordings.errors import InputError
 from recordings.hdf5 import Source
 from recordings.reader import Reader
+from recordings.schema import DatasetSpec, check_size
 
 from .layer import LayerMaps
 from .schema import (
@@ -24,8 +26,13 @@ from .schema import (
     METHODS,
     ROOT_ATTRIBUTES,
     SCHEMA_VERSION,
+    STEPS,
+    SUM,
+    SUM_ATTRIBUTES,
+    SUM_AXES,
     MapHeader,
     MapLayer,
+    digest_path,
 )
 
 WHAT = "a file of maps (sam.h5) that pipeline.explain or pipeline.gradcam has finished"
@@ -69,46 +76,78 @@ class MapReader(Reader[MapLayer]):
         """The layers that have maps, in order of depth."""
         return self.header.layers
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps of which maps are kept beside the sums, of the first samples, or of all."""
+        return self.header.steps
+
     def __getitem__(self, layer: str | int | MapLayer) -> LayerMaps:
-        """One layer, by its name or number: `maps["conv1"][0]` is (T, H, W) float32 of sample 0."""
+        """One layer, by its name or number: `maps["conv1"].sum` is (N, H, W) float32."""
         return LayerMaps(self, self.layer(layer))
 
+    def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
+        """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
+        return self._read(self.header.sum_path(layer), SUM, layer, sample, layer.shape)
+
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
-        """(T, H, W) float32: the raw maps of one sample in one layer, which both exist."""
-        maps = np.empty((self.timesteps, *layer.shape), np.float32)
-        filled = 0
-        for piece in self._pieces(layer, sample):
-            maps[filled : filled + len(piece)] = piece
-            filled += len(piece)
-        return maps
+        """(S, H, W) float32: the maps of one sample in one layer, which both exist, at the steps that are kept.
+
+        Raises
+        ------
+        InputError : if the file keeps none of this sample
+        """
+        if sample >= self.header.stepped:
+            kept = f"of its first {self.header.stepped} samples" if self.header.stepped else "of no sample"
+            raise InputError(
+                f"{self.where}: keeps maps step by step {kept}, not of sample {sample}; "
+                f'take .sum, or explain again with steps "all"'
+            )
+        shape = (len(self.steps), *layer.shape)
+        return self._read(self.header.path(layer), MAPS, layer, sample, shape)
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every map, in pieces; calls `advance` after each layer of each sample."""
         for layer in self.layers:
             for sample in range(self.n_samples):
-                for _ in self._pieces(layer, sample):
+                for _ in self._pieces(self.header.sum_path(layer), SUM, layer, sample):
                     pass
+                if sample < self.header.stepped:
+                    for _ in self._pieces(self.header.path(layer), MAPS, layer, sample):
+                        pass
                 advance()
 
-    def _pieces(self, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
-        """The maps of one sample chunk by chunk, (t, H, W) each; verified at the end."""
-        where = f"{self.header.path(layer)}[{sample}]"
-        chunk_steps = MAPS.chunks(self.header.sizes(self.n_samples, layer))[1]
-        size = MAPS.dtype.itemsize * chunk_steps * math.prod(layer.shape)
+    def _read(
+        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        maps = np.empty(shape, np.float32)
+        filled = 0
+        for piece in self._pieces(path, spec, layer, sample):
+            maps[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return maps
+
+    def _pieces(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
+        """One sample of a dataset chunk by chunk, some steps or rows each; verified at the end."""
+        where = f"{path}[{sample}]"
+        sizes = self.header.sizes(layer, self.n_samples)
+        _, rows, *row = spec.chunks(sizes)
+        total = spec.shape(sizes)[1]
+        size = spec.dtype.itemsize * rows * math.prod(row)
         sha256 = hashlib.sha256()
-        for start in range(0, self.timesteps, chunk_steps):
+        for start in range(0, total, rows):
             with self._checked.reading(where):
-                _, stored = self._datasets[self.header.path(layer)].read_direct_chunk((sample, start, 0, 0))
+                place = (sample, start, *[0] * len(row))
+                _, stored = self._datasets[path].read_direct_chunk(place)
             try:
                 chunk = decode(stored, size)
             except ChunkError as error:
                 raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
-            piece = np.frombuffer(chunk, MAPS.dtype).reshape(-1, *layer.shape)[: self.timesteps - start]
+            piece = np.frombuffer(chunk, spec.dtype).reshape(-1, *row)[: total - start]
             if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
                 raise self._checked.fail(where, "negative or not finite", "numbers ≥ 0")
             sha256.update(piece.data)
             yield piece
-        at = self.header.digest_path(layer)
+        at = digest_path(path)
         found, digest = self._table(at)[sample], sha256.hexdigest().encode()
         if found != digest:
             finding, expected = found.decode("ascii", "replace"), f"{digest.decode()}, the SHA-256 of its maps"
@@ -119,35 +158,58 @@ class MapReader(Reader[MapLayer]):
         found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
         if found["method"] not in METHODS:
             raise checked.fail("/@method", repr(found["method"])[:80], f"one of {', '.join(METHODS)}")
-        method = METHODS[found["method"]]
+        method, stepped = METHODS[found["method"]], found["stepped"]
         source = checked.attributes(checked.root, "/", {method.source: str})
         parameters = checked.attributes(checked.root, "/", method.parameters)
         attributes = {"/": found | source | parameters}
-        checked.expect_children(checked.root, "/", {"samples", "layers"})
+        checked.expect_children(checked.root, "/", {"samples", "layers", *(["steps"] if stepped else [])})
         n_samples = self._open_samples()
-        layers = tuple(self._read_layers(found["method"], attributes))
+        if not 0 <= stepped <= n_samples:
+            raise checked.fail("/@stepped", str(stepped), f"0 to {n_samples}, the number of samples")
+        steps = self._read_steps() if stepped else ()
+        layers = tuple(self._read_layers(found["method"], bool(stepped), attributes))
         with checked.valid("/"):
-            self.header = MapHeader(found["method"], source[method.source], parameters, found["T"], layers)
+            self.header = header = MapHeader(
+                found["method"], source[method.source], parameters, found["T"], layers, steps, stepped
+            )
         for layer in layers:
-            self._check(self.header.path(layer), MAPS, self.header.sizes(n_samples, layer))
-            self._check(self.header.digest_path(layer), DIGEST, {"N": n_samples})
+            kept = [(header.sum_path(layer), SUM, n_samples)]
+            kept += [(header.path(layer), MAPS, stepped)] if stepped else []
+            for path, spec, count in kept:
+                self._check(path, spec, header.sizes(layer, count))
+                self._check(digest_path(path), DIGEST, {"N": count})
         self._read_samples(n_samples)
-        self._check_content(attributes, [self.header.digest_path(layer) for layer in layers])
+        self._check_content(attributes, header.tables())
 
-    def _read_layers(self, method: str, attributes: dict[str, dict[str, Any]]) -> Iterator[MapLayer]:
+    def _read_steps(self) -> tuple[int, ...]:
+        """The steps that are kept, not yet checked themselves."""
+        checked = self._checked
+        self._datasets["/steps"] = dataset = checked.open_dataset(checked.root, "steps", "/steps")
+        with checked.reading("/steps"):
+            shape = dataset.shape
+        if len(shape) != 1:
+            raise checked.fail("/steps", f"shape {shape}", "(S,)")
+        with checked.valid("/steps"):
+            check_size("number of steps", shape[0], "S")
+        self._check("/steps", STEPS, {"S": shape[0]})
+        return tuple(self._table("/steps").tolist())
+
+    def _read_layers(self, method: str, stepped: bool, attributes: dict[str, dict[str, Any]]) -> Iterator[MapLayer]:
         """The layers of the file, whose attributes are added to those given."""
         checked = self._checked
-        for name, number, group in self._open_layers({method, DIGEST.name}):
-            where = f"{group}/{method}"
-            dataset = self._datasets[where]
-            attributes[where] = about = checked.attributes(dataset, where, MAPS_ATTRIBUTES)
-            if about["axes"] != AXES:
-                raise checked.fail(f"{where}@axes", "unknown axes", repr(AXES))
+        kept = [SUM.name, *([method] if stepped else [])]
+        for name, number, group in self._open_layers({*kept, *map(digest_path, kept)}):
+            for part, axes, expected in zip(kept, (SUM_AXES, AXES), (SUM_ATTRIBUTES, MAPS_ATTRIBUTES), strict=False):
+                where = f"{group}/{part}"
+                attributes[where] = checked.attributes(self._datasets[where], where, expected)
+                if attributes[where]["axes"] != axes:
+                    raise checked.fail(f"{where}@axes", "unknown axes", repr(axes))
+            where = f"{group}/{SUM.name}"
             with checked.reading(where):
-                shape = dataset.shape
-            if len(shape) != 4:
-                raise checked.fail(where, f"shape {shape}", "(N, T, H, W)")
-            yield MapLayer(name, number, (int(shape[2]), int(shape[3])), about["steps"])
+                shape = self._datasets[where].shape
+            if len(shape) != 3:
+                raise checked.fail(where, f"shape {shape}", "(N, H, W)")
+            yield MapLayer(name, number, (int(shape[1]), int(shape[2])), attributes[where]["steps"])
 
 
 def open_maps(source: Source) -> MapReader:

@@ -1,22 +1,31 @@
 """The file of maps (sam.h5, …), whatever made them: its layout and what it may hold.
 
-    /                             attributes format="spike-maps", schema_version=4, complete, content_digest, T, method,
-                                  and as :data:`METHODS` says the digest of what was explained and the method's
-                                  parameters
+    /                             attributes format="spike-maps", schema_version=5, complete, content_digest, T, method,
+                                  stepped: how many of the first samples have maps step by step; and as
+                                  :data:`METHODS` says the digest of what was explained and the method's parameters
     /samples/index                (N,) int64    position in the data set
     /samples/label                (N,) int32    class, -1 where unknown
     /samples/prediction           (N,) int32    class that the network chose, -1 where unknown
-    /layers/<NNN_name>/<method>   (N, T, H, W) float32, raw maps, finite and ≥ 0; attributes axes, and steps: how many
-                                  first steps can change the answer
-                                  chunks (1, ≤ 1 MiB of steps, H, W), deflate + fletcher32
-    /layers/<NNN_name>/digest     (N,) S64, SHA-256, hexadecimal, of the sample's T × H × W float32, little-endian
+    /layers/<NNN_name>/sum        (N, H, W) float32, maps summed over the steps that matter, finite and ≥ 0; attributes
+                                  axes, and steps: how many first steps can change the answer, and are summed
+    /layers/<NNN_name>/sum_digest (N,) S64, SHA-256, hexadecimal, of the sample's H × W float32, little-endian
 
-Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sam"][0]`. Layers have the names and
+Where `stepped` is not 0, maps step by step stand beside the sums:
+
+    /steps                        (S,) int32    the steps that are kept, ascending, of 0 … T - 1
+    /layers/<NNN_name>/<method>   (stepped, S, H, W) float32, raw maps of the first samples, finite and ≥ 0; attribute
+                                  axes
+    /layers/<NNN_name>/<method>_digest   (stepped,) S64, SHA-256, hexadecimal, of the sample's S × H × W float32
+
+Maps and sums are stored in chunks of one sample and at most 1 MiB, of whole steps or rows, deflate + fletcher32.
+
+Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sum"][0]`. Layers have the names and
 numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM
-is for the label or, where that is -1, for the prediction; SAM needs neither. The file appears under its name when
-complete. `content_digest` is made as in a raster (FORMAT.md): of every attribute above, those of maps under the path of
-their dataset, then of index, label, prediction, and the digests of every layer. The maps of one sample take at most 2³⁰
-bytes, those of one step and layer at most 2²⁶.
+is for the label or, where that is -1, for the prediction; SAM needs neither. Sums are made of all steps that matter,
+whichever steps are kept; they are added in float64 and rounded once. The file appears under its name when complete.
+`content_digest` is made as in a raster (FORMAT.md): of every attribute above, those of a layer under the paths of its
+sum and of its maps, then of index, label, prediction, steps, and of every layer's digests. The maps of one sample take
+at most 2³⁰ bytes, those of one step and layer at most 2²⁶.
 """
 
 from __future__ import annotations
@@ -34,10 +43,12 @@ from recordings.layers import check_name, group_name
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
-SCHEMA_VERSION = 4
-AXES = "sample, step, row, column"
-MAPS = DatasetSpec("maps", ("N", "T", "H", "W"), np.dtype("<f4"), deflate=True)
+SCHEMA_VERSION = 5
+SUM_AXES, AXES = "sample, row, column", "sample, step, row, column"
+SUM = DatasetSpec("sum", ("N", "H", "W"), np.dtype("<f4"), deflate=True)
+MAPS = DatasetSpec("maps", ("N", "S", "H", "W"), np.dtype("<f4"), deflate=True)
 DIGEST = DatasetSpec("digest", ("N",), np.dtype("S64"))
+STEPS = DatasetSpec("steps", ("S",), np.dtype("<i4"))
 MAX_STEP_BYTES = 1 << 26  # of one map
 ROOT_ATTRIBUTES: dict[str, type] = {
     "format": str,
@@ -46,8 +57,10 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "content_digest": str,
     "T": int,
     "method": str,
+    "stepped": int,
 }
-MAPS_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
+SUM_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
+MAPS_ATTRIBUTES: dict[str, type] = {"axes": str}
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,8 @@ class MapHeader:
     parameters : those of the method; gamma, in 1/step, is finite and ≥ 0
     timesteps : T ≥ 1
     layers : in order of depth
+    steps : those of which maps are kept beside the sums, ascending
+    stepped : how many of the first samples have them; 0 if and only if there are no such steps
     """
 
     method: str
@@ -121,6 +136,8 @@ class MapHeader:
     parameters: Mapping[str, Any]
     timesteps: int
     layers: tuple[MapLayer, ...]
+    steps: tuple[int, ...] = ()
+    stepped: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -135,6 +152,17 @@ class MapHeader:
         if not (math.isfinite(gamma) and gamma >= 0):
             raise InputError(f"gamma is {gamma}, expected a finite number ≥ 0")
         check_size("timesteps", self.timesteps, "T")
+        steps = self.steps
+        if list(steps) != sorted(set(steps)) or any(
+            not 0 <= step < self.timesteps for step in (*steps[:1], *steps[-1:])
+        ):
+            raise InputError(
+                f"steps are {str(list(steps))[:80]}, expected ascending numbers of 0 to {self.timesteps - 1}"
+            )
+        if not (self.stepped > 0 if steps else self.stepped == 0):
+            raise InputError(
+                f"{self.stepped} samples have maps of {len(steps)} steps, expected both above 0, or neither"
+            )
         for layer in self.layers:
             check_name(layer.name)
             height, width = layer.shape
@@ -158,20 +186,32 @@ class MapHeader:
             named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
             raise InputError(f"layers are {named}; expected different names, and ascending numbers from 0 on")
 
-    def sizes(self, n_samples: int, layer: MapLayer) -> dict[str, int]:
-        """What the symbols of :data:`MAPS` stand for."""
+    def sizes(self, layer: MapLayer, n_samples: int) -> dict[str, int]:
+        """What the symbols of :data:`SUM` stand for, and with `stepped` samples those of :data:`MAPS`."""
         height, width = layer.shape
-        return {"N": n_samples, "T": self.timesteps, "H": height, "W": width}
+        return {"N": n_samples, "S": len(self.steps), "H": height, "W": width}
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of all maps of one sample."""
-        return MAPS.dtype.itemsize * self.timesteps * sum(math.prod(layer.shape) for layer in self.layers)
+        """Bytes of all that is kept of one sample."""
+        return MAPS.dtype.itemsize * (len(self.steps) + 1) * sum(math.prod(layer.shape) for layer in self.layers)
+
+    def sum_path(self, layer: MapLayer) -> str:
+        """Where the sums of a layer lie in the file."""
+        return f"/layers/{layer.group}/{SUM.name}"
 
     def path(self, layer: MapLayer) -> str:
-        """Where the maps of a layer lie in the file."""
+        """Where the maps of a layer lie in the file, step by step."""
         return f"/layers/{layer.group}/{self.method}"
 
-    def digest_path(self, layer: MapLayer) -> str:
-        """Where the digests of a layer's maps lie in the file."""
-        return f"/layers/{layer.group}/{DIGEST.name}"
+    def tables(self) -> list[str]:
+        """Where the steps and the digests lie, in the order in which the content digest takes them."""
+        digests = [digest_path(self.sum_path(layer)) for layer in self.layers]
+        if not self.stepped:
+            return digests
+        return ["/steps", *digests, *(digest_path(self.path(layer)) for layer in self.layers)]
+
+
+def digest_path(maps: str) -> str:
+    """Where the digests of a dataset of sums or maps lie."""
+    return f"{maps}_{DIGEST.name}"

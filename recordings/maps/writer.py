@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,40 @@ from recordings.lock import file_lock
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 from recordings.target import hdf5_in_memory, new_hdf5
 
-from .schema import AXES, DIGEST, FORMAT, MAPS, MAPS_ATTRIBUTES, METHODS, SCHEMA_VERSION, MapHeader
+from .schema import (
+    AXES,
+    DIGEST,
+    FORMAT,
+    MAPS,
+    METHODS,
+    SCHEMA_VERSION,
+    STEPS,
+    SUM,
+    SUM_AXES,
+    MapHeader,
+    digest_path,
+)
 
 
 class MapWriter:
     """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
 
     def __init__(self, file: h5py.File, header: MapHeader, samples: SampleTable, check: Callable[[], object]) -> None:
+        if header.stepped > len(samples):
+            raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
         self._file, self._header, self._check = file, header, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
         self._samples = samples
-        self._digests = {layer.name: np.zeros(len(samples), DIGEST.dtype) for layer in header.layers}
+        self._digests: dict[str, NDArray[np.bytes_]] = {}
+        self._attributes: dict[str, dict[str, Any]] = {}
         self._file.attrs.update(
             format=FORMAT,
             schema_version=SCHEMA_VERSION,
             complete=np.bool_(False),
             method=header.method,
             T=header.timesteps,
+            stepped=header.stepped,
         )
         method = METHODS[header.method]
         self._file.attrs[method.source] = header.source
@@ -46,29 +62,31 @@ class MapWriter:
             value = header.parameters[name]
             self._file.attrs[name] = np.bool_(value) if kind is bool else kind(value)
         for layer in header.layers:
-            sizes = header.sizes(len(samples), layer)
-            maps = self._file.create_dataset(
-                self._header.path(layer),
-                MAPS.shape(sizes),
-                MAPS.dtype,
-                chunks=MAPS.chunks(sizes),
-                compression="gzip",
-                compression_opts=DEFLATE_LEVEL,
-                fletcher32=True,
-            )
-            maps.attrs.update(axes=AXES, steps=layer.steps_that_matter)
+            about = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
+            self._create(header.sum_path(layer), SUM, header.sizes(layer, len(samples)), about)
+            if header.stepped:
+                self._create(header.path(layer), MAPS, header.sizes(layer, header.stepped), {"axes": AXES})
 
-    def write(self, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> None:
-        """Store one sample: the class that the network chose (-1: unknown), and (T, H, W) float32 for every layer."""
-        for layer in self._header.layers:
-            of_layer, shape = maps[layer.name], (self._header.timesteps, *layer.shape)
-            if of_layer.shape != shape:
-                raise ValueError(f"{layer.name}: maps of shape {of_layer.shape}, the header says {shape}")
-            dataset = self._file[self._header.path(layer)]
-            stored = np.ascontiguousarray(of_layer, MAPS.dtype)
-            self._digests[layer.name][sample] = sample_digest(stored)
-            store_chunks(dataset, sample, [encode_chunks(stored, dataset.chunks[1])])
-            self._check()
+    def write(
+        self,
+        sample: int,
+        prediction: int,
+        sums: Mapping[str, NDArray[np.float32]],
+        maps: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        """Store one sample.
+
+        Parameters
+        ----------
+        prediction : the class that the network chose, -1 if unknown
+        sums : (H, W) float32 for every layer
+        maps : (S, H, W) float32 for every layer, of the steps that are kept; of the first `stepped` samples alone
+        """
+        header = self._header
+        for layer in header.layers:
+            self._store(header.sum_path(layer), sample, sums[layer.name], layer.shape)
+            if sample < header.stepped:
+                self._store(header.path(layer), sample, maps[layer.name], (len(header.steps), *layer.shape))
         self._predictions[sample] = prediction
         self._written[sample] = True
 
@@ -76,24 +94,43 @@ class MapWriter:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
             raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
-        tables: list[NDArray[Any]] = [self._samples.index, self._samples.label, self._predictions]
-        for spec, table in zip(SAMPLE_DATASETS.values(), tables, strict=True):
-            self._write_table(f"/samples/{spec.name}", spec, table)
-        for layer in self._header.layers:
-            self._write_table(self._header.digest_path(layer), DIGEST, self._digests[layer.name])
-        self._file.attrs["content_digest"] = self._content_digest([*tables, *self._digests.values()])
+        samples: tuple[NDArray[Any], ...] = (self._samples.index, self._samples.label, self._predictions)
+        tables: dict[str, tuple[DatasetSpec, NDArray[Any]]] = {
+            f"/samples/{spec.name}": (spec, table)
+            for spec, table in zip(SAMPLE_DATASETS.values(), samples, strict=True)
+        }
+        for path in self._header.tables():
+            is_steps = path == "/steps"
+            tables[path] = (STEPS, np.array(self._header.steps)) if is_steps else (DIGEST, self._digests[path])
+        stored = {path: np.asarray(table, spec.dtype) for path, (spec, table) in tables.items()}
+        for path, (spec, _) in tables.items():
+            chunks = spec.chunks(dict.fromkeys(spec.axes, len(stored[path])))
+            self._file.create_dataset(path, data=stored[path], chunks=chunks, fletcher32=True)
+        attributes = {"/": dict(self._file.attrs), **self._attributes}
+        self._file.attrs["content_digest"] = content_digest(attributes, stored.values())
         self._file.attrs["complete"] = np.bool_(True)
 
-    def _content_digest(self, tables: Iterable[NDArray[Any]]) -> str:
-        attributes = {"/": dict(self._file.attrs)}
-        for layer in self._header.layers:
-            where = self._header.path(layer)
-            attributes[where] = {name: self._file[where].attrs[name] for name in MAPS_ATTRIBUTES}
-        return content_digest(attributes, tables)
+    def _create(self, path: str, spec: DatasetSpec, sizes: Mapping[str, int], about: dict[str, Any]) -> None:
+        dataset = self._file.create_dataset(
+            path,
+            spec.shape(sizes),
+            spec.dtype,
+            chunks=spec.chunks(sizes),
+            compression="gzip",
+            compression_opts=DEFLATE_LEVEL,
+            fletcher32=True,
+        )
+        dataset.attrs.update(about)
+        self._attributes[path] = {name: dataset.attrs[name] for name in about}
+        self._digests[digest_path(path)] = np.zeros(sizes["N"], DIGEST.dtype)
 
-    def _write_table(self, where: str, spec: DatasetSpec, values: NDArray[Any]) -> None:
-        chunks = spec.chunks({"N": len(values)})
-        self._file.create_dataset(where, data=np.asarray(values, spec.dtype), chunks=chunks, fletcher32=True)
+    def _store(self, path: str, sample: int, maps: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+        if maps.shape != shape:
+            raise ValueError(f"{path}: maps of shape {maps.shape}, the header says {shape}")
+        dataset, stored = self._file[path], np.ascontiguousarray(maps, MAPS.dtype)
+        self._digests[digest_path(path)][sample] = sample_digest(stored)
+        store_chunks(dataset, sample, [encode_chunks(stored, dataset.chunks[1])])
+        self._check()
 
 
 @contextmanager
