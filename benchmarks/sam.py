@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
+from pipeline.maps.sam_sum import spike_activation_sum
 
 from .images import many_images
 from .measurement import Case, Options, Row, first_call, first_calls, race, scaled
@@ -34,7 +35,11 @@ KERNEL = "event-driven"
 
 @dataclass(frozen=True)
 class Sizes:
-    """(C, H, W) and T of what is explained; `target` is for layer 4 and 30 steps, in milliseconds."""
+    """(C, H, W) and T of what is explained.
+
+    Targets are for layer 4 and 30 steps: `target` in milliseconds, `sum_target` for what a sum made in one pass takes,
+    relative to maps that are summed.
+    """
 
     layers: tuple[tuple[Shape, int], ...] = (
         (LAYER_4, 30),
@@ -48,11 +53,12 @@ class Sizes:
     timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
     images: tuple[int, ...] = (10, 30, 100, 300, 1000)
     target: float | None = 0.4
+    sum_target: float | None = 0.6
     flat: float | None = 1.1
 
 
 TINY: Shape = (8, 4, 4)
-QUICK = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None)
+QUICK = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -61,8 +67,8 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield from first_calls(first, options, scratch, {})
     yield Case("images", partial(flat, sizes, options))
     for shape, timesteps in sizes.layers:
-        target = sizes.target if (shape, timesteps) == sizes.layers[0] else None
-        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, target, options))
+        targets = (sizes.target, sizes.sum_target) if (shape, timesteps) == sizes.layers[0] else (None, None)
+        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, *targets, options))
     yield Case("density", partial(many_densities, sizes, options))
     yield Case("T", partial(many_steps, sizes, options))
 
@@ -72,7 +78,9 @@ def first(how: str) -> Iterator[Row]:
     yield first_call(KERNEL, how, lambda: event_driven(np.zeros((1, 1), np.uint8), (1, 1, 1)))
 
 
-def compare(shape: Shape, timesteps: int, target: float | None, options: Options) -> Iterator[Row]:
+def compare(
+    shape: Shape, timesteps: int, target: float | None, sum_target: float | None, options: Options
+) -> Iterator[Row]:
     """Every way to every kind of map."""
     packed = random_packed(shape, timesteps, RATE, options.seed)
     spikes = np.unpackbits(packed).sum()
@@ -84,6 +92,11 @@ def compare(shape: Shape, timesteps: int, target: float | None, options: Options
             wanted = target if (what, way) == ("SAM", KERNEL) else None
             row = Row(f"{what} of {name(shape, timesteps)}", way, "ms", scaled(found.seconds, 1000), at_most=wanted)
             yield replace(row, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
+        if what == SUM:
+            parts = zip(timed[ONE_PASS].seconds, timed[THEN_SUMMED].seconds, strict=True)
+            ratios = tuple(one_pass / in_two for one_pass, in_two in parts)
+            way = f"{ONE_PASS} : {THEN_SUMMED}"
+            yield Row(f"{what} of {name(shape, timesteps)}", way, "×", ratios, at_most=sum_target)
 
 
 def many_densities(sizes: Sizes, options: Options) -> Iterator[Row]:
@@ -144,6 +157,17 @@ def event_driven_sweep(packed: Packed, shape: Shape) -> Maps:
     return spike_activation_maps(packed, shape, SWEEP)[SWEEP.index(GAMMA)]
 
 
+def maps_then_sum(packed: Packed, shape: Shape) -> Maps:
+    """This project's kernel, its maps summed over steps."""
+    summed: Maps = event_driven(packed, shape).sum(axis=0)
+    return summed
+
+
+def one_pass(packed: Packed, shape: Shape) -> Maps:
+    """This project's kernel for sums, which writes no maps."""
+    return spike_activation_sum(packed, shape, GAMMA)
+
+
 def event_driven_authors_code(packed: Packed, shape: Shape) -> Maps:
     """This project's kernel, reading the equations as the authors' loop does."""
     return spike_activation_maps(packed, shape, (GAMMA,), variant="authors-code")[0]
@@ -186,8 +210,11 @@ def steps(packed: Packed, shape: Shape) -> Iterator[NDArray[np.uint8]]:
 
 
 AUTHORS = "authors' loop"
+SUM = "summed SAM"
+THEN_SUMMED, ONE_PASS = "maps, then summed", "one pass from packed bits"
 WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {  # what is computed -> ways to do it
     "SAM": {KERNEL: event_driven, f"{KERNEL}, {len(SWEEP)} γ": event_driven_sweep, "NumPy": numpy_stream},
+    SUM: {THEN_SUMMED: maps_then_sum, ONE_PASS: one_pass},
     "the authors' maps": {KERNEL: event_driven_authors_code, AUTHORS: authors_loop},
     "spike counts": {KERNEL: spike_count_map, "NumPy": numpy_count},
 }

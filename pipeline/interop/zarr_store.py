@@ -92,7 +92,7 @@ def _dataset(selection: Selection[Any]) -> xr.Dataset:
     first, last = selection.samples.start, selection.samples.stop
     stepped = found.sizes.get("stepped", 0)
     chosen = found.isel(sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore")
-    return chosen if chosen.sizes.get("stepped", 1) else chosen.drop_dims("stepped")
+    return chosen if chosen.sizes.get("stepped", 1) else chosen.drop_dims(["stepped", "step"])
 
 
 def _chunked(variable: xr.Variable) -> bool:

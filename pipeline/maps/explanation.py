@@ -17,11 +17,11 @@ from typing import Any
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
+from recordings.maps.schema import MAPS, MapHeader, MapLayer
 from recordings.parallel import workers_within_memory
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
-from recordings.schema import SampleTable
+from recordings.schema import MAX_DATASET_BYTES, SampleTable
 
 from .method import Explained, refuse_existing, spatial_layers, write_maps
 from .sam import Variant, check_parameters, compile_kernel, spike_activation_maps
@@ -51,6 +51,15 @@ class SpikeActivationMaps:
     steps: tuple[int, ...] = ()
     stepped: int = 0
 
+    def __post_init__(self) -> None:
+        largest = max(self.layers, key=self._map_bytes)
+        if self._map_bytes(largest) > MAX_DATASET_BYTES:
+            raise InputError(
+                f"{self.raster.where}: maps of {largest.name} up to step {self.steps[-1]} take "
+                f"{self._map_bytes(largest):,} bytes a sample, expected at most {MAX_DATASET_BYTES:,}; "
+                "keep earlier steps, or none"
+            )
+
     @property
     def header(self) -> MapHeader:
         """What the file says of them."""
@@ -69,9 +78,9 @@ class SpikeActivationMaps:
 
     @property
     def sample_bytes(self) -> int:
-        """What explaining one sample takes: what is kept of it, and of one layer all maps and the packed spikes."""
-        layers = [math.prod(layer.shape[1:]) * bool(self.steps) * 4 + layer.step_bytes for layer in self.layers]
-        return self.header.sample_bytes + self.raster.timesteps * max(layers)
+        """What explaining one sample takes: what is kept of it, and of one layer the maps and the packed spikes."""
+        layers = [self._map_bytes(layer) + self.raster.timesteps * layer.step_bytes for layer in self.layers]
+        return self.header.sample_bytes + max(layers)
 
     def explain(self, sample: int) -> Explained:
         """Prediction, sums and, of the first samples, maps, one layer at a time."""
@@ -81,9 +90,19 @@ class SpikeActivationMaps:
             packed, matter = self.raster.packed(layer, sample), self.raster.steps_that_matter(layer)
             sums[layer.name] = spike_activation_sum(packed, layer.shape, self.gamma, matter, **kernel)
             if sample < self.stepped:
-                of_layer = spike_activation_maps(packed, layer.shape, [self.gamma], **kernel)[0]
-                maps[layer.name] = of_layer[list(self.steps)]
+                (of_layer,) = spike_activation_maps(packed[: self._last], layer.shape, [self.gamma], **kernel)
+                every = len(of_layer) == len(self.steps)  # then there is no need for a copy
+                maps[layer.name] = of_layer if every else of_layer[list(self.steps)]
         return Explained(int(self.raster.predictions[sample]), sums, maps)
+
+    @property
+    def _last(self) -> int:
+        """Up to which step maps are made; later spikes change none of them."""
+        return self.steps[-1] + 1 if self.steps else 0
+
+    def _map_bytes(self, layer: LayerSpec) -> int:
+        """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
+        return MAPS.dtype.itemsize * self._last * math.prod(layer.shape[1:])
 
 
 def explain(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -194,10 +194,8 @@ def spike_activation_maps(
     if variant == "paper":
         _sum_scores(packed, shape, gammas, include_current, 0, maps)
     else:
-        size = max(64, STRIP_BYTES // (8 * (len(gammas) + 2) * len(packed)) // 64 * 64)
-        for begin in range(0, pixels, size):
-            strip = maps[..., begin : begin + size]
-            strip[:] = _sum_as_the_authors(packed, shape, gammas, begin, strip.shape[-1])
+        for begin, strip in strips_as_the_authors(packed, shape, gammas):
+            maps[..., begin : begin + strip.shape[-1]] = strip
     return maps.reshape(*maps.shape[:2], *shape[1:])
 
 
@@ -225,6 +223,16 @@ def check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None
             f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {width}) uint8 "
             f"for a layer of (C, H, W) = {tuple(shape)}"
         )
+
+
+def strips_as_the_authors(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], gammas: tuple[float, ...]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The variant "authors-code", some pixels at a time: the first pixel, and (G, T, pixels) float64."""
+    pixels = shape[1] * shape[2]
+    size = max(64, STRIP_BYTES // (8 * (len(gammas) + 2) * len(packed)) // 64 * 64)
+    for begin in range(0, pixels, size):
+        yield begin, _sum_as_the_authors(packed, shape, gammas, begin, min(size, pixels - begin))
 
 
 def _sum_as_the_authors(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 
-from .sam import Variant, check_packed, check_parameters, readable_words, spike_activation_maps
+from .sam import Variant, check_packed, check_parameters, readable_words, strips_as_the_authors
 
 
 def spike_activation_sum(
@@ -46,11 +46,13 @@ def spike_activation_sum(
     InputError : as :func:`pipeline.maps.sam.spike_activation_maps`, or if there are not as many steps
     """
     check_parameters(gamma, include_current, variant)
-    if variant == "authors-code":
-        chosen = packed[: _checked_steps(packed, shape, steps)]
-        maps = spike_activation_maps(chosen, shape, [gamma], include_current=include_current, variant=variant)[0]
-        return maps.sum(axis=0, dtype=np.float64).astype(np.float32)
-    return _sum(packed, shape, math.exp(-gamma), _checked_steps(packed, shape, steps), include_current)
+    count = _checked_steps(packed, shape, steps)
+    if variant == "paper":
+        return _sum(packed, shape, math.exp(-gamma), count, include_current)
+    sums = np.empty(shape[1] * shape[2], np.float32)
+    for begin, (maps,) in strips_as_the_authors(packed[:count], shape, (gamma,)):
+        sums[begin : begin + maps.shape[1]] = maps.sum(axis=0)
+    return sums.reshape(shape[1:])
 
 
 def spike_count_sum(

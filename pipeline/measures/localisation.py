@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.images.preprocessing import box_mask
 from recordings.errors import InputError
 
-from .maps import TIE, Map, Mask, checked, resize_map
+from .maps import TIE, Map, Mask, checked
 
 
 def pointing_game(image_map: Map, mask: Mask) -> float:
@@ -108,19 +108,6 @@ MEASURES: dict[str, Callable[[Map, Mask], float]] = {
     "energy in object": energy_in_object,
     "IoU": iou,
 }
-
-
-def time_sum(maps: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float64]:
-    """The maps of one sample summed over steps, then resized bilinearly to the image.
-
-    A cell of the map stands for the block of pixels it was computed over: centres are aligned, not corners.
-
-    Parameters
-    ----------
-    maps : (T, H, W)
-    size : height and width of the image
-    """
-    return resize_map(maps.sum(axis=0, dtype=np.float64), size)
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:

@@ -97,9 +97,10 @@ class MapReader(Reader[MapLayer]):
         InputError : if the file keeps none of this sample
         """
         if sample >= self.header.stepped:
-            kept = f"of its first {self.header.stepped} samples" if self.header.stepped else "of no sample"
+            count = self.header.stepped
+            kept = "no sample" if not count else "its first sample" if count == 1 else f"its first {count} samples"
             raise InputError(
-                f"{self.where}: keeps maps step by step {kept}, not of sample {sample}; "
+                f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
         shape = (len(self.steps), *layer.shape)

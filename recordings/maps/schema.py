@@ -152,16 +152,12 @@ class MapHeader:
         if not (math.isfinite(gamma) and gamma >= 0):
             raise InputError(f"gamma is {gamma}, expected a finite number ≥ 0")
         check_size("timesteps", self.timesteps, "T")
-        steps = self.steps
-        if list(steps) != sorted(set(steps)) or any(
-            not 0 <= step < self.timesteps for step in (*steps[:1], *steps[-1:])
-        ):
+        steps = list(self.steps)
+        if steps != sorted(set(steps)) or (steps and not 0 <= steps[0] <= steps[-1] < self.timesteps):
+            raise InputError(f"steps are {str(steps)[:80]}, expected ascending numbers of 0 to {self.timesteps - 1}")
+        if self.stepped < 0 or bool(self.stepped) != bool(steps):
             raise InputError(
-                f"steps are {str(list(steps))[:80]}, expected ascending numbers of 0 to {self.timesteps - 1}"
-            )
-        if not (self.stepped > 0 if steps else self.stepped == 0):
-            raise InputError(
-                f"{self.stepped} samples have maps of {len(steps)} steps, expected both above 0, or neither"
+                f"{self.stepped} samples have maps of {len(steps)} steps, expected both above 0 or neither"
             )
         for layer in self.layers:
             check_name(layer.name)
@@ -178,7 +174,7 @@ class MapHeader:
         if self.sample_bytes > MAX_DATASET_BYTES:
             raise InputError(
                 f"maps of one sample: {self.sample_bytes:,} bytes in {len(self.layers)} layers, "
-                f"expected at most {MAX_DATASET_BYTES:,}; choose fewer layers"
+                f"expected at most {MAX_DATASET_BYTES:,}; choose fewer layers or steps"
             )
         numbers = [layer.number for layer in self.layers]
         in_range = all(0 <= number <= MAX_LAYERS for number in numbers)

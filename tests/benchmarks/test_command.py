@@ -35,6 +35,8 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
     assert result["commit"]
     rows = rows_by_way(tmp_path / "benchmarks.json", "sam")
     assert {"event-driven", "authors' loop", "NumPy"} <= set(rows)
+    (ratio,) = rows["one pass from packed bits : maps, then summed"]
+    assert (ratio["case"], ratio["unit"]) == ("summed SAM of 8×4×4, T 6", "×")
     assert {row["x"] for row in rows["NumPy"] if row["sweep"] == "T"} == {6, 12}
     assert all(row["median"] > 0 and row["repeats"] == 1 for way in rows.values() for row in way)
     printed = capsys.readouterr().out

@@ -83,4 +83,4 @@ def _explain(path: Path) -> Any:
     with spikesam.open_raster(path) as raster:
         raster.verify()
         with spikesam.explain(raster, path.with_name("maps.h5")) as maps:
-            return json.dumps([maps["conv1"][0].sum().item(), len(maps["conv1"])])
+            return json.dumps([maps["conv1"].sum[0].sum().item(), len(maps["conv1"])])

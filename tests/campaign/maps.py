@@ -24,8 +24,9 @@ class Maps(Rasters):
         raster = spikesam.open_raster(
             spikesam.write_raster(base / "arrays.h5", {"conv1": spikes, "conv2": spikes[..., :2, :2]})
         )
-        spikesam.explain(raster, base / "two.sam.h5").close()
-        spikesam.explain(raster, base / "one.sam.h5", gamma=0.0, layers=["conv1"], variant="authors-code").close()
+        spikesam.explain(raster, base / "two.sam.h5", steps="::2", pictured=1).close()
+        kernel = {"gamma": 0.0, "variant": "authors-code"}
+        spikesam.explain(raster, base / "one.sam.h5", **kernel, layers=["conv1"], steps="none").close()
         return [base / "two.sam.h5", base / "one.sam.h5"]
 
     def read(self, path: Path) -> Content:
@@ -41,4 +42,5 @@ def maps_content(path: Path) -> Content:
         header = maps.header
         content = {name: str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
         content["samples"] = sha(maps.samples.index, maps.samples.label, maps.predictions)
-        return content | {f"maps of {name}"[:80]: sha(*maps[name], maps[name].sum) for name in maps}
+        stepped = header.stepped
+        return content | {f"maps of {name}"[:80]: sha(*maps[name][:stepped], maps[name].sum) for name in maps}

@@ -84,6 +84,8 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsy
         (("--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
         (("--figures", "."), ".: already exists; choose another --figures"),
         (("--figures", f"{__file__}/new"), "test_explain.py is a file, expected the name of a folder for --figures"),
+        (("--steps", "some"), 'steps: got \'some\', expected "pictured", "all", "none", or first:last:every'),
+        (("--steps", "6:"), "steps: '6:' means none of the 6 steps, 0 to 5"),
         (("--gama", "1"), "unknown option --gama; did you mean --gamma?"),
     ],
 )
@@ -133,4 +135,4 @@ def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: P
     done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     with MapReader(tmp_path / "sam.h5") as maps:
-        assert maps["conv1"][4].any()
+        assert maps["conv1"].sum[4].any()

@@ -63,6 +63,9 @@ def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
             for sample in range(3):
                 found = maps[layer][sample]
                 np.testing.assert_allclose(found, expected[layer][:, sample], rtol=1e-4, atol=1e-7)
+                matter = maps[layer].steps_that_matter
+                summed = expected[layer][:matter, sample].sum(axis=0)
+                np.testing.assert_allclose(maps[layer].sum[sample], summed, rtol=1e-4, atol=1e-6)
 
 
 def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,10 +77,12 @@ def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.Capt
     ann = load_checkpoint(str(workplace / "ann.safetensors"))
     inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
     with MapReader(out) as maps:
-        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, (MapLayer("conv2", 2, (8, 12), 1),))
+        layers = (MapLayer("conv2", 2, (8, 12), 1),)
+        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1)
         assert maps.samples.label[0] == -1
         expected = grad_cam(DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"])[1]["conv2"]
         np.testing.assert_allclose(maps["conv2"][0], expected[0], rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(maps["conv2"].sum, maps["conv2"][0])  # of one step
 
 
 def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +95,7 @@ def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.C
         ((network, "--out", out, *data, "--figures", tmp_path), "already exists; choose another --figures"),
         ((network, "--out", out, *data, "--figures", network / "new"), "is a file, expected the name of a folder"),
         ((network, "--out", out, "--seed", -1), "--seed"),
+        ((network, "--out", out, *data, "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
         ((network,), "missing --out"),
     ):
         run(*arguments, code=2)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipeline import run
 from recordings.lock import out_lock
+from recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 
@@ -43,7 +44,7 @@ def summary(out: Path) -> dict:
 
 def maps(out: Path) -> dict[str, np.ndarray]:
     with h5py.File(out / "sam.h5") as file:
-        return {name: layer["sam"][:] for name, layer in file["layers"].items()}
+        return {name: layer["sum"][:] for name, layer in file["layers"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,18 @@ def test_lava_and_another_batch_size_give_the_same_bits(workplace, finished):
         assert summary(workplace / other)["network_sha256"] == summary(finished)["network_sha256"]
         for name, expected in maps(finished).items():
             assert np.array_equal(maps(workplace / other)[name], expected)
+
+
+def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace):
+    for arguments, kept in (
+        (["--figures", "2"], (8, 2)),
+        (["--figures", "0"], (0, 0)),
+        (["--figures", "0", "--steps", "::4"], (2, 3)),
+    ):
+        out = workplace / f"steps of {kept}"
+        run.main([*command(workplace, out, "--backend", "event"), "--samples", "3", *arguments])
+        with MapReader(out / "sam.h5") as found:
+            assert (len(found.steps), found.header.stepped) == kept
 
 
 def test_killed_and_resumed_on_another_backend(workplace, finished):
@@ -234,6 +247,8 @@ def test_one_run_per_folder(workplace, tmp_path, capsys):
         (["--samples", "many"], "--samples"),
         (["--device", "tpu0"], "device is 'tpu0'"),
         (["--gamma", "-1"], "--gamma"),
+        (["--steps", "8:"], "steps: '8:' means none of the 8 steps, 0 to 7"),
+        (["--steps", "1"], "steps: got '1', expected"),
         (["--backend", "lava", "--lava-deadline", "1e-9"], "1e-09"),
         (["--out", "/proc/spikes"], "/proc/spikes: cannot be written"),
         (["--resume"], "--resume needs --out"),

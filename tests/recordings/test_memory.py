@@ -20,7 +20,7 @@ from recordings.raster.reader import RasterReader
 from .rasters import HEADER, batch, record, samples
 
 UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")
-MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),))
+MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),), (0, 1), 1)
 
 
 def recorded(count: int, size: int = 5) -> bytes:
@@ -97,12 +97,12 @@ def test_maps_in_memory() -> None:
     expected = np.random.default_rng(0).random((2, 2, 2, 3), np.float32)
     with writing_maps(memory, MAPS, samples(2)) as maps:
         for sample in range(2):
-            maps.write(sample, -1, {"conv1": expected[sample]})
+            maps.write(sample, -1, {"conv1": expected[sample, 0]}, {"conv1": expected[sample]})
     for source in (memory, memory.getvalue()):
         with MapReader(source) as maps:
             assert maps.header == MAPS
             assert maps.predictions.tolist() == [-1, -1]
-            np.testing.assert_array_equal(maps["conv1"][:], expected.swapaxes(0, 1))
+            np.testing.assert_array_equal(maps["conv1"][0], expected[0])
             np.testing.assert_array_equal(maps["conv1"].sum, expected[:, 0])
             with pytest.raises(InputError, match="^maps in memory: no layer 'conv2'; did you mean conv1"):
                 maps["conv2"]
@@ -111,7 +111,7 @@ def test_maps_in_memory() -> None:
 def test_several_files_may_be_written_in_memory_at_once() -> None:
     memory = io.BytesIO()
     with writing_maps(memory, MAPS, samples(1)) as maps:
-        maps.write(0, 2, {"conv1": np.ones((2, 2, 3), np.float32)})
+        maps.write(0, 2, {"conv1": np.ones((2, 3), np.float32)}, {"conv1": np.ones((2, 2, 3), np.float32)})
         raster = recorded(3)
     with MapReader(memory) as maps, RasterReader(raster) as one, RasterReader(recorded(2)) as other:
         assert (maps.predictions.tolist(), one.n_samples, other.n_samples) == ([2], 3, 2)

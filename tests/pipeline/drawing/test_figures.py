@@ -67,7 +67,7 @@ def test_grad_cam_names_its_class(
     table = SampleTable(np.arange(2, dtype=np.int64), np.full(2, -1, np.int32))
     with writing_maps(tmp_path / "ann.h5", header, table) as writer:
         for sample in range(2):
-            writer.write(sample, 0, {"conv2": np.ones((1, 2, 3), np.float32)})
+            writer.write(sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})
     with MapReader(tmp_path / "ann.h5") as maps:
         written = save_figures(maps, [Subject(f"sample {i}", "cat", true[i]) for i in range(2)], tmp_path / "figures")
     assert [path.name for path in written] == ["overview.png", "grad-cam_000.png", "grad-cam_001.png"]

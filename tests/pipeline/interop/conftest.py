@@ -21,5 +21,5 @@ def raster(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def maps(tmp_path: Path) -> Path:
-    """3 samples, 6 steps, layers input (4, 5), conv1 (2, 3)."""
+    """3 samples, 2 of them with maps of 3 of 6 steps, layers input (4, 5), conv1 (2, 3)."""
     return write(tmp_path / "maps" / "sam.h5")

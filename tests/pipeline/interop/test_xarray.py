@@ -18,6 +18,7 @@ from recordings.maps.reader import MapReader
 from recordings.raster.arrays import write_raster
 from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import GOLDEN, HEADER, readout, samples, spikes
+from tests.recordings.test_maps import SUMS_ALONE, write
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[xarray]'")
 
@@ -154,11 +155,17 @@ def test_layers_that_are_called_like_coordinates(tmp_path):
 
 def test_maps(maps):
     with opened(maps) as data, MapReader(maps) as reader:
-        assert list(data) == ["input", "conv1"]
-        assert data.conv1.dims == ("sample", "step", "conv1_row", "conv1_column")
-        assert np.array_equal(data.conv1[1:, 2:4], [reader["conv1"][at][2:4] for at in (1, 2)])
+        assert list(data) == ["input", "input_steps", "conv1", "conv1_steps"]
+        assert data.conv1.dims == ("sample", "conv1_row", "conv1_column")
+        assert np.array_equal(data.conv1, reader["conv1"].sum)
+        assert np.array_equal(data.conv1[[2, 0], 1, ::2], reader["conv1"].sum[[2, 0], 1, ::2])
+        assert data.conv1_steps.dims == ("stepped", "step", "conv1_row", "conv1_column")
+        assert data.step.values.tolist() == [0, 2, 5] and data.stepped.values.tolist() == [0, 1]
+        assert np.array_equal(data.conv1_steps[1:, 1:], [reader["conv1"][1][1:]])
+        assert np.array_equal(data.conv1_steps.sel(stepped=1, step=5), reader["conv1"][1][2])
         assert data.attrs == {
             "method": "sam",
+            "timesteps": 6,
             "raster_digest": "cd" * 32,
             "gamma": 0.5,
             "variant": "paper",
@@ -166,6 +173,21 @@ def test_maps(maps):
         }
         assert data.index.values.tolist() == [9, 4, 7]
         assert data.prediction.values.tolist() == [0, 1, 1]
+
+
+def test_sums_alone(tmp_path):
+    with opened(write(tmp_path / "sam.h5", SUMS_ALONE)) as data, MapReader(tmp_path / "sam.h5") as reader:
+        assert list(data) == ["input", "conv1"]
+        assert set(data.coords) == {"sample", "index", "label", "prediction"}
+        assert np.array_equal(data.conv1, reader["conv1"].sum)
+
+
+@pytest.mark.parametrize("chunks", [{}, "auto"], ids=str)
+def test_dask_takes_maps(maps, chunks):
+    pytest.importorskip("dask", reason="dask is not installed; pip install 'spikesam[xarray]'")
+    with opened(maps, chunks=chunks) as data, MapReader(maps) as reader:
+        assert np.array_equal(data.conv1, reader["conv1"].sum)
+        assert np.array_equal(data.conv1_steps[0], reader["conv1"][0])
 
 
 def test_damaged_spikes_are_one_clear_error_when_they_are_read(tmp_path):

@@ -48,11 +48,29 @@ def test_some_samples_and_layers(raster, tmp_path):
         assert np.array_equal(data.conv1, [spikes(HEADER, HEADER.layers[1], at) for at in (2, 3)])
 
 
-def test_maps(maps, tmp_path):
+@pytest.mark.parametrize("chunk_bytes", [4 << 20, 30, 10], ids=["one chunk", "chunks of a sample", "chunks of a row"])
+def test_maps(maps, tmp_path, monkeypatch, chunk_bytes):
+    monkeypatch.setattr(zarr_store, "CHUNK_BYTES", chunk_bytes)
     export.main([str(maps), str(tmp_path / "out.zarr")])
     with xr.open_zarr(tmp_path / "out.zarr") as data, MapReader(maps) as reader:
-        assert np.array_equal(data.conv1, list(reader["conv1"]))
+        assert np.array_equal(data.conv1, reader["conv1"].sum)
+        assert np.array_equal(data.conv1_steps[1], reader["conv1"][1])
         assert data.attrs["gamma"] == 0.5
+        with xr.open_dataset(maps, engine=SpikesamBackend) as expected:
+            xr.testing.assert_identical(data.load(), expected.load())
+
+
+@pytest.mark.parametrize(("samples", "stepped"), [("1:3", [1]), ("1", [0]), ("2:", None)])
+def test_some_samples_of_maps(maps, tmp_path, samples, stepped):
+    export.main([str(maps), str(tmp_path / "out.zarr"), "--samples", samples, "--layers", "conv1"])
+    with xr.open_zarr(tmp_path / "out.zarr") as data, MapReader(maps) as reader:
+        assert np.array_equal(data.conv1, reader["conv1"].sum[data.sample.values])
+        if stepped is None:
+            assert set(data) == {"conv1"} and "step" not in data.coords
+        else:
+            assert set(data) == {"conv1", "conv1_steps"}
+            assert data.stepped.values.tolist() == stepped
+            assert np.array_equal(data.conv1_steps[0], reader["conv1"][stepped[0]])
 
 
 def test_a_store_is_replaced_whole(raster, maps, tmp_path):
@@ -62,7 +80,7 @@ def test_a_store_is_replaced_whole(raster, maps, tmp_path):
     (tmp_path / ".out.zarr.tmp" / "conv1").touch()
     export.main([str(maps), str(out), "--overwrite"])
     with xr.open_zarr(out) as data:
-        assert set(data) == {"input", "conv1"}
+        assert set(data) == {"input", "input_steps", "conv1", "conv1_steps"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "out.zarr", "run"]
 
 
@@ -79,7 +97,7 @@ def test_a_failure_leaves_what_was_there(raster, maps, tmp_path, monkeypatch, ca
     assert stop.value.code == 2
     assert "out.zarr: cannot be written (No space left on device)" in capsys.readouterr().err
     with xr.open_zarr(out) as data:
-        assert set(data) == {"input", "conv1"}
+        assert set(data) == {"input", "input_steps", "conv1", "conv1_steps"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "out.zarr", "run"]
 
 

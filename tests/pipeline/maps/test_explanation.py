@@ -11,12 +11,12 @@ import pytest
 
 from pipeline.maps.explanation import SpikeActivationMaps, explain
 from pipeline.maps.method import write_maps
-from pipeline.maps.sam import spike_activation_map
+from pipeline.maps.sam import Variant, spike_activation_map
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
-from tests.recordings.rasters import HEADER, record
+from tests.recordings.rasters import HEADER, record, record_silence, samples
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def raster(tmp_path: Path) -> Path:
 def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
     with (
         RasterReader(raster) as reader,
-        explain(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False) as maps,
+        explain(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False, steps="all") as maps,
     ):
         assert list(maps) == ["input", "conv1"]  # fc1 has no place in the image
         header = maps.header
@@ -38,8 +38,40 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(maps.predictions, reader.predictions)
         for layer in map(reader.layer, maps):
             expected = spike_activation_map(reader.spikes(layer), 0.3, include_current=False)
-            stored = np.stack([maps[layer.name][sample] for sample in range(5)], axis=1)
-            np.testing.assert_allclose(stored, expected, rtol=1e-6)
+            np.testing.assert_allclose(maps[layer.name][:], expected, rtol=1e-6)
+            matter = reader.steps_that_matter(layer)
+            np.testing.assert_allclose(maps[layer.name].sum, expected[:matter].sum(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors-code"])
+def test_sums_do_not_depend_on_which_steps_are_kept(raster: Path, tmp_path: Path, variant: Variant) -> None:
+    kept = {
+        "pictured": ((0, 1, 2, 3, 4, 5), 4),
+        "all": ((0, 1, 2, 3, 4, 5), 5),
+        "none": ((), 0),
+        "1::2": ((1, 3, 5), 5),
+    }
+    with RasterReader(raster) as reader, explain(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected:
+        for number, (steps, (which, count)) in enumerate(kept.items()):
+            with explain(reader, tmp_path / f"{number}.h5", steps=steps, variant=variant) as found:
+                assert (found.steps, found.header.stepped) == (which, count)
+                for layer in expected:
+                    np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
+                    if which:
+                        np.testing.assert_array_equal(found[layer][:count], expected[layer][:count][list(which)])
+
+
+def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path: Path) -> None:
+    """64 MiB a map: up to step 16 that is more than a sample may take."""
+    record_silence(tmp_path / "raster.h5", samples(1), timesteps=17, shape=(1, 4096, 4096))
+    with (
+        RasterReader(tmp_path / "raster.h5") as reader,
+        pytest.raises(
+            InputError, match="up to step 16 take 1,140,850,688 bytes a sample.*; keep earlier steps, or none"
+        ),
+    ):
+        explain(reader, tmp_path / "sam.h5", steps="16:")
+    assert not (tmp_path / "sam.h5").exists()
 
 
 def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
@@ -95,10 +127,12 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
 def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
     explained = io.BytesIO()
     with RasterReader(raster.read_bytes()) as in_memory:
-        write_maps(SpikeActivationMaps(in_memory, in_memory.layers[:2]), explained, workers=2)
+        method = SpikeActivationMaps(in_memory, in_memory.layers[:2], steps=tuple(range(6)), stepped=4)
+        write_maps(method, explained, workers=2)
     with RasterReader(raster) as on_disk:
         explain(on_disk, tmp_path / "sam.h5").close()
     with MapReader(explained) as found, MapReader(tmp_path / "sam.h5") as expected:
         assert found.header == expected.header
         for layer in expected:
-            np.testing.assert_array_equal(found[layer][:], expected[layer][:])
+            np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
+            np.testing.assert_array_equal(found[layer][:4], expected[layer][:4])

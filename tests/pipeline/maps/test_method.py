@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from pipeline.maps.method import MapMethod, spatial_layers, write_maps
+from pipeline.maps.method import Explained, MapMethod, spatial_layers, summed, write_maps
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
@@ -18,13 +17,15 @@ KINDS = {"input": "input", "conv1": "conv", "fc1": "dense"}
 
 
 class Ramp:
-    """Maps of one step whose pixels count up from the number of the sample."""
+    """Maps whose pixels count up from the number of the sample, over 3 steps, of which 2 matter."""
 
-    header = MapHeader("grad-cam", "ab" * 32, {}, 1, (MapLayer("conv1", 1, (2, 3), 1),))
+    header = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1)
     samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
 
-    def explain(self, sample: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
-        return 3 - sample, {"conv1": sample + np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
+    def explain(self, sample: int) -> Explained:
+        return summed(
+            self.header, sample, 3 - sample, {"conv1": sample + np.arange(18, dtype=np.float32).reshape(3, 2, 3)}
+        )
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
@@ -34,7 +35,10 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
         assert maps.header == Ramp.header
         assert maps.predictions.tolist() == [3, 2]
         assert maps.samples.label.tolist() == [1, -1]
-        np.testing.assert_array_equal(maps["conv1"][1], [[[1, 2, 3], [4, 5, 6]]])
+        np.testing.assert_array_equal(maps["conv1"].sum, [[[6, 8, 10], [12, 14, 16]], [[8, 10, 12], [14, 16, 18]]])
+        np.testing.assert_array_equal(maps["conv1"][0], [[[0, 1, 2], [3, 4, 5]], [[12, 13, 14], [15, 16, 17]]])
+        with pytest.raises(InputError, match="of its first sample, not of sample 1"):
+            maps["conv1"][1]
 
 
 def test_layers_by_any_name_in_order_of_depth() -> None:

@@ -34,7 +34,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = class_folders(folder / "images", per_class=2)
     data = ("--data", str(images), "--samples", "4")
     out = folder / "<i>run"
-    run.main(["--checkpoint", str(checkpoint), *data, "--out", str(out), "--figures", "0", "--backend", "event"])
+    run.main(
+        [
+            "--checkpoint",
+            str(checkpoint),
+            *data,
+            "--out",
+            str(out),
+            "--steps",
+            "all",
+            "--figures",
+            "0",
+            "--backend",
+            "event",
+        ]
+    )
     gradcam([str(checkpoint), *data, "--out", str(out / "gradcam.h5")])
     return out
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from pipeline.images.preprocessing import box_mask
-from pipeline.measures.localisation import MEASURES, time_sum
+from pipeline.measures.localisation import MEASURES
+from pipeline.measures.maps import resize_map
 from pipeline.report.__main__ import main
 from pipeline.report.blobs import blob, spike_trains
 from pipeline.report.page import as_json, script_of
@@ -89,7 +90,7 @@ def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkey
     monkeypatch.setattr(sources, "choose_samples", with_masks)
     (content,) = runs_of(report(finished, tmp_path / "page.html"))
     with MapReader(finished / "sam.h5") as maps:
-        heat = time_sum(maps["conv1"][2][: maps["conv1"].steps_that_matter], mask.shape)
+        heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
     assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
     assert content["samples"][1]["scores"]["conv1"] == {}
