@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         kernel = options.model_dump(exclude={"raster", "out", "figures"})
         with explain(raster, options.out, **kernel, tracker=Tracker(PlainConsole(stderr=True))) as maps:
             size, names = readable(options.out.stat().st_size), ", ".join(maps)
-            about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names}"
+            about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names} ({maps.header.kept})"
             console.print(f"{options.out}  {size}, {about}")
             if options.figures is not None:
                 for path in draw(raster, maps, options.figures):

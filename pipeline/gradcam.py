@@ -82,9 +82,7 @@ def report(method: NetworkMaps, command: GradCamCommand, console: PlainConsole) 
         console.print(f"no label is known of {unknown} of {count}: explained for the predicted class")
     size, names = readable(command.out.stat().st_size), ", ".join(layer.name for layer in header.layers)
     steps = f"{header.timesteps} step{'s' * (header.timesteps > 1)}"
-    console.print(
-        f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names}",
-    )
+    console.print(f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names} ({header.kept})")
     if command.figures is not None:
         for figure in draw(method, command.out, command.figures):
             console.print(str(figure))

@@ -108,7 +108,7 @@ def _describe_maps(maps: MapReader, console: PlainConsole) -> None:
     header = maps.header
     method = METHODS[header.method]
     parameters = "".join(f", {name} {value}" for name, value in header.parameters.items())
-    about = f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}"
+    about = f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}"
     console.print(about)
     table = Table("layer", "H × W", "steps that matter", box=None)
     for column in table.columns[1:]:

@@ -26,10 +26,10 @@ def arguments(shared: Path, out: Path, *extra: str) -> list[str]:
 
 
 def outcome(out: Path) -> tuple[str, float, dict[str, np.ndarray]]:
-    """Raster digest, accuracy and all maps of a run."""
+    """Raster digest, accuracy and the summed maps of a run."""
     summary = json.loads((out / "summary.json").read_text())
     with h5py.File(out / "sam.h5") as file:
-        maps = {name: layer["sam"][:] for name, layer in file["layers"].items()}
+        maps = {name: layer["sum"][:] for name, layer in file["layers"].items()}
     return summary["raster_digest"], summary["accuracy"], maps
 
 

@@ -47,7 +47,7 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
     Returns
     -------
     (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
-    that :func:`pipeline.maps.explanation.explain` stores
+    that :func:`pipeline.maps.explanation.explain` stores step by step
 
     Raises
     ------

@@ -182,6 +182,14 @@ class MapHeader:
             named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
             raise InputError(f"layers are {named}; expected different names, and ascending numbers from 0 on")
 
+    @property
+    def kept(self) -> str:
+        """What is kept of each sample, for people."""
+        if not self.stepped:
+            return "sums alone"
+        steps = "all steps" if len(self.steps) == self.timesteps else f"{len(self.steps)} of {self.timesteps} steps"
+        return f"sums, and {steps} of {self.stepped} sample{'s' * (self.stepped > 1)}"
+
     def sizes(self, layer: MapLayer, n_samples: int) -> dict[str, int]:
         """What the symbols of :data:`SUM` stand for, and with `stepped` samples those of :data:`MAPS`."""
         height, width = layer.shape

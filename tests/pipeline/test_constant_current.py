@@ -54,7 +54,8 @@ def test_a_run_records_from_the_first_layer_on(workplace):
         packed = [layer["spikes"][:] for layer in file["layers"].values()]
     with h5py.File(out / "sam.h5") as file:
         assert list(file["layers"]) == ["001_conv1", "002_conv2"]
-        assert file["layers/001_conv1/sam"].shape == (5, 8, 16, 24)
+        assert file["layers/001_conv1/sum"].shape == (5, 16, 24)
+        assert file["layers/001_conv1/sam"].shape == (2, 8, 16, 24)  # of those that are pictured
     for number, layer in enumerate(packed, 1):  # the image arrives in layer l at t = l, as if it came as spikes
         assert not np.ptp(layer[:, :number], axis=0).any()
         assert np.ptp(layer[:, number:], axis=0).any()
@@ -74,7 +75,7 @@ def test_explained_and_validated_from_the_file_alone(workplace, capsys):
     raster = str(workplace / "torch" / "raster.h5")
     explain.main([raster, "--layers", "conv2", "--out", str(workplace / "conv2.h5"), "--figures", str(workplace / "f")])
     with h5py.File(workplace / "conv2.h5") as some, h5py.File(workplace / "torch" / "sam.h5") as every:
-        assert np.array_equal(some["layers/002_conv2/sam"], every["layers/002_conv2/sam"])
+        assert np.array_equal(some["layers/002_conv2/sum"], every["layers/002_conv2/sum"])
     assert (workplace / "f" / "overview.png").is_file()
     validate.main([raster])
     assert "conv1" in capsys.readouterr().out

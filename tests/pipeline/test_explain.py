@@ -33,7 +33,7 @@ def test_command_says_what_it_wrote(raster: Path, tmp_path: Path, capsys: pytest
     run(raster, "--out", tmp_path / "sam.h5", "--gamma", 0.2, "--variant", "authors-code", "--layers", "conv1", "input")
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{tmp_path}/sam.h5  ")
-    assert printed.out.endswith("maps of 5 samples, 6 steps, layers input, conv1\n")
+    assert printed.out.endswith("maps of 5 samples, 6 steps, layers input, conv1 (sums, and all steps of 4 samples)\n")
     assert printed.err == ""
     with MapReader(tmp_path / "sam.h5") as maps:
         assert maps.header.parameters == {"gamma": 0.2, "variant": "authors-code", "include_current": True}

@@ -37,7 +37,7 @@ def centres(maps: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def test_maps_follow_the_digit(raster: spikesam.RasterReader) -> None:
-    maps = spikesam.explain(raster)
+    maps = spikesam.explain(raster, steps="all")
     way, times = saccades()
     bins = np.array([way[times // 10_000 == number].mean(axis=0) for number in range(30)])[3:]
     wanted = bins - bins.mean(axis=0)

@@ -184,7 +184,7 @@ def test_golden_file_of_version_3_stays_readable() -> None:
 
 def test_the_example_in_the_documentation_runs(tmp_path: Path) -> None:
     record(tmp_path, 2)
-    (snippet,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    snippet, _ = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippet.split("with", 1)[1].splitlines()) <= 10
     ran = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, check=True)
     counts = spikes(HEADER, HEADER.layers[2], 0).sum(axis=(1, 2, 3))

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from recordings.compress import encode
 from recordings.errors import InputError, RasterError
+from recordings.maps import schema
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import MapWriter, writing_maps
 from recordings.schema import SampleTable
 from recordings.validate import main
 
+DOCUMENT = Path(schema.__file__).parents[1] / "FORMAT.md"
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
 LAYERS = (MapLayer("input", 0, (4, 5), 4), MapLayer("conv1", 1, (2, 3), 5))
 STEPS = (0, 2, 5)
@@ -146,6 +148,12 @@ def test_plain_h5py_reads_it(path: Path) -> None:
         assert file["layers/001_conv1/sam_digest"][1] == digest.encode()
         digest = hashlib.sha256(made_up_sum(LAYERS[1], 2).tobytes()).hexdigest()
         assert file["layers/001_conv1/sum_digest"][2] == digest.encode()
+
+
+def test_the_example_in_the_documentation_runs(path: Path) -> None:
+    _, snippet = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    ran = subprocess.run([sys.executable, "-c", snippet], cwd=path.parent, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{made_up_sum(LAYERS[1], 0)} [0 2 5] (3, 2, 3)\n"
 
 
 @pytest.mark.parametrize("header", [HEADER, SUMS_ALONE], ids=["steps", "sums alone"])
@@ -561,8 +569,14 @@ def test_validate_describes_maps(path: Path, capsys: pytest.CaptureFixture[str])
     assert main([str(path)]) == 0
     shown = capsys.readouterr().out
     assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True" in shown
+    assert "; sums, and 3 of 6 steps of 2 samples\n" in shown
     assert "conv1  2 × 3                  5" in shown
     assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")
+
+
+def test_what_is_kept_in_words() -> None:
+    assert SUMS_ALONE.kept == "sums alone"
+    assert replace(HEADER, steps=tuple(range(6)), stepped=1).kept == "sums, and all steps of 1 sample"
 
 
 def test_flipped_bytes_are_refused_on_reading(path: Path) -> None:
