@@ -7,7 +7,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
+
+from pipeline.measures.maps import resize_map
 
 HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
 
@@ -23,7 +24,7 @@ def overlay(
     heat : (h, w) in 0 … 1, resized bilinearly
     size : (H, W)
     """
-    heat = np.clip(resize(heat.astype(np.float64), size, order=1, mode="edge", anti_aliasing=False), 0, 1)
+    heat = np.clip(resize_map(heat, size), 0, 1)
     colours: NDArray[np.float64] = HEAT(heat)[..., :3]
     if image is None:
         return colours

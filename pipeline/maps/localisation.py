@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
@@ -14,21 +16,39 @@ from recordings.raster.reader import RasterReader
 
 from .sam_sum import spike_count_sum
 
+OF_LAYERS = ("SAM", "spike count")
+GUESSES = ("centred box", "centred Gaussian")
 
-def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> pd.DataFrame:
+
+class Score(NamedTuple):
+    """One row of the table, see :func:`localisation_scores`."""
+
+    image: int
+    layer: str
+    method: str
+    measure: str
+    value: float
+
+
+def localisation_scores(
+    raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None], samples: range | None = None
+) -> pd.DataFrame:
     """Score the maps of every layer, the spike count of the same layer, and once each centred guess.
+
+    The tables of consecutive ranges of samples, one behind the other, are the table of all.
 
     Parameters
     ----------
     raster, maps : the maps and the raster they were computed from
     masks : per sample of the raster, (H, W) bool of the image as the network saw it; None, or nothing in it, where the
         object is unknown or cropped away: such samples do not count
+    samples : to score; all if not given
 
     Returns
     -------
     image (number of the sample), layer ("" where no layer is involved), method ("SAM", "spike count", "centred box" or
-    "centred Gaussian"), measure (a key of :data:`pipeline.measures.localisation.MEASURES`), value; layer by layer in
-    order of depth; no row if no mask is known
+    "centred Gaussian"), measure (a key of :data:`pipeline.measures.localisation.MEASURES`), value; sample by sample,
+    then layer by layer in order of depth; no row if no mask is known
 
     Raises
     ------
@@ -38,20 +58,41 @@ def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[M
         raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run pipeline.explain on that one")
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
-    known = {sample: mask for sample, mask in enumerate(masks) if mask is not None and mask.any()}
-    scores: list[tuple[int, str, str, str, float]] = []
+    scores: list[Score] = []
+    for sample in range(raster.n_samples) if samples is None else samples:
+        if (mask := masks[sample]) is None or not mask.any():
+            continue
+        of_layers = {}
+        for name in maps:
+            layer = raster.layer(name)
+            counts = spike_count_sum(raster.packed(layer, sample), layer.shape, raster.steps_that_matter(layer))
+            of_layers[name] = maps.read_sum(maps.layer(name), sample), counts
+        scores += score_sample(sample, of_layers, mask)
+    return score_table(scores)
 
-    def score(layer: str, method: str, sample: int, image_map: Map) -> None:
-        mask = known[sample]
-        scores.extend((sample, layer, method, name, measure(image_map, mask)) for name, measure in MEASURES.items())
 
-    for name in maps:
-        layer, steps = raster.layer(name), raster.steps_that_matter(name)
-        for sample, mask in known.items():
-            counts = spike_count_sum(raster.packed(layer, sample), layer.shape, steps)
-            score(name, "SAM", sample, resize_map(maps.read_sum(maps.layer(name), sample), mask.shape))
-            score(name, "spike count", sample, resize_map(counts, mask.shape))
-    for sample, mask in known.items():
-        score("", "centred box", sample, centred_box(mask.shape, float(mask.sum())))
-        score("", "centred Gaussian", sample, centred_gaussian(mask.shape))
-    return pd.DataFrame(scores, columns=["image", "layer", "method", "measure", "value"])
+def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, Map]], mask: Mask) -> list[Score]:
+    """The rows of one sample whose object is known; needs no file.
+
+    Parameters
+    ----------
+    sample : its number
+    of_layers : layer -> SAM and spikes per pixel, both (h, w) and summed over the steps that matter; in order of depth
+    mask : (H, W) bool of the image as the network saw it, not empty
+    """
+    what = [(layer, method) for layer in of_layers for method in OF_LAYERS] + [("", method) for method in GUESSES]
+    stack = np.empty((len(what), *mask.shape))
+    for place, pair in enumerate(of_layers.values()):
+        stack[2 * place : 2 * place + 2] = resize_map(np.stack(pair), mask.shape)
+    stack[-2:] = centred_box(mask.shape, float(mask.sum())), centred_gaussian(mask.shape)
+    values = zip(*(measure(stack, mask).tolist() for measure in MEASURES.values()), strict=True)
+    return [
+        Score(sample, *about, name, value)
+        for about, of_map in zip(what, values, strict=True)
+        for name, value in zip(MEASURES, of_map, strict=True)
+    ]
+
+
+def score_table(scores: Iterable[Score]) -> pd.DataFrame:
+    """The rows of any samples as :func:`localisation_scores` gives them."""
+    return pd.DataFrame(list(scores), columns=list(Score._fields))

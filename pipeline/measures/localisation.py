@@ -2,12 +2,14 @@
 
 A map is first summed over the steps whose spikes can still change the answer, then resized to the image. The object is
 a mask of the image. The measures lie between 0 (the map misses the object) and 1. A map that is zero everywhere scores
-0: it points at nothing.
+0: it points at nothing. Every measure takes one map or a stack of them, (..., H, W), and gives a value for each, (...).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,53 +20,54 @@ from recordings.errors import InputError
 from .maps import TIE, Map, Mask, checked
 
 
-def pointing_game(image_map: Map, mask: Mask) -> float:
+def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
     """Whether the map's maximum lies on the object; of several equal maxima, the share that does.
 
     No tolerance around the object (the original grants 15 pixels, on photos ten times as wide).
 
     Parameters
     ----------
-    image_map : (H, W), ≥ 0
+    maps : (..., H, W), ≥ 0
     mask : (H, W) bool
 
     References
     ----------
     Zhang et al. 2016, Top-down neural attention by excitation backprop, arXiv:1608.00507.
     """
-    highest = checked("pointing game", image_map, "(H, W)").max()
-    if highest <= 0:
-        return 0.0
-    return float(mask[image_map >= highest * (1 - TIE)].mean())
+    values, inside = _rows("pointing game", maps, mask)
+    highest = values.max(axis=-1, keepdims=True)
+    maxima = values >= highest * (1 - TIE)
+    return _share(_count(maxima & inside), _count(maxima), highest)
 
 
-def energy_in_object(image_map: Map, mask: Mask) -> float:
+def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
     """Share of the map's sum that lies on the object; negative values count as zero, nothing else is subtracted.
 
     A constant map scores the object's share of the image.
 
     Parameters
     ----------
-    image_map : (H, W)
+    maps : (..., H, W)
     mask : (H, W) bool
 
     References
     ----------
     Wang et al. 2020, Score-CAM ("energy-based pointing game"), arXiv:1910.01279.
     """
-    energy = np.maximum(checked("energy in object", image_map, "(H, W)"), 0).astype(np.float64)
-    total = energy.sum()
-    return float(energy[mask].sum() / total) if total > 0 else 0.0
+    values, inside = _rows("energy in object", maps, mask)
+    energy = np.maximum(values, 0, dtype=np.float64)
+    total = energy.sum(axis=-1)
+    return _share(energy.compress(inside, axis=-1).sum(axis=-1), total, total[..., None])
 
 
-def iou(image_map: Map, mask: Mask, threshold: float = 0.5) -> float:
+def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
     """Overlap of the object with the pixels that reach a share of the map's maximum: intersection over union.
 
     A constant map scores the object's share of the image.
 
     Parameters
     ----------
-    image_map : (H, W)
+    maps : (..., H, W)
     mask : (H, W) bool
     threshold : in (0, 1], of the map's maximum; one half unless said otherwise, and never tuned
 
@@ -75,14 +78,13 @@ def iou(image_map: Map, mask: Mask, threshold: float = 0.5) -> float:
     """
     if not 0 < threshold <= 1:
         raise InputError(f"IoU: got threshold {threshold}, expected a share of the maximum in 0 … 1, above 0")
-    highest = checked("IoU", image_map, "(H, W)").max()
-    if highest <= 0:
-        return 0.0
-    region = image_map >= threshold * highest * (1 - TIE)
-    return float((region & mask).sum() / (region | mask).sum())
+    values, inside = _rows("IoU", maps, mask)
+    highest = values.max(axis=-1, keepdims=True)
+    region = values >= threshold * highest * (1 - TIE)
+    return _share(_count(region & inside), _count(region | inside), highest)
 
 
-def iou_at_area(image_map: Map, mask: Mask) -> float:
+def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
     """Overlap of the object with as many pixels as it has, those where the map is highest: intersection over union.
 
     Like in the pointing game, only the order of the pixels counts. Squaring a map, or subtracting a constant from it,
@@ -91,23 +93,40 @@ def iou_at_area(image_map: Map, mask: Mask) -> float:
 
     Parameters
     ----------
-    image_map : (H, W)
+    maps : (..., H, W)
     mask : (H, W) bool, not empty
     """
-    values, inside, area = checked("IoU", image_map, "(H, W)").ravel(), mask.ravel(), int(mask.sum())
-    if values.max() <= 0 or not area:
-        return 0.0
-    limit = np.partition(values, -area)[-area]
+    values, inside = _rows("IoU", maps, mask)
+    if not (area := int(mask.sum())):
+        return np.zeros(values.shape[:-1])[()]
+    limit = np.partition(values, -area, axis=-1)[..., -area, None]
     above, tied = values > limit * (1 + TIE), np.abs(values - limit) <= np.abs(limit) * TIE
-    overlap = inside[above].sum() + (area - above.sum()) * inside[tied].mean()
-    return float(overlap / (2 * area - overlap))
+    overlap = _count(above & inside) + (area - _count(above)) * (_count(tied & inside) / _count(tied))
+    return _share(overlap, 2 * area - overlap, values.max(axis=-1, keepdims=True))
 
 
-MEASURES: dict[str, Callable[[Map, Mask], float]] = {
+MEASURES: dict[str, Callable[[Map, Mask], NDArray[np.float64]]] = {
     "pointing game": pointing_game,
     "energy in object": energy_in_object,
     "IoU": iou,
 }
+
+
+def _rows(where: str, maps: Map, mask: Mask) -> tuple[Map, Mask]:
+    """Pixels in a row: (..., H·W) of the maps, checked, and (H·W,) of the mask."""
+    values = checked(where, maps)
+    return values.reshape(*values.shape[:-2], -1), mask.ravel()
+
+
+def _count(pixels: Mask) -> NDArray[Any]:
+    """How many are set: (..., H·W) -> (...)."""
+    return pixels.sum(axis=-1)
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[np.float64]:
+    """part / whole, and 0 for a map without a positive value: (...), (...) and (..., 1) -> (...)."""
+    found = highest[..., 0] > 0
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=found)[()]
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
@@ -129,6 +148,7 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
     return guess
 
 
+@lru_cache(maxsize=64)
 def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
     """A guess that ignores both the image and the object's area: a Gaussian at the centre, 1 at most.
 
@@ -139,4 +159,6 @@ def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
     size : height and width of the image
     """
     rows, columns = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size)
-    return rows[:, None] * columns[None, :]
+    guess: NDArray[np.float64] = rows[:, None] * columns[None, :]
+    guess.setflags(write=False)
+    return guess

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.transform import resize
 
 from recordings.errors import InputError
 
@@ -56,12 +56,36 @@ def checked_pair(where: str, first: ArrayLike, second: ArrayLike, *, positive: b
     return one, other
 
 
-def resize_map(image_map: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Bilinear, centres aligned: a cell stands for the block of pixels it was computed over. (h, w) -> `size`.
+def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Bilinear, centres aligned: a cell stands for the block of pixels it was computed over.
 
-    Making a map smaller samples it at the new centres, without smoothing first.
+    Beyond the outermost centres the nearest cell counts. Making a map smaller samples it at the new centres, without
+    smoothing first. It is what skimage's `resize` does with `order=1, mode="edge", anti_aliasing=False`; as a product
+    with two small matrices it takes a tenth of the time.
+
+    Parameters
+    ----------
+    maps : (..., h, w)
+    size : height and width of the result
+
+    Returns
+    -------
+    (..., H, W) float64
     """
-    return resize(np.asarray(image_map, np.float64), size, order=1, mode="edge", anti_aliasing=False)
+    resized = np.asarray(maps, np.float64)
+    height, width = resized.shape[-2:]
+    if width != size[1]:
+        resized = resized @ _weights(width, size[1]).T
+    return resized if height == size[0] else _weights(height, size[0]) @ resized
+
+
+@lru_cache(maxsize=64)
+def _weights(old: int, new: int) -> NDArray[np.float64]:
+    """What each of `old` cells in a row counts in each of `new` ones: (new, old), two in a row are not zero."""
+    centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0)
+    weights.setflags(write=False)
+    return weights
 
 
 def is_flat(maps: Map) -> NDArray[np.bool_]:

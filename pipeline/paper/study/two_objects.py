@@ -55,8 +55,8 @@ def attention(
 
 def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
     """Mean over each object's pixels: maps (T, h, w), resized bilinearly, and (K, H, W) bool -> (T, K)."""
-    resized = resize_map(np.moveaxis(maps, 0, -1), objects.shape[1:])
-    return np.stack([resized[where].mean(axis=0) for where in objects], axis=1)
+    resized = resize_map(maps, objects.shape[1:])
+    return np.stack([resized[:, where].mean(axis=1) for where in objects], axis=1)
 
 
 def shares(energies: Floats, first: int) -> dict[str, Floats]:

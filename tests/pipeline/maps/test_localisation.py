@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.images.preprocessing import box_mask
 from pipeline.maps.explanation import explain
-from pipeline.maps.localisation import localisation_scores
+from pipeline.maps.localisation import localisation_scores, score_sample, score_table
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
@@ -57,6 +58,25 @@ def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     assert score["conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
     energy = sam.sum(axis=0)[mask].sum() / sam.sum()
     assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
+
+
+def test_ranges_of_samples_make_the_whole_table(raster: Path) -> None:
+    mask = box_mask((0, 0, 3, 2), (16, 20))
+    masks = [mask, None, ~mask, mask]
+    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
+        whole = localisation_scores(reader, maps, masks)
+        parts = [localisation_scores(reader, maps, masks, samples) for samples in (range(1), range(1, 3), range(3, 4))]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+    assert whole["image"].unique().tolist() == [0, 2, 3]
+
+
+def test_a_sample_in_memory() -> None:
+    sums, counts = np.array([[0.0, 2], [0, 0]]), np.array([[1.0, 1], [1, 1]])
+    rows = score_table(score_sample(5, {"conv1": (sums, counts)}, box_mask((1, 0, 2, 1), (2, 2))))
+    found = rows.set_index(["layer", "method", "measure"])["value"]
+    assert set(rows["image"]) == {5}
+    assert [found["conv1", "SAM", name] for name in MEASURES] == [1, 1, 1]
+    assert [found["conv1", "spike count", name] for name in MEASURES] == [0.25] * 3
 
 
 def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

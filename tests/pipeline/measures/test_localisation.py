@@ -75,6 +75,13 @@ def test_scale_does_not_matter(image_map: NDArray[np.float64], mask: NDArray[np.
         assert measure(factor * image_map, mask) == pytest.approx(measure(image_map, mask))
 
 
+@given(arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)), arrays(np.bool_, (4, 5)))
+def test_a_stack_is_measured_map_by_map(stack: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    for measure in (*MEASURES.values(), iou_at_area):
+        expected = [[measure(image_map, mask) for image_map in row] for row in stack]
+        np.testing.assert_allclose(measure(stack, mask), expected, rtol=1e-12)
+
+
 def test_maps_lie_over_the_blocks_they_stand_for() -> None:
     image_map = np.zeros((2, 4), np.float32)
     image_map[1, 2] = 6

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from skimage.transform import resize
 
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.faithfulness import pixel_order
@@ -89,6 +90,21 @@ def test_resizing_aligns_centres() -> None:
     np.testing.assert_allclose(resize_map(np.array([[0.0, 1]]), (1, 4)), [[0, 0.25, 0.75, 1]])
     np.testing.assert_allclose(resize_map(np.array([[0.0, 1, 4, 5]]), (2, 2)), [[0.5, 4.5]] * 2)
     np.testing.assert_allclose(resize_map(np.array([[7.0]]), (3, 2)), np.full((3, 2), 7.0))
+
+
+sides = st.integers(1, 30)
+
+
+@given(sides, sides, sides, sides, st.integers(0, 1 << 30))
+def test_resizing_is_that_of_skimage(height: int, width: int, new_height: int, new_width: int, seed: int) -> None:
+    stack = np.random.default_rng(seed).normal(size=(2, height, width))
+    expected = [
+        resize(image_map, (new_height, new_width), order=1, mode="edge", anti_aliasing=False) for image_map in stack
+    ]
+    np.testing.assert_allclose(resize_map(stack, (new_height, new_width)), expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(
+        resize_map(stack[1], (new_height, new_width)), resize_map(stack, (new_height, new_width))[1]
+    )
 
 
 def test_min_max_by_hand() -> None:
