@@ -1,14 +1,18 @@
-"""Compiled libraries that write what they stumble over to standard error by themselves: a refusal is one line."""
+"""Libraries that write what they stumble over to standard error by themselves: a refusal is one line."""
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 STDERR = 2
 _one_at_a_time = threading.Lock()  # two that restore what the other one set would leave the process silent
+_counting = threading.Lock()
+_ignoring = ExitStack()  # holds the filters of before, while any thread is in `silent_warnings`
+_threads = 0  # that are in there
 
 
 @contextmanager
@@ -28,3 +32,25 @@ def silent_libraries() -> Iterator[None]:
             os.dup2(kept, STDERR)
             os.close(kept)
             os.close(nowhere)
+
+
+@contextmanager
+def silent_warnings() -> Iterator[None]:
+    """Python's warnings are not shown while the block runs.
+
+    Their filters belong to the whole process. So the first thread that comes here sets them, and the last one that
+    leaves sets them back; `warnings.catch_warnings` in two threads could leave the process without warnings.
+    """
+    global _threads
+    with _counting:
+        if not _threads:
+            _ignoring.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _threads += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _threads -= 1
+            if not _threads:
+                _ignoring.close()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from recordings.errors import InputError
 
-from .datasets import Dataset, Item
+from .datasets import Dataset, Entry, Item
 from .datasets.base import shorten
 from .datasets.folder import ClassFolders
 
@@ -59,6 +59,11 @@ class KnownClasses:
         item = self._dataset[self._positions[position]]
         others = tuple(replace(other, label=self._known(other.label)) for other in item.others)
         return replace(item, label=self._known(item.label), others=others)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.Dataset`."""
+        entry = self._dataset.entry(self._positions[position])
+        return replace(entry, label=self._known(entry.label))
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))

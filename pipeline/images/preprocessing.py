@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.silence import silent_libraries
+from recordings.silence import silent_libraries, silent_warnings
 from recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no others: few
 LARGEST_IMAGE = 1 << 28  # bytes: 64 Mi pixels of RGB without compression take three quarters of it
 LARGEST_IMAGE_PIXELS = 1 << 26  # more than a full-frame camera takes; Pillow holds 4 bytes of each, up to three times
 TOO_MANY = f"expected at most {LARGEST_IMAGE_PIXELS:,} pixels; make it smaller"
+LARGE_IMAGE_PIXELS = LARGEST_IMAGE_PIXELS // 4  # beyond, images are unpacked one at a time, however many threads read
 ROWS = 64  # of an image, converted at once
 UPRIGHT = 1  # EXIF's orientation of most images
 LARGEST_INPUT = 1 << 24  # pixels of a network's input, 4096×4096
 LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
+_one_large_image = threading.Lock()
 
 
 def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
@@ -54,13 +56,14 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
     if not data:
         raise InputError(f"{where}: the file is empty (0 bytes), expected an image")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large photos and odd metadata are no concern of the user's
+        with silent_warnings():  # large photos and odd metadata are no concern of the user's
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_pixels(image, where)
-            with silent_libraries() if image.format == "TIFF" else nullcontext():  # libtiff comments on what it reads
-                image.load()
-            return to_rgb(image, where)
+            with _one_large_image if image.width * image.height > LARGE_IMAGE_PIXELS else nullcontext():
+                # libtiff comments on what it reads
+                with silent_libraries() if image.format == "TIFF" else nullcontext():
+                    image.load()
+                return to_rgb(image, where)
     except UnidentifiedImageError:
         expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise InputError(f"{where}: not an image, or in a format that is not read here; expected {expected}") from None

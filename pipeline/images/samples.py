@@ -6,7 +6,9 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +18,10 @@ from backends.base import InputBatch
 from backends.network import Network
 from recordings.disk import readable, reason
 from recordings.errors import InputError
+from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
 
-from .datasets import CLUTTERED_DIGITS, Dataset, Item, open_dataset
+from .datasets import CLUTTERED_DIGITS, Dataset, Entry, Item, open_dataset
 from .datasets.saccade_digits import NAME as SACCADE_DIGITS
 from .encoding import encode
 from .events.binning import EventBinning
@@ -29,6 +32,8 @@ from .selection import balanced_order
 
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
+
+READERS = 4  # threads that read images at most; each may hold a large one
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,7 @@ def read_samples(
 ) -> Samples:
     """Read and prepare every image or recording once, so that a broken one is found before anything starts.
 
+    Images are unpacked and resized in threads, which let go of Python's lock for it; the first broken one is reported.
     The pictures lie in a temporary file without a name, so that the system may take back their memory.
 
     Parameters
@@ -133,27 +139,35 @@ def read_samples(
     ------
     InputError : if one cannot be read, or is not what the network takes
     """
-    events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
     shape = (len(positions), preprocessing.height, preprocessing.width, 3)
+    events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
     pictures = _scratch(shape)
-    indices, labels, names, boxes, masks = [], [], [], [], []
-    for place, position in enumerate(positions):
-        item = dataset[int(position)]
-        if events is None:
-            pictures[place] = preprocessing.picture(item.image)
-        else:
-            pictures[place] = events.add(place, item.image)
+    entries, boxes, masks = [], [], []
+
+    def read(numbered: tuple[int, int]) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
+        place, position = numbered
+        item = dataset[position]
+        pictures[place] = preprocessing.picture(item.image) if events is None else events.add(place, item.image)
         box = None if item.box is None else preprocessing.box(item.box, item.image.size)
-        indices.append(item.index)
-        labels.append(-1 if item.label is None else item.label)
-        names.append(item.name)
-        boxes.append(box)
-        masks.append(_mask(item, box, preprocessing))
-        advance(1)
-    table = SampleTable(np.array(indices, np.int64), np.array(labels, np.int32))
+        return Entry(item.index, item.label, item.name), box, _mask(item, box, preprocessing)
+
+    workers = min(cores(), READERS, len(positions)) if events is None else 1
+    with closing(in_order(read, enumerate(map(int, positions)), workers)) as found:
+        for entry, box, mask in found:
+            entries.append(entry)
+            boxes.append(box)
+            masks.append(mask)
+            advance(1)
+    names = tuple(entry.name for entry in entries)
     return Samples(
-        dataset.name, table, tuple(names), pictures, tuple(boxes), tuple(masks), preprocessing, dataset.skipped, events
+        *(dataset.name, _table(entries), names, pictures, tuple(boxes), tuple(masks)),
+        *(preprocessing, dataset.skipped, events),
     )
+
+
+def _table(entries: Sequence[Entry]) -> SampleTable:
+    labels = [-1 if entry.label is None else entry.label for entry in entries]
+    return SampleTable(np.array([entry.index for entry in entries], np.int64), np.array(labels, np.int32))
 
 
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -181,16 +195,52 @@ def _mask(item: Item, box: Box | None, preprocessing: Preprocessing | EventBinni
     return None if box is None else box_mask(box, (preprocessing.height, preprocessing.width))
 
 
-def choose_samples(
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Which images or recordings a run takes, in its order; none is read yet.
+
+    Parameters
+    ----------
+    dataset : where they are
+    positions : (N,) in `dataset`
+    preprocessing : how they will be prepared
+    """
+
+    dataset: Dataset
+    positions: NDArray[np.int64]
+    preprocessing: Preprocessing | EventBinning
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def table(self) -> SampleTable:
+        """Index in the data set and label of all; -1 where the class is unknown."""
+        return _table(self._entries)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of all, short, for people."""
+        return tuple(entry.name for entry in self._entries)
+
+    @cached_property
+    def _entries(self) -> list[Entry]:
+        return [self.dataset.entry(position) for position in self.positions.tolist()]
+
+    def read(self, part: slice = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
+        """Read and prepare these of them, all if not told otherwise, see :func:`read_samples`."""
+        return read_samples(self.dataset, self.positions[part], self.preprocessing, advance)
+
+
+def choose(
     source: str | Sequence[str] | None,
     checkpoint: Checkpoint,
     count: int,
     seed: int,
     download: bool = False,
     split: str = "val",
-    advance: Callable[[int], None] = lambda images: None,
-) -> Samples:
-    """The first `count` images or recordings of a seeded class-balanced order, as many as there are.
+) -> Chosen:
+    """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
     Those of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
 
@@ -210,4 +260,17 @@ def choose_samples(
     dataset = KnownClasses(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds nothing")
-    return read_samples(dataset, balanced_order(dataset.labels, seed)[:count], preparation, advance)
+    return Chosen(dataset, balanced_order(dataset.labels, seed)[:count], preparation)
+
+
+def choose_samples(
+    source: str | Sequence[str] | None,
+    checkpoint: Checkpoint,
+    count: int,
+    seed: int,
+    download: bool = False,
+    split: str = "val",
+    advance: Callable[[int], None] = lambda images: None,
+) -> Samples:
+    """Choose, see :func:`choose`, and read all of them, see :func:`read_samples`."""
+    return choose(source, checkpoint, count, seed, download, split).read(advance=advance)

@@ -10,7 +10,7 @@ from pathlib import Path
 from recordings.errors import InputError
 
 from .archive import Archive, Folder, Zip
-from .base import Dataset, Item, Object, did_you_mean
+from .base import Dataset, Entry, Item, Object, did_you_mean
 from .cluttered_digits import ClutteredDigits
 from .folder import ClassFolders, LooseFiles, class_folders, sample_files
 from .handwriting import SHARES
@@ -19,7 +19,7 @@ from .saccade_digits import SaccadeDigits
 from .tiny_imagenet import TinyImageNet, find_root
 from .torchvision_sets import ROOT, TorchvisionSet
 
-__all__ = ["Dataset", "Item", "Object", "open_dataset"]
+__all__ = ["Dataset", "Entry", "Item", "Object", "open_dataset"]
 
 CLUTTERED_DIGITS = "cluttered-digits"
 HANDWRITING = (CLUTTERED_DIGITS, SACCADE_DIGITS)  # made on the fly: any size, and a part to select a network by

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import threading
 import zipfile
 from collections import defaultdict
 from pathlib import Path
@@ -54,12 +55,16 @@ class Folder:
 
 
 class Zip:
-    """A zip file, whose handle each process opens for itself: a handle inherited by fork would share its position."""
+    """A zip file, read by one thread at a time.
+
+    Each process opens its handle for itself: a handle inherited by fork would share its position.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._process: int | None = None
         self._file: zipfile.ZipFile | None = None
+        self._reading = threading.Lock()
         tree: dict[str, set[str]] = defaultdict(set)
         for member in self._open().namelist():
             folder, parts = "", member.rstrip("/").split("/")
@@ -77,11 +82,13 @@ class Zip:
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
         """See :class:`Archive`."""
         try:
-            info = self._open().getinfo(name)
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise InputError(f"{self.path}: {name} is compressed by method {info.compress_type}, expected deflate")
-            with self._open().open(info) as member:  # other methods unpack a few bytes to gigabytes at once
-                return read_at_most(member, info.file_size, most, f"{self.path}: {name}")
+            with self._reading:
+                info = self._open().getinfo(name)
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    method = info.compress_type
+                    raise InputError(f"{self.path}: {name} is compressed by method {method}, expected deflate")
+                with self._open().open(info) as member:  # other methods unpack a few bytes to gigabytes at once
+                    return read_at_most(member, info.file_size, most, f"{self.path}: {name}")
         except KeyError:
             raise InputError(f"{self.path}: {name} is missing; the data set is incomplete") from None
         except InputError:
@@ -105,7 +112,10 @@ class Zip:
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None, "_process": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_file", "_process", "_reading")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _file=None, _process=None, _reading=threading.Lock())
 
 
 class _Listing(io.BufferedReader):

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.images.events.events import Events
 from recordings.errors import InputError
 
-from .base import Item
+from .base import Entry, Item
 
 
 class ImageArrays:
@@ -45,7 +45,12 @@ class ImageArrays:
 
     def __getitem__(self, position: int) -> Item:
         image = Image.fromarray(self._images[position]).convert("RGB")
-        return Item(image, self.labels[position], position, f"image {position}")
+        entry = self.entry(position)
+        return Item(image, entry.label, entry.index, entry.name)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        return Entry(position, self.labels[position], f"image {position}")
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
@@ -80,7 +85,12 @@ class EventRecordings:
         return len(self._recordings)
 
     def __getitem__(self, position: int) -> Item:
-        return Item(self._recordings[position], self.labels[position], position, f"recording {position}")
+        entry = self.entry(position)
+        return Item(self._recordings[position], entry.label, entry.index, entry.name)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        return Entry(position, self.labels[position], f"recording {position}")
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))

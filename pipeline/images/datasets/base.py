@@ -49,8 +49,17 @@ class Item:
     others: tuple[Object, ...] = ()
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an item before it is read; the fields mean what :class:`Item`'s do."""
+
+    index: int
+    label: int | None
+    name: str
+
+
 class Dataset(Protocol):
-    """A sequence of :class:`Item`; picklable, so that worker processes can load from it."""
+    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too."""
 
     @property
     def name(self) -> str:
@@ -80,6 +89,10 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, position: int) -> Item: ...
+
+    def entry(self, position: int) -> Entry:
+        """What is known of an item, without reading it."""
+        ...
 
     def __iter__(self) -> Iterator[Item]: ...
 

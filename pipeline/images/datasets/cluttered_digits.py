@@ -18,7 +18,7 @@ from PIL import Image
 
 from recordings.errors import InputError
 
-from .base import Item, Object, select_classes
+from .base import Entry, Item, Object, select_classes
 from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
 
 SIDE = 80  # pixels of a scene
@@ -75,13 +75,10 @@ class ClutteredDigits:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, position: int) -> Item:
-        index = self._indices[position]
-        random = self._random(index, stream=0)
+        entry = self.entry(position)
+        random = self._random(entry.index, stream=0)
         glyphs, labels = handwriting(self._split)
-        chosen = [int(self._digit_of[index])]
-        if self._digits == 2:
-            chosen.append((chosen[0] + 1 + int(random.random() * 9)) % 10)
-
+        chosen = self._digits_in(entry.index, random)
         level = 0.12 + 0.25 * random.random()  # of the background's brightness
         scene = _background(random, level)
         _draw_fragments(scene, random, glyphs, level)
@@ -101,8 +98,18 @@ class ClutteredDigits:
             objects.append(Object(label, (float(x), float(y), float(x + width), float(y + height)), mask))
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
         first, *others = objects
-        name = f"{'+'.join(map(str, chosen))} (scene {index})"
-        return Item(Image.fromarray(pixels), first.label, index, name, first.box, first.mask, tuple(others))
+        return Item(Image.fromarray(pixels), first.label, entry.index, entry.name, first.box, first.mask, tuple(others))
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        index = self._indices[position]
+        digits = self._digits_in(index, self._random(index, stream=0))
+        return Entry(index, self.labels[position], f"{'+'.join(map(str, digits))} (scene {index})")
+
+    def _digits_in(self, index: int, random: np.random.Generator) -> list[int]:
+        """The digits of a scene; the second one takes the first number that the scene draws."""
+        first = int(self._digit_of[index])
+        return [first] if self._digits == 1 else [first, (first + 1 + int(random.random() * 9)) % 10]
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))

@@ -15,7 +15,7 @@ from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
-from .base import Item, select_classes
+from .base import Entry, Item, select_classes
 
 SPLITS = ("train", "val")
 
@@ -56,10 +56,13 @@ class ClassFolders:
         return len(self._files)
 
     def __getitem__(self, position: int) -> Item:
+        entry = self.entry(position)
+        return Item(read_sample(self._files[position]), entry.label, entry.index, entry.name)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
         file = self._files[position]
-        return Item(
-            read_sample(file), self.labels[position], self._indices[position], f"{file.parent.name}/{file.name}"
-        )
+        return Entry(self._indices[position], self.labels[position], f"{file.parent.name}/{file.name}")
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
@@ -89,8 +92,12 @@ class LooseFiles:
         return len(self._files)
 
     def __getitem__(self, position: int) -> Item:
-        file = self._files[position]
-        return Item(read_sample(file), None, position, file.name)
+        entry = self.entry(position)
+        return Item(read_sample(self._files[position]), entry.label, entry.index, entry.name)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        return Entry(position, None, self._files[position].name)
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))

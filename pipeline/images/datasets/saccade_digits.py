@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.images.events.camera import EventCamera
 from recordings.errors import InputError
 
-from .base import Item, select_classes
+from .base import Entry, Item, select_classes
 from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
 
 NAME = "saccade-digits"
@@ -83,10 +83,10 @@ class SaccadeDigits:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, position: int) -> Item:
-        index = self._indices[position]
-        random = self._random(index, stream=0)
+        entry = self.entry(position)
+        random = self._random(entry.index, stream=0)
         glyphs, labels = handwriting(self._split)
-        digit = int(self._digit_of[index])
+        digit = int(self._digit_of[entry.index])
         candidates = np.flatnonzero(labels == digit)
         glyph = glyphs[candidates[int(random.random() * len(candidates))]]
         side = DIGIT_SIDES[0] + (DIGIT_SIDES[1] - DIGIT_SIDES[0]) * random.random()
@@ -98,7 +98,12 @@ class SaccadeDigits:
         mask = (ink >= 0.5).any(axis=0)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        return Item(events, self.labels[position], index, f"{digit} (recording {index})", box, mask)
+        return Item(events, entry.label, entry.index, entry.name, box, mask)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        index = self._indices[position]
+        return Entry(index, self.labels[position], f"{self._digit_of[index]} (recording {index})")
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))

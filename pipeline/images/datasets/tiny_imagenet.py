@@ -20,7 +20,7 @@ from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
 from .archive import Archive
-from .base import Item, select_classes
+from .base import Entry, Item, select_classes
 
 LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part
@@ -80,8 +80,14 @@ class TinyImageNet:
     def __getitem__(self, position: int) -> Item:
         record = self._records[position]
         image = read_image(self._archive.read(record.file), f"{self._archive.path}: {record.file}")
+        entry = self.entry(position)
+        return Item(image, entry.label, entry.index, entry.name, record.box)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
+        record = self._records[position]
         name = record.file.rsplit("/", 1)[1].rsplit(".", 1)[0]
-        return Item(image, self.labels[position], record.index, name, record.box)
+        return Entry(record.index, self.labels[position], name)
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))

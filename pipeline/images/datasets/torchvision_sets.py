@@ -10,7 +10,7 @@ from typing import Any
 from recordings.errors import InputError
 from recordings.private import is_private
 
-from .base import Item, select_classes
+from .base import Entry, Item, select_classes
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
@@ -63,9 +63,14 @@ class TorchvisionSet:
         return len(self._indices)
 
     def __getitem__(self, position: int) -> Item:
+        entry = self.entry(position)
+        image, _ = self._data[entry.index]
+        return Item(image.convert("RGB"), entry.label, entry.index, entry.name)
+
+    def entry(self, position: int) -> Entry:
+        """See :class:`pipeline.images.datasets.base.Dataset`."""
         index = self._indices[position]
-        image, _ = self._data[index]
-        return Item(image.convert("RGB"), self.labels[position], index, f"{self._split}_{index}")
+        return Entry(index, self.labels[position], f"{self._split}_{index}")
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from pipeline.drawing.subject import subjects_of
 from pipeline.images.datasets import open_dataset
 from pipeline.images.datasets.folder import LooseFiles
+from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import read_samples
+from pipeline.images.samples import Chosen, choose, choose_samples, read_samples
+from pipeline.networks.checkpoint import load_checkpoint
 from recordings.errors import InputError
 
 PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -42,7 +45,7 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
     samples = read_samples(dataset, [3, 1, 4], Preprocessing(80, 80, PREPARE.mean, PREPARE.std), seen.append)
     samples.images()
     subjects_of(samples, [0, 0], dataset.class_names)
-    assert read == [3, 1, 4]
+    assert sorted(read) == [1, 3, 4]
     assert seen == [1, 1, 1]
     assert samples.table.index.tolist() == [3, 1, 4]
     for position, mask in zip([3, 1, 4], samples.masks, strict=True):
@@ -67,3 +70,51 @@ def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(InputError, match=r"b\.png: not an image"):
         read_samples(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), [0, 1], PREPARE)
+
+
+def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(20)]
+    for number, file in enumerate(files):
+        if number in (11, 12, 17):
+            file.write_text("no image")
+        else:
+            Image.new("RGB", (8, 8)).save(file)
+    with pytest.raises(InputError, match=r"11\.png: not an image"):
+        read_samples(LooseFiles(files), range(20), PREPARE)
+
+
+@pytest.mark.parametrize("source", ["cluttered-digits", "saccade-digits", "folder", "files", "zip"])
+def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_path: Path) -> None:
+    for number in range(6):
+        path = tmp_path / f"set/val/{'ab'[number % 2]}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 6), (40 * number, 0, 0)).save(path)
+    files = sorted(map(str, tmp_path.rglob("*.png")))
+    with ZipFile(tmp_path / "images.zip", "w") as archive:
+        lines = []
+        for number, file in enumerate(files):
+            archive.write(file, f"val/images/val_{number}.JPEG")
+            lines.append(f"val_{number}.JPEG n0000000{number % 3} 0 0 5 5\n")
+        archive.writestr("val/val_annotations.txt", "".join(lines))
+    where = {"folder": str(tmp_path / "set"), "files": files, "zip": str(tmp_path / "images.zip")}
+    dataset = open_dataset(where.get(source, source), "val")
+    binning = EventBinning(32, 32, 10_000, 4)
+    chosen = Chosen(dataset, np.array([4, 0, 3]), binning if source == "saccade-digits" else PREPARE)
+    samples, parts = chosen.read(), [chosen.read(slice(2)), chosen.read(slice(2, 3))]
+    assert chosen.table.index.tolist() == samples.table.index.tolist()
+    assert chosen.table.label.tolist() == samples.table.label.tolist()
+    assert chosen.names == samples.names == parts[0].names + parts[1].names
+    np.testing.assert_array_equal(np.concatenate([part.pictures for part in parts]), samples.pictures)
+
+
+def test_scenes_of_two_digits_are_named_before_they_are_drawn() -> None:
+    dataset = open_dataset("cluttered-digits", "val", size=6, digits=2)
+    assert [dataset.entry(position).name for position in range(6)] == [item.name for item in dataset]
+
+
+def test_choosing_is_part_of_choosing_samples() -> None:
+    checkpoint = load_checkpoint("cluttered-digits", "snn")
+    chosen, samples = (make("cluttered-digits", checkpoint, 3, seed=1) for make in (choose, choose_samples))
+    assert chosen.table.index.tolist() == samples.table.index.tolist()
+    assert chosen.names == samples.names
+    assert len(chosen) == len(samples) == 3
