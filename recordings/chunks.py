@@ -20,7 +20,7 @@ def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[
 
 def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[Iterable[bytes]]) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
-    steps = dataset.chunks[1]
+    steps, inside, write = dataset.chunks[1], (0,) * (dataset.ndim - 2), dataset.id.write_direct_chunk
     for row, chunks in enumerate(samples, first):
         for number, chunk in enumerate(chunks):
-            dataset.id.write_direct_chunk((row, number * steps, *[0] * (dataset.ndim - 2)), chunk)
+            write((row, number * steps, *inside), chunk)

@@ -17,7 +17,8 @@ ROWS = 4096  # of a table of digests that are taken at a time
 def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Number of set bits: (..., bytes) uint8 -> (...) uint32.
 
-    Bits are added up side by side in words of 64: in pairs, in fours, in bytes; a product adds the bytes of a word.
+    NumPy 2 counts the bits of a word by one instruction. Before it, bits are added up side by side in words of 64: in
+    pairs, in fours, in bytes; a product adds the bytes of a word.
 
     References
     ----------
@@ -25,6 +26,8 @@ def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """
     words = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 8)), np.uint64)
     words.view(np.uint8)[..., : packed.shape[-1]] = packed
+    if hasattr(np, "bitwise_count"):
+        return np.bitwise_count(words).sum(axis=-1, dtype=np.uint32)
     upper = np.empty_like(words)  # reused, because fresh memory costs more than the sums
     for shift, mask in np.array([(1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)], np.uint64):
         np.right_shift(words, shift, out=upper)

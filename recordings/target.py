@@ -63,9 +63,9 @@ def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
 
 
 @contextmanager
-def hdf5_in_memory() -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
-    """Create an HDF5 file in memory; the function beside it gives the content of the file."""
-    with h5py.File.in_memory(libver=LIBVER) as file:
+def hdf5_in_memory(content: bytes | None = None) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
+    """An HDF5 file in memory, new or with this content; the function beside it gives what the file then holds."""
+    with h5py.File.in_memory(content, libver=LIBVER) as file:
 
         def image() -> bytes:
             file.flush()

@@ -20,7 +20,7 @@ from .batch import RasterBatch
 from .recorder import encode_samples
 from .records import SampleRecord
 from .schema import RasterHeader
-from .shards import fills_shard, merge_shards, write_shard
+from .shards import Seal, fills_shard, merge_shards, write_shard
 
 
 def parts_of(path: Path) -> Path:
@@ -67,6 +67,7 @@ class GrowingWriter:
         self._run_uuid = str(uuid.uuid4())
         self._index, self._label = array("q"), array("i")
         self._shards: dict[int, int] = {}
+        self._seals: dict[int, Seal] = {}
         self._records: list[SampleRecord] = []
 
     @property
@@ -109,6 +110,7 @@ class GrowingWriter:
                 self._run_uuid,
                 advice,
                 self._overwrite,
+                self._seals,
             )
         self.discard()
         return self.path
@@ -126,7 +128,7 @@ class GrowingWriter:
             if not self._shards:
                 self.discard()
                 parts.mkdir(parents=True)
-            write_shard(parts, self.header, samples, self._run_uuid, self._records)
+            self._seals[first] = write_shard(parts, self.header, samples, self._run_uuid, self._records)
         self._shards[first] = len(self._records)
         self._records = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from recordings.schema import SampleTable
 from recordings.target import hdf5_in_memory
 
 from .batch import RasterBatch
-from .layout import lay_out, mark_complete
+from .layout import attributes, empty_raster, finish, table_paths
 from .schema import LAYER_DATASETS, PRECISIONS, LayerSpec, RasterHeader
 
 
@@ -60,16 +61,25 @@ def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8
 
 def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]) -> bytes:
     """The content of a raster file that holds these records, one for each sample, in order."""
-    with hdf5_in_memory() as (file, image):
-        lay_out(file, header, samples, run_uuid)
-        if header.classes:
-            file["readout"][:] = np.stack([record.readout for record in records])
-        file["samples/prediction"][:] = [record.prediction for record in records]
+    tables: dict[str, NDArray[Any]] = {
+        "/samples/index": samples.index,
+        "/samples/label": samples.label,
+        "/samples/prediction": np.array([record.prediction for record in records], np.int32),
+        "/readout": np.stack([record.readout for record in records]),
+    }
+    for layer in header.layers:
+        of_layer = [record.layers[layer.name] for record in records]
+        tables[f"/layers/{layer.group}/count"] = np.stack([part.counts for part in of_layer])
+        tables[f"/layers/{layer.group}/digest"] = np.array([part.digest for part in of_layer], "S64")
+    digest = raster_digest(tables[f"/layers/{layer.group}/digest"] for layer in header.layers)
+    ordered = {
+        path: tables[path].astype(tables[path].dtype.newbyteorder("<"), copy=False) for path in table_paths(header)
+    }
+    with hdf5_in_memory(empty_raster(header, len(samples), run_uuid)) as (file, image):
+        for path, table in ordered.items():  # h5py's own assignment takes ten times as long
+            h5py.h5d.open(file.id, path.encode()).write(h5py.h5s.ALL, h5py.h5s.ALL, table)
         for layer in header.layers:
-            group = file[f"layers/{layer.group}"]
-            of_layer = [record.layers[layer.name] for record in records]
-            group["count"][:] = np.stack([part.counts for part in of_layer])
-            group["digest"][:] = np.array([part.digest for part in of_layer], "S64")
-            store_chunks(group["spikes"], 0, (part.chunks for part in of_layer))
-        mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
+            chunks = (record.layers[layer.name].chunks for record in records)
+            store_chunks(file[f"layers/{layer.group}/spikes"], 0, chunks)
+        finish(file, digest, attributes(header, run_uuid), ordered.values())
         return image()

@@ -22,6 +22,7 @@ from .records import SampleRecord
 from .schema import RasterHeader
 from .shards import (
     MANIFEST,
+    Seal,
     differences,
     fills_shard,
     good_shards,
@@ -69,6 +70,7 @@ class RasterWriter(Recorder):
         self.dropped = 0
         self._run_uuid = str(uuid.uuid4())
         self._shards: dict[int, int] = {}
+        self._seals: dict[int, Seal] = {}
         self._records: list[SampleRecord] = []
         self._flushed_at = time.monotonic()
         with self._writing():
@@ -107,8 +109,8 @@ class RasterWriter(Recorder):
             first, count = self._records[0].position, len(self._records)
             with self._writing():
                 of_shard = self.samples[first : first + count]
-                write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
-            self._shards[first] = count
+                seal = write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
+            self._shards[first], self._seals[first] = count, seal
             self._records = []
         self._flushed_at = time.monotonic()
 
@@ -125,7 +127,8 @@ class RasterWriter(Recorder):
         if not self.path.exists():
             advice = f"all samples are kept in {self.parts}; free space, then --resume"
             with self._writing(), self._naming_the_damage():
-                merge_shards(self.path, self.parts, self._shards, self.header, self.samples, self._run_uuid, advice)
+                about = self.header, self.samples, self._run_uuid
+                merge_shards(self.path, self.parts, self._shards, *about, advice, seals=self._seals)
         shutil.rmtree(self.parts, ignore_errors=True)
         return self.path
 

@@ -9,18 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from recordings import hdf5
 from recordings.errors import InputError, RasterError
 from recordings.lock import out_lock
 from recordings.raster import shards as shards_module
 from recordings.raster import writer as writer_module
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import RasterHeader
+from recordings.raster.shards import shard_path
 from recordings.raster.writer import RasterWriter
 from recordings.schema import SampleTable
 
@@ -159,6 +162,23 @@ def test_damage_while_the_run_goes_on_is_found_before_shards_are_merged(
     _, computed = resume(tmp_path)
     assert computed == [*range(16, 32), 48, 49] or computed == list(range(16, 32))
     assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_only_shards_that_changed_are_opened_by_a_child_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspected: list[object] = []
+    monkeypatch.setattr(hdf5, "inspect", lambda source, opener, where: inspected.append(source))
+    writer = RasterWriter(tmp_path, HEADER, samples(40))
+    while len(writer.remaining):
+        writer.append(batch(HEADER, writer.remaining[:8]))
+    record(tmp_path / "other", 40)
+    assert inspected == []  # nothing but its own shards was merged
+    changed = shard_path(tmp_path / "raster.parts", 16)
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1  # of the same size
+    changed.write_bytes(content)
+    with suppress(RasterError):
+        writer.finalize()
+    assert inspected == [changed]
 
 
 def test_shards_are_not_removed_beside_a_damaged_raster(tmp_path: Path) -> None:
