@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from .base import Backend, BackendError
 
 BackendName = Literal["auto", "event", "torch", "lava"]
 LavaModels = Literal["event", "stock"]
+
+DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
+ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
 
 
 def make_backend(
@@ -69,6 +74,17 @@ def _expect_cpu(name: str, device: str) -> None:
 
 
 def _cuda() -> bool:
+    """Whether torch finds a GPU. Importing it takes a second or more, so the driver is looked for first."""
+    if not (any(map(_loads, DRIVERS)) or ROCM.exists()):
+        return False
     import torch
 
     return torch.cuda.is_available()
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

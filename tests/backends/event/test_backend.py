@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,8 +72,19 @@ def test_auto_is_event_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -
         make_backend("auto", "cuda")
 
 
+def test_torch_is_not_imported_where_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> bool:
+        raise AssertionError("torch was asked")
+
+    monkeypatch.setattr("backends.available.DRIVERS", ("no such library",))
+    monkeypatch.setattr("backends.available.ROCM", Path("/no/such/device"))
+    monkeypatch.setattr(torch.cuda, "is_available", refuse)
+    assert make_backend("auto").name == "event"
+
+
 def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
+    monkeypatch.setattr("backends.available._loads", lambda library: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("backends.torch.backend.TorchBackend", lambda device: asked.append(device))
     make_backend("auto")

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
 from pipeline.images.datasets.handwriting import CLASSES, SHARES, handwriting
@@ -160,3 +161,13 @@ def test_it_travels_to_worker_processes(unseen):
 def test_bad_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         ClutteredDigits(**({"split": "val"} | arguments))
+
+
+def test_the_handwriting_is_that_of_scikit_learn():
+    images, targets = load_digits(return_X_y=True)
+    parts = [handwriting(split) for split in SHARES]
+    glyphs = np.concatenate([glyphs[:, 3:11, 3:11] for glyphs, _ in parts]).reshape(-1, 64)
+    labels = np.concatenate([labels for _, labels in parts])
+    for digit in range(10):
+        expected, found = (images[targets == digit] / 16).tolist(), glyphs[labels == digit].tolist()
+        assert sorted(found) == sorted(expected)
