@@ -59,10 +59,11 @@ def synaptic_operations(layer: Layer | Readout, packed: NDArray[np.uint8], shape
     channels, height, width = shape
     pool = getattr(layer, "pool", 1)
     bits = np.unpackbits(packed, axis=1, count=channels * height * width)
-    pools = bits.reshape(-1, channels, height // pool, pool, width // pool, pool)
     if getattr(layer, "pooling", "average") == "max":
-        pools = pools.max(axis=(3, 5), keepdims=True)
-    passed = pools.sum(axis=(0, 1, 3, 5), dtype=np.int64)
+        bits = bits.reshape(-1, height // pool, pool, width // pool, pool).max(axis=(2, 4))
+        height, width, pool = height // pool, width // pool, 1
+    counts = bits.reshape(len(packed) * channels, -1).sum(axis=0, dtype=np.int64)  # whole maps at a time, which is fast
+    passed = counts.reshape(height // pool, pool, width // pool, pool).sum(axis=(1, 3))
     return int((passed * fan_out(layer, shape)).sum())
 
 

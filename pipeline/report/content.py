@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import fsum
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .blobs import blob, spike_trains
 from .sources import Run
 from .thinning import Content, thinned
 
+Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
 CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 
@@ -26,7 +27,8 @@ def run_content(run: Run, limit: int) -> Content:
     limit : bytes of its samples, as far as one fits
     """
     raster, header = run.raster, run.raster.header
-    held = thinned(lambda sample, steps: _sample(run, sample, steps), raster.n_samples, raster.timesteps, limit)
+    scores = _scores(run)
+    held = thinned(lambda sample, steps: _sample(run, scores, sample, steps), raster.n_samples, raster.timesteps, limit)
     known = np.minimum(raster.labels, raster.predictions) >= 0
     right = int((raster.labels == raster.predictions)[known].sum())
     return {
@@ -45,12 +47,12 @@ def run_content(run: Run, limit: int) -> Content:
             ["spikes' digest", raster.raster_digest[:12]],
         ],
         "notes": [*([held.note] if held.note else []), *run.notes],
-        "layers": [_layer(run, layer, held.samples) for layer in raster.layers],
+        "layers": [_layer(run, scores, layer, held.samples) for layer in raster.layers],
         "samples": held.samples,
     }
 
 
-def _layer(run: Run, layer: LayerSpec, samples: list[Content]) -> Content:
+def _layer(run: Run, scores: Scores, layer: LayerSpec, samples: list[Content]) -> Content:
     operations = [sample["operations"][layer.name] for sample in samples if layer.name in sample["operations"]]
     rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
     return {
@@ -62,11 +64,11 @@ def _layer(run: Run, layer: LayerSpec, samples: list[Content]) -> Content:
         "rate": float(rates.mean()),
         "operations": float(np.mean(operations)) if operations else None,
         "products": _products(run).get(layer.name),
-        "scores": _scores(run, layer.name, None),
+        "scores": scores.get((layer.name, None), {}),
     }
 
 
-def _sample(run: Run, sample: int, steps: int) -> Content:
+def _sample(run: Run, scores: Scores, sample: int, steps: int) -> Content:
     raster, answer = run.raster, run.answers[sample] if run.answers else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index = int(raster.samples.index[sample])
@@ -81,7 +83,7 @@ def _sample(run: Run, sample: int, steps: int) -> Content:
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
         "operations": _operations(run, sample),
-        "scores": {layer: _scores(run, layer, sample) for layer in raster},
+        "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
     }
 
 
@@ -124,15 +126,17 @@ def _products(run: Run) -> dict[str, int]:
     return dict(zip(run.raster, products(run.network)[run.network.first_raster :], strict=True))
 
 
-def _scores(run: Run, layer: str, sample: int | None) -> dict[str, Any]:
-    """Map -> measure -> score, of one sample or the mean of all whose object is known; empty where it is unknown."""
-    if run.scores is None:
-        return {}
-    table = run.scores[run.scores["layer"] == layer]
-    if sample is not None:
-        table = table[table["image"] == sample]
-    means = table.groupby(["method", "measure"], sort=False)["value"].mean()
-    found: dict[str, Any] = {}
-    for (method, measure), value in means.items():
-        found.setdefault(method, {})[measure] = round(float(value), 4)
-    return found
+def _scores(run: Run) -> Scores:
+    """The scores of every sample whose object is known; beside None, their means."""
+    values: dict[tuple[str, int | None], dict[str, dict[str, list[float]]]] = {}
+    if run.scores is not None:
+        for image, layer, method, measure, value in run.scores.itertuples(index=False):
+            for place in ((layer, image), (layer, None)):
+                values.setdefault(place, {}).setdefault(method, {}).setdefault(measure, []).append(value)
+    return {
+        place: {
+            method: {measure: round(fsum(found) / len(found), 4) for measure, found in of_method.items()}
+            for method, of_method in of_place.items()
+        }
+        for place, of_place in values.items()
+    }
