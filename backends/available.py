@@ -21,6 +21,8 @@ def make_backend(
     device: str = "auto",
     lava_models: LavaModels = "event",
     lava_deadline: float | None = None,
+    *,
+    threads: int | None = None,
 ) -> Backend:
     """The backend of that name.
 
@@ -29,6 +31,7 @@ def make_backend(
     name : one of them; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
     device : of the torch backend, see :class:`backends.torch.backend.TorchBackend`
     lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
+    threads : of the event backend; one for each core if not given
 
     Raises
     ------
@@ -38,14 +41,14 @@ def make_backend(
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
     if name not in BACKENDS:
         raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
-    return BACKENDS[name](device, lava_models, lava_deadline)
+    return BACKENDS[name](device, lava_models, lava_deadline, threads)
 
 
-def _event(device: str, *_: object) -> Backend:
+def _event(device: str, _models: LavaModels, _deadline: float | None, threads: int | None) -> Backend:
     from .event.backend import EventBackend
 
     _expect_cpu("event", device)
-    return EventBackend()
+    return EventBackend() if threads is None else EventBackend(threads)
 
 
 def _torch(device: str, *_: object) -> Backend:
@@ -54,14 +57,14 @@ def _torch(device: str, *_: object) -> Backend:
     return TorchBackend(device)
 
 
-def _lava(device: str, models: LavaModels, deadline: float | None) -> Backend:
+def _lava(device: str, models: LavaModels, deadline: float | None, _threads: int | None) -> Backend:
     from .lava.backend import LavaBackend
 
     _expect_cpu("lava", device)
     return LavaBackend(models, deadline)
 
 
-BACKENDS: dict[str, Callable[[str, LavaModels, float | None], Backend]] = {
+BACKENDS: dict[str, Callable[[str, LavaModels, float | None, int | None], Backend]] = {
     "event": _event,
     "torch": _torch,
     "lava": _lava,

@@ -145,6 +145,9 @@ class RunSection(Section):
     )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     steps: KeptSteps = "pictured"
+    keep: Literal["all", "maps"] = Field(
+        "all", description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained"
+    )
     lava_models: LavaModels = Field(
         "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +10,18 @@ from pydantic import Field
 from rich.console import Console
 
 from pipeline.cli.command_line import Flat, parse_with_config
-from pipeline.cli.errors import exit_codes, message
+from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.tracker import Tracker
 from recordings.console import PlainConsole
 from recordings.disk import unused
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.program import spelled
 
 from .config import Config, RunSection, Section, load_config
 
-PROG = "python -m pipeline.run"
+PROG, MERGE = "python -m pipeline.run", "python -m pipeline.merge"
 DESCRIPTION = """Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
 
 examples:
@@ -32,7 +32,12 @@ examples:
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.
 
-Stopped? The same command with --out and --resume continues; in fixed point even on another backend."""
+Stopped? The same command with --out and --resume continues; in fixed point even on another backend.
+
+On several machines that share a folder, each computes some ranges of 16 samples:
+  python -m pipeline.run --samples 50000 --out shared/big --dask tcp://scheduler:8786     a cluster of dask.distributed
+  python -m pipeline.run --samples 50000 --out shared/big --range 3/64                    the third of 64 processes, then
+  python -m pipeline.merge shared/big                                                     when all of them are done"""
 
 
 class RunCommand(Section):
@@ -42,112 +47,101 @@ class RunCommand(Section):
     config: ConfigFile = None
     out: Path | None = Field(None, description="folder for the results; by default a new one under runs/")
     resume: bool = Field(False, description="continue the run in --out")
+    range: str | None = Field(
+        None, description="K/N: compute the K-th of N parts of the run in --out, beside others; then merge"
+    )
+    dask: str | None = Field(
+        None, description="compute on a dask cluster: tcp://HOST:PORT, or local:N for N processes on this machine"
+    )
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
     command, config = parse_with_config(RunCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    out = command.out
+    console, out = PlainConsole(soft_wrap=True), command.out
+    if command.range is not None:
+        if out is None or command.dask or command.resume:
+            raise InputError("--range needs --out, the folder that all parts share, and neither --dask nor --resume")
+        run_part(config, out, command.range, console)
+        return
     if command.resume:
         _expect_begun(out)
     if out is None:
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
     with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
-        run(config, out, resume=command.resume, console=PlainConsole(soft_wrap=True))
+        run(config, out, cluster=command.dask, console=console)
 
 
 def _expect_begun(out: Path | None) -> None:
     """Refuse to resume what never began."""
     if out is None:
         raise InputError("--resume needs --out, the folder of the run to continue")
-    if not any((out / name).exists() for name in ("raster.h5", "raster.parts")):
+    if not any((out / name).exists() for name in ("raster.h5", "raster.parts", "maps.parts", "sam.h5")):
         raise InputError(f"{out}: nothing is there to resume; leave out --resume to begin, or correct --out")
 
 
-def run(config: Config, out: Path, *, resume: bool, console: Console) -> None:
+def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
-    from backends.available import make_backend  # torch is slow to import, --help need not wait
-    from pipeline.networks.checkpoint import check_fit, load_checkpoint
+    from pipeline.ranges.cluster import Task, connected, distribute  # torch is slow to import, --help need not wait
+    from pipeline.ranges.compute import Work
+    from pipeline.ranges.finish import finish
+    from pipeline.ranges.prepare import begin, compile_kernels, prepare
+    from pipeline.simulation import undone_if_refused
 
-    from .cli.run_report import print_summary
-    from .drawing.figures import save_figures
-    from .drawing.subject import subjects_of
-    from .images.samples import choose_samples
-    from .maps.explanation import explain
-    from .maps.localisation import localisation_scores
-    from .maps.method import spatial_layers
-    from .maps.steps import kept_steps
-    from .measures.tables import summary_of_shares
-    from .report.sources import Run, grad_cams
-    from .report.write import write_page
-    from .simulation import in_precision, simulate
-    from .summary import summarise
+    settings, tracker = config.run, Tracker()
+    with tracker.time("load"), tracker.show("listing samples"):
+        prepared = prepare(config)
+    plan, read = prepared.plan, prepared.chosen.read
+    count = len(plan.samples)
+    with undone_if_refused(out):
+        if cluster is not None:
+            begin(out, prepared, config)
+            where = (settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
+            task = Task(out.absolute(), plan, prepared.network, where, read, settings.batch_size)
+            with (
+                tracker.show("connecting"),
+                connected(cluster) as client,
+                tracker.show("computing on the cluster", count) as advance,
+            ):
+                distribute(client, task, advance)
+        else:
+            with tracker.time("load"), tracker.show("reading images", count) as advance:
+                samples = read(range(count), advance)  # all of them: a broken image is found before anything starts
+            tracker.notes += samples.notes(settings.samples)
+            read = samples.part
+            begin(out, prepared, config)
+            work = Work(plan, out, prepared.network, prepared.backend, read, settings.batch_size)
+            with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+                compile_kernels(prepared)
+            with tracker.show(f"simulating on {prepared.backend.name}", count) as advance:
+                for _ in work.compute(range(len(plan.ranges)), advance):
+                    pass
+            tracker.notes += work.notes
+    finish(out, plan, prepared.network, settings, read, tracker, console)
 
-    settings, tracker, figures = config.run, Tracker(), list[Path]()
-    with tracker.time("load"), tracker.show("reading images") as advance:
-        checkpoint = load_checkpoint(settings.checkpoint, "snn")
-        check_fit(checkpoint, config, settings.checkpoint)
-        # What cannot be explained is refused before hours of simulation.
-        kept_steps(settings.steps, checkpoint.network.timesteps, settings.samples)
-        spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
-        classes = checkpoint.class_names
-        backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
-        samples = choose_samples(
-            settings.data, checkpoint, settings.samples, settings.seed, settings.download, advance=advance
-        )
-    shared = settings.model_dump(include={"precision", "seed", "batch_size"})
-    raster = simulate(
-        checkpoint, samples, out=out, backend=backend, resume=resume, config=config, tracker=tracker, **shared
+
+def run_part(config: Config, out: Path, part: str, console: Console) -> None:
+    """Compute the K-th of N parts of a run, beside others."""
+    from pipeline.ranges.compute import Work
+    from pipeline.ranges.prepare import begin, compile_kernels, prepare
+    from pipeline.ranges.share import compute_shared, share
+
+    tracker = Tracker()
+    with tracker.show("listing samples"):
+        prepared = prepare(config)
+    plan = prepared.plan
+    numbers = share(part, len(plan.ranges))
+    begin(out, prepared, config)
+    work = Work(
+        plan, out, prepared.network, prepared.backend, prepared.chosen.read, config.run.batch_size, alone=False
     )
-    with (
-        _keeping(out / "raster.h5", raster.n_samples),
-        raster,
-        explain(
-            raster,
-            out / "sam.h5",
-            gamma=settings.gamma,
-            steps=settings.steps,
-            pictured=settings.figures,
-            overwrite=True,
-            tracker=tracker,
-        ) as maps,
-    ):
-        with tracker.time("measure"), tracker.show("measuring"):
-            scores = localisation_scores(raster, maps, samples.masks)
-        if settings.figures:
-            with tracker.time("figures"), tracker.show("drawing"):
-                subjects = subjects_of(samples, raster.predictions[: settings.figures], classes)
-                figures = save_figures(maps, subjects, out / "figures", raster, checkpoint.network)
-        summary = summarise(
-            raster, summary_of_shares(scores), tracker.seconds, samples.names, classes, settings.checkpoint
-        )
-        summary.write(out / "summary.json")
-        if settings.report:
-            with tracker.show("writing the page"), ExitStack() as held:
-                network = in_precision(checkpoint.network, settings.precision)
-                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores)
-                write_page([Run(out.name, raster, *about, tuple(grad_cams(out, raster, held)))], out / "report.html")
-        _expect_files(out, ("raster.h5", "sam.h5", "summary.json"))
-    print_summary(summary, out, figures, [*tracker.notes, *samples.notes(settings.samples)], console)
-
-
-@contextmanager
-def _keeping(raster: Path, n_samples: int) -> Iterator[None]:
-    """Say of a failure after the simulation that nothing has to be simulated again, where that is true."""
-    try:
-        yield
-    except (InputError, OSError) as error:
-        if not raster.is_file():
-            raise
-        kept = f"the spikes of all {n_samples} samples are kept in {raster}, and --resume goes on from there"
-        raise InputError(f"{message(error).removeprefix('error: ')}; {kept}") from error
-
-
-def _expect_files(out: Path, names: Sequence[str]) -> None:
-    """Refuse to call a run finished whose results somebody removed meanwhile."""
-    if missing := [name for name in names if not (out / name).is_file()]:
-        raise InputError(f"{out}: {', '.join(missing)} vanished while the run went on; did something else remove it?")
+    with tracker.show("preparing (the first time, kernels are compiled)"):
+        compile_kernels(prepared)
+    with tracker.show(f"part {part} on {prepared.backend.name}", sum(len(plan.ranges[n]) for n in numbers)) as advance:
+        compute_shared(work, numbers, advance)
+    about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
+    console.print(f"{out}: {about} of {len(plan.ranges)} are finished; when all are, {spelled(MERGE)} {out}")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def simulate(
             folder = Path(out)
             held.enter_context(out_lock(folder))
             held.enter_context(file_lock(folder / "raster.h5"))
-            held.enter_context(_undone_if_refused(folder))
+            held.enter_context(undone_if_refused(folder))
             writer = RasterWriter(folder, header, source.table, resume=resume)
             write_network(graph, folder / "network.safetensors")
             if config is not None:
@@ -131,15 +131,16 @@ def simulate(
 
 
 @contextmanager
-def _undone_if_refused(folder: Path) -> Iterator[None]:
+def undone_if_refused(folder: Path) -> Iterator[None]:
     """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
-    empty = not holds_files(folder)
+    empty = not (folder.is_dir() and holds_files(folder))
     try:
         yield
     except InputError:
-        parts = folder / "raster.parts"
-        if empty and not any(parts.glob("*.h5")) and not (folder / "raster.h5").exists():
-            shutil.rmtree(parts, ignore_errors=True)
+        parts = [folder / name for name in ("raster.parts", "maps.parts")]
+        if empty and not any(any(part.glob("*.h5")) for part in parts) and not (folder / "raster.h5").exists():
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
             for name in ("network.safetensors", "config.toml"):
                 (folder / name).unlink(missing_ok=True)
         raise

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
-from recordings.raster.reader import RasterReader
 from recordings.text import printable
 
 LIKELIEST = 3  # classes named per image
@@ -21,6 +20,8 @@ Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pipeline.ranges.merge import Totals
 
 
 class Record(BaseModel):
@@ -77,70 +78,75 @@ class Summary(Record):
     localisation: list[LocalisationScore] = Field(description="empty if no object is known")
     raster_digest: str = Field(description="identity of all spikes, 64 hexadecimal digits")
     network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
-    seconds: dict[str, float] = Field(description="stage -> seconds by the clock")
+    seconds: dict[str, float] = Field(
+        description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
+        "measuring overlap"
+    )
 
     def write(self, path: Path) -> None:
         """Store as JSON; the file appears whole."""
         write_file(path, (self.model_dump_json(indent=2) + "\n").encode())
 
 
-def summarise(
-    raster: RasterReader,
-    localisation: pd.DataFrame,
-    seconds: Mapping[str, float],
-    images: Sequence[str],
-    classes: Sequence[str],
-    checkpoint: str,
-) -> Summary:
+def summarise(found: Totals, localisation: pd.DataFrame, seconds: Mapping[str, float]) -> Summary:
     """Gather the results of a run.
 
     Parameters
     ----------
-    localisation : means of :func:`pipeline.maps.localisation.localisation_scores`
+    localisation : means of its scores
     seconds : stage -> seconds
-    images, classes : names for people
-    checkpoint : name or file of the network
     """
-    header, right = raster.header, accuracy(raster)
+    plan, right = found.plan, accuracy(found.plan.samples.label, found.predictions)
+    header, scale = plan.header, plan.header.readout_scale / plan.header.timesteps
+    steps = len(plan.samples) * header.timesteps
     return Summary(
-        backend=header.backend,
-        device=header.device,
+        backend=found.backend,
+        device=found.device,
         precision=header.precision,
-        checkpoint=checkpoint,
+        checkpoint=plan.checkpoint,
         dataset=header.dataset,
-        n_samples=raster.n_samples,
-        timesteps=raster.timesteps,
+        n_samples=len(plan.samples),
+        timesteps=header.timesteps,
         seed=header.seed,
         accuracy=right.mean if right else None,
         accuracy_interval=right,
-        answers=answers(raster, images, classes),
-        spike_rate=spike_rates(raster),
+        answers=answers(found.readout * scale, plan.samples.label, found.names, plan.class_names),
+        spike_rate={layer.name: found.spikes[layer.name] / (steps * layer.neurons) for layer in header.layers},
         localisation=[
             LocalisationScore(**{**row, "layer": row["layer"] or None}) for row in localisation.to_dict("records")
         ],
-        raster_digest=raster.raster_digest,
+        raster_digest=found.raster_digest,
         network_sha256=header.network_sha256,
         seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
     )
 
 
-def accuracy(raster: RasterReader) -> Interval | None:
-    """Share of right answers with Wilson's interval; None if no class is known."""
-    known = raster.samples.label >= 0
+def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Interval | None:
+    """Share of right answers with Wilson's interval; None if no class is known.
+
+    Parameters
+    ----------
+    labels, predictions : (N,) classes; a label of -1 is unknown
+    """
+    known = labels >= 0
     if not known.any():
         return None
-    right = (raster.predictions == raster.samples.label)[known].astype(np.float64)
+    right = (predictions == labels)[known].astype(np.float64)
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def answers(raster: RasterReader, images: Sequence[str], classes: Sequence[str]) -> list[Answer]:
+def answers(
+    logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str], classes: Sequence[str]
+) -> list[Answer]:
     """The likeliest classes of every image, and their softmax shares.
 
     Parameters
     ----------
+    logits : (N, K)
+    labels : (N,) classes, -1 where unknown
     images, classes : names for people
     """
-    shares = _softmax(raster.readout * (raster.header.readout_scale / raster.timesteps))
+    shares = _softmax(logits)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
         Answer(
@@ -148,16 +154,8 @@ def answers(raster: RasterReader, images: Sequence[str], classes: Sequence[str])
             label=classes[label] if label >= 0 else None,
             classes={classes[number]: round(float(shares[sample, number]), 4) for number in ranked[sample]},
         )
-        for sample, label in enumerate(raster.samples.label)
+        for sample, label in enumerate(labels)
     ]
-
-
-def spike_rates(raster: RasterReader) -> dict[str, float]:
-    """Spikes per neuron and step, layer by layer."""
-    steps = raster.n_samples * raster.timesteps
-    return {
-        layer.name: float(raster.counts(layer).sum(dtype=np.int64) / (steps * layer.neurons)) for layer in raster.layers
-    }
 
 
 def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

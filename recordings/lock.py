@@ -71,10 +71,24 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(directory: Path, name: str, refusal: Callable[[Exception], str]) -> Iterator[None]:
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the name of a file as :func:`file_lock` does, but wait until nobody else holds it.
+
+    Raises
+    ------
+    InputError : if the folder cannot be written
+    """
+    with _locked(path.parent, f".{path.name}.lock", _file_refusal(path), timeout=-1):
+        yield
+
+
+@contextmanager
+def _locked(
+    directory: Path, name: str, refusal: Callable[[Exception], str], timeout: float = 0
+) -> Iterator[None]:
     """Hold the file `name` in a directory, made if missing; `refusal` says why that cannot be."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
-    lock = FileLock(directory / name, timeout=0)
+    lock = FileLock(directory / name, timeout=timeout)
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)

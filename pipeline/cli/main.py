@@ -15,6 +15,7 @@ from .names import listing
 
 COMMANDS = {
     "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
+    "merge": ("pipeline.merge", "merge the parts of a run that several processes computed"),
     "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("pipeline.convert", "convert an ANN to a spiking network"),
     "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,12 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def part(self, positions: range) -> Samples:
+        """Some consecutive ones."""
+        chosen = slice(positions.start, positions.stop)
+        fields = {name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks")}
+        return replace(self, **fields, events=None if self.events is None else self.events.part(chosen))
 
     def known_labels(self) -> NDArray[np.int32]:
         """(N,) the class of every sample.
@@ -227,7 +233,7 @@ class Chosen:
     def _entries(self) -> list[Entry]:
         return [self.dataset.entry(position) for position in self.positions.tolist()]
 
-    def read(self, part: slice = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
+    def read(self, part: slice | range = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
         """Read and prepare these of them, all if not told otherwise, see :func:`read_samples`."""
         return read_samples(self.dataset, self.positions[part], self.preprocessing, advance)
 

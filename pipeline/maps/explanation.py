@@ -6,13 +6,15 @@ Needs the raster alone: no image, no network, neither torch nor lava.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
@@ -83,17 +85,13 @@ class SpikeActivationMaps:
         return self.header.sample_bytes + max(layers)
 
     def explain(self, sample: int) -> Explained:
-        """Prediction, sums and, of the first samples, maps, one layer at a time."""
-        sums, maps = {}, {}
-        kernel: dict[str, Any] = {"include_current": self.include_current, "variant": self.variant}
-        for layer in self.layers:
-            packed, matter = self.raster.packed(layer, sample), self.raster.steps_that_matter(layer)
-            sums[layer.name] = spike_activation_sum(packed, layer.shape, self.gamma, matter, **kernel)
-            if sample < self.stepped:
-                (of_layer,) = spike_activation_maps(packed[: self._last], layer.shape, [self.gamma], **kernel)
-                every = len(of_layer) == len(self.steps)  # then there is no need for a copy
-                maps[layer.name] = of_layer if every else of_layer[list(self.steps)]
-        return Explained(int(self.raster.predictions[sample]), sums, maps)
+        """Prediction, sums and, of the first samples, maps."""
+        return explain_spikes(
+            self.header, self.layers, lambda layer: self.raster.packed(layer, sample), sample, self._prediction(sample)
+        )
+
+    def _prediction(self, sample: int) -> int:
+        return int(self.raster.predictions[sample])
 
     @property
     def _last(self) -> int:
@@ -103,6 +101,37 @@ class SpikeActivationMaps:
     def _map_bytes(self, layer: LayerSpec) -> int:
         """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
         return MAPS.dtype.itemsize * self._last * math.prod(layer.shape[1:])
+
+
+def explain_spikes(
+    header: MapHeader,
+    layers: Sequence[LayerSpec],
+    packed: Callable[[LayerSpec], NDArray[np.uint8]],
+    sample: int,
+    prediction: int,
+) -> Explained:
+    """SAM of one sample, one layer at a time.
+
+    Parameters
+    ----------
+    header : of the maps; its first `stepped` samples get maps step by step
+    layers : those of the raster that it names, in the same order
+    packed : layer -> (T, bytes) uint8, the sample's spikes
+    sample : its position among those of `header`
+    prediction : the class that the network chose
+    """
+    sums, maps = {}, {}
+    kernel = dict(header.parameters)
+    gamma = kernel.pop("gamma")
+    for layer, of_layer in zip(layers, header.layers, strict=True):
+        spikes = packed(layer)
+        sums[layer.name] = spike_activation_sum(spikes, layer.shape, gamma, of_layer.steps_that_matter, **kernel)
+        if sample < header.stepped:
+            last = header.steps[-1] + 1  # later spikes change none of the maps that are kept
+            (at_steps,) = spike_activation_maps(spikes[:last], layer.shape, [gamma], **kernel)
+            every = len(at_steps) == len(header.steps)  # then there is no need for a copy
+            maps[layer.name] = at_steps if every else at_steps[list(header.steps)]
+    return Explained(prediction, sums, maps)
 
 
 def explain(

@@ -55,6 +55,7 @@ class MapReader(Reader[MapLayer]):
     header : MapHeader
     samples : SampleTable — index and label
     predictions : (N,) int32 — class that the network chose, -1 where unknown
+    content_digest : of everything but the maps, and of their digests
 
     Raises
     ------
@@ -62,6 +63,7 @@ class MapReader(Reader[MapLayer]):
     """
 
     header: MapHeader
+    content_digest: str
 
     def __init__(self, source: Source, *, trusted: bool = False) -> None:
         super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION, trusted)
@@ -117,6 +119,15 @@ class MapReader(Reader[MapLayer]):
                         pass
                 advance()
 
+    def digest(self, path: str, sample: int) -> bytes:
+        """SHA-256, hexadecimal, of one sample of a dataset of sums or maps."""
+        return bytes(self._table(digest_path(path))[sample])
+
+    def stored_chunks(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[bytes]:
+        """One sample of a dataset as it is stored, chunk by chunk; verified at the end."""
+        for stored, _ in self._chunks(path, spec, layer, sample):
+            yield stored
+
     def _read(
         self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
@@ -129,6 +140,13 @@ class MapReader(Reader[MapLayer]):
 
     def _pieces(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
         """One sample of a dataset chunk by chunk, some steps or rows each; verified at the end."""
+        for _, piece in self._chunks(path, spec, layer, sample):
+            yield piece
+
+    def _chunks(
+        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int
+    ) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
+        """Chunks as they are stored, and what they hold."""
         where = f"{path}[{sample}]"
         sizes = self.header.sizes(layer, self.n_samples)
         _, rows, *row = spec.chunks(sizes)
@@ -147,7 +165,7 @@ class MapReader(Reader[MapLayer]):
             if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
                 raise self._checked.fail(where, "negative or not finite", "numbers ≥ 0")
             sha256.update(piece.data)
-            yield piece
+            yield stored, piece
         at = digest_path(path)
         found, digest = self._table(at)[sample], sha256.hexdigest().encode()
         if found != digest:
@@ -181,6 +199,7 @@ class MapReader(Reader[MapLayer]):
                 self._check(digest_path(path), DIGEST, {"N": count})
         self._read_samples(n_samples)
         self._check_content(attributes, header.tables())
+        self.content_digest = found["content_digest"]
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""

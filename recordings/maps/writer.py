@@ -21,6 +21,7 @@ from recordings.lock import file_lock
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 from recordings.target import hdf5_in_memory, new_hdf5
 
+from .reader import MapReader
 from .schema import (
     AXES,
     DIGEST,
@@ -37,7 +38,14 @@ from .schema import (
 
 
 class MapWriter:
-    """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`."""
+    """Writes maps sample by sample, so that memory does not grow with N; made by :func:`writing_maps`.
+
+    Attributes
+    ----------
+    content_digest : of the finished file
+    """
+
+    content_digest: str
 
     def __init__(self, file: h5py.File, header: MapHeader, samples: SampleTable, check: Callable[[], object]) -> None:
         if header.stepped > len(samples):
@@ -90,6 +98,26 @@ class MapWriter:
         self._predictions[sample] = prediction
         self._written[sample] = True
 
+    def copy(self, first: int, maps: MapReader) -> None:
+        """Take the samples of another file of the same maps, chunk by chunk as they are stored, each verified.
+
+        Parameters
+        ----------
+        first : position here of its first sample
+        """
+        header = self._header
+        for layer in header.layers:
+            for sample in range(maps.n_samples):
+                at = first + sample
+                kept = [(header.sum_path(layer), SUM)] + [(header.path(layer), MAPS)] * (at < header.stepped)
+                for path, spec in kept:
+                    chunks = list(maps.stored_chunks(path, spec, maps.layer(layer.name), sample))
+                    store_chunks(self._file[path], at, [chunks])
+                    self._digests[digest_path(path)][at] = maps.digest(path, sample)
+                self._check()
+        self._predictions[first : first + maps.n_samples] = maps.predictions
+        self._written[first : first + maps.n_samples] = True
+
     def finish(self) -> None:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
@@ -107,7 +135,8 @@ class MapWriter:
             chunks = spec.chunks(dict.fromkeys(spec.axes, len(stored[path])))
             self._file.create_dataset(path, data=stored[path], chunks=chunks, fletcher32=True)
         attributes = {"/": dict(self._file.attrs), **self._attributes}
-        self._file.attrs["content_digest"] = content_digest(attributes, stored.values())
+        self.content_digest = content_digest(attributes, stored.values())
+        self._file.attrs["content_digest"] = self.content_digest
         self._file.attrs["complete"] = np.bool_(True)
 
     def _create(self, path: str, spec: DatasetSpec, sizes: Mapping[str, int], about: dict[str, Any]) -> None:

@@ -48,9 +48,15 @@ class Recorder(ABC):
             raise ValueError(f"a batch of {len(batch)} samples, but only {len(self.remaining)} remain")
         positions = self.remaining[: len(batch)].tolist()
         with closing(encode_samples(self.header, batch, positions)) as records:
-            self.remaining = self.remaining[len(batch) :]
             for record in records:
-                self._keep(record)
+                self.take(record)
+
+    def take(self, record: SampleRecord) -> None:
+        """Take the next sample of `remaining`, encoded already."""
+        if not len(self.remaining) or record.position != self.remaining[0]:
+            raise ValueError(f"sample {record.position} is not the next one that remains")
+        self.remaining = self.remaining[1:]
+        self._keep(record)
 
     @abstractmethod
     def flush(self) -> None:
@@ -83,12 +89,13 @@ def encode_samples(
     ------
     ValueError : if the batch is not what the header says, a fault of the program
     """
-    _check_batch(header, batch)
+    check_batch(header, batch)
     rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))
     return in_order(lambda row: make_record(header, batch, *row), rows, workers)
 
 
-def _check_batch(header: RasterHeader, batch: RasterBatch) -> None:
+def check_batch(header: RasterHeader, batch: RasterBatch) -> None:
+    """Refuse a batch that is not what the header says with a ValueError: a fault of the program."""
     expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
         layer.name: ((len(batch), header.timesteps, layer.step_bytes), np.dtype(np.uint8)) for layer in header.layers
     }

@@ -183,6 +183,17 @@ class RasterHeader:
         if len(set(names)) < len(names):
             raise InputError(f"layers are {', '.join(names)}; expected different names")
 
+    @classmethod
+    def parse(cls, content: Any) -> RasterHeader:
+        """A header of what `dataclasses.asdict` made of it, after a way through JSON.
+
+        Raises
+        ------
+        InputError, KeyError, TypeError : if it is none
+        """
+        layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"])
+        return cls(**{**content, "layers": layers})
+
     def sizes(self, n_samples: int, layer: LayerSpec | None = None) -> dict[str, int]:
         """What the symbols of :class:`DatasetSpec` stand for, with "bytes" when a layer is given."""
         sizes = {"N": n_samples, "T": self.timesteps, "K": self.classes}

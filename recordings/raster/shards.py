@@ -25,12 +25,11 @@ from recordings.parallel import cores, in_order, workers_within_memory
 from recordings.parsing import parse_json
 from recordings.schema import SampleTable
 from recordings.target import new_hdf5
-from recordings.temporary import remove_leftovers
 
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .records import SampleRecord, raster_image
-from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, LayerSpec, RasterHeader
+from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 28  # of a million samples and more; beyond that, JSON takes gigabytes to read
@@ -146,8 +145,10 @@ def _open_shard(path: Path, seal: Seal | None) -> RasterReader:
     return RasterReader(path)
 
 
-def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tuple[dict[int, int], int]:
-    """Verify every shard, delete those that are damaged, and leftovers of a write that was cut off.
+def good_shards(
+    parts: Path, header: RasterHeader, samples: SampleTable, only: range
+) -> tuple[dict[int, int], int]:
+    """Verify every shard that begins within `only`, and delete those that are damaged.
 
     Returns
     -------
@@ -155,9 +156,8 @@ def good_shards(parts: Path, header: RasterHeader, samples: SampleTable) -> tupl
     """
     good: dict[int, int] = {}
     dropped = 0
-    remove_leftovers(parts)
     for path in sorted(parts.iterdir()):
-        if path.suffix == ".h5":
+        if path.suffix == ".h5" and not (path.stem.isdecimal() and int(path.stem) not in only):
             if count := _intact_samples(path, header, samples):
                 good[int(path.stem)] = count
             else:
@@ -200,8 +200,7 @@ def read_manifest(parts: Path) -> tuple[RasterHeader, SampleTable, str]:
         content = parse_json(path.read_bytes(), "manifest")
         if (content["format"], content["schema_version"]) != (f"{FORMAT}-parts", SCHEMA_VERSION):
             raise InputError(f"schema {content['schema_version']} of {content['format']}, this is {SCHEMA_VERSION}")
-        layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["header"]["layers"])
-        header = RasterHeader(**{**content["header"], "layers": layers})
+        header = RasterHeader.parse(content["header"])
         return header, SampleTable(np.array(content["index"]), np.array(content["label"])), str(content["run_uuid"])
     except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(

@@ -14,12 +14,12 @@ import numpy as np
 from recordings.disk import check_free, reason
 from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
+from recordings.temporary import remove_leftovers
 
-from .batch import RasterBatch
 from .reader import RasterReader
 from .recorder import Recorder
 from .records import SampleRecord
-from .schema import RasterHeader
+from .schema import MAX_SHARD_SAMPLES, RasterHeader
 from .shards import (
     MANIFEST,
     Seal,
@@ -50,6 +50,8 @@ class RasterWriter(Recorder):
     directory : where `raster.h5` will be, and `raster.parts/` is until then; made if missing
     header, samples : what the raster holds
     resume : continue what an earlier run left; without it, existing work is refused, never overwritten
+    only : positions that this writer records, whole ranges (:data:`MAX_SHARD_SAMPLES`), while others record the rest in
+        the same folder; all if not given. Needs `resume`
 
     Attributes
     ----------
@@ -62,8 +64,18 @@ class RasterWriter(Recorder):
         the directory cannot be written; what was finished stays
     """
 
-    def __init__(self, directory: Path, header: RasterHeader, samples: SampleTable, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        header: RasterHeader,
+        samples: SampleTable,
+        *,
+        resume: bool = False,
+        only: range | None = None,
+    ) -> None:
         super().__init__(header, samples)
+        self._only = range(len(samples)) if only is None else only
+        self._shared = only is not None
         self.directory = Path(directory)
         self.path = self.directory / "raster.h5"
         self.parts = self.directory / "raster.parts"
@@ -84,15 +96,17 @@ class RasterWriter(Recorder):
                 return
             if begun:
                 self._adopt_parts()
+            else:
+                self.remaining = np.array(self._only)
             self.directory.mkdir(parents=True, exist_ok=True)
             self._check_space()
             if not begun:
                 self.parts.mkdir(exist_ok=True)
                 write_manifest(self.parts, header, samples, self._run_uuid)
 
-    def append(self, batch: RasterBatch) -> None:
-        """Take the rasters of the next samples of `remaining`, in order; each core encodes one sample at a time."""
-        super().append(batch)
+    def take(self, record: SampleRecord) -> None:
+        """Take the next sample of `remaining`, encoded already."""
+        super().take(record)
         if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
 
@@ -100,7 +114,8 @@ class RasterWriter(Recorder):
         if self._records and record.position != self._records[-1].position + 1:
             self.flush()  # a shard holds consecutive samples
         self._records.append(record)
-        if fills_shard(self._records):
+        ends_range = (record.position + 1) % MAX_SHARD_SAMPLES == 0  # so that no shard lies in two ranges
+        if ends_range or fills_shard(self._records):
             self.flush()
 
     def flush(self) -> None:
@@ -142,11 +157,12 @@ class RasterWriter(Recorder):
     def _adopt_parts(self) -> None:
         header, samples, self._run_uuid = read_manifest(self.parts)
         self._refuse_differences(self.parts, header, samples)
-        self._shards, self.dropped = good_shards(self.parts, self.header, self.samples)
-        done = np.zeros(len(self.samples), bool)
+        if not self._shared:
+            remove_leftovers(self.parts)
+        self._shards, self.dropped = good_shards(self.parts, self.header, self.samples, self._only)
+        self.remaining = np.array(self._only)
         for first, count in self._shards.items():
-            done[first : first + count] = True
-        self.remaining = np.flatnonzero(~done)
+            self.remaining = self.remaining[(self.remaining < first) | (self.remaining >= first + count)]
 
     def _refuse_differences(self, where: Path, header: RasterHeader, samples: SampleTable) -> None:
         if found := differences(header, samples, self.header, self.samples):
@@ -155,7 +171,8 @@ class RasterWriter(Recorder):
     def _check_space(self) -> None:
         """Shards of what remains, then the merged file beside all shards."""
         packed = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
-        needed = int(packed * STORED_PER_PACKED * (len(self.remaining) + len(self.samples)))
+        merged = 0 if self._shared else len(self.samples)
+        needed = int(packed * STORED_PER_PACKED * (len(self.remaining) + merged))
         check_free(self.directory, needed, "free space, record fewer samples, or choose another --out")
 
     @contextmanager

@@ -45,6 +45,11 @@ class PackedEvents:
         self.count[place], self.merged[place], self.left_out[place] = binned.count, binned.merged, binned.left_out
         return picture_of(binned.bits)
 
+    def part(self, chosen: slice) -> PackedEvents:
+        """Some consecutive recordings."""
+        numbers = (self.count[chosen], self.merged[chosen], self.left_out[chosen])
+        return PackedEvents(self.binning, self.packed[chosen], *numbers)
+
     def frames(self, place: int) -> NDArray[np.uint8]:
         """Pictures of one recording, bin by bin: (bins, H, W, 3) uint8."""
         bits = self.spikes([place], self.binning.bins)

@@ -1,0 +1,54 @@
+"""python -m pipeline.merge: make the files of a run of its ranges, when all processes have computed theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.tracker import Tracker
+from recordings.console import PlainConsole
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .config import Section, load_config
+
+PROG = "python -m pipeline.merge"
+DESCRIPTION = """\
+Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5, summary.json and a page.
+
+Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed then.
+
+example:
+  python -m pipeline.merge shared/big"""
+
+
+class MergeCommand(Section):
+    """Options of the command."""
+
+    folder: Positional[Path]
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Merge."""
+    folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
+    from backends.network.storage import read_network  # torch is slow to import, --help need not wait
+    from pipeline.ranges.files import PARTS, PLAN
+    from pipeline.ranges.finish import finish
+    from pipeline.ranges.plan import read_plan
+    from pipeline.ranges.prepare import read_samples_of
+
+    if not (folder / PARTS / PLAN).is_file():
+        raise InputError(f"{folder}: has no ranges to merge, expected the --out of run --range K/N")
+    tracker = Tracker()
+    with out_lock(folder):
+        plan = read_plan(folder / PARTS / PLAN)
+        config = load_config(folder / "config.toml")
+        network = read_network(folder / "network.safetensors")[0]
+        finish(folder, plan, network, config.run, read_samples_of(config), tracker, PlainConsole(soft_wrap=True))
+
+
+if __name__ == "__main__":
+    main()

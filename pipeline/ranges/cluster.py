@@ -1,0 +1,163 @@
+"""Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker dies.
+
+Workers need the project installed, and see the folder of the run and the data under the same paths. The plan, the
+network and the list of samples travel once to each worker; spikes and maps go to the folder, never through the scheduler.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backends.available import LavaModels, make_backend
+from backends.network import Network
+from recordings.errors import InputError
+from recordings.text import printable
+
+from .compute import Read, Work
+from .plan import Plan
+from .share import compute_shared
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+ATTEMPTS = 3  # of one range, on whichever workers
+AHEAD = 2  # ranges that are with the scheduler, for each thread of the cluster
+SHOWN = 3  # failures that a message names
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker computes ranges with; sent once to each.
+
+    Parameters
+    ----------
+    out : folder of the run, absolute
+    plan : of the run
+    network : in the plan's precision
+    backend : arguments of :func:`backends.available.make_backend`
+    read : positions of one range -> its samples; may be pickled
+    batch_size : samples that are encoded together
+    """
+
+    out: Path
+    plan: Plan
+    network: Network
+    backend: tuple[str, str, LavaModels, float | None]
+    read: Read
+    batch_size: int
+
+    @cached_property
+    def work(self) -> Work:
+        """The backend and what belongs to it, once for each worker, with as many threads as the worker has."""
+        from distributed import get_worker
+
+        threads = get_worker().state.nthreads
+        backend = make_backend(*self.backend, threads=threads)
+        return Work(
+            self.plan, self.out, self.network, backend, self.read, self.batch_size, workers=threads, alone=False
+        )
+
+
+_one_at_a_time = threading.Lock()  # in a worker: its threads all work on the same range
+
+
+def compute_range(task: Task, number: int) -> int:
+    """Compute one range in a worker, if it is not finished already; returns its number of samples."""
+    with _one_at_a_time:
+        compute_shared(task.work, range(number, number + 1))
+    return len(task.plan.ranges[number])
+
+
+def distribute(client: Client, task: Task, advance: Callable[[int], None] = lambda samples: None) -> None:
+    """Compute all ranges of a plan on a cluster.
+
+    A worker that dies or fails is replaced by another, :data:`ATTEMPTS` times for each range; the other ranges go on.
+
+    Parameters
+    ----------
+    advance : called with the number of samples just finished
+
+    Raises
+    ------
+    InputError : if a range failed on every attempt, once all the others are finished; they are kept
+    """
+    from distributed import as_completed
+
+    [shared] = client.scatter([task], broadcast=True, hash=False)
+    waiting = iter(range(len(task.plan.ranges)))
+    numbers: dict[str, int] = {}
+    failed: dict[int, str] = {}
+
+    def submit() -> list[Any]:
+        for number in waiting:
+            future = client.submit(compute_range, shared, number, pure=False, retries=ATTEMPTS - 1)
+            numbers[future.key] = number
+            return [future]
+        return []
+
+    threads = max(1, sum(client.nthreads().values()))
+    running = as_completed([future for _ in range(AHEAD * threads) for future in submit()])
+    for future in running:
+        number = numbers.pop(future.key)
+        if (error := future.exception()) is None:
+            advance(future.result())
+        else:
+            failed[number] = printable(error)
+        future.release()
+        for more in submit():
+            running.add(more)
+    if failed:
+        named = "; ".join(f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN])
+        more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+        raise InputError(
+            f"{len(failed)} of {len(task.plan.ranges)} ranges failed {ATTEMPTS} times each ({named}{more}); "
+            f"all others are kept in {task.out}, and --resume computes those that failed again"
+        )
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """A client of a cluster, "tcp://HOST:PORT", or of "local:N" new processes with one thread each.
+
+    Raises
+    ------
+    InputError : if the address is none, nobody answers there, or dask.distributed is not installed
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError("--dask needs dask.distributed; pip install 'spikesam[dask]'") from None
+    local = re.fullmatch(r"local:(\d{1,4})", address)
+    if local and int(local[1]):
+        with (
+            LocalCluster(
+                n_workers=int(local[1]), threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
+        raise InputError(f"--dask: got {address!r}, expected tcp://HOST:PORT, or local:N with N processes")
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--dask: nobody answers at {address} ({printable(error)}); is the scheduler there?") from None
+    with client:
+        if not client.nthreads():
+            raise InputError(f"--dask: the scheduler at {address} has no workers; start some with: dask worker {address}")
+        yield client
+
+
+def absolute(data: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Data as every worker finds it, in whatever folder it was started: paths that exist become absolute."""
+    if data is None:
+        return None
+    return tuple(str(Path(part).absolute()) if Path(part).exists() else part for part in data)

@@ -1,0 +1,184 @@
+"""Computing ranges: encode → simulate → record, explain and measure, which overlap over all cores.
+
+Samples are simulated one after the other in one stream. While the backend goes on, threads record, explain and measure
+what it has finished; a few samples wait at most, so memory does not grow. A range whose files are whole is not computed
+again, and the same plan gives the same bits wherever and however often it runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from backends.base import Backend, InputBatch
+from backends.network import Network
+from pipeline.images.samples import Samples
+from recordings.errors import InputError
+from recordings.parallel import cores, in_order
+from recordings.raster.batch import RasterBatch
+from recordings.raster.reader import RasterReader
+from recordings.raster.recorder import check_batch
+from recordings.raster.writer import RasterWriter
+
+from .files import RangeFiles
+from .plan import RANGE, Plan
+from .sample import ProcessedSample, process
+from .stages import Stages
+
+Read = Callable[[range], Samples]
+Job = tuple[RasterBatch, int, int, bool]  # a batch, a row of it, the sample's position, whether to store its spikes
+
+
+@dataclass
+class Work:
+    """What a process computes ranges with.
+
+    Parameters
+    ----------
+    plan : of the run
+    out : folder of the run
+    network : in the plan's precision
+    backend : that simulates it
+    read : positions of one range -> its samples, prepared
+    batch_size : samples that are encoded together
+    workers : threads that record, explain and measure; 1 does so between simulations
+    alone : whether nobody else writes in the folder; then damaged shards of any range are dropped
+    stages : how long each stage took
+    notes : lines for the user
+    """
+
+    plan: Plan
+    out: Path
+    network: Network
+    backend: Backend
+    read: Read
+    batch_size: int
+    workers: int = field(default_factory=cores)
+    alone: bool = True
+    stages: Stages = field(default_factory=Stages)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._about: dict[int, Samples] = {}
+        self._reading = threading.Lock()
+
+    def compute(self, numbers: Sequence[int], advance: Callable[[int], None] = lambda samples: None) -> Iterator[int]:
+        """Compute ranges, and yield the number of each that is finished, those included that were so before.
+
+        Parameters
+        ----------
+        numbers : ascending, at least one
+        advance : called with the number of samples just finished
+
+        Raises
+        ------
+        InputError : if the disk is full, or a simulation fails; what was finished is kept
+        """
+        files = {number: RangeFiles(self.out, self.plan, number) for number in numbers}
+        recorder = self._recorder(numbers)
+        unrecorded = set() if recorder is None else set(recorder.remaining.tolist())
+        todo = [n for n in numbers if not unrecorded.isdisjoint(files[n].positions) or not files[n].finished()]
+        for number in sorted(set(numbers) - set(todo)):
+            advance(len(files[number].positions))
+            yield number
+        missing = [p for n in todo for p in files[n].positions if recorder is None or p in unrecorded]
+        recorded = [p for n in todo for p in files[n].positions if not (recorder is None or p in unrecorded)]
+        waiting: dict[int, dict[int, ProcessedSample]] = {number: {} for number in todo}
+        try:
+            with closing(in_order(self._process, self._jobs(missing, recorded), self.workers)) as processed:
+                for sample in processed:
+                    position = sample.record.position
+                    if recorder is not None and position in unrecorded:
+                        with self.stages.time("record"):
+                            recorder.take(sample.record)
+                    number = position // RANGE
+                    waiting[number][position] = sample
+                    advance(1)
+                    if len(waiting[number]) == len(files[number].positions):
+                        if recorder is not None:
+                            recorder.flush()
+                        self._finish(files[number], waiting.pop(number))
+                        yield number
+        except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
+            if recorder is not None:
+                recorder.flush()
+            raise
+
+    def _recorder(self, numbers: Sequence[int]) -> RasterWriter | None:
+        if self.plan.keep == "maps":
+            return None
+        first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
+        only = None if self.alone else range(first, last)
+        recorder = RasterWriter(self.out, self.plan.header, self.plan.samples, resume=True, only=only)
+        if recorder.dropped:
+            self.notes.append(f"{recorder.dropped} damaged shards dropped; their samples are computed again")
+        return recorder
+
+    def _jobs(self, missing: Sequence[int], recorded: Sequence[int]) -> Iterator[Job]:
+        """The samples that are recorded already, then those that are still to be simulated."""
+        if recorded:
+            yield from self._read_back(recorded)
+        if not missing:
+            return
+        positions = iter(missing)
+        inputs = self.stages.timed("encode", self._inputs(missing))
+        batches = self.stages.timed("simulate", self.backend.run(self.network, inputs, len(missing)))
+        for batch in batches:
+            check_batch(self.plan.header, batch)
+            for row in range(len(batch)):
+                yield batch, row, next(positions), True
+
+    def _inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
+        """What the network gets, range by range, so that no more than one range's samples are prepared at a time."""
+        by_range: dict[int, list[int]] = {}
+        for position in positions:
+            by_range.setdefault(position // RANGE, []).append(position)
+        for number, chosen in by_range.items():
+            rows = [position % RANGE for position in chosen]
+            yield from self._samples(number).encoded(rows, self.network, self.plan.header.seed, self.batch_size)
+
+    def _samples(self, number: int) -> Samples:
+        """The samples of a range, read once until it is finished."""
+        with self._reading:
+            if number not in self._about:
+                with self.stages.time("load"):
+                    self._about[number] = self._read(self.plan.ranges[number])
+            return self._about[number]
+
+    def _read(self, positions: range) -> Samples:
+        found, expected = self.read(positions), self.plan.samples[positions.start : positions.stop]
+        for name in ("index", "label"):
+            if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
+                raise InputError(f"{found.name}: its samples have another {name} than the plan says; were they changed?")
+        return found
+
+    def _read_back(self, positions: Sequence[int]) -> Iterator[Job]:
+        """Samples whose spikes an earlier sitting recorded, but whose maps it did not finish."""
+        path = self.out / "raster.h5"
+        shards = sorted((self.out / "raster.parts").glob("*.h5")) if not path.exists() else [path]
+        wanted = set(positions)
+        for shard in shards:
+            first = int(shard.stem) if shard != path else 0
+            with RasterReader(shard) as raster:
+                for row in range(raster.n_samples):
+                    if first + row not in wanted:
+                        continue
+                    spikes = {layer.name: raster.packed(layer, row)[None] for layer in raster.layers}
+                    yield RasterBatch(spikes, raster.readout[row : row + 1]), 0, first + row, False
+
+    def _process(self, job: Job) -> ProcessedSample:
+        batch, row, position, with_spikes = job
+        stored = with_spikes and self.plan.keep != "maps"
+        about = self._samples(position // RANGE)
+        return process(self.plan, batch, row, position, about, stored, self.stages)
+
+    def _finish(self, files: RangeFiles, samples: dict[int, ProcessedSample]) -> None:
+        ordered = [samples[position] for position in files.positions]
+        with self.stages.time("write"):
+            files.write(ordered, self.backend.name, self.backend.device, self.stages.take())
+        del self._about[files.positions.start // RANGE]

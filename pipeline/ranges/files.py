@@ -1,0 +1,160 @@
+"""What a finished range leaves in `maps.parts/`, beside its spikes in `raster.parts/`: a file of maps, and a record.
+
+    00000016.h5     the maps of its samples, a complete file of maps
+    00000016.json   what else is known of them; written last, so a range that has a good record is finished
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.maps.localisation import Score
+from recordings.disk import write_file
+from recordings.errors import InputError, RasterError
+from recordings.files import read_file
+from recordings.maps.reader import MapReader
+from recordings.maps.writer import writing_maps
+
+from .plan import Plan
+from .sample import ProcessedSample
+
+PARTS, PLAN = "maps.parts", "plan.json"
+LARGEST_RECORD = 1 << 26  # bytes
+
+
+class RangeRecord(BaseModel):
+    """What is known of a finished range beside its spikes and maps.
+
+    Parameters
+    ----------
+    plan : identity of the plan that it belongs to
+    first, count : its samples, by position
+    names : of the samples, for people
+    predictions, readout : the classes that the network chose, and the raw sums that they were chosen by
+    spikes : layer -> number of spikes of each sample
+    digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal
+    scores : how well maps find the object, see :mod:`pipeline.maps.localisation`
+    backend, device : what simulated it
+    maps : content digest of its file of maps; empty if there is none
+    seconds : stage -> seconds, of all threads together
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plan: str
+    first: int
+    count: int
+    names: tuple[str, ...]
+    predictions: tuple[int, ...]
+    readout: tuple[tuple[float, ...], ...]
+    spikes: dict[str, tuple[int, ...]]
+    digests: dict[str, list[str]]
+    scores: tuple[Score, ...]
+    backend: str
+    device: str
+    maps: str
+    seconds: dict[str, float]
+
+
+class RangeFiles:
+    """The files of one range.
+
+    Parameters
+    ----------
+    out : folder of the run
+    plan : of the run
+    number : of the range
+    """
+
+    def __init__(self, out: Path, plan: Plan, number: int) -> None:
+        self.plan, self.positions = plan, plan.ranges[number]
+        name = f"{self.positions.start:08d}"
+        self.maps, self.record = out / PARTS / f"{name}.h5", out / PARTS / f"{name}.json"
+
+    def write(self, samples: list[ProcessedSample], backend: str, device: str, seconds: dict[str, float]) -> None:
+        """Store what was found of every sample of the range, in order; the record comes last."""
+        digests = {
+            layer.name: [each.record.layers[layer.name].digest.decode() for each in samples]
+            for layer in self.plan.header.layers
+        }
+        maps = self._write_maps(samples, self.plan.digest(digests)) if self.plan.keep != "raster" else ""
+        record = RangeRecord(
+            plan=self.plan.identity,
+            first=self.positions.start,
+            count=len(samples),
+            names=tuple(each.name for each in samples),
+            predictions=tuple(each.record.prediction for each in samples),
+            readout=tuple(tuple(each.record.readout.tolist()) for each in samples),
+            spikes={
+                layer: tuple(int(each.record.layers[layer].counts.sum(dtype=int)) for each in samples)
+                for layer in digests
+            },
+            digests=digests,
+            scores=tuple(score for each in samples for score in each.scores),
+            backend=backend,
+            device=device,
+            maps=maps,
+            seconds={stage: round(taken, 6) for stage, taken in seconds.items()},
+        )
+        content = record.model_dump_json().encode()
+        write_file(self.record, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def read(self) -> RangeRecord:
+        """The record of the finished range.
+
+        Raises
+        ------
+        InputError : if there is none, it is damaged, or it belongs to another run
+        """
+        content = read_file(self.record, LARGEST_RECORD)
+        digest, _, text = content.partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() != digest:
+            raise InputError(f"{self.record}: damaged, its digest does not fit")
+        try:
+            record = RangeRecord.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"{self.record}: no record of a range ({error.errors()[0]['msg']})") from None
+        if (record.plan, record.first, record.count) != (
+            self.plan.identity,
+            self.positions.start,
+            len(self.positions),
+        ):
+            raise InputError(f"{self.record}: belongs to another run; remove it, or choose another --out")
+        return record
+
+    def open_maps(self, record: RangeRecord) -> MapReader:
+        """The maps of the finished range.
+
+        Raises
+        ------
+        RasterError : if they are damaged, or not those that the record names
+        """
+        maps = MapReader(self.maps)
+        expected = self.plan.maps(self.positions, self.plan.digest(record.digests))
+        if maps.content_digest != record.maps or maps.header != expected:
+            maps.close()
+            raise RasterError(f"{self.maps}: holds other maps than its range left")
+        return maps
+
+    def finished(self) -> bool:
+        """Whether the range was explained and nothing of it is damaged; its spikes are for the raster's writer to say."""
+        try:
+            record = self.read()
+            if self.plan.keep != "raster":
+                with self.open_maps(record) as maps:
+                    maps.verify()
+        except (InputError, OSError):
+            return False
+        return True
+
+    def _write_maps(self, samples: list[ProcessedSample], source: str) -> str:
+        image, of_range = io.BytesIO(), self.plan.samples[self.positions.start : self.positions.stop]
+        with writing_maps(image, self.plan.maps(self.positions, source), of_range) as writer:
+            for row, sample in enumerate(samples):
+                writer.write(row, *sample.explained)
+        write_file(self.maps, image.getvalue())
+        return writer.content_digest

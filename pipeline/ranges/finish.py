@@ -1,0 +1,115 @@
+"""From finished ranges to what a user looks at: the merged files, the summary, pictures, the page, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from backends.network import Network
+from pipeline.cli.errors import message
+from pipeline.cli.run_report import print_summary
+from pipeline.cli.tracker import Tracker
+from pipeline.config import RunSection
+from pipeline.measures.tables import summary_of_shares
+from pipeline.summary import Summary, summarise
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+
+from .compute import Read
+from .merge import Totals, merge, remove_parts
+from .plan import Plan
+
+SHOWN = 1000  # samples whose images are read again for pictures and page
+
+
+def finish(
+    out: Path,
+    plan: Plan,
+    network: Network,
+    settings: RunSection,
+    read: Read,
+    tracker: Tracker,
+    console: Console,
+) -> None:
+    """Merge the ranges of a run, write what is made of them, and print it; `out` is locked.
+
+    Parameters
+    ----------
+    network : in the run's precision
+    read : positions from 0 on -> those samples, for pictures and the page
+
+    Raises
+    ------
+    InputError : if ranges are missing or damaged, or a file cannot be written; says what is kept
+    """
+    with _keeping(out, plan):
+        with tracker.time("merge"), tracker.show("merging", len(plan.ranges)) as advance:
+            found = merge(out, plan, advance)
+        summary = summarise(found, summary_of_shares(found.scores), found.seconds | tracker.seconds)
+        summary.write(out / "summary.json")
+        figures = _pictures(out, plan, network, settings, found, summary, read, tracker)
+        expected = {"all": ("raster.h5", "sam.h5"), "maps": ("sam.h5",), "raster": ("raster.h5",)}[plan.keep]
+        _expect_files(out, (*expected, "summary.json"))
+        remove_parts(out)
+    print_summary(summary, out, figures, tracker.notes, console)
+
+
+def _pictures(
+    out: Path,
+    plan: Plan,
+    network: Network,
+    settings: RunSection,
+    found: Totals,
+    summary: Summary,
+    read: Read,
+    tracker: Tracker,
+) -> list[Path]:
+    """Draw what is wanted of the first samples, and write the page."""
+    with_page = settings.report and plan.keep != "maps"
+    if not (settings.figures or with_page):
+        return []
+    samples = read(range(min(len(plan.samples), SHOWN if with_page else settings.figures)))
+    with ExitStack() as held:
+        maps = held.enter_context(MapReader(out / "sam.h5", trusted=True))
+        raster = None if plan.keep == "maps" else held.enter_context(RasterReader(out / "raster.h5", trusted=True))
+        figures = list[Path]()
+        if settings.figures:
+            from pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
+            from pipeline.drawing.subject import subjects_of
+
+            with tracker.time("figures"), tracker.show("drawing"):
+                subjects = subjects_of(samples, found.predictions[: settings.figures], plan.class_names)
+                figures = save_figures(maps, subjects, out / "figures", raster, network)
+        if with_page and raster is not None:
+            from pipeline.report.sources import Run, grad_cams
+            from pipeline.report.write import write_page
+
+            with tracker.time("page"), tracker.show("writing the page"):
+                cams = tuple(grad_cams(out, raster, held))
+                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, found.scores, cams)
+                write_page([Run(out.resolve().name, raster, *about)], out / "report.html")
+    return figures
+
+
+@contextmanager
+def _keeping(out: Path, plan: Plan) -> Iterator[None]:
+    """Say of a failure after the simulation that nothing has to be simulated again, where that is true."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if not (out / "raster.h5").is_file():
+            raise
+        kept = f"the spikes of all {len(plan.samples)} samples are kept in {out / 'raster.h5'}"
+        raise InputError(
+            f"{message(error).removeprefix('error: ')}; {kept}, and --resume goes on from there"
+        ) from error
+
+
+def _expect_files(out: Path, names: tuple[str, ...]) -> None:
+    """Refuse to call a run finished whose results somebody removed meanwhile."""
+    if missing := [name for name in names if not (out / name).is_file()]:
+        raise InputError(f"{out}: {', '.join(missing)} vanished while the run went on; did something else remove it?")

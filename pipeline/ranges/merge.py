@@ -1,0 +1,148 @@
+"""All ranges of a run, together: raster.h5, sam.h5, and what is known of every sample."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.maps.localisation import score_table
+from recordings.errors import InputError
+from recordings.maps.writer import writing_maps
+from recordings.raster.schema import PRECISIONS
+from recordings.raster.writer import RasterWriter
+
+from .files import PARTS, PLAN, RangeFiles, RangeRecord
+from .plan import Plan
+
+SHOWN = 5  # ranges that a message names
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """What is known of a run without its spikes.
+
+    Parameters
+    ----------
+    plan : of the run
+    backend, device : what simulated it; several are joined by "+"
+    names : of the samples
+    predictions : (N,) int32
+    readout : (N, K)
+    spikes : layer -> number of spikes of all samples
+    raster_digest : identity of all spikes
+    scores : see :func:`pipeline.maps.localisation.localisation_scores`
+    seconds : stage -> seconds, of all ranges and threads together
+    """
+
+    plan: Plan
+    backend: str
+    device: str
+    names: tuple[str, ...]
+    predictions: NDArray[np.int32]
+    readout: NDArray[Any]
+    spikes: dict[str, int]
+    raster_digest: str
+    scores: pd.DataFrame
+    seconds: dict[str, float]
+
+
+def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges: None) -> Totals:
+    """Make the files of a run of its ranges, each verified; the ranges are removed when everything is there.
+
+    Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
+
+    Parameters
+    ----------
+    advance : called with the number of ranges just merged
+
+    Raises
+    ------
+    InputError : if ranges are missing, damaged, or of another run; nothing is removed then
+    """
+    files = [RangeFiles(out, plan, number) for number in range(len(plan.ranges))]
+    refuse_gaps(out, plan, files)
+    refuse_unknown(out, files)
+    records = [each.read() for each in files]
+    totals = _totals(plan, records)
+    if plan.keep != "maps":
+        _merge_raster(out, plan, totals.raster_digest)
+    if plan.keep != "raster":
+        with writing_maps(out / "sam.h5", plan.maps(_all(plan), totals.raster_digest), plan.samples, overwrite=True) as to:
+            for each, record in zip(files, records, strict=True):
+                with each.open_maps(record) as maps:
+                    to.copy(each.positions.start, maps)
+                advance(1)
+    return totals
+
+
+def remove_parts(out: Path) -> None:
+    """Remove what the ranges left, once everything that is made of it is there."""
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+
+
+def refuse_gaps(out: Path, plan: Plan, files: list[RangeFiles]) -> None:
+    """Refuse a run of which some ranges are missing, saying which."""
+    missing = [number for number, each in enumerate(files) if not each.record.is_file()]
+    if missing:
+        named = ", ".join(str(number) for number in missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+        raise InputError(
+            f"{out}: {len(missing)} of {len(plan.ranges)} ranges are not finished ({named}); "
+            "run the processes that compute them again, then merge"
+        )
+
+
+def refuse_unknown(out: Path, files: list[RangeFiles]) -> None:
+    """Refuse files that are of no range of the plan."""
+    known = {path for each in files for path in (each.record, each.maps)} | {out / PARTS / PLAN}
+    found = {path for path in (out / PARTS).iterdir() if not path.name.startswith(".")}
+    if strangers := sorted(found - known):
+        raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
+
+
+def _all(plan: Plan) -> range:
+    return range(len(plan.samples))
+
+
+def _merge_raster(out: Path, plan: Plan, digest: str) -> None:
+    writer = RasterWriter(out, plan.header, plan.samples, resume=True)
+    if len(writer.remaining):
+        ranges = sorted({int(position) // len(plan.ranges[0]) for position in writer.remaining})
+        named = ", ".join(map(str, ranges[:SHOWN])) + (", …" if len(ranges) > SHOWN else "")
+        raise InputError(
+            f"{out}: the spikes of {len(ranges)} of {len(plan.ranges)} ranges are missing or damaged ({named}); "
+            "run the processes that compute them again, then merge"
+        )
+    path = writer.finalize()
+    from recordings.raster.reader import RasterReader
+
+    with RasterReader(path, trusted=True) as raster:
+        if raster.raster_digest != digest:
+            raise InputError(f"{path}: its spikes are not those that were explained; use another --out")
+
+
+def _totals(plan: Plan, records: list[RangeRecord]) -> Totals:
+    layers = [layer.name for layer in plan.header.layers]
+    digests = {layer: [digest for record in records for digest in record.digests[layer]] for layer in layers}
+    seconds: dict[str, float] = {}
+    for record in records:
+        for stage, taken in record.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + taken
+    return Totals(
+        plan,
+        "+".join(dict.fromkeys(record.backend for record in records)),
+        "+".join(dict.fromkeys(record.device for record in records)),
+        tuple(name for record in records for name in record.names),
+        np.array([each for record in records for each in record.predictions], np.int32),
+        np.array([each for record in records for each in record.readout], PRECISIONS[plan.header.precision]),
+        {layer: sum(sum(record.spikes[layer]) for record in records) for layer in layers},
+        plan.digest(digests),
+        score_table(score for record in records for score in record.scores),
+        seconds,
+    )

@@ -1,0 +1,154 @@
+"""The plan of a run: everything that decides its bits. Whoever follows it computes the same ranges."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from recordings.digests import raster_digest
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.files import read_file
+from recordings.lock import file_lock
+from recordings.maps.schema import MapHeader, MapLayer
+from recordings.parsing import parse_json
+from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
+from recordings.raster.shards import differences
+from recordings.schema import SampleTable
+
+Keep = Literal["all", "maps", "raster"]
+
+FORMAT, SCHEMA_VERSION = "spikesam-plan", 1
+LARGEST = 1 << 28  # bytes of a plan, of a million samples and more
+RANGE = MAX_SHARD_SAMPLES  # samples
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run computes.
+
+    Parameters
+    ----------
+    header : of the raster
+    samples : which ones, in order
+    keep : "all", "maps" to drop the spikes once they are explained, or "raster" to explain nothing
+    gamma : of SAM, 1/step
+    steps, stepped : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
+    class_names : of the network, for people
+    checkpoint : name or file of the network, for people
+    """
+
+    header: RasterHeader
+    samples: SampleTable
+    keep: Keep = "all"
+    gamma: float = 0.5
+    steps: tuple[int, ...] = ()
+    stepped: int = 0
+    class_names: tuple[str, ...] = ()
+    checkpoint: str = ""
+
+    @cached_property
+    def ranges(self) -> tuple[range, ...]:
+        """The positions of each range."""
+        count = len(self.samples)
+        return tuple(range(first, min(first + RANGE, count)) for first in range(0, count, RANGE))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256, hexadecimal, of all that decides the bits; not of who computes them."""
+        about = _content(self)
+        for name in ("backend", "device", "config", "dt"):
+            del about["header"][name]
+        for name in ("class_names", "checkpoint"):
+            del about[name]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def spatial(self) -> tuple[LayerSpec, ...]:
+        """The layers that have maps."""
+        return tuple(layer for layer in self.header.layers if layer.kind != "dense")
+
+    @cached_property
+    def all_maps(self) -> MapHeader:
+        """Header of the maps of all samples, before the digest of their raster is known."""
+        return self.maps(range(len(self.samples)), "0" * 64)
+
+    def maps(self, positions: range, source: str) -> MapHeader:
+        """Header of the maps of some consecutive samples, or of all.
+
+        Parameters
+        ----------
+        source : digest of the raster of those samples
+        """
+        layers = tuple(
+            MapLayer(layer.name, layer.number, layer.shape[1:], self.header.steps_that_matter(layer))
+            for layer in self.spatial
+        )
+        stepped = min(max(self.stepped - positions.start, 0), len(positions))
+        parameters = {"gamma": self.gamma, "variant": "paper", "include_current": True}
+        return MapHeader("sam", source, parameters, self.header.timesteps, layers, self.steps * bool(stepped), stepped)
+
+    def digest(self, digests: dict[str, list[str]]) -> str:
+        """Digest of the raster of some samples, from those of its layers: layer -> one for each sample."""
+        return raster_digest(np.array(digests[layer.name], "S64") for layer in self.header.layers)
+
+
+def begin_plan(path: Path, plan: Plan) -> None:
+    """Write the plan of a run, or join one that is there.
+
+    Raises
+    ------
+    InputError : if what is there is another run's, naming the differences
+    """
+    with file_lock(path):
+        if path.exists():
+            refuse_strangers(path, read_plan(path), plan)
+        else:
+            content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(plan)}
+            write_file(path, json.dumps(content).encode())
+
+
+def read_plan(path: Path) -> Plan:
+    """Read what :func:`begin_plan` wrote.
+
+    Raises
+    ------
+    InputError : if it is no plan
+    """
+    try:
+        content = parse_json(read_file(path, LARGEST), "plan")
+        if (found := (content.pop("format"), content.pop("schema_version"))) != (FORMAT, SCHEMA_VERSION):
+            raise InputError(f"it is schema {found[1]} of {found[0]}, expected {SCHEMA_VERSION} of {FORMAT}")
+        header = RasterHeader.parse(content.pop("header"))
+        samples = SampleTable(np.array(content.pop("index")), np.array(content.pop("label")))
+        steps, names = tuple(content.pop("steps")), tuple(content.pop("class_names"))
+        return Plan(header, samples, steps=steps, class_names=names, **content)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), expected the plan of a run; start again elsewhere") from None
+
+
+def refuse_strangers(where: Path, old: Plan, new: Plan) -> None:
+    """Refuse to join a run that computes something else."""
+    found = differences(old.header, old.samples, new.header, new.samples)
+    for name in ("keep", "gamma", "steps", "stepped"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            short = (f"{len(before)} steps", f"{len(after)} steps") if name == "steps" else (repr(before), repr(after))
+            found.append(f"{name} is {short[0]} there, {short[1]} here")
+    if found:
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}; use the same settings, or another --out")
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    return {
+        "header": asdict(plan.header),
+        "index": plan.samples.index.tolist(),
+        "label": plan.samples.label.tolist(),
+        **{name: getattr(plan, name) for name in ("keep", "gamma", "steps", "stepped", "class_names", "checkpoint")},
+    }

@@ -1,0 +1,107 @@
+"""From settings to what computes them: the network, the backend, the samples, and the plan that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.available import make_backend
+from backends.base import Backend
+from backends.network import Network
+from backends.network.storage import write_network
+from pipeline.config import Config, RunSection, save_config
+from pipeline.images.samples import Chosen, Samples, choose
+from pipeline.maps.method import spatial_layers
+from pipeline.maps.sam import compile_kernel
+from pipeline.maps.sam_sum import compile_sums
+from pipeline.maps.steps import kept_steps
+from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint
+from pipeline.simulation import in_precision, raster_header
+
+from .compute import Read
+from .files import PARTS, PLAN
+from .plan import Plan, begin_plan
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a process needs to take part in a run.
+
+    Parameters
+    ----------
+    plan : of the run
+    checkpoint : the network as it was trained, with its names
+    network : in the run's precision
+    backend : that simulates it
+    chosen : the samples, not read yet
+    """
+
+    plan: Plan
+    checkpoint: Checkpoint
+    network: Network
+    backend: Backend
+    chosen: Chosen
+
+
+def prepare(config: Config) -> Prepared:
+    """Load the network and list the samples; reads no image.
+
+    Raises
+    ------
+    InputError : if anything of it does not fit, before hours of simulation
+    """
+    settings = config.run
+    checkpoint = load_checkpoint(settings.checkpoint, "snn")
+    check_fit(checkpoint, config, settings.checkpoint)
+    spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
+    backend = make_backend(settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
+    network = in_precision(checkpoint.network, settings.precision)
+    kept_steps(settings.steps, network.timesteps, settings.samples)
+    chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
+    header = raster_header(network, backend, chosen.name, settings.seed, config)
+    steps, stepped = kept_steps(settings.steps, network.timesteps, len(chosen.table), settings.figures)
+    plan = Plan(
+        header,
+        chosen.table,
+        settings.keep,
+        settings.gamma,
+        steps,
+        stepped,
+        checkpoint.class_names,
+        settings.checkpoint,
+    )
+    return Prepared(plan, checkpoint, network, backend, chosen)
+
+
+def read_samples_of(config: Config) -> Read:
+    """What reads the samples of a run again, for pictures; lists them when it is first asked."""
+
+    def read(positions: range) -> Samples:
+        settings = config.run
+        checkpoint = load_checkpoint(settings.checkpoint, "snn")
+        return choose(settings.data, checkpoint, settings.samples, settings.seed).read(positions)
+
+    return read
+
+
+def compile_kernels(prepared: Prepared) -> None:
+    """Do once what simulating and explaining need, before anything is timed."""
+    prepared.backend.prepare(prepared.network)
+    if prepared.plan.keep != "raster":
+        compile_sums()
+        if prepared.plan.stepped:
+            compile_kernel()
+
+
+def begin(out: Path, prepared: Prepared, config: Config) -> None:
+    """Write what everybody who takes part needs, or join those who did.
+
+    Raises
+    ------
+    InputError : if another run is there, or the folder cannot be written
+    """
+    begin_plan(out / PARTS / PLAN, prepared.plan)
+    if not (out / "network.safetensors").exists():
+        write_network(prepared.network, out / "network.safetensors")
+    if not (out / "config.toml").exists():
+        save_config(config, out / "config.toml")
