@@ -35,9 +35,9 @@ examples:
 Stopped? The same command with --out and --resume continues; in fixed point even on another backend.
 
 On several machines that share a folder, each computes some ranges of 16 samples:
-  python -m pipeline.run --samples 50000 --out shared/big --dask tcp://scheduler:8786     a cluster of dask.distributed
-  python -m pipeline.run --samples 50000 --out shared/big --range 3/64                    the third of 64 processes, then
-  python -m pipeline.merge shared/big                                                     when all of them are done"""
+  python -m pipeline.run --samples 50000 --out shared/big --dask tcp://scheduler:8786
+  python -m pipeline.run --samples 50000 --out shared/big --range 3/64      the third of 64 processes
+  python -m pipeline.merge shared/big                                       when all 64 are done"""
 
 
 class RunCommand(Section):
@@ -84,7 +84,7 @@ def _expect_begun(out: Path | None) -> None:
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
     from pipeline.ranges.cluster import Task, connected, distribute  # torch is slow to import, --help need not wait
-    from pipeline.ranges.compute import Work
+    from pipeline.ranges.compute import Read, Work
     from pipeline.ranges.finish import finish
     from pipeline.ranges.prepare import begin, compile_kernels, prepare
     from pipeline.simulation import undone_if_refused
@@ -92,7 +92,8 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     settings, tracker = config.run, Tracker()
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
-    plan, read = prepared.plan, prepared.chosen.read
+    plan = prepared.plan
+    read: Read = prepared.chosen.read
     count = len(plan.samples)
     with undone_if_refused(out):
         if cluster is not None:
@@ -107,7 +108,9 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
                 distribute(client, task, advance)
         else:
             with tracker.time("load"), tracker.show("reading images", count) as advance:
-                samples = read(range(count), advance)  # all of them: a broken image is found before anything starts
+                samples = prepared.chosen.read(
+                    range(count), advance
+                )  # all of them: a broken image is found before anything starts
             tracker.notes += samples.notes(settings.samples)
             read = samples.part
             begin(out, prepared, config)
@@ -133,9 +136,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     plan = prepared.plan
     numbers = share(part, len(plan.ranges))
     begin(out, prepared, config)
-    work = Work(
-        plan, out, prepared.network, prepared.backend, prepared.chosen.read, config.run.batch_size, alone=False
-    )
+    work = Work(plan, out, prepared.network, prepared.backend, prepared.chosen.read, config.run.batch_size, alone=False)
     with tracker.show("preparing (the first time, kernels are compiled)"):
         compile_kernels(prepared)
     with tracker.show(f"part {part} on {prepared.backend.name}", sum(len(plan.ranges[n]) for n in numbers)) as advance:

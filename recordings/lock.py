@@ -83,9 +83,7 @@ def waiting_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(
-    directory: Path, name: str, refusal: Callable[[Exception], str], timeout: float = 0
-) -> Iterator[None]:
+def _locked(directory: Path, name: str, refusal: Callable[[Exception], str], timeout: float = 0) -> Iterator[None]:
     """Hold the file `name` in a directory, made if missing; `refusal` says why that cannot be."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     lock = FileLock(directory / name, timeout=timeout)

@@ -1,7 +1,7 @@
 """Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker dies.
 
 Workers need the project installed, and see the folder of the run and the data under the same paths. The plan, the
-network and the list of samples travel once to each worker; spikes and maps go to the folder, never through the scheduler.
+network and the list of samples travel once to each worker; spikes and maps go to the folder, not through the scheduler.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
 
     [shared] = client.scatter([task], broadcast=True, hash=False)
     waiting = iter(range(len(task.plan.ranges)))
-    numbers: dict[str, int] = {}
+    numbers: dict[Any, int] = {}
     failed: dict[int, str] = {}
 
     def submit() -> list[Any]:
@@ -152,7 +152,7 @@ def connected(address: str) -> Iterator[Client]:
         raise InputError(f"--dask: nobody answers at {address} ({printable(error)}); is the scheduler there?") from None
     with client:
         if not client.nthreads():
-            raise InputError(f"--dask: the scheduler at {address} has no workers; start some with: dask worker {address}")
+            raise InputError(f"--dask: {address} has no workers; start some with: dask worker {address}")
         yield client
 
 

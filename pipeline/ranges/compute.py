@@ -66,6 +66,7 @@ class Work:
     def __post_init__(self) -> None:
         self._about: dict[int, Samples] = {}
         self._reading = threading.Lock()
+        self._shared: RasterWriter | None = None
 
     def compute(self, numbers: Sequence[int], advance: Callable[[int], None] = lambda samples: None) -> Iterator[int]:
         """Compute ranges, and yield the number of each that is finished, those included that were so before.
@@ -114,7 +115,11 @@ class Work:
             return None
         first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
         only = None if self.alone else range(first, last)
+        if only is not None and self._shared is not None:
+            self._shared.turn_to(only)
+            return self._shared
         recorder = RasterWriter(self.out, self.plan.header, self.plan.samples, resume=True, only=only)
+        self._shared = recorder
         if recorder.dropped:
             self.notes.append(f"{recorder.dropped} damaged shards dropped; their samples are computed again")
         return recorder
@@ -154,7 +159,7 @@ class Work:
         found, expected = self.read(positions), self.plan.samples[positions.start : positions.stop]
         for name in ("index", "label"):
             if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
-                raise InputError(f"{found.name}: its samples have another {name} than the plan says; were they changed?")
+                raise InputError(f"{found.name}: a sample has another {name} than when the run began; was it changed?")
         return found
 
     def _read_back(self, positions: Sequence[int]) -> Iterator[Job]:

@@ -1,7 +1,7 @@
 """What a finished range leaves in `maps.parts/`, beside its spikes in `raster.parts/`: a file of maps, and a record.
 
-    00000016.h5     the maps of its samples, a complete file of maps
-    00000016.json   what else is known of them; written last, so a range that has a good record is finished
+00000016.h5     the maps of its samples, a complete file of maps
+00000016.json   what else is known of them; written last, so a range that has a good record is finished
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class RangeFiles:
         return maps
 
     def finished(self) -> bool:
-        """Whether the range was explained and nothing of it is damaged; its spikes are for the raster's writer to say."""
+        """Whether it was explained and nothing of that is damaged; of its spikes the raster's writer knows."""
         try:
             record = self.read()
             if self.plan.keep != "raster":

@@ -1,4 +1,4 @@
-"""From finished ranges to what a user looks at: the merged files, the summary, pictures, the page, and what is printed."""
+"""From finished ranges to what a user looks at: merged files, summary, pictures, page, and what is printed."""
 
 from __future__ import annotations
 

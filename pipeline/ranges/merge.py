@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.maps.localisation import score_table
 from recordings.errors import InputError
 from recordings.maps.writer import writing_maps
+from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
 from recordings.raster.writer import RasterWriter
 
@@ -74,7 +75,8 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
     if plan.keep != "maps":
         _merge_raster(out, plan, totals.raster_digest)
     if plan.keep != "raster":
-        with writing_maps(out / "sam.h5", plan.maps(_all(plan), totals.raster_digest), plan.samples, overwrite=True) as to:
+        header = plan.maps(range(len(plan.samples)), totals.raster_digest)
+        with writing_maps(out / "sam.h5", header, plan.samples, overwrite=True) as to:
             for each, record in zip(files, records, strict=True):
                 with each.open_maps(record) as maps:
                     to.copy(each.positions.start, maps)
@@ -106,10 +108,6 @@ def refuse_unknown(out: Path, files: list[RangeFiles]) -> None:
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
-def _all(plan: Plan) -> range:
-    return range(len(plan.samples))
-
-
 def _merge_raster(out: Path, plan: Plan, digest: str) -> None:
     writer = RasterWriter(out, plan.header, plan.samples, resume=True)
     if len(writer.remaining):
@@ -120,8 +118,6 @@ def _merge_raster(out: Path, plan: Plan, digest: str) -> None:
             "run the processes that compute them again, then merge"
         )
     path = writer.finalize()
-    from recordings.raster.reader import RasterReader
-
     with RasterReader(path, trusted=True) as raster:
         if raster.raster_digest != digest:
             raise InputError(f"{path}: its spikes are not those that were explained; use another --out")

@@ -130,7 +130,7 @@ def read_plan(path: Path) -> Plan:
         steps, names = tuple(content.pop("steps")), tuple(content.pop("class_names"))
         return Plan(header, samples, steps=steps, class_names=names, **content)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected the plan of a run; start again elsewhere") from None
+        raise InputError(f"{path}: cannot be read ({error}), expected the plan of a run; use another --out") from None
 
 
 def refuse_strangers(where: Path, old: Plan, new: Plan) -> None:

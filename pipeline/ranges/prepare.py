@@ -9,7 +9,7 @@ from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
 from backends.network.storage import write_network
-from pipeline.config import Config, RunSection, save_config
+from pipeline.config import Config, save_config
 from pipeline.images.samples import Chosen, Samples, choose
 from pipeline.maps.method import spatial_layers
 from pipeline.maps.sam import compile_kernel

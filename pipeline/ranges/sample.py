@@ -60,9 +60,7 @@ def process(
             pairs = {
                 layer.name: (
                     explained.sums[layer.name],
-                    spike_count_sum(
-                        batch.spikes[layer.name][row], layer.shape, plan.header.steps_that_matter(layer)
-                    ),
+                    spike_count_sum(batch.spikes[layer.name][row], layer.shape, plan.header.steps_that_matter(layer)),
                 )
                 for layer in plan.spatial
             }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from recordings.errors import InputError
 from recordings.lock import waiting_lock

@@ -57,9 +57,7 @@ def make_record(
     return SampleRecord(position, readout, prediction, layers)
 
 
-def _make_layer(
-    header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8], with_spikes: bool
-) -> LayerRecord:
+def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8], with_spikes: bool) -> LayerRecord:
     steps = LAYER_DATASETS["spikes"].chunks(header.sizes(1, layer))[1]
     chunks = list(encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)) if with_spikes else []
     return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))

@@ -145,9 +145,7 @@ def _open_shard(path: Path, seal: Seal | None) -> RasterReader:
     return RasterReader(path)
 
 
-def good_shards(
-    parts: Path, header: RasterHeader, samples: SampleTable, only: range
-) -> tuple[dict[int, int], int]:
+def good_shards(parts: Path, header: RasterHeader, samples: SampleTable, only: range) -> tuple[dict[int, int], int]:
     """Verify every shard that begins within `only`, and delete those that are damaged.
 
     Returns
@@ -156,8 +154,9 @@ def good_shards(
     """
     good: dict[int, int] = {}
     dropped = 0
-    for path in sorted(parts.iterdir()):
-        if path.suffix == ".h5" and not (path.stem.isdecimal() and int(path.stem) not in only):
+    few = len(only) < len(samples)  # then a folder of very many shards is not listed
+    for path in [shard_path(parts, position) for position in only] if few else sorted(parts.iterdir()):
+        if path.suffix == ".h5" and path.is_file():
             if count := _intact_samples(path, header, samples):
                 good[int(path.stem)] = count
             else:

@@ -74,8 +74,6 @@ class RasterWriter(Recorder):
         only: range | None = None,
     ) -> None:
         super().__init__(header, samples)
-        self._only = range(len(samples)) if only is None else only
-        self._shared = only is not None
         self.directory = Path(directory)
         self.path = self.directory / "raster.h5"
         self.parts = self.directory / "raster.parts"
@@ -85,6 +83,7 @@ class RasterWriter(Recorder):
         self._seals: dict[int, Seal] = {}
         self._records: list[SampleRecord] = []
         self._flushed_at = time.monotonic()
+        self._shared = only is not None
         with self._writing():
             finished = self.path.exists()
             begun = (self.parts / MANIFEST).exists() or any(self.parts.glob("*.h5"))
@@ -95,14 +94,29 @@ class RasterWriter(Recorder):
                 self._adopt_finished()
                 return
             if begun:
-                self._adopt_parts()
-            else:
-                self.remaining = np.array(self._only)
+                self._adopt_manifest()
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._check_space()
-            if not begun:
-                self.parts.mkdir(exist_ok=True)
+            self.parts.mkdir(exist_ok=True)
+            if not self._shared:
+                remove_leftovers(self.parts)
+        self.turn_to(range(len(samples)) if only is None else only)
+        if not begun:
+            with self._writing():
                 write_manifest(self.parts, header, samples, self._run_uuid)
+
+    def turn_to(self, only: range) -> None:
+        """Record the samples of other positions from now on: those of them that no good shard holds."""
+        self.flush()
+        if self.path.exists():
+            return
+        with self._writing():
+            self._shards, dropped = good_shards(self.parts, self.header, self.samples, only)
+            self.dropped += dropped
+            remaining = np.array(only)
+            for first, count in self._shards.items():
+                remaining = remaining[(remaining < first) | (remaining >= first + count)]
+            self.remaining = remaining
+            self._check_space()
 
     def take(self, record: SampleRecord) -> None:
         """Take the next sample of `remaining`, encoded already."""
@@ -154,15 +168,9 @@ class RasterWriter(Recorder):
                 finished.verify()
         self.remaining = self.remaining[:0]
 
-    def _adopt_parts(self) -> None:
+    def _adopt_manifest(self) -> None:
         header, samples, self._run_uuid = read_manifest(self.parts)
         self._refuse_differences(self.parts, header, samples)
-        if not self._shared:
-            remove_leftovers(self.parts)
-        self._shards, self.dropped = good_shards(self.parts, self.header, self.samples, self._only)
-        self.remaining = np.array(self._only)
-        for first, count in self._shards.items():
-            self.remaining = self.remaining[(self.remaining < first) | (self.remaining >= first + count)]
 
     def _refuse_differences(self, where: Path, header: RasterHeader, samples: SampleTable) -> None:
         if found := differences(header, samples, self.header, self.samples):
