@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.simulation import raster_header
+from pipeline.ranges.header import raster_header
 from recordings.raster.batch import RasterBatch
 from recordings.raster.reader import RasterReader
 from recordings.raster.writer import RasterWriter

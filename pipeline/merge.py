@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
     folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
     from backends.network.storage import read_network  # torch is slow to import, --help need not wait
+    from pipeline.finish import finish
     from pipeline.ranges.files import PARTS, PLAN
-    from pipeline.ranges.finish import finish
     from pipeline.ranges.plan import read_plan
     from pipeline.ranges.prepare import read_samples_of
 

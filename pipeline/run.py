@@ -83,11 +83,11 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
+    from pipeline.finish import finish
     from pipeline.ranges.cluster import Task, connected, distribute  # torch is slow to import, --help need not wait
     from pipeline.ranges.compute import Read, Work
-    from pipeline.ranges.finish import finish
     from pipeline.ranges.prepare import begin, compile_kernels, prepare
-    from pipeline.simulation import undone_if_refused
+    from pipeline.ranges.undo import undone_if_refused
 
     settings, tracker = config.run, Tracker()
     with tracker.time("load"), tracker.show("listing samples"):

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
-from backends.network.quantise import quantise
 from backends.network.storage import write_network
 from pipeline.cli.tracker import Advance, Tracker
-from pipeline.config import Config, resolved, save_config
+from pipeline.config import Config, save_config
 from pipeline.images.sources import Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from pipeline.networks.precisions import in_precision
+from pipeline.ranges.cluster import Task, distribute
+from pipeline.ranges.files import PARTS, PLAN
+from pipeline.ranges.header import raster_header
+from pipeline.ranges.merge import merge, remove_parts
+from pipeline.ranges.plan import Plan, begin_plan
+from pipeline.ranges.source import Parts
+from pipeline.ranges.undo import undone_if_refused
 from recordings.errors import InputError
-from recordings.lock import file_lock, holds_files, out_lock
+from recordings.lock import file_lock, out_lock
 from recordings.raster.memory import MemoryWriter
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.raster.writer import RasterWriter
 
-STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
+if TYPE_CHECKING:
+    from distributed import Client
+
 BATCH_SIZE = 8
 
 
@@ -47,6 +52,7 @@ def simulate(
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
     resume: bool = False,
+    client: Client | None = None,
     config: Config | None = None,
     tracker: Tracker | None = None,
 ) -> RasterReader:
@@ -71,6 +77,8 @@ def simulate(
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16
     resume : continue what an earlier call with the same arguments left in `out`
+    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
+        that are paths, under the same names. Needs `out`, and the name of a backend
     config : stored with the raster and as `config.toml`
     tracker : shows and times the work
 
@@ -100,6 +108,8 @@ def simulate(
         loaded = network if isinstance(network, (Checkpoint, Network)) else load_checkpoint(network, "snn")
         graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
         simulator = make_backend(backend, device) if isinstance(backend, str) else backend
+        if client is not None and (out is None or not isinstance(backend, str)):
+            raise InputError("client: needs out, a folder that all workers see, and a backend by its name")
         with tracker.show("reading images") as advance:
             source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
     if not 1 <= batch_size <= 16:
@@ -114,6 +124,18 @@ def simulate(
             held.enter_context(out_lock(folder))
             held.enter_context(file_lock(folder / "raster.h5"))
             held.enter_context(undone_if_refused(folder))
+            if client is not None and isinstance(backend, str):
+                plan = Plan(header, source.table, "raster")
+                RasterWriter(folder, header, source.table, resume=resume)  # refuses work of before, or makes the folder
+                write_network(graph, folder / "network.safetensors")
+                begin_plan(folder / PARTS / PLAN, plan)
+                where = (backend, device, "event", None)
+                task = Task(folder.absolute(), plan, graph, where, Parts(source), batch_size)
+                with tracker.time("simulate"), tracker.show("simulating on the cluster", len(source.table)) as advance:
+                    distribute(client, task, advance)
+                merge(folder, plan)
+                remove_parts(folder)
+                return RasterReader(folder / "raster.h5", trusted=not resume)
             writer = RasterWriter(folder, header, source.table, resume=resume)
             write_network(graph, folder / "network.safetensors")
             if config is not None:
@@ -128,70 +150,6 @@ def simulate(
             advance(len(source.table) - remaining)
             finished = _record(graph, simulator, source, writer, seed, batch_size, tracker, advance)
     return RasterReader(finished, trusted=not resume)
-
-
-@contextmanager
-def undone_if_refused(folder: Path) -> Iterator[None]:
-    """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
-    empty = not (folder.is_dir() and holds_files(folder))
-    try:
-        yield
-    except InputError:
-        parts = [folder / name for name in ("raster.parts", "maps.parts")]
-        if empty and not any(any(part.glob("*.h5")) for part in parts) and not (folder / "raster.h5").exists():
-            for part in parts:
-                shutil.rmtree(part, ignore_errors=True)
-            for name in ("network.safetensors", "config.toml"):
-                (folder / name).unlink(missing_ok=True)
-        raise
-
-
-def in_precision(network: Network, precision: str) -> Network:
-    """A network in fixed point or float32.
-
-    Raises
-    ------
-    InputError : if it is in fixed point, which cannot be undone, or cannot be represented there
-    """
-    if precision == "fixed":
-        return quantise(network)
-    if precision != "float32":
-        raise InputError(f"precision is {precision!r}, expected 'fixed' or 'float32'")
-    if network.precision != "float32":
-        raise InputError("precision: the network holds fixed point already, which float32 cannot undo; use fixed")
-    return network
-
-
-def raster_header(
-    network: Network, backend: Backend, dataset: str, seed: int, config: Config | None = None
-) -> RasterHeader:
-    """What the raster says about its origin."""
-    about = [
-        (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
-        for layer in network.layers
-    ]
-    if network.spiking_input:
-        about.insert(0, ("input", 0.0, 0.0))
-    rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
-    return RasterHeader(
-        backend=backend.name,
-        device=backend.device,
-        precision=network.precision,
-        timesteps=network.timesteps,
-        dt=STEP_SECONDS,
-        seed=seed,
-        network_sha256=network.sha256,
-        dataset=dataset,
-        config=json.dumps(resolved(config) if config else {}),
-        layers=tuple(LayerSpec(name, number, shape, *constants) for number, (name, shape, constants) in rasters),
-        classes=network.classes,
-        readout_scale=network.readout.scale,
-    )
-
-
-def _constant(constant: Any) -> float:
-    """A constant of all neurons of a layer; 0 where channels differ."""
-    return 0.0 if np.ndim(constant) else float(constant)
 
 
 def _record(

@@ -1,4 +1,4 @@
-"""One network in several precisions, on equal spikes."""
+"""A network in fixed point or float32, and several of them on equal spikes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,27 @@ from numpy.typing import NDArray
 
 from backends.base import Backend
 from backends.network import Network
+from backends.network.quantise import quantise
 from pipeline.images.samples import Samples
+from recordings.errors import InputError
 
 BATCH = 16  # images encoded together
+
+
+def in_precision(network: Network, precision: str) -> Network:
+    """A network in fixed point or float32.
+
+    Raises
+    ------
+    InputError : if it is in fixed point, which cannot be undone, or cannot be represented there
+    """
+    if precision == "fixed":
+        return quantise(network)
+    if precision != "float32":
+        raise InputError(f"precision is {precision!r}, expected 'fixed' or 'float32'")
+    if network.precision != "float32":
+        raise InputError("precision: the network holds fixed point already, which float32 cannot undo; use fixed")
+    return network
 
 
 def predictions(

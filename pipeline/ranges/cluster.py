@@ -20,9 +20,10 @@ from backends.network import Network
 from recordings.errors import InputError
 from recordings.text import printable
 
-from .compute import Read, Work
+from .compute import Work
 from .plan import Plan
 from .share import compute_shared
+from .source import Read
 
 if TYPE_CHECKING:
     from distributed import Client

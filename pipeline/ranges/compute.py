@@ -17,7 +17,6 @@ import numpy as np
 
 from backends.base import Backend, InputBatch
 from backends.network import Network
-from pipeline.images.samples import Samples
 from recordings.errors import InputError
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch
@@ -28,9 +27,9 @@ from recordings.raster.writer import RasterWriter
 from .files import RangeFiles
 from .plan import RANGE, Plan
 from .sample import ProcessedSample, process
+from .source import RangeSamples, Read
 from .stages import Stages
 
-Read = Callable[[range], Samples]
 Job = tuple[RasterBatch, int, int, bool]  # a batch, a row of it, the sample's position, whether to store its spikes
 
 
@@ -64,7 +63,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._about: dict[int, Samples] = {}
+        self._about: dict[int, RangeSamples] = {}
         self._reading = threading.Lock()
         self._shared: RasterWriter | None = None
 
@@ -147,7 +146,7 @@ class Work:
             rows = [position % RANGE for position in chosen]
             yield from self._samples(number).encoded(rows, self.network, self.plan.header.seed, self.batch_size)
 
-    def _samples(self, number: int) -> Samples:
+    def _samples(self, number: int) -> RangeSamples:
         """The samples of a range, read once until it is finished."""
         with self._reading:
             if number not in self._about:
@@ -155,7 +154,7 @@ class Work:
                     self._about[number] = self._read(self.plan.ranges[number])
             return self._about[number]
 
-    def _read(self, positions: range) -> Samples:
+    def _read(self, positions: range) -> RangeSamples:
         found, expected = self.read(positions), self.plan.samples[positions.start : positions.stop]
         for name in ("index", "label"):
             if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
@@ -163,7 +162,7 @@ class Work:
         return found
 
     def _read_back(self, positions: Sequence[int]) -> Iterator[Job]:
-        """Samples whose spikes an earlier sitting recorded, but whose maps it did not finish."""
+        """RangeSamples whose spikes an earlier sitting recorded, but whose maps it did not finish."""
         path = self.out / "raster.h5"
         shards = sorted((self.out / "raster.parts").glob("*.h5")) if not path.exists() else [path]
         wanted = set(positions)

@@ -16,10 +16,10 @@ from pipeline.maps.sam import compile_kernel
 from pipeline.maps.sam_sum import compile_sums
 from pipeline.maps.steps import kept_steps
 from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint
-from pipeline.simulation import in_precision, raster_header
+from pipeline.networks.precisions import in_precision
 
-from .compute import Read
 from .files import PARTS, PLAN
+from .header import raster_header
 from .plan import Plan, begin_plan
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.images.samples import Samples
 from pipeline.maps.explanation import explain_spikes
 from pipeline.maps.localisation import Score, score_sample
 from pipeline.maps.method import Explained
@@ -13,6 +12,7 @@ from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record
 
 from .plan import RANGE, Plan
+from .source import RangeSamples
 from .stages import Stages
 
 
@@ -35,7 +35,7 @@ class ProcessedSample:
 
 
 def process(
-    plan: Plan, batch: RasterBatch, row: int, position: int, about: Samples, with_spikes: bool, stages: Stages
+    plan: Plan, batch: RasterBatch, row: int, position: int, about: RangeSamples, with_spikes: bool, stages: Stages
 ) -> ProcessedSample:
     """Encode, explain and measure one sample of a batch; may run in any thread.
 

@@ -13,7 +13,8 @@ from backends.network import Network
 from pipeline.cli.tracker import Advance, Tracker
 from pipeline.images.samples import choose_samples
 from pipeline.maps.method import spatial_layers
-from pipeline.simulation import in_precision, simulate
+from pipeline.networks.precisions import in_precision
+from pipeline.simulation import simulate
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
 

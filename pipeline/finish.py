@@ -14,14 +14,13 @@ from pipeline.cli.run_report import print_summary
 from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.measures.tables import summary_of_shares
+from pipeline.ranges.compute import Read
+from pipeline.ranges.merge import Totals, merge, remove_parts
+from pipeline.ranges.plan import Plan
 from pipeline.summary import Summary, summarise
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
-
-from .compute import Read
-from .merge import Totals, merge, remove_parts
-from .plan import Plan
 
 SHOWN = 1000  # samples whose images are read again for pictures and page
 
