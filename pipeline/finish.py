@@ -13,8 +13,8 @@ from pipeline.cli.errors import message
 from pipeline.cli.run_report import print_summary
 from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
+from pipeline.images.samples import ReadSamples
 from pipeline.measures.tables import summary_of_shares
-from pipeline.ranges.compute import Read
 from pipeline.ranges.merge import Totals, merge, remove_parts
 from pipeline.ranges.plan import Plan
 from pipeline.summary import Summary, summarise
@@ -30,7 +30,7 @@ def finish(
     plan: Plan,
     network: Network,
     settings: RunSection,
-    read: Read,
+    read: ReadSamples,
     tracker: Tracker,
     console: Console,
 ) -> None:
@@ -64,7 +64,7 @@ def _pictures(
     settings: RunSection,
     found: Totals,
     summary: Summary,
-    read: Read,
+    read: ReadSamples,
     tracker: Tracker,
 ) -> list[Path]:
     """Draw what is wanted of the first samples, and write the page."""

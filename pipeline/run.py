@@ -84,8 +84,9 @@ def _expect_begun(out: Path | None) -> None:
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
     from pipeline.finish import finish
+    from pipeline.images.samples import ReadSamples
     from pipeline.ranges.cluster import Task, connected, distribute  # torch is slow to import, --help need not wait
-    from pipeline.ranges.compute import Read, Work
+    from pipeline.ranges.compute import Work
     from pipeline.ranges.prepare import begin, compile_kernels, prepare
     from pipeline.ranges.undo import undone_if_refused
 
@@ -93,7 +94,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
     plan = prepared.plan
-    read: Read = prepared.chosen.read
+    read: ReadSamples = prepared.chosen.read
     count = len(plan.samples)
     with undone_if_refused(out):
         if cluster is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from backends.available import make_backend
+from backends.available import LavaModels, make_backend
 from backends.base import Backend
 from backends.network import Network
 from backends.network.storage import write_network
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 BATCH_SIZE = 8
+EVENT_MODELS: LavaModels = "event"
 
 
 def simulate(
@@ -129,8 +130,8 @@ def simulate(
                 RasterWriter(folder, header, source.table, resume=resume)  # refuses work of before, or makes the folder
                 write_network(graph, folder / "network.safetensors")
                 begin_plan(folder / PARTS / PLAN, plan)
-                where = (backend, device, "event", None)
-                task = Task(folder.absolute(), plan, graph, where, Parts(source), batch_size)
+                named = (backend, device, EVENT_MODELS, None)
+                task = Task(folder.absolute(), plan, graph, named, Parts(source), batch_size)
                 with tracker.time("simulate"), tracker.show("simulating on the cluster", len(source.table)) as advance:
                     distribute(client, task, advance)
                 merge(folder, plan)

@@ -33,6 +33,7 @@ from .selection import balanced_order
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
 
+
 READERS = 4  # threads that read images at most; each may hold a large one
 
 
@@ -199,6 +200,9 @@ def _mask(item: Item, box: Box | None, preprocessing: Preprocessing | EventBinni
         mask = preprocessing.mask(item.mask)
         return mask if mask.any() else None
     return None if box is None else box_mask(box, (preprocessing.height, preprocessing.width))
+
+
+ReadSamples = Callable[[range], Samples]  # positions -> those samples, prepared
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from backends.base import Backend
 from backends.network import Network
 from backends.network.storage import write_network
 from pipeline.config import Config, save_config
-from pipeline.images.samples import Chosen, Samples, choose
+from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
 from pipeline.maps.method import spatial_layers
 from pipeline.maps.sam import compile_kernel
 from pipeline.maps.sam_sum import compile_sums
@@ -58,7 +58,7 @@ def prepare(config: Config) -> Prepared:
     network = in_precision(checkpoint.network, settings.precision)
     kept_steps(settings.steps, network.timesteps, settings.samples)
     chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
-    header = raster_header(network, backend, chosen.name, settings.seed, config)
+    header = raster_header(network, backend, chosen.dataset.name, settings.seed, config)
     steps, stepped = kept_steps(settings.steps, network.timesteps, len(chosen.table), settings.figures)
     plan = Plan(
         header,
@@ -73,7 +73,7 @@ def prepare(config: Config) -> Prepared:
     return Prepared(plan, checkpoint, network, backend, chosen)
 
 
-def read_samples_of(config: Config) -> Read:
+def read_samples_of(config: Config) -> ReadSamples:
     """What reads the samples of a run again, for pictures; lists them when it is first asked."""
 
     def read(positions: range) -> Samples:
