@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
+from recordings.raster.schema import RasterHeader
 from recordings.text import printable
 
 LIKELIEST = 3  # classes named per image
@@ -98,7 +99,6 @@ def summarise(found: Totals, localisation: pd.DataFrame, seconds: Mapping[str, f
     """
     plan, right = found.plan, accuracy(found.plan.samples.label, found.predictions)
     header, scale = plan.header, plan.header.readout_scale / plan.header.timesteps
-    steps = len(plan.samples) * header.timesteps
     return Summary(
         backend=found.backend,
         device=found.device,
@@ -111,7 +111,7 @@ def summarise(found: Totals, localisation: pd.DataFrame, seconds: Mapping[str, f
         accuracy=right.mean if right else None,
         accuracy_interval=right,
         answers=answers(found.readout * scale, plan.samples.label, found.names, plan.class_names),
-        spike_rate={layer.name: found.spikes[layer.name] / (steps * layer.neurons) for layer in header.layers},
+        spike_rate=spike_rates(header, found.spikes, len(plan.samples)),
         localisation=[
             LocalisationScore(**{**row, "layer": row["layer"] or None}) for row in localisation.to_dict("records")
         ],
@@ -156,6 +156,17 @@ def answers(
         )
         for sample, label in enumerate(labels)
     ]
+
+
+def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int) -> dict[str, float]:
+    """Spikes per neuron and step, layer by layer.
+
+    Parameters
+    ----------
+    spikes : layer -> number of spikes of all samples
+    """
+    steps = n_samples * header.timesteps
+    return {layer.name: spikes[layer.name] / (steps * layer.neurons) for layer in header.layers}
 
 
 def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

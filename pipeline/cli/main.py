@@ -15,6 +15,7 @@ from .names import listing
 
 COMMANDS = {
     "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
+    "plan": ("pipeline.plan", "say what time, memory and disk a run will take, before it starts"),
     "merge": ("pipeline.merge", "merge the parts of a run that several processes computed"),
     "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("pipeline.convert", "convert an ANN to a spiking network"),

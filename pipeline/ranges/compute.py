@@ -17,6 +17,7 @@ import numpy as np
 
 from backends.base import Backend, InputBatch
 from backends.network import Network
+from recordings.disk import reason
 from recordings.errors import InputError
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch
@@ -183,6 +184,12 @@ class Work:
 
     def _finish(self, files: RangeFiles, samples: dict[int, ProcessedSample]) -> None:
         ordered = [samples[position] for position in files.positions]
-        with self.stages.time("write"):
-            files.write(ordered, self.backend.name, self.backend.device, self.stages.take())
+        try:
+            with self.stages.time("write"):
+                files.write(ordered, self.backend.name, self.backend.device, self.stages.take())
+        except OSError as error:
+            kept = "" if self.plan.keep == "maps" else "; the spikes are kept"
+            raise InputError(
+                f"{files.record.parent}: cannot write there ({reason(error)}){kept}; free space, then use --resume"
+            ) from error
         del self._about[files.positions.start // RANGE]

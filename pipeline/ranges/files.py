@@ -18,6 +18,7 @@ from recordings.errors import InputError, RasterError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
+from recordings.text import printable
 
 from .plan import Plan
 from .sample import ProcessedSample
@@ -77,6 +78,7 @@ class RangeFiles:
 
     def write(self, samples: list[ProcessedSample], backend: str, device: str, seconds: dict[str, float]) -> None:
         """Store what was found of every sample of the range, in order; the record comes last."""
+        self.record.parent.mkdir(parents=True, exist_ok=True)
         digests = {
             layer.name: [each.record.layers[layer.name].digest.decode() for each in samples]
             for layer in self.plan.header.layers
@@ -86,7 +88,7 @@ class RangeFiles:
             plan=self.plan.identity,
             first=self.positions.start,
             count=len(samples),
-            names=tuple(each.name for each in samples),
+            names=tuple(printable(each.name) for each in samples),  # a file's name need not be UTF-8
             predictions=tuple(each.record.prediction for each in samples),
             readout=tuple(tuple(each.record.readout.tolist()) for each in samples),
             spikes={

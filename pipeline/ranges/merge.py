@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from recordings.raster.schema import PRECISIONS
 from recordings.raster.writer import RasterWriter
 
 from .files import PARTS, PLAN, RangeFiles, RangeRecord
-from .plan import Plan
+from .plan import RANGE, Plan
 
 SHOWN = 5  # ranges that a message names
 
@@ -72,15 +73,16 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
     refuse_unknown(out, files)
     records = [each.read() for each in files]
     totals = _totals(plan, records)
-    if plan.keep != "maps":
-        _merge_raster(out, plan, totals.raster_digest)
-    if plan.keep != "raster":
-        header = plan.maps(range(len(plan.samples)), totals.raster_digest)
-        with writing_maps(out / "sam.h5", header, plan.samples, overwrite=True) as to:
+    with ExitStack() as held:  # sam.h5 appears when the raster is there
+        if plan.keep != "raster":
+            header = plan.maps(range(len(plan.samples)), totals.raster_digest)
+            target = held.enter_context(writing_maps(out / "sam.h5", header, plan.samples, overwrite=True))
             for each, record in zip(files, records, strict=True):
                 with each.open_maps(record) as maps:
-                    to.copy(each.positions.start, maps)
+                    target.copy(each.positions.start, maps)
                 advance(1)
+        if plan.keep != "maps":
+            _merge_raster(out, plan, totals.raster_digest)
     return totals
 
 
@@ -111,7 +113,7 @@ def refuse_unknown(out: Path, files: list[RangeFiles]) -> None:
 def _merge_raster(out: Path, plan: Plan, digest: str) -> None:
     writer = RasterWriter(out, plan.header, plan.samples, resume=True)
     if len(writer.remaining):
-        ranges = sorted({int(position) // len(plan.ranges[0]) for position in writer.remaining})
+        ranges = sorted({int(position) // RANGE for position in writer.remaining})
         named = ", ".join(map(str, ranges[:SHOWN])) + (", …" if len(ranges) > SHOWN else "")
         raise InputError(
             f"{out}: the spikes of {len(ranges)} of {len(plan.ranges)} ranges are missing or damaged ({named}); "

@@ -16,7 +16,6 @@ import torch
 
 from backends.event.kernels.layer import compile_kernels
 from pipeline.maps.sam import compile_kernel
-from pipeline.maps.sam_sum import compile_sums
 from pipeline.networks.fused import compile_bntt_lif
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.test_refusals import SMALL
@@ -58,7 +57,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for precision in ("float32", "fixed"):
         compile_kernels(precision)  # their cache is a file, too
     compile_kernel()
-    compile_sums()
     compile_bntt_lif(torch.bfloat16)
     return folder
 
@@ -79,8 +77,13 @@ def no_file_beyond(size: int) -> Iterator[None]:
         ("run", 0, "cannot hold 2.3 kB of prepared pictures", ""),
         ("run", 3500, "network.safetensors", ""),
         ("run", 10_000, "cannot write there", ""),
-        ("run", 20_000, "sam.h5", "config.toml network.safetensors raster.h5"),
-        ("run", 60_000, "overview.png", "config.toml network.safetensors raster.h5 sam.h5"),
+        (
+            "run",
+            20_000,
+            "maps.parts: cannot write there",
+            "00000000.h5 config.toml manifest.json network.safetensors plan.json",
+        ),
+        ("run", 45_000, "overview.png", "config.toml network.safetensors raster.h5 sam.h5"),
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),
         ("convert", 3500, "checkpoint.safetensors", ""),

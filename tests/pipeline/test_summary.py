@@ -31,7 +31,7 @@ def test_every_field_is_documented_and_no_other() -> None:
 
 def test_accuracy_counts_known_classes_alone(raster: RasterReader) -> None:
     known = raster.samples.label >= 0
-    found = accuracy(raster)
+    found = accuracy(raster.labels, raster.predictions)
     assert found is not None
     assert found.n == known.sum() == 6
     assert found.mean == pytest.approx((raster.predictions == raster.samples.label)[known].mean())
@@ -39,9 +39,9 @@ def test_accuracy_counts_known_classes_alone(raster: RasterReader) -> None:
 
 
 def test_answers_are_ranked_softmax_shares(raster: RasterReader) -> None:
-    found = answers(raster, [f"image {i}" for i in range(8)], ["a", "b", "c"])
-    logits = raster.readout[0] * 0.5 / 6  # scale ½, 6 steps
-    shares = np.exp(logits) / np.exp(logits).sum()
+    logits = raster.readout * 0.5 / 6  # scale ½, 6 steps
+    found = answers(logits, raster.labels, [f"image {i}" for i in range(8)], ["a", "b", "c"])
+    shares = np.exp(logits[0]) / np.exp(logits[0]).sum()
     assert found[0].image == "image 0"
     assert found[0].classes == pytest.approx(dict(zip("abc", shares.tolist(), strict=True)), abs=1e-4)
     assert list(found[0].classes.values()) == sorted(found[0].classes.values(), reverse=True)
@@ -52,4 +52,5 @@ def test_answers_are_ranked_softmax_shares(raster: RasterReader) -> None:
 
 def test_spike_rates_are_shares_of_neurons(raster: RasterReader) -> None:
     expected = raster["conv1"][:].mean()
-    assert spike_rates(raster)["conv1"] == pytest.approx(expected)
+    spikes = {name: int(raster.counts(name).sum()) for name in raster}
+    assert spike_rates(raster.header, spikes, 8)["conv1"] == pytest.approx(expected)

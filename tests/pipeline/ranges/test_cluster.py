@@ -1,0 +1,190 @@
+"""A real cluster of two processes gives the run that one process makes, whatever happens to its workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spikesam
+from backends.event.backend import EventBackend
+from pipeline import run
+from pipeline.images.sources import open_source
+from pipeline.ranges.cluster import Task, connected, distribute
+from pipeline.ranges.files import PARTS, PLAN
+from pipeline.ranges.header import raster_header
+from pipeline.ranges.merge import merge
+from pipeline.ranges.plan import Plan, begin_plan
+from pipeline.ranges.source import Parts, RangeSamples
+from recordings.errors import InputError
+from tests.pipeline.ranges.test_ranges import digests, refusal, results
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+pytest.importorskip("distributed", reason="dask.distributed is not installed")
+
+N = 70  # five ranges
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with connected("local:2") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> spikesam.Network:
+    path = tmp_path_factory.mktemp("network") / "small.safetensors"
+    small_checkpoint(path)
+    return spikesam.load(path).network
+
+
+@pytest.fixture(scope="module")
+def spikes(network: spikesam.Network) -> np.ndarray:
+    return np.random.default_rng(0).random((network.timesteps, N, *network.input_shape)) < 0.2
+
+
+@pytest.fixture(scope="module")
+def expected(network: spikesam.Network, spikes: np.ndarray) -> str:
+    return spikesam.simulate(network, spikes, backend="event").raster_digest
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Reads samples as :class:`Parts` does, but something happens first.
+
+    Parameters
+    ----------
+    parts : what reads them
+    at : first position of the range at which it happens
+    folder : holds a file for each time that it happened
+    times : how often
+    kill : kill the process, or else fail as a disk does
+    """
+
+    parts: Parts
+    at: int
+    folder: Path
+    times: int
+    kill: bool
+
+    def __call__(self, positions: range) -> RangeSamples:
+        happened = len(list(self.folder.iterdir()))
+        if positions.start == self.at and happened < self.times:
+            (self.folder / str(happened)).touch()
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError(28, os.strerror(28), str(self.folder))
+        return self.parts(positions)
+
+
+def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
+    from pipeline.networks.precisions import in_precision
+
+    graph, source = in_precision(network, "fixed"), open_source(spikes, network)
+    plan = Plan(raster_header(graph, EventBackend(1), source.name, 0), source.table, "raster")
+    begin_plan(out / PARTS / PLAN, plan)
+    return Task(out, plan, graph, ("event", "auto", "event", None), Parts(source), 8)
+
+
+def test_simulate_with_a_client(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    with spikesam.simulate(network, spikes, out=tmp_path / "run", backend="event", client=client) as raster:
+        assert raster.raster_digest == expected
+        assert raster.n_samples == N
+        raster.verify()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
+
+
+def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path / "small.safetensors")
+    class_folders(tmp_path / "images", per_class=7)
+    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
+    options += ["--samples", "20", "--figures", "1", "--backend", "event"]
+    run.main([*options, "--out", str(tmp_path / "alone")])
+    run.main([*options, "--out", str(tmp_path / "cluster"), "--dask", "local:2"])
+    assert digests(tmp_path / "cluster") == digests(tmp_path / "alone")
+    assert results(tmp_path / "cluster") == results(tmp_path / "alone")
+    assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "disk full"])
+def test_a_worker_that_dies_or_fails_is_replaced(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, kill: bool
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    (tmp_path / "happened").mkdir()
+    troubled = replace(whole, read=Trouble(whole.read, 32, tmp_path / "happened", 1, kill))  # type: ignore[arg-type]
+    done: list[int] = []
+    distribute(client, troubled, done.append)
+    assert len(list((tmp_path / "happened").iterdir())) == 1
+    assert sum(done) == N
+    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+
+
+def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    (tmp_path / "happened").mkdir()
+    troubled = replace(whole, read=Trouble(whole.read, 16, tmp_path / "happened", 99, False))  # type: ignore[arg-type]
+    done: list[int] = []
+    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*[Nn]o space left.*--resume"):
+        distribute(client, troubled, done.append)
+    assert len(list((tmp_path / "happened").iterdir())) == 3
+    assert sum(done) == N - 16
+    with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
+        merge(tmp_path / "run", whole.plan)
+    distribute(client, whole)  # started again: only the one that failed is computed
+    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+
+
+def test_two_schedulers_on_one_folder(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    errors: list[BaseException] = []
+
+    def compute() -> None:
+        try:
+            distribute(client, whole)
+        except BaseException as error:
+            errors.append(error)
+
+    both = [threading.Thread(target=compute) for _ in range(2)]
+    for each in both:
+        each.start()
+        time.sleep(0.05)
+    for each in both:
+        each.join()
+    assert not errors
+    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("local:0", "expected tcp://HOST:PORT, or local:N"),
+        ("localhost", "expected tcp://HOST:PORT, or local:N"),
+        ("tcp://", "expected tcp://HOST:PORT, or local:N"),
+    ],
+)
+def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--samples", "2", "--out", str(tmp_path / "run"), "--dask", address]
+    assert says in refusal(capsys, run.main, arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
+    with pytest.raises(InputError, match="client: needs out"):
+        spikesam.simulate(network, spikes, backend="event", client=client)
