@@ -81,9 +81,9 @@ class Work:
         InputError : if the disk is full, or a simulation fails; what was finished is kept
         """
         files = {number: RangeFiles(self.out, self.plan, number) for number in numbers}
-        recorder = self._recorder(numbers)
+        todo = [number for number in numbers if not files[number].finished()]
+        recorder = self._recorder(todo)
         unrecorded = set() if recorder is None else set(recorder.remaining.tolist())
-        todo = [n for n in numbers if not unrecorded.isdisjoint(files[n].positions) or not files[n].finished()]
         for number in sorted(set(numbers) - set(todo)):
             advance(len(files[number].positions))
             yield number
@@ -101,9 +101,7 @@ class Work:
                     waiting[number][position] = sample
                     advance(1)
                     if len(waiting[number]) == len(files[number].positions):
-                        if recorder is not None:
-                            recorder.flush()
-                        self._finish(files[number], waiting.pop(number))
+                        self._finish(files[number], waiting.pop(number), recorder)
                         yield number
         except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
             if recorder is not None:
@@ -111,7 +109,7 @@ class Work:
             raise
 
     def _recorder(self, numbers: Sequence[int]) -> RasterWriter | None:
-        if self.plan.keep == "maps":
+        if self.plan.keep == "maps" or not numbers:
             return None
         first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
         only = None if self.alone else range(first, last)
@@ -182,11 +180,15 @@ class Work:
         about = self._samples(position // RANGE)
         return process(self.plan, batch, row, position, about, stored, self.stages)
 
-    def _finish(self, files: RangeFiles, samples: dict[int, ProcessedSample]) -> None:
+    def _finish(self, files: RangeFiles, samples: dict[int, ProcessedSample], recorder: RasterWriter | None) -> None:
+        shards = {}
+        if recorder is not None:
+            recorder.flush()
+            shards = recorder.shards(files.positions)
         ordered = [samples[position] for position in files.positions]
         try:
             with self.stages.time("write"):
-                files.write(ordered, self.backend.name, self.backend.device, self.stages.take())
+                files.write(ordered, shards, self.backend.name, self.backend.device, self.stages.take())
         except OSError as error:
             kept = "" if self.plan.keep == "maps" else "; the spikes are kept"
             raise InputError(

@@ -18,6 +18,8 @@ from recordings.errors import InputError, RasterError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
+from recordings.raster.shards import shard_path
+from recordings.seal import Seal, seal, sealed_content
 from recordings.text import printable
 
 from .plan import Plan
@@ -40,7 +42,9 @@ class RangeRecord(BaseModel):
     digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal
     scores : how well maps find the object, see :mod:`pipeline.maps.localisation`
     backend, device : what simulated it
-    maps : content digest of its file of maps; empty if there is none
+    maps : seal of its file of maps; None if there is none
+    shards : position of the first sample -> number of samples and seal, of each shard of its spikes; none where spikes
+        are dropped, or were merged before
     seconds : stage -> seconds, of all threads together
     """
 
@@ -57,7 +61,8 @@ class RangeRecord(BaseModel):
     scores: tuple[Score, ...]
     backend: str
     device: str
-    maps: str
+    maps: Seal | None
+    shards: dict[int, tuple[int, Seal]]
     seconds: dict[str, float]
 
 
@@ -72,18 +77,25 @@ class RangeFiles:
     """
 
     def __init__(self, out: Path, plan: Plan, number: int) -> None:
-        self.plan, self.positions = plan, plan.ranges[number]
+        self.plan, self.positions, self._out = plan, plan.ranges[number], out
         name = f"{self.positions.start:08d}"
         self.maps, self.record = out / PARTS / f"{name}.h5", out / PARTS / f"{name}.json"
 
-    def write(self, samples: list[ProcessedSample], backend: str, device: str, seconds: dict[str, float]) -> None:
+    def write(
+        self,
+        samples: list[ProcessedSample],
+        shards: dict[int, tuple[int, Seal]],
+        backend: str,
+        device: str,
+        seconds: dict[str, float],
+    ) -> None:
         """Store what was found of every sample of the range, in order; the record comes last."""
         self.record.parent.mkdir(parents=True, exist_ok=True)
         digests = {
             layer.name: [each.record.layers[layer.name].digest.decode() for each in samples]
             for layer in self.plan.header.layers
         }
-        maps = self._write_maps(samples, self.plan.digest(digests)) if self.plan.keep != "raster" else ""
+        maps = self._write_maps(samples, self.plan.digest(digests)) if self.plan.keep != "raster" else None
         record = RangeRecord(
             plan=self.plan.identity,
             first=self.positions.start,
@@ -100,6 +112,7 @@ class RangeFiles:
             backend=backend,
             device=device,
             maps=maps,
+            shards=shards,
             seconds={stage: round(taken, 6) for stage, taken in seconds.items()},
         )
         content = record.model_dump_json().encode()
@@ -135,28 +148,37 @@ class RangeFiles:
         ------
         RasterError : if they are damaged, or not those that the record names
         """
-        maps = MapReader(self.maps)
-        expected = self.plan.maps(self.positions, self.plan.digest(record.digests))
-        if maps.content_digest != record.maps or maps.header != expected:
+        content = None if record.maps is None else sealed_content(self.maps, record.maps)
+        if content is None:
+            raise RasterError(f"{self.maps}: is not what its range left; it is missing or was changed")
+        maps = MapReader(content, trusted=True)
+        if maps.header != self.plan.maps(self.positions, self.plan.digest(record.digests)):
             maps.close()
-            raise RasterError(f"{self.maps}: holds other maps than its range left")
+            raise RasterError(f"{self.maps}: holds other maps than its record says")
         return maps
 
     def finished(self) -> bool:
-        """Whether it was explained and nothing of that is damaged; of its spikes the raster's writer knows."""
+        """Whether all that it left is there, to the byte; spikes that were merged already count as there."""
         try:
             record = self.read()
-            if self.plan.keep != "raster":
-                with self.open_maps(record) as maps:
-                    maps.verify()
         except (InputError, OSError):
             return False
-        return True
+        shards = {} if (self._out / "raster.h5").exists() or self.plan.keep == "maps" else record.shards
+        held = sum(count for count, _ in shards.values())
+        return (
+            (record.maps is None or sealed_content(self.maps, record.maps) is not None)
+            and all(sealed_content(self.shard(first), seal) is not None for first, (_, seal) in shards.items())
+            and (held == len(self.positions) or not shards)
+        )
 
-    def _write_maps(self, samples: list[ProcessedSample], source: str) -> str:
+    def shard(self, first: int) -> Path:
+        """Where the shard that begins with this sample lies."""
+        return shard_path(self._out / "raster.parts", first)
+
+    def _write_maps(self, samples: list[ProcessedSample], source: str) -> Seal:
         image, of_range = io.BytesIO(), self.plan.samples[self.positions.start : self.positions.stop]
         with writing_maps(image, self.plan.maps(self.positions, source), of_range) as writer:
             for row, sample in enumerate(samples):
                 writer.write(row, *sample.explained)
         write_file(self.maps, image.getvalue())
-        return writer.content_digest
+        return seal(image.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.maps.localisation import score_table
-from recordings.errors import InputError
+from recordings.disk import reason
+from recordings.errors import InputError, RasterError
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
-from recordings.raster.writer import RasterWriter
+from recordings.raster.shards import merge_shards
 
 from .files import PARTS, PLAN, RangeFiles, RangeRecord
-from .plan import RANGE, Plan
+from .plan import Plan
 
 SHOWN = 5  # ranges that a message names
 
@@ -82,7 +84,7 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
                     target.copy(each.positions.start, maps)
                 advance(1)
         if plan.keep != "maps":
-            _merge_raster(out, plan, totals.raster_digest)
+            _merge_raster(out, plan, records, totals.raster_digest)
     return totals
 
 
@@ -110,19 +112,27 @@ def refuse_unknown(out: Path, files: list[RangeFiles]) -> None:
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
-def _merge_raster(out: Path, plan: Plan, digest: str) -> None:
-    writer = RasterWriter(out, plan.header, plan.samples, resume=True)
-    if len(writer.remaining):
-        ranges = sorted({int(position) // RANGE for position in writer.remaining})
-        named = ", ".join(map(str, ranges[:SHOWN])) + (", …" if len(ranges) > SHOWN else "")
-        raise InputError(
-            f"{out}: the spikes of {len(ranges)} of {len(plan.ranges)} ranges are missing or damaged ({named}); "
-            "run the processes that compute them again, then merge"
-        )
-    path = writer.finalize()
+def _merge_raster(out: Path, plan: Plan, records: list[RangeRecord], digest: str) -> None:
+    path, parts = out / "raster.h5", out / "raster.parts"
+    if not path.exists():
+        shards = {first: count for record in records for first, (count, _) in record.shards.items()}
+        seals = {first: seal for record in records for first, (_, seal) in record.shards.items()}
+        if sum(shards.values()) != len(plan.samples):
+            raise InputError(f"{out}: spikes are missing of some ranges; compute them again, then merge")
+        advice = f"all samples are kept in {parts}; free space, then merge again"
+        try:
+            run_uuid = str(uuid.uuid4())
+            merge_shards(path, parts, shards, plan.header, plan.samples, run_uuid, advice, seals=seals)
+        except RasterError as error:
+            raise RasterError(
+                f"{error}; all other samples are kept, and --resume computes the missing ones again"
+            ) from error
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{out}: cannot write there ({reason(error)}); {advice}") from error
     with RasterReader(path, trusted=True) as raster:
         if raster.raster_digest != digest:
             raise InputError(f"{path}: its spikes are not those that were explained; use another --out")
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 def _totals(plan: Plan, records: list[RangeRecord]) -> Totals:

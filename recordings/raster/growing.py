@@ -20,7 +20,7 @@ from .batch import RasterBatch
 from .recorder import encode_samples
 from .records import SampleRecord
 from .schema import RasterHeader
-from .shards import Seal, fills_shard, merge_shards, write_shard
+from .shards import fills_shard, merge_shards, write_shard
 
 
 def parts_of(path: Path) -> Path:

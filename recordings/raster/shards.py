@@ -6,14 +6,12 @@ reader; the manifest says what the whole will be.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from recordings.errors import InputError, RasterError
 from recordings.parallel import cores, in_order, workers_within_memory
 from recordings.parsing import parse_json
 from recordings.schema import SampleTable
+from recordings.seal import Seal, seal, sealed_content
 from recordings.target import new_hdf5
 
 from .layout import lay_out, mark_complete
@@ -34,13 +33,6 @@ from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 28  # of a million samples and more; beyond that, JSON takes gigabytes to read
 FLUSH_BYTES = 64 << 20  # at most so much is held in memory, beyond the batch at hand
-
-
-class Seal(NamedTuple):
-    """What is remembered of a shard that this process wrote: its bytes, and their SHA-256."""
-
-    size: int
-    sha256: bytes
 
 
 def shard_path(parts: Path, position: int) -> Path:
@@ -64,7 +56,7 @@ def write_shard(
     """
     image = raster_image(header, samples, run_uuid, records)
     write_file(shard_path(parts, records[0].position), image)
-    return Seal(len(image), hashlib.sha256(image).digest())
+    return seal(image)
 
 
 def merge_shards(
@@ -87,7 +79,7 @@ def merge_shards(
     shards : position of the first sample -> number of samples, together all that `samples` holds
     advice : what to do if the disk is too small
     overwrite : replace a file that exists
-    seals : position of the first sample -> the seal of a shard that this process wrote
+    seals : position of the first sample -> the seal of a shard, where it is known
 
     Raises
     ------
@@ -136,13 +128,10 @@ def _stored_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
     return [shard.stored_chunks(layer, sample) for layer in shard.layers]
 
 
-def _open_shard(path: Path, seal: Seal | None) -> RasterReader:
-    """Open a shard: from memory if it holds what this process wrote, to the byte, else as a file of unknown origin."""
-    if seal is not None and path.stat().st_size == seal.size:
-        content = path.read_bytes()
-        if hashlib.sha256(content).digest() == seal.sha256:
-            return RasterReader(content, trusted=True)
-    return RasterReader(path)
+def _open_shard(path: Path, expected: Seal | None) -> RasterReader:
+    """Open a shard: from memory if it holds what was written, to the byte, else as a file of unknown origin."""
+    content = None if expected is None else sealed_content(path, expected)
+    return RasterReader(path) if content is None else RasterReader(content, trusted=True)
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable, only: range) -> tuple[dict[int, int], int]:

@@ -14,6 +14,7 @@ import numpy as np
 from recordings.disk import check_free, reason
 from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
+from recordings.seal import Seal, seal
 from recordings.temporary import remove_leftovers
 
 from .reader import RasterReader
@@ -22,7 +23,6 @@ from .records import SampleRecord
 from .schema import MAX_SHARD_SAMPLES, RasterHeader
 from .shards import (
     MANIFEST,
-    Seal,
     differences,
     fills_shard,
     good_shards,
@@ -138,10 +138,20 @@ class RasterWriter(Recorder):
             first, count = self._records[0].position, len(self._records)
             with self._writing():
                 of_shard = self.samples[first : first + count]
-                seal = write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
-            self._shards[first], self._seals[first] = count, seal
+                written = write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
+            self._shards[first], self._seals[first] = count, written
             self._records = []
         self._flushed_at = time.monotonic()
+
+    def shards(self, positions: range) -> dict[int, tuple[int, Seal]]:
+        """What is on disk of these samples: position of a shard's first one -> how many it holds, and its seal."""
+        found = {}
+        for first, count in self._shards.items():
+            if first in positions:
+                if first not in self._seals:  # an earlier sitting wrote it
+                    self._seals[first] = seal(shard_path(self.parts, first).read_bytes())
+                found[first] = count, self._seals[first]
+        return found
 
     def finalize(self) -> Path:
         """Verify the shards, merge them into `raster.h5`, copying their chunks as they are, and remove them.
