@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.raster.batch import RasterBatch
+from recordings.raster.batch import PackedSpikes, RasterBatch
 
 from .network import Network
 
-InputBatch = NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]  # float32 for ANNs, which no backend runs
+# What a network is given of some samples: spikes, packed or (T, B, C, H, W); or images (B, C, H, W), int8 for a
+# constant current, and float32 for an ANN, which no backend runs.
+InputBatch: TypeAlias = PackedSpikes | NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]
 
 
 class BackendError(InputError):
     """A backend cannot run here, or its simulation failed; one line says why."""
 
 
-def check_spikes(backend: str, network: Network, batch: NDArray[Any]) -> None:
-    """Refuse spikes of another shape or dtype than (T, B, C, H, W) bool of the network's T and input.
+def batch_size(batch: InputBatch) -> int:
+    """How many samples it holds."""
+    return len(batch) if isinstance(batch, PackedSpikes) else batch.shape[-4]
+
+
+def unpacked(batch: InputBatch) -> NDArray[Any]:
+    """The array that it is, or spikes as (T, B, C, H, W) bool."""
+    return batch.unpacked() if isinstance(batch, PackedSpikes) else batch
+
+
+def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSpikes:
+    """Spikes as backends use them; refuses others than those of the network's T and input.
+
+    Parameters
+    ----------
+    batch : packed, or (T, B, C, H, W) bool
 
     Raises
     ------
     BackendError
     """
-    expected, found = (network.timesteps, *network.input_shape), (batch.shape[:1] + batch.shape[2:])
-    if found != expected or batch.dtype != np.bool_:
-        raise BackendError(
-            f"{backend}: got input samples of (T, C, H, W) = {found} {batch.dtype}, expected {expected} bool"
-        )
+    dtype: Any = np.dtype(np.bool_)
+    if isinstance(batch, PackedSpikes):
+        found: tuple[int, ...] = (batch.timesteps, *batch.map_shape)
+    else:
+        found, dtype = batch.shape[:1] + batch.shape[2:], batch.dtype
+    expected = (network.timesteps, *network.input_shape)
+    if found != expected or dtype != np.bool_:
+        raise BackendError(f"{backend}: got input samples of (T, C, H, W) = {found} {dtype}, expected {expected} bool")
+    return batch if isinstance(batch, PackedSpikes) else PackedSpikes.of(batch.astype(np.bool_, copy=False))
 
 
 class Backend(Protocol):
@@ -49,8 +69,8 @@ class Backend(Protocol):
 
         Parameters
         ----------
-        inputs : batches of spikes, (T, B, C, H, W) bool, or of images for a network with constant-current input,
-            (B, C, H, W) int8 in -127 … 127. B ≤ 16 may vary; consumed lazily, so memory stays flat
+        inputs : batches of spikes, packed or (T, B, C, H, W) bool, or of images for a network with constant-current
+            input, (B, C, H, W) int8 in -127 … 127. B ≤ 16 may vary; consumed lazily, so memory stays flat
         n_samples : how many samples `inputs` holds in all
 
         Yields

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .base import BackendError
+from .base import BackendError, InputBatch, unpacked
 from .network import PIXEL_LIMIT, Layer, Network
 
 
-def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.float32]:
+def constant_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
     """The constant currents of layer 1, sample by sample, whatever they are batched with.
 
     Sums are formed in float64: in fixed point every one is an integer below 2²³ (checked when the network is built)
@@ -30,7 +30,7 @@ def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int3
     Parameters
     ----------
     network : with encoder "constant-current"
-    images : (B, C, H, W) int8 in -127 … 127, of `network.input_shape`
+    batch : images (B, C, H, W) int8 in -127 … 127, of `network.input_shape`
 
     Returns
     -------
@@ -40,6 +40,7 @@ def constant_currents(network: Network, images: NDArray[Any]) -> NDArray[np.int3
     ------
     BackendError : if the images are of another shape or dtype, or hold -128
     """
+    images = unpacked(batch)
     if images.dtype != np.int8 or images.shape[1:] != network.input_shape:
         expected = ", ".join(map(str, ("B", *network.input_shape)))
         raise BackendError(

@@ -17,6 +17,7 @@ from backends.network import Network
 from backends.network.storage import write_network
 from pipeline.cli.tracker import Advance, Tracker
 from pipeline.config import Config, save_config
+from pipeline.images.encoding import compile_encoding
 from pipeline.images.sources import Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
@@ -147,6 +148,7 @@ def simulate(
         with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
             if remaining:
                 simulator.prepare(graph)
+                compile_encoding(graph)
         with tracker.show(f"simulating on {simulator.name}", len(source.table)) as advance:
             advance(len(source.table) - remaining)
             finished = _record(graph, simulator, source, writer, seed, batch_size, tracker, advance)

@@ -16,13 +16,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, check_spikes
+from backends.base import InputBatch, packed_spikes
 from backends.constant_current import constant_currents
-from backends.network import Network
+from backends.network import Network, Shape
 from backends.readout import Integrator
 from recordings.parallel import cores, in_order
-from recordings.raster.batch import RasterBatch, joined, pack
+from recordings.raster.batch import RasterBatch, joined
 
+from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, compile_kernels
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
@@ -71,9 +72,8 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
         if network.encoder == "constant-current":
             yield np.moveaxis(sample, 0, -1)[None]
             continue
-        effective = np.moveaxis(sample[:-1], 1, -1)
-        for start in range(0, len(effective), CHUNK):
-            arrived = np.ascontiguousarray(effective[start : start + CHUNK])
+        for start in range(0, len(sample) - 1, CHUNK):
+            arrived = _arrived(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
             currents = np.empty((len(arrived), *layer.output_shape), layer.dtype)
             for spikes, current in zip(arrived, currents, strict=True):
                 layer.add(spikes, state)
@@ -82,13 +82,20 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 
 
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """One by one: spikes (T, C, H, W) bool, or the constant current of the first layer (C', H', W')."""
+    """One by one: packed spikes (T, bytes), or the constant current of the first layer (C', H', W')."""
     for batch in inputs:
         if network.encoder == "constant-current":
             yield from constant_currents(network, batch)
         else:
-            check_spikes("event", network, batch)
-            yield from np.moveaxis(batch, 1, 0)
+            yield from packed_spikes("event", network, batch).bits
+
+
+def _arrived(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
+    """Some steps of a sample as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W, C)."""
+    channels, height, width = shape
+    spikes = np.empty((len(packed), height, width, channels), np.bool_)
+    unpack_spikes(packed, spikes)
+    return spikes
 
 
 class _PreparedNetwork:
@@ -96,7 +103,7 @@ class _PreparedNetwork:
 
     def __init__(self, network: Network) -> None:
         self.timesteps = network.timesteps
-        self.spiking_input = network.spiking_input
+        self.spiking_input, self.input_shape = network.spiking_input, network.input_shape
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
         self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
@@ -105,17 +112,17 @@ class _PreparedNetwork:
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
 
     def run(self, sample: NDArray[Any]) -> RasterBatch:
-        """All steps of one sample: spikes (T, C, H, W) bool, or a constant current (C', H', W')."""
+        """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
         states = [layer.rest() for layer in self.layers]
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
         if self.spiking_input:
-            packed[0][:] = pack(sample[:, None])[0]
+            packed[0] = sample
         else:
             states[0].current[:] = np.moveaxis(sample, 0, -1)
         integrator = Integrator(self.readout, self.timesteps)
         for start in range(0, self.timesteps, CHUNK):
             steps = slice(start, start + CHUNK)
-            arrived = np.ascontiguousarray(np.moveaxis(sample[steps], 1, -1)) if self.spiking_input else None
+            arrived = _arrived(sample[steps], self.input_shape) if self.spiking_input else None
             for layer, state, bits in zip(self.layers, states, packed[-len(self.layers) :], strict=True):
                 arrived = fired = layer.run(start, arrived, state, bits[steps])
             integrator.add(fired.reshape(len(fired), -1))

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import BackendError, InputBatch, check_spikes
+from backends.base import BackendError, InputBatch, packed_spikes
 from backends.constant_current import constant_currents
 from backends.event.kernels.layer import compile_kernels
 from backends.network import Network
-from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.batch import RasterBatch
 
 from .child import Child
 
@@ -90,14 +90,10 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
     """What the source reads of one sample after the other; refuses samples of a wrong shape, and to end early."""
     count = 0
     for batch in inputs:
-        samples = _packed_spikes if network.spiking_input else constant_currents
-        for sample in samples(network, batch):
-            yield sample.data.cast("B")
+        samples: NDArray[Any] = (
+            packed_spikes("lava", network, batch).bits if network.spiking_input else constant_currents(network, batch)
+        )
+        for sample in samples:
+            yield np.ascontiguousarray(sample).data.cast("B")
             count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")
-
-
-def _packed_spikes(network: Network, batch: NDArray[Any]) -> NDArray[np.uint8]:
-    """(T, B, C, H, W) bool -> (B, T, bytes) uint8."""
-    check_spikes("lava", network, batch)
-    return pack(batch)

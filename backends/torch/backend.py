@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.base import BackendError, InputBatch, check_spikes
+from backends.base import BackendError, InputBatch, packed_spikes
 from backends.constant_current import constant_currents
-from backends.network import Network, Readout
+from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
-from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.batch import RasterBatch
 
 from .neurons import Neurons, make_neurons
 from .synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
@@ -69,10 +69,13 @@ class TorchBackend:
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
-                if network.spiking_input:
-                    check_spikes("torch", network, batch)
-                for start in range(0, batch.shape[-4], simulation.samples):
-                    yield simulation.run(batch[..., start : start + simulation.samples, :, :, :])
+                source: NDArray[Any] = (
+                    packed_spikes("torch", network, batch).bits
+                    if network.spiking_input
+                    else constant_currents(network, batch)
+                )
+                for start in range(0, len(source), simulation.samples):
+                    yield simulation.run(source[start : start + simulation.samples])
 
 
 class _Simulation:
@@ -92,11 +95,11 @@ class _Simulation:
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
 
-    def run(self, inputs: InputBatch) -> RasterBatch:
-        """All steps of some samples."""
-        network, samples = self.network, inputs.shape[-4]
+    def run(self, inputs: NDArray[Any]) -> RasterBatch:
+        """All steps of some samples: packed spikes (B, T, bytes), or constant currents (B, C, H, W)."""
+        network, samples = self.network, len(inputs)
         spiking = network.spiking_input
-        source = inputs if spiking else self._constant_current(inputs)
+        source = torch.tensor(inputs, device=self.device)
         self._rest(samples)
         packed = [
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
@@ -114,7 +117,7 @@ class _Simulation:
                     currents = following(fired[:-1].flatten(0, 1))
             integrator.add(fired[1:])
         rasters = [
-            *([pack(inputs.astype(np.bool_, copy=False))] if spiking else []),
+            *([inputs] if spiking else []),
             *(bits.cpu().numpy() for bits in packed),
         ]
         return RasterBatch(
@@ -132,16 +135,12 @@ class _Simulation:
         for neurons in self.neurons:
             neurons.rest()
 
-    def _constant_current(self, images: InputBatch) -> Tensor:
-        """(B, P, C), the same at every step."""
-        return torch.from_numpy(constant_currents(self.network, images)).to(self.device).flatten(2).mT
-
-    def _first_currents(self, source: Tensor | InputBatch, steps: range) -> Tensor:
+    def _first_currents(self, source: Tensor, steps: range) -> Tensor:
         """What drives the first layer: its constant current, or a[t] of the input spikes, at S steps."""
-        if isinstance(source, Tensor):
-            return source.expand(len(steps), *source.shape)
-        arrived = torch.tensor(source[steps.start - 1 : steps.stop - 1], device=self.device).view(torch.int8)
-        return self.synapses[0](arrived.flatten(3).mT.flatten(0, 1))
+        if not self.network.spiking_input:
+            return source.flatten(2).mT.expand(len(steps), -1, -1, -1)
+        arrived = unpack_bits(source[:, steps.start - 1 : steps.stop - 1], self.network.input_shape)
+        return self.synapses[0](arrived.flatten(0, 1))
 
 
 class _Integrator:
@@ -207,3 +206,10 @@ def pack_bits(spikes: Tensor) -> Tensor:
     for bit in others:
         packed.mul_(2).add_(bit)
     return packed.mT.flatten(2).transpose(0, 1)
+
+
+def unpack_bits(packed: Tensor, shape: Shape) -> Tensor:
+    """Undo :func:`pack_bits`: (B, S, ⌈C·P/8⌉) uint8 -> (S, B, P, C) int8 of 0 and 1, of maps of (C, H, W)."""
+    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    bits = (packed[..., None] >> places & 1).flatten(2)[..., : prod(shape)]
+    return bits.unflatten(2, (shape[0], -1)).transpose(0, 1).mT.contiguous().view(torch.int8)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backends.base import InputBatch
 from backends.network import PIXEL_LIMIT, Network
 from recordings.errors import InputError
+from recordings.raster.batch import PackedSpikes
 
 
 def encode(
@@ -27,8 +28,7 @@ def encode(
 
     Returns
     -------
-    (T, B, 2C, H, W) bool Poisson spikes; (B, C, H, W) int8 images for a constant current, float32 ones for an ANN; B is
-        axis -4
+    packed Poisson spikes of maps (2C, H, W); (B, C, H, W) int8 images for a constant current, float32 ones for an ANN
 
     Raises
     ------
@@ -48,6 +48,7 @@ def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int
 
     The random numbers are `numpy.random.Philox(key=(seed, index)).random_raw`, split into little-endian uint32 `u` in
     C-order (T, C, H, W); a spike happens iff `u >> 8 < min(2²⁴, ⌊|x|·2²³⌋)`: integers, so the same bits everywhere.
+    This is the definition, in NumPy; :func:`poisson_batch` draws the same spikes several times as fast.
 
     Parameters
     ----------
@@ -63,38 +64,39 @@ def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int
     ------
     InputError : if `x` is not 3-D or not finite, or a number is out of range
     """
-    x = np.asarray(x, np.float32)
-    if x.ndim != 3:
-        raise InputError(f"image {index}: got shape {x.shape} to encode, expected (C, H, W)")
-    _check_finite(x, f"image {index}")
-    if timesteps < 1:
-        raise InputError(f"timesteps: got {timesteps}, expected at least 1")
-    for name, value in (("seed", seed), ("index", index)):
-        if not 0 <= value < 1 << 64:
-            raise InputError(f"{name}: got {value}, expected an integer in 0 … 2⁶⁴-1")
-
+    x = _checked(x, timesteps, seed, index)
     count = timesteps * x.size
     generator = np.random.Philox(key=np.array([seed, index], np.uint64))
     raw = generator.random_raw((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
-    # Multiplying a float32 by 2²³ is exact, and 2·2²³ = 2²⁴ is the cap.
-    limit = np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
-    fires = (raw >> 8).reshape(timesteps, *x.shape) < limit
+    fires = (raw >> 8).reshape(timesteps, *x.shape) < _limits(x)
     return np.concatenate([fires & (x > 0), fires & (x < 0)], axis=1)
 
 
 def poisson_batch(
     images: NDArray[np.float32], timesteps: int, seed: int, indices: Sequence[int] | NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Encode images side by side: (B, C, H, W) float32 and B dataset indices -> (T, B, 2C, H, W) bool.
+) -> PackedSpikes:
+    """Encode images side by side: (B, C, H, W) float32 and B dataset indices -> packed spikes of maps (2C, H, W).
 
-    Each sample's spikes are those of :func:`poisson_spikes`, whatever it is batched with.
+    Each sample's spikes are those of :func:`poisson_spikes`, whatever it is batched with. Threads may do this at once.
     """
+    from .poisson_kernel import draw_spikes, plane_limits  # numba is slow to import
+
     if len(images) != len(indices) or len(images) == 0:
         raise InputError(
             f"encoding: got {len(images)} images and {len(indices)} indices, expected as many, at least one"
         )
-    samples = [poisson_spikes(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
-    return np.stack(samples, axis=1)
+    checked = [_checked(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
+    channels, height, width = checked[0].shape
+    packed = np.empty((len(checked), timesteps, -(-2 * checked[0].size // 8)), np.uint8)
+    for x, index, bits in zip(checked, indices, packed, strict=True):
+        draw_spikes(*plane_limits(x, _limits(x)), x.size, np.uint64(seed), np.uint64(index), bits)
+    return PackedSpikes(packed, (2 * channels, height, width))
+
+
+def compile_encoding(network: Network) -> None:
+    """Compile, or load from numba's cache, what :func:`encode` needs for a network, before a timed part."""
+    if network.encoder == "poisson":
+        poisson_batch(np.zeros((1, 1, 1, 1), np.float32), 1, 0, [0])
 
 
 def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,6 +140,25 @@ def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
     x = np.asarray(x, np.float32)
     _check_finite(x, "constant current")
     return np.rint(np.clip(x, -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(np.int8)
+
+
+def _checked(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.float32]:
+    """The image in float32, (C, H, W); refuses what Poisson spikes cannot be drawn for."""
+    x = np.asarray(x, np.float32)
+    if x.ndim != 3:
+        raise InputError(f"image {index}: got shape {x.shape} to encode, expected (C, H, W)")
+    _check_finite(x, f"image {index}")
+    if timesteps < 1:
+        raise InputError(f"timesteps: got {timesteps}, expected at least 1")
+    for name, value in (("seed", seed), ("index", index)):
+        if not 0 <= value < 1 << 64:
+            raise InputError(f"{name}: got {value}, expected an integer in 0 … 2⁶⁴-1")
+    return x
+
+
+def _limits(x: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """min(2²⁴, ⌊|x|·2²³⌋) of every pixel: multiplying a float32 by 2²³ is exact, and 2·2²³ = 2²⁴ is the cap."""
+    return np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
 
 
 def _check_finite(x: NDArray[np.float32], what: str) -> None:

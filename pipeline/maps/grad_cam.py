@@ -19,13 +19,14 @@ import torch
 from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 
+from backends.base import InputBatch, unpacked
 from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 
 from .method import spatial_layers
 
 
 def grad_cam(
-    network: DifferentiableNetwork, inputs: NDArray[Any], labels: NDArray[np.integer[Any]], layers: Iterable[str]
+    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """Grad-CAM of B images, by captum.
 
@@ -47,7 +48,7 @@ def grad_cam(
     """
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")
-    x = torch.from_numpy(inputs).to(network.readout.device)
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device)
     with torch.no_grad():
         logits = network(x)[0]
     target = classes_meant(logits, torch.tensor(labels))

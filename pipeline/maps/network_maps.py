@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.base import InputBatch
 from backends.network import Kind
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.networks.checkpoint import load_checkpoint
@@ -23,7 +24,7 @@ from .snn_grad_cam import snn_grad_cam
 from .steps import kept_steps
 
 Explain = Callable[
-    [DifferentiableNetwork, NDArray[Any], NDArray[np.integer[Any]], Iterable[str]],
+    [DifferentiableNetwork, InputBatch, NDArray[np.integer[Any]], Iterable[str]],
     tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]],
 ]
 FUNCTIONS: dict[Kind, tuple[str, Explain]] = {"ann": ("grad-cam", grad_cam), "snn": ("snn-grad-cam", snn_grad_cam)}

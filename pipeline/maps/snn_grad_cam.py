@@ -18,20 +18,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backends.base import InputBatch, unpacked
 from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 
 from .method import spatial_layers
 
 
 def snn_grad_cam(
-    network: DifferentiableNetwork, inputs: NDArray[Any], labels: NDArray[np.integer[Any]], layers: Iterable[str]
+    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
 
     Parameters
     ----------
     network : a spiking network
-    inputs : what its encoder makes of B images: (T, B, 2C, H, W) bool, or (B, C, H, W) int8
+    inputs : what its encoder makes of B images: spikes, packed or (T, B, 2C, H, W) bool, or (B, C, H, W) int8
     labels : (B,) int — true classes, -1 where unknown
     layers : names or numbers; all with a spatial extent if none is given
 
@@ -46,7 +47,7 @@ def snn_grad_cam(
     """
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")
-    x = torch.from_numpy(inputs).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
     logits, spikes = network(x)
     of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
     picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()

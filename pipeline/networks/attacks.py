@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from backends.base import unpacked
 from backends.network import PIXEL_LIMIT, Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
@@ -123,7 +124,7 @@ def encode_straight_through(
         expected = images.clamp(-2, 2) * (PIXEL_LIMIT / 2)
     else:
         expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
-    encoded = torch.from_numpy(encode(network, images.detach().numpy(), seed, indices))
+    encoded = torch.from_numpy(unpacked(encode(network, images.detach().numpy(), seed, indices)))
     return encoded.to(torch.float32) + (expected - expected.detach())
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.base import InputBatch
+from backends.base import InputBatch, unpacked
 from backends.network import LIF, PIXEL_LIMIT, Layer, Network, Readout, ReLU
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
@@ -147,7 +147,7 @@ def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.in
     """The class that a float32 network gives every image of encoded batches: (N,)."""
     model = DifferentiableNetwork(network)
     with torch.no_grad():
-        batches = [model(torch.from_numpy(batch).to(torch.float32))[0].argmax(1) for batch in inputs]
+        batches = [model(torch.from_numpy(unpacked(batch)).to(torch.float32))[0].argmax(1) for batch in inputs]
     return torch.cat(batches).numpy()
 
 

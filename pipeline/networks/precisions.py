@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import Backend
+from backends.base import Backend, batch_size
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.images.samples import Samples
@@ -51,6 +51,6 @@ def predictions(
             of_network.append([])
         for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):
             for of_network, network in zip(chosen, networks, strict=True):
-                for batch in backend.run(network, [inputs], inputs.shape[-4]):
+                for batch in backend.run(network, [inputs], batch_size(inputs)):
                     of_network[-1] += batch.readout.argmax(axis=1).tolist()
     return [np.array(of_network, np.int64) for of_network in chosen]

@@ -1,12 +1,62 @@
-"""What a backend hands over: the packed spikes of some samples, and their readout."""
+"""Packed spikes, a bit each: what a backend may be given of some samples, and what it hands over with their readout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recordings.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSpikes:
+    """Spikes of `B` samples, packed as a raster file has them.
+
+    Parameters
+    ----------
+    bits : (B, T, ceil(C*H*W/8)) uint8, as of :func:`pack`
+    map_shape : (C, H, W)
+
+    Raises
+    ------
+    InputError : if the bits are of another shape or dtype, or a pad bit is set
+    """
+
+    bits: NDArray[np.uint8]
+    map_shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        neurons = prod(self.map_shape)
+        size = -(-neurons // 8)
+        if self.bits.ndim != 3 or self.bits.shape[2] != size or self.bits.dtype != np.uint8:
+            raise InputError(
+                f"packed spikes: got {self.bits.shape} {self.bits.dtype}, expected (B, T, {size}) uint8 for maps of "
+                f"(C, H, W) = {self.map_shape}"
+            )
+        if neurons % 8 and (self.bits[..., -1] & (255 >> neurons % 8)).any():
+            raise InputError("packed spikes: got pad bits that are set, expected zeros behind the last neuron")
+
+    @classmethod
+    def of(cls, spikes: NDArray[np.bool_]) -> PackedSpikes:
+        """Pack (T, B, C, H, W) bool."""
+        channels, height, width = spikes.shape[2:]
+        return cls(pack(spikes), (channels, height, width))
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    @property
+    def timesteps(self) -> int:
+        """T."""
+        return self.bits.shape[1]
+
+    def unpacked(self) -> NDArray[np.bool_]:
+        """(T, B, C, H, W) bool."""
+        return unpack(self.bits, self.map_shape)
 
 
 @dataclass(frozen=True)
@@ -41,7 +91,7 @@ def joined(batches: Sequence[RasterBatch]) -> RasterBatch:
 def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Pack a raster to bits: (T, B, C, H, W) bool -> (B, T, ceil(C*H*W/8)) uint8, big-endian bits, pad bits zero."""
     timesteps, batch = spikes.shape[:2]
-    return np.packbits(spikes.reshape(timesteps, batch, -1).swapaxes(0, 1), axis=-1)
+    return np.packbits(spikes.reshape(timesteps, batch, prod(spikes.shape[2:])).swapaxes(0, 1), axis=-1)
 
 
 def unpack(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.bool_]:

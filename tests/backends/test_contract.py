@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backends.base import Backend, BackendError
+from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
 from backends.network import LIF, FixedLIF, Layer, Network, Readout
 from backends.network.quantise import quantise
-from recordings.raster.batch import unpack
+from recordings.raster.batch import PackedSpikes, unpack
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
@@ -35,9 +35,14 @@ def make_backend(name: str) -> Backend:
 def simulate(
     name: str, network: Network, inputs: NDArray[Any], batches: Sequence[int]
 ) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
-    """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B, classes) readout."""
+    """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B, classes) readout.
+
+    Every other batch of spikes is packed.
+    """
     assert sum(batches) == inputs.shape[-4]
-    parts = np.split(inputs, np.cumsum(batches)[:-1], axis=-4)
+    parts: list[InputBatch] = np.split(inputs, np.cumsum(batches)[:-1], axis=-4)
+    if network.spiking_input:
+        parts[::2] = [PackedSpikes.of(part) for part in parts[::2] if isinstance(part, np.ndarray)]
     results = list(make_backend(name).run(network, iter(parts), sum(batches)))
     for result in results:
         assert tuple(result.spikes) == network.raster_names
@@ -310,6 +315,9 @@ def test_spikes_of_another_shape_or_type_are_refused(name: str, shape: tuple[int
     message = rf"{name}: got .* = {re.escape(str(found))} {np.dtype(dtype)}, expected \(9, 3, 13, 7\) bool"
     with pytest.raises(BackendError, match=message):
         list(make_backend(name).run(network, [np.zeros(shape, dtype)], 2))
+    if dtype is bool:
+        with pytest.raises(BackendError, match=message):
+            list(make_backend(name).run(network, [PackedSpikes.of(np.zeros(shape, dtype))], 2))
 
 
 @pytest.mark.parametrize("name", ["event", "torch"])

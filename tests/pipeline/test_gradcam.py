@@ -57,7 +57,7 @@ def test_command_for_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
     with MapReader(out) as maps:
         assert (maps.header.source, maps.header.parameters) == (checkpoint.network.sha256, {"seed": 3})
         np.testing.assert_array_equal(maps.samples.label, labels)
-        logits = differentiable(torch.from_numpy(inputs).float())[0]
+        logits = differentiable(torch.from_numpy(inputs.unpacked()).float())[0]
         np.testing.assert_array_equal(maps.predictions, logits.argmax(1))
         for layer in maps:
             for sample in range(3):

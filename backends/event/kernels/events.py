@@ -70,6 +70,50 @@ def word_of(spikes: NDArray[np.bool_], first: int, width: int) -> Any:
     return word
 
 
+@intrinsic
+def reverse_bits(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
+    """The word with the bits of each of its bytes in reverse order, as files have them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bswap(builder.bitreverse(arguments[0]))
+
+    return types.uint64(word), generate
+
+
+@intrinsic
+def store_word(_: Any, word: Any, packed: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
+    """packed[first : first + 8] = the bytes of a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[2]]), ir.IntType(WORD).as_pointer())
+        builder.store(arguments[0], pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(word, packed, types.int64), generate
+
+
+@njit(inline="always")
+def store_bits(word: Any, packed: NDArray[np.uint8], first: int) -> None:
+    """Write bit i of a word as the file's bit i of packed[first : first + 8], as far as that goes."""
+    ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
+    if first + 8 <= len(packed):
+        store_word(ordered, packed, first)
+    else:
+        for i in range(len(packed) - first):
+            packed[first + i] = np.uint8(ordered >> np.uint64(8 * i))
+
+
+@njit(inline="always")
+def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
+    """Undo :func:`store_bits`; bits beyond the end are 0."""
+    word = np.uint64(0)
+    for i in range(min(8, len(packed) - first)):
+        word |= np.uint64(packed[first + i]) << np.uint64(8 * i)
+    ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
+    return ordered
+
+
 @compiled
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: int, events: NDArray[np.int32], ends: NDArray[np.int32]
@@ -193,4 +237,31 @@ def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
                 place: Any = trailing_zeros(word)  # type: ignore[call-arg]
                 bit = np.uint64((first + np.int64(place)) * pixels + pixel)
                 packed[bit >> np.uint64(3)] |= np.uint8(128) >> np.uint8(bit & np.uint64(7))
+                word &= word - np.uint64(1)
+
+
+@compiled
+def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
+    """Undo :func:`pack_spikes` for several steps.
+
+    Parameters
+    ----------
+    packed : (S, ⌈C·H·W/8⌉) uint8 — big-endian bits of (C, H, W) in C-order, pad bits zero
+    spikes : (S, H, W, C) bool, C-contiguous, written
+    """
+    steps, height, width, channels = spikes.shape
+    pixels = height * width
+    spikes[:] = False
+    for step in range(steps):
+        flat = spikes[step].reshape(-1)
+        channel, end = 0, pixels  # of the channel's bits
+        for first in range(0, len(flat), WORD):
+            word = load_bits(packed[step], first // 8)
+            while word:
+                place: Any = trailing_zeros(word)  # type: ignore[call-arg]
+                bit = first + np.int64(place)
+                while bit >= end:
+                    channel += 1
+                    end += pixels
+                flat[(bit - end + pixels) * channels + channel] = True
                 word &= word - np.uint64(1)

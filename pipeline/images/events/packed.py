@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from recordings.raster.batch import PackedSpikes
+
 from .binning import EventBinning, picture_of
 from .events import Events
 
@@ -52,16 +54,14 @@ class PackedEvents:
 
     def frames(self, place: int) -> NDArray[np.uint8]:
         """Pictures of one recording, bin by bin: (bins, H, W, 3) uint8."""
-        bits = self.spikes([place], self.binning.bins)
+        bits = self.spikes([place], self.binning.bins).unpacked()
         return np.stack([picture_of(step) for step in bits])
 
-    def spikes(self, chosen: Sequence[int], timesteps: int) -> NDArray[np.bool_]:
-        """The chosen recordings, followed by silence up to so many steps: (T, B, 2, H, W) bool."""
-        shape = self.binning.input_shape
-        bits = np.unpackbits(self.packed[list(chosen)], axis=2, count=int(np.prod(shape)))
-        spikes = np.zeros((timesteps, len(chosen), *shape), np.bool_)
-        spikes[: self.binning.bins] = bits.reshape(len(chosen), self.binning.bins, *shape).swapaxes(0, 1)
-        return spikes
+    def spikes(self, chosen: Sequence[int], timesteps: int) -> PackedSpikes:
+        """The chosen recordings, followed by silence up to so many steps."""
+        bits = np.zeros((len(chosen), timesteps, self.packed.shape[2]), np.uint8)
+        bits[:, : self.binning.bins] = self.packed[list(chosen)]
+        return PackedSpikes(bits, self.binning.input_shape)
 
     @property
     def note(self) -> str:

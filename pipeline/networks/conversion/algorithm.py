@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from backends.base import InputBatch
+from backends.base import InputBatch, batch_size
 from backends.event.backend import EventBackend, first_currents
 from backends.network import LIF, Encoder, Layer, Network, Readout, Shape
 from pipeline.config import Config, ConversionSection
@@ -39,7 +39,7 @@ from pipeline.networks.differentiable import rectifier_inputs
 from pipeline.networks.folding import with_off_planes
 from pipeline.networks.plan import description
 from recordings.errors import InputError
-from recordings.raster.batch import unpack
+from recordings.raster.batch import PackedSpikes
 
 from .thresholds import balanced_thresholds, largest_current, percentile_current
 
@@ -145,7 +145,7 @@ def _inputs(
 ) -> Iterator[InputBatch]:
     """What drives a layer, in batches: the encoded images, or the spikes of the layer before."""
     if spikes is not None:
-        yield from (unpack(packed, stage.input_shape) for packed in spikes)
+        yield from (PackedSpikes(packed, stage.input_shape) for packed in spikes)
         return
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
@@ -156,7 +156,7 @@ def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBa
     """The batches of `inputs`; `advance` learns the size of each when the next is asked for."""
     for batch in inputs:
         yield batch
-        advance(batch.shape[-4])
+        advance(batch_size(batch))
 
 
 def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tuple[list[Layer], Readout]:

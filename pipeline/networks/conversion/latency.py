@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.base import Backend
+from backends.base import Backend, batch_size
 from backends.network import Network
 from pipeline.drawing.curves import draw_curves
 from pipeline.images.samples import Samples
@@ -51,7 +51,7 @@ def accuracy_over_time(
     some = next(iter(networks.values()))
     labels, done = samples.known_labels(), 0
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
-        size = inputs.shape[-4]
+        size = batch_size(inputs)
         for name, network in networks.items():
             answers = np.concatenate(
                 [answers_over_time(network, batch) for batch in backend.run(network, [inputs], size)]

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.base import InputBatch
 from backends.network import PIXEL_LIMIT, Encoder, NetworkError
 from pipeline.images.encoding import constant_current
 
@@ -56,7 +55,7 @@ class Example:
         for start in range(0, self.samples, samples):
             yield replace(self, sequence=self.sequence[:, start : start + samples])
 
-    def encoded(self, timesteps: int) -> InputBatch:
+    def encoded(self, timesteps: int) -> NDArray[Any]:
         """What a network of so many steps is given: the spikes, then silence; or the image as a constant current."""
         samples = (self.samples, *self.shape)
         if self.encoder == "constant-current":

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes
+from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
 from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
@@ -60,6 +60,9 @@ def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, see
     packed = np.full(-(-spikes.size // 8), 255, np.uint8)
     pack_spikes(spikes, packed)
     assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
+    unpacked = np.ones((2, *spikes.shape), np.bool_)
+    unpack_spikes(np.stack([packed, packed]), unpacked)
+    assert np.array_equal(unpacked, np.stack([spikes, spikes]))
 
 
 def test_one_spike_adds_its_weights_by_hand() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from pipeline.images.encoding import constant_current, poisson_batch, poisson_spikes
 from recordings.errors import InputError
+from recordings.raster.batch import pack
 
 pixels = st.floats(-4, 4, width=32)
 images = arrays(np.float32, (3, 4, 5), elements=pixels)
@@ -21,6 +24,30 @@ def test_reference(shared):
         x, seed, index = data["poisson_x"], int(data["poisson_seed"]), int(data["poisson_index"])
         expected = data["input_spikes"].astype(bool)
     assert np.array_equal(poisson_spikes(x, len(expected), seed, index), expected)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 9), keys, keys | st.integers(2**64 - 3, 2**64 - 1))
+def test_the_kernel_draws_the_spikes_of_the_definition(data, steps, seed, index):
+    shape = data.draw(array_shapes(min_dims=3, max_dims=3, max_side=13))
+    x = data.draw(arrays(np.float32, shape, elements=pixels | st.sampled_from([0, -0.0, 2, -2, 2**-23, -(2**-24)])))
+    expected = poisson_spikes(x, steps, seed, index)
+    packed = poisson_batch(x[None], steps, seed, [index])
+    assert np.array_equal(packed.unpacked()[:, 0], expected)
+    assert np.array_equal(packed.bits, pack(expected[:, None]))  # pad bits, too
+
+
+def test_the_kernel_on_a_large_image():
+    x = np.random.default_rng(0).normal(0, 1, (3, 61, 67)).astype(np.float32)
+    expected = poisson_spikes(x, 30, 2**64 - 1, 2**40)
+    assert np.array_equal(poisson_batch(x[None], 30, 2**64 - 1, [2**40]).unpacked()[:, 0], expected)
+
+
+def test_threads_draw_at_once():
+    x = np.random.default_rng(1).normal(0, 1, (8, 1, 3, 32, 32)).astype(np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda index: poisson_batch(x[index], 20, 5, [index]).bits, range(8)))
+    assert np.array_equal(np.concatenate(found), poisson_batch(x[:, 0], 20, 5, range(8)).bits)
 
 
 def test_an_odd_number_of_draws_by_hand():
@@ -68,7 +95,7 @@ def test_more_steps_only_append(x, steps, more, seed, index):
 @settings(deadline=None)
 @given(arrays(np.float32, (4, 3, 4, 5), elements=pixels), keys, st.permutations([3, 0, 2**40, 17]))
 def test_a_sample_does_not_depend_on_its_batch(batch, seed, indices):
-    together = poisson_batch(batch, 3, seed, indices)
+    together = poisson_batch(batch, 3, seed, indices).unpacked()
     assert together.shape == (3, 4, 6, 4, 5)
     for place, index in enumerate(indices):
         assert np.array_equal(together[:, place], poisson_spikes(batch[place], 3, seed, index))
@@ -93,6 +120,8 @@ def test_pixels_that_are_no_numbers_are_refused(bad):
     x[1, 0, 1] = bad
     with pytest.raises(InputError, match="image 5: got NaN or infinite pixels, expected finite numbers"):
         poisson_spikes(x, 4, 0, 5)
+    with pytest.raises(InputError, match="image 5: got NaN or infinite pixels, expected finite numbers"):
+        poisson_batch(x[None], 4, 0, [5])
 
 
 @pytest.mark.parametrize(
@@ -105,8 +134,11 @@ def test_pixels_that_are_no_numbers_are_refused(bad):
     ],
 )
 def test_bad_arguments(arguments, message):
+    x, steps, seed, index = arguments
     with pytest.raises(InputError, match=message):
         poisson_spikes(*arguments)
+    with pytest.raises(InputError, match=message):
+        poisson_batch(x[None], steps, seed, [index])
 
 
 def test_a_batch_needs_one_index_per_image():

@@ -106,7 +106,7 @@ def test_gradients_pass_straight_through_the_encoder() -> None:
         network = Network((planes, 2, 2), 7, (layer,), Readout(np.ones((1, 1))), encoder)
         encoded = encode_straight_through(network, x, 1, [2])
         if encoder == "poisson":
-            np.testing.assert_array_equal(encoded.detach(), poisson_batch(values, 7, 1, [2]))
+            np.testing.assert_array_equal(encoded.detach(), poisson_batch(values, 7, 1, [2]).unpacked())
             on, off = (torch.autograd.grad(encoded[:, :, plane].sum(), x, retain_graph=True)[0] for plane in (0, 1))
             assert on.flatten().tolist() == [7 * slope, 0, 0, 0]
             assert off.flatten().tolist() == [0, -7 * slope, 0, 0]
@@ -152,7 +152,7 @@ def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     def right(attacked: Images) -> int:
         with torch.no_grad():
             inputs = poisson_batch(attacked, checkpoint.network.timesteps, 0, indices)
-            return int((network(torch.from_numpy(inputs).float())[0].argmax(1).numpy() == labels).sum())
+            return int((network(torch.from_numpy(inputs.unpacked()).float())[0].argmax(1).numpy() == labels).sum())
 
     attacked = fgsm(network, images, labels, 0.1, prepare, 0, indices)
     assert right(images) >= 7

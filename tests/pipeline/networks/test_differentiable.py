@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from backends.base import InputBatch, batch_size, unpacked
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
@@ -32,9 +32,9 @@ def smooth_images(count: int, height: int, width: int) -> NDArray[np.float32]:
     return (2 * np.sin(waves[:, :, 0] * rows / height) * np.cos(waves[:, :, 1] * columns / width)).astype(np.float32)
 
 
-def assert_same_spikes(network: Network, inputs: NDArray[Any]) -> None:
-    (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[-4])
-    logits, spikes = DifferentiableNetwork(network)(torch.from_numpy(inputs).float())
+def assert_same_spikes(network: Network, inputs: InputBatch) -> None:
+    (batch,) = TorchBackend("cpu").run(network, [inputs], batch_size(inputs))
+    logits, spikes = DifferentiableNetwork(network)(torch.from_numpy(unpacked(inputs)).float())
     assert spikes[-1].any()
     for name, shape, found in zip(network.raster_names[-len(spikes) :], network.shapes[1:], spikes, strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), unpack(batch.spikes[name], shape), err_msg=name)
@@ -157,7 +157,8 @@ def test_gradients_are_those_of_training(normalise: bool) -> None:
     """With signed spikes x, training's model has ∂y/∂x; here the ON planes have it, and the OFF planes minus it."""
     section = NetworkSection(layers=SMALL.layers, timesteps=8, leak=0.9, threshold=0.7, normalise=normalise)
     model = small_model(network=section)
-    planes = torch.from_numpy(poisson_batch(smooth_images(3, 16, 24), 8, 0, [0, 1, 2])).float().requires_grad_()
+    inputs = poisson_batch(smooth_images(3, 16, 24), 8, 0, [0, 1, 2])
+    planes = torch.from_numpy(inputs.unpacked()).float().requires_grad_()
     signed = (planes[:, :, :3] - planes[:, :, 3:]).detach().requires_grad_()
     logits, spikes = DifferentiableNetwork(export_network(model))(planes)
     expected = model(signed)

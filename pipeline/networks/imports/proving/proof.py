@@ -29,7 +29,7 @@ def prove(imported: Imported, example: Example) -> None:
     NetworkError : at the first bit that differs, naming its layer, step, sample, neuron and membranes
     """
     network, device = imported.network, str(example.sequence.device)
-    arrived: NDArray[Any] = example.encoded(network.timesteps)
+    arrived = example.encoded(network.timesteps)
     spikes = _run(network, arrived, device)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
         found = spikes[network.layers[number].name]

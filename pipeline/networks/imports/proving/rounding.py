@@ -30,7 +30,7 @@ def prove_up_to_rounding(imported: Imported, example: Example) -> None:
     NetworkError : at the first bit that differs where the membrane is further from the threshold than rounding takes it
     """
     network, device = imported.network, str(example.sequence.device)
-    arrived: NDArray[Any] = example.encoded(network.timesteps)
+    arrived = example.encoded(network.timesteps)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
         shape = network.shapes[number + 1]
         wanted = np.zeros((network.timesteps, example.samples, *shape), np.bool_)
