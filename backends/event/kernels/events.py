@@ -115,6 +115,16 @@ def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
 
 
 @compiled
+def count_spikes(spikes: NDArray[np.bool_]) -> int:
+    """How many neurons of a C-contiguous map fired."""
+    flat = spikes.reshape(-1)
+    count = np.uint64(0)
+    for first in range(0, len(flat), WORD):
+        count += popcount(word_of(flat, first, min(WORD, len(flat) - first)))  # type: ignore[call-arg]
+    return int(count)
+
+
+@compiled
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: int, events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
@@ -227,8 +237,48 @@ def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
     packed : (⌈C·H·W/8⌉,) uint8, written — big-endian bits of (C, H, W) in C-order, pad bits zero
     """
     height, width, channels = spikes.shape
-    flat = spikes.reshape(-1)
     pixels = height * width
+    if pixels % 8 == 0:
+        pack_squares(spikes.reshape(-1), pixels, channels, packed)
+    else:  # a byte may hold bits of two channels
+        pack_one_by_one(spikes.reshape(-1), pixels, channels, packed)
+
+
+@njit(nogil=True)
+def pack_squares(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
+    """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel."""
+    square = np.empty(WORD, np.uint64)
+    for pixel in range(0, pixels, WORD):
+        tall = min(WORD, pixels - pixel)
+        for first in range(0, channels, WORD):
+            wide = min(WORD, channels - first)
+            for i in range(tall):
+                square[i] = word_of(flat, (pixel + i) * channels + first, wide)
+            square[tall:] = 0
+            transpose(square)
+            for i in range(wide):
+                place = ((first + i) * pixels + pixel) // 8
+                store_bits(square[i], packed[: place + tall // 8], place)
+
+
+@njit(nogil=True)
+def transpose(square: NDArray[np.uint64]) -> None:
+    """Swap rows and columns of 64 words of 64 bits, by halves of words, then halves of these, down to single bits."""
+    side, mask = WORD // 2, np.uint64(0xFFFFFFFF)
+    while side:
+        shift = np.uint64(side)
+        for first in range(0, WORD, 2 * side):
+            for i in range(first, first + side):
+                swapped = ((square[i] >> shift) ^ square[i + side]) & mask
+                square[i + side] ^= swapped
+                square[i] ^= swapped << shift
+        side //= 2
+        mask ^= mask << np.uint64(side)
+
+
+@njit(nogil=True)
+def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
+    """Only the neurons that fired."""
     packed[:] = 0
     for pixel in range(pixels):
         for first in range(0, channels, WORD):

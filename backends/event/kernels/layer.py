@@ -13,7 +13,7 @@ from .compiled import compiled
 from .events import pack_spikes
 from .neurons import Dynamics, dynamics_of, step
 from .pooling import pool_currents, pool_spikes
-from .synapses import Room, Synapses, add_spikes, lay_out, room_for
+from .synapses import Room, Synapses, correlate, lay_out, room_for
 
 
 class State(NamedTuple):
@@ -23,7 +23,7 @@ class State(NamedTuple):
     ----------
     current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
     synaptic : as the membrane — `i[t]`; empty where it does not outlast a step
-    room : see :func:`backends.event.kernels.synapses.add_spikes`
+    room : see :func:`backends.event.kernels.synapses.correlate`
     pooled : (H/k, W/k, C) bool — the input spikes behind maximum pooling; empty without
     unpooled : (H·k, W·k, C) as the current — currents in front of their maximum pooling; empty without
     """
@@ -153,9 +153,9 @@ def add(spikes: NDArray[np.bool_], synapses: Synapses, pooling: Pooling, state: 
     currents = state.unpooled if pooling.currents > 1 else state.current
     if pooling.spikes > 1:
         pool_spikes(spikes, pooling.spikes, state.pooled)
-        add_spikes(state.pooled, synapses, state.room, currents)
+        correlate(state.pooled, synapses, state.room, currents)
     else:
-        add_spikes(spikes, synapses, state.room, currents)
+        correlate(spikes, synapses, state.room, currents)
     if pooling.currents > 1:
         pool_currents(currents, pooling.currents, state.current)
 

@@ -13,8 +13,9 @@ Why it is fast:
   :func:`backends.event.kernels.events.list_window` plus a constant of the output pixel. So one list serves a row of
   output pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the
   processor mispredicts once.
-* Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
-  the worst case. In float32, where that would round differently, it is not done.
+* Where so many neurons fire that multiplying is cheaper, :mod:`backends.event.kernels.products` does that.
+* On CPUs where it cannot, and more than half of all neurons fire, the silent ones are subtracted from what all would
+  cause, so that half is the worst case. In float32, where that would round differently, it is not done.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from numpy.typing import NDArray
 
 from backends.network import WEIGHT_LIMIT
 
+from .aligned import aligned
 from .compiled import compiled
-from .events import COPIED, list_events, list_window
+from .events import COPIED, count_spikes, list_events, list_window
+from .products import ProductRoom, Products, lay_out_products, multiply_spikes, product_room
 
 BLOCK = 64  # outputs whose weights lie side by side
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -45,6 +48,7 @@ class Synapses(NamedTuple):
     weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, 64-byte aligned
     pool, stride, padding : as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
+    products : the same weights for :func:`backends.event.kernels.products.multiply_spikes`
     """
 
     weights: NDArray[Any]
@@ -52,16 +56,18 @@ class Synapses(NamedTuple):
     stride: int
     padding: int
     everything: NDArray[np.int32]
+    products: Products
 
 
 class Room(NamedTuple):
-    """Memory that :func:`add_spikes` works in; made by :func:`room_for`.
+    """Memory that :func:`correlate` works in; made by :func:`room_for`.
 
     Parameters
     ----------
     events, ends : see :func:`backends.event.kernels.events.list_events`
     window, starts : see :func:`backends.event.kernels.events.list_window`
     block_current : (64,) as the current
+    products : see :func:`backends.event.kernels.products.multiply_spikes`
     """
 
     events: NDArray[np.int32]
@@ -69,6 +75,7 @@ class Room(NamedTuple):
     window: NDArray[np.int32]
     starts: NDArray[np.int32]
     block_current: NDArray[Any]
+    products: ProductRoom
 
 
 def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
@@ -81,6 +88,7 @@ def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
         np.empty(channels * pool * width * kernel_rows + COPIED, np.int32),
         np.empty(width // pool + 1, np.int32),
         np.zeros(BLOCK, np.int32 if synapses.weights.dtype == np.int16 else np.float32),
+        product_room(synapses.products, shape, pool, synapses.padding),
     )
 
 
@@ -98,14 +106,17 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     padded = np.zeros((blocks * BLOCK, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
     rows = padded.reshape(blocks, BLOCK, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
+    height, width = shape[1] // pool, shape[2] // pool
+    sides = ((height, kernel_rows), (width, kernel_columns))
+    positions = ((side + 2 * padding - size) // stride + 1 for side, size in sides)
+    products = lay_out_products(kernel, pool, stride, *positions)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
         rows = 256 * high + low + 128
-        height, width = shape[1] // pool, shape[2] // pool
         everything = _everything(kernel, height, width, stride, padding) * np.int32(pool**2)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
-    return Synapses(_aligned(rows), pool, stride, padding, everything)
+    return Synapses(aligned(rows), pool, stride, padding, everything, products)
 
 
 def _everything(kernel: NDArray[np.int8], height: int, width: int, stride: int, padding: int) -> NDArray[np.int32]:
@@ -125,15 +136,6 @@ def _everything(kernel: NDArray[np.int8], height: int, width: int, stride: int, 
 def _covered(offset: int, stride: int, positions: int, side: int) -> slice:
     """The positions i for which 0 ≤ i·stride + offset < side."""
     return slice(max(0, -(offset // stride)), max(0, min(positions, -((offset - side) // stride))))
-
-
-def _aligned(array: NDArray[Any]) -> NDArray[Any]:
-    """A C-contiguous copy that begins at a cache line."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[:] = array
-    return copy
 
 
 @intrinsic
@@ -216,8 +218,8 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
     room : to work in
     current : (OH, OW, O) int32 or float32, C-contiguous, written
     """
-    weights, pool, stride, padding, everything = synapses
-    events, ends, window, starts, block_current = room
+    weights, pool, stride, padding, everything, _ = synapses
+    events, ends, window, starts, block_current, _ = room
     blocks, kernel_columns, kernel_rows, channels, _ = weights.shape
     width = ends.shape[1] - 1
     rows, columns, outputs = current.shape
@@ -248,3 +250,13 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
         total = everything.reshape(-1)
         for neuron in range(len(flat)):
             flat[neuron] = total[neuron] - flat[neuron]
+
+
+@compiled
+def correlate(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
+    """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
+    products = synapses.products
+    if len(products.weights) and count_spikes(spikes) > products.from_spikes:
+        multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
+    else:
+        add_spikes(spikes, synapses, room, current)

@@ -14,18 +14,27 @@ from backends.event.kernels.events import COPIED, list_events, list_window, pack
 from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
-from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, lay_out, room_for
+from backends.event.kernels.products import has_products, multiply_spikes
+from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, correlate, lay_out, room_for
 from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
 
 def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
-    """(OH, OW, O) current of (C, H, W) spikes; what was in the memory before must not matter."""
+    """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must not matter."""
     fixed = synapses.weights.dtype == np.int16
-    current: NDArray[Any] = np.full(shape, 77, np.int32 if fixed else np.float32)
     room = room_for(synapses, spikes.shape)
-    add_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses, room, current)
-    return current
+    spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
+    added, chosen, multiplied = (np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3))
+    add_spikes(spikes, synapses, room, added)
+    correlate(spikes, synapses, room, chosen)
+    assert np.array_equal(chosen, added)
+    if len(synapses.products.weights):
+        room.products.tile[:] = 77
+        sides = synapses.pool, synapses.stride, synapses.padding
+        multiply_spikes(spikes, synapses.products, *sides, room.products, multiplied)
+        assert np.array_equal(multiplied, added)
+    return added
 
 
 def test_events_of_a_pooled_row_by_hand() -> None:
@@ -83,14 +92,31 @@ def test_partial_sums_never_overflow(weight: int, fired: int) -> None:
     assert (currents(spikes, synapses, (1, 1, BLOCK + 1)) == weight * fired).all()
 
 
+@pytest.mark.skipif(not has_products(), reason="this CPU multiplies no bytes")
+@pytest.mark.parametrize("pool", [1, 15])
+def test_products_of_the_largest_counts_and_weights(pool: int) -> None:
+    kernel = np.full((3, 40, 1, 1), 127, np.int8)
+    kernel[1] = -128
+    spikes = np.ones((40, 2 * pool, pool), np.bool_)
+    synapses = lay_out(kernel, spikes.shape, pool, 1, 0)
+    current = np.empty((2, 1, 3), np.int32)
+    room = room_for(synapses, spikes.shape).products
+    multiply_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses.products, pool, 1, 0, room, current)
+    assert current.tolist() == 2 * [[[40 * pool**2 * weight for weight in (127, -128, 127)]]]
+
+
+def test_a_pooling_whose_counts_are_no_bytes_is_not_multiplied() -> None:
+    assert not len(lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), 16, 1, 0).products.weights)
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
     """A float layer of integer weights, so that its currents are exact, and the spikes before it."""
     pool, stride, padding = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
     rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     height = draw(st.integers(max(1, rows - 2 * padding), 7))
-    width = draw(st.integers(max(1, columns - 2 * padding), 7))
-    channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 63, 64, 130)))
+    width = draw(st.integers(max(1, columns - 2 * padding), 13))
+    channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 16, 20, 32, 63, 64, 130)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
     density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
