@@ -1,15 +1,20 @@
-"""The event backend: work is done where there are spikes, on the CPU; one sample per thread.
+"""The event backend: work is done where there are spikes, on the CPU; one sample per thread, or several threads for it.
 
 A convolution multiplies every weight by every 0; here each spike adds the weights it reaches, and nothing else happens
 (see the kernels, which the Lava models share). Samples go step by step through all layers, a few steps of one layer at
-a time, so memory grows with T only by the packed bits that are handed over.
+a time, so memory grows with T only by the packed bits that are handed over. Where there are fewer samples than threads,
+several share one: while a thread takes some steps through a layer, the next thread takes the following steps through
+the layer before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Condition
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,9 +29,10 @@ from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined
 
 from .kernels.events import unpack_spikes
-from .kernels.layer import LayerKernel, compile_kernels
+from .kernels.layer import LayerKernel, State, compile_kernels
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
+SHARED_CHUNK = 8  # the same where threads share a sample, and wait for each other less the fewer they are
 
 
 class EventBackend:
@@ -34,7 +40,7 @@ class EventBackend:
 
     Parameters
     ----------
-    threads : samples simulated at a time; all cores this process may use if not given
+    threads : samples simulated at a time, or threads for one; all cores this process may use if not given
     """
 
     name = "event"
@@ -54,7 +60,8 @@ class EventBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
         self.prepare(network)
-        finished = in_order(self._prepared[network].run, _samples(network, inputs), self.threads)
+        simulate = partial(self._prepared[network].run, threads=max(1, self.threads // max(1, n_samples)))
+        finished = in_order(simulate, _samples(network, inputs), self.threads)
         while batch := list(islice(finished, self.threads)):
             yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
 
@@ -110,21 +117,49 @@ class _PreparedNetwork:
         channels, height, width = network.shapes[-1]
         weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
+        self._unused: SimpleQueue[list[State]] = SimpleQueue()  # by no sample now; new memory costs page faults
 
-    def run(self, sample: NDArray[Any]) -> RasterBatch:
+    def run(self, sample: NDArray[Any], threads: int = 1) -> RasterBatch:
         """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
-        states = [layer.rest() for layer in self.layers]
+        try:
+            states = self._unused.get_nowait()
+        except Empty:
+            states = [layer.rest() for layer in self.layers]
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
         if self.spiking_input:
             packed[0] = sample
         else:
             states[0].current[:] = np.moveaxis(sample, 0, -1)
+        size = CHUNK if threads == 1 else SHARED_CHUNK
+        starts = range(0, self.timesteps, size)
+        done = [0 for _ in self.layers]  # chunks of each layer
+        changed = Condition()
+
+        def advance(chunk: int) -> NDArray[np.bool_]:
+            """Some steps through all layers, each when it has done the steps before; (S, n) spikes of the last."""
+            steps = slice(starts[chunk], starts[chunk] + size)
+            fired = _arrived(sample[steps], self.input_shape) if self.spiking_input else None
+            layers = zip(self.layers, states, packed[-len(self.layers) :], strict=True)
+            try:
+                for number, (layer, state, bits) in enumerate(layers):
+                    with changed:
+                        while done[number] < chunk:
+                            changed.wait()
+                    fired = layer.run(steps.start, fired, state, bits[steps])
+                    with changed:
+                        done[number] += 1
+                        changed.notify_all()
+            except BaseException:
+                with changed:  # nobody shall wait for what never comes
+                    done[:] = len(self.layers) * [len(starts)]
+                    changed.notify_all()
+                raise
+            assert fired is not None
+            return fired.reshape(len(fired), -1)
+
         integrator = Integrator(self.readout, self.timesteps)
-        for start in range(0, self.timesteps, CHUNK):
-            steps = slice(start, start + CHUNK)
-            arrived = _arrived(sample[steps], self.input_shape) if self.spiking_input else None
-            for layer, state, bits in zip(self.layers, states, packed[-len(self.layers) :], strict=True):
-                arrived = fired = layer.run(start, arrived, state, bits[steps])
-            integrator.add(fired.reshape(len(fired), -1))
+        for fired in in_order(advance, range(len(starts)), threads):
+            integrator.add(fired)
+        self._unused.put(states)
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
         return RasterBatch(rasters, integrator.result()[None])

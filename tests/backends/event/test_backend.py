@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from backends.available import make_backend
 from backends.base import BackendError
 from backends.event.backend import CHUNK, EventBackend, first_currents
+from backends.event.kernels.layer import LayerKernel
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.raster.batch import joined
-from tests.backends.test_contract import odd_sizes, samples
+from tests.backends.test_contract import constant_odd, odd_sizes, resets, samples
 
 
 def one_layer(timesteps: int) -> Network:
@@ -33,6 +37,36 @@ def test_threads_change_nothing() -> None:
     alone, together = joined(one), joined(many)
     assert all(np.array_equal(alone.spikes[name], together.spikes[name]) for name in network.raster_names)
     assert np.array_equal(alone.readout, together.readout)
+
+
+@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets])
+def test_threads_that_share_a_sample_change_nothing(
+    build: Callable[[np.random.Generator], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.event.backend.SHARED_CHUNK", 2)
+    network = quantise(build(np.random.default_rng(5)))
+    inputs = samples(np.random.default_rng(6), network)
+    first = inputs[..., :1, :, :, :]
+    backend = EventBackend(3)
+    for some in (first, inputs[..., 1:2, :, :, :], first):  # room is used again, and begins at rest
+        (alone,), (shared,) = (list(each.run(network, [some], 1)) for each in (EventBackend(1), backend))
+        assert all(np.array_equal(alone.spikes[name], shared.spikes[name]) for name in network.raster_names)
+        assert np.array_equal(alone.readout, shared.readout)
+
+
+def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(kernel: LayerKernel, start: int, *arguments: Any) -> NDArray[np.bool_]:
+        if start == 2 and kernel.output_shape[2] == 6:
+            raise MemoryError("no room for conv2")
+        return whole(kernel, start, *arguments)
+
+    whole = LayerKernel.run
+    monkeypatch.setattr(LayerKernel, "run", run)
+    monkeypatch.setattr("backends.event.backend.SHARED_CHUNK", 2)
+    network = odd_sizes(np.random.default_rng(5))
+    inputs = samples(np.random.default_rng(6), network)[:, :1]
+    with pytest.raises(MemoryError, match="no room for conv2"):
+        list(EventBackend(3).run(network, [inputs], 1))
 
 
 def test_currents_of_every_step_but_the_last() -> None:
