@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from backends.base import BackendError
 from backends.lava import LavaBackend
 
+LOOP = "PyTorch loop"  # a peer in simulation that is always here
+
 
 def missing(benchmark: str) -> str:
     """Why rows of a benchmark are left out, in one line; nothing if none are."""

@@ -1,4 +1,5 @@
-"""The peers in simulation: snnTorch and SpikingJelly, given the network of the backends, used as their manuals do.
+"""The peers in simulation, given the network of the backends: snnTorch and SpikingJelly, used as their manuals do, and a
+loop in PyTorch alone.
 
 snnTorch's neuron is this project's, so its spikes are too, but for rounding. SpikingJelly's fires at the threshold
 rather than above it, resets before the leak rather than after it, and its layers have no delay: other spikes, about as
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from backends.network import LIF, Layer, Network
 
-from .optional import missing_spikingjelly
+from .optional import LOOP, missing_spikingjelly
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 
@@ -35,7 +36,7 @@ def peers(network: Network) -> dict[str, Peer]:
     found: dict[str, Peer] = {"snnTorch": SnnTorchNetwork(network)}
     if not missing_spikingjelly():
         found["SpikingJelly"] = SpikingJellyNetwork(network)
-    return found
+    return found | {LOOP: TorchLoopNetwork(network)}
 
 
 def spikingjelly() -> Any:
@@ -101,6 +102,34 @@ class SpikingJellyNetwork(nn.Module):
         self.library.functional.reset_net(self.layers)
         fired: Tensor = self.layers(spikes[:-1])
         return self.readout(fired.sum(0).flatten(1))
+
+
+class TorchLoopNetwork(nn.Module):
+    """What somebody who knows PyTorch writes by hand: the network of :class:`SpikingJellyNetwork`, without a library.
+
+    A layer's convolutions of all steps and images are one call, in bfloat16; its neurons then go step by step, in
+    place: spikes are written over the currents that cause them.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.synapses = nn.ModuleList(map(synapses, network.layers)).bfloat16()
+        neurons = [layer.spiking_neuron for layer in network.layers]
+        self.constants = [(float(neuron.leak), float(neuron.threshold)) for neuron in neurons]
+        self.readout = readout(network)
+
+    @torch.inference_mode()
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (B, classes)."""
+        fired, steps = spikes[:-1].bfloat16(), len(spikes) - 1
+        for layer, (leak, threshold) in zip(self.synapses, self.constants, strict=True):
+            fired = layer(fired.flatten(0, 1)).unflatten(0, (steps, -1))
+            membrane = torch.zeros_like(fired[0])
+            for current in fired:
+                membrane.mul_(leak).add_(current)
+                torch.ge(membrane, threshold, out=current)
+                membrane.sub_(current, alpha=threshold)
+        return self.readout(fired.sum(0, dtype=torch.float32).flatten(1))
 
 
 def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:

@@ -1,7 +1,8 @@
 """Simulation: this project's backends beside snnTorch and SpikingJelly, on one network and the same spikes.
 
-This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32 and hand
-over the readout. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
+This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32, or a loop
+in PyTorch alone in bfloat16, and hand over the readout. Targets are for the best library. Peers run where glibc keeps
+freed memory, without which SpikingJelly takes 20 % longer.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from numpy.typing import NDArray
 from backends.event.backend import EventBackend
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
+from pipeline.images.encoding import poisson_batch, poisson_spikes
 from recordings.parallel import cores
-from recordings.raster.batch import RasterBatch
+from recordings.raster.batch import RasterBatch, pack
 
 from .images import many_images
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
 from .networks import (
+    PLANES,
     SMALL,
     TINY,
     VGG11,
@@ -36,6 +39,7 @@ from .networks import (
     random_spikes,
     spike_rates,
 )
+from .optional import LOOP
 from .recorded import BATCH_SIZE, simulate_and_record, simulate_only
 
 RATE = 0.1  # of firing, where it is not what varies
@@ -84,7 +88,10 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
             yield Case(f"{rate:.0%}, {images} images, batch {batch}", measured, KEEP_FREED_MEMORY)
         measured = partial(compare_recorded, sizes, rate, options, scratch)
         yield Case(f"{rate:.0%}, recorded", measured, KEEP_FREED_MEMORY)
-    yield Case("cores", partial(compare_cores, sizes.design, options), KEEP_FREED_MEMORY)
+    for images in (BATCH, 1):
+        measured = partial(compare_cores, sizes.design, images, options)
+        yield Case(f"cores, {images} images", measured, KEEP_FREED_MEMORY)
+    yield Case("Poisson input", partial(encoding, sizes.design, options), KEEP_FREED_MEMORY)
     for density in sizes.densities:
         measured = partial(point, "density", density, sizes.design, density, 2, options)
         yield Case(f"density {density:.0%}", measured, KEEP_FREED_MEMORY)
@@ -124,12 +131,12 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
         "event": f"{firing(rates)}; {work[0] * median(speeds['event']):.0f} G additions/s",
         "event, float32": "real weights, as the peers have",
         "torch": "the same bits as event",
-    } | {peer: f"float32; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
+    } | {peer: f"{precision(peer)}; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note=notes[way])
     if peers:
-        target = sizes.targets.get(rate) if images > 1 else None  # one image is simulated by one core
-        yield against_best(case, "event", speeds, peers, target)
+        target = sizes.targets.get(rate) if images > 1 else None  # threads that share one image wait for each other
+        yield from against_peers(case, "event", speeds, peers, target)
 
 
 def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
@@ -148,30 +155,56 @@ def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path)
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
     if peers:
-        yield against_best(case, "event, recorded", speeds, peers, sizes.targets_recorded.get(rate))
+        yield from against_peers(case, "event, recorded", speeds, peers, sizes.targets_recorded.get(rate))
 
 
-def against_best(
+def against_peers(
     case: str, way: str, speeds: Mapping[str, tuple[float, ...]], peers: Iterable[str], target: float | None
-) -> Row:
-    """How many times the speed of the best peer."""
-    best = max(peers, key=lambda peer: median(speeds[peer]))
-    ratios = quotients(speeds[way], speeds[best])
-    return Row(case, f"{way} ÷ {best}", "×", ratios, at_least=target, note="the best peer")
+) -> Iterator[Row]:
+    """How many times the speed of the best library, and of the loop in PyTorch alone."""
+    best = max(set(peers) - {LOOP}, key=lambda peer: median(speeds[peer]))
+    yield Row(
+        case, f"{way} ÷ {best}", "×", quotients(speeds[way], speeds[best]), at_least=target, note="the best library"
+    )
+    if LOOP in peers:
+        yield Row(case, f"{way} ÷ {LOOP}", "×", quotients(speeds[way], speeds[LOOP]), note="written by hand")
 
 
-def compare_cores(design: Design, options: Options) -> Iterator[Row]:
+def precision(peer: str) -> str:
+    """What a peer computes in."""
+    return "bfloat16" if peer == LOOP else "float32"
+
+
+def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row]:
     """The event backend on one core and on all."""
-    case = f"{RATE:.0%}, batch {BATCH}"
+    case = f"{RATE:.0%}, batch {images}" if images > 1 else f"{RATE:.0%}, one image on several cores"
     network = quantise(random_network(design, RATE, options.seed))
-    spikes = random_spikes(network.input_shape, network.timesteps, BATCH, RATE, options.seed)
+    spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
     one, every = "event, 1 core", f"event, {cores()} cores"
     ways = {one: partial(run, EventBackend(1), network, spikes), every: partial(run, EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", per(BATCH, found.seconds))
+        yield Row(case, way, "images/s", per(images, found.seconds))
     ratios = quotients(timed[one].seconds, timed[every].seconds)
     yield Row(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
+
+
+def encoding(design: Design, options: Options) -> Iterator[Row]:
+    """Drawing the Poisson spikes of an image, on one core: the kernel, and its definition in NumPy."""
+    channels = PLANES // 2
+    image = np.random.default_rng(options.seed).normal(0, 1, (channels, design.size, design.size)).astype(np.float32)
+    key = design.timesteps, options.seed
+    ways = {
+        "compiled": lambda: poisson_batch(image[None], *key, [0]).bits,
+        "NumPy": lambda: pack(poisson_spikes(image, *key, 0)[:, None]),
+    }
+    timed = race(ways, options.repeats)
+    if not np.array_equal(*(found.result for found in timed.values())):
+        raise RuntimeError("Poisson input: the kernel and NumPy gave different bits")
+    for way, found in timed.items():
+        limit = 1.2 if way == "compiled" and design is VGG11 else None
+        draws = image.size * design.timesteps
+        yield Row("Poisson input", way, "ns/draw", scaled(found.seconds, 1e9 / draws), at_most=limit, note="packed")
 
 
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from backends.event.backend import EventBackend
 from backends.network import LIF, Layer, Network, Readout
 from benchmarks.networks import TINY, random_network, random_spikes
 from benchmarks.optional import missing_spikingjelly
-from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, as_tensor
+from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, TorchLoopNetwork, as_tensor
 from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
 from pipeline.config import NetworkSection
 from pipeline.networks.architecture import SpikingNetwork
@@ -38,6 +38,22 @@ def test_spikingjelly_has_leak_soft_reset_gain_and_bias():
     network = Network((1, 1, 1), 5, (layer,), Readout(np.full((1, 1), 3, np.float32)))
     spikes = np.array([1, 1, 0, 1, 1], np.bool_).reshape(5, 1, 1, 1, 1)  # the last arrives nowhere
     assert SpikingJellyNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
+    assert TorchLoopNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
+
+
+@needs_spikingjelly
+def test_the_loop_fires_as_spikingjelly_does():
+    # Weights are whole numbers, leaks 1/2, membranes small: bfloat16 holds them exactly for three steps.
+    rng = np.random.default_rng(0)
+    layers = (
+        Layer("conv1", rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), LIF(0.5, 2.0), padding=1),
+        Layer("fc2", rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), LIF(0.5, 4.0), pool=2),
+    )
+    network = Network((6, 8, 8), 4, layers, Readout(np.eye(5, dtype=np.float32)))
+    spikes = as_tensor(random_spikes(network.input_shape, 4, 3, 0.1, 0))
+    found = TorchLoopNetwork(network)(spikes)
+    assert found.any()
+    assert torch.equal(found, SpikingJellyNetwork(network)(spikes))
 
 
 def test_snntorch_trains_the_function_of_this_project():
