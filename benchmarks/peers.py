@@ -1,5 +1,5 @@
-"""The peers in simulation, given the network of the backends: snnTorch and SpikingJelly, used as their manuals do, and a
-loop in PyTorch alone.
+"""The peers in simulation, given the network of the backends: snnTorch and SpikingJelly, used as their manuals do, and
+a loop in PyTorch alone.
 
 snnTorch's neuron is this project's, so its spikes are too, but for rounding. SpikingJelly's fires at the threshold
 rather than above it, resets before the leak rather than after it, and its layers have no delay: other spikes, about as

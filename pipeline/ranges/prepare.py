@@ -10,6 +10,7 @@ from backends.base import Backend
 from backends.network import Network
 from backends.network.storage import write_network
 from pipeline.config import Config, save_config
+from pipeline.images.encoding import compile_encoding
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
 from pipeline.maps.method import spatial_layers
 from pipeline.maps.sam import compile_kernel
@@ -87,6 +88,7 @@ def read_samples_of(config: Config) -> ReadSamples:
 def compile_kernels(prepared: Prepared) -> None:
     """Do once what simulating and explaining need, before anything is timed."""
     prepared.backend.prepare(prepared.network)
+    compile_encoding(prepared.network)
     if prepared.plan.keep != "raster":
         compile_sums()
         if prepared.plan.stepped:

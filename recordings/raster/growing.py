@@ -15,6 +15,7 @@ import numpy as np
 from recordings.disk import reason
 from recordings.errors import InputError
 from recordings.schema import SampleTable
+from recordings.seal import Seal
 
 from .batch import RasterBatch
 from .recorder import encode_samples
