@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -136,9 +137,14 @@ class Reader(ABC, Generic[Layer]):
         ------
         InputError : if there is no such layer, with the names nearest to what is wanted
         """
-        known = {spec.name: spec for spec in self.layers}
         wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
-        return known[find_layer(wanted, {name: spec.number for name, spec in known.items()}, self.where)]
+        if (found := self._by_name.get(wanted)) is not None:
+            return found
+        return self._by_name[find_layer(wanted, {spec.name: spec.number for spec in self.layers}, self.where)]
+
+    @cached_property
+    def _by_name(self) -> dict[str | int, Layer]:
+        return {spec.name: spec for spec in self.layers}
 
     @abstractmethod
     def _open(self) -> None:

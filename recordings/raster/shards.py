@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recordings.chunks import store_chunks
+from recordings.chunks import store_chunks, write_rows
 from recordings.digests import raster_digest
 from recordings.disk import check_free, readable, replacing, write_file
 from recordings.errors import InputError, RasterError
@@ -93,7 +93,7 @@ def merge_shards(
     check_free(path.parent, stored, advice)
     with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
         lay_out(file, header, samples, run_uuid)
-        spikes = [file[f"layers/{layer.group}/spikes"] for layer in header.layers]
+        groups = [dict(file[f"layers/{layer.group}"].items()) for layer in header.layers]
         sample_bytes = header.timesteps * sum(layer.step_bytes for layer in header.layers)
         workers = workers_within_memory(sample_bytes, cores())
         origins: dict[str, list[str]] = {"backend": [], "device": []}
@@ -102,18 +102,16 @@ def merge_shards(
             with _open_shard(shard_file, (seals or {}).get(first)) as shard:
                 if found := differences(header, samples[first : first + count], shard.header, shard.samples):
                     raise RasterError(f"{shard_file}: {'; '.join(found)}")
-                rows = slice(first, first + count)
                 if header.classes:
-                    file["readout"][rows] = shard.readout
-                file["samples/prediction"][rows] = shard.predictions
-                for layer in header.layers:
-                    group = file[f"layers/{layer.group}"]
-                    group["count"][rows] = shard.counts(layer)
-                    group["digest"][rows] = shard.digests(layer)
+                    write_rows(file["readout"], first, shard.readout)
+                write_rows(file["samples/prediction"], first, shard.predictions)
+                for layer, group in zip(header.layers, groups, strict=True):
+                    write_rows(group["count"], first, shard.counts(layer))
+                    write_rows(group["digest"], first, shard.digests(layer))
                 with closing(in_order(partial(_stored_layers, shard), range(count), workers)) as verified:
                     for row, of_layers in enumerate(verified, first):
-                        for dataset, chunks in zip(spikes, of_layers, strict=True):
-                            store_chunks(dataset, row, [chunks])
+                        for group, chunks in zip(groups, of_layers, strict=True):
+                            store_chunks(group["spikes"], row, [chunks])
                 for name, found in origins.items():
                     if (value := getattr(shard.header, name)) not in found:
                         found.append(value)
