@@ -46,3 +46,17 @@ def test_help_does_not_wait_for_torch(command):
     )
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout
+
+
+def test_a_run_takes_the_time_of_what_it_uses_alone():
+    """Each of these takes a second or more where a run needs a part of it, or none."""
+    unused = ("torch", "sklearn", "skimage", "scipy.stats", "matplotlib.pyplot", "networkx", "torchvision")
+    done = run_python(
+        "import sys\n"
+        "from backends.available import make_backend\n"
+        "from pipeline.images.datasets.handwriting import handwriting\n"
+        "import pipeline.drawing.figures, pipeline.maps.localisation, pipeline.report.write, pipeline.simulation\n"
+        "make_backend('auto', 'cpu'), handwriting('val')\n"
+        f"print([name for name in {unused} if name in sys.modules])"
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
