@@ -7,7 +7,7 @@ RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --n
 PACKAGES := recordings backends pipeline spikesam benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format setup dist lock audit clean
+.PHONY: help demo test docs bench check format setup dist lock audit clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -26,6 +26,11 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header
+
+docs: setup ## Build the site, and execute its tutorials (two to three minutes); warnings are errors
+	@$(VENV_PYTHON) -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees \
+		docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
 
 bench: setup ## Time this project beside its peers; keep the machine idle (a quarter of an hour)
 	@$(VENV_PYTHON) -m benchmarks all
@@ -59,5 +64,5 @@ audit: setup ## Report known vulnerabilities of the locked packages; nothing dep
 	@$(VENV_PYTHON) scripts/audit.py
 
 clean: ## Remove .venv, dist, caches and the results of the demo
-	rm -rf .venv dist node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf .venv dist docs/_build node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +

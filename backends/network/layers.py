@@ -115,7 +115,10 @@ class Layer:
 
     @cached_property
     def largest_current(self) -> int:
-        """The largest |a| any neuron can reach, were all its inputs to spike: max Σ|W|·pool², Σ|W| with max pooling."""
+        """The largest magnitude of a that any neuron can reach, were all its inputs to spike.
+
+        It is `max Σ|W|·pool²`, and `max Σ|W|` with maximum pooling.
+        """
         sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
         return int(sums.max()) * self.summed
 

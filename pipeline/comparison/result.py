@@ -19,8 +19,8 @@ class Comparison:
     Parameters
     ----------
     layers : a row per layer — layer, neurons, rate (the model's spikes per neuron and step); then of each precision, on
-        the first backend, rate_… and differ_… (the share of bits that differ from the model's); alone_fixed (that share
-        where this layer alone is in fixed point, driven by the model's spikes)
+        the first backend, `rate_…` and `differ_…` (the share of bits that differ from the model's); `alone_fixed` (that
+        share where this layer alone is in fixed point, driven by the model's spikes)
     runs : a row per backend and precision — backend, precision, bits, differ (how many bits), digest (of the raster)
     answers : a row per sample — label (-1 where unknown), model, float32, fixed (the class that each chooses)
     """

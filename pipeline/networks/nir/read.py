@@ -38,6 +38,8 @@ def from_nir(
     here, and the network takes as many steps more than the input as it has layers. If the last nodes spike, their
     spikes are counted; neurons LI or I, or weights alone, become the readout.
 
+    A graph that :func:`to_nir` made says itself what the parameters say; what is given here goes before it.
+
     Parameters
     ----------
     graph : a `nir.NIRGraph`, or the path of a file that `nir.write` made
@@ -47,8 +49,6 @@ def from_nir(
     reset : "zero", which is what NIR's equations say; or "subtract", which they cannot say, for a network of snnTorch
         or sinabs that subtracts its threshold (after the leak, see :class:`LIF`)
     fires_at_threshold : whether v = threshold fires; not by NIR's equations, but in SpikingJelly and sinabs
-
-    A graph that :func:`to_nir` made says all of this itself; what is given here goes before it.
 
     Returns
     -------
