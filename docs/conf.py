@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partialmethod
 from importlib.metadata import version as installed
 from pathlib import Path
+
+from nbclient import NotebookClient
 
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS / "_extensions")]
@@ -14,7 +17,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(DOCS.parent), os.en
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 # Their arrays are so small that a second thread gains nothing, and waits long for its turn where cores are shared.
 # Lines of output are as wide as the page.
-os.environ |= {"COLUMNS": "120", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+os.environ |= {"COLUMNS": "104", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 project = "spikesam"
 author = "The spikesam developers"
@@ -50,7 +53,9 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240  # seconds for one cell
-nb_merge_streams = True
+# Jupyter passes on what a command prints in pieces of 100 bytes. nbclient joins them; myst-nb would put a line break
+# behind each.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"spikesam {version}"
