@@ -43,6 +43,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autosummary_generate = False
 napoleon_google_docstring = False
+napoleon_attr_annotations = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
@@ -54,8 +55,8 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240  # seconds for one cell
 # Jupyter passes on what a command prints in pieces of 100 bytes. nbclient joins them; myst-nb would put a line break
-# behind each.
-NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
+# behind each. On a busy machine, a kernel may need more than the 60 seconds that it is given to start.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True, startup_timeout=240)
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"spikesam {version}"
@@ -75,4 +76,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "start": [], "faq": []}
+html_sidebars = {"index": [], "start": []}

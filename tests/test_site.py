@@ -1,4 +1,4 @@
-"""What the build of the site does not check: the README's links, that no public name is missing, and its own extensions."""
+"""What the build of the site does not check: the README's links, that no public name is missing, its own extensions."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ Reset = Literal["subtract", "zero"]
 
 @dataclass(frozen=True, eq=False)
 class LIF:
-    """Leaky integrate-and-fire neuron in real numbers; with the defaults, that of Kim & Panda 2021, Eq. 2-4.
+    """Leaky integrate-and-fire neuron in real numbers.
+
+    With the defaults it is that of Kim & Panda 2021, Eq. 2-4.
 
         i[t] = synaptic_leak · i[t-1] + gain[t-1] · a[t] + bias[t-1]   i[0] = 0
         v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                reset "subtract"
