@@ -145,6 +145,9 @@ class RunSection(Section):
     )
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     steps: KeptSteps = "pictured"
+    layers: tuple[str, ...] = Field(
+        (), description="layers to record and explain, by name or number, and always the last; all if not given"
+    )
     keep: Literal["all", "maps"] = Field(
         "all", description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained"
     )

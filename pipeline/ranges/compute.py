@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,9 +132,17 @@ class Work:
         inputs = self.stages.timed("encode", self._inputs(missing))
         batches = self.stages.timed("simulate", self.backend.run(self.network, inputs, len(missing)))
         for batch in batches:
+            batch = self._chosen(batch)
             check_batch(self.plan.header, batch)
             for row in range(len(batch)):
                 yield batch, row, next(positions), True
+
+    def _chosen(self, batch: RasterBatch) -> RasterBatch:
+        """The layers that the plan records."""
+        layers = self.plan.header.layers
+        if len(batch.spikes) == len(layers):
+            return batch
+        return replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
 
     def _inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
         """What the network gets, range by range, so that no more than one range's samples are prepared at a time."""

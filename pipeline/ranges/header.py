@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,31 @@ import numpy as np
 from backends.base import Backend
 from backends.network import Network
 from pipeline.config import Config, resolved
+from recordings.layers import find_layer
 from recordings.raster.schema import LayerSpec, RasterHeader
 
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 
 def raster_header(
-    network: Network, backend: Backend, dataset: str, seed: int, config: Config | None = None
+    network: Network,
+    backend: Backend,
+    dataset: str,
+    seed: int,
+    config: Config | None = None,
+    layers: Iterable[str] = (),
 ) -> RasterHeader:
-    """What the raster says about its origin."""
+    """What the raster says about its origin.
+
+    Parameters
+    ----------
+    layers : those to record, by name or number, all if there are none; the last layer is always recorded, since the
+        steps that matter are counted from it
+
+    Raises
+    ------
+    InputError : if there is no such layer
+    """
     about = [
         (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
         for layer in network.layers
@@ -26,6 +43,9 @@ def raster_header(
     if network.spiking_input:
         about.insert(0, ("input", 0.0, 0.0))
     rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
+    specs = [LayerSpec(name, number, shape, *constants) for number, (name, shape, constants) in rasters]
+    numbers = {spec.name: spec.number for spec in specs}
+    chosen = {find_layer(layer, numbers, "layers") for layer in layers}
     return RasterHeader(
         backend=backend.name,
         device=backend.device,
@@ -36,7 +56,7 @@ def raster_header(
         network_sha256=network.sha256,
         dataset=dataset,
         config=json.dumps(resolved(config) if config else {}),
-        layers=tuple(LayerSpec(name, number, shape, *constants) for number, (name, shape, constants) in rasters),
+        layers=tuple(spec for spec in specs if spec.name in chosen or not chosen or spec is specs[-1]),
         classes=network.classes,
         readout_scale=network.readout.scale,
     )

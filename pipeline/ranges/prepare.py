@@ -59,7 +59,8 @@ def prepare(config: Config) -> Prepared:
     network = in_precision(checkpoint.network, settings.precision)
     kept_steps(settings.steps, network.timesteps, settings.samples)
     chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
-    header = raster_header(network, backend, chosen.dataset.name, settings.seed, config)
+    header = raster_header(network, backend, chosen.dataset.name, settings.seed, config, settings.layers)
+    spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
     steps, stepped = kept_steps(settings.steps, network.timesteps, len(chosen.table), settings.figures)
     plan = Plan(
         header,

@@ -115,7 +115,7 @@ def _operations(run: Run, sample: int) -> dict[str, int]:
     synapses: list[Layer | Readout] = [*run.network.layers, run.network.readout]
     return {
         layer.name: synaptic_operations(behind, run.raster.packed(layer, sample), layer.shape)
-        for layer, behind in zip(run.raster.layers, synapses[run.network.first_raster :], strict=True)
+        for layer, behind in ((layer, synapses[layer.number]) for layer in run.raster.layers)
     }
 
 
@@ -123,7 +123,8 @@ def _products(run: Run) -> dict[str, int]:
     """Layer -> MACs that an ANN's layer of that name causes in the next one; empty without the network."""
     if run.network is None:
         return {}
-    return dict(zip(run.raster, products(run.network)[run.network.first_raster :], strict=True))
+    of_layers = products(run.network)
+    return {layer.name: of_layers[layer.number] for layer in run.raster.layers}
 
 
 def _scores(run: Run) -> Scores:

@@ -120,7 +120,8 @@ class RasterHeader:
     network_sha256 : identity of the network, 64 hexadecimal digits; empty where it is unknown
     dataset : identity of the data
     config : JSON text, the resolved configuration of the run
-    layers : in order, numbered without gaps from 0 (the input), or from 1 where the input has no spikes
+    layers : in order of their numbers, 0 being the input; numbers are missing where layers were not recorded, but the
+        last one is always there: the steps that matter are counted from it
     classes : K, width of the readout; 0 where it is unknown
     readout_scale : real value of one raw unit of the readout; 1 where that is unknown
     layer_delay : steps that each synapse layer takes, 0 or 1; decides which steps matter
@@ -171,11 +172,12 @@ class RasterHeader:
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:
             raise InputError(f"{len(names)} layers, expected 1 to {MAX_LAYERS}")
-        first = 0 if self.layers[0].kind == "input" else 1
-        for number, layer in enumerate(self.layers, first):
-            if layer.number != number or (layer.kind == "input") != (number == 0):
+        before = -1
+        for layer in self.layers:
+            if not before < layer.number < MAX_LAYERS or (layer.kind == "input") != (layer.number == 0):
                 numbers = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
-                raise InputError(f"layers are {numbers}; expected numbers without gaps, from 0 (the input) or 1")
+                raise InputError(f"layers are {numbers}; expected ascending numbers, 0 being the input")
+            before = layer.number
             if self.timesteps * layer.step_bytes > MAX_DATASET_BYTES:
                 raise InputError(
                     f"layer {layer.name!r}: {self.timesteps} steps of {layer.step_bytes:,} bytes, "

@@ -214,7 +214,7 @@ def test_layers_are_found_by_name_and_by_number() -> None:
         ({"dt": 0.0}, "dt is 0.0"),
         ({"network_sha256": "short"}, "network_sha256 is 'short', expected 64"),
         ({"config": "{"}, "config: not valid JSON"),
-        ({"layers": HEADER.layers[::2]}, "layers are 0 input, 2 fc1; expected numbers without gaps"),
+        ({"layers": HEADER.layers[::-1]}, "layers are 2 fc1, 1 conv1, 0 input; expected ascending numbers"),
         ({"layers": (HEADER.layers[0], replace(HEADER.layers[1], name="input"))}, "expected different names"),
         ({"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
         ({"layers": ()}, "0 layers"),

@@ -203,3 +203,22 @@ def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, 
     run.main([*options, "--out", str(out), "--range", "1/1"])
     merge.main([str(out)])
     assert digests(out) == digests(alone)
+
+
+def test_some_layers_are_recorded_with_the_bits_and_maps_they_always_have(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run.main([*options, "--out", str(out), "--layers", "conv2"])
+    with h5py.File(out / "raster.h5") as few, h5py.File(alone / "raster.h5") as every:
+        assert list(few["layers"]) == ["002_conv2", list(every["layers"])[-1]]  # the last one always
+        for name in few["layers"]:
+            assert few[f"layers/{name}/digest"][:].tolist() == every[f"layers/{name}/digest"][:].tolist()
+    with h5py.File(out / "sam.h5") as few, h5py.File(alone / "sam.h5") as every:
+        assert (few["layers/002_conv2/sum"][:] == every["layers/002_conv2/sum"][:]).all()
+
+
+def test_a_layer_that_is_none(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), "--layers", "conv9"])
+    assert "no layer 'conv9'; did you mean conv" in said
+    assert not (tmp_path / "run").exists()
