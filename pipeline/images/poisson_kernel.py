@@ -78,8 +78,8 @@ def below(_: Any, draws: Any, first: Any, limits: Any, place: Any) -> tuple[Any,
 def plane_limits(x: NDArray[np.float32], limits: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """`on` and `off` of :func:`draw_spikes` for an image (C, H, W) and the limits of its pixels."""
     on, off = np.zeros((2, -(-2 * x.size // WORD) * WORD), np.uint32)
-    on[: x.size] = np.where(x > 0, limits, 0).ravel()
-    off[x.size : 2 * x.size] = np.where(x < 0, limits, 0).ravel()
+    on[: x.size] = (limits * (x > 0)).ravel()
+    off[x.size : 2 * x.size] = (limits * (x < 0)).ravel()
     return on, off
 
 
