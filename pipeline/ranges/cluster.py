@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
     """
     from distributed import as_completed
 
+    _expect_the_project(client)
     [shared] = client.scatter([task], broadcast=True, hash=False)
     waiting = iter(range(len(task.plan.ranges)))
     numbers: dict[Any, int] = {}
@@ -123,6 +125,15 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
         )
 
 
+def _expect_the_project(client: Client) -> None:
+    """Refuse workers without the project: they could not even read what they are sent."""
+    mine = metadata.version("spikesam")
+    for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
+        if theirs != mine:
+            has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
+            raise InputError(f"--dask: worker {worker} has {has}, expected {mine}; install the same version there")
+
+
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """A client of a cluster, "tcp://HOST:PORT", or of "local:N" new processes with one thread each.
@@ -139,7 +150,7 @@ def connected(address: str) -> Iterator[Client]:
     if local and int(local[1]):
         with (
             LocalCluster(
-                n_workers=int(local[1]), threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+                n_workers=int(local[1]), threads_per_worker=1, dashboard_address=":0", silence_logs=50, memory_limit=0
             ) as cluster,
             Client(cluster) as client,
         ):

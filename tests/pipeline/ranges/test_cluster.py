@@ -188,3 +188,11 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
 def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
     with pytest.raises(InputError, match="client: needs out"):
         spikesam.simulate(network, spikes, backend="event", client=client)
+
+
+def test_workers_without_the_project_are_refused(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ranges.cluster.metadata.version", lambda name: "99.0")
+    with pytest.raises(InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"):
+        distribute(client, task(network, spikes, tmp_path / "run"))
