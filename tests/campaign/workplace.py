@@ -59,6 +59,9 @@ class Recipe:
 RUN_LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
 RECIPES = {
     "event": Recipe((*RUN, "--backend", "event"), ("--resume",), RUN_LEAVES),
+    "part": Recipe(
+        (*RUN, "--backend", "event", "--range", "1/1"), (), ("out/raster.parts/0*.h5", "out/maps.parts/0*.h5")
+    ),
     "torch": Recipe((*RUN, "--backend", "torch"), ("--resume",), RUN_LEAVES),
     "lava": Recipe((*RUN, "--backend", "lava", "--lava-deadline", "20"), ("--resume",), RUN_LEAVES),
     "train": Recipe(
