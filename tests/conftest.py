@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# What tests compute is small. More threads than one would mostly wait for each other, above all where tests run side by
+# side. numpy, torch and numba read these once, so they are set before any of them is imported; commands inherit them.
+for library in ("OMP", "OPENBLAS", "NUMBA"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 settings.register_profile("busy machines", deadline=None)  # where others compute too, time says nothing of a test
 settings.load_profile("busy machines")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -68,10 +71,9 @@ def start(workplace: Path, out: str, *extra: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def uninterrupted(workplace):
     """The output of a training that nobody stopped."""
-    process = start(workplace, "whole")
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return output + errors
+    with redirect_stderr(io.StringIO()) as output:
+        train.main(arguments(workplace, "whole"))
+    return output.getvalue()
 
 
 def rows(workplace: Path, out: str) -> list[str]:
@@ -133,19 +135,26 @@ def test_an_epoch_that_is_not_the_best_is_kept_too(workplace):
     assert kept == {"best": 0, "last": 1}
 
 
-def test_stopped_with_ctrl_c_it_says_so(workplace):
-    process = start(workplace, "stopped", "--training.epochs", "1000")
-    deadline = time.monotonic() + 300
-    while not rows(workplace, "stopped") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (
-        errors.strip()
-        .splitlines()[-1]
-        .startswith("interrupted; finished work is kept, and run and train continue it with --resume")
-    )
+def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
+    ended = threading.Event()
+
+    def press() -> None:
+        while not rows(workplace, "stopped") and not ended.wait(0.05):
+            pass
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        with pytest.raises(SystemExit) as stop:
+            train.main(arguments(workplace, "stopped", "--training.epochs", "1000"))
+    finally:
+        ended.set()
+        presser.join()
+    assert stop.value.code == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("interrupted; finished work is kept, and run and train continue it with --resume")
 
 
 def test_two_processes(workplace):
@@ -156,10 +165,11 @@ def test_two_processes(workplace):
     assert load_checkpoint(str(workplace / "two" / "checkpoint.safetensors")).network.classes == 3
 
 
-def test_a_loss_that_is_not_finite_stops_with_one_line(workplace):
-    process = start(workplace, "diverged", "--training.learning-rate", "1e38", "--training.optimizer", "sgd")
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 2
+def test_a_loss_that_is_not_finite_stops_with_one_line(workplace, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments(workplace, "diverged", "--training.learning-rate", "1e38", "--training.optimizer", "sgd"))
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err
     last = errors.strip().splitlines()[-1]
     assert last.startswith("error: training: the loss is ")
     assert "lower training.learning_rate" in last
