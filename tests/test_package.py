@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,9 @@ print(raster["conv1"][0].shape, maps["conv2"].sum.shape)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("backend", ["event", "lava"])
-def test_the_main_job_runs_from_an_empty_folder(backend: str, programs: Path, tmp_path: Path) -> None:
-    if backend == "lava":
-        pytest.importorskip("lava", reason="lava-nc is not installed")
+def test_the_main_job_runs_from_an_empty_folder(programs: Path, tmp_path: Path) -> None:
+    """On Lava where it is installed, which starts a process of its own from the wheel; events were simulated above."""
+    backend = "lava" if find_spec("lava") else "event"
     run(programs / "spikesam", "run", "--backend", backend, "--samples", "1", "--out", "out", cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["backend"] == backend
