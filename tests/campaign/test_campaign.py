@@ -26,18 +26,18 @@ def conduct(tmp_path: Path, *arguments: str) -> tuple[str, list[dict]]:
 
 
 def test_damaged_files_of_every_format(tmp_path: Path) -> None:
-    shown, results = conduct(tmp_path, "--only", ",".join(FORMATS), "--trials", "160", "--seed", "20")
+    shown, results = conduct(tmp_path, "--only", ",".join(FORMATS), "--trials", "80", "--seed", "20")
     assert not [result for result in results if Outcome(result["outcome"]).failed], shown
-    assert len(results) == 160
+    assert len(results) == 80
     assert {result["subject"] for result in results} == set(FORMATS)
     counts = {outcome: sum(result["outcome"] == outcome for result in results) for outcome in Outcome}
-    assert counts[Outcome.REFUSED] > 80
-    assert counts[Outcome.IDENTICAL] > 5
+    assert counts[Outcome.REFUSED] > 40
+    assert counts[Outcome.IDENTICAL] > 2
 
 
 def test_a_killed_run_is_continued(tmp_path: Path) -> None:
-    shown, results = conduct(tmp_path, "--only", "kills-event", "--trials", "2", "--seed", "3")
-    assert [result["outcome"] for result in results] == ["identical"] * 2, shown
+    shown, results = conduct(tmp_path, "--only", "kills-event", "--trials", "1", "--seed", "3")
+    assert [result["outcome"] for result in results] == ["identical"], shown
 
 
 @pytest.mark.parametrize("kept", sorted(REGRESSIONS.iterdir()), ids=lambda path: path.name)

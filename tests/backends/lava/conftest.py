@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,9 @@ from tests.backends.lava.machine import Machine
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     mark = secrets.token_hex(8)
     monkeypatch.setenv("SPIKESAM_TEST", mark)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what others leave in theirs is not this test's
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return Machine(mark)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 SECONDS = 10.0  # much less than a deadline, though other programs may keep the machine busy
 
+INSTANT = 0.1  # seconds; a semaphore has a name for much less before it is made nameless
+
 
 class Machine:
     """Sees the processes and files of the simulations of one test."""
@@ -24,8 +26,11 @@ class Machine:
         return sorted(pid for pid, variables in self._environments() if self.mark in variables)
 
     def new_files(self) -> set[str]:
-        """Files that were not there before."""
-        return self._files() - self.files_before
+        """Files that were not there before, and stay: other programs may make some for an instant."""
+        if new := self._files() - self.files_before:
+            time.sleep(INSTANT)
+            new &= self._files()
+        return new
 
     def is_clean(self, within: float = SECONDS) -> bool:
         end = time.monotonic() + within
