@@ -194,5 +194,7 @@ def test_workers_without_the_project_are_refused(
     client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.ranges.cluster.metadata.version", lambda name: "99.0")
-    with pytest.raises(InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"):
+    with pytest.raises(
+        InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
+    ):
         distribute(client, task(network, spikes, tmp_path / "run"))
