@@ -66,7 +66,7 @@ class Work:
     def __post_init__(self) -> None:
         self._about: dict[int, RangeSamples] = {}
         self._reading = threading.Lock()
-        self._shared: RasterWriter | None = None
+        self._writer: RasterWriter | None = None
 
     def compute(self, numbers: Sequence[int], advance: Callable[[int], None] = lambda samples: None) -> Iterator[int]:
         """Compute ranges, and yield the number of each that is finished, those included that were so before.
@@ -113,11 +113,10 @@ class Work:
             return None
         first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
         only = None if self.alone else range(first, last)
-        if only is not None and self._shared is not None:
-            self._shared.turn_to(only)
-            return self._shared
-        recorder = RasterWriter(self.out, self.plan.header, self.plan.samples, resume=True, only=only)
-        self._shared = recorder
+        if only is not None and self._writer is not None:  # spares it to read the manifest for every range
+            self._writer.turn_to(only)
+            return self._writer
+        self._writer = recorder = RasterWriter(self.out, self.plan.header, self.plan.samples, resume=True, only=only)
         if recorder.dropped:
             self.notes.append(f"{recorder.dropped} damaged shards dropped; their samples are computed again")
         return recorder
@@ -169,9 +168,9 @@ class Work:
         return found
 
     def _read_back(self, positions: Sequence[int]) -> Iterator[Job]:
-        """RangeSamples whose spikes an earlier sitting recorded, but whose maps it did not finish."""
+        """Samples whose spikes an earlier sitting recorded, but whose maps it did not finish."""
         path = self.out / "raster.h5"
-        shards = sorted((self.out / "raster.parts").glob("*.h5")) if not path.exists() else [path]
+        shards = [path] if path.exists() else sorted((self.out / "raster.parts").glob("[0-9]*.h5"))
         wanted = set(positions)
         for shard in shards:
             first = int(shard.stem) if shard != path else 0

@@ -20,7 +20,7 @@ from recordings.errors import InputError, RasterError
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
-from recordings.raster.shards import merge_shards
+from recordings.raster.shards import MANIFEST, merge_shards
 
 from .files import PARTS, PLAN, RangeFiles, RangeRecord
 from .plan import Plan
@@ -72,8 +72,8 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
     """
     files = [RangeFiles(out, plan, number) for number in range(len(plan.ranges))]
     refuse_gaps(out, plan, files)
-    refuse_unknown(out, files)
     records = [each.read() for each in files]
+    refuse_strangers(out, files, records)
     totals = _totals(plan, records)
     with ExitStack() as held:  # sam.h5 appears when the raster is there
         if plan.keep != "raster":
@@ -104,17 +104,20 @@ def refuse_gaps(out: Path, plan: Plan, files: list[RangeFiles]) -> None:
         )
 
 
-def refuse_unknown(out: Path, files: list[RangeFiles]) -> None:
-    """Refuse files that are of no range of the plan."""
+def refuse_strangers(out: Path, files: list[RangeFiles], records: list[RangeRecord]) -> None:
+    """Refuse files that no range of the plan has left."""
     known = {path for each in files for path in (each.record, each.maps)} | {out / PARTS / PLAN}
-    found = {path for path in (out / PARTS).iterdir() if not path.name.startswith(".")}
+    known |= {each.shard(first) for each, record in zip(files, records, strict=True) for first in record.shards}
+    folders = [out / PARTS] + [out / "raster.parts"] * (not (out / "raster.h5").exists())
+    found = {path for folder in folders for path in folder.glob("[!.]*") if path.name != MANIFEST}
     if strangers := sorted(found - known):
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
 def _merge_raster(out: Path, plan: Plan, records: list[RangeRecord], digest: str) -> None:
     path, parts = out / "raster.h5", out / "raster.parts"
-    if not path.exists():
+    merged_before = path.exists()  # an earlier sitting came as far as this
+    if not merged_before:
         shards = {first: count for record in records for first, (count, _) in record.shards.items()}
         seals = {first: seal for record in records for first, (_, seal) in record.shards.items()}
         if sum(shards.values()) != len(plan.samples):
@@ -129,7 +132,7 @@ def _merge_raster(out: Path, plan: Plan, records: list[RangeRecord], digest: str
             ) from error
         except (OSError, RuntimeError) as error:
             raise InputError(f"{out}: cannot write there ({reason(error)}); {advice}") from error
-    with RasterReader(path, trusted=True) as raster:
+    with RasterReader(path, trusted=not merged_before) as raster:
         if raster.raster_digest != digest:
             raise InputError(f"{path}: its spikes are not those that were explained; use another --out")
     shutil.rmtree(parts, ignore_errors=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -198,3 +200,23 @@ def test_workers_without_the_project_are_refused(
         InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
         distribute(client, task(network, spikes, tmp_path / "run"))
+
+
+def test_a_client_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path / "small.safetensors")
+    class_folders(tmp_path / "images", per_class=14)
+    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
+    options += ["--samples", "40", "--figures", "0", "--no-report", "--backend", "event"]
+    out, cluster = tmp_path / "cluster", ["--out", str(tmp_path / "cluster"), "--dask", "local:2"]
+    process = subprocess.Popen([sys.executable, "-m", "pipeline.run", *options, *cluster], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not any(out.glob("maps.parts/0*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("maps.parts/0*.json")}
+    assert finished
+    run.main([*options, *cluster, "--resume"])
+    run.main([*options, "--out", str(tmp_path / "alone")])
+    assert digests(out) == digests(tmp_path / "alone")
+    assert results(out) == results(tmp_path / "alone")

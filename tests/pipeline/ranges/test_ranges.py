@@ -125,15 +125,19 @@ def test_a_flipped_bit_is_refused_and_computed_again(
     ("damage", "says"),
     [
         (lambda out: (out / "maps.parts/00000016.json").unlink(), "1 of 3 ranges are not finished (1)"),
-        (lambda out: (out / "raster.parts/00000032.h5").unlink(), "of 3 ranges are missing or damaged (2)"),
+        (lambda out: (out / "raster.parts/00000032.h5").unlink(), "00000032.h5: was removed since it was written"),
         (lambda out: (out / "maps.parts/00000008.h5").touch(), "00000008.h5: belongs to no range of this run"),
+        (
+            lambda out: shutil.copy(out / "raster.parts/00000000.h5", out / "raster.parts/00000008.h5"),
+            "00000008.h5: belongs to no range of this run",
+        ),
         (
             lambda out: shutil.copy(out / "maps.parts/00000000.json", out / "maps.parts/00000016.json"),
             "00000016.json: belongs to another run",
         ),
         (
             lambda out: shutil.copy(out / "maps.parts/00000000.h5", out / "maps.parts/00000016.h5"),
-            "00000016.h5: holds other maps than its range left",
+            "00000016.h5: is not what its range left",
         ),
         (lambda out: (out / "maps.parts/plan.json").write_text("{}"), "plan.json: cannot be read"),
         (lambda out: (out / "maps.parts/plan.json").unlink(), "has no ranges to merge"),
