@@ -79,11 +79,16 @@ def no_file_beyond(size: int) -> Iterator[None]:
         ("run", 10_000, "cannot write there", ""),
         (
             "run",
-            20_000,
+            26_000,
             "maps.parts: cannot write there",
             "00000000.h5 config.toml manifest.json network.safetensors plan.json",
         ),
-        ("run", 45_000, "overview.png", "config.toml network.safetensors raster.h5 sam.h5"),
+        (
+            "run",
+            45_000,
+            "overview.png",
+            "00000000.h5 00000000.json config.toml network.safetensors plan.json raster.h5 sam.h5 summary.json",
+        ),
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),
         ("convert", 3500, "checkpoint.safetensors", ""),
