@@ -37,7 +37,7 @@ class Run:
     gamma : that the page begins with, 1/step
     checkpoint : name or file of the network; empty if unknown
     answers : of every sample, with names for people; None if unknown
-    samples : images, boxes and masks; None if they are not at hand
+    samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`
     grad_cams : open files of Grad-CAM of the same samples

@@ -70,7 +70,16 @@ def test_a_child_that_was_killed_is_started_again() -> None:
 def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     first = child()
     os.kill(first, signal.SIGSTOP)
+    ask, patience = inspection._Inspector.ask, inspection.PATIENCE
+
+    def lose_patience_once(self: inspection._Inspector, *question: object) -> object:
+        try:
+            return ask(self, *question)  # type: ignore[arg-type]
+        finally:
+            monkeypatch.setattr(inspection, "PATIENCE", patience)  # the next child may take its time to start
+
     monkeypatch.setattr(inspection, "PATIENCE", 1.0)
+    monkeypatch.setattr(inspection._Inspector, "ask", lose_patience_once)
     with RasterReader(GOLDEN) as raster:
         assert raster.n_samples
     assert not Path(f"/proc/{first}").exists()

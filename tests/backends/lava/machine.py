@@ -26,11 +26,23 @@ class Machine:
         return sorted(pid for pid, variables in self._environments() if self.mark in variables)
 
     def new_files(self) -> set[str]:
-        """Files that were not there before, and stay: other programs may make some for an instant."""
+        """Files that were not there before, and stay, except those that other programs use."""
         if new := self._files() - self.files_before:
             time.sleep(INSTANT)
             new &= self._files()
+            used = self._used_by_others()
+            new = {path for path in new if not (os.path.exists(path) and os.stat(path).st_ino in used)}
         return new
+
+    def _used_by_others(self) -> set[int]:
+        """Inodes of semaphores and shared memory of processes that this test did not start; names may have changed."""
+        found: set[int] = set()
+        for pid, variables in self._environments():
+            if self.mark not in variables:
+                with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
+                    maps = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+                    found |= {int(line.split()[4]) for line in maps if "/dev/shm/" in line}
+        return found
 
     def is_clean(self, within: float = SECONDS) -> bool:
         end = time.monotonic() + within
