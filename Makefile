@@ -5,7 +5,7 @@ BACKEND ?= lava
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
 # Two tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile -m "not alone"
 PACKAGES := recordings backends pipeline spikesam benchmarks
 
 .DEFAULT_GOAL := help
@@ -28,6 +28,7 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE)
+	@$(VENV_PYTHON) -m pytest -q --no-header -m alone
 
 docs: setup ## Build the site, and execute its tutorials (two to three minutes); warnings are errors
 	@$(VENV_PYTHON) -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees \

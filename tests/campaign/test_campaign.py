@@ -13,7 +13,10 @@ from .outcomes import Outcome
 from .replay import REGRESSIONS, again
 from .subjects import SUBJECTS
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them"),
+]
 FORMATS = ("rasters", "maps", "checkpoints", "zips", "images", "events", "toml")
 
 

@@ -23,6 +23,8 @@ from .report import failures, markdown
 from .runner import Order, Runner
 from .subject import Content, FileSubject, Finding, Subject
 
+pytestmark = pytest.mark.alone
+
 LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
 
 

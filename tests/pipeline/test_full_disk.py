@@ -21,7 +21,7 @@ from tests.pipeline.small_networks import class_folders, small_ann, small_checkp
 from tests.pipeline.test_refusals import SMALL
 from tests.recordings.rasters import record
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
 TRAINING = """
 [training]
 batch_size = 4

@@ -20,6 +20,8 @@ from recordings.raster.arrays import write_raster
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(pipeline.__file__).parents[1]
 SPIKES = np.random.default_rng(0).random((150, 16, 2, 32, 32)) < 0.2  # maps of 10 MB, all kept: about a second
 DEADLINE = 120.0  # seconds until a test gives up

@@ -30,6 +30,8 @@ from recordings.errors import InputError
 from tests.pipeline.ranges.test_ranges import digests, refusal, results
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
+pytestmark = pytest.mark.alone
+
 pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 N = 70  # five ranges
