@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -182,3 +186,26 @@ def test_block_edges(rows):
     _, _, mean, variance = bntt_lif(current, torch.ones(1, 2), 1e-4, 0.9, 1.0, 0.3)
     torch.testing.assert_close(mean[0], current[0].mean(0))
     torch.testing.assert_close(variance[0], current[0].var(0, unbiased=False), rtol=1e-4, atol=1e-4)
+
+
+def test_threads_change_no_bit_of_a_gradient():
+    """Each number of threads in a process of its own: numba starts them once."""
+    code = """
+import hashlib, torch
+from tests.pipeline.networks.test_fused import trained_once
+torch.set_num_threads(1)  # the kernels' threads are numba's
+found = [p.grad.numpy().tobytes() for p in trained_once(True).parameters() if p.grad is not None]
+print(len(found), hashlib.sha256(b"".join(found)).hexdigest())
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"NUMBA_NUM_THREADS": str(threads)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in (1, 2)
+    }
+    assert len(said) == 1
+    assert int(said.pop().split()[0]) > 10
