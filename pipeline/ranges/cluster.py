@@ -6,9 +6,12 @@ network and the list of samples travel once to each worker; spikes and maps go t
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,10 +30,11 @@ from .share import compute_shared
 from .source import Read
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 ATTEMPTS = 3  # of one range, on whichever workers
 AHEAD = 2  # ranges that are with the scheduler, for each thread of the cluster
+PATIENCE = 60  # seconds that all workers may be away
 SHOWN = 3  # failures that a message names
 
 
@@ -54,6 +58,10 @@ class Task:
     backend: tuple[str, str, LavaModels, float | None]
     read: Read
     batch_size: int
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels: a worker that joins late gets it from another, whose backend stays there."""
+        return {name: value for name, value in self.__dict__.items() if name != "work"}
 
     @cached_property
     def work(self) -> Work:
@@ -93,26 +101,35 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
     from distributed import as_completed
 
     _expect_the_project(client)
-    [shared] = client.scatter([task], broadcast=True, hash=False)
-    waiting = iter(range(len(task.plan.ranges)))
+    waiting = deque(range(len(task.plan.ranges)))
     numbers: dict[Any, int] = {}
+    lost: Counter[int] = Counter()
     failed: dict[int, str] = {}
+    shared = _sent(client, task)
 
     def submit() -> list[Any]:
-        for number in waiting:
-            future = client.submit(compute_range, shared, number, pure=False, retries=ATTEMPTS - 1)
-            numbers[future.key] = number
-            return [future]
-        return []
+        if not waiting:
+            return []
+        future = client.submit(compute_range, shared, number := waiting.popleft(), pure=False, retries=ATTEMPTS - 1)
+        numbers[future.key] = number
+        return [future]
 
     threads = max(1, sum(client.nthreads().values()))
     running = as_completed([future for _ in range(AHEAD * threads) for future in submit()])
     for future in running:
         number = numbers.pop(future.key)
-        if (error := future.exception()) is None:
-            advance(future.result())
-        else:
-            failed[number] = printable(error)
+        try:
+            if (error := future.exception()) is None:
+                advance(future.result())
+            else:
+                failed[number] = printable(error)
+        except CancelledError:  # all workers that had the task died with it
+            lost[number] += 1
+            if lost[number] == ATTEMPTS:
+                failed[number] = "every worker was lost"
+            else:
+                waiting.append(number)
+                shared = _sent(client, task)
         future.release()
         for more in submit():
             running.add(more)
@@ -125,13 +142,29 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
         )
 
 
+def _sent(client: Client, task: Task) -> Future[Task]:
+    """The task, with every worker."""
+    try:
+        [future] = client.scatter([task], broadcast=True, hash=False, timeout=PATIENCE)
+    except (OSError, asyncio.TimeoutError) as error:
+        raise InputError(
+            f"--dask: the cluster has had no worker for {PATIENCE} s ({printable(error)}); "
+            f"what is finished is kept in {task.out}, and --resume goes on from there"
+        ) from None
+    return future
+
+
 def _expect_the_project(client: Client) -> None:
     """Refuse workers without the project: they could not even read what they are sent."""
-    mine = metadata.version("spikesam")
+    mine = _version()
     for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
         if theirs != mine:
             has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
             raise InputError(f"--dask: worker {worker} has {has}, expected {mine}; install the same version there")
+
+
+def _version() -> str:
+    return metadata.version("spikesam")
 
 
 @contextmanager

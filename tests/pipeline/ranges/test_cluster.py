@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -136,6 +137,16 @@ def test_a_worker_that_dies_or_fails_is_replaced(
     assert merge(tmp_path / "run", whole.plan).raster_digest == expected
 
 
+def test_a_worker_passes_on_what_it_computes_with(
+    network: spikesam.Network, spikes: np.ndarray, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    vars(whole)["work"] = threading.Lock()  # what a worker makes of it stays there, and cannot be pickled
+    copy = pickle.loads(pickle.dumps(whole))
+    assert copy.plan.identity == whole.plan.identity
+    assert "work" not in vars(copy)
+
+
 def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
     client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
 ) -> None:
@@ -197,7 +208,7 @@ def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam
 def test_workers_without_the_project_are_refused(
     client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.ranges.cluster.metadata.version", lambda name: "99.0")
+    monkeypatch.setattr("pipeline.ranges.cluster._version", lambda: "99.0")
     with pytest.raises(
         InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
