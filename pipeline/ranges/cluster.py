@@ -60,8 +60,8 @@ class Task:
     batch_size: int
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels: a worker that joins late gets it from another, whose backend stays there."""
-        return {name: value for name, value in self.__dict__.items() if name != "work"}
+        """What travels, also from one worker to another: all but :attr:`work`, which each makes for itself."""
+        return {name: value for name, value in vars(self).items() if name != "work"}
 
     @cached_property
     def work(self) -> Work:
@@ -183,7 +183,11 @@ def connected(address: str) -> Iterator[Client]:
     if local and int(local[1]):
         with (
             LocalCluster(
-                n_workers=int(local[1]), threads_per_worker=1, dashboard_address=":0", silence_logs=50, memory_limit=0
+                n_workers=int(local[1]),
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",  # any free port; with None, one that all clusters fight for
+                silence_logs=50,
+                memory_limit=0,
             ) as cluster,
             Client(cluster) as client,
         ):

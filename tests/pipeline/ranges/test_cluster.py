@@ -21,7 +21,7 @@ import spikesam
 from backends.event.backend import EventBackend
 from pipeline import run
 from pipeline.images.sources import open_source
-from pipeline.ranges.cluster import Task, connected, distribute
+from pipeline.ranges.cluster import Task, compute_range, connected, distribute
 from pipeline.ranges.files import PARTS, PLAN
 from pipeline.ranges.header import raster_header
 from pipeline.ranges.merge import merge
@@ -121,6 +121,17 @@ def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
         path.name for path in (tmp_path / "alone").iterdir()
     }
+
+
+def test_a_worker_that_has_computed_hands_the_task_to_a_new_one(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path
+) -> None:
+    [shared] = client.scatter([task(network, spikes, tmp_path / "run")], hash=False)
+    [holder] = client.who_has([shared])[shared.key]
+    assert client.submit(compute_range, shared, 0, workers=[holder]).result() == 16
+    [other] = set(client.nthreads()) - {holder}
+    ran = client.submit(compute_range, shared, 1, workers=[other])
+    assert ran.result(timeout=60) == 16
 
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "disk full"])
