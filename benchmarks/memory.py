@@ -8,20 +8,21 @@ from pathlib import Path
 
 
 class MemoryWatch:
-    """The largest proportional set size (PSS) of this process and its descendants, looked at now and then.
+    """The largest proportional set size (PSS) of a process and its descendants, looked at now and then.
 
     Parameters
     ----------
     interval : seconds between looks; one takes a few milliseconds per process
+    root : number of the process; this one if not given
 
     Attributes
     ----------
     largest : bytes
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, root: int | None = None) -> None:
         self.largest = 0
-        self._interval = interval
+        self._interval, self._root = interval, os.getpid() if root is None else root
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -35,7 +36,7 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while True:
-            self.largest = max(self.largest, sum(map(proportional_set_size, family(os.getpid()))))
+            self.largest = max(self.largest, sum(map(proportional_set_size, family(self._root))))
             if self._stop.wait(self._interval):
                 return
 

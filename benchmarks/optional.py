@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from backends.base import BackendError
 from backends.lava import LavaBackend
 
+from .earlier import missing_before
+
 LOOP = "PyTorch loop"  # a peer in simulation that is always here
 
 
@@ -14,6 +16,10 @@ def missing(benchmark: str) -> str:
     """Why rows of a benchmark are left out, in one line; nothing if none are."""
     if benchmark == "lava":
         return missing_lava()
+    if benchmark == "road":
+        return missing_before()
+    if benchmark == "distributed":
+        return missing_dask()
     return missing_spikingjelly() if benchmark in ("simulate", "train", "record") else ""
 
 
@@ -24,6 +30,11 @@ def missing_lava() -> str:
     except BackendError as error:
         return str(error)
     return ""
+
+
+def missing_dask() -> str:
+    """Why there is no cluster; nothing if there can be one."""
+    return "" if find_spec("distributed") else "distributed: not installed; pip install 'spikesam[dask]'"
 
 
 def missing_spikingjelly() -> str:

@@ -10,7 +10,7 @@ the fastest for both on CPUs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,13 @@ class TorchLoopNetwork(nn.Module):
     @torch.inference_mode()
     def forward(self, spikes: Tensor) -> Tensor:
         """(T, B, C, H, W) -> (B, classes)."""
-        fired, steps = spikes[:-1].bfloat16(), len(spikes) - 1
+        *_, fired = self.fired(spikes[:-1])
+        return self.readout(fired.sum(0, dtype=torch.float32).flatten(1))
+
+    @torch.inference_mode()
+    def fired(self, spikes: Tensor) -> Iterator[Tensor]:
+        """(T, B, C, H, W) -> (T, B, …) bfloat16 of 0 and 1, the spikes of each layer, one layer after the other."""
+        fired, steps = spikes.bfloat16(), len(spikes)
         for layer, (leak, threshold) in zip(self.synapses, self.constants, strict=True):
             fired = layer(fired.flatten(0, 1)).unflatten(0, (steps, -1))
             membrane = torch.zeros_like(fired[0])
@@ -129,7 +135,7 @@ class TorchLoopNetwork(nn.Module):
                 membrane.mul_(leak).add_(current)
                 torch.ge(membrane, threshold, out=current)
                 membrane.sub_(current, alpha=threshold)
-        return self.readout(fired.sum(0, dtype=torch.float32).flatten(1))
+            yield fired
 
 
 def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:

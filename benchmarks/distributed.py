@@ -1,0 +1,184 @@
+"""Ranges on workers of dask.distributed: two beside one, what scheduling, files and merging take, and many machines.
+
+Workers are processes of one thread on this machine. Their first turn, which is not counted, imports and compiles. A
+cluster of many machines is simulated (scheduler.py) with what was measured here.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
+
+from backends.event.backend import EventBackend
+from backends.network import Network
+from backends.network.quantise import quantise
+from pipeline.ranges.cluster import Task, compute_range, connected, distribute
+from pipeline.ranges.compute import Work
+from pipeline.ranges.files import PARTS, PLAN
+from pipeline.ranges.header import raster_header
+from pipeline.ranges.merge import merge
+from pipeline.ranges.plan import RANGE, Plan, begin_plan
+from pipeline.ranges.share import compute_shared
+from pipeline.ranges.source import Parts
+
+from . import scheduler
+from .measurement import Case, Options, Row, per, quotients, race, scaled
+from .networks import TINY, VGG11, Design, random_network, random_spikes
+from .optional import missing_dask
+from .recorded import Repeated
+
+RATE = 0.1  # of firing
+NOTHING = Design((1, "P4", "D1"), 4, 4)  # a network in which there is hardly anything to compute
+HOUR = 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is computed; `ratio` is how many times as fast two workers should be as one.
+
+    Parameters
+    ----------
+    ranges : of VGG11
+    small : ranges of a network that does almost nothing
+    images, machines, threads : of the simulated cluster
+    failures : of a machine in a day; bandwidth : of the shared disk, bytes/s
+    """
+
+    design: Design = VGG11
+    ranges: int = 12
+    small: int = 64
+    ratio: float | None = 1.85
+    images: int = 1_000_000
+    machines: int = 64
+    threads: int = 2
+    failures: tuple[float, ...] = (0.0, 1.0, 24.0)
+    bandwidth: tuple[float, ...] = (1e9, 1e8)
+
+
+QUICK = Sizes(TINY, 4, 4, None, images=10_000, machines=3)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    if missing_dask():
+        return
+    sizes = QUICK if options.quick else Sizes()
+    yield Case("overheads", partial(overheads, sizes, options, scratch))
+    yield Case("two workers", partial(workers, sizes, options, scratch))
+
+
+def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """One worker and two on the same ranges, which must give the same spikes; then merging, and many machines."""
+    tasks = {count: task_of(sizes.design, sizes.ranges, scratch / f"workers-{count}", options.seed) for count in (1, 2)}
+    laps: dict[int, list[float]] = {count: [] for count in tasks}
+    with ExitStack() as held:
+        clients = {count: held.enter_context(connected(f"local:{count}")) for count in tasks}
+        ways = {f"{count}": partial(anew, clients[count], task, laps[count]) for count, task in tasks.items()}
+        timed = race(ways, options.repeats)
+    images, case = sizes.ranges * RANGE, f"{sizes.ranges} ranges of {RANGE} images, {RATE:.0%} firing"
+    for count in tasks:
+        yield Row(
+            case, f"local:{count}", "images/s", per(images, timed[f"{count}"].seconds), note="spikes and maps kept"
+        )
+    ratio = quotients(timed["1"].seconds, timed["2"].seconds)
+    yield Row(case, "local:2 ÷ local:1", "×", ratio, at_least=sizes.ratio, note="the same digest of all spikes")
+    stored = sum(path.stat().st_size for path in tasks[1].out.rglob("*.h5"))
+    begun = time.perf_counter()
+    digests = {count: merge(task.out, task.plan).raster_digest for count, task in tasks.items()}
+    merging = (time.perf_counter() - begun) / len(tasks)
+    if len(set(digests.values())) > 1:
+        raise RuntimeError(f"two workers recorded other spikes than one: {digests}")
+    yield Row(case, "merging", "MB/s", per(stored / 1e6, [merging]), note="one process; every range verified")
+    counted = laps[1][sizes.ranges :]  # without the first turn
+    load = scheduler.Load(
+        ranges=-(-sizes.images // RANGE),
+        seconds=mean(counted),
+        spread=pstdev(counted) / mean(counted),
+        size=stored / sizes.ranges,
+        merged_bytes=stored / merging,
+    )
+    yield Row(case, "a range on one thread", "s", (load.seconds,), note=f"standard deviation {load.spread:.1%}")
+    yield Row(case, "a range's files", "MB", (load.size / 1e6,), note="spikes, and maps summed over steps")
+    yield from many_machines(sizes, load, options)
+
+
+def many_machines(sizes: Sizes, load: scheduler.Load, options: Options) -> Iterator[Row]:
+    """What a cluster that nobody has at hand would take, simulated from what was measured."""
+    case = f"simulated: {sizes.images:,} images on {sizes.machines} machines of {sizes.threads} threads"
+    least = sum(load.durations(options.seed)) / (sizes.machines * sizes.threads)
+    yield Row(case, "all threads at work all the time", "h", (least / HOUR,), note="the bound")
+    for bandwidth in sizes.bandwidth:
+        for daily in sizes.failures:
+            machines = scheduler.Machines(sizes.machines, sizes.threads, daily / 24, bandwidth=bandwidth)
+            found = scheduler.run(load, machines, options.seed)
+            way = f"disk {bandwidth / 1e9:g} GB/s, {daily:g} failures a machine and day"
+            note = (
+                f"{found.failures} failures lost {found.lost} of {load.ranges:,} ranges; started {found.rounds} times"
+            )
+            yield Row(case, way, "h", (found.computing / HOUR,), note=note)
+    yield Row(case, "merging on one machine", "h", (load.merging / HOUR,), note="at the rate measured above")
+
+
+def overheads(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """What a range takes in which there is almost nothing to compute: scheduler, files, and merging."""
+    alone, sent = (task_of(NOTHING, sizes.small, scratch / name, options.seed) for name in ("alone", "sent"))
+    with connected("local:1") as client:
+        ways = {"in this process": partial(here, alone), "local:1": partial(anew, client, sent, [])}
+        timed = race(ways, options.repeats)
+    case = f"{sizes.small} ranges with nothing to compute"
+    for way, found in timed.items():
+        yield Row(case, way, "ms/range", scaled(found.seconds, 1e3 / sizes.small), note="files included, on one thread")
+    asked = len(pickle.dumps((compute_range, ("Task-" + 32 * "0", sizes.small)))) + len(pickle.dumps(RANGE))
+    once = len(pickle.dumps(sent))
+    yield Row(case, "through the scheduler", "B/range", (asked,), note="estimated: pickled call and answer, no framing")
+    yield Row(
+        case, "once to each worker", "KB", (once / 1e3,), note="plan, network and what reads the samples, pickled"
+    )
+    begun = time.perf_counter()
+    merge(sent.out, sent.plan)
+    yield Row(case, "merging", "ranges/s", per(sizes.small, [time.perf_counter() - begun]), note="one process")
+
+
+def task_of(design: Design, ranges: int, out: Path, seed: int) -> Task:
+    """So many ranges of a random network; a range's inputs are the same as every other's."""
+    network: Network = quantise(random_network(design, RATE, seed))
+    spikes = random_spikes(network.input_shape, network.timesteps, RANGE, RATE, seed)
+    source: Any = Repeated(spikes, ranges * RANGE)
+    plan = Plan(raster_header(network, EventBackend(1), source.name, seed), source.table)
+    return Task(out, plan, network, ("event", "auto", "event", None), Parts(source), 8)
+
+
+def anew(client: Any, task: Task, laps: list[float]) -> None:
+    """Compute all ranges on a cluster, from the beginning; adds the seconds from one finished range to the next."""
+    begin(task)
+    last = time.perf_counter()
+
+    def advance(_: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        laps.append(now - last)
+        last = now
+
+    distribute(client, task, advance)
+
+
+def here(task: Task) -> None:
+    """Compute all ranges in this process, as a worker does."""
+    begin(task)
+    backend = EventBackend(1)
+    work = Work(task.plan, task.out, task.network, backend, task.read, task.batch_size, workers=1, alone=False)
+    compute_shared(work, range(len(task.plan.ranges)))
+
+
+def begin(task: Task) -> None:
+    """An empty folder, with the plan in it."""
+    shutil.rmtree(task.out, ignore_errors=True)
+    begin_plan(task.out / PARTS / PLAN, task.plan)

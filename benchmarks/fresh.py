@@ -1,0 +1,58 @@
+"""Commands in processes of their own: what somebody waits for who types them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .earlier import ROOT
+from .memory import MemoryWatch
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of Python, run in a folder that is empty each time.
+
+    Parameters
+    ----------
+    arguments : of Python
+    folder : where it runs; what it leaves there is kept until it runs again
+    code : folder of the code that it imports
+    environment : variables that it gets beside ours
+    """
+
+    arguments: Sequence[str]
+    folder: Path
+    code: Path = ROOT
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self) -> Path:
+        """Run it to its end; returns the folder."""
+        process = self._start()
+        self._expect_success(process)
+        return self.folder
+
+    def peak(self, interval: float = 0.05) -> int:
+        """Run it to its end; the most bytes that it and its descendants held, looked at now and then."""
+        process = self._start()
+        with MemoryWatch(interval, process.pid) as watch:
+            self._expect_success(process)
+        return watch.largest
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(self.code)}
+        command = [sys.executable, *self.arguments]
+        output = subprocess.DEVNULL, subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output[0], stderr=output[1])
+
+    def _expect_success(self, process: subprocess.Popen[bytes]) -> None:
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(self.arguments)}: exit code {process.returncode}: {errors.decode()[-2000:]}")

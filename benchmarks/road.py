@@ -1,0 +1,208 @@
+"""The whole road, from image files to checked maps on disk: commands in fresh processes, timed as a user waits.
+
+The earlier commit of earlier.py runs the same commands in turn. The first turn, which is not counted, compiles its
+kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .earlier import BEFORE, missing_before, unpack_before
+from .fresh import Command
+from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
+
+NOW, PEER = "this project", "PyTorch loop"
+EARLIER = f"commit {BEFORE}"
+RESULTS_ONLY = ("--figures", "0", "--no-report")
+SCRIPT = "import sys; from pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
+CHECKPOINT = "tiny-imagenet-10"
+SIZE = 64  # rows and columns of an image of Tiny-ImageNet
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is done, and how fast it should be: `seconds` at most, `rate` at least, in images/s.
+
+    Parameters
+    ----------
+    converting : options of pipeline.convert
+    converted : images of the converted network
+    files : few and many image files
+    """
+
+    converting: tuple[str, ...] = ("--samples", "2")
+    converted: int = 50
+    files: tuple[int, int] = (250, 1000)
+    seconds: float | None = 8.0
+    peer: float | None = 5.0
+    rate: float | None = 150.0
+    flat: float | None = 1.1
+    first: tuple[float | None, float | None, float | None] = (0.1, 0.5, 4.0)
+
+
+QUICK = Sizes(
+    ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2"),
+    2,
+    (2, 6),
+    None,
+    None,
+    None,
+    None,
+    (None, None, None),
+)
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else Sizes()
+    yield Case("first commands", partial(first_commands, sizes, options, scratch))
+    yield Case("a converted network", partial(converted, sizes, options, scratch))
+    yield Case("image files", partial(image_files, sizes, options, scratch))
+
+
+def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """What a new user waits for; the first of all runs, which compiles, is not counted."""
+    ways = {
+        "import spikesam": ("-c", "import spikesam"),
+        "spikesam run --help": ("-c", SCRIPT, "run", "--help"),
+        "spikesam run": ("-c", SCRIPT, "run"),
+    }
+    commands = {way: Command(arguments, scratch / way) for way, arguments in ways.items()}
+    timed = race(commands, options.repeats)
+    if not list((scratch / "spikesam run").glob("runs/*/report.html")):
+        raise RuntimeError("spikesam run left no page")
+    for (way, found), most in zip(timed.items(), sizes.first, strict=True):
+        yield Row("a fresh process", way, "s", found.seconds, at_most=most)
+
+
+def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """A converted network over hundreds of steps, beside the earlier commit and a loop by hand in PyTorch."""
+    folder = scratch / "converted"
+    convert = ("-m", "pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
+    checkpoint, data, count = (
+        Command(convert, folder)() / "made/checkpoint.safetensors",
+        "cluttered-digits",
+        sizes.converted,
+    )
+    ways = run_ways(scratch, checkpoint, data, count)
+    peer = ("-m", "benchmarks.road_peer", str(checkpoint), data, str(count), "maps.npz")
+    ways[PEER] = Command(peer, scratch / PEER, environment=KEEP_FREED_MEMORY)
+    timed = race(ways, options.repeats)
+    summaries = {way: summary_of(found.result) for way, found in timed.items() if way != PEER}
+    case = f"converted digits, T = {summaries[NOW]['timesteps']}, {count} images"
+    notes = {
+        NOW: "every spike, summed maps and their scores, digests of all; it can be stopped and resumed",
+        PEER: "spikes and summed maps; no delay, no check, nothing kept when stopped",
+        EARLIER: agreement(summaries),
+    }
+    for way, found in timed.items():
+        yield Row(case, way, "s", found.seconds, at_most=sizes.seconds if way == NOW else None, note=notes[way])
+    for way in timed.keys() - {NOW}:
+        ratio = quotients(timed[way].seconds, timed[NOW].seconds)
+        yield Row(case, f"{way} ÷ {NOW}", "×", ratio, at_least=sizes.peer if way == PEER else None)
+    yield from stages(case, summaries)
+
+
+def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+    """JPEG files in the layout of Tiny-ImageNet, few and many: images per second, and memory."""
+    few, many = sizes.files
+    data = tiny_imagenet(scratch / "tiny-imagenet", many, options.seed)
+    ways = {
+        (way, count): command
+        for count in sizes.files
+        for way, command in run_ways(scratch, CHECKPOINT, str(data), count).items()
+    }
+    timed = race({f"{way}, {count}": command for (way, count), command in ways.items()}, options.repeats)
+    seconds = {key: timed[f"{key[0]}, {key[1]}"].seconds for key in ways}
+    summaries = {way: summary_of(timed[f"{way}, {many}"].result) for way, count in ways if count == many}
+    case = f"{CHECKPOINT}, T = {summaries[NOW]['timesteps']}, {many} JPEG files"
+    for way in summaries:
+        note = agreement(summaries) if way == EARLIER else "the whole command"
+        target = sizes.rate if way == NOW else None
+        yield Row(case, way, "images/s", per(many, seconds[way, many]), at_least=target, note=note)
+        beyond = tuple(late - early for late, early in zip(seconds[way, many], seconds[way, few], strict=True))
+        if min(beyond) > 0:  # not where so little is done that chance decides
+            note = f"beyond {few} images: without the start of the process"
+            yield Row(case, f"{way}, more images", "images/s", per(many - few, beyond), at_least=target, note=note)
+    yield from stages(case, summaries)
+    for way in summaries:
+        peaks = [ways[way, count].peak() for count in sizes.files]
+        for count, peak in zip(sizes.files, peaks, strict=True):
+            yield Row(
+                f"{CHECKPOINT}, {count} JPEG files", way, "MB", (peak / 1e6,), note="the most that the command held"
+            )
+        target = sizes.flat if way == NOW else None
+        yield Row(f"images {many} : {few}", way, "× MB", (peaks[1] / peaks[0],), at_most=target)
+
+
+def run_ways(scratch: Path, checkpoint: str | Path, data: str, count: int) -> dict[str, Command]:
+    """The same run by this code, and by the earlier commit's if that is here."""
+    options = ("--checkpoint", str(checkpoint), "--data", data, "--samples", str(count), "--backend", "event")
+    run = ("-m", "pipeline.run", *options, *RESULTS_ONLY, "--out", "run")
+    ways = {NOW: Command(run, scratch / f"now-{count}")}
+    if not missing_before():
+        code = scratch / "earlier"
+        if not code.exists():
+            unpack_before(code)
+        ways[EARLIER] = Command(run, scratch / f"before-{count}", code)
+    return ways
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """What the run said of itself."""
+    found: dict[str, Any] = json.loads((folder / "run/summary.json").read_text())
+    return found
+
+
+def agreement(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether the commits recorded the same spikes."""
+    digests = {summary["raster_digest"] for summary in summaries.values()}
+    return "the same spikes, bit by bit" if len(digests) == 1 else "other spikes"
+
+
+def stages(case: str, summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
+    """Seconds of each stage in the last repeat."""
+    for way, summary in summaries.items():
+        note = "of all threads together" if way == NOW else ""
+        for stage, seconds in summary["seconds"].items():
+            yield Row(f"{case}: stages", f"{way}: {stage}", "s", (seconds,), note=note)
+
+
+def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:
+    """Make a validation part in the official layout: smooth random images, each with a box, as many of every class."""
+    from pipeline.networks.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(CHECKPOINT)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "val/images").mkdir(parents=True)
+    (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in checkpoint.classes))
+    lines = []
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        name, wnid = f"val_{number}.JPEG", checkpoint.classes[number % len(checkpoint.classes)]
+        smooth_image(rng).save(folder / "val/images" / name, quality=90)
+        lines.append("\t".join([name, wnid, *map(str, random_box(rng))]) + "\n")
+    (folder / "val/val_annotations.txt").write_text("".join(lines))
+    return folder
+
+
+def smooth_image(rng: np.random.Generator) -> Image.Image:
+    """64×64 RGB: 8×8 random colours, enlarged."""
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+    return coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def random_box(rng: np.random.Generator) -> Sequence[int]:
+    """x0 y0 x1 y1, ends inclusive, at least 16 pixels wide and high."""
+    x0, y0 = rng.integers(0, SIZE - 16, 2)
+    return int(x0), int(y0), int(rng.integers(x0 + 15, SIZE)), int(rng.integers(y0 + 15, SIZE))

@@ -1,0 +1,45 @@
+"""Two workers beside one, on a network that is soon simulated."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("distributed", reason="dask.distributed is not installed")
+
+from benchmarks import distributed, scheduler
+from benchmarks.measurement import Options
+
+
+def test_workers_are_timed_and_many_machines_simulated(tmp_path):
+    sizes = replace(distributed.QUICK, ranges=2, failures=(0.0,), bandwidth=(1e9,))
+    rows = {row.way: row for row in distributed.workers(sizes, Options(repeats=1), tmp_path)}
+    assert rows["local:1"].median > 0
+    ratio = rows["local:2"].median / rows["local:1"].median
+    assert rows["local:2 ÷ local:1"].median == pytest.approx(ratio)
+    bound = rows["all threads at work all the time"].median
+    assert rows["disk 1 GB/s, 0 failures a machine and day"].median >= bound * (1 - 1e-9)
+    assert {"raster.h5", "sam.h5"} <= {path.name for path in (tmp_path / "workers-2").iterdir()}  # merged
+
+
+def test_other_spikes_are_refused(tmp_path, monkeypatch):
+    def task(design, ranges, out, seed):
+        return original(design, ranges, out, int(out.name[-1]))
+
+    original = distributed.task_of
+    monkeypatch.setattr(distributed, "task_of", task)
+    monkeypatch.setattr(distributed, "connected", nullcontext)
+    monkeypatch.setattr(distributed, "distribute", lambda client, task, advance: (distributed.here(task), advance(1)))
+    sizes = replace(distributed.QUICK, ranges=1)
+    with pytest.raises(RuntimeError, match="two workers recorded other spikes than one"):
+        list(distributed.workers(sizes, Options(repeats=1), tmp_path))
+
+
+def test_merging_is_added_up():
+    load = scheduler.Load(10, 36.0, size=1e6, merged_bytes=1e6 / 360)
+    sizes = replace(distributed.QUICK, machines=1, threads=1, failures=(0.0,), bandwidth=(1e12,))
+    rows = {row.way: row.median for row in distributed.many_machines(sizes, load, Options())}
+    assert rows["all threads at work all the time"] == pytest.approx(0.1)
+    assert rows["merging on one machine"] == pytest.approx(1.0)
