@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -146,16 +145,6 @@ def test_a_worker_that_dies_or_fails_is_replaced(
     assert len(list((tmp_path / "happened").iterdir())) == 1
     assert sum(done) == N
     assert merge(tmp_path / "run", whole.plan).raster_digest == expected
-
-
-def test_a_worker_passes_on_what_it_computes_with(
-    network: spikesam.Network, spikes: np.ndarray, tmp_path: Path
-) -> None:
-    whole = task(network, spikes, tmp_path / "run")
-    vars(whole)["work"] = threading.Lock()  # what a worker makes of it stays there, and cannot be pickled
-    copy = pickle.loads(pickle.dumps(whole))
-    assert copy.plan.identity == whole.plan.identity
-    assert "work" not in vars(copy)
 
 
 def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
