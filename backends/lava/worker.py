@@ -100,6 +100,8 @@ def _post_mortem(name: str, actor: Any) -> tuple[str, str] | None:
     """
     try:
         failure = actor.exception
+    except EOFError:  # it was stopped before it had told anything, or while it did
+        failure = None
     except Exception as unreadable:  # an exception may be picklable and yet refuse to be unpickled
         failure = (unreadable, "")
     if failure:
