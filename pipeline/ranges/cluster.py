@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,10 +203,3 @@ def connected(address: str) -> Iterator[Client]:
         if not client.nthreads():
             raise InputError(f"--dask: {address} has no workers; start some with: dask worker {address}")
         yield client
-
-
-def absolute(data: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Data as every worker finds it, in whatever folder it was started: paths that exist become absolute."""
-    if data is None:
-        return None
-    return tuple(str(Path(part).absolute()) if Path(part).exists() else part for part in data)
