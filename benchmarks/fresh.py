@@ -48,6 +48,7 @@ class Command:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         environment = {**os.environ, **self.environment, "PYTHONPATH": str(self.code)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules from the second time on
         command = [sys.executable, *self.arguments]
         output = subprocess.DEVNULL, subprocess.PIPE
         return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output[0], stderr=output[1])

@@ -28,7 +28,9 @@ def write_rows(dataset: h5py.Dataset, first: int, rows: NDArray[Any]) -> None:
 
 def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[Iterable[bytes]]) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
-    steps, inside, write = dataset.chunks[1], (0,) * (dataset.ndim - 2), dataset.id.write_direct_chunk
+    steps, inside, write = 0, (0,) * (dataset.id.rank - 2), dataset.id.write_direct_chunk
     for row, chunks in enumerate(samples, first):
         for number, chunk in enumerate(chunks):
+            if number and not steps:  # most samples have one chunk, and h5py takes long to say how many steps one holds
+                steps = dataset.chunks[1]
             write((row, number * steps, *inside), chunk)

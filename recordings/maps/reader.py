@@ -123,10 +123,14 @@ class MapReader(Reader[MapLayer]):
         """SHA-256, hexadecimal, of one sample of a dataset of sums or maps."""
         return bytes(self._table(digest_path(path))[sample])
 
-    def stored_chunks(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[bytes]:
-        """One sample of a dataset as it is stored, chunk by chunk; verified at the end."""
-        for stored, _ in self._chunks(path, spec, layer, sample):
-            yield stored
+    def stored_chunks(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> list[bytes]:
+        """One sample of a dataset as it is stored, chunk by chunk; verified by nothing but the seal of the file."""
+        sizes = self.header.sizes(layer, self.n_samples)
+        chunk, total = spec.chunks(sizes), spec.shape(sizes)[1]
+        behind = [0] * (len(chunk) - 2)
+        with self._checked.reading(f"{path}[{sample}]"):
+            read = self._datasets[path].read_direct_chunk
+            return [bytes(read((sample, start, *behind))[1]) for start in range(0, total, chunk[1])]
 
     def _read(
         self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
@@ -140,13 +144,6 @@ class MapReader(Reader[MapLayer]):
 
     def _pieces(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
         """One sample of a dataset chunk by chunk, some steps or rows each; verified at the end."""
-        for _, piece in self._chunks(path, spec, layer, sample):
-            yield piece
-
-    def _chunks(
-        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int
-    ) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
-        """Chunks as they are stored, and what they hold."""
         where = f"{path}[{sample}]"
         sizes = self.header.sizes(layer, self.n_samples)
         _, rows, *row = spec.chunks(sizes)
@@ -165,7 +162,7 @@ class MapReader(Reader[MapLayer]):
             if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
                 raise self._checked.fail(where, "negative or not finite", "numbers ≥ 0")
             sha256.update(piece.data)
-            yield stored, piece
+            yield piece
         at = digest_path(path)
         found, digest = self._table(at)[sample], sha256.hexdigest().encode()
         if found != digest:

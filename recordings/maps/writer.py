@@ -56,6 +56,8 @@ class MapWriter:
         self._samples = samples
         self._digests: dict[str, NDArray[np.bytes_]] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._rows: dict[str, int] = {}  # or steps, of a chunk
         self._file.attrs.update(
             format=FORMAT,
             schema_version=SCHEMA_VERSION,
@@ -99,11 +101,12 @@ class MapWriter:
         self._written[sample] = True
 
     def copy(self, first: int, maps: MapReader) -> None:
-        """Take the samples of another file of the same maps, chunk by chunk as they are stored, each verified.
+        """Take the samples of another file of the same maps, chunk by chunk as they are stored.
 
         Parameters
         ----------
         first : position here of its first sample
+        maps : whose seal was checked
         """
         header = self._header
         for layer in header.layers:
@@ -111,8 +114,8 @@ class MapWriter:
                 at = first + sample
                 kept = [(header.sum_path(layer), SUM)] + [(header.path(layer), MAPS)] * (at < header.stepped)
                 for path, spec in kept:
-                    chunks = list(maps.stored_chunks(path, spec, maps.layer(layer.name), sample))
-                    store_chunks(self._file[path], at, [chunks])
+                    chunks = maps.stored_chunks(path, spec, layer, sample)
+                    store_chunks(self._datasets[path], at, [chunks])
                     self._digests[digest_path(path)][at] = maps.digest(path, sample)
                 self._check()
         self._predictions[first : first + maps.n_samples] = maps.predictions
@@ -150,15 +153,16 @@ class MapWriter:
             fletcher32=True,
         )
         dataset.attrs.update(about)
+        self._datasets[path], self._rows[path] = dataset, spec.chunks(sizes)[1]
         self._attributes[path] = {name: dataset.attrs[name] for name in about}
         self._digests[digest_path(path)] = np.zeros(sizes["N"], DIGEST.dtype)
 
     def _store(self, path: str, sample: int, maps: NDArray[np.float32], shape: tuple[int, ...]) -> None:
         if maps.shape != shape:
             raise ValueError(f"{path}: maps of shape {maps.shape}, the header says {shape}")
-        dataset, stored = self._file[path], np.ascontiguousarray(maps, MAPS.dtype)
+        stored = np.ascontiguousarray(maps, MAPS.dtype)
         self._digests[digest_path(path)][sample] = sample_digest(stored)
-        store_chunks(dataset, sample, [encode_chunks(stored, dataset.chunks[1])])
+        store_chunks(self._datasets[path], sample, [encode_chunks(stored, self._rows[path])])
         self._check()
 
 

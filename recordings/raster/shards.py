@@ -72,7 +72,8 @@ def merge_shards(
 ) -> None:
     """Make the whole raster of its shards, each verified, copying their chunks; it appears whole or not at all.
 
-    A shard whose bytes are those that were written is opened without the help of :mod:`recordings.inspection`.
+    A shard whose bytes are those that its seal remembers is verified by that alone; of others every chunk is decoded,
+    and compared with its digest.
 
     Parameters
     ----------
@@ -99,7 +100,9 @@ def merge_shards(
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
             shard_file = shard_path(parts, first)
-            with _open_shard(shard_file, (seals or {}).get(first)) as shard:
+            content = None if seals is None or first not in seals else sealed_content(shard_file, seals[first])
+            sealed = content is not None  # its bytes are what was written, so there is no need to look into chunks
+            with RasterReader(shard_file if content is None else content, trusted=sealed) as shard:
                 if found := differences(header, samples[first : first + count], shard.header, shard.samples):
                     raise RasterError(f"{shard_file}: {'; '.join(found)}")
                 if header.classes:
@@ -108,7 +111,7 @@ def merge_shards(
                 for layer, group in zip(header.layers, groups, strict=True):
                     write_rows(group["count"], first, shard.counts(layer))
                     write_rows(group["digest"], first, shard.digests(layer))
-                with closing(in_order(partial(_stored_layers, shard), range(count), workers)) as verified:
+                with closing(in_order(partial(_stored_layers, shard, not sealed), range(count), workers)) as verified:
                     for row, of_layers in enumerate(verified, first):
                         for group, chunks in zip(groups, of_layers, strict=True):
                             store_chunks(group["spikes"], row, [chunks])
@@ -121,15 +124,9 @@ def merge_shards(
         mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
 
 
-def _stored_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
-    """The stored bytes of one sample, verified: for each layer its chunks in order of time."""
-    return [shard.stored_chunks(layer, sample) for layer in shard.layers]
-
-
-def _open_shard(path: Path, expected: Seal | None) -> RasterReader:
-    """Open a shard: from memory if it holds what was written, to the byte, else as a file of unknown origin."""
-    content = None if expected is None else sealed_content(path, expected)
-    return RasterReader(path) if content is None else RasterReader(content, trusted=True)
+def _stored_layers(shard: RasterReader, verify: bool, sample: int) -> list[list[bytes]]:
+    """The stored bytes of one sample: for each layer its chunks in order of time."""
+    return [shard.stored_chunks(layer, sample, verify=verify) for layer in shard.layers]
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable, only: range) -> tuple[dict[int, int], int]:
