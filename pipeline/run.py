@@ -83,9 +83,9 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
-    from pipeline.finish import finish
+    from pipeline.finish import finish  # numba and pandas are slow to import, --help need not wait
     from pipeline.images.samples import ReadSamples
-    from pipeline.ranges.cluster import Task, connected, distribute  # torch is slow to import, --help need not wait
+    from pipeline.ranges.cluster import Task, connected, distribute
     from pipeline.ranges.compute import Work
     from pipeline.ranges.prepare import begin, compile_kernels, prepare
     from pipeline.ranges.undo import undone_if_refused
@@ -109,9 +109,8 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
                 distribute(client, task, advance)
         else:
             with tracker.time("load"), tracker.show("reading images", count) as advance:
-                samples = prepared.chosen.read(
-                    range(count), advance
-                )  # all of them: a broken image is found before anything starts
+                # All of them, so that a broken image is found before anything starts.
+                samples = prepared.chosen.read(range(count), advance)
             tracker.notes += samples.notes(settings.samples)
             read = samples.part
             begin(out, prepared, config)

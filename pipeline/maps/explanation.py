@@ -22,7 +22,7 @@ from recordings.maps.reader import MapReader
 from recordings.maps.schema import MAPS, MapHeader, MapLayer
 from recordings.parallel import workers_within_memory
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
+from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.schema import MAX_DATASET_BYTES, SampleTable
 
 from .method import Explained, refuse_existing, spatial_layers, write_maps
@@ -66,10 +66,7 @@ class SpikeActivationMaps:
     def header(self) -> MapHeader:
         """What the file says of them."""
         parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": self.include_current}
-        layers = tuple(
-            MapLayer(layer.name, layer.number, layer.shape[1:], self.raster.steps_that_matter(layer))
-            for layer in self.layers
-        )
+        layers = map_layers(self.raster.header, self.layers)
         source, timesteps = self.raster.raster_digest, self.raster.timesteps
         return MapHeader("sam", source, parameters, timesteps, layers, self.steps, self.stepped)
 
@@ -101,6 +98,13 @@ class SpikeActivationMaps:
     def _map_bytes(self, layer: LayerSpec) -> int:
         """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
         return MAPS.dtype.itemsize * self._last * math.prod(layer.shape[1:])
+
+
+def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
+    """What a file of maps says of layers of a raster with this header."""
+    return tuple(
+        MapLayer(layer.name, layer.number, layer.shape[1:], header.steps_that_matter(layer)) for layer in layers
+    )
 
 
 def explain_spikes(

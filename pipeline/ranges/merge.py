@@ -58,7 +58,9 @@ class Totals:
 
 
 def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges: None) -> Totals:
-    """Make the files of a run of its ranges, each verified; the ranges are removed when everything is there.
+    """Make the files of a run of its ranges, each verified.
+
+    Shards of spikes are removed once `raster.h5` is there; :func:`remove_parts` removes the rest.
 
     Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
 

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.maps.explanation import map_layers
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.lock import file_lock
-from recordings.maps.schema import MapHeader, MapLayer
+from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
 from recordings.raster.shards import differences
@@ -86,10 +87,7 @@ class Plan:
         ----------
         source : digest of the raster of those samples
         """
-        layers = tuple(
-            MapLayer(layer.name, layer.number, layer.shape[1:], self.header.steps_that_matter(layer))
-            for layer in self.spatial
-        )
+        layers = map_layers(self.header, self.spatial)
         stepped = min(max(self.stepped - positions.start, 0), len(positions))
         parameters = {"gamma": self.gamma, "variant": "paper", "include_current": True}
         return MapHeader("sam", source, parameters, self.header.timesteps, layers, self.steps * bool(stepped), stepped)
@@ -108,7 +106,7 @@ def begin_plan(path: Path, plan: Plan) -> None:
     """
     with file_lock(path):
         if path.exists():
-            refuse_strangers(path, read_plan(path), plan)
+            _refuse_differences(path, read_plan(path), plan)
         else:
             content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(plan)}
             write_file(path, json.dumps(content).encode())
@@ -133,7 +131,7 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: cannot be read ({error}), expected the plan of a run; use another --out") from None
 
 
-def refuse_strangers(where: Path, old: Plan, new: Plan) -> None:
+def _refuse_differences(where: Path, old: Plan, new: Plan) -> None:
     """Refuse to join a run that computes something else."""
     found = differences(old.header, old.samples, new.header, new.samples)
     for name in ("keep", "gamma", "steps", "stepped"):
