@@ -86,6 +86,9 @@ class TrainingSection(Section):
     learning_rate: float = Field(2e-3, gt=0, description="largest learning rate of the schedule")
     momentum: Unit = Field(0.9, description="momentum of sgd")
     weight_decay: float = Field(5e-4, ge=0, description="weight decay: an L2 penalty for sgd, decoupled for adamw")
+    gain_decay: float | None = Field(
+        None, ge=0, description="weight decay of BNTT's gains, one per channel and step; weight_decay if not given"
+    )
     schedule: Literal["step", "one-cycle"] = Field(
         "one-cycle", description="step: divide the rate by 10 after 50, 70 and 90 %"
     )

@@ -68,15 +68,27 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer and the schedule of its learning rate."""
         settings = self.settings
-        rate, decay = settings.learning_rate, settings.weight_decay
+        rate = settings.learning_rate
         optimizer: torch.optim.Optimizer
         if settings.optimizer == "sgd":
-            optimizer = torch.optim.SGD(self.parameters(), rate, settings.momentum, weight_decay=decay)
+            optimizer = torch.optim.SGD(self._groups(), rate, settings.momentum)
         else:
-            optimizer = torch.optim.AdamW(self.parameters(), rate, weight_decay=decay)
+            optimizer = torch.optim.AdamW(self._groups(), rate)
         if settings.schedule == "step":
             milestones = [round(share * settings.epochs) for share in STEP_MILESTONES]
             return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)]
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Synapses, and BNTT's gains where they decay at a rate of their own.
+
+        A gain of a step that no answer hears of gets no gradient, and so does not decay.
+        """
+        decay, gain_decay = self.settings.weight_decay, self.settings.gain_decay
+        if gain_decay is None:
+            return [{"params": list(self.parameters()), "weight_decay": decay}]
+        gains = [parameter for name, parameter in self.named_parameters() if ".bntt." in name]
+        others = [parameter for name, parameter in self.named_parameters() if ".bntt." not in name]
+        return [{"params": others, "weight_decay": decay}, {"params": gains, "weight_decay": gain_decay}]
