@@ -21,6 +21,7 @@
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
+:func:`compact`           a network whose weights take a byte each on disk
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
 :func:`read_events`       :class:`Events` that a camera recorded; :class:`EventBinning` makes spikes of them
 :class:`InputError`       what every function raises where something given does not fit
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backends.base import BackendError
     from backends.network import LIF, Layer, Network, NetworkError, Readout
+    from backends.network.compact import compact
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
@@ -82,6 +84,7 @@ _WHERE = {
     "from_nir": "pipeline.networks.nir.read:from_nir",
     "to_nir": "pipeline.networks.nir.write:to_nir",
     "quantise": "backends.network.quantise:quantise",
+    "compact": "backends.network.compact:compact",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
     "Preprocessing": "pipeline.images.preprocessing:Preprocessing",
     "Events": "pipeline.images.events.events:Events",
@@ -113,6 +116,7 @@ __all__ = [
     "RasterReader",
     "Readout",
     "SpikeEvents",
+    "compact",
     "compare",
     "explain",
     "from_nir",

@@ -57,7 +57,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     """One layer; `unit` is the real value of a 1 in its input."""
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
-    weight, scale = _quantise_weight(layer.weight)
+    weight, scale = integer_weight(layer.weight)
     per_membrane = THETA / neuron.threshold
     gain = neuron.gain * scale * unit / layer.summed * per_membrane
     bias = np.rint(neuron.bias * per_membrane)
@@ -85,7 +85,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
 
 
 def _quantise_readout(readout: Readout) -> Readout:
-    weight, scale = _quantise_weight(readout.weight)
+    weight, scale = integer_weight(readout.weight)
     bias = np.rint(readout.bias / scale) if scale else np.zeros_like(readout.bias)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point")
@@ -96,8 +96,8 @@ def _rounded(numbers: Any) -> NDArray[np.int64]:
     return np.rint(numbers).astype(np.int64)
 
 
-def _quantise_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
-    """int8 weights and the real value of one unit; an all-zero layer stays zero."""
+def integer_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
+    """Weights as int8, -127 … 127, and the real value of one unit; an all-zero layer stays zero."""
     largest = float(np.abs(weight).max())
     if largest == 0:
         return np.zeros(weight.shape, np.int8), 0.0

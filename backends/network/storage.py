@@ -1,6 +1,7 @@
 """Networks on disk: safetensors whose metadata hold the graph as JSON; loading executes nothing.
 
-What is stored is what is read: a digest over everything in the file is part of it, and loading checks it.
+What is stored is what is read: a digest over everything in the file is part of it, and loading checks it. Weights that
+are whole numbers times a scale (see compact.py) are stored as int8, and read back to the last bit.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from recordings.parsing import parse_json
 from recordings.text import LONGEST_NAME, printable
 
 from .checks import NetworkError
+from .compact import pack, unpack
 from .graph import Network
 
 FORMAT = "spikesam-network"
+PACKED = "packed"  # the entry of the metadata that says that weights are stored as int8 and numbers as float32
 DIGEST = "sha256"  # the entry of the metadata that holds the digest of all the rest
 LARGEST_FILE = 1 << 31  # bytes; VGG16 at 224×224 has 0.55 GB of weights
 LARGEST_HEADER = 1 << 24  # bytes of metadata; constants that differ by channel and class names need 1 % of it
@@ -38,6 +41,8 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     """Write a network, atomically; `metadata` is stored beside the graph and is not part of its identity."""
     graph, tensors = network.to_graph()
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
+    if (packed := pack(tensors)) is not None:
+        described[PACKED], tensors = "int8", packed
     described[DIGEST] = content_digest(described, tensors)
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
     try:
@@ -67,6 +72,8 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
         raise NetworkError(f"{path}: was changed or damaged after it was written: its digest is of other content")
     try:
         graph = parse_json(metadata.pop("graph"), "graph")
+        if metadata.pop(PACKED, None) is not None:
+            tensors = unpack(tensors)
         network = Network.from_graph(graph, tensors)
         _check_nothing_else(network, graph, tensors)
         del metadata["format"]

@@ -51,6 +51,7 @@ def test_every_name_is_documented(name: str) -> None:
     "name",
     [
         "load",
+        "compact",
         "simulate",
         "explain",
         "record",

@@ -1,0 +1,96 @@
+"""Float networks whose weights take a byte each: whole numbers times a scale per layer, on disk stored as int8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import NetworkError
+from .graph import Network
+from .neurons import LIF
+from .quantise import integer_weight
+
+Tensors = Mapping[str, NDArray[Any]]
+WEIGHT, SCALE = ".weight", ".weight_scale"
+
+
+def compact(network: Network) -> Network:
+    """Round weights to the int8 grid of fixed point, gains and biases to float32; the network stays a float32 one.
+
+        W' = float32(W_q · max|W|/127),  W_q = rint(127·W / max|W|)
+
+    Fixed point has the same int8 weights before and after. A file of the result is about a quarter as large, since
+    storage then writes W_q.
+
+    Raises
+    ------
+    NetworkError : if the network is in fixed point
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import spikesam
+    >>> checkpoint = spikesam.load("cluttered-digits")
+    >>> small = replace(checkpoint, network=spikesam.compact(checkpoint.network))  # for spikesam.save
+    >>> small.network.precision
+    'float32'
+    """
+    if network.precision == "fixed":
+        raise NetworkError("compact: the network is in fixed point already, whose weights are int8")
+    layers = []
+    for layer in network.layers:
+        neuron = layer.neuron
+        if isinstance(neuron, LIF):
+            neuron = replace(neuron, gain=_to_float32(neuron.gain), bias=_to_float32(neuron.bias))
+        layers.append(replace(layer, weight=_on_grid(layer.weight), neuron=neuron))
+    readout = replace(network.readout, weight=_on_grid(network.readout.weight), bias=_to_float32(network.readout.bias))
+    return replace(network, layers=tuple(layers), readout=readout)
+
+
+def pack(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
+    """Tensors of a compact network on disk: int8 weights with their scales, float32; None if bits would be lost."""
+    packed: dict[str, NDArray[Any]] = {}
+    for name, tensor in tensors.items():
+        if not name.endswith(WEIGHT):
+            packed[name] = tensor.astype(np.float32) if tensor.dtype == np.float64 else tensor
+        elif tensor.dtype == np.float32:
+            packed[name], scale = integer_weight(tensor)
+            packed[_scale(name)] = np.array([scale])
+        else:
+            return None
+    found = unpack(packed)
+    return packed if all(found[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items()) else None
+
+
+def unpack(packed: Tensors) -> dict[str, NDArray[Any]]:
+    """Undo :func:`pack`.
+
+    Raises
+    ------
+    NetworkError : if a weight has no scale, or a scale no weight
+    """
+    weights = {name for name in packed if name.endswith(WEIGHT)}
+    scales = {name for name in packed if name.endswith(SCALE)}
+    if odd := scales ^ {_scale(name) for name in weights}:
+        raise NetworkError(f"tensors: expected a scale for every int8 weight, but {min(odd)!r} has no partner")
+    tensors: dict[str, NDArray[Any]] = {
+        name: packed[name].astype(np.float64) for name in packed.keys() - scales - weights
+    }
+    return tensors | {name: (packed[name] * packed[_scale(name)]).astype(np.float32) for name in weights}
+
+
+def _scale(weight: str) -> str:
+    return weight.removesuffix(WEIGHT) + SCALE
+
+
+def _on_grid(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    integers, scale = integer_weight(weight)
+    return (integers * scale).astype(np.float32)
+
+
+def _to_float32(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return numbers.astype(np.float32).astype(np.float64)
