@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+About = dict[str, dict[str, Any]]  # path -> name -> value, of everything in a file that has attributes
+
 NOT_CONTENT = {"complete", "content_digest"}  # attributes that are written last
 ROWS = 4096  # of a table of digests that are taken at a time
 

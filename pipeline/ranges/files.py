@@ -16,10 +16,10 @@ from pipeline.maps.localisation import Score
 from recordings.disk import write_file
 from recordings.errors import InputError, RasterError
 from recordings.files import read_file
-from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
 from recordings.raster.shards import shard_path
 from recordings.seal import Seal, seal, sealed_content
+from recordings.sealed import SealedFile
 from recordings.text import printable
 
 from .plan import Plan
@@ -141,7 +141,7 @@ class RangeFiles:
             raise InputError(f"{self.record}: belongs to another run; remove it, or choose another --out")
         return record
 
-    def open_maps(self, record: RangeRecord) -> MapReader:
+    def open_maps(self, record: RangeRecord) -> SealedFile:
         """The maps of the finished range.
 
         Raises
@@ -151,11 +151,7 @@ class RangeFiles:
         content = None if record.maps is None else sealed_content(self.maps, record.maps)
         if content is None:
             raise RasterError(f"{self.maps}: is not what its range left; it is missing or was changed")
-        maps = MapReader(content, trusted=True)
-        if maps.header != self.plan.maps(self.positions, self.plan.digest(record.digests)):
-            maps.close()
-            raise RasterError(f"{self.maps}: holds other maps than its record says")
-        return maps
+        return SealedFile(content)
 
     def finished(self) -> bool:
         """Whether all that it left is there, to the byte; spikes that were merged already count as there."""

@@ -119,19 +119,6 @@ class MapReader(Reader[MapLayer]):
                         pass
                 advance()
 
-    def digest(self, path: str, sample: int) -> bytes:
-        """SHA-256, hexadecimal, of one sample of a dataset of sums or maps."""
-        return bytes(self._table(digest_path(path))[sample])
-
-    def stored_chunks(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> list[bytes]:
-        """One sample of a dataset as it is stored, chunk by chunk; verified by nothing but the seal of the file."""
-        sizes = self.header.sizes(layer, self.n_samples)
-        chunk, total = spec.chunks(sizes), spec.shape(sizes)[1]
-        behind = [0] * (len(chunk) - 2)
-        with self._checked.reading(f"{path}[{sample}]"):
-            read = self._datasets[path].read_direct_chunk
-            return [bytes(read((sample, start, *behind))[1]) for start in range(0, total, chunk[1])]
-
     def _read(
         self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
     ) -> NDArray[np.float32]:

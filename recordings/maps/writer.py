@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import encode_chunks, store_chunks
-from recordings.compress import DEFLATE_LEVEL
-from recordings.digests import content_digest, sample_digest
+from recordings.chunks import store_chunks, write_rows, write_table
+from recordings.digests import content_digest
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
 from recordings.lock import file_lock
-from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
+from recordings.schema import SAMPLE_DATASETS, SampleTable
+from recordings.sealed import SealedFile
 from recordings.target import hdf5_in_memory, new_hdf5
 
-from .reader import MapReader
-from .schema import (
-    AXES,
-    DIGEST,
-    FORMAT,
-    MAPS,
-    METHODS,
-    SCHEMA_VERSION,
-    STEPS,
-    SUM,
-    SUM_AXES,
-    MapHeader,
-    digest_path,
-)
+from .layout import attributes, empty_maps, lay_out
+from .records import MapRecord, make_map_record
+from .schema import METHODS, STEPS, MapHeader, digest_path
 
 
 class MapWriter:
@@ -48,34 +37,13 @@ class MapWriter:
     content_digest: str
 
     def __init__(self, file: h5py.File, header: MapHeader, samples: SampleTable, check: Callable[[], object]) -> None:
-        if header.stepped > len(samples):
-            raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
-        self._file, self._header, self._check = file, header, check
+        self._file, self._header, self._samples, self._check = file, header, samples, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
-        self._samples = samples
-        self._digests: dict[str, NDArray[np.bytes_]] = {}
-        self._attributes: dict[str, dict[str, Any]] = {}
-        self._datasets: dict[str, h5py.Dataset] = {}
-        self._rows: dict[str, int] = {}  # or steps, of a chunk
-        self._file.attrs.update(
-            format=FORMAT,
-            schema_version=SCHEMA_VERSION,
-            complete=np.bool_(False),
-            method=header.method,
-            T=header.timesteps,
-            stepped=header.stepped,
-        )
-        method = METHODS[header.method]
-        self._file.attrs[method.source] = header.source
-        for name, kind in method.parameters.items():
-            value = header.parameters[name]
-            self._file.attrs[name] = np.bool_(value) if kind is bool else kind(value)
-        for layer in header.layers:
-            about = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
-            self._create(header.sum_path(layer), SUM, header.sizes(layer, len(samples)), about)
-            if header.stepped:
-                self._create(header.path(layer), MAPS, header.sizes(layer, header.stepped), {"axes": AXES})
+        kept = [(header.sum_path(layer), len(samples)) for layer in header.layers]
+        kept += [(header.path(layer), header.stepped) for layer in header.layers if header.stepped]
+        self._rows = dict(kept)  # of each dataset of maps
+        self._datasets = {name: file[name] for path in self._rows for name in (path, digest_path(path))}
 
     def write(
         self,
@@ -84,85 +52,43 @@ class MapWriter:
         sums: Mapping[str, NDArray[np.float32]],
         maps: Mapping[str, NDArray[np.float32]],
     ) -> None:
-        """Store one sample.
+        """Store one sample; see :func:`recordings.maps.records.make_map_record`."""
+        self.store(sample, [make_map_record(self._header, sample, prediction, sums, maps)])
 
-        Parameters
-        ----------
-        prediction : the class that the network chose, -1 if unknown
-        sums : (H, W) float32 for every layer
-        maps : (S, H, W) float32 for every layer, of the steps that are kept; of the first `stepped` samples alone
-        """
-        header = self._header
-        for layer in header.layers:
-            self._store(header.sum_path(layer), sample, sums[layer.name], layer.shape)
-            if sample < header.stepped:
-                self._store(header.path(layer), sample, maps[layer.name], (len(header.steps), *layer.shape))
-        self._predictions[sample] = prediction
-        self._written[sample] = True
+    def store(self, first: int, records: Sequence[MapRecord]) -> None:
+        """Store consecutive samples, encoded already, from position `first` on."""
+        for path, rows in self._rows.items():
+            if of_layer := records[: max(0, rows - first)]:
+                store_chunks(self._datasets[path], first, (record.chunks[path] for record in of_layer))
+                digests = np.array([record.digests[path] for record in of_layer], "S64")
+                write_rows(self._datasets[digest_path(path)], first, digests)
+        self._finished(first, np.array([record.prediction for record in records], np.int32))
 
-    def copy(self, first: int, maps: MapReader) -> None:
-        """Take the samples of another file of the same maps, chunk by chunk as they are stored.
-
-        Parameters
-        ----------
-        first : position here of its first sample
-        maps : whose seal was checked
-        """
-        header = self._header
-        for layer in header.layers:
-            for sample in range(maps.n_samples):
-                at = first + sample
-                kept = [(header.sum_path(layer), SUM)] + [(header.path(layer), MAPS)] * (at < header.stepped)
-                for path, spec in kept:
-                    chunks = maps.stored_chunks(path, spec, layer, sample)
-                    store_chunks(self._datasets[path], at, [chunks])
-                    self._digests[digest_path(path)][at] = maps.digest(path, sample)
-                self._check()
-        self._predictions[first : first + maps.n_samples] = maps.predictions
-        self._written[first : first + maps.n_samples] = True
+    def copy(self, first: int, maps: SealedFile) -> None:
+        """Take the samples of another file of the same maps, chunk by chunk as they are stored, to `first` on."""
+        for path, rows in self._rows.items():
+            if first < rows:
+                store_chunks(self._datasets[path], first, maps.chunks(path))
+                write_rows(self._datasets[digest_path(path)], first, maps.table(digest_path(path)))
+        self._finished(first, maps.table("/samples/prediction"))
 
     def finish(self) -> None:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
             raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
-        samples: tuple[NDArray[Any], ...] = (self._samples.index, self._samples.label, self._predictions)
-        tables: dict[str, tuple[DatasetSpec, NDArray[Any]]] = {
-            f"/samples/{spec.name}": (spec, table)
-            for spec, table in zip(SAMPLE_DATASETS.values(), samples, strict=True)
-        }
-        for path in self._header.tables():
-            is_steps = path == "/steps"
-            tables[path] = (STEPS, np.array(self._header.steps)) if is_steps else (DIGEST, self._digests[path])
-        stored = {path: np.asarray(table, spec.dtype) for path, (spec, table) in tables.items()}
-        for path, (spec, _) in tables.items():
-            chunks = spec.chunks(dict.fromkeys(spec.axes, len(stored[path])))
-            self._file.create_dataset(path, data=stored[path], chunks=chunks, fletcher32=True)
-        attributes = {"/": dict(self._file.attrs), **self._attributes}
-        self.content_digest = content_digest(attributes, stored.values())
+        samples = self._samples.index, self._samples.label, self._predictions
+        for spec, table in zip(SAMPLE_DATASETS.values(), samples, strict=True):
+            write_table(self._file, f"/samples/{spec.name}", table.astype(spec.dtype, copy=False))
+        if self._header.stepped:
+            write_table(self._file, "/steps", np.array(self._header.steps, STEPS.dtype))
+        paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *self._header.tables())
+        self.content_digest = content_digest(attributes(self._header), (self._file[path][:] for path in paths))
         self._file.attrs["content_digest"] = self.content_digest
-        self._file.attrs["complete"] = np.bool_(True)
+        self._file.attrs["complete"] = True
 
-    def _create(self, path: str, spec: DatasetSpec, sizes: Mapping[str, int], about: dict[str, Any]) -> None:
-        dataset = self._file.create_dataset(
-            path,
-            spec.shape(sizes),
-            spec.dtype,
-            chunks=spec.chunks(sizes),
-            compression="gzip",
-            compression_opts=DEFLATE_LEVEL,
-            fletcher32=True,
-        )
-        dataset.attrs.update(about)
-        self._datasets[path], self._rows[path] = dataset, spec.chunks(sizes)[1]
-        self._attributes[path] = {name: dataset.attrs[name] for name in about}
-        self._digests[digest_path(path)] = np.zeros(sizes["N"], DIGEST.dtype)
-
-    def _store(self, path: str, sample: int, maps: NDArray[np.float32], shape: tuple[int, ...]) -> None:
-        if maps.shape != shape:
-            raise ValueError(f"{path}: maps of shape {maps.shape}, the header says {shape}")
-        stored = np.ascontiguousarray(maps, MAPS.dtype)
-        self._digests[digest_path(path)][sample] = sample_digest(stored)
-        store_chunks(self._datasets[path], sample, [encode_chunks(stored, self._rows[path])])
+    def _finished(self, first: int, predictions: NDArray[np.int32]) -> None:
+        self._predictions[first : first + len(predictions)] = predictions
+        self._written[first : first + len(predictions)] = True
         self._check()
 
 
@@ -181,8 +107,11 @@ def writing_maps(
     ------
     InputError : if it cannot be written there, exists, is being written by another, or the disk is full
     """
+    if header.stepped > len(samples):
+        raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
     if isinstance(target, io.BytesIO):
-        with hdf5_in_memory() as (file, image):
+        with hdf5_in_memory(empty_maps(replace(header, source="0" * 64), len(samples))) as (file, image):
+            file.attrs[METHODS[header.method].source] = header.source
             writer = MapWriter(file, header, samples, lambda: None)
             yield writer
             writer.finish()
@@ -197,6 +126,7 @@ def writing_maps(
             replacing(path, overwrite=overwrite) as temporary,
             new_hdf5(temporary) as (file, on_disk),
         ):
+            lay_out(file, header, len(samples))
             writer = MapWriter(file, header, samples, on_disk.check)
             yield writer
             writer.finish()

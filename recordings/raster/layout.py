@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.compress import DEFLATE_LEVEL
-from recordings.digests import content_digest
+from recordings.digests import About, content_digest
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
 from recordings.target import hdf5_in_memory
 
@@ -36,9 +36,6 @@ _DISTRIBUTIONS = (
     *("spikesam", "numpy", "h5py", "isal", "numba", "torch"),
     *("snntorch", "spikingjelly", "norse", "sinabs", "lava-dl", "lava-nc"),
 )
-
-
-About = dict[str, dict[str, Any]]  # path -> name -> value, of everything that has attributes
 
 
 def attributes(header: RasterHeader, run_uuid: str) -> About:

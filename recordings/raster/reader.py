@@ -139,12 +139,9 @@ class RasterReader(Reader[LayerSpec]):
                 advance()
         _ = self.raster_digest
 
-    def stored_chunks(self, layer: LayerSpec, sample: int, *, verify: bool = True) -> list[bytes]:
-        """The stored bytes of one sample's chunks, in order of time, verified as :meth:`packed` does if wanted."""
-        if verify:
-            return [stored for stored, _ in self._pieces(layer, sample, 0, self.timesteps)]
-        starts = range(0, self.timesteps, self._chunk_steps(layer))
-        return [self._chunk(f"/layers/{layer.group}/spikes", sample, start) for start in starts]
+    def stored_chunks(self, layer: LayerSpec, sample: int) -> list[bytes]:
+        """The stored bytes of one sample's chunks, in order of time, verified as :meth:`packed` does."""
+        return [stored for stored, _ in self._pieces(layer, sample, 0, self.timesteps)]
 
     def _chunk(self, where: str, sample: int, start: int) -> bytes:
         with self._checked.reading(f"{where}[{sample}]"):

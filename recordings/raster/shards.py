@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from recordings.chunks import store_chunks, write_rows
@@ -23,12 +24,13 @@ from recordings.parallel import cores, in_order, workers_within_memory
 from recordings.parsing import parse_json
 from recordings.schema import SampleTable
 from recordings.seal import Seal, seal, sealed_content
+from recordings.sealed import SealedFile
 from recordings.target import new_hdf5
 
 from .layout import lay_out, mark_complete
 from .reader import RasterReader
 from .records import SampleRecord, raster_image
-from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
+from .schema import FORMAT, LAYER_DATASETS, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 28  # of a million samples and more; beyond that, JSON takes gigabytes to read
@@ -94,39 +96,64 @@ def merge_shards(
     check_free(path.parent, stored, advice)
     with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
         lay_out(file, header, samples, run_uuid)
-        groups = [dict(file[f"layers/{layer.group}"].items()) for layer in header.layers]
-        sample_bytes = header.timesteps * sum(layer.step_bytes for layer in header.layers)
-        workers = workers_within_memory(sample_bytes, cores())
+        datasets = {name: file[name] for name in ("samples/prediction", *(["readout"] if header.classes else []))}
+        datasets |= {
+            f"layers/{layer.group}/{name}": file[f"layers/{layer.group}/{name}"]
+            for layer in header.layers
+            for name in LAYER_DATASETS
+        }
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
             shard_file = shard_path(parts, first)
-            content = None if seals is None or first not in seals else sealed_content(shard_file, seals[first])
-            sealed = content is not None  # its bytes are what was written, so there is no need to look into chunks
-            with RasterReader(shard_file if content is None else content, trusted=sealed) as shard:
-                if found := differences(header, samples[first : first + count], shard.header, shard.samples):
-                    raise RasterError(f"{shard_file}: {'; '.join(found)}")
-                if header.classes:
-                    write_rows(file["readout"], first, shard.readout)
-                write_rows(file["samples/prediction"], first, shard.predictions)
-                for layer, group in zip(header.layers, groups, strict=True):
-                    write_rows(group["count"], first, shard.counts(layer))
-                    write_rows(group["digest"], first, shard.digests(layer))
-                with closing(in_order(partial(_stored_layers, shard, not sealed), range(count), workers)) as verified:
-                    for row, of_layers in enumerate(verified, first):
-                        for group, chunks in zip(groups, of_layers, strict=True):
-                            store_chunks(group["spikes"], row, [chunks])
-                for name, found in origins.items():
-                    if (value := getattr(shard.header, name)) not in found:
-                        found.append(value)
+            sealed = None if seals is None or first not in seals else sealed_content(shard_file, seals[first])
+            if sealed is None:
+                found = _copy_verified(shard_file, datasets, header, samples[first : first + count], first)
+            else:  # its bytes are what was written, so there is no need to look into it
+                found = _copy_sealed(sealed, datasets, first)
+            for name, value in found.items():
+                if value not in origins[name]:
+                    origins[name].append(value)
             target.check()
-        for name, found in origins.items():
-            file.attrs[name] = "+".join(found)
+        for name, values in origins.items():
+            file.attrs[name] = "+".join(values)
         mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
 
 
-def _stored_layers(shard: RasterReader, verify: bool, sample: int) -> list[list[bytes]]:
+def _copy_sealed(content: bytes, datasets: Mapping[str, h5py.Dataset], first: int) -> dict[str, str]:
+    """Copy the samples of a shard to row `first` on; returns what simulated them."""
+    with SealedFile(content) as shard:
+        for path, dataset in datasets.items():
+            if path.endswith("/spikes"):
+                store_chunks(dataset, first, shard.chunks(path))
+            else:
+                write_rows(dataset, first, shard.table(path))
+        return {name: shard.text(name) for name in ("backend", "device")}
+
+
+def _copy_verified(
+    path: Path, datasets: Mapping[str, h5py.Dataset], header: RasterHeader, samples: SampleTable, first: int
+) -> dict[str, str]:
+    """The same for a shard that anybody may have changed: each of its chunks is decoded and compared."""
+    workers = workers_within_memory(header.timesteps * sum(layer.step_bytes for layer in header.layers), cores())
+    with RasterReader(path) as shard:
+        if found := differences(header, samples, shard.header, shard.samples):
+            raise RasterError(f"{path}: {'; '.join(found)}")
+        if header.classes:
+            write_rows(datasets["readout"], first, shard.readout)
+        write_rows(datasets["samples/prediction"], first, shard.predictions)
+        for layer in header.layers:
+            write_rows(datasets[f"layers/{layer.group}/count"], first, shard.counts(layer))
+            write_rows(datasets[f"layers/{layer.group}/digest"], first, shard.digests(layer))
+        with closing(in_order(partial(_verified_layers, shard), range(len(samples)), workers)) as verified:
+            for row, of_layers in enumerate(verified, first):
+                for layer, chunks in zip(header.layers, of_layers, strict=True):
+                    store_chunks(datasets[f"layers/{layer.group}/spikes"], row, [chunks])
+        return {name: getattr(shard.header, name) for name in ("backend", "device")}
+
+
+def _verified_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
     """The stored bytes of one sample: for each layer its chunks in order of time."""
-    return [shard.stored_chunks(layer, sample, verify=verify) for layer in shard.layers]
+    return [shard.stored_chunks(layer, sample) for layer in shard.layers]
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable, only: range) -> tuple[dict[int, int], int]:
