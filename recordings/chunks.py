@@ -1,4 +1,7 @@
-"""The chunks of a sample: whole steps, encoded outside HDF5, which is slow at it, and stored as they are."""
+"""Tables, and the chunks of a sample: whole steps, encoded outside HDF5, which is slow at it, and stored as they are.
+
+Datasets are those of HDF5's own interface; what h5py builds upon it takes ten times as long.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,37 @@ def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[
         yield encode(sample[first : first + steps].tobytes().ljust(size, b"\0"), **options)
 
 
+def open_dataset(file: h5py.File, path: str) -> h5py.h5d.DatasetID:
+    """A dataset of a file that needs no check."""
+    return h5py.h5d.open(file.id, path.encode())
+
+
+def read_table(file: h5py.File, path: str) -> NDArray[Any]:
+    """Read a whole dataset."""
+    dataset = open_dataset(file, path)
+    array = np.empty(dataset.shape, dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    return array
+
+
 def write_table(file: h5py.File, path: str, table: NDArray[Any]) -> None:
-    """Write a whole dataset, whose dtype the array has; h5py's own assignment takes ten times as long."""
-    h5py.h5d.open(file.id, path.encode()).write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(table))
+    """Write a whole dataset, whose dtype the array has."""
+    open_dataset(file, path).write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(table))
 
 
-def write_rows(dataset: h5py.Dataset, first: int, rows: NDArray[Any]) -> None:
-    """Write consecutive rows of a table, from row `first` on; see :func:`write_table`."""
-    place = dataset.id.get_space()
+def write_rows(dataset: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
+    """Write consecutive rows of a table, from row `first` on."""
+    place = dataset.get_space()
     place.select_hyperslab((first, *[0] * (rows.ndim - 1)), rows.shape)
-    dataset.id.write(h5py.h5s.create_simple(rows.shape), place, np.ascontiguousarray(rows))
+    dataset.write(h5py.h5s.create_simple(rows.shape), place, np.ascontiguousarray(rows))
 
 
-def store_chunks(dataset: h5py.Dataset, first: int, samples: Iterable[Iterable[bytes | memoryview]]) -> None:
+def store_chunks(
+    dataset: h5py.h5d.DatasetID, first: int, samples: Iterable[Iterable[bytes | memoryview]]
+) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
-    steps, inside, write = 0, (0,) * (dataset.id.rank - 2), dataset.id.write_direct_chunk
+    inside, write = (0,) * (dataset.rank - 2), dataset.write_direct_chunk
+    steps = dataset.get_create_plist().get_chunk()[1]
     for row, chunks in enumerate(samples, first):
         for number, chunk in enumerate(chunks):
-            if number and not steps:  # most samples have one chunk, and h5py takes long to say how many steps one holds
-                steps = dataset.chunks[1]
             write((row, number * steps, *inside), chunk)

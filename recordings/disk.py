@@ -56,7 +56,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
-def write_file(path: Path, content: bytes, *, overwrite: bool = True) -> None:
+def write_file(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
     """Write a whole file, or nothing; see :func:`replacing`."""
     with replacing(path, overwrite=overwrite) as file:
         file.write(content)

@@ -23,7 +23,7 @@ class Seal(NamedTuple):
     sha256: str
 
 
-def seal(content: bytes) -> Seal:
+def seal(content: bytes | memoryview) -> Seal:
     """The seal of a file with this content."""
     return Seal(len(content), hashlib.sha256(content).hexdigest())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
+
+from .chunks import open_dataset, read_table
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
@@ -23,7 +25,7 @@ class SealedFile:
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
-        self._file = h5py.File.in_memory(content)
+        self._file = h5py.File(io.BytesIO(content), "r")  # which, other than HDF5's own memory, copies nothing
 
     def __enter__(self) -> Self:
         return self
@@ -37,14 +39,11 @@ class SealedFile:
 
     def table(self, path: str) -> NDArray[Any]:
         """A whole dataset."""
-        dataset = h5py.h5d.open(self._file.id, path.encode())
-        array = np.empty(dataset.shape, dataset.dtype)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-        return array
+        return read_table(self._file, path)
 
     def chunks(self, path: str) -> list[list[memoryview]]:
         """The stored chunks of every row of a dataset, each in order."""
-        dataset = h5py.h5d.open(self._file.id, path.encode())
+        dataset = open_dataset(self._file, path)
         found: dict[tuple[int, ...], memoryview] = {}
         dataset.chunk_iter(lambda at: found.update({at.chunk_offset: self._stored(at)}))
         rows: list[list[memoryview]] = [[] for _ in range(dataset.shape[0])]

@@ -124,18 +124,37 @@ def explain_spikes(
     sample : its position among those of `header`
     prediction : the class that the network chose
     """
-    sums, maps = {}, {}
+    sums = {}
     kernel = dict(header.parameters)
     gamma = kernel.pop("gamma")
     for layer, of_layer in zip(layers, header.layers, strict=True):
-        spikes = packed(layer)
-        sums[layer.name] = spike_activation_sum(spikes, layer.shape, gamma, of_layer.steps_that_matter, **kernel)
-        if sample < header.stepped:
-            last = header.steps[-1] + 1  # later spikes change none of the maps that are kept
-            (at_steps,) = spike_activation_maps(spikes[:last], layer.shape, [gamma], **kernel)
-            every = len(at_steps) == len(header.steps)  # then there is no need for a copy
-            maps[layer.name] = at_steps if every else at_steps[list(header.steps)]
-    return Explained(prediction, sums, maps)
+        steps = of_layer.steps_that_matter
+        sums[layer.name] = spike_activation_sum(packed(layer), layer.shape, gamma, steps, **kernel)
+    return Explained(prediction, sums, maps_of_steps(header, layers, packed, sample))
+
+
+def maps_of_steps(
+    header: MapHeader, layers: Sequence[LayerSpec], packed: Callable[[LayerSpec], NDArray[np.uint8]], sample: int
+) -> dict[str, NDArray[np.float32]]:
+    """SAM of one sample at the steps that are kept, nothing of samples behind the first `stepped`.
+
+    Parameters are those of :func:`explain_spikes`.
+
+    Returns
+    -------
+    layer -> (S, H, W) float32
+    """
+    maps = dict[str, NDArray[np.float32]]()
+    if sample >= header.stepped:
+        return maps
+    kernel = dict(header.parameters)
+    gamma = kernel.pop("gamma")
+    last = header.steps[-1] + 1  # later spikes change none of the maps that are kept
+    for layer in layers:
+        (at_steps,) = spike_activation_maps(packed(layer)[:last], layer.shape, [gamma], **kernel)
+        every = len(at_steps) == len(header.steps)  # then there is no need for a copy
+        maps[layer.name] = at_steps if every else at_steps[list(header.steps)]
+    return maps
 
 
 def explain(

@@ -65,9 +65,21 @@ def spike_count_sum(
     return _sum(packed, shape, 0.0, _checked_steps(packed, shape, steps), True)
 
 
+def sum_and_count(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, steps: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """:func:`spike_activation_sum` and :func:`spike_count_sum` of the same spikes, which are read once for both."""
+    check_parameters(gamma, True, "paper")
+    counts = np.empty(shape[1:])
+    sums = _sum(packed, shape, math.exp(-gamma), _checked_steps(packed, shape, steps), True, counts)
+    return sums, counts.astype(np.float32)
+
+
 def compile_sums() -> None:
     """Compile the kernel, or load it from numba's cache. Call it before timing."""
-    spike_count_sum(np.zeros((1, 1), np.uint8), (1, 1, 1))
+    spikes = np.zeros((1, 1), np.uint8)
+    spike_count_sum(spikes, (1, 1, 1))
+    sum_and_count(spikes, (1, 1, 1), 0.0)
 
 
 def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps: int | None) -> int:
@@ -78,12 +90,17 @@ def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps
 
 
 def _sum(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], decay: float, steps: int, include_current: bool
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    decay: float,
+    steps: int,
+    include_current: bool,
+    counts: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     from .sam_sum_kernel import sum_trains  # here, because importing numba takes half a second
 
-    pixels = shape[1] * shape[2]
-    sums = np.empty(pixels)
-    current = True if include_current else None
-    sum_trains(readable_words(packed), np.uint64(shape[0]), np.uint64(pixels), np.uint64(steps), decay, current, sums)
-    return sums.astype(np.float32).reshape(shape[1:])
+    sums = np.empty(shape[1:])
+    sizes = (np.uint64(size) for size in (shape[0], sums.size, steps))
+    current, counted = True if include_current else None, None if counts is None else counts.reshape(-1)
+    sum_trains(readable_words(packed), *sizes, decay, current, sums.reshape(-1), counted)
+    return sums.astype(np.float32)

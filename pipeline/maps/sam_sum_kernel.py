@@ -28,23 +28,24 @@ LANES = ir.VectorType(ir.DoubleType(), 64)
 
 @intrinsic
 def add_trains(
-    _: Any, packed: Any, steps: Any, byte: Any, offset: Any, width: Any, decay: Any, sums: Any, current: Any
+    _: Any, packed: Any, steps: Any, byte: Any, offset: Any, width: Any, decay: Any, sums: Any, counts: Any, current: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Add to `sums` (64 float64) what the trains of up to 64 neurons of a channel give over some first steps.
+    """Add to `sums` (2·64 float64) what the trains of up to 64 neurons of a channel give over some first steps.
 
         earlier = score · decay
         score   = earlier + spike
         sum    += spike · (score, or earlier if `current` is None)
+        count  += spike                                             behind the sums, unless `counts` is None
 
     Their bits begin `offset` bits behind byte `byte` of every step, the highest first; lane 63 is the first pixel.
     """
-    counts_itself = not isinstance(current, types.NoneType)
+    counts_itself, counts_spikes = (not isinstance(each, types.NoneType) for each in (current, counts))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        totals = builder.bitcast(
-            context.make_array(signature.args[6])(context, builder, arguments[6]).data, LANES.as_pointer()
-        )
+        data = context.make_array(signature.args[6])(context, builder, arguments[6]).data
+        both = builder.bitcast(data, LANES.as_pointer())
+        summed = [builder.gep(both, [ir.Constant(ir.IntType(32), row)]) for row in range(1 + counts_spikes)]
         steps, byte, offset, width, decay = arguments[1:6]
         word = ir.IntType(64)
         eight, unused = ir.Constant(word, 8), builder.sub(ir.Constant(word, 64), width)
@@ -55,9 +56,10 @@ def add_trains(
         spread = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
         decays = builder.shuffle_vector(decays, ir.Constant(LANES, ir.Undefined), spread)
         ones, nothing = ir.Constant(LANES, [1.0] * 64), ir.Constant(LANES, [0.0] * 64)
-        score, total = (cgutils.alloca_once(builder, LANES) for _ in range(2))  # type: ignore[no-untyped-call]
+        score, *totals = (cgutils.alloca_once(builder, LANES) for _ in range(1 + len(summed)))  # type: ignore[no-untyped-call]
         builder.store(nothing, score)
-        builder.store(builder.load(totals, align=8), total)
+        for before, total in zip(summed, totals, strict=True):
+            builder.store(builder.load(before, align=8), total)
         stride = builder.extract_value(array.strides, 0)
         with cgutils.for_range(builder, steps, intp=word) as loop:
             place = builder.gep(array.data, [builder.add(builder.mul(loop.index, stride), byte)])
@@ -70,12 +72,14 @@ def add_trains(
             earlier = builder.fmul(builder.load(score), decays)
             later = builder.select(fires, builder.fadd(earlier, ones), earlier)
             builder.store(later, score)
-            counted = builder.select(fires, later if counts_itself else earlier, nothing)
-            builder.store(builder.fadd(builder.load(total), counted), total)
-        builder.store(builder.load(total), totals, align=8)
+            for added, total in zip((later if counts_itself else earlier, ones), totals, strict=False):
+                before = builder.load(total)
+                builder.store(builder.fadd(before, builder.select(fires, added, nothing)), total)
+        for after, total in zip(summed, totals, strict=True):
+            builder.store(builder.load(total), after, align=8)
         return context.get_dummy_value()
 
-    return types.void(packed, steps, byte, offset, width, decay, sums, current), generate
+    return types.void(packed, steps, byte, offset, width, decay, sums, counts, current), generate
 
 
 @cached(nogil=True)
@@ -87,8 +91,9 @@ def sum_trains(
     decay: float,
     current: bool | None,
     sums: NDArray[np.float64],
+    counts: NDArray[np.float64] | None,
 ) -> None:
-    """Fill `sums` with Σ_t Σ_c S·N of one sample in one layer.
+    """Fill `sums` with Σ_t Σ_c S·N of one sample in one layer, and `counts` with Σ_t Σ_c S.
 
     Parameters
     ----------
@@ -98,15 +103,18 @@ def sum_trains(
     decay : e^{-γ}
     current : True if a spike counts itself, None if only earlier ones count
     sums : (P) float64, written
+    counts : (P) float64, written; None to count nothing
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
-    block = np.empty(WORD)
+    block = np.empty(WORD + WORD)
     for first in range(ZERO, pixels, WORD):
         width = min(WORD, pixels - first)
         block[:] = 0
         for channel in range(ZERO, channels):
             bit = channel * pixels + first
             byte = min(bit >> THREE, last_word)  # nothing is read behind the end
-            add_trains(packed, steps, byte, bit - (byte << THREE), width, decay, block, current)  # type: ignore[call-arg]  # numba gives the first argument
+            add_trains(packed, steps, byte, bit - (byte << THREE), width, decay, block, counts, current)  # type: ignore[call-arg]  # numba gives the first argument
         for pixel in range(width):
             sums[first + pixel] = block[WORD - ONE - pixel]
+            if counts is not None:
+                counts[first + pixel] = block[WORD + WORD - ONE - pixel]

@@ -174,7 +174,6 @@ class RangeFiles:
     def _write_maps(self, samples: list[ProcessedSample], source: str) -> Seal:
         image, of_range = io.BytesIO(), self.plan.samples[self.positions.start : self.positions.stop]
         with writing_maps(image, self.plan.maps(self.positions, source), of_range) as writer:
-            for row, sample in enumerate(samples):
-                writer.write(row, *sample.explained)
-        write_file(self.maps, image.getvalue())
-        return seal(image.getvalue())
+            writer.store(0, [sample.maps for sample in samples if sample.maps is not None])
+        write_file(self.maps, image.getbuffer())
+        return seal(image.getbuffer())

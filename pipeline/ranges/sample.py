@@ -1,19 +1,27 @@
-"""One simulated sample: encoded for its file, explained, and measured. No file is needed, and none is written."""
+"""One simulated sample: encoded for its files, explained, and measured. No file is needed, and none is written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.maps.explanation import explain_spikes
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.maps.explanation import explain_spikes, maps_of_steps
 from pipeline.maps.localisation import Score, score_sample
 from pipeline.maps.method import Explained
-from pipeline.maps.sam_sum import spike_count_sum
+from pipeline.maps.sam_sum import sum_and_count
+from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record
+from recordings.raster.schema import LayerSpec
 
 from .plan import RANGE, Plan
 from .source import RangeSamples
 from .stages import Stages
+
+Counts = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,13 @@ class ProcessedSample:
     ----------
     record : its spikes, ready to store; their counts and digests alone where spikes are dropped or stored already
     name : for people
-    explained : its maps
+    maps : its maps, ready to store; None where nothing is explained
     scores : how well they find the object; none if it is unknown
     """
 
     record: SampleRecord
     name: str
-    explained: Explained
+    maps: MapRecord | None
     scores: tuple[Score, ...]
 
 
@@ -49,20 +57,37 @@ def process(
     with stages.time("record"):
         record = make_record(plan.header, batch, row, position, with_spikes=with_spikes)
     if plan.keep == "raster":
-        return ProcessedSample(record, about.names[at], Explained(record.prediction, {}, {}), ())
+        return ProcessedSample(record, about.names[at], None, ())
+
+    def packed(layer: LayerSpec) -> NDArray[np.uint8]:
+        return batch.spikes[layer.name][row]
+
+    mask = about.masks[at]
+    measured = mask is not None and mask.any()
     with stages.time("explain"):
-        explained = explain_spikes(
-            plan.all_maps, plan.spatial, lambda layer: batch.spikes[layer.name][row], position, record.prediction
-        )
-    with stages.time("measure"):
-        mask, scores = about.masks[at], list[Score]()
-        if mask is not None and mask.any():
-            pairs = {
-                layer.name: (
-                    explained.sums[layer.name],
-                    spike_count_sum(batch.spikes[layer.name][row], layer.shape, plan.header.steps_that_matter(layer)),
-                )
-                for layer in plan.spatial
-            }
-            scores = score_sample(position, pairs, mask)
-    return ProcessedSample(record, about.names[at], explained, tuple(scores))
+        explain = _explain_and_count if measured else _explain
+        explained, counts = explain(plan, packed, position, record.prediction)
+    scores = list[Score]()
+    if measured:
+        with stages.time("measure"):
+            scores = score_sample(position, {name: (explained.sums[name], counts[name]) for name in counts}, mask)
+    with stages.time("write"):
+        maps = make_map_record(plan.all_maps, position, *explained)
+    return ProcessedSample(record, about.names[at], maps, tuple(scores))
+
+
+def _explain(
+    plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int
+) -> tuple[Explained, Counts]:
+    return explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction), {}
+
+
+def _explain_and_count(
+    plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int
+) -> tuple[Explained, Counts]:
+    """Maps, and the spikes per pixel that they are measured beside, of every layer that has maps."""
+    sums, counts = dict[str, NDArray[np.float32]](), Counts()
+    for layer in plan.spatial:
+        steps = plan.header.steps_that_matter(layer)
+        sums[layer.name], counts[layer.name] = sum_and_count(packed(layer), layer.shape, plan.gamma, steps)
+    return Explained(prediction, sums, maps_of_steps(plan.all_maps, plan.spatial, packed, position)), counts

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import store_chunks, write_rows, write_table
+from recordings.chunks import open_dataset, read_table, store_chunks, write_rows, write_table
 from recordings.digests import content_digest
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
@@ -43,7 +43,7 @@ class MapWriter:
         kept = [(header.sum_path(layer), len(samples)) for layer in header.layers]
         kept += [(header.path(layer), header.stepped) for layer in header.layers if header.stepped]
         self._rows = dict(kept)  # of each dataset of maps
-        self._datasets = {name: file[name] for path in self._rows for name in (path, digest_path(path))}
+        self._datasets = {name: open_dataset(file, name) for path in self._rows for name in (path, digest_path(path))}
 
     def write(
         self,
@@ -82,7 +82,7 @@ class MapWriter:
         if self._header.stepped:
             write_table(self._file, "/steps", np.array(self._header.steps, STEPS.dtype))
         paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *self._header.tables())
-        self.content_digest = content_digest(attributes(self._header), (self._file[path][:] for path in paths))
+        self.content_digest = content_digest(attributes(self._header), (read_table(self._file, path) for path in paths))
         self._file.attrs["content_digest"] = self.content_digest
         self._file.attrs["complete"] = True
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import encode_chunks, store_chunks, write_table
+from recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
 from recordings.compress import SPIKE_WINDOW_BITS
 from recordings.digests import raster_digest, sample_digest, spike_counts
 from recordings.schema import SampleTable
@@ -83,6 +83,6 @@ def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, reco
             write_table(file, path, table)
         for layer in header.layers:
             chunks = (record.layers[layer.name].chunks for record in records)
-            store_chunks(file[f"layers/{layer.group}/spikes"], 0, chunks)
+            store_chunks(open_dataset(file, f"layers/{layer.group}/spikes"), 0, chunks)
         finish(file, digest, attributes(header, run_uuid), ordered.values())
         return image()

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recordings.chunks import store_chunks, write_rows
+from recordings.chunks import open_dataset, store_chunks, write_rows
 from recordings.digests import raster_digest
 from recordings.disk import check_free, readable, replacing, write_file
 from recordings.errors import InputError, RasterError
@@ -96,12 +96,9 @@ def merge_shards(
     check_free(path.parent, stored, advice)
     with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
         lay_out(file, header, samples, run_uuid)
-        datasets = {name: file[name] for name in ("samples/prediction", *(["readout"] if header.classes else []))}
-        datasets |= {
-            f"layers/{layer.group}/{name}": file[f"layers/{layer.group}/{name}"]
-            for layer in header.layers
-            for name in LAYER_DATASETS
-        }
+        paths = ["samples/prediction", *(["readout"] if header.classes else [])]
+        paths += [f"layers/{layer.group}/{name}" for layer in header.layers for name in LAYER_DATASETS]
+        datasets = {path: open_dataset(file, path) for path in paths}
         origins: dict[str, list[str]] = {"backend": [], "device": []}
         for first, count in sorted(shards.items()):
             shard_file = shard_path(parts, first)
@@ -119,7 +116,7 @@ def merge_shards(
         mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
 
 
-def _copy_sealed(content: bytes, datasets: Mapping[str, h5py.Dataset], first: int) -> dict[str, str]:
+def _copy_sealed(content: bytes, datasets: Mapping[str, h5py.h5d.DatasetID], first: int) -> dict[str, str]:
     """Copy the samples of a shard to row `first` on; returns what simulated them."""
     with SealedFile(content) as shard:
         for path, dataset in datasets.items():
@@ -131,7 +128,7 @@ def _copy_sealed(content: bytes, datasets: Mapping[str, h5py.Dataset], first: in
 
 
 def _copy_verified(
-    path: Path, datasets: Mapping[str, h5py.Dataset], header: RasterHeader, samples: SampleTable, first: int
+    path: Path, datasets: Mapping[str, h5py.h5d.DatasetID], header: RasterHeader, samples: SampleTable, first: int
 ) -> dict[str, str]:
     """The same for a shard that anybody may have changed: each of its chunks is decoded and compared."""
     workers = workers_within_memory(header.timesteps * sum(layer.step_bytes for layer in header.layers), cores())
