@@ -71,6 +71,31 @@ def word_of(spikes: NDArray[np.bool_], first: int, width: int) -> Any:
 
 
 @intrinsic
+def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
+    """Byte i is spikes[first + i], for 8 neighbours of a flat bool array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(WORD).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return types.uint64(spikes, types.int64), generate
+
+
+@njit(inline="always")
+def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
+    """Byte i is spikes[first + i] for i < 8, 0 beyond the end."""
+    if len(spikes) < 8:
+        word = np.uint64(0)
+        for i in range(len(spikes) - first):
+            word |= np.uint64(spikes[first + i]) << np.uint64(8 * i)
+        return word
+    place = min(first, len(spikes) - 8)
+    loaded: Any = load_bytes(spikes, place)  # type: ignore[call-arg]
+    return loaded >> np.uint64(8 * (first - place))
+
+
+@intrinsic
 def reverse_bits(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
     """The word with the bits of each of its bytes in reverse order, as files have them."""
 

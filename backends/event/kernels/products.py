@@ -11,6 +11,7 @@ loaded for several products each. Other CPUs, and float32, do without.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,11 +24,13 @@ from numpy.typing import NDArray
 
 from .aligned import aligned
 from .compiled import compiled
+from .events import bytes_of, store_word
 
 LANES = 16  # sums of a vector register
 GROUP = 4  # inputs of a sum that one instruction takes
+BYTES = 8  # of a word of counts
 ROW = 3.5  # instructions in the time of adding a row of 64 weights
-TILES = {16: 8, 32: 4, 64: 4}  # outputs of a block -> pixels of a tile
+TILES = {16: 8, 32: 8, 64: 4}  # outputs of a block -> pixels of a tile
 
 
 class Products(NamedTuple):
@@ -92,12 +95,13 @@ def product_room(products: Products, shape: tuple[int, int, int], pool: int, pad
     if not lanes:
         return ProductRoom(np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int32))
     sides = height // pool + 2 * padding, width // pool + 2 * padding
-    counts = np.zeros((*sides, -(-channels // GROUP) * GROUP), np.uint8)
-    return ProductRoom(counts, np.zeros(TILES[lanes] * lanes, np.int32))
+    inputs = -(-channels // GROUP) * GROUP
+    counts = np.zeros(math.prod(sides) * inputs + BYTES, np.uint8)[:-BYTES]  # more may be written than is there
+    return ProductRoom(counts.reshape(*sides, inputs), np.zeros(TILES[lanes] * lanes, np.int32))
 
 
 def tile_of(pixels: int, vectors: int) -> Any:
-    """A function that adds products to the sums of so many neighbouring pixels and vectors of 16 outputs."""
+    """A function that sums products for so many neighbouring pixels and vectors of 16 outputs."""
 
     @intrinsic
     def add_products(
@@ -106,16 +110,18 @@ def tile_of(pixels: int, vectors: int) -> Any:
         weight: Any,
         counts: Any,
         count: Any,
+        rows: Any,
         groups: Any,
+        jump: Any,
         stride: Any,
         current: Any,
         target: Any,
         pitch: Any,
-        more: Any,
     ) -> tuple[Any, Callable[..., Any]]:
-        """Set current[target + p·pitch + o], or add to it if `more`, for pixels p and outputs o.
+        """Set current[target + p·pitch + o] for pixels p and outputs o.
 
-        The products are of the weights from `weight` on, and the `groups` of four counts from `count` + p·`stride` on.
+        The products are of the weights from `weight` on, and in each of `rows`, `jump` apart, of the `groups` of four
+        counts from `count` + p·`stride` on.
         """
         index, integer = ir.IntType(64), ir.IntType(32)
         vector = ir.VectorType(integer, LANES)
@@ -139,25 +145,28 @@ def tile_of(pixels: int, vectors: int) -> Any:
 
             kind: Any = ir.FunctionType(vector, [vector] * 3)
             multiply = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", fnty=kind)
-            _, weight, _, count, groups, stride, _, target, pitch, more = arguments
-            places = [builder.add(target, builder.mul(pitch, constant(pixel))) for pixel in range(pixels)]
-            sums = [element(6, builder.add(places[pixel], constant(LANES * number)), vector) for pixel, number in tile]
+            _, weight, _, count, rows, groups, jump, stride, _, target, pitch = arguments
+            size = GROUP * LANES * vectors  # of the weights of a group
             entry = builder.block
-            before, loop, done = (builder.append_basic_block(name) for name in ("before", "groups", "done"))
-            builder.cbranch(more, before, loop)
+            row_loop, group_loop, next_row, done = (
+                builder.append_basic_block(name) for name in ("row", "group", "next_row", "done")
+            )
+            builder.branch(row_loop)
 
-            builder.position_at_end(before)
-            earlier = [builder.load(place, align=4) for place in sums]
-            builder.branch(loop)
+            builder.position_at_end(row_loop)
+            row, *before = [builder.phi(kind) for kind in (index, *[vector] * len(tile))]
+            first_weight = builder.add(weight, builder.mul(builder.mul(row, groups), constant(size)))
+            first_count = builder.add(count, builder.mul(row, jump))
+            builder.branch(group_loop)
 
-            builder.position_at_end(loop)
+            builder.position_at_end(group_loop)
             group, *totals = [builder.phi(kind) for kind in (index, *[vector] * len(tile))]
-            first = builder.add(weight, builder.mul(group, constant(GROUP * LANES * vectors)))
+            first = builder.add(first_weight, builder.mul(group, constant(size)))
             loaded = [
                 builder.load(element(0, builder.add(first, constant(GROUP * LANES * number)), vector), align=64)
                 for number in range(vectors)
             ]
-            place = builder.add(count, builder.mul(group, constant(GROUP)))
+            place = builder.add(first_count, builder.mul(group, constant(GROUP)))
             given = [
                 spread(builder.load(element(2, builder.add(place, builder.mul(stride, constant(p))), integer), align=1))
                 for p in range(pixels)
@@ -167,20 +176,30 @@ def tile_of(pixels: int, vectors: int) -> Any:
                 for total, (pixel, number) in zip(totals, tile, strict=True)
             ]
             following = builder.add(group, constant(1))
-            zero = ir.Constant(vector, None)
-            for phi, old, again in zip((group, *totals), (constant(0), *earlier), (following, *after), strict=True):
-                phi.add_incoming(constant(0) if phi is group else zero, entry)
-                phi.add_incoming(old, before)
-                phi.add_incoming(again, loop)
-            builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
+            builder.cbranch(builder.icmp_signed("<", following, groups), group_loop, next_row)
+
+            builder.position_at_end(next_row)
+            below = builder.add(row, constant(1))
+            builder.cbranch(builder.icmp_signed("<", below, rows), row_loop, done)
+
+            for phi, begin, again in zip(
+                (row, *before), (constant(0), *[ir.Constant(vector, None)] * len(tile)), (below, *after), strict=True
+            ):
+                phi.add_incoming(begin, entry)
+                phi.add_incoming(again, next_row)
+            for phi, begin, again in zip((group, *totals), (constant(0), *before), (following, *after), strict=True):
+                phi.add_incoming(begin, row_loop)
+                phi.add_incoming(again, group_loop)
 
             builder.position_at_end(done)
-            for total, place in zip(after, sums, strict=True):
-                builder.store(total, place, align=4)
+            places = [builder.add(target, builder.mul(pitch, constant(pixel))) for pixel in range(pixels)]
+            for total, (pixel, number) in zip(after, tile, strict=True):
+                at = element(8, builder.add(places[pixel], constant(LANES * number)), vector)
+                builder.store(total, at, align=4)
             return context.get_dummy_value()
 
         whole = types.int64
-        taken = (weights, whole, counts, whole, whole, whole, current, whole, whole, types.boolean)
+        taken = (weights, whole, counts, *[whole] * 5, current, whole, whole)
         return types.void(*taken), generate
 
     return add_products
@@ -197,24 +216,23 @@ def multiply_row_of(outputs: int) -> Any:
         columns, channels = current.shape[1:]
         width, inputs = counts.shape[1:]
         flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
-        first, step = block * outputs, stride * inputs
+        first, step, jump = block * outputs, stride * inputs, width * inputs
+        weight = block * kernel_rows * groups * outputs * GROUP
         missing = max(0, first + outputs - channels)
         pitch = outputs if missing else channels
         column = 0
         while column < columns:
             several = columns - column >= pixels
             target = (row * columns + column) * channels + first
-            for y in range(kernel_rows):
-                weight = (block * kernel_rows + y) * groups * outputs * GROUP
-                count = ((row * stride + y) * width + column * stride) * inputs
-                if several and not missing:
-                    add_tile(flat_weights, weight, flat_counts, count, groups, step, flat, target, pitch, y > 0)
-                elif several:
-                    add_tile(flat_weights, weight, flat_counts, count, groups, step, tile, 0, pitch, y > 0)
-                elif not missing:
-                    add_pixel(flat_weights, weight, flat_counts, count, groups, step, flat, target, pitch, y > 0)
-                else:
-                    add_pixel(flat_weights, weight, flat_counts, count, groups, step, tile, 0, pitch, y > 0)
+            count = (row * stride * width + column * stride) * inputs
+            if several and not missing:
+                add_tile(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, flat, target, pitch)
+            elif several:
+                add_tile(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, tile, 0, pitch)
+            elif not missing:
+                add_pixel(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, flat, target, pitch)
+            else:
+                add_pixel(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, tile, 0, pitch)
             if missing:
                 for pixel in range(pixels if several else 1):
                     for output in range(outputs - missing):
@@ -245,18 +263,22 @@ def multiply_row(
 def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDArray[np.uint8]) -> None:
     """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`."""
     height, width, channels = spikes.shape
-    numbers = spikes.view(np.uint8)  # bools would be compared with 0 one by one
+    pitch, inputs = counts.shape[1:]
+    flat, flat_counts = spikes.reshape(-1), counts.reshape(-1)
     for row in range(height // pool):
         for column in range(width // pool):
-            count = counts[row + padding, column + padding]
-            for place in range(pool * pool):
-                number = numbers[row * pool + place // pool, column * pool + place % pool]
-                if place == 0:
-                    for channel in range(channels):
-                        count[channel] = number[channel]
+            place = ((row + padding) * pitch + column + padding) * inputs
+            corner = (row * width + column) * pool * channels
+            for first in range(0, channels, BYTES):
+                if pool == 1:
+                    total = bytes_of(flat, corner + first)
                 else:
-                    for channel in range(channels):
-                        count[channel] += number[channel]
+                    total = np.uint64(0)  # of eight channels, a byte each
+                    for y in range(pool):
+                        for x in range(pool):
+                            total += bytes_of(flat, corner + (y * width + x) * channels + first)
+                others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of what belongs to the next pixel,
+                store_word((total << others) >> others, flat_counts, place + first)  # which is written later
 
 
 @compiled
