@@ -14,7 +14,6 @@ from pipeline.cli.run_report import print_summary
 from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.images.samples import ReadSamples
-from pipeline.measures.tables import summary_of_shares
 from pipeline.ranges.merge import Totals, merge, remove_parts
 from pipeline.ranges.plan import Plan
 from pipeline.summary import Summary, summarise
@@ -48,7 +47,7 @@ def finish(
     with _keeping(out, plan):
         with tracker.time("merge"), tracker.show("merging", len(plan.ranges)) as advance:
             found = merge(out, plan, advance)
-        summary = summarise(found, summary_of_shares(found.scores), found.seconds | tracker.seconds)
+        summary = summarise(found, found.seconds | tracker.seconds)
         summary.write(out / "summary.json")
         figures = _pictures(out, plan, network, settings, found, summary, read, tracker)
         expected = {"all": ("raster.h5", "sam.h5"), "maps": ("sam.h5",), "raster": ("raster.h5",)}[plan.keep]
@@ -89,7 +88,8 @@ def _pictures(
 
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(out, raster, held))
-                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, found.scores, cams)
+                scores = found.scores.table()
+                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
                 write_page([Run(out.resolve().name, raster, *about)], out / "report.html")
     return figures
 

@@ -20,8 +20,6 @@ LIKELIEST = 3  # classes named per image
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pipeline.ranges.merge import Totals
 
 
@@ -89,12 +87,11 @@ class Summary(Record):
         write_file(path, (self.model_dump_json(indent=2) + "\n").encode())
 
 
-def summarise(found: Totals, localisation: pd.DataFrame, seconds: Mapping[str, float]) -> Summary:
+def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
     """Gather the results of a run.
 
     Parameters
     ----------
-    localisation : means of its scores
     seconds : stage -> seconds
     """
     plan, right = found.plan, accuracy(found.plan.samples.label, found.predictions)
@@ -113,7 +110,8 @@ def summarise(found: Totals, localisation: pd.DataFrame, seconds: Mapping[str, f
         answers=answers(found.readout * scale, plan.samples.label, found.names, plan.class_names),
         spike_rate=spike_rates(header, found.spikes, len(plan.samples)),
         localisation=[
-            LocalisationScore(**{**row, "layer": row["layer"] or None}) for row in localisation.to_dict("records")
+            LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
+            for (layer, method, measure), estimate in found.scores.summary().items()
         ],
         raster_digest=found.raster_digest,
         network_sha256=header.network_sha256,

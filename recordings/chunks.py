@@ -47,9 +47,7 @@ def write_rows(dataset: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> N
     dataset.write(h5py.h5s.create_simple(rows.shape), place, np.ascontiguousarray(rows))
 
 
-def store_chunks(
-    dataset: h5py.h5d.DatasetID, first: int, samples: Iterable[Iterable[bytes | memoryview]]
-) -> None:
+def store_chunks(dataset: h5py.h5d.DatasetID, first: int, samples: Iterable[Iterable[bytes | memoryview]]) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
     inside, write = (0,) * (dataset.rank - 2), dataset.write_direct_chunk
     steps = dataset.get_create_plist().get_chunk()[1]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
 from pipeline.measures.maps import Map, Mask, resize_map
+from pipeline.measures.statistics import Estimate, means_with_intervals
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
 from .sam_sum import spike_count_sum
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OF_LAYERS = ("SAM", "spike count")
 GUESSES = ("centred box", "centred Gaussian")
@@ -95,4 +99,37 @@ def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, Map]], mask: Ma
 
 def score_table(scores: Iterable[Score]) -> pd.DataFrame:
     """The rows of any samples as :func:`localisation_scores` gives them."""
+    import pandas as pd  # slow to import, and not needed where nobody wants a table
+
     return pd.DataFrame(list(scores), columns=list(Score._fields))
+
+
+class GatheredScores:
+    """The scores of any number of samples, 16 bytes each; every sample has as many, of the same conditions."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], tuple[array[int], array[float]]] = {}
+
+    def add(self, scores: Iterable[Score]) -> None:
+        """Take those of the next samples, in order."""
+        for image, layer, method, measure, value in scores:
+            condition = layer, method, measure
+            if condition not in self._found:
+                self._found[condition] = array("q"), array("d")
+            images, values = self._found[condition]
+            images.append(image)
+            values.append(value)
+
+    def summary(self) -> dict[tuple[str, str, str], Estimate]:
+        """Mean and 95 % interval of every condition: layer, method, measure; in order of appearance."""
+        estimates = means_with_intervals([np.frombuffer(values) for _, values in self._found.values()])
+        return dict(zip(self._found, estimates, strict=True))
+
+    def table(self) -> pd.DataFrame:
+        """See :func:`localisation_scores`."""
+        columns = [zip(*pair, strict=True) for pair in self._found.values()]
+        return score_table(
+            Score(image, *condition, value)
+            for of_sample in zip(*columns, strict=True)
+            for condition, (image, value) in zip(self._found, of_sample, strict=True)
+        )

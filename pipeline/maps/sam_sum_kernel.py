@@ -28,7 +28,16 @@ LANES = ir.VectorType(ir.DoubleType(), 64)
 
 @intrinsic
 def add_trains(
-    _: Any, packed: Any, steps: Any, byte: Any, offset: Any, width: Any, decay: Any, sums: Any, counts: Any, current: Any
+    _: Any,
+    packed: Any,
+    steps: Any,
+    byte: Any,
+    offset: Any,
+    width: Any,
+    decay: Any,
+    sums: Any,
+    counts: Any,
+    current: Any,
 ) -> tuple[Any, Callable[..., Any]]:
     """Add to `sums` (2·64 float64) what the trains of up to 64 neurons of a channel give over some first steps.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,13 +38,25 @@ def mean_with_interval(values: ArrayLike) -> Estimate:
     ------
     InputError : if there is no value, or one is NaN or infinite
     """
-    sample = _checked("mean", values)
+    return means_with_intervals([values])[0]
+
+
+def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
+    """:func:`mean_with_interval` of several measures of the same images, which are resampled once for all."""
+    samples = [_checked("mean", values) for values in measures]
+    found = {place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}}
+    others = [place for place in range(len(samples)) if place not in found]
+    resampled = zip(others, bootstrap_means([samples[place] for place in others]), strict=True)
+    found |= {place: Estimate(1, each.mean, 0.0, 1.0) if each.n == 1 else each for place, each in resampled}
+    return [found[place] for place in range(len(samples))]
+
+
+def _wilson(sample: NDArray[np.float64]) -> Estimate:
+    """The share of hits among hits and misses, with Wilson's score interval."""
     n, mean = len(sample), float(sample.mean())
-    if set(sample) <= {0.0, 1.0}:
-        middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
-        return Estimate(n, mean, float(max(middle - reach, 0)), float(min(middle + reach, 1)))
-    return Estimate(1, mean, 0.0, 1.0) if n == 1 else bootstrap_mean(sample)
+    middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
+    return Estimate(n, mean, float(max(middle - reach, 0)), float(min(middle + reach, 1)))
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
@@ -64,15 +77,24 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
     ----------
     Efron 1979, Bootstrap methods: another look at the jackknife, Ann. Statist. 7.
     """
-    sample = _checked("bootstrap", values)
-    n, mean = len(sample), float(sample.mean())
-    if n == 1:
-        return Estimate(1, mean, -np.inf, np.inf)
-    random = np.random.default_rng(seed)
-    drawn = (random.integers(n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK))
-    means = np.concatenate([sample[rows].mean(axis=1) for rows in drawn])
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(n, mean, float(low), float(high))
+    return bootstrap_means([values], seed)[0]
+
+
+def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
+    """:func:`bootstrap_mean` of several measures of the same images, which are resampled once for all."""
+    samples = [_checked("bootstrap", values) for values in measures]
+    if len(lengths := {len(sample) for sample in samples}) > 1:
+        raise InputError(f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all")
+    if not samples or len(samples[0]) == 1:
+        return [Estimate(1, float(sample[0]), -np.inf, np.inf) for sample in samples]
+    random, n = np.random.default_rng(seed), len(samples[0])
+    means = np.empty((len(samples), RESAMPLES))
+    for first in range(0, RESAMPLES, BLOCK):
+        rows = random.integers(n, size=(BLOCK, n))
+        for sample, of_sample in zip(samples, means, strict=True):
+            of_sample[first : first + BLOCK] = sample.take(rows).mean(axis=1)
+    ends = [np.percentile(of_sample, [2.5, 97.5]).tolist() for of_sample in means]
+    return [Estimate(n, float(sample.mean()), *each) for sample, each in zip(samples, ends, strict=True)]
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:

@@ -141,14 +141,18 @@ class RangeFiles:
             raise InputError(f"{self.record}: belongs to another run; remove it, or choose another --out")
         return record
 
-    def open_maps(self, record: RangeRecord) -> SealedFile:
+    def open_maps(self, expected: Seal | None) -> SealedFile:
         """The maps of the finished range.
+
+        Parameters
+        ----------
+        expected : their seal, as the record says
 
         Raises
         ------
         RasterError : if they are damaged, or not those that the record names
         """
-        content = None if record.maps is None else sealed_content(self.maps, record.maps)
+        content = None if expected is None else sealed_content(self.maps, expected)
         if content is None:
             raise RasterError(f"{self.maps}: is not what its range left; it is missing or was changed")
         return SealedFile(content)

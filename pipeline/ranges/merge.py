@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.maps.localisation import score_table
+from pipeline.maps.localisation import GatheredScores
+from recordings.digests import raster_digest
 from recordings.disk import reason
 from recordings.errors import InputError, RasterError
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
-from recordings.raster.shards import MANIFEST, merge_shards
+from recordings.raster.shards import MANIFEST, merge_shards, shard_path
+from recordings.seal import Seal
 
 from .files import PARTS, PLAN, RangeFiles, RangeRecord
 from .plan import Plan
@@ -41,7 +43,7 @@ class Totals:
     readout : (N, K)
     spikes : layer -> number of spikes of all samples
     raster_digest : identity of all spikes
-    scores : see :func:`pipeline.maps.localisation.localisation_scores`
+    scores : how well maps find the object
     seconds : stage -> seconds, of all ranges and threads together
     """
 
@@ -53,7 +55,7 @@ class Totals:
     readout: NDArray[Any]
     spikes: dict[str, int]
     raster_digest: str
-    scores: pd.DataFrame
+    scores: GatheredScores
     seconds: dict[str, float]
 
 
@@ -74,19 +76,21 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
     """
     files = [RangeFiles(out, plan, number) for number in range(len(plan.ranges))]
     refuse_gaps(out, plan, files)
-    records = [each.read() for each in files]
-    refuse_strangers(out, files, records)
-    totals = _totals(plan, records)
+    gathered = Gathered(plan)
+    for each in files:
+        gathered.add(each.read())
+    refuse_strangers(out, files, gathered.shards)
+    totals = gathered.totals()
     with ExitStack() as held:  # sam.h5 appears when the raster is there
         if plan.keep != "raster":
             header = plan.maps(range(len(plan.samples)), totals.raster_digest)
             target = held.enter_context(writing_maps(out / "sam.h5", header, plan.samples, overwrite=True))
-            for each, record in zip(files, records, strict=True):
-                with each.open_maps(record) as maps:
+            for each, seal in zip(files, gathered.maps, strict=True):
+                with each.open_maps(seal) as maps:
                     target.copy(each.positions.start, maps)
                 advance(1)
         if plan.keep != "maps":
-            _merge_raster(out, plan, records, totals.raster_digest)
+            _merge_raster(out, plan, gathered.shards, totals.raster_digest)
     return totals
 
 
@@ -106,28 +110,28 @@ def refuse_gaps(out: Path, plan: Plan, files: list[RangeFiles]) -> None:
         )
 
 
-def refuse_strangers(out: Path, files: list[RangeFiles], records: list[RangeRecord]) -> None:
+def refuse_strangers(out: Path, files: list[RangeFiles], shards: Mapping[int, tuple[int, Seal]]) -> None:
     """Refuse files that no range of the plan has left."""
     known = {path for each in files for path in (each.record, each.maps)} | {out / PARTS / PLAN}
-    known |= {each.shard(first) for each, record in zip(files, records, strict=True) for first in record.shards}
+    known |= {shard_path(out / "raster.parts", first) for first in shards}
     folders = [out / PARTS] + [out / "raster.parts"] * (not (out / "raster.h5").exists())
     found = {path for folder in folders for path in folder.glob("[!.]*") if path.name != MANIFEST}
     if strangers := sorted(found - known):
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
-def _merge_raster(out: Path, plan: Plan, records: list[RangeRecord], digest: str) -> None:
+def _merge_raster(out: Path, plan: Plan, shards: Mapping[int, tuple[int, Seal]], digest: str) -> None:
     path, parts = out / "raster.h5", out / "raster.parts"
     merged_before = path.exists()  # an earlier sitting came as far as this
     if not merged_before:
-        shards = {first: count for record in records for first, (count, _) in record.shards.items()}
-        seals = {first: seal for record in records for first, (_, seal) in record.shards.items()}
-        if sum(shards.values()) != len(plan.samples):
+        counts = {first: count for first, (count, _) in shards.items()}
+        seals = {first: seal for first, (_, seal) in shards.items()}
+        if sum(counts.values()) != len(plan.samples):
             raise InputError(f"{out}: spikes are missing of some ranges; compute them again, then merge")
         advice = f"all samples are kept in {parts}; free space, then merge again"
         try:
             run_uuid = str(uuid.uuid4())
-            merge_shards(path, parts, shards, plan.header, plan.samples, run_uuid, advice, seals=seals)
+            merge_shards(path, parts, counts, plan.header, plan.samples, run_uuid, advice, seals=seals)
         except RasterError as error:
             raise RasterError(
                 f"{error}; all other samples are kept, and --resume computes the missing ones again"
@@ -140,22 +144,56 @@ def _merge_raster(out: Path, plan: Plan, records: list[RangeRecord], digest: str
     shutil.rmtree(parts, ignore_errors=True)
 
 
-def _totals(plan: Plan, records: list[RangeRecord]) -> Totals:
-    layers = [layer.name for layer in plan.header.layers]
-    digests = {layer: [digest for record in records for digest in record.digests[layer]] for layer in layers}
-    seconds: dict[str, float] = {}
-    for record in records:
+class Gathered:
+    """What merging keeps of records, some hundred bytes a sample; the records themselves are a hundred times as large.
+
+    Attributes
+    ----------
+    shards : position of the first sample -> number of samples and seal, of each shard of spikes
+    maps : seal of each range's file of maps; None where there is none
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.shards: dict[int, tuple[int, Seal]] = {}
+        self.maps: list[Seal | None] = []
+        self._plan, count = plan, len(plan.samples)
+        self._origins: tuple[dict[str, None], dict[str, None]] = {}, {}
+        self._names: list[str] = []
+        self._predictions = np.empty(count, np.int32)
+        self._readout = np.empty((count, plan.header.classes), PRECISIONS[plan.header.precision])
+        self._spikes: Counter[str] = Counter({layer.name: 0 for layer in plan.header.layers})
+        self._digests = {name: np.empty(count, "S64") for name in self._spikes}
+        self._scores = GatheredScores()
+        self._seconds: dict[str, float] = {}
+
+    def add(self, record: RangeRecord) -> None:
+        """Take the next range."""
+        rows = slice(record.first, record.first + record.count)
+        for names, name in zip(self._origins, (record.backend, record.device), strict=True):
+            names[name] = None
+        self._names += record.names
+        self._predictions[rows], self._readout[rows] = record.predictions, record.readout
+        for layer in self._digests:
+            self._digests[layer][rows] = record.digests[layer]
+            self._spikes[layer] += sum(record.spikes[layer])
+        self._scores.add(record.scores)
         for stage, taken in record.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + taken
-    return Totals(
-        plan,
-        "+".join(dict.fromkeys(record.backend for record in records)),
-        "+".join(dict.fromkeys(record.device for record in records)),
-        tuple(name for record in records for name in record.names),
-        np.array([each for record in records for each in record.predictions], np.int32),
-        np.array([each for record in records for each in record.readout], PRECISIONS[plan.header.precision]),
-        {layer: sum(sum(record.spikes[layer]) for record in records) for layer in layers},
-        plan.digest(digests),
-        score_table(score for record in records for score in record.scores),
-        seconds,
-    )
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + taken
+        self.shards |= record.shards
+        self.maps.append(record.maps)
+
+    def totals(self) -> Totals:
+        """What is known of all samples, once every range was taken."""
+        backend, device = ("+".join(names) for names in self._origins)
+        return Totals(
+            self._plan,
+            backend,
+            device,
+            tuple(self._names),
+            self._predictions,
+            self._readout,
+            dict(self._spikes),
+            raster_digest(self._digests.values()),
+            self._scores,
+            self._seconds,
+        )

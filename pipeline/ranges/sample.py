@@ -21,8 +21,6 @@ from .plan import RANGE, Plan
 from .source import RangeSamples
 from .stages import Stages
 
-Counts = dict[str, NDArray[np.float32]]
-
 
 @dataclass(frozen=True)
 class ProcessedSample:
@@ -63,12 +61,12 @@ def process(
         return batch.spikes[layer.name][row]
 
     mask = about.masks[at]
-    measured = mask is not None and mask.any()
+    if mask is not None and not mask.any():
+        mask = None  # the object was cropped away
     with stages.time("explain"):
-        explain = _explain_and_count if measured else _explain
-        explained, counts = explain(plan, packed, position, record.prediction)
+        explained, counts = _explain(plan, packed, position, record.prediction, counted=mask is not None)
     scores = list[Score]()
-    if measured:
+    if mask is not None:
         with stages.time("measure"):
             scores = score_sample(position, {name: (explained.sums[name], counts[name]) for name in counts}, mask)
     with stages.time("write"):
@@ -77,17 +75,14 @@ def process(
 
 
 def _explain(
-    plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int
-) -> tuple[Explained, Counts]:
-    return explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction), {}
-
-
-def _explain_and_count(
-    plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int
-) -> tuple[Explained, Counts]:
-    """Maps, and the spikes per pixel that they are measured beside, of every layer that has maps."""
-    sums, counts = dict[str, NDArray[np.float32]](), Counts()
-    for layer in plan.spatial:
-        steps = plan.header.steps_that_matter(layer)
-        sums[layer.name], counts[layer.name] = sum_and_count(packed(layer), layer.shape, plan.gamma, steps)
+    plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int, *, counted: bool
+) -> tuple[Explained, dict[str, NDArray[np.float32]]]:
+    """Maps of one sample, and if wanted the spikes per pixel of every layer that has maps."""
+    if not counted:
+        return explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction), {}
+    both = {
+        layer.name: sum_and_count(packed(layer), layer.shape, plan.gamma, plan.header.steps_that_matter(layer))
+        for layer in plan.spatial
+    }
+    sums, counts = ({name: pair[of] for name, pair in both.items()} for of in range(2))
     return Explained(prediction, sums, maps_of_steps(plan.all_maps, plan.spatial, packed, position)), counts

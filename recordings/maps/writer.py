@@ -76,9 +76,9 @@ class MapWriter:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
             raise ValueError(f"maps of {self._written.sum()} samples were written, expected {len(self._written)}")
-        samples = self._samples.index, self._samples.label, self._predictions
-        for spec, table in zip(SAMPLE_DATASETS.values(), samples, strict=True):
-            write_table(self._file, f"/samples/{spec.name}", table.astype(spec.dtype, copy=False))
+        samples = {"index": self._samples.index, "label": self._samples.label, "prediction": self._predictions}
+        for name, table in samples.items():
+            write_table(self._file, f"/samples/{name}", np.asarray(table, SAMPLE_DATASETS[name].dtype))
         if self._header.stepped:
             write_table(self._file, "/steps", np.array(self._header.steps, STEPS.dtype))
         paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *self._header.tables())

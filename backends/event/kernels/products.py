@@ -216,7 +216,7 @@ def multiply_row_of(outputs: int) -> Any:
         columns, channels = current.shape[1:]
         width, inputs = counts.shape[1:]
         flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
-        first, step, jump = block * outputs, stride * inputs, width * inputs
+        first, step, sizes = block * outputs, stride * inputs, (kernel_rows, groups, width * inputs)
         weight = block * kernel_rows * groups * outputs * GROUP
         missing = max(0, first + outputs - channels)
         pitch = outputs if missing else channels
@@ -226,13 +226,13 @@ def multiply_row_of(outputs: int) -> Any:
             target = (row * columns + column) * channels + first
             count = (row * stride * width + column * stride) * inputs
             if several and not missing:
-                add_tile(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, flat, target, pitch)
+                add_tile(flat_weights, weight, flat_counts, count, *sizes, step, flat, target, pitch)
             elif several:
-                add_tile(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, tile, 0, pitch)
+                add_tile(flat_weights, weight, flat_counts, count, *sizes, step, tile, 0, pitch)
             elif not missing:
-                add_pixel(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, flat, target, pitch)
+                add_pixel(flat_weights, weight, flat_counts, count, *sizes, step, flat, target, pitch)
             else:
-                add_pixel(flat_weights, weight, flat_counts, count, kernel_rows, groups, jump, step, tile, 0, pitch)
+                add_pixel(flat_weights, weight, flat_counts, count, *sizes, step, tile, 0, pitch)
             if missing:
                 for pixel in range(pixels if several else 1):
                     for output in range(outputs - missing):
@@ -277,8 +277,9 @@ def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDA
                     for y in range(pool):
                         for x in range(pool):
                             total += bytes_of(flat, corner + (y * width + x) * channels + first)
-                others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of what belongs to the next pixel,
-                store_word((total << others) >> others, flat_counts, place + first)  # which is written later
+                others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
+                mine = (total << others) >> others
+                store_word(mine, flat_counts, place + first)  # type: ignore[call-arg]
 
 
 @compiled

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.images.preprocessing import box_mask
 from pipeline.maps.explanation import explain
-from pipeline.maps.localisation import localisation_scores, score_sample, score_table
+from pipeline.maps.localisation import GatheredScores, localisation_scores, score_sample, score_table
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
@@ -68,6 +68,20 @@ def test_ranges_of_samples_make_the_whole_table(raster: Path) -> None:
         parts = [localisation_scores(reader, maps, masks, samples) for samples in (range(1), range(1, 3), range(3, 4))]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
     assert whole["image"].unique().tolist() == [0, 2, 3]
+
+
+def test_gathered_scores_are_the_table_and_its_summary() -> None:
+    random, mask, gathered, everything = np.random.default_rng(0), box_mask((1, 0, 3, 2), (4, 5)), GatheredScores(), []
+    for sample in (0, 2, 3, 7):
+        scores = score_sample(sample, {name: tuple(random.random((2, 4, 5))) for name in ("conv1", "conv2")}, mask)
+        gathered.add(scores)
+        everything += scores
+    table = gathered.table()
+    pd.testing.assert_frame_equal(table, score_table(everything))
+    found = [(*condition, *estimate) for condition, estimate in gathered.summary().items()]
+    assert found == list(summary_of_shares(table).itertuples(index=False, name=None))
+    assert GatheredScores().summary() == {}
+    assert GatheredScores().table().empty
 
 
 def test_a_sample_in_memory() -> None:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval, paired_difference
+from pipeline.measures.statistics import (
+    Estimate,
+    bootstrap_mean,
+    bootstrap_means,
+    mean_with_interval,
+    means_with_intervals,
+    paired_difference,
+)
 from recordings.errors import InputError
 
 
@@ -32,6 +39,18 @@ def test_bootstrap_of_anything() -> None:
     assert n == 400 and mean == pytest.approx(3, abs=0.3)
     np.testing.assert_allclose([mean - low, high - mean], 1.96 * 2 / 20, rtol=0.15)
     assert bootstrap_mean([1.0, 2, 4], seed=1) == bootstrap_mean([1.0, 2, 4], seed=1)
+
+
+def test_several_measures_get_what_each_gets_alone() -> None:
+    measures = [*np.random.default_rng(0).random((3, 17)), np.arange(17) % 2, np.zeros(17)]
+    assert means_with_intervals(measures) == [mean_with_interval(each) for each in measures]
+    assert bootstrap_means(measures, 3) == [bootstrap_mean(each, 3) for each in measures]
+    assert means_with_intervals([[0.5], [1.0]]) == [mean_with_interval([0.5]), mean_with_interval([1.0])]
+    assert means_with_intervals([]) == []
+    with pytest.raises(
+        InputError, match=r"^bootstrap: got measures of \[2, 3\] images, expected the same images in all"
+    ):
+        bootstrap_means([[0.1, 0.2], [0.1, 0.2, 0.3]])
 
 
 def test_pairs_know_what_separate_means_do_not() -> None:
