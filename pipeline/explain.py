@@ -17,7 +17,7 @@ from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.explanation import explain
 from pipeline.maps.method import figures_folder
-from pipeline.maps.sam import Variant
+from pipeline.maps.sam import AnyVariant
 from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
@@ -47,7 +47,9 @@ class Explain(BaseModel):
     out: MapsFile
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
-    variant: Variant = Field("paper", description="the paper's equations, or the authors' published script")
+    variant: AnyVariant = Field(
+        "paper", description="the paper's equations, the authors' published script, or integers as in Lava's graph"
+    )
     include_current: bool = Field(True, description="let a spike count itself, not only earlier ones")
     steps: KeptSteps = "pictured"
     figures: Figures = None

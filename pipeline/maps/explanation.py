@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.trace import spike_trace
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
@@ -25,8 +26,9 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.schema import MAX_DATASET_BYTES, SampleTable
 
+from .fixed_sam import compile_fixed, explain_fixed
 from .method import Explained, refuse_existing, spatial_layers, write_maps
-from .sam import Variant, check_parameters, compile_kernel, spike_activation_maps
+from .sam import AnyVariant, check_parameters, compile_kernel, spike_activation_maps
 from .sam_sum import compile_sums, spike_activation_sum
 from .steps import PICTURED, kept_steps
 
@@ -48,12 +50,15 @@ class SpikeActivationMaps:
     raster: RasterReader
     layers: tuple[LayerSpec, ...]
     gamma: float = 0.5
-    variant: Variant = "paper"
+    variant: AnyVariant = "paper"
     include_current: bool = True
     steps: tuple[int, ...] = ()
     stepped: int = 0
 
     def __post_init__(self) -> None:
+        if self.variant == "fixed":
+            for layer in self.layers:
+                spike_trace(self.gamma, layer.shape[0], self.raster.timesteps)  # refuses what could overflow
         largest = max(self.layers, key=self._map_bytes)
         if self._map_bytes(largest) > MAX_DATASET_BYTES:
             raise InputError(
@@ -124,6 +129,8 @@ def explain_spikes(
     sample : its position among those of `header`
     prediction : the class that the network chose
     """
+    if header.parameters["variant"] == "fixed":
+        return explain_fixed(header, layers, packed, sample, prediction)
     sums = {}
     kernel = dict(header.parameters)
     gamma = kernel.pop("gamma")
@@ -163,7 +170,7 @@ def explain(
     *,
     gamma: float = 0.5,
     layers: Iterable[str] = (),
-    variant: Variant = "paper",
+    variant: AnyVariant = "paper",
     include_current: bool = True,
     steps: str = "pictured",
     pictured: int = PICTURED,
@@ -179,7 +186,8 @@ def explain(
         of a raster in memory are in memory, too
     gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike
     layers : by name or number; all with a spatial extent if not given
-    variant : "paper" (Kim & Panda 2021, Eq. 12-14), or "authors-code", their published script
+    variant : "paper" (Kim & Panda 2021, Eq. 12-14); "authors-code", their published script; or "fixed", the paper's in
+        integers, as maps from Lava's graph are
     include_current : let a spike count itself, not only earlier ones
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
         the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
@@ -220,8 +228,11 @@ def explain(
         if isinstance(target, Path):
             refuse_existing(target, raster.path, overwrite)
         with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
-            compile_kernel()
-            compile_sums()
+            if variant == "fixed":
+                compile_fixed()
+            else:
+                compile_kernel()
+                compile_sums()
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
             workers = workers_within_memory(method.sample_bytes, WORKERS)
             write_maps(method, target, advance, workers=workers, overwrite=overwrite)

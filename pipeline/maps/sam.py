@@ -32,17 +32,19 @@ from recordings.raster.batch import pack
 from recordings.raster.bits import as_bits
 
 Variant = Literal["paper", "authors-code"]
+AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see fixed_sam.py
 STRIP_BYTES = 1 << 26  # of float64 sums that the variant "authors-code" holds at a time
 
 
-def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: Variant = "paper") -> Any:
+def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
     """Spike Activation Maps of one layer's spikes, from an array.
 
     Parameters
     ----------
     spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
         or any other dtype
-    gamma, include_current, variant : see :func:`spike_activation_map`
+    gamma, include_current, variant : see :func:`spike_activation_map`; "fixed" is the paper's kernel in integers, see
+        :mod:`pipeline.maps.fixed_sam`
 
     Returns
     -------
@@ -75,9 +77,15 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
         raise InputError(
             f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one sample is spikes[:, None]"
         )
-    options: dict[str, Any] = {"include_current": include_current, "variant": variant}
     packed, shape = pack(bits), bits.shape[2:]
-    maps = np.stack([spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed], axis=1)
+    if variant == "fixed":
+        from .fixed_sam import fixed_maps
+
+        of_samples = [fixed_maps(sample, shape, float(gamma))[0] for sample in packed]
+    else:
+        options: dict[str, Any] = {"include_current": include_current, "variant": variant}
+        of_samples = [spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed]
+    maps = np.stack(of_samples, axis=1)
     if not hasattr(spikes, "detach"):
         return maps
     torch: Any = sys.modules["torch"]  # a tensor was given, so it is there; arrays do without
@@ -114,7 +122,7 @@ def neuronal_contribution_score(
     -------
     (T, ...) float64, dimensionless
     """
-    check_parameters(gamma, include_current, variant)
+    check_real_parameters(gamma, include_current, variant)
     steps = np.arange(len(spikes))
     now, then = steps[:, None], steps[None, :]
     reached = then <= now if include_current else then < now
@@ -187,7 +195,7 @@ def spike_activation_maps(
     if not gammas:
         raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
     for gamma in gammas:
-        check_parameters(gamma, include_current, variant)
+        check_real_parameters(gamma, include_current, variant)
     check_packed(packed, shape)
     pixels = shape[1] * shape[2]
     maps = np.empty((len(gammas), len(packed), pixels), np.float32)
@@ -291,9 +299,18 @@ def _decays(gammas: tuple[float, ...], timesteps: int) -> NDArray[np.float64]:
 
 def check_parameters(gamma: float, include_current: bool, variant: str) -> None:
     """Refuse a kernel that has no meaning, with an InputError that says what would."""
+    _check(gamma, include_current, variant, get_args(AnyVariant))
+
+
+def check_real_parameters(gamma: float, include_current: bool, variant: str) -> None:
+    """Refuse a kernel that has no meaning in real numbers."""
+    _check(gamma, include_current, variant, get_args(Variant))
+
+
+def _check(gamma: float, include_current: bool, variant: str, variants: tuple[str, ...]) -> None:
     if not (math.isfinite(gamma) and gamma >= 0):
         raise InputError(f"gamma: got {gamma}, expected a finite number ≥ 0 (1/step; 0.5 is the authors' default)")
-    if variant not in get_args(Variant):
-        raise InputError(f"variant: got {variant!r}, expected one of {', '.join(get_args(Variant))}")
-    if variant == "authors-code" and not include_current:
-        raise InputError("variant 'authors-code' always counts the current spike; use 'paper' for earlier spikes only")
+    if variant not in variants:
+        raise InputError(f"variant: got {variant!r}, expected one of {', '.join(variants)}")
+    if variant != "paper" and not include_current:
+        raise InputError(f"variant {variant!r} always counts the current spike; use 'paper' for earlier spikes only")

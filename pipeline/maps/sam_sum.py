@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 
-from .sam import Variant, check_packed, check_parameters, readable_words, strips_as_the_authors
+from .sam import Variant, check_packed, check_real_parameters, readable_words, strips_as_the_authors
 
 
 def spike_activation_sum(
@@ -45,7 +45,7 @@ def spike_activation_sum(
     ------
     InputError : as :func:`pipeline.maps.sam.spike_activation_maps`, or if there are not as many steps
     """
-    check_parameters(gamma, include_current, variant)
+    check_real_parameters(gamma, include_current, variant)
     count = _checked_steps(packed, shape, steps)
     if variant == "paper":
         return _sum(packed, shape, math.exp(-gamma), count, include_current)
@@ -69,7 +69,7 @@ def sum_and_count(
     packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, steps: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """:func:`spike_activation_sum` and :func:`spike_count_sum` of the same spikes, which are read once for both."""
-    check_parameters(gamma, True, "paper")
+    check_real_parameters(gamma, True, "paper")
     counts = np.empty(shape[1:])
     sums = _sum(packed, shape, math.exp(-gamma), _checked_steps(packed, shape, steps), True, counts)
     return sums, counts.astype(np.float32)

@@ -113,5 +113,6 @@ def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(argum
     else:
         assert ran.returncode == 2
         assert ran.stderr.decode("ascii") == (
-            "error: --variant is 'theirs', expected 'paper' or 'authors-code'; see python -m pipeline.explain --help\n"
+            "error: --variant is 'theirs', expected 'paper', 'authors-code' or 'fixed'; "
+            "see python -m pipeline.explain --help\n"
         )

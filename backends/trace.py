@@ -1,0 +1,194 @@
+"""Spike Activation Maps in integers, as a neuromorphic chip can form them: the arithmetic that graph and file share.
+
+For a neuron with spikes S[t] ∈ {0, 1}, and rz the rounding toward zero of all fixed point here:
+
+    N[t]     = rz(N[t-1] · (4096 - κ), 12) + 2ⁿ · S[t]      its trace, κ = rint(4096 · (1 - e^-γ)); N[-1] = 0
+    P[t]     = S[t] · rz(N[t], n - k)                       what its spike carries
+    M[t,h,w] = Σ_c P[t]                                     the map; M / 2ᵏ is SAM, but for rounding
+
+The trace has more bits than the spike: with as many, what is rounded off at every step starves a slow decay. A map of
+one step leaves as 16 bits, rz(M[t], m); the sum over steps, Σ_t M[t], as 32 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.errors import InputError
+
+from .network import MEMBRANE_LIMIT, THETA, Shape
+
+TRACE_BITS = 16  # n at most
+PAYLOAD_BITS = 8  # k at most
+SUM_LIMIT = 2**31  # of a map summed over steps
+STEP_TYPE, SUM_TYPE = np.dtype(np.uint16), np.dtype(np.int32)  # in which maps leave
+
+
+@dataclass(frozen=True)
+class SpikeTrace:
+    """The constants of integer SAM in one layer, made by :func:`spike_trace`.
+
+    Parameters
+    ----------
+    kept : 4096 - κ
+    trace_bits : n, bits of the trace behind the point
+    payload_bits : k, bits of what a spike carries behind the point, at most n
+    dropped_bits : m, lowest bits of a step's map that do not leave
+    """
+
+    kept: int
+    trace_bits: int
+    payload_bits: int
+    dropped_bits: int
+
+    def of_steps(self, left: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Maps of single steps as they left -> SAM; exact."""
+        return np.ldexp(left.astype(np.float32), self.dropped_bits - self.payload_bits)
+
+    def of_sum(self, left: NDArray[np.int32]) -> NDArray[np.float32]:
+        """A map summed over steps as it left -> SAM, rounded to float32 once."""
+        return np.ldexp(left.astype(np.float32), -self.payload_bits)
+
+
+@lru_cache(maxsize=64)
+def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
+    """The most bits with which nothing can overflow, whatever fires.
+
+    n is the largest number up to 16 with which a trace stays below 2²³; k the largest up to 8 and n with which the sum
+    over channels stays below 2²³, where Lava's `Conv` wraps, and its sum over steps below 2³¹; m the smallest with
+    which a step's map fits into 16 bits.
+
+    Parameters
+    ----------
+    gamma : γ, 1/step, finite and ≥ 0
+    channels, timesteps : C and T
+
+    Raises
+    ------
+    InputError : if κ rounds to 0 although γ > 0, or to 4096, or if sums could overflow even without bits behind the
+        point
+    """
+    if not (math.isfinite(gamma) and gamma >= 0):
+        raise InputError(f"gamma: got {gamma}, expected a finite number ≥ 0 (1/step; 0.5 is the authors' default)")
+    decay = round(-THETA * math.expm1(-gamma))
+    if decay == THETA or (gamma > 0 and not decay):
+        raise InputError(
+            f"gamma: got {gamma:g}, whose decay rounds to {decay} of {THETA}; in integers, γ is 0 or 0.000123 to 9.01"
+        )
+    kept = THETA - decay
+    for trace_bits in range(TRACE_BITS, -1, -1):
+        largest = _largest_trace(kept, trace_bits, timesteps)
+        if largest > MEMBRANE_LIMIT:
+            continue
+        for payload_bits in range(min(PAYLOAD_BITS, trace_bits), -1, -1):
+            of_step = channels * (largest >> (trace_bits - payload_bits))
+            if of_step <= MEMBRANE_LIMIT and of_step * timesteps < SUM_LIMIT:
+                dropped_bits = max(0, of_step.bit_length() - 8 * STEP_TYPE.itemsize)
+                return SpikeTrace(kept, trace_bits, payload_bits, dropped_bits)
+        break
+    raise InputError(
+        f"gamma: with {gamma:g}, integer maps of {channels} channels over {timesteps} steps could overflow; "
+        "use a larger γ or fewer steps"
+    )
+
+
+def _largest_trace(kept: int, trace_bits: int, timesteps: int) -> int:
+    """The trace of a neuron that fires at every step: no other is larger at any step."""
+    if kept == THETA:
+        return timesteps << trace_bits
+    trace, before = 0, -1
+    for _ in range(timesteps):
+        before, trace = trace, (trace * kept >> 12) + (1 << trace_bits)
+        if trace == before:  # it has settled
+            break
+    return trace
+
+
+class StepMaps:
+    """Forms the maps of one sample after the other, step by step, from the spikes of one layer.
+
+    Parameters
+    ----------
+    trace : constants
+    shape : (H, W, C) of the spikes
+    """
+
+    def __init__(self, trace: SpikeTrace, shape: tuple[int, int, int]) -> None:
+        from .event.kernels.trace import constants_of
+
+        self._constants = constants_of(trace)
+        height, width, channels = shape
+        self._traces = np.zeros((height * width, channels), np.int32)
+
+    def step(self, t: int, fired: NDArray[np.bool_], sums: NDArray[np.int32]) -> None:
+        """Advance the traces to step t of a sample, which begins at t = 0.
+
+        Parameters
+        ----------
+        fired : (H, W, C) bool, C-contiguous
+        sums : (H·W,) int32, written — M[t]
+        """
+        from .event.kernels.trace import step_map
+
+        if t == 0:
+            self._traces[:] = 0
+        step_map(fired.reshape(self._traces.shape), self._constants, self._traces, sums)
+
+
+class LeavingMaps:
+    """Gathers M[t] of one sample after the other in the form in which it leaves.
+
+    Parameters
+    ----------
+    trace : constants
+    pixels : H·W
+    steps_that_matter : how many first steps are summed
+    room : steps kept at a time
+
+    Attributes
+    ----------
+    steps : (room, H·W) uint16 — step t stands at t modulo room
+    sum : (H·W,) int32 — over the steps up to t that matter
+    """
+
+    def __init__(self, trace: SpikeTrace, pixels: int, steps_that_matter: int, room: int) -> None:
+        self._trace, self._summed = trace, steps_that_matter
+        self.steps, self.sum = np.zeros((room, pixels), STEP_TYPE), np.zeros(pixels, SUM_TYPE)
+
+    def add(self, t: int, sums: NDArray[np.int32]) -> None:
+        """Take M[t], (H·W,) int32, of the next step; t = 0 begins a sample."""
+        if t == 0:
+            self.sum[:] = 0
+        if t < self._summed:
+            self.sum += sums
+        np.right_shift(sums, self._trace.dropped_bits, out=self.steps[t % len(self.steps)], casting="unsafe")
+
+
+def maps_of_packed(
+    packed: NDArray[np.uint8], shape: Shape, trace: SpikeTrace, steps_that_matter: int, steps: int
+) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+    """The maps of one sample in one layer as they leave, in one pass over its packed spikes.
+
+    Parameters
+    ----------
+    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
+    shape : (C, H, W)
+    steps_that_matter : how many first steps are summed
+    steps : of how many first steps the maps are kept
+
+    Returns
+    -------
+    (steps, H·W) uint16 of the first steps, (H·W,) int32 of the sum
+    """
+    from .event.kernels.trace import constants_of, step_maps
+
+    channels, height, width = shape
+    of_steps, of_sum = np.empty((steps, height * width), STEP_TYPE), np.empty(height * width, SUM_TYPE)
+    about = (height, width, channels), constants_of(trace), steps_that_matter, of_sum, np.int32(trace.dropped_bits)
+    step_maps(np.ascontiguousarray(packed), *about, of_steps)
+    return of_steps, of_sum

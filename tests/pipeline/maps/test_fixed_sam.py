@@ -1,0 +1,137 @@
+"""Integer SAM: a trace by hand, one pass equal to the definition, and how near it is to SAM in real numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backends.trace import spike_trace
+from pipeline.maps.explanation import explain
+from pipeline.maps.fixed_sam import compile_fixed, fixed_maps, fixed_spike_activation_map
+from pipeline.maps.sam import sam, spike_activation_map
+from recordings.errors import InputError
+from recordings.raster.batch import pack
+from recordings.raster.reader import RasterReader
+from tests.recordings.rasters import record
+
+from .test_sam import rasters, single_neuron
+
+LOG_2 = float(np.log(2))
+gammas = st.one_of(st.just(0.0), st.floats(0.0002, 9))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    compile_fixed()
+
+
+def maps_and_sum(
+    spikes: NDArray[np.bool_], gamma: float, summed: int | None = None, steps: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """From the packed bits of (T, C, H, W)."""
+    return fixed_maps(pack(spikes[:, None])[0], spikes.shape[1:], gamma, summed, steps)
+
+
+def test_worked_by_hand() -> None:
+    """One neuron firing at t = 1, 2, 4, with e^-γ = 1/2, which integers express."""
+    spikes = single_neuron(0, 1, 1, 0, 1)
+    maps, total = maps_and_sum(spikes, LOG_2, 4)
+    assert maps.ravel().tolist() == [0, 1, 1.5, 0, 1.375]
+    assert total.item() == 2.5
+    assert sam(spikes[:, None], LOG_2, variant="fixed").ravel().tolist() == [0, 1, 1.5, 0, 1.375]
+
+
+def test_what_is_rounded() -> None:
+    """κ = 1612 at γ = 0.5. The second spike carries rz(65536 · 2484, 12) = 39744, and 65536: 411.25 of 256."""
+    maps, _ = maps_and_sum(single_neuron(1, 1), 0.5)
+    assert maps.ravel().tolist() == [1, 411 / 256]
+
+
+@given(rasters, gammas, st.data())
+def test_one_pass_is_the_definition(spikes: NDArray[np.bool_], gamma: float, data: st.DataObject) -> None:
+    timesteps = len(spikes)
+    summed, steps = data.draw(st.integers(1, timesteps)), data.draw(st.integers(0, timesteps))
+    trace = spike_trace(gamma, spikes.shape[1], timesteps)
+    expected = fixed_spike_activation_map(spikes[:, None], gamma)[:, 0]
+    maps, total = maps_and_sum(spikes, gamma, summed, steps)
+    unit = 2.0**trace.payload_bits
+    np.testing.assert_array_equal(maps, (expected[:steps] >> trace.dropped_bits) * 2.0**trace.dropped_bits / unit)
+    np.testing.assert_array_equal(total, (expected[:summed].sum(axis=0) / unit).astype(np.float32))
+
+
+@given(rasters, gammas, st.data())
+def test_later_spikes_and_the_order_of_channels_change_nothing(
+    spikes: NDArray[np.bool_], gamma: float, data: st.DataObject
+) -> None:
+    t = data.draw(st.integers(0, len(spikes)))
+    maps, total = maps_and_sum(spikes, gamma)
+    other = spikes[:, ::-1].copy()
+    np.testing.assert_array_equal(maps_and_sum(other, gamma)[1], total)
+    other[t:] = ~other[t:]
+    np.testing.assert_array_equal(maps_and_sum(other, gamma)[0][:t], maps[:t])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.002, 0.01, 0.1, 0.5, 2.0])
+def test_it_is_near_the_real_numbers_however_slow_the_decay(gamma: float) -> None:
+    """Within 1 % of the largest value over 300 steps; with as few bits in the trace as in a spike it would be 4 %."""
+    random = np.random.default_rng(0)
+    spikes = random.random((300, 64, 3, 4)) < random.random((64, 1, 1)) * 0.05
+    exact = spike_activation_map(spikes[:, None], gamma)[:, 0]
+    maps, total = maps_and_sum(spikes, gamma)
+    assert np.abs(maps - exact).max() < 0.01 * exact.max()
+    assert np.abs(total - exact.sum(axis=0)).max() < 0.01 * exact.sum(axis=0).max()
+
+
+def test_dense_maps_of_many_channels_leave_with_fewer_bits() -> None:
+    """300 channels that fire at both steps, γ = 0: 600 · 2⁸ = 153,600 is more than 2¹⁶, so two bits are dropped."""
+    spikes = np.ones((2, 300, 1, 1), np.bool_)
+    assert spike_trace(0.0, 300, 2).dropped_bits == 2
+    maps, total = maps_and_sum(spikes, 0.0)
+    assert (maps.ravel().tolist(), total.item()) == ([300, 600], 900)
+
+
+@pytest.mark.parametrize(("summed", "steps"), [(0, 1), (4, 1), (1, 4), (1, -1)])
+def test_steps_that_are_not_there(summed: int, steps: int) -> None:
+    with pytest.raises(InputError, match=f"^steps: got {summed} and {steps}, expected at most 3"):
+        maps_and_sum(single_neuron(1, 0, 1), 0.5, summed, steps)
+
+
+def test_spikes_of_a_wrong_shape() -> None:
+    with pytest.raises(InputError, match=r"^packed spikes: got shape \(3, 1\) uint8, expected \(T, 2\)"):
+        fixed_maps(np.zeros((3, 1), np.uint8), (3, 3, 1), 0.5)
+    with pytest.raises(InputError, match=r"expected \(T, B, C, H, W\) bool$"):
+        fixed_spike_activation_map(np.zeros((3, 1, 1), np.bool_), 0.5)
+
+
+def test_a_file_of_them(tmp_path: Path) -> None:
+    raster = record(tmp_path / "run", 5)
+    with (
+        RasterReader(raster) as spikes,
+        explain(raster, tmp_path / "sam.h5", variant="fixed", gamma=0.3, steps="1:3") as maps,
+    ):
+        assert maps.header.parameters == {"gamma": 0.3, "variant": "fixed", "include_current": True}
+        for layer in maps.layers:
+            for sample in range(maps.n_samples):
+                packed, spec = spikes.packed(spikes.layer(layer.name), sample), spikes.layer(layer.name)
+                expected, total = fixed_maps(packed, spec.shape, 0.3, layer.steps_that_matter)
+                np.testing.assert_array_equal(maps.read(layer, sample), expected[1:3])
+                np.testing.assert_array_equal(maps.read_sum(layer, sample), total)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 1e-5}, "^gamma: got 1e-05, whose decay rounds to 0 of 4096"),
+        ({"include_current": False}, "^variant 'fixed' always counts the current spike"),
+    ],
+)
+def test_what_integers_cannot(tmp_path: Path, options: dict[str, float], message: str) -> None:
+    raster = record(tmp_path / "run", 5)
+    with pytest.raises(InputError, match=message):
+        explain(raster, tmp_path / "sam.h5", variant="fixed", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "sam.h5").exists()
