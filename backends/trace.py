@@ -109,8 +109,37 @@ def _largest_trace(kept: int, trace_bits: int, timesteps: int) -> int:
     return trace
 
 
+class GradedSpikes:
+    """What the spikes of one layer carry, step by step, one sample after the other.
+
+    Parameters
+    ----------
+    trace : constants
+    """
+
+    def __init__(self, trace: SpikeTrace) -> None:
+        self._trace = trace
+        self._scores: NDArray[np.int64] = np.zeros((), np.int64)
+
+    def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """P[t] of a sample, which begins at t = 0.
+
+        Parameters
+        ----------
+        fired : bool, of any shape
+
+        Returns
+        -------
+        int32 of that shape
+        """
+        trace = self._trace
+        before = self._scores * trace.kept >> 12 if t else 0
+        self._scores = before + (fired.astype(np.int64) << trace.trace_bits)
+        return np.where(fired, self._scores >> (trace.trace_bits - trace.payload_bits), 0).astype(np.int32)
+
+
 class StepMaps:
-    """Forms the maps of one sample after the other, step by step, from the spikes of one layer.
+    """The same, summed over channels in one compiled call.
 
     Parameters
     ----------
@@ -124,20 +153,25 @@ class StepMaps:
         self._constants = constants_of(trace)
         height, width, channels = shape
         self._traces = np.zeros((height * width, channels), np.int32)
+        self._sums = np.empty(height * width, np.int32)
 
-    def step(self, t: int, fired: NDArray[np.bool_], sums: NDArray[np.int32]) -> None:
-        """Advance the traces to step t of a sample, which begins at t = 0.
+    def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """M[t] of a sample, which begins at t = 0.
 
         Parameters
         ----------
         fired : (H, W, C) bool, C-contiguous
-        sums : (H·W,) int32, written — M[t]
+
+        Returns
+        -------
+        (H·W,) int32, overwritten by the next step
         """
         from .event.kernels.trace import step_map
 
         if t == 0:
             self._traces[:] = 0
-        step_map(fired.reshape(self._traces.shape), self._constants, self._traces, sums)
+        step_map(fired.reshape(self._traces.shape), self._constants, self._traces, self._sums)
+        return self._sums
 
 
 class LeavingMaps:
@@ -192,3 +226,10 @@ def maps_of_packed(
     about = (height, width, channels), constants_of(trace), steps_that_matter, of_sum, np.int32(trace.dropped_bits)
     step_maps(np.ascontiguousarray(packed), *about, of_steps)
     return of_steps, of_sum
+
+
+def compile_maps() -> None:
+    """Compile the kernels, or load them from numba's cache. Call it before timing, and before forking."""
+    trace, fired = spike_trace(0.5, 1, 1), np.zeros((1, 1, 1), np.bool_)
+    StepMaps(trace, fired.shape).step(0, fired)
+    maps_of_packed(np.zeros((1, 1), np.uint8), fired.shape, trace, 1, 1)

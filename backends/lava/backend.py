@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from backends.network import Network
 from recordings.raster.batch import RasterBatch
 
 from .child import Child
+from .wanted import Arrays, GraphMaps, WantedMaps, opened, parts_of, raster_of, size_of
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
 INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with this project
@@ -62,28 +64,50 @@ class LavaBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
         network.check_spiking(self.name)
+        for arrays in self._simulated(network, _sample_bytes(inputs, n_samples, network), n_samples, None):
+            yield raster_of(network, arrays)
+
+    def run_maps(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, wanted: WantedMaps
+    ) -> Iterator[GraphMaps]:
+        """Simulate samples one after the other, of which only maps and readouts leave the graph, or spikes as well.
+
+        The input's map is made here, of the spikes that are sent to the graph; no other layer's spikes are known.
+
+        Parameters
+        ----------
+        inputs, n_samples : see :class:`backends.base.Backend`
+        wanted : which maps
+
+        Raises
+        ------
+        InputError : if the graph cannot give them
+        """
+        network.check_spiking(self.name)
+        wanted.check(network)
+        sent: deque[memoryview] = deque()  # as many samples as the graph has ahead
+        samples = _kept(_sample_bytes(inputs, n_samples, network), sent)
+        for sample, arrays in enumerate(self._simulated(network, samples, n_samples, wanted)):
+            packed = np.frombuffer(sent.popleft(), np.uint8)
+            if wanted.of_input(network):
+                arrays |= wanted.input_maps(network, sample, packed.reshape(network.timesteps, -1))
+            yield wanted.unpacked(network, sample, arrays)
+
+    def _simulated(
+        self, network: Network, samples: Iterator[memoryview], n_samples: int, wanted: WantedMaps | None
+    ) -> Iterator[Arrays]:
+        """What leaves the graph of one sample after the other, see :func:`backends.lava.wanted.parts_of`."""
         if n_samples == 0:
             return
-        sizes = network.raster_bytes
-        samples: Iterator[memoryview] = islice(_sample_bytes(inputs, n_samples, network), n_samples)
+        samples = islice(samples, n_samples)
         samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
-        readout_type: Any = np.int32 if network.precision == "fixed" else np.float32
-        packed_bytes = network.timesteps * sum(sizes)
         with Child(self.worker_module, self.deadline) as child:
-            child.start(network, n_samples, self.models)
+            child.start(network, n_samples, self.models, wanted)
             for done in range(n_samples):
                 for sample in islice(samples, AHEAD if done == 0 else 1):
                     child.send(sample)
-                message = child.receive(packed_bytes + network.classes * 4)
-                packed = np.frombuffer(message, np.uint8, packed_bytes)
-                parts = np.split(packed, network.timesteps * np.cumsum(sizes)[:-1])
-                yield RasterBatch(
-                    spikes={
-                        name: part.reshape(1, network.timesteps, -1)
-                        for name, part in zip(network.raster_names, parts, strict=True)
-                    },
-                    readout=np.frombuffer(message, readout_type, offset=packed_bytes)[None],
-                )
+                parts = parts_of(network, wanted, done)
+                yield opened(child.receive(size_of(parts)), parts)
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
@@ -97,3 +121,10 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
             yield np.ascontiguousarray(sample).data.cast("B")
             count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")
+
+
+def _kept(samples: Iterator[memoryview], into: deque[memoryview]) -> Iterator[memoryview]:
+    """The samples, each put into `into` as well."""
+    for sample in samples:
+        into.append(sample)
+        yield sample

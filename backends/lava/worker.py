@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from backends.event.kernels.layer import compile_kernels
+from backends.trace import compile_maps
 from recordings.orphans import die_with_parent
 
 from .child import describe_exit
@@ -44,8 +45,10 @@ class Worker:
             self._report(_describe(error), traceback.format_exc())
         self._end()
 
-    def _simulate(self, network: Any, n_samples: int, models: str) -> None:
+    def _simulate(self, network: Any, n_samples: int, models: str, wanted: Any) -> None:
         compile_kernels(network.precision)
+        if wanted:
+            compile_maps()
         repair_lava()
         share_without_names()
         from lava.magma.core.run_conditions import RunSteps
@@ -54,12 +57,12 @@ class Worker:
 
         if self.control.poll():
             return  # the other side closed the pipe already
-        self.source = build_graph(network, n_samples, self.socket_fd)
+        self.source = build_graph(network, n_samples, self.socket_fd, wanted)
         gc.collect()
         gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
-            run_cfg=run_config(network, models),
+            run_cfg=run_config(network, models, wanted),
             # Every channel holds so many messages; Lava's default of 64 takes memory for nothing.
             compile_config={"pypy_channel_size": 2},
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.trace import spike_trace
+from backends.trace import compile_maps, spike_trace
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
@@ -26,7 +26,7 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec, RasterHeader
 from recordings.schema import MAX_DATASET_BYTES, SampleTable
 
-from .fixed_sam import compile_fixed, explain_fixed
+from .fixed_sam import explain_fixed
 from .method import Explained, refuse_existing, spatial_layers, write_maps
 from .sam import AnyVariant, check_parameters, compile_kernel, spike_activation_maps
 from .sam_sum import compile_sums, spike_activation_sum
@@ -229,7 +229,7 @@ def explain(
             refuse_existing(target, raster.path, overwrite)
         with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
             if variant == "fixed":
-                compile_fixed()
+                compile_maps()
             else:
                 compile_kernel()
                 compile_sums()

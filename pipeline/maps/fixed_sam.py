@@ -105,8 +105,3 @@ def explain_fixed(
         if stepped:
             maps[layer.name] = of_steps[list(header.steps)]
     return Explained(prediction, sums, maps)
-
-
-def compile_fixed() -> None:
-    """Compile the kernel, or load it from numba's cache. Call it before timing."""
-    fixed_maps(np.zeros((1, 1), np.uint8), (1, 1, 1), 0.5)

@@ -82,12 +82,10 @@ def test_a_sample_leaves_nothing_to_the_next() -> None:
     """One neuron that fires at every step, e^-γ = 1/2: 1, 3/2, 7/4, of which two steps are summed."""
     trace = spike_trace(LOG_2, 1, 3)
     steps, leaving = StepMaps(trace, (1, 1, 1)), LeavingMaps(trace, 1, steps_that_matter=2, room=2)
-    sums = np.zeros(1, np.int32)
     for _ in range(2):
         found = []
         for t in range(3):
-            steps.step(t, np.ones((1, 1, 1), np.bool_), sums)
-            leaving.add(t, sums)
+            leaving.add(t, steps.step(t, np.ones((1, 1, 1), np.bool_)))
             found.append(leaving.steps[t % 2].copy())
         assert trace.of_steps(np.stack(found)).ravel().tolist() == [1, 1.5, 1.75]
         assert trace.of_sum(leaving.sum).tolist() == [2.5]

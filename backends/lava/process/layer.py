@@ -25,10 +25,12 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
+from backends.lava.process.maps import LayerMaps, MapMessages, Maps, map_ports
 from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape
+from backends.trace import StepMaps
 
 
 class SpikingLayer(AbstractProcess):
@@ -39,28 +41,35 @@ class SpikingLayer(AbstractProcess):
     layer : weights, pooling and neurons
     shape : (C, H, W) of the input
     timesteps : steps of a sample; at the first one the neurons are at rest, and what is in flight is discarded
+    maps : which of its maps leave the graph, if any
 
     Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; `bits_out`,
-    the same spikes packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`.
+    the same spikes packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`; `maps_out`
+    and `sum_out`, see :class:`~.maps.Maps`.
     """
 
-    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int) -> None:
-        super().__init__(layer=layer, shape=shape, timesteps=timesteps, name=layer.name)
+    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: LayerMaps | None = None) -> None:
+        super().__init__(layer=layer, shape=shape, timesteps=timesteps, maps=maps, name=layer.name)
         channels, height, width = shape
         self.s_in = InPort(shape=(height, width, channels) if layer.kind == "conv" else (channels * height * width,))
         self.s_out = OutPort(shape=layout(layer, shape))
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(self.s_out.shape) // 8)))
+        self.maps_out, self.sum_out = map_ports(self.s_out.shape)
 
 
 @implements(proc=SpikingLayer, protocol=LoihiProtocol)
 class StockLayer(AbstractSubProcessModel):
-    """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any."""
+    """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
+
+    Behind them come maps, if wanted.
+    """
 
     def __init__(self, process: SpikingLayer) -> None:
         layer, shape = process.proc_params["layer"], process.proc_params["shape"]
+        timesteps, maps = process.proc_params["timesteps"], process.proc_params["maps"]
         averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
         self.synapses = (stock_conv if layer.kind == "conv" else stock_dense)(layer, seen, averaged)
-        self.neurons = neurons_of(layer, shape, process.proc_params["timesteps"])
+        self.neurons = neurons_of(layer, shape, timesteps, maps and maps.trace)
         spikes, currents = process.s_in, self.synapses.a_out
         if layer.pooling == "max":
             channels, height, width = shape
@@ -77,6 +86,11 @@ class StockLayer(AbstractSubProcessModel):
         currents.connect(self.neurons.a_in)
         self.neurons.s_out.connect(process.s_out)
         self.neurons.bits_out.connect(process.bits_out)
+        if maps:
+            self.maps = Maps(shape=process.s_out.shape, maps=maps, timesteps=timesteps, name=f"{layer.name}_maps")
+            self.neurons.p_out.connect(self.maps.p_in)
+            self.maps.maps_out.connect(process.maps_out)
+            self.maps.sum_out.connect(process.sum_out)
 
 
 @implements(proc=SpikingLayer, protocol=LoihiProtocol)
@@ -88,6 +102,8 @@ class EventLayer(PyLoihiProcessModel):
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
+    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -96,6 +112,10 @@ class EventLayer(PyLoihiProcessModel):
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
         self.bits = np.zeros((MESSAGE_STEPS, -(-self.fired.size // 8)), np.uint8)
+        if maps := proc_params["maps"]:
+            height, width, _ = self.fired.shape
+            self.step_maps = StepMaps(maps.trace, self.fired.shape)
+            self.messages = MapMessages(maps, height * width, self.timesteps)
 
     def run_spk(self) -> None:
         """Send what the last step's spikes cause, so that the next layer need not wait; then receive this step's."""
@@ -104,6 +124,9 @@ class EventLayer(PyLoihiProcessModel):
         self.s_out.send(self.fired.reshape(self.s_out.shape))
         if ends_message(t, self.timesteps):
             self.bits_out.send(self.bits)
+        if self.proc_params["maps"]:
+            self.messages.send(self)
+            self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
         self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
 
 

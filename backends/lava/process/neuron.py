@@ -24,6 +24,7 @@ from backends.event.kernels.layer import advance
 from backends.event.kernels.neurons import dynamics_of
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import Layer, Shape, SpikingNeuron
+from backends.trace import GradedSpikes, SpikeTrace
 
 
 class LIFNeurons(AbstractProcess):
@@ -35,15 +36,25 @@ class LIFNeurons(AbstractProcess):
     timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
         is ignored
     neuron : of the network, whose numbers they have
+    trace : of neurons whose spikes carry one; in fixed point only
 
-    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `bits_out`, the same spikes packed to bits in C-order (C, H, W),
-    a message where :func:`~.recorder.ends_message`.
+    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `p_out` of `shape`, the same spikes graded, sent if there is a
+    trace; `bits_out`, spikes packed to bits in C-order (C, H, W), a message where :func:`~.recorder.ends_message`.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], timesteps: int, neuron: SpikingNeuron, name: str) -> None:
-        super().__init__(timesteps=timesteps, neuron=neuron, name=name)
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        timesteps: int,
+        neuron: SpikingNeuron,
+        trace: SpikeTrace | None = None,
+        name: str,
+    ) -> None:
+        super().__init__(timesteps=timesteps, neuron=neuron, trace=trace, name=name)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
+        self.p_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
         self.membrane = Var(shape=shape, init=0)
         self.synaptic = Var(shape=shape, init=0)
@@ -59,6 +70,7 @@ class AbstractLIFNeuronsModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.dynamics = dynamics_of(proc_params["neuron"])
+        self.graded = GradedSpikes(proc_params["trace"]) if proc_params["trace"] else None
 
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
@@ -68,6 +80,8 @@ class AbstractLIFNeuronsModel(PyLoihiProcessModel):
         maps = (array.reshape(-1, 1, channels) for array in (current, self.membrane, self.synaptic, self.spikes))
         advance(t, self.dynamics, *maps, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
+        if self.graded:
+            self.p_out.send(self.graded.step(t, self.spikes))
         if ends_message(t, self.proc_params["timesteps"]):
             self.bits_out.send(self.bits)
 
@@ -81,6 +95,7 @@ class LIFNeuronsModelFixed(AbstractLIFNeuronsModel):
     current_type = np.int32
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    p_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
     synaptic: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
     membrane: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32)
@@ -97,6 +112,7 @@ class LIFNeuronsModelFloat(AbstractLIFNeuronsModel):
     current_type = np.float32
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    p_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
     synaptic: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
     membrane: NDArray[np.float32] = LavaPyType(np.ndarray, np.float32)
@@ -104,9 +120,10 @@ class LIFNeuronsModelFloat(AbstractLIFNeuronsModel):
     bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
 
 
-def neurons_of(layer: Layer, shape: Shape, timesteps: int) -> LIFNeurons:
+def neurons_of(layer: Layer, shape: Shape, timesteps: int, trace: SpikeTrace | None = None) -> LIFNeurons:
     """The neurons of a layer whose input is (C, H, W)."""
-    return LIFNeurons(shape=layout(layer, shape), timesteps=timesteps, neuron=layer.spiking_neuron, name=layer.name)
+    neuron, form = layer.spiking_neuron, layout(layer, shape)
+    return LIFNeurons(shape=form, timesteps=timesteps, neuron=neuron, trace=trace, name=layer.name)
 
 
 def layout(layer: Layer, shape: Shape) -> tuple[int, ...]:

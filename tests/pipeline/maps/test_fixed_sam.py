@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.trace import spike_trace
+from backends.trace import compile_maps, spike_trace
 from pipeline.maps.explanation import explain
-from pipeline.maps.fixed_sam import compile_fixed, fixed_maps, fixed_spike_activation_map
+from pipeline.maps.fixed_sam import fixed_maps, fixed_spike_activation_map
 from pipeline.maps.sam import sam, spike_activation_map
 from recordings.errors import InputError
 from recordings.raster.batch import pack
@@ -27,7 +27,7 @@ gammas = st.one_of(st.just(0.0), st.floats(0.0002, 9))
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
-    compile_fixed()
+    compile_maps()
 
 
 def maps_and_sum(

@@ -1,0 +1,171 @@
+"""Maps of a layer, formed in the graph: graded spikes, a 1×1 convolution of ones, and what gathers its sums.
+
+Each spike carries what is left of its neuron's earlier ones (:mod:`backends.trace`), so the sum over channels is the
+Spike Activation Map. Lava's `Conv` takes a step. So maps leave one step after the spikes that they are of, and those of
+a sample's last step at the first step of the next sample, as its readout does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.conv.process import Conv
+
+from backends.lava.process.recorder import MESSAGE_STEPS, due
+from backends.trace import LeavingMaps, SpikeTrace
+
+PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
+
+
+class LayerMaps(NamedTuple):
+    """Which maps of a layer leave the graph.
+
+    Parameters
+    ----------
+    trace : constants of its neurons
+    steps_that_matter : how many first steps are summed; the sum of every sample leaves
+    stepped : how many first samples' maps leave step by step as well
+    """
+
+    trace: SpikeTrace
+    steps_that_matter: int
+    stepped: int
+
+
+class MapMessages:
+    """Gathers maps and sends them through the ports `maps_out` and `sum_out` of a model.
+
+    Parameters
+    ----------
+    maps : which ones
+    pixels : H·W
+    timesteps : steps of a sample
+    """
+
+    def __init__(self, maps: LayerMaps, pixels: int, timesteps: int) -> None:
+        self._stepped, self._timesteps = maps.stepped, timesteps
+        self.leaving = LeavingMaps(maps.trace, pixels, maps.steps_that_matter, MESSAGE_STEPS)
+
+    def send(self, model: Any) -> None:
+        """Send what is complete with the step before this one."""
+        _, steps, total = due(model.time_step, self._timesteps, self._stepped)
+        if steps:
+            model.maps_out.send(self.leaving.steps)
+        if total:
+            model.sum_out.send(self.leaving.sum)
+
+
+class Maps(AbstractProcess):
+    """Sums graded spikes over channels.
+
+    Parameters
+    ----------
+    shape : (H, W, C) of the neurons
+    maps : which maps leave
+    timesteps : steps of a sample
+
+    Ports: `p_in` of `shape`; `maps_out` of (MESSAGE_STEPS, H·W), maps of single steps, and `sum_out` of (H·W,), a
+    message each where :func:`~.recorder.due`.
+    """
+
+    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMaps, timesteps: int, name: str) -> None:
+        super().__init__(shape=shape, maps=maps, timesteps=timesteps, name=name)
+        self.p_in = InPort(shape=shape)
+        self.maps_out, self.sum_out = map_ports(shape)
+
+
+def map_ports(shape: tuple[int, ...]) -> tuple[OutPort, OutPort]:
+    """`maps_out` and `sum_out` of neurons of a shape (H, W, C); of dense ones, (C,), they are never used."""
+    pixels = int(np.prod(shape[:-1]))
+    return OutPort(shape=(MESSAGE_STEPS, pixels)), OutPort(shape=(pixels,))
+
+
+@implements(proc=Maps, protocol=LoihiProtocol)
+class StockMaps(AbstractSubProcessModel):
+    """Lava's `Conv`, then what gathers its sums."""
+
+    def __init__(self, process: Maps) -> None:
+        shape, name = process.proc_params["shape"], process.name
+        self.convolution = Conv(
+            weight=np.ones((1, 1, 1, shape[-1]), np.int8),
+            input_shape=shape,
+            num_message_bits=PAYLOAD_MESSAGE_BITS,
+            name=f"{name}_convolution",
+        )
+        about = {key: process.proc_params[key] for key in ("maps", "timesteps")}
+        self.gatherer = MapGatherer(shape=self.convolution.a_out.shape, **about, name=f"{name}_gatherer")
+        process.p_in.connect(self.convolution.s_in)
+        self.convolution.a_out.connect(self.gatherer.a_in)
+        self.gatherer.maps_out.connect(process.maps_out)
+        self.gatherer.sum_out.connect(process.sum_out)
+
+
+@implements(proc=Maps, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class EventMaps(PyLoihiProcessModel):
+    """Both in one process."""
+
+    p_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
+    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        height, width, _ = proc_params["shape"]
+        self.messages = MapMessages(proc_params["maps"], height * width, proc_params["timesteps"])
+
+    def run_spk(self) -> None:
+        """Send what the step before completed; take this step's spikes."""
+        self.messages.send(self)
+        sums = self.p_in.recv().sum(axis=2, dtype=np.int32)
+        self.messages.leaving.add((self.time_step - 1) % self.proc_params["timesteps"], sums.ravel())
+
+
+class MapGatherer(AbstractProcess):
+    """Gathers maps. What arrives at a step is of the spikes of the step before.
+
+    Parameters
+    ----------
+    shape : (H, W, 1)
+    maps, timesteps : see :class:`Maps`
+
+    Ports: `a_in` of `shape`; `maps_out` and `sum_out`, see :class:`Maps`.
+    """
+
+    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMaps, timesteps: int, name: str) -> None:
+        super().__init__(maps=maps, timesteps=timesteps, pixels=int(np.prod(shape)), name=name)
+        self.a_in = InPort(shape=shape)
+        self.maps_out, self.sum_out = map_ports(shape)
+
+
+@implements(proc=MapGatherer, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class MapGathererModel(PyLoihiProcessModel):
+    """int32 input."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
+    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.messages = MapMessages(proc_params["maps"], proc_params["pixels"], proc_params["timesteps"])
+
+    def run_spk(self) -> None:
+        """Take the sums of the step before, and send what it completed."""
+        sums = self.a_in.recv().astype(np.int32, copy=False)
+        if self.time_step > 1:
+            self.messages.leaving.add((self.time_step - 2) % self.proc_params["timesteps"], sums.ravel())
+        self.messages.send(self)

@@ -1,0 +1,159 @@
+"""Maps from the graph are those that the same spikes give outside it, to the bit, whatever the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from backends.base import BackendError
+from backends.constant_current import constant_currents
+from backends.event.backend import EventBackend
+from backends.lava.backend import LavaBackend
+from backends.lava.wanted import GraphMaps, WantedMaps
+from backends.network import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
+from recordings.errors import InputError
+from recordings.raster.batch import RasterBatch, pack
+from tests.backends.test_random_networks import random_network
+
+SAMPLES, STEPPED = 3, 2
+
+
+def long_network(seed: int, timesteps: int) -> Network:
+    """Any kernels, strides, poolings, resets and decays; messages of 16 steps that are full or not."""
+    network = random_network(np.random.default_rng(seed))
+    readout = replace(network.readout, bias=network.readout.bias[:1])
+    return replace(network, timesteps=timesteps, readout=readout)
+
+
+def with_maps(network: Network) -> list[str]:
+    return [name for name in network.raster_names if network.raster_kinds[name] != "dense"]
+
+
+def assert_those_of_the_raster(network: Network, wanted: WantedMaps, found: list[GraphMaps], inputs: Any) -> None:
+    """Every map and readout, and where they leave every spike, beside what the event backend records."""
+    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
+    rasters: list[RasterBatch] = list(EventBackend(threads=1).run(network, [inputs], SAMPLES))
+    samples = [(raster, row) for raster in rasters for row in range(len(raster))]
+    assert len(found) == len(samples) == SAMPLES
+    for number, (graph, (raster, row)) in enumerate(zip(found, samples, strict=True)):
+        np.testing.assert_array_equal(graph.readout, raster.readout[row])
+        assert list(graph.sums) == list(wanted.summed)
+        assert list(graph.maps) == (list(wanted.summed) if number < wanted.stepped else [])
+        for name, summed in wanted.summed.items():
+            trace = spike_trace(wanted.gamma, shapes[name][0], network.timesteps)
+            steps, total = maps_of_packed(raster.spikes[name][row], shapes[name], trace, summed, network.timesteps)
+            np.testing.assert_array_equal(graph.sums[name].ravel(), trace.of_sum(total))
+            if number < wanted.stepped:
+                np.testing.assert_array_equal(graph.maps[name].reshape(steps.shape), trace.of_steps(steps))
+        assert (graph.spikes is not None) == wanted.spikes
+        if graph.spikes is not None:  # the network fires as it does without maps
+            for name, bits in raster.spikes.items():
+                np.testing.assert_array_equal(graph.spikes.spikes[name][0], bits[row])
+
+
+@pytest.mark.parametrize(
+    ("models", "seed", "timesteps", "gamma", "spikes"),
+    [
+        ("event", 38, 1, 0.5, True),
+        ("event", 45, 16, 0.0, False),
+        ("event", 22, 17, 0.01, True),
+        ("event", 24, 5, 3.0, False),
+        ("stock", 45, 16, 0.5, False),
+        ("stock", 22, 17, 0.01, True),
+    ],
+)
+def test_any_network(models: Any, seed: int, timesteps: int, gamma: float, spikes: bool) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    network, rng = long_network(seed, timesteps), np.random.default_rng(seed)
+    inputs = rng.random((timesteps, SAMPLES, *network.input_shape)) < 0.3
+    summed = {name: int(rng.integers(1, timesteps + 1)) for name in with_maps(network)}
+    wanted = WantedMaps(gamma, summed, STEPPED, spikes)
+    found = list(LavaBackend(models).run_maps(network, [inputs[:, :1], inputs[:, 1:]], SAMPLES, wanted))
+    assert_those_of_the_raster(network, wanted, found, inputs)
+
+
+def test_these_networks_are_worth_it() -> None:
+    """Among them are all resets, average and maximum pooling, strides, and layers that fire now and then."""
+    networks = [long_network(seed, timesteps) for seed, timesteps in ((38, 1), (45, 16), (22, 17), (24, 5))]
+    layers = [layer for network in networks for layer in network.layers if layer.kind == "conv"]
+    neurons = [layer.spiking_neuron for layer in layers]
+    assert {neuron.reset for neuron in neurons} == {"subtract", "zero"}
+    assert {layer.pooling for layer in layers if layer.pool > 1} == {"average", "max"}
+    assert {layer.stride for layer in layers} == {1, 2, 3}
+    assert any(layer.current_pool > 1 for layer in layers)
+
+
+@pytest.mark.parametrize(("models", "summed"), [("event", {"conv1": 17, "conv2": 18}), ("stock", {"conv1": 17})])
+def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
+    """The first layer has no synapses of its own in the graph, and the input no spikes."""
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    rng = np.random.default_rng(0)
+    first = Layer("conv1", rng.normal(0, 1, (5, 3, 3, 3)).astype(np.float32), LIF(0.9, 20.0), padding=1)
+    second = Layer("conv2", rng.normal(0.2, 1, (4, 5, 3, 3)).astype(np.float32), LIF(0.9, 2.0, reset="zero"), pool=2)
+    readout = Readout(rng.normal(0, 1, (3, 4 * 2 * 1)).astype(np.float32))
+    network = quantise(Network((3, 8, 6), 18, (first, second), readout, "constant-current"))
+    images = rng.integers(-127, 128, (SAMPLES, 3, 8, 6), np.int8)
+    assert constant_currents(network, images).any()
+    wanted = WantedMaps(0.3, summed, STEPPED)
+    found = list(LavaBackend(models).run_maps(network, [images], SAMPLES, wanted))
+    assert_those_of_the_raster(network, wanted, found, images)
+    assert all(of_layer.any() for graph in found for of_layer in graph.sums.values())
+
+
+@given(
+    array_shapes(min_dims=4, max_dims=4, max_side=6).flatmap(lambda shape: arrays(np.bool_, shape)),
+    st.one_of(st.just(0.0), st.floats(0.0002, 9)),
+)
+@settings(deadline=None)
+def test_graded_spikes_summed_over_channels_are_the_maps(spikes: NDArray[np.bool_], gamma: float) -> None:
+    """(T, C, H, W): what neurons send, what a fused process sums, and what is made of packed bits; two samples each."""
+    timesteps, channels, height, width = spikes.shape
+    trace = spike_trace(gamma, channels, timesteps)
+    steps, total = maps_of_packed(pack(spikes[:, None])[0], (channels, height, width), trace, timesteps, timesteps)
+    graded, fused = GradedSpikes(trace), StepMaps(trace, (height, width, channels))
+    for _ in range(2):
+        summed = np.zeros(height * width, np.int64)
+        for t, fired in enumerate(np.ascontiguousarray(np.moveaxis(spikes, 1, -1))):
+            of_step = graded.step(t, fired).sum(axis=-1).ravel()
+            np.testing.assert_array_equal(of_step, fused.step(t, fired))
+            np.testing.assert_array_equal(of_step >> trace.dropped_bits, steps[t])
+            summed += of_step
+        np.testing.assert_array_equal(summed, total)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (WantedMaps(0.5, {"conv7": 1}), "lava: no layer 'conv7'; expected some of input, conv1, fc1"),
+        (WantedMaps(0.5, {"fc1": 1}), "lava: layer 'fc1' is dense, its neurons have no place in the image and no map"),
+        (WantedMaps(0.5, {"conv1": 5}), "lava: 5 steps of conv1 are to be summed, expected 1 to 4"),
+        (WantedMaps(1e-5, {"conv1": 4}), "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
+        (WantedMaps(20.0, {"conv1": 4}), "gamma: got 20, whose decay rounds to 4096 of 4096"),
+    ],
+)
+def test_what_a_graph_cannot_give(wanted: WantedMaps, message: str) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    with pytest.raises(InputError, match=f"^{message}"):
+        next(LavaBackend().run_maps(small_network(), [], 1, wanted))
+
+
+def test_maps_in_float32_are_refused() -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    with pytest.raises(BackendError, match="^lava: maps leave the graph in fixed point only"):
+        next(LavaBackend().run_maps(small_network(fixed=False), [], 1, WantedMaps(0.5, {"conv1": 4})))
+
+
+def small_network(fixed: bool = True) -> Network:
+    conv = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), LIF(1.0))
+    dense = Layer("fc1", np.ones((2, 8), np.float32), LIF(1.0))
+    network = Network((1, 2, 2), 4, (conv, dense), Readout(np.ones((2, 2), np.float32)))
+    return quantise(network) if fixed else network
