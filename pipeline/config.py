@@ -152,7 +152,14 @@ class RunSection(Section):
         (), description="layers to record and explain, by name or number, and always the last; all if not given"
     )
     keep: Literal["all", "maps"] = Field(
-        "all", description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained"
+        "all",
+        description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained, "
+        "and on lava never leave the graph, which forms the maps",
+    )
+    variant: Literal["auto", "paper", "fixed"] = Field(
+        "auto",
+        description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that Lava's graph gives; "
+        "auto: fixed on lava with --keep maps, else paper",
     )
     lava_models: LavaModels = Field(
         "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"

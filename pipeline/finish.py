@@ -50,7 +50,7 @@ def finish(
         summary = summarise(found, found.seconds | tracker.seconds)
         summary.write(out / "summary.json")
         figures = _pictures(out, plan, network, settings, found, summary, read, tracker)
-        expected = {"all": ("raster.h5", "sam.h5"), "maps": ("sam.h5",), "raster": ("raster.h5",)}[plan.keep]
+        expected = ["sam.h5"] * (plan.keep != "raster") + ["raster.h5"] * (not plan.drops_spikes)
         _expect_files(out, (*expected, "summary.json"))
         remove_parts(out)
     print_summary(summary, out, figures, tracker.notes, console)
@@ -67,13 +67,13 @@ def _pictures(
     tracker: Tracker,
 ) -> list[Path]:
     """Draw what is wanted of the first samples, and write the page."""
-    with_page = settings.report and plan.keep != "maps"
+    with_page = settings.report and not plan.drops_spikes
     if not (settings.figures or with_page):
         return []
     samples = read(range(min(len(plan.samples), SHOWN if with_page else settings.figures)))
     with ExitStack() as held:
         maps = held.enter_context(MapReader(out / "sam.h5", trusted=True))
-        raster = None if plan.keep == "maps" else held.enter_context(RasterReader(out / "raster.h5", trusted=True))
+        raster = None if plan.drops_spikes else held.enter_context(RasterReader(out / "raster.h5", trusted=True))
         figures = list[Path]()
         if settings.figures:
             from pipeline.drawing.figures import save_figures  # matplotlib takes a second to import

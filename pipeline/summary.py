@@ -73,9 +73,13 @@ class Summary(Record):
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
     answers: list[Answer] = Field(description="one for each image")
-    spike_rate: dict[str, float] = Field(description="layer -> spikes per neuron and step")
+    spike_rate: dict[str, float] = Field(
+        description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
+    )
     localisation: list[LocalisationScore] = Field(description="empty if no object is known")
-    raster_digest: str = Field(description="identity of all spikes, 64 hexadecimal digits")
+    raster_digest: str | None = Field(
+        description="identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
+    )
     network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
     seconds: dict[str, float] = Field(
         description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
@@ -161,10 +165,10 @@ def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int)
 
     Parameters
     ----------
-    spikes : layer -> number of spikes of all samples
+    spikes : layer -> number of spikes of all samples, where it is known
     """
-    steps = n_samples * header.timesteps
-    return {layer.name: spikes[layer.name] / (steps * layer.neurons) for layer in header.layers}
+    neurons = {layer.name: layer.neurons for layer in header.layers}
+    return {name: count / (n_samples * header.timesteps * neurons[name]) for name, count in spikes.items()}
 
 
 def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -37,13 +37,14 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
         say(f"  {_answer_text(answer)}")
     if (more := len(summary.answers) - SHOWN_ANSWERS) > 0:
         say(f"  and {more} more in summary.json")
-    rates = ", ".join(f"{name} {rate:.1%}" for name, rate in summary.spike_rate.items())
-    say(f"spikes per neuron and step: {rates}")
+    if summary.spike_rate:
+        rates = ", ".join(f"{name} {rate:.1%}" for name, rate in summary.spike_rate.items())
+        say(f"spikes per neuron and step: {rates}")
     if summary.localisation:
         console.print(localisation_text(summary.localisation))
     else:
         say("no box or mask is known of these samples: whether maps find the object is not measured")
-    say(f"raster_digest {summary.raster_digest}")
+    say(f"raster_digest {summary.raster_digest}" if summary.raster_digest else "no spikes left Lava's graph, only maps")
     for name in ("raster.h5", "sam.h5", "summary.json", "report.html"):
         if (out / name).is_file():
             say(str(out / name))

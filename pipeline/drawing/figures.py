@@ -109,7 +109,7 @@ def _delays(maps: MapReader) -> dict[str, int]:
 
 def _of_class(method: str, subjects: Sequence[Subject]) -> str:
     """Which class a Grad-CAM speaks for: the true one, or the predicted one where that is unknown."""
-    if method == "sam":
+    if method in ("sam", "graph-sam"):
         return ""
     known = sorted({"predicted" if subject.true is None else "true" for subject in subjects}, reverse=True)
     return f" for the {' or '.join(known)} class"

@@ -75,19 +75,23 @@ def localisation_scores(
     return score_table(scores)
 
 
-def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, Map]], mask: Mask) -> list[Score]:
+def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Mask) -> list[Score]:
     """The rows of one sample whose object is known; needs no file.
 
     Parameters
     ----------
     sample : its number
-    of_layers : layer -> SAM and spikes per pixel, both (h, w) and summed over the steps that matter; in order of depth
+    of_layers : layer -> SAM and, where known, spikes per pixel, both (h, w) and summed over the steps that matter;
+        in order of depth
     mask : (H, W) bool of the image as the network saw it, not empty
     """
-    what = [(layer, method) for layer in of_layers for method in OF_LAYERS] + [("", method) for method in GUESSES]
+    what = [(layer, method) for layer, maps in of_layers.items() for method in OF_LAYERS[: len(maps)]]
+    what += [("", method) for method in GUESSES]
     stack = np.empty((len(what), *mask.shape))
-    for place, pair in enumerate(of_layers.values()):
-        stack[2 * place : 2 * place + 2] = resize_map(np.stack(pair), mask.shape)
+    place = 0
+    for maps in of_layers.values():
+        stack[place : place + len(maps)] = resize_map(np.stack(maps), mask.shape)
+        place += len(maps)
     stack[-2:] = centred_box(mask.shape, float(mask.sum())), centred_gaussian(mask.shape)
     values = zip(*(measure(stack, mask).tolist() for measure in MEASURES.values()), strict=True)
     return [

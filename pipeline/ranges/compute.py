@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.base import Backend, InputBatch
+from backends.lava.wanted import GraphMaps
 from backends.network import Network
 from recordings.disk import reason
 from recordings.errors import InputError
@@ -26,12 +27,14 @@ from recordings.raster.recorder import check_batch
 from recordings.raster.writer import RasterWriter
 
 from .files import RangeFiles
+from .graph import process_maps, run_maps
 from .plan import RANGE, Plan
 from .sample import ProcessedSample, process
 from .source import RangeSamples, Read
 from .stages import Stages
 
-Job = tuple[RasterBatch, int, int, bool]  # a batch, a row of it, the sample's position, whether to store its spikes
+# A batch, a row of it, the sample's position, and whether to store its spikes; or what left Lava's graph of a sample.
+Job = tuple[RasterBatch, int, int, bool] | tuple[GraphMaps, int]
 
 
 @dataclass
@@ -109,7 +112,7 @@ class Work:
             raise
 
     def _recorder(self, numbers: Sequence[int]) -> RasterWriter | None:
-        if self.plan.keep == "maps" or not numbers:
+        if self.plan.drops_spikes or not numbers:
             return None
         first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
         only = None if self.alone else range(first, last)
@@ -129,6 +132,10 @@ class Work:
             return
         positions = iter(missing)
         inputs = self.stages.timed("encode", self._inputs(missing))
+        if self.plan.keep == "graph":
+            maps = run_maps(self.plan, self.network, self.backend, inputs, missing)
+            yield from zip(self.stages.timed("simulate", maps), positions, strict=True)
+            return
         batches = self.stages.timed("simulate", self.backend.run(self.network, inputs, len(missing)))
         for batch in batches:
             batch = self._chosen(batch)
@@ -182,8 +189,11 @@ class Work:
                     yield RasterBatch(spikes, raster.readout[row : row + 1]), 0, first + row, False
 
     def _process(self, job: Job) -> ProcessedSample:
+        if len(job) == 2:
+            maps, position = job
+            return process_maps(self.plan, maps, position, self._samples(position // RANGE), self.stages)
         batch, row, position, with_spikes = job
-        stored = with_spikes and self.plan.keep != "maps"
+        stored = with_spikes and not self.plan.drops_spikes
         about = self._samples(position // RANGE)
         return process(self.plan, batch, row, position, about, stored, self.stages)
 
@@ -197,7 +207,7 @@ class Work:
             with self.stages.time("write"):
                 files.write(ordered, shards, self.backend.name, self.backend.device, self.stages.take())
         except OSError as error:
-            kept = "" if self.plan.keep == "maps" else "; the spikes are kept"
+            kept = "" if self.plan.drops_spikes else "; the spikes are kept"
             raise InputError(
                 f"{files.record.parent}: cannot write there ({reason(error)}){kept}; free space, then use --resume"
             ) from error

@@ -38,8 +38,8 @@ class RangeRecord(BaseModel):
     first, count : its samples, by position
     names : of the samples, for people
     predictions, readout : the classes that the network chose, and the raw sums that they were chosen by
-    spikes : layer -> number of spikes of each sample
-    digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal
+    spikes : layer -> number of spikes of each sample; none where they stayed in the graph
+    digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal; as many
     scores : how well maps find the object, see :mod:`pipeline.maps.localisation`
     backend, device : what simulated it
     maps : seal of its file of maps; None if there is none
@@ -93,7 +93,7 @@ class RangeFiles:
         self.record.parent.mkdir(parents=True, exist_ok=True)
         digests = {
             layer.name: [each.record.layers[layer.name].digest.decode() for each in samples]
-            for layer in self.plan.header.layers
+            for layer in self.plan.recorded
         }
         maps = self._write_maps(samples, self.plan.digest(digests)) if self.plan.keep != "raster" else None
         record = RangeRecord(
@@ -163,7 +163,7 @@ class RangeFiles:
             record = self.read()
         except (InputError, OSError):
             return False
-        shards = {} if (self._out / "raster.h5").exists() or self.plan.keep == "maps" else record.shards
+        shards = {} if (self._out / "raster.h5").exists() or self.plan.drops_spikes else record.shards
         held = sum(count for count, _ in shards.values())
         return (
             (record.maps is None or sealed_content(self.maps, record.maps) is not None)
@@ -175,7 +175,7 @@ class RangeFiles:
         """Where the shard that begins with this sample lies."""
         return shard_path(self._out / "raster.parts", first)
 
-    def _write_maps(self, samples: list[ProcessedSample], source: str) -> Seal:
+    def _write_maps(self, samples: list[ProcessedSample], source: str | None) -> Seal:
         image, of_range = io.BytesIO(), self.plan.samples[self.positions.start : self.positions.stop]
         with writing_maps(image, self.plan.maps(self.positions, source), of_range) as writer:
             writer.store(0, [sample.maps for sample in samples if sample.maps is not None])

@@ -42,7 +42,7 @@ class Totals:
     predictions : (N,) int32
     readout : (N, K)
     spikes : layer -> number of spikes of all samples
-    raster_digest : identity of all spikes
+    raster_digest : identity of all spikes; None where they stayed in the graph
     scores : how well maps find the object
     seconds : stage -> seconds, of all ranges and threads together
     """
@@ -54,7 +54,7 @@ class Totals:
     predictions: NDArray[np.int32]
     readout: NDArray[Any]
     spikes: dict[str, int]
-    raster_digest: str
+    raster_digest: str | None
     scores: GatheredScores
     seconds: dict[str, float]
 
@@ -89,7 +89,7 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
                 with each.open_maps(seal) as maps:
                     target.copy(each.positions.start, maps)
                 advance(1)
-        if plan.keep != "maps":
+        if not plan.drops_spikes:
             _merge_raster(out, plan, gathered.shards, totals.raster_digest)
     return totals
 
@@ -120,7 +120,7 @@ def refuse_strangers(out: Path, files: list[RangeFiles], shards: Mapping[int, tu
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
-def _merge_raster(out: Path, plan: Plan, shards: Mapping[int, tuple[int, Seal]], digest: str) -> None:
+def _merge_raster(out: Path, plan: Plan, shards: Mapping[int, tuple[int, Seal]], digest: str | None) -> None:
     path, parts = out / "raster.h5", out / "raster.parts"
     merged_before = path.exists()  # an earlier sitting came as far as this
     if not merged_before:
@@ -161,7 +161,7 @@ class Gathered:
         self._names: list[str] = []
         self._predictions = np.empty(count, np.int32)
         self._readout = np.empty((count, plan.header.classes), PRECISIONS[plan.header.precision])
-        self._spikes: Counter[str] = Counter({layer.name: 0 for layer in plan.header.layers})
+        self._spikes: Counter[str] = Counter({layer.name: 0 for layer in plan.recorded})
         self._digests = {name: np.empty(count, "S64") for name in self._spikes}
         self._scores = GatheredScores()
         self._seconds: dict[str, float] = {}
@@ -193,7 +193,7 @@ class Gathered:
             self._predictions,
             self._readout,
             dict(self._spikes),
-            raster_digest(self._digests.values()),
+            None if self._plan.keep == "graph" else raster_digest(self._digests.values()),
             self._scores,
             self._seconds,
         )

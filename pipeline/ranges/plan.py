@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.maps.explanation import map_layers
+from pipeline.maps.sam import AnyVariant
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -23,8 +24,9 @@ from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
 from recordings.raster.shards import differences
 from recordings.schema import SampleTable
 
-Keep = Literal["all", "maps", "raster"]
+Keep = Literal["all", "maps", "raster", "graph"]
 
+SETTINGS = ("keep", "gamma", "variant", "steps", "stepped", "class_names", "checkpoint")
 FORMAT, SCHEMA_VERSION = "spikesam-plan", 1
 LARGEST = 1 << 28  # bytes of a plan, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
@@ -38,8 +40,10 @@ class Plan:
     ----------
     header : of the raster
     samples : which ones, in order
-    keep : "all", "maps" to drop the spikes once they are explained, or "raster" to explain nothing
+    keep : "all", "maps" to drop the spikes once they are explained, "raster" to explain nothing, or "graph" for maps
+        that Lava's graph forms, which no spike leaves
     gamma : of SAM, 1/step
+    variant : of SAM; "fixed" where the graph forms maps
     steps, stepped : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
     class_names : of the network, for people
     checkpoint : name or file of the network, for people
@@ -49,6 +53,7 @@ class Plan:
     samples: SampleTable
     keep: Keep = "all"
     gamma: float = 0.5
+    variant: AnyVariant = "paper"
     steps: tuple[int, ...] = ()
     stepped: int = 0
     class_names: tuple[str, ...] = ()
@@ -71,6 +76,16 @@ class Plan:
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
+    def drops_spikes(self) -> bool:
+        """Whether no raster is left."""
+        return self.keep in ("maps", "graph")
+
+    @property
+    def recorded(self) -> tuple[LayerSpec, ...]:
+        """The layers whose spikes are known to whoever computes."""
+        return () if self.keep == "graph" else self.header.layers
+
+    @property
     def spatial(self) -> tuple[LayerSpec, ...]:
         """The layers that have maps."""
         return tuple(layer for layer in self.header.layers if layer.kind != "dense")
@@ -78,22 +93,31 @@ class Plan:
     @cached_property
     def all_maps(self) -> MapHeader:
         """Header of the maps of all samples, before the digest of their raster is known."""
-        return self.maps(range(len(self.samples)), "0" * 64)
+        return self.maps(range(len(self.samples)), None if self.keep == "graph" else "0" * 64)
 
-    def maps(self, positions: range, source: str) -> MapHeader:
+    def maps(self, positions: range, source: str | None) -> MapHeader:
         """Header of the maps of some consecutive samples, or of all.
 
         Parameters
         ----------
-        source : digest of the raster of those samples
+        source : digest of the raster of those samples; None if there is none
         """
         layers = map_layers(self.header, self.spatial)
         stepped = min(max(self.stepped - positions.start, 0), len(positions))
-        parameters = {"gamma": self.gamma, "variant": "paper", "include_current": True}
-        return MapHeader("sam", source, parameters, self.header.timesteps, layers, self.steps * bool(stepped), stepped)
+        kept = self.header.timesteps, layers, self.steps * bool(stepped), stepped
+        if source is None:
+            of_graph = {"gamma": self.gamma, "variant": self.variant, "seed": self.header.seed}
+            return MapHeader("graph-sam", self.header.network_sha256, of_graph, *kept)
+        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": True}
+        return MapHeader("sam", source, parameters, *kept)
 
-    def digest(self, digests: dict[str, list[str]]) -> str:
-        """Digest of the raster of some samples, from those of its layers: layer -> one for each sample."""
+    def digest(self, digests: dict[str, list[str]]) -> str | None:
+        """Digest of the raster of some samples, from those of its layers: layer -> one for each sample.
+
+        None where the spikes stayed in the graph.
+        """
+        if self.keep == "graph":
+            return None
         return raster_digest(np.array(digests[layer.name], "S64") for layer in self.header.layers)
 
 
@@ -134,7 +158,13 @@ def read_plan(path: Path) -> Plan:
 def _refuse_differences(where: Path, old: Plan, new: Plan) -> None:
     """Refuse to join a run that computes something else."""
     found = differences(old.header, old.samples, new.header, new.samples)
-    for name in ("keep", "gamma", "steps", "stepped"):
+    if "graph" in (old.keep, new.keep) and old.keep != new.keep:
+        there, here = ("leave Lava's graph" if plan.keep == "graph" else "are made of spikes" for plan in (old, new))
+        raise InputError(
+            f"{where}: cannot resume: maps {there} there and {here} here; use the same backend and --keep, "
+            "or another --out"
+        )
+    for name in ("keep", "gamma", "variant", "steps", "stepped"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             short = (f"{len(before)} steps", f"{len(after)} steps") if name == "steps" else (repr(before), repr(after))
@@ -148,5 +178,5 @@ def _content(plan: Plan) -> dict[str, Any]:
         "header": asdict(plan.header),
         "index": plan.samples.index.tolist(),
         "label": plan.samples.label.tolist(),
-        **{name: getattr(plan, name) for name in ("keep", "gamma", "steps", "stepped", "class_names", "checkpoint")},
+        **{name: getattr(plan, name) for name in SETTINGS},
     }

@@ -9,6 +9,7 @@ from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
 from backends.network.storage import write_network
+from backends.trace import compile_maps
 from pipeline.config import Config, save_config
 from pipeline.images.encoding import compile_encoding
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
@@ -20,6 +21,7 @@ from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint
 from pipeline.networks.precisions import in_precision
 
 from .files import PARTS, PLAN
+from .graph import check_maps, chosen_maps
 from .header import raster_header
 from .plan import Plan, begin_plan
 
@@ -62,16 +64,19 @@ def prepare(config: Config) -> Prepared:
     header = raster_header(network, backend, chosen.dataset.name, settings.seed, config, settings.layers)
     spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
     steps, stepped = kept_steps(settings.steps, network.timesteps, len(chosen.table), settings.figures)
+    keep, variant = chosen_maps(settings)
     plan = Plan(
         header,
         chosen.table,
-        settings.keep,
+        keep,
         settings.gamma,
+        variant,
         steps,
         stepped,
         checkpoint.class_names,
         settings.checkpoint,
     )
+    check_maps(plan, network, settings.layers)
     return Prepared(plan, checkpoint, network, backend, chosen)
 
 
@@ -90,7 +95,9 @@ def compile_kernels(prepared: Prepared) -> None:
     """Do once what simulating and explaining need, before anything is timed."""
     prepared.backend.prepare(prepared.network)
     compile_encoding(prepared.network)
-    if prepared.plan.keep != "raster":
+    if prepared.plan.variant == "fixed":
+        compile_maps()
+    elif prepared.plan.keep != "raster":
         compile_sums()
         if prepared.plan.stepped:
             compile_kernel()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.maps.explanation import explain_spikes, maps_of_steps
 from pipeline.maps.localisation import Score, score_sample
 from pipeline.maps.method import Explained
-from pipeline.maps.sam_sum import sum_and_count
+from pipeline.maps.sam_sum import spike_count_sum, sum_and_count
 from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record
@@ -78,8 +78,13 @@ def _explain(
     plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int, *, counted: bool
 ) -> tuple[Explained, dict[str, NDArray[np.float32]]]:
     """Maps of one sample, and if wanted the spikes per pixel of every layer that has maps."""
-    if not counted:
-        return explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction), {}
+    if not counted or plan.variant == "fixed":
+        explained = explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction)
+        counted_layers = plan.spatial if counted else ()
+        steps = plan.header.steps_that_matter
+        return explained, {
+            layer.name: spike_count_sum(packed(layer), layer.shape, steps(layer)) for layer in counted_layers
+        }
     both = {
         layer.name: sum_and_count(packed(layer), layer.shape, plan.gamma, plan.header.steps_that_matter(layer))
         for layer in plan.spatial

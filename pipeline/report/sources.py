@@ -78,6 +78,8 @@ def open_run(path: Path, held: ExitStack) -> Run:
     if not path.is_dir():
         return Run(path.name, held.enter_context(RasterReader(path)))
     if not (path / "raster.h5").is_file():
+        if (path / "sam.h5").is_file():
+            raise InputError(f"{path}: keeps maps alone, and a page needs every spike; run again with --keep all")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
     raster = held.enter_context(RasterReader(path / "raster.h5"))
     run = Run(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, held)))
@@ -105,7 +107,9 @@ def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[M
                 maps = opened.enter_context(MapReader(path))
             except InputError:
                 continue  # a file of something else, which nobody asked for
-            if maps.header.method != "sam" and np.array_equal(maps.samples.index, raster.samples.index):
+            if maps.header.method not in ("sam", "graph-sam") and np.array_equal(
+                maps.samples.index, raster.samples.index
+            ):
                 held.enter_context(opened.pop_all())
                 yield maps
 

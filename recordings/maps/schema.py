@@ -90,6 +90,12 @@ METHODS = {
     ),
     "grad-cam": Method("network_sha256", {}, "Grad-CAM of the ANN", "What speaks for the class"),
     "snn-grad-cam": Method("network_sha256", {"seed": int}, "SNN-crafted Grad-CAM", "What speaks for the class"),
+    "graph-sam": Method(
+        "network_sha256",
+        {"gamma": float, "variant": str, "seed": int},
+        "Spike Activation Map, formed in the network's graph",
+        "Where neurons fire in short intervals",
+    ),
 }
 
 

@@ -104,3 +104,12 @@ def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_fact
             localisation_scores(reader, maps, [None] * 5)
         with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
             localisation_scores(reader, maps, [None] * 3)
+
+
+def test_maps_whose_spikes_nobody_counted_are_scored_alone() -> None:
+    rng = np.random.default_rng(0)
+    sam, count, mask = rng.random((4, 6)), rng.random((4, 6)), np.zeros((8, 12), np.bool_)
+    mask[2:5, 3:7] = True
+    both = score_sample(3, {"conv1": (sam, count), "conv2": (count, sam)}, mask)
+    alone = score_sample(3, {"conv1": (sam,), "conv2": (count,)}, mask)
+    assert alone == [score for score in both if score.method != "spike count"]
