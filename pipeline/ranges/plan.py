@@ -17,7 +17,7 @@ from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.lock import file_lock
+from recordings.lock import waiting_lock
 from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
@@ -128,7 +128,7 @@ def begin_plan(path: Path, plan: Plan) -> None:
     ------
     InputError : if what is there is another run's, naming the differences
     """
-    with file_lock(path):
+    with waiting_lock(path):
         if path.exists():
             _refuse_differences(path, read_plan(path), plan)
         else:
