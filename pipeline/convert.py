@@ -64,7 +64,8 @@ def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracke
     from backends.available import make_backend
     from backends.event.kernels.layer import compile_kernels
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
-    from pipeline.networks.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+    from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+    from pipeline.networks.checkpoint_files import find_checkpoint
     from pipeline.networks.conversion.algorithm import configuration, convert_checkpoint
     from pipeline.networks.conversion.latency import accuracy_over_time
     from pipeline.networks.conversion.summary import report, summarise

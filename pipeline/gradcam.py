@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
     from pipeline.maps.network_maps import NetworkMaps  # torch is slow to import, --help need not wait
-    from pipeline.networks.checkpoint import find_checkpoint
+    from pipeline.networks.checkpoint_files import find_checkpoint
 
     refuse_existing(command.out, find_checkpoint(command.network), command.overwrite)
     with figures_folder(command.figures, command.overwrite):

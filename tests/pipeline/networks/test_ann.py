@@ -13,7 +13,8 @@ from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
 from backends.network.quantise import quantise
 from pipeline.images.encoding import encode, mean_spikes
 from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.checkpoint import bundled_names, load_checkpoint
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.checkpoint_files import bundled_names
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError

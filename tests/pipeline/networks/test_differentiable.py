@@ -16,7 +16,8 @@ from backends.torch.backend import TorchBackend
 from pipeline.config import NetworkSection
 from pipeline.images.encoding import poisson_batch
 from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import bundled_names, load_checkpoint
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.checkpoint_files import bundled_names
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError
