@@ -1,0 +1,68 @@
+"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, convolution or matrix product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from backends.network import Layer
+
+Floats = NDArray[np.float64]
+
+
+def pooled(layer: Layer, spikes: NDArray[Any]) -> Floats:
+    """What pooling makes of spikes: (C, H, W) -> (C, H / k, W / k) float64, the sum of a window, or its maximum."""
+    windows = _windows(spikes, layer.pool)
+    return windows.max(axis=(2, 4)).astype(np.float64) if layer.pooling == "max" else windows.sum((2, 4), np.float64)
+
+
+def unpooled(layer: Layer, spikes: NDArray[Any], values: Floats) -> Floats:
+    """What each spike gets of its window's value: all of it from a sum, an equal share from a maximum; silence nothing.
+
+    Parameters
+    ----------
+    spikes : (C, H, W) of 0 and 1, in front of the pooling
+    values : (C, H / k, W / k), behind it
+
+    Returns
+    -------
+    (C, H, W)
+    """
+    windows = _windows(spikes, layer.pool)
+    if layer.pooling == "max":
+        values = values / np.maximum(windows.sum(axis=(2, 4)), 1)
+    shared: Floats = (windows * values[:, :, None, :, None]).reshape(spikes.shape)
+    return shared
+
+
+def correlate(layer: Layer, weight: Floats, maps: Floats) -> Floats:
+    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1)."""
+    if layer.kind == "dense":
+        return (weight @ maps.ravel())[:, None, None]
+    padded = np.pad(maps, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
+    patches = sliding_window_view(padded, weight.shape[2:], axis=(1, 2))[:, :: layer.stride, :: layer.stride]
+    currents: Floats = np.tensordot(weight, patches, axes=((1, 2, 3), (0, 3, 4)))
+    return currents
+
+
+def spread(layer: Layer, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
+    """The transpose of :func:`correlate`: (C', H', W') -> (C, H, W) = `shape`."""
+    if layer.kind == "dense":
+        return (weight.T @ values.ravel()).reshape(shape)
+    edge, stride = layer.padding, layer.stride
+    parts = np.tensordot(weight, values, axes=((0,), (0,)))  # (C, y, x, H', W')
+    padded = np.zeros((shape[0], shape[1] + 2 * edge, shape[2] + 2 * edge))
+    rows, columns = (stride * (side - 1) + 1 for side in values.shape[1:])
+    for y in range(weight.shape[2]):
+        for x in range(weight.shape[3]):
+            padded[:, y : y + rows : stride, x : x + columns : stride] += parts[:, y, x]
+    return padded[:, edge : edge + shape[1], edge : edge + shape[2]]
+
+
+def _windows(maps: NDArray[Any], side: int) -> NDArray[Any]:
+    """(C, H, W) -> (C, H / k, k, W / k, k)."""
+    channels, height, width = maps.shape
+    return maps.reshape(channels, height // side, side, width // side, side)

@@ -1,0 +1,57 @@
+"""Synapses forward against the equations as written, and back as their transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.network import LIF, Layer
+from pipeline.maps.correlation import correlate, pooled, spread, unpooled
+from tests.reference import layer_current
+
+
+@st.composite
+def layers(draw: Any) -> tuple[Layer, np.random.Generator]:
+    """A layer of any kind, for maps of 2×4×8."""
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    pool, pooling = draw(st.sampled_from([1, 2])), draw(st.sampled_from(["average", "max"]))
+    if draw(st.booleans()):
+        weight = random.normal(size=(3, 64 // pool**2))
+        return Layer("fc1", weight, LIF(0.9), pool=pool, pooling=pooling), random
+    shape = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
+    stride, padding = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    return Layer("a", random.normal(size=shape), LIF(0.9), pool, stride, padding, pooling), random
+
+
+@settings(max_examples=40)
+@given(layers())
+def test_forward_is_the_current_of_the_equations(case: tuple[Layer, np.random.Generator]) -> None:
+    layer, random = case
+    spikes = random.random((2, 4, 8)) < 0.4
+    found = correlate(layer, layer.averaged_weight.astype(float), pooled(layer, spikes))
+    np.testing.assert_allclose(found, layer_current(layer, spikes), rtol=1e-5, atol=1e-6)
+
+
+@given(layers())
+def test_back_is_the_transpose(case: tuple[Layer, np.random.Generator]) -> None:
+    layer, random = case
+    maps, weight = pooled(layer, random.random((2, 4, 8)) < 0.4), layer.weight.astype(float)
+    values = random.normal(size=layer.output_shape((2, 4, 8)))
+    forward = (correlate(layer, weight, maps) * values).sum()
+    assert (maps * spread(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
+
+
+def test_pooling_by_hand() -> None:
+    spikes = np.array([[[1, 1, 0, 0], [0, 1, 0, 0]]])
+    average, largest = (
+        Layer("a", np.ones((1, 1, 1, 1)), LIF(0.9), pool=2, pooling=each) for each in ("average", "max")
+    )
+    np.testing.assert_array_equal(pooled(average, spikes), [[[3, 0]]])
+    np.testing.assert_array_equal(pooled(largest, spikes), [[[1, 0]]])
+    values = np.array([[[6.0, 5.0]]])
+    np.testing.assert_array_equal(unpooled(average, spikes, values), [[[6, 6, 0, 0], [0, 6, 0, 0]]])
+    np.testing.assert_array_equal(unpooled(largest, spikes, values), [[[2, 2, 0, 0], [0, 2, 0, 0]]])

@@ -1,0 +1,152 @@
+"""Relevance of spikes: by hand, what is kept of it from layer to layer, and what it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.network import LIF, Layer, Network, Readout
+from backends.network.quantise import quantise
+from pipeline.maps.relevance import readout_relevance, relevance
+from pipeline.networks.folding import export_network
+from recordings.errors import InputError
+from tests.pipeline.small_networks import small_model
+from tests.reference import simulate_reference
+
+
+def one_neuron(weight: float, **neuron: Any) -> Network:
+    """A spike a step to one neuron (leak 1/2, threshold 1), which adds 2 / 4 to the logit whenever it fires. T = 4."""
+    layer = Layer("fc1", [[weight]], LIF(0.5, **neuron))
+    return Network((1, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
+
+
+def of_input(network: Network, arrivals: list[int], rule: Any) -> list[float]:
+    """Relevance of the input's spikes at every step."""
+    spikes = np.array(arrivals, bool).reshape(4, 1, 1, 1, 1)
+    rasters, _ = simulate_reference(network, spikes)
+    found, _ = relevance(network, [raster[:, 0] for raster in rasters], 0, rule)
+    return found.ravel().tolist()
+
+
+@pytest.mark.parametrize("rule", ["signed", "positive"])
+def test_a_spike_of_two_arrivals_by_hand(rule: str) -> None:
+    """v = 0, 0.8, 0.4 + 0.8 = 1.2: fires at t = 2. Of its relevance 1/2, 0.8 / 1.2 goes to the later one."""
+    assert of_input(one_neuron(0.8), [1, 1, 0, 0], rule) == pytest.approx([1 / 6, 1 / 3, 0, 0])
+
+
+def test_two_spikes_by_hand() -> None:
+    """v = 0, 1.5, 0.75 - 1 + 1.5 = 1.25: fires at t = 1 and 2.
+
+    signed: c[2] = 0.5 / 1.25 = 0.4. The reset gives -0.4 to the spike at t = 1: c[1] = (0.5 - 0.4) / 1.5 + 0.5 · 0.4.
+    positive: the neuron had kept nothing at t = 2, 0.75 - 1 < 0, so each spike is of its own arrival alone.
+    """
+    assert of_input(one_neuron(1.5), [1, 1, 0, 0], "signed") == pytest.approx([0.4, 0.6, 0, 0])
+    assert of_input(one_neuron(1.5), [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
+
+
+def test_reset_to_zero_and_a_synapse_that_outlasts_a_step_by_hand() -> None:
+    """With reset to zero v = 0, 1.5, 1.5: each spike is of its own arrival.
+
+    With a synaptic leak of 1/2: i = 0.8, 0.4; v = 0.8, 0.4 + 0.4 = 0.8 below 1: with 2 arrivals i = 0.8, 1.2;
+    v = 0.8, 0.4 + 1.2 = 1.6: 0.4 + 0.4 of it are of the first arrival, 0.8 of the second.
+    """
+    assert of_input(one_neuron(1.5, reset="zero"), [1, 1, 0, 0], "signed") == pytest.approx([0.5, 0.5, 0, 0])
+    outlasting = one_neuron(0.8, synaptic_leak=0.5, threshold=1.2)
+    assert of_input(outlasting, [1, 1, 0, 0], "signed") == pytest.approx([0.25, 0.25, 0, 0])
+    assert of_input(outlasting, [1, 1, 0, 0], "positive") == pytest.approx([0.25, 0.25, 0, 0])
+
+
+def test_evidence_against_the_class_by_hand() -> None:
+    """Inputs of +2 and -0.5 make v = 1.5: "signed" gives 2 / 1.5 and -0.5 / 1.5 of 1/2, "positive" all to the first."""
+    network = Network((2, 1, 1), 4, (Layer("fc1", [[2, -0.5]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes")
+    spikes = np.zeros((4, 1, 2, 1, 1), bool)
+    spikes[0] = True
+    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    assert relevance(network, rasters, 0, "signed")[0][0].ravel().tolist() == pytest.approx([2 / 3, -1 / 6])
+    assert relevance(network, rasters, 0, "positive")[0][0].ravel().tolist() == pytest.approx([0.5, 0])
+
+
+def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
+    assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "signed") == [0, 0, 0, 0]
+    assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "positive") == [0, 0, 0, 0]
+
+
+@st.composite
+def without_bias(draw: Any) -> Network:
+    """Three layers of random weights, gains of both signs, any reset and leak, average or maximum pooling."""
+    random = np.random.default_rng(draw(st.integers(0, 999)))
+    pooling = draw(st.sampled_from(["average", "max"]))
+
+    def neuron(channels: int) -> LIF:
+        return LIF(
+            leak=draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
+            threshold=draw(st.sampled_from([0.3, 1.0])),
+            gain=random.uniform(-0.5, 2, (6, channels)),
+            reset=draw(st.sampled_from(["subtract", "zero"])),
+            synaptic_leak=draw(st.sampled_from([0.0, 0.4])),
+        )
+
+    layers = (
+        Layer("conv1", random.normal(size=(3, 2, 3, 3)), neuron(3), padding=1),
+        Layer("conv2", random.normal(size=(4, 3, 3, 3)), neuron(4), pool=2, padding=1, pooling=pooling),
+        Layer("fc1", random.normal(size=(5, 4 * 6)), neuron(5)),
+    )
+    return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
+
+
+@settings(max_examples=30)
+@given(without_bias())
+def test_relevance_is_kept_from_the_logit_to_the_input(network: Network) -> None:
+    spikes = np.random.default_rng(0).random((6, 1, 2, 4, 6)) < 0.5
+    rasters, readout = simulate_reference(network, spikes)
+    fired = [raster[:, 0] for raster in rasters]
+    for found in relevance(network, fired, 1, "signed"):
+        assert found.sum() == pytest.approx(readout[0, 1] / 6, rel=1e-6, abs=1e-5)
+    speaking = readout_relevance(network, fired[-1], 1, "positive").sum()
+    for found, of_layer in zip(relevance(network, fired, 1, "positive"), fired, strict=True):
+        assert found.sum() == pytest.approx(speaking, rel=1e-6, abs=1e-6)
+        assert found.min() >= 0 and not found[~of_layer].any()
+
+
+def recorded(network: Network) -> list[Any]:
+    """What the small network fires, in fixed point."""
+    spikes = np.random.default_rng(1).random((8, 1, 6, 16, 24)) < 0.4
+    return [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+
+
+@pytest.mark.parametrize("rule", ["signed", "positive"])
+def test_a_fixed_point_network_and_late_spikes(rule: Any) -> None:
+    """In logits of the float network's size; nothing for spikes too late to reach the readout."""
+    network = quantise(export_network(small_model()))
+    fired = recorded(network)
+    found = relevance(network, fired, 0, rule)
+    for depth, (each, spikes) in enumerate(zip(found, fired, strict=True)):
+        late = network.timesteps - (len(network.layers) - depth)
+        assert spikes[late:].any() or depth == len(network.layers)
+        assert each[:late].any() and not each[late:].any() and np.isfinite(each).all()
+    alone = relevance(network, fired[1:], 0, rule)
+    np.testing.assert_array_equal(alone[0], found[1])
+
+
+def test_another_readout_gives_another_relevance() -> None:
+    network = quantise(export_network(small_model()))
+    fired, readout = recorded(network), network.readout
+    shuffled = replace(
+        network, readout=replace(readout, weight=np.random.default_rng(0).permuted(readout.weight, axis=1))
+    )
+    for first, second in zip(relevance(network, fired, 0), relevance(shuffled, fired, 0), strict=True):
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.9
+
+
+def test_maxima_of_currents_are_refused() -> None:
+    layer = Layer("conv1", np.ones((1, 1, 1, 1)), LIF(0.5), current_pool=2)
+    network = Network((1, 2, 2), 2, (layer,), Readout([[1.0]]), encoder="spikes")
+    fired = [np.zeros((2, 1, 2, 2), bool), np.zeros((2, 1, 1, 1), bool)]
+    with pytest.raises(InputError, match="^relevance: layer 'conv1' takes the maximum of its currents, expected pool"):
+        relevance(network, fired, 0)
+    assert len(relevance(network, fired[1:], 0)) == 1  # behind it there is nothing to refuse
