@@ -1,6 +1,6 @@
-"""Offline Spike Activation Maps: `python -m pipeline.explain RASTER.h5 --out SAM.h5`.
+"""Offline maps of a raster: `python -m pipeline.explain RASTER.h5 --out SAM.h5`.
 
-Needs the raster file alone: no image, no network, neither torch nor lava.
+Spike Activation Maps need the raster file alone, relevance the network file too: no image, neither torch nor lava.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,26 +17,35 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
 from pipeline.maps.explanation import explain
-from pipeline.maps.method import figures_folder
+from pipeline.maps.method import figures_folder, refuse_existing, spatial_layers, write_maps
+from pipeline.maps.relevance import Rule
+from pipeline.maps.relevance_maps import RelevanceMaps, recorded_network
 from pipeline.maps.sam import AnyVariant
-from pipeline.maps.steps import PICTURED
+from pipeline.maps.steps import PICTURED, kept_steps
 from recordings.console import PlainConsole
 from recordings.disk import readable
+from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
-Compute Spike Activation Maps (Kim & Panda 2021) from a raster file, whatever simulated it.
+Map a raster file, whatever simulated it: where its layers attend (SAM, Kim & Panda 2021), or why the network answered.
 
 examples:
   python -m pipeline.explain runs/digits/raster.h5 --out sam.h5 --figures figures
   python -m pipeline.explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
   python -m pipeline.explain raster.h5 --steps ::10 --out every_tenth_step.h5
+  python -m pipeline.explain runs/digits/raster.h5 --method relevance --out relevance.h5
 
 Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
 room; the raster holds all that is needed to make them again.
+
+SAM shows where a layer is busy, whatever the answer. Relevance shows which spikes the predicted class rests on; it
+needs the network that was recorded, which a run leaves beside its raster.
 """
+
+OF_METHODS = {"sam": ("gamma", "variant", "include_current"), "relevance": ("network", "rule")}
 
 
 class Explain(BaseModel):
@@ -45,12 +55,19 @@ class Explain(BaseModel):
 
     raster: Positional[Path] = Field(description="raster file that a run has finished")
     out: MapsFile
+    method: Literal["sam", "relevance"] = Field("sam", description="where layers attend, or what the answer rests on")
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: AnyVariant = Field(
         "paper", description="the paper's equations, the authors' published script, or integers as in Lava's graph"
     )
     include_current: bool = Field(True, description="let a spike count itself, not only earlier ones")
+    network: str | None = Field(
+        None, description="of relevance: what was recorded; network.safetensors beside the raster if not given"
+    )
+    rule: Rule = Field(
+        "signed", description="of relevance: exact shares of the membrane, or those of exciting spikes alone (SLTRP)"
+    )
     steps: KeptSteps = "pictured"
     figures: Figures = None
     overwrite: Overwrite = False
@@ -60,16 +77,39 @@ class Explain(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, explain, draw, report."""
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
+    for method, own in OF_METHODS.items():
+        if method != options.method and (given := [name for name in own if name in options.model_fields_set]):
+            raise InputError(
+                f"--{given[0].replace('_', '-')}: belongs to --method {method}, got --method {options.method}"
+            )
     console = PlainConsole(soft_wrap=True)
-    with figures_folder(options.figures, options.overwrite), RasterReader(options.raster) as raster:
-        kernel = options.model_dump(exclude={"raster", "out", "figures"})
-        with explain(raster, options.out, **kernel, tracker=Tracker(PlainConsole(stderr=True))) as maps:
-            size, names = readable(options.out.stat().st_size), ", ".join(maps)
-            about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names} ({maps.header.kept})"
-            console.print(f"{options.out}  {size}, {about}")
-            if options.figures is not None:
-                for path in draw(raster, maps, options.figures):
-                    console.print(str(path))
+    with (
+        figures_folder(options.figures, options.overwrite),
+        RasterReader(options.raster) as raster,
+        explained(raster, options) as maps,
+    ):
+        size, names = readable(options.out.stat().st_size), ", ".join(maps)
+        about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names} ({maps.header.kept})"
+        console.print(f"{options.out}  {size}, {about}")
+        if options.figures is not None:
+            for path in draw(raster, maps, options.figures):
+                console.print(str(path))
+
+
+def explained(raster: RasterReader, options: Explain) -> MapReader:
+    """The maps that the options ask for, written and open."""
+    tracker = Tracker(PlainConsole(stderr=True))
+    if options.method == "sam":
+        kernel = options.model_dump(exclude={"raster", "out", "figures", "method", *OF_METHODS["relevance"]})
+        return explain(raster, options.out, **kernel, tracker=tracker)
+    network = recorded_network(raster, options.network)
+    chosen = spatial_layers({layer.name: layer.kind for layer in raster.layers}, options.layers, raster.where)
+    kept = kept_steps(options.steps, raster.timesteps, raster.n_samples)
+    method = RelevanceMaps(raster, network, tuple(map(raster.layer, chosen)), options.rule, *kept)
+    refuse_existing(options.out, raster.path, options.overwrite)
+    with tracker.show("explaining", raster.n_samples) as advance:
+        write_maps(method, options.out, advance, overwrite=options.overwrite)
+    return MapReader(options.out, trusted=True)
 
 
 def draw(raster: RasterReader, maps: MapReader, directory: Path) -> list[Path]:

@@ -108,10 +108,13 @@ def _delays(maps: MapReader) -> dict[str, int]:
 
 
 def _of_class(method: str, subjects: Sequence[Subject]) -> str:
-    """Which class a Grad-CAM speaks for: the true one, or the predicted one where that is unknown."""
-    if method in ("sam", "graph-sam"):
+    """Which class the maps speak for: the predicted one, or the true one where a method takes it and it is known."""
+    target = METHODS[method].target
+    if target == "none":
         return ""
-    known = sorted({"predicted" if subject.true is None else "true" for subject in subjects}, reverse=True)
+    known = sorted({"true" if target == "label" and subject.true is not None else "predicted" for subject in subjects})[
+        ::-1
+    ]
     return f" for the {' or '.join(known)} class"
 
 

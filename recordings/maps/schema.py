@@ -21,8 +21,10 @@ Maps and sums are stored in chunks of one sample and at most 1 MiB, of whole ste
 
 Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sum"][0]`. Layers have the names and
 numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM
-is for the label or, where that is -1, for the prediction; SAM needs neither. Sums are made of all steps that matter,
-whichever steps are kept; they are added in float64 and rounded once. The file appears under its name when complete.
+is for the label or, where that is -1, for the prediction; relevance is for the prediction; SAM needs neither. Sums are
+made of all steps that matter, whichever steps are kept; they are added in float64 and rounded once. Where a method has
+signs, sums and maps are the positive parts, a sum that of the signed values' sum. The file appears under its name when
+complete.
 `content_digest` is made as in a raster (FORMAT.md): of every attribute above, those of a layer under the paths of its
 sum and of its maps, then of index, label, prediction, steps, and of every layer's digests. The maps of one sample take
 at most 2³⁰ bytes, those of one step and layer at most 2²⁶.
@@ -34,7 +36,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -73,12 +75,14 @@ class Method:
     parameters : further root attributes and their types
     title : what the maps are called, for people
     shows : what they show, for people
+    target : the class they speak for, "none", "label" (the prediction where that is unknown) or "prediction"
     """
 
     source: str
     parameters: Mapping[str, type]
     title: str
     shows: str
+    target: Literal["none", "label", "prediction"]
 
 
 METHODS = {
@@ -87,14 +91,25 @@ METHODS = {
         {"gamma": float, "variant": str, "include_current": bool},
         "Spike Activation Map",
         "Where neurons fire in short intervals",
+        "none",
     ),
-    "grad-cam": Method("network_sha256", {}, "Grad-CAM of the ANN", "What speaks for the class"),
-    "snn-grad-cam": Method("network_sha256", {"seed": int}, "SNN-crafted Grad-CAM", "What speaks for the class"),
+    "relevance": Method(
+        "raster_digest",
+        {"network_sha256": str, "rule": str},
+        "Relevance of spikes",
+        "What the answer rests on",
+        "prediction",
+    ),
+    "grad-cam": Method("network_sha256", {}, "Grad-CAM of the ANN", "What speaks for the class", "label"),
+    "snn-grad-cam": Method(
+        "network_sha256", {"seed": int}, "SNN-crafted Grad-CAM", "What speaks for the class", "label"
+    ),
     "graph-sam": Method(
         "network_sha256",
         {"gamma": float, "variant": str, "seed": int},
         "Spike Activation Map, formed in the network's graph",
         "Where neurons fire in short intervals",
+        "none",
     ),
 }
 

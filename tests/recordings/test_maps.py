@@ -188,12 +188,17 @@ def test_the_content_digest_is_what_the_documentation_says(tmp_path: Path, heade
 @pytest.mark.parametrize(
     ("method", "parameters", "about"),
     [
+        (
+            "relevance",
+            {"network_sha256": "ef" * 32, "rule": "signed"},
+            {"raster_digest": "cd" * 32, "network_sha256": "ef" * 32, "rule": "signed"},
+        ),
         ("grad-cam", {}, {"network_sha256": "cd" * 32}),
         ("snn-grad-cam", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
     ],
 )
 def test_other_methods_say_what_they_have(
-    tmp_path: Path, method: str, parameters: dict[str, int], about: dict[str, object]
+    tmp_path: Path, method: str, parameters: dict[str, object], about: dict[str, object]
 ) -> None:
     layer = MapLayer("conv2", 2, (4, 5), 1)
     header = MapHeader(method, "cd" * 32, parameters, 1, (layer,), (0,), 3)
@@ -325,7 +330,7 @@ def test_unknown_layer_or_sample(path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("method", "cam", "method is 'cam', expected one of sam, grad-cam, snn-grad-cam"),
+        ("method", "cam", "method is 'cam', expected one of sam, relevance, grad-cam, snn-grad-cam"),
         ("method", "grad-cam", "parameters of grad-cam are gamma, variant, include_current, expected none"),
         ("parameters", {"gamma": 0.5}, "parameters of sam are gamma, expected gamma, variant, include_current"),
         ("parameters", KERNEL | {"gamma": -1.0}, "gamma is -1.0, expected a finite number"),
