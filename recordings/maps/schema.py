@@ -20,8 +20,9 @@ Where `stepped` is not 0, maps step by step stand beside the sums:
 Maps and sums are stored in chunks of one sample and at most 1 MiB, of whole steps or rows, deflate + fletcher32.
 
 Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sum"][0]`. Layers have the names and
-numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step. Grad-CAM
-is for the label or, where that is -1, for the prediction; relevance is for the prediction; SAM needs neither. Sums are
+numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step, and so
+have attributions, which are of the input. Grad-CAM is for the label or, where that is -1, for the prediction; relevance
+and attributions are for the prediction; SAM needs neither. Sums are
 made of all steps that matter, whichever steps are kept; they are added in float64 and rounded once. Where a method has
 signs, sums and maps are the positive parts, a sum that of the signed values' sum. The file appears under its name when
 complete.
@@ -111,6 +112,14 @@ METHODS = {
         "Where neurons fire in short intervals",
         "none",
     ),
+} | {
+    name: Method("network_sha256", {"seed": int}, title, "What speaks for the class", "prediction")
+    for name, title in {
+        "gradient-x-input": "Gradient × input",
+        "integrated-gradients": "Integrated gradients",
+        "occlusion": "Occlusion",
+        "rise": "RISE",
+    }.items()
 }
 
 

@@ -195,6 +195,7 @@ def test_the_content_digest_is_what_the_documentation_says(tmp_path: Path, heade
         ),
         ("grad-cam", {}, {"network_sha256": "cd" * 32}),
         ("snn-grad-cam", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
+        ("rise", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
     ],
 )
 def test_other_methods_say_what_they_have(

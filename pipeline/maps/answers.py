@@ -1,0 +1,36 @@
+"""A spiking network's logits for many versions of an input, without gradients: simulated on the event backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.event.backend import EventBackend
+from backends.network import Network
+
+BATCH = 16  # inputs packed together
+
+Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
+
+
+def answers_of(network: Network) -> Answer:
+    """A function of encoded inputs, (T, B, C, H, W) bool or (B, C, H, W) int8: logits (B, classes).
+
+    Raises
+    ------
+    NetworkError : if the network is an ANN
+    """
+    backend = EventBackend()
+    backend.prepare(network)
+    return partial(_answers, backend, network)
+
+
+def _answers(backend: EventBackend, network: Network, inputs: NDArray[Any]) -> NDArray[np.float64]:
+    count = inputs.shape[-4]
+    batches = (inputs[..., start : start + BATCH, :, :, :] for start in range(0, count, BATCH))
+    readout = np.concatenate([batch.readout for batch in backend.run(network, batches, count)])
+    return readout * (network.readout.scale / network.timesteps)
