@@ -79,6 +79,38 @@ def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
     return resized if height == size[0] else _weights(height, size[0]) @ resized
 
 
+def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """A map at a coarser resolution: every cell the mean of what it covers; where it is finer, as :func:`resize_map`.
+
+    Parameters
+    ----------
+    maps : (..., h, w)
+    size : height and width of the result
+
+    Returns
+    -------
+    (..., H, W) float64
+    """
+    averaged = np.asarray(maps, np.float64)
+    height, width = averaged.shape[-2:]
+    if width > size[1]:
+        averaged = averaged @ _overlaps(width, size[1]).T
+    if height > size[0]:
+        averaged = _overlaps(height, size[0]) @ averaged
+    return resize_map(averaged, size)
+
+
+@lru_cache(maxsize=64)
+def _overlaps(old: int, new: int) -> NDArray[np.float64]:
+    """Which share each of `old` cells in a row has in each of `new` larger ones: (new, old), rows sum to 1."""
+    edges = np.arange(new + 1) * (old / new)
+    cells = np.arange(old)
+    shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    shares = np.maximum(shared, 0) * (new / old)
+    shares.setflags(write=False)
+    return shares
+
+
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> NDArray[np.float64]:
     """What each of `old` cells in a row counts in each of `new` ones: (new, old), two in a row are not zero."""
