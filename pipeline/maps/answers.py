@@ -1,4 +1,4 @@
-"""A spiking network's logits for many versions of an input, without gradients: simulated on the event backend."""
+"""A spiking network's logits for many versions of an input, without gradients: simulated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.base import Backend
 from backends.event.backend import EventBackend
 from backends.network import Network
 
@@ -17,19 +18,23 @@ BATCH = 16  # inputs packed together
 Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
-def answers_of(network: Network) -> Answer:
+def answers_of(network: Network, backend: Backend | None = None) -> Answer:
     """A function of encoded inputs, (T, B, C, H, W) bool or (B, C, H, W) int8: logits (B, classes).
+
+    Parameters
+    ----------
+    backend : that simulates; the event backend if not given
 
     Raises
     ------
     NetworkError : if the network is an ANN
     """
-    backend = EventBackend()
+    backend = backend or EventBackend()
     backend.prepare(network)
     return partial(_answers, backend, network)
 
 
-def _answers(backend: EventBackend, network: Network, inputs: NDArray[Any]) -> NDArray[np.float64]:
+def _answers(backend: Backend, network: Network, inputs: NDArray[Any]) -> NDArray[np.float64]:
     count = inputs.shape[-4]
     batches = (inputs[..., start : start + BATCH, :, :, :] for start in range(0, count, BATCH))
     readout = np.concatenate([batch.readout for batch in backend.run(network, batches, count)])

@@ -90,7 +90,7 @@ def spike_deletion(
             f"spike deletion: got logits of shape {logits.shape}, expected finite ones of ({len(taken)}, classes)"
         )
     counts = spikes.sum(axis=(0, 1))
-    deleted = (counts * ~left[:, 0]).sum(axis=(1, 2)) / max(1, counts.sum())
+    deleted = (counts * ~left[:, 0]).sum(axis=(1, 2)) / max(1, int(counts.sum()))
     deleted[-1] = 1  # of no spikes at all, too
     return SpikeDeletion(taken / places, deleted, softmax(logits, axis=1)[:, logits[0].argmax()])
 

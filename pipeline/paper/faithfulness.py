@@ -1,155 +1,156 @@
-"""Does the network use what a map marks? Insertion and deletion curves (Petsiuk et al. 2018); not in the paper.
+"""Does the network use what a map marks? Deletion and insertion of pixels, and deletion of spikes; not in the paper.
 
-Pixels are deleted from the image, or inserted into a blurred one, in the order of a map; the network's probability of
-its own answer should fall fast, or rise fast. The network is the fixed-point one; one set of random numbers drives
-it for every version of an image. Maps are summed over the steps that can still change the answer.
+Pixels are deleted from the image, or inserted into a blurred one, in the order of a map (Petsiuk et al. 2018); the
+network's probability of its own answer should fall fast, or rise fast. Spikes are deleted from a recorded layer, which
+needs no image that stands for nothing. The network is the fixed-point one; one set of random numbers drives it for
+every version of an image. Maps are summed over the steps that can still change the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from backends.available import make_backend
 from backends.network.quantise import quantise
+from pipeline.drawing.canvas import PALETTE
 from pipeline.drawing.curves import draw_curves
-from pipeline.images.encoding import encode
-from pipeline.measures.faithfulness import Faithfulness, Score, faithfulness, random_faithfulness
-from pipeline.measures.localisation import centred_gaussian
+from pipeline.measures.statistics import Estimate
 from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
-from .study.ann import reference_maps
 from .study.claims import Claim, verdict, with_interval
-from .study.heatmaps import count_maps, sam_maps, snn_grad_cams
-from .study.images import ImageSet
+from .study.curves import PIXELS, RANDOM, curves, label
 from .study.result import Result
+from .study.rivals import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
 from .study.study import Study
 
-RANDOM, GAUSSIAN = "random order", "centred Gaussian"
-ORDERS = 3  # random orders of each image
 DELETION, INSERTION = "deletion area", "insertion area"
-Curves = dict[str, NDArray[np.float64]]  # map -> (N, 2, K + 1): deletion and insertion
+BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
+Curves = Mapping[tuple[str, str], NDArray[np.float64]]  # see study/curves.py
 
 
 def run(study: Study) -> Result:
     """Delete, insert, and compare the areas under the curves."""
-    images = study.images.take(study.settings.curves)
-    found = curves(study, images)
-    fractions = found.pop("fractions")
-    areas = pd.concat(
-        [
-            measured(area, map=name, measure=measure)
-            for name, both in found.items()
-            for measure, area in zip((DELETION, INSERTION), trapezoid(both, fractions, axis=2).T, strict=True)
-        ]
-    )
-    draw(study, fractions, found)
+    images, network = study.images.take(study.settings.curves), study.networks.surrogate.network
+    with RasterReader(study.recording(network, images)) as raster:
+        layers = [*([raster.layers[0].name] if network.spiking_input else []), *study.layers(raster)]
+        found = curves(study, images, raster, quantise(network), layers)
+    areas, seed = pd.concat(areas_of(found)), study.settings.seed
+    draw_pixels(study, found, layers)
+    draw_spikes(study, found, layers)
+    claims = [*against_chance(areas, seed), *against_rivals(areas, layers, seed)]
     notes = (
+        losses(claims, len(images)),
         "Deletion: lower is better; insertion: higher is better. Deleted pixels become the mean colour; insertion "
         "starts from a blurred image.",
+        "Deleted spikes are those of a layer, with all channels and steps of a place, in the order of a map; the rest "
+        "is passed on through the layers behind. By places: over the share of places deleted; by spikes: over the "
+        "share of spikes, where a map does not win by marking places with many. Of Poisson input, deletion by places "
+        "is that of pixels: the mean colour has no spikes.",
     )
-    claims = claims_of(areas, study.settings.seed)
-    title = "Faithfulness: does the network use what a map marks?"
-    return Result(title, summary(areas, study.settings.seed), claims, notes)
+    return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes)
 
 
-def claims_of(areas: pd.DataFrame, seed: int) -> list[Claim]:
-    """Every map against a random order, and against a Gaussian at the centre."""
-    claims = []
-    for name in areas["map"].unique():
+def areas_of(found: Curves) -> Iterator[pd.DataFrame]:
+    """Areas under every curve: image, map, layer (whose spikes are deleted, "" of pixels), measure, value."""
+    for (deleted, name), (first, second, third) in ((key, each.swapaxes(0, 1)) for key, each in found.items()):
+        if deleted == PIXELS:
+            measures = {DELETION: (second, first), INSERTION: (third, first)}
+        else:
+            measures = {BY_PLACES: (third, first), BY_SPIKES: (third, second)}
+        for measure, (probability, share) in measures.items():
+            layer = "" if deleted == PIXELS else deleted
+            yield measured(trapezoid(probability, share, axis=1), map=name, layer=layer, measure=measure)
+
+
+def gain(areas: pd.DataFrame, name: str, rival: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
+    """By how much a map is better than another: both means as text, and the difference. Insertion alone is to rise."""
+    own, other = (rows(areas, map=each, layer=layer, measure=measure) for each in (name, rival))
+    better = difference(own, other, seed) if measure == INSERTION else difference(other, own, seed)
+    return f"{name} {values(own).mean():.3g}, {rival} {values(other).mean():.3g}", better
+
+
+def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
+    """Every map against a random order and a Gaussian at the centre, by pixels."""
+    for name in rows(areas, layer="")["map"].unique():
         for rival in (RANDOM, GAUSSIAN):
             if name in (RANDOM, rival):
                 continue
             for measure in (DELETION, INSERTION):
-                own, other = (rows(areas, map=each, measure=measure) for each in (name, rival))
-                # A smaller deletion area is better, a larger insertion area.
-                gain = difference(other, own, seed) if measure == DELETION else difference(own, other, seed)
-                means = f"{name} {values(own).mean():.3g}, {rival} {values(other).mean():.3g}"
-                ours = f"{means}; better by {with_interval(gain)}"
+                means, better = gain(areas, name, rival, "", measure, seed)
                 what = f"{name}: better {measure.removesuffix(' area')} than {rival}"
-                claims.append(Claim(what, "–", ours, verdict(gain), gain.n))
-    return claims
+                yield Claim(what, "–", f"{means}; better by {with_interval(better)}", verdict(better), better.n)
 
 
-def curves(study: Study, images: ImageSet) -> Curves:
-    """Both curves of every map, and the fractions of the pixels at which they are taken; cached."""
-    network, settings = quantise(study.networks.surrogate.network), study.settings
-    backend = make_backend("auto", settings.device)
-
-    def score(image: int) -> Score:
-        def logits(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-            found: list[NDArray[Any]] = []
-            for start in range(0, len(pixels), 16):
-                batch = pixels[start : start + 16]
-                inputs = encode(network, batch, settings.seed, np.repeat(images.indices[image], len(batch)))
-                found.extend(result.readout for result in backend.run(network, [inputs], len(batch)))
-            return np.concatenate(found) * (network.readout.scale / network.timesteps)
-
-        return logits
-
-    def compute() -> dict[str, NDArray[np.float64]]:
-        found: dict[str, list[Faithfulness]] = {}
-        with study.progress("insertion and deletion", len(images)) as advance:
-            for image, maps in enumerate(maps_of(study, images)):
-                pixels, seed = images.pixels[image], settings.seed + ORDERS * image
-                for name, each in maps.items():
-                    found.setdefault(name, []).append(faithfulness(score(image), pixels, each, seed=seed))
-                chance = random_faithfulness(score(image), pixels, repeats=ORDERS, seed=seed)
-                found.setdefault(RANDOM, []).append(chance)
-                advance(1)
-        stacked = {
-            name: np.array([[curve.deletion, curve.insertion] for curve in of_map]) for name, of_map in found.items()
-        }
-        return stacked | {"fractions": found[RANDOM][0].fractions}
-
-    inputs = {
-        "network": network.sha256,
-        "ann": study.networks.ann.network.sha256,
-        "images": images.sha256,
-        "layers": list(settings.layers),
-        "gamma": settings.gamma,
-        "seed": settings.seed,
-        "random orders": ORDERS,
-    }
-    return study.stages.arrays("faithfulness", inputs, compute)
+def against_rivals(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
+    """SAM against every other map: of the last layer by pixels, of each layer by its spikes."""
+    tests = [("", DELETION), ("", INSERTION), *((layer, BY_SPIKES) for layer in layers)]
+    for layer, measure in tests:
+        name = label(SAM, layer or layers[-1])
+        for rival in rows(areas, layer=layer, measure=measure)["map"].unique():
+            if rival.startswith(SAM) or (not layer and rival in (RANDOM, GAUSSIAN)):
+                continue
+            means, better = gain(areas, name, rival, layer, measure, seed)
+            where = f"in {layer}: " if layer else ""
+            what = f"{where}{name}: better {measure.replace(' area', '')} than {rival}"
+            yield Claim(what, "–", f"{means}; better by {with_interval(better)}", verdict(better), better.n)
 
 
-def maps_of(study: Study, images: ImageSet) -> Iterator[Mapping[str, NDArray[np.floating[Any]]]]:
-    """Per image, one map of each kind, of any size."""
-    gamma = study.settings.gamma
-    reference = reference_maps(study, images)
-    with RasterReader(study.recording(study.networks.surrogate.network, images)) as raster:
-        layers = study.layers(raster)
-        gradients = snn_grad_cams(study, images, raster)
-        for image in range(len(images)):
-            maps: dict[str, NDArray[np.floating[Any]]] = {
-                f"SAM {layer}": sam_maps(raster, layer, image, gamma).sum(axis=0) for layer in layers
-            }
-            last = layers[-1]
-            maps[f"spike count {last}"] = count_maps(raster, last, image).sum(axis=0)
-            maps[f"SNN Grad-CAM {last}"] = gradients[last][image].sum(axis=0)
-            maps["Grad-CAM of the ANN"] = reference[image]
-            maps["brightness"] = np.abs(images.pixels[image]).mean(axis=0)
-            maps[GAUSSIAN] = centred_gaussian(images.size)
-            yield maps
-
-
-def draw(study: Study, fractions: NDArray[np.float64], found: Curves) -> None:
-    """Both curves of every map, mean over images."""
-    panels = ("deletion (lower is better)", "insertion (higher is better)")
-    points = pd.concat(
-        [
-            pd.DataFrame({"panel": panel, "curve": name, "x": fractions, "mean": both[:, which].mean(axis=0)})
-            for which, panel in enumerate(panels)
-            for name, both in found.items()
-        ]
+def losses(claims: Sequence[Claim], images: int) -> str:
+    """Where SAM loses, in one sentence."""
+    lost: dict[str, list[str]] = {}
+    for claim in claims:
+        what, _, rival = claim.what.rpartition(" than ")
+        if claim.same == "no" and SAM in what:
+            lost.setdefault(what.replace(": better", ","), []).append(rival)
+    if not lost:
+        return f"SAM loses to no other map ({images} images)."
+    return f"SAM loses ({images} images). " + " ".join(
+        f"{what[:1].upper()}{what[1:]}: to {', '.join(rivals)}." for what, rivals in lost.items()
     )
-    subtitle = f"mean of {len(next(iter(found.values())))} images; pixels in the order of each map"
+
+
+def draw_pixels(study: Study, found: Curves, layers: Sequence[str]) -> None:
+    """Deletion and insertion, mean over images: SAM and relevance of one layer each, and every other map."""
+    hidden = [label(SAM, layer) for layer in layers[:-1]] + [label(name, layers[0]) for name in RULES]
+    panels = ("deletion (lower is better)", "insertion (higher is better)")
+    parts = []
+    for (deleted, name), each in found.items():
+        if deleted == PIXELS and name not in hidden:
+            shares, *both = each.mean(axis=0)
+            parts += [
+                pd.DataFrame({"panel": panel, "curve": name, "x": shares, "mean": probability})
+                for panel, probability in zip(panels, both, strict=True)
+            ]
+    subtitle = f"mean of {_images(found)} images; pixels in the order of each map"
     title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
-    draw_curves(study.out / "faithfulness.png", title, subtitle, points, *axes)
+    draw_curves(study.out / "faithfulness.png", title, subtitle, _styled(parts), *axes)
+
+
+def draw_spikes(study: Study, found: Curves, layers: Sequence[str]) -> None:
+    """Deletion of spikes over their share, mean over images; a panel per layer."""
+    shares, parts = np.linspace(0, 1, 17), []
+    of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
+    for (deleted, name), each in found.items():
+        if deleted in layers:
+            mean = np.mean([np.interp(shares, spikes, probability) for _, spikes, probability in each], axis=0)
+            curve = of_layers.get(name, name)
+            parts.append(pd.DataFrame({"panel": f"spikes of {deleted}", "curve": curve, "x": shares, "mean": mean}))
+    subtitle = f"mean of {_images(found)} images; places in the order of each map; lower is better"
+    title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
+    draw_curves(study.out / "faithfulness_spikes.png", title, subtitle, _styled(parts), *axes)
+
+
+def _styled(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Curves in one table, dashed where there are no more colours."""
+    table = pd.concat(parts)
+    names = list(table["curve"].unique())
+    return table.assign(style=["-" if names.index(name) < len(PALETTE) else "--" for name in table["curve"]])
+
+
+def _images(found: Curves) -> int:
+    return len(next(iter(found.values())))

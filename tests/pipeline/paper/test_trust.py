@@ -14,6 +14,7 @@ from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
 from pipeline.paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
+from pipeline.paper.study.claims import Claim, Verdict
 from pipeline.paper.study.study import Study
 from tests.pipeline.small_networks import small_model
 
@@ -82,15 +83,47 @@ def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
     assert (study.out / "randomisation.png").is_file()
 
 
-def test_faithfulness_scores_every_map_against_chance(study: Study) -> None:
+def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(study: Study) -> None:
     result = faithfulness.run(study)
-    table = by(result.table, "map", "measure")
-    maps = list(dict.fromkeys(name for name, _ in table))
-    assert maps[:2] == ["SAM conv1", "SAM conv2"]
-    assert maps[-2:] == ["centred Gaussian", "random order"]
-    assert all(0 < row["mean"] < 1 and row["n"] == 2 for row in table.values())
+    table = by(result.table, "map", "layer", "measure")
+    of_pixels = list(dict.fromkeys(name for name, layer, _ in table if not layer))
+    assert set(of_pixels) == {
+        *("SAM conv1", "SAM conv2", "spike count conv2", "SNN Grad-CAM conv2", "relevance input", "relevance conv2"),
+        *("SLTRP input", "SLTRP conv2", "Gradient × input", "Integrated gradients", "Occlusion", "RISE"),
+        *("Grad-CAM of the ANN", "brightness", "centred Gaussian", "random order"),
+    }
+    for layer in ("input", "conv1", "conv2"):
+        measures = {(name, measure) for name, of_layer, measure in table if of_layer == layer}
+        for measure in ("spike deletion area by places", "spike deletion area by spikes"):
+            assert {(f"SAM {layer}", measure), (f"relevance {layer}", measure), ("RISE", measure)} <= measures
+    assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 2 for row in table.values())
+    claims = [claim.what for claim in result.claims]
+    assert "RISE: better insertion than centred Gaussian" in claims
+    assert "SAM conv2: better deletion than RISE" in claims
+    assert "in conv1: SAM conv1: better spike deletion by spikes than relevance conv1" in claims
+    assert result.notes[0].startswith("SAM loses")
     stages = {path.name.split("-")[0] for path in study.stages.directory.iterdir()}
-    assert "faithfulness" in stages
+    assert {"faithfulness", "attribution"} <= stages
     again = faithfulness.run(study)
     pd.testing.assert_frame_equal(again.table, result.table)
-    assert (study.out / "faithfulness.png").is_file()
+    assert (study.out / "faithfulness.png").is_file() and (study.out / "faithfulness_spikes.png").is_file()
+
+
+def test_where_sam_loses_is_said_first() -> None:
+    def claim(what: str, same: Verdict) -> Claim:
+        return Claim(what, "–", "", same, 5)
+
+    lost = [
+        claim("SAM conv2: better deletion than RISE", "no"),
+        claim("SAM conv2: better deletion than Occlusion", "no"),
+        claim("in conv1: SAM conv1: better spike deletion by spikes than SLTRP conv1", "no"),
+    ]
+    others = [
+        claim("SAM conv2: better insertion than RISE", "yes"),
+        claim("RISE: better deletion than random order", "no"),
+    ]
+    assert faithfulness.losses(others, 5) == "SAM loses to no other map (5 images)."
+    assert faithfulness.losses([*others, *lost], 5) == (
+        "SAM loses (5 images). SAM conv2, deletion: to RISE, Occlusion. "
+        "In conv1: SAM conv1, spike deletion by spikes: to SLTRP conv1."
+    )
