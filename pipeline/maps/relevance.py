@@ -90,10 +90,11 @@ def layer_relevance(layer: Layer, before: Spikes, fired: Spikes, relevance: Floa
     unit = 2.0**-neuron.shift if isinstance(neuron, FixedLIF) else 1.0
     gain = np.asarray(neuron.gain * unit, np.float64)[..., None, None]
     parts: list[Part] = [(weight, gain)]
-    kept, membrane = _membranes(neuron, _currents(layer, parts, before), fired)
     if rule == "signed":
+        membrane = _membranes(neuron, _currents(layer, parts, before), fired)[1]
         per_current = _signed(neuron, membrane, fired, relevance)
     else:
+        kept = _membranes(neuron, _currents(layer, parts, before), fired)[0]
         parts = [(np.maximum(sign * weight, 0), np.maximum(sign * gain, 0)) for sign in (1, -1)]
         excited = _outlasting(neuron, _currents(layer, parts, before))
         per_current = _positive(neuron, np.maximum(kept, 0), excited, relevance)
@@ -141,18 +142,16 @@ def _currents(layer: Layer, parts: Sequence[Part], before: Spikes) -> Floats:
 
 
 def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[Floats, Floats]:
-    """What was left of each membrane from the step before, and the membrane: both (T, C, H, W)."""
+    """What was left of each membrane from the step before, and the membrane, in place of the currents."""
     leak, subtracted = map(_by_channel, (neuron.leak, neuron.subtracted))
     bias = neuron.bias[..., None, None]
-    driven = currents.copy()
-    for t in range(1, len(driven)):
-        driven[t] += _at(bias, t)
-    driven = _outlasting(neuron, driven)
-    kept, membrane = np.zeros((2, *currents.shape))
-    for t in range(1, len(driven)):
+    for t in range(1, len(currents)):
+        currents[t] += _at(bias, t)
+    kept, membrane = np.zeros(currents.shape), _outlasting(neuron, currents)
+    for t in range(1, len(membrane)):
         left = leak * membrane[t - 1]
         kept[t] = left * ~fired[t - 1] if neuron.reset == "zero" else left - subtracted * fired[t - 1]
-        membrane[t] = kept[t] + driven[t]
+        membrane[t] += kept[t]
     return kept, membrane
 
 
