@@ -12,11 +12,10 @@ from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
 
 from .blobs import blob, spike_trains
-from .sources import Run
+from .sources import CAM_TITLES, Run
 from .thinning import Content, thinned
 
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
-CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 
 def run_content(run: Run, limit: int) -> Content:

@@ -24,6 +24,7 @@ from recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
 LARGEST_SUMMARY = 1 << 28  # bytes
+CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +108,7 @@ def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[M
                 maps = opened.enter_context(MapReader(path))
             except InputError:
                 continue  # a file of something else, which nobody asked for
-            if maps.header.method not in ("sam", "graph-sam") and np.array_equal(
-                maps.samples.index, raster.samples.index
-            ):
+            if maps.header.method in CAM_TITLES and np.array_equal(maps.samples.index, raster.samples.index):
                 held.enter_context(opened.pop_all())
                 yield maps
 

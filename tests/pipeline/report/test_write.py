@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pipeline.explain import main as explain_raster
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
@@ -129,6 +130,12 @@ def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path
         "config.toml",
         "sam.h5",
     }
+    assert content["samples"][0]["gradCam"] == {}
+
+
+def test_maps_of_other_methods_are_not_taken_for_grad_cam(copy: Path, tmp_path: Path) -> None:
+    explain_raster([str(copy / "raster.h5"), "--method", "relevance", "--out", str(copy / "gradcam.h5"), "--overwrite"])
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert content["samples"][0]["gradCam"] == {}
 
 
