@@ -155,15 +155,25 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: cannot be read ({error}), expected the plan of a run; use another --out") from None
 
 
+def refuse_other_origin(where: Path, of_graph: bool, plan: Plan) -> None:
+    """Refuse to go on with maps that left Lava's graph by maps made of spikes, or the other way round.
+
+    Parameters
+    ----------
+    of_graph : whether those that are there left the graph
+    """
+    if of_graph != (plan.keep == "graph"):
+        there, here = ("leave Lava's graph" if graph else "are made of spikes" for graph in (of_graph, not of_graph))
+        raise InputError(
+            f"{where}: cannot resume: maps {there} there and {here} here; use the same backend, --keep and --variant, "
+            "or another --out"
+        )
+
+
 def _refuse_differences(where: Path, old: Plan, new: Plan) -> None:
     """Refuse to join a run that computes something else."""
     found = differences(old.header, old.samples, new.header, new.samples)
-    if "graph" in (old.keep, new.keep) and old.keep != new.keep:
-        there, here = ("leave Lava's graph" if plan.keep == "graph" else "are made of spikes" for plan in (old, new))
-        raise InputError(
-            f"{where}: cannot resume: maps {there} there and {here} here; use the same backend and --keep, "
-            "or another --out"
-        )
+    refuse_other_origin(where, old.keep == "graph", new)
     for name in ("keep", "gamma", "variant", "steps", "stepped"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:

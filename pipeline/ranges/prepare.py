@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from pipeline.maps.sam_sum import compile_sums
 from pipeline.maps.steps import kept_steps
 from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint
 from pipeline.networks.precisions import in_precision
+from recordings.errors import RasterError
+from recordings.maps.reader import MapReader
 
 from .files import PARTS, PLAN
 from .graph import check_maps, chosen_maps
 from .header import raster_header
-from .plan import Plan, begin_plan
+from .plan import Plan, begin_plan, refuse_other_origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,9 @@ def begin(out: Path, prepared: Prepared, config: Config) -> None:
     ------
     InputError : if another run is there, or the folder cannot be written
     """
+    if (out / "sam.h5").is_file():
+        with suppress(RasterError), MapReader(out / "sam.h5") as finished:  # a damaged one is made anew
+            refuse_other_origin(out / "sam.h5", finished.header.method == "graph-sam", prepared.plan)
     begin_plan(out / PARTS / PLAN, prepared.plan)
     if not (out / "network.safetensors").exists():
         write_network(prepared.network, out / "network.safetensors")

@@ -96,9 +96,13 @@ def test_parts_are_the_run_and_no_other_backend_joins_it(
     capsys.readouterr()
     for other in (["--backend", "event", "--variant", "fixed"], ["--backend", "lava", "--variant", "paper"]):
         said = refusal(capsys, run.main, [*options, "--keep", "maps", *other, "--out", out, "--resume"])
-        assert "maps leave Lava's graph there and are made of spikes here; use the same backend and --keep" in said
+        assert "maps leave Lava's graph there and are made of spikes here; use the same backend, --keep" in said
     run.main([*on_lava, "--range", "1/2"])
     merge.main([out])
+    before = (tmp_path / "run" / "sam.h5").read_bytes()
+    said = refusal(capsys, run.main, [*options, "--keep", "maps", "--backend", "event", "--out", out, "--resume"])
+    assert "sam.h5: cannot resume: maps leave Lava's graph there and are made of spikes here" in said
+    assert (tmp_path / "run" / "sam.h5").read_bytes() == before
     with h5py.File(tmp_path / "run" / "sam.h5") as parts, h5py.File(on_graph / "sam.h5") as whole:
         assert parts.attrs["content_digest"] == whole.attrs["content_digest"]
 
