@@ -1,32 +1,26 @@
-"""Lava: a step of VGG11 through its processes, every spike recorded, beside the models that Lava comes with."""
+"""Lava: a step of VGG11 through its processes, every spike recorded or maps alone, beside Lava's own models."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
-from backends.base import InputBatch
 from backends.event.backend import EventBackend
-from backends.lava import LavaBackend
-from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.networks.plan import plan_layers
-from recordings.raster.batch import RasterBatch
 
+from .lava_maps import maps_instead
+from .lava_timing import simulate
 from .measurement import Case, Options, Row, scaled
 from .memory import MemoryWatch
 from .networks import TINY, VGG11, Design, additions, firing, random_network, random_spikes, spike_rates
 from .optional import missing_lava
-from .recorded import simulate_and_record
 
 STOCK_RATE = 0.2
 IDLE_STEPS = 200
@@ -39,14 +33,18 @@ print(json.dumps(seconds_per_step(*map(int, sys.argv[1:]))))
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is simulated; `targets` say by firing rate how many milliseconds a step may take."""
+    """What is simulated; `targets` say by firing rate how many milliseconds a step may take.
+
+    At the rates `of_maps`, maps that leave the graph are compared with spikes.
+    """
 
     design: Design = VGG11
     rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
     targets: Mapping[float, float] = field(default_factory=lambda: {0.05: 10.0, 0.2: 20.0})
+    of_maps: tuple[float, ...] = (0.05, 0.2)
 
 
-QUICK = Sizes(TINY, (0.1, 0.2), {})
+QUICK = Sizes(TINY, (0.1, 0.2), {}, (0.2,))
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -56,6 +54,8 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     sizes = QUICK if options.quick else Sizes()
     for rate in sizes.rates:
         yield Case(f"{rate:.0%} firing", partial(event_models, sizes, rate, options, scratch))
+    for rate in sizes.of_maps:
+        yield Case(f"maps at {rate:.0%} firing", partial(maps_instead, sizes.design, rate, options, scratch))
     yield Case("processes that do nothing", partial(idle, sizes.design, options))
     yield Case("Lava's own models", partial(stock_models, sizes.design, options, scratch))
 
@@ -93,41 +93,3 @@ def idle(design: Design, options: Options) -> Iterator[Row]:
     done = subprocess.run([sys.executable, "-c", IDLE, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     about = "what Lava's synchronisation alone takes"
     yield Row("no firing", f"{count} idle processes", "ms/step", scaled(json.loads(done.stdout), 1000), note=about)
-
-
-class TimedLava(LavaBackend):
-    """Lava, noting when each sample has been simulated and recorded."""
-
-    def __init__(self, models: Literal["event", "stock"]) -> None:
-        super().__init__(models)
-        self.finished: list[float] = []
-
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """See :class:`backends.base.Backend`."""
-        for batch in super().run(network, inputs, n_samples):
-            yield batch
-            self.finished.append(time.perf_counter())
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """Seconds per step of each sample but the first, and seconds until the first step was done."""
-
-    steps: tuple[float, ...]
-    start: float
-
-
-def simulate(
-    network: Network, models: Literal["event", "stock"], rate: float, samples: int, seed: int, folder: Path
-) -> Simulation:
-    """Simulate and record; writing the file at the end counts as a part of every step."""
-    spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
-    backend = TimedLava(models)
-    begun = time.perf_counter()
-    simulate_and_record(network, backend, spikes, samples, folder, batch_size=1)
-    finished = backend.finished
-    ended = time.perf_counter()
-    closing = (ended - finished[-1]) / samples
-    steps = [(later - earlier + closing) / network.timesteps for earlier, later in pairwise(finished)]
-    start = finished[0] - begun - median(steps) * (network.timesteps - 1)
-    return Simulation(tuple(steps), start)

@@ -61,8 +61,16 @@ def test_lava_measures_both_kinds_of_models_and_none(tmp_path):
         if case.name != "20% firing"  # measured as at 10 %
         for row in case.rows()
     ]
-    assert {row.way for row in rows} == {"event-driven models", "Lava's models", "6 idle processes"}  # 3 layers, 3 more
+    maps = {"every spike", "maps of all layers", "maps of the deepest", "sums of all layers"}
+    others = {"event-driven models", "Lava's models", "6 idle processes"}  # 3 layers, 3 more
+    assert {row.way for row in rows} == maps | others
     assert all(row.median > 0 for row in rows)
+    leaving = {row.way: row.median for row in rows if row.unit == "kB/step"}
+    raster = 6 * 16 * 16 / 8 + 4 * 16 * 16 / 8 + 8 * 8 * 8 / 8 + 1  # bytes of input, conv1, conv2 and fc1
+    assert leaving["every spike"] == pytest.approx((raster + 4 * 200 / 12) / 1000)  # and 200 sums of 12 steps
+    pixels = 16 * 16 + 8 * 8
+    assert leaving["maps of all layers"] == pytest.approx((2 * pixels + 4 * (pixels + 200) / 12) / 1000)
+    assert leaving["sums of all layers"] == pytest.approx(4 * (pixels + 200) / 12 / 1000)
     assert not any(tmp_path.iterdir())
 
 

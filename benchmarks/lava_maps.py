@@ -1,0 +1,84 @@
+"""Lava: maps that the graph forms beside every spike recorded, in bytes that leave it and in time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from backends.lava import LavaBackend
+from backends.lava.wanted import WantedMaps, parts_of, size_of
+from backends.network import Network
+from backends.network.quantise import quantise
+from recordings.layers import steps_that_matter
+from recordings.maps.schema import MapHeader, MapLayer
+from recordings.maps.writer import writing_maps
+from recordings.schema import SampleTable
+
+from .lava_timing import simulate, steps_between
+from .measurement import Options, Row, scaled
+from .networks import Design, random_network, random_spikes
+
+GAMMA = 0.5
+FEWER_BYTES = 6  # than spikes, at least
+SLOWER = 1.0  # than recording them, at most
+
+
+def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+    """Every spike recorded; maps of every step, of all layers or the deepest; sums over steps alone."""
+    network = quantise(random_network(design, rate, options.seed))
+    samples, case = options.repeats + 1, f"{rate:.0%} firing, what leaves"
+    summed = {layer.name: layer.steps_that_matter for layer in map_layers(network)}
+    deepest = list(summed)[-1]
+    recorded = simulate(network, "event", rate, samples, options.seed, scratch).steps
+    spikes = size_of(parts_of(network, None, 0)) / network.timesteps
+    yield Row(case, "every spike", "ms/step", scaled(recorded, 1000), note="recorded to a file")
+    yield Row(case, "every spike", "kB/step", (spikes / 1000,))
+    ways = {
+        "maps of all layers": WantedMaps(GAMMA, summed, samples),
+        "maps of the deepest": WantedMaps(GAMMA, {deepest: summed[deepest]}, samples),
+        "sums of all layers": WantedMaps(GAMMA, summed),
+    }
+    for way, wanted in ways.items():
+        steps = simulate_maps(network, wanted, rate, samples, options.seed, scratch)
+        leaving = size_of(parts_of(network, wanted, 0)) / network.timesteps
+        yield Row(case, way, "ms/step", scaled(steps, 1000), note="written to a file")
+        yield Row(case, way, "kB/step", (leaving / 1000,), note="16 bits a map, 32 a sum; the input's stays outside")
+        yield Row(case, way, "times the time", (median(steps) / median(recorded),), at_most=SLOWER)
+        yield Row(case, way, "times fewer bytes", (spikes / leaving,), at_least=FEWER_BYTES)
+
+
+def simulate_maps(
+    network: Network, wanted: WantedMaps, rate: float, samples: int, seed: int, folder: Path
+) -> tuple[float, ...]:
+    """Seconds per step of each sample but the first, its maps written; closing the file counts as a part of all."""
+    spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
+    layers = tuple(layer for layer in map_layers(network) if layer.name in wanted.summed)
+    about = {"gamma": GAMMA, "variant": "fixed", "seed": seed}
+    steps = tuple(range(network.timesteps)) * bool(wanted.stepped)
+    header = MapHeader("graph-sam", network.sha256, about, network.timesteps, layers, steps, wanted.stepped)
+    table = SampleTable(np.arange(samples), np.full(samples, -1))
+    inputs = (spikes[:, [sample]] for sample in range(samples))
+    finished = []
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        with writing_maps(Path(out) / "maps.h5", header, table) as file:
+            for sample, maps in enumerate(LavaBackend().run_maps(network, inputs, samples, wanted)):
+                file.write(sample, int(maps.readout.argmax()), maps.sums, maps.maps)
+                finished.append(time.perf_counter())
+        return steps_between(finished, time.perf_counter(), network.timesteps)
+
+
+def map_layers(network: Network) -> list[MapLayer]:
+    """The layers of neurons that have maps."""
+    timesteps, last = network.timesteps, len(network.layers)
+    return [
+        MapLayer(name, number, shape[1:], steps_that_matter(timesteps, number, last, 1))
+        for number, (name, shape) in enumerate(
+            zip(network.raster_names, network.raster_shapes, strict=True), network.first_raster
+        )
+        if network.raster_kinds[name] == "conv"
+    ]
