@@ -111,12 +111,15 @@ class TrainingSection(Section):
     seed: int = Field(0, ge=0, description="seed of weights, order, augmentation and Poisson spikes")
 
 
+ConversionRule = Literal["max", "percentile", "scaled", "balanced"]
+
+
 class ConversionSection(Section):
     """ANN-to-SNN conversion."""
 
     ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that pipeline.train made")
     timesteps: int = Field(500, ge=1, description="T, steps per image")
-    rule: Literal["max", "percentile", "scaled", "balanced"] = Field(
+    rule: ConversionRule = Field(
         "max",
         description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
         "input currents, the largest times a scale, or what local threshold balancing gives",

@@ -19,11 +19,15 @@ from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.text import printable
 
 from .experiments import EXPERIMENTS, run_experiment
+from .pages.experiments import experiments_page
+from .pages.fill import write_pages
 from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
+PAGES, DOCS = "pages", Path("docs")
 DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
@@ -31,51 +35,64 @@ DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure,
 examples:
   python -m pipeline.paper fig8 --config configs/paper/digits.toml
   python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  python -m pipeline.paper all --out docs/results/digits --cache runs/paper/digits && python -m pipeline.paper pages
 
 What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
-    names=listing({**EXPERIMENTS, "all": "every one of them"})
+    names=listing(
+        {
+            **EXPERIMENTS,
+            "all": "every one of them",
+            PAGES: "no experiment: write the pages of docs/ anew from the tables in docs/results/*/",
+        }
+    )
 )
 
 
 class PaperCommand(Section):
     """Options of the command."""
 
-    name: Positional[str] = Field(description="experiment, or all")
+    name: Positional[str] = Field(description="experiment, all, or pages")
     paper: Annotated[PaperSection, Flat] = PaperSection()
     config: ConfigFile = None
     data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
-    out: Path | None = Field(None, description="folder for the results; runs/paper/CONFIG if not given")
+    out: Path | None = Field(None, description="folder for tables, figures and page; runs/paper/CONFIG if not given")
+    cache: Path | None = Field(None, description="folder for networks, recordings and maps; OUT/stages if not given")
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
     command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
+    if command.name == PAGES:
+        for path in write_pages(DOCS):
+            print(path)
+        return
     names = one_or_all(command.name, EXPERIMENTS)
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
+    cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
     from .study.study import Study  # torch is slow to import, --help need not wait
 
-    with out_lock(out):
-        study = Study(config, out, terminal)
+    with out_lock(out), out_lock(cache):
+        study = Study(config, out, terminal, cache)
         console.print(f"{len(study.images)} images of {study.images.name}")
         impossible = []
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
-                run_experiment(name, study, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+                result = run_experiment(name, study, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise
                 console.print(f"  not done: {error}")
                 impossible.append(name)
                 continue
-            for path in sorted(out.glob(f"{name}[._]*")):
-                console.print(f"  {path}")
-        pages = [out / f"{name}.md" for name in EXPERIMENTS if (out / f"{name}.md").is_file()]
-        write_file(out / "results.md", b"\n".join(page.read_bytes() for page in pages))
+            for claim in result.claims:
+                told = f"{claim.what} (paper: {claim.paper}): {claim.ours}; n = {claim.n}"
+                console.print(f"  {claim.same}: {printable(told)}")
+        write_file(out / "results.md", experiments_page(out).encode())
         console.print(str(out / "results.md"))
         if impossible:
             raise InputError(

@@ -4,8 +4,9 @@ SAM is summed over the steps that can still change the answer, and compared imag
 
 * between Poisson seeds of one network; this is the noise floor: a smaller difference is none;
 * between float32 and fixed point;
-* between two trainings of one configuration;
+* between trainings of one configuration, over all pairs of them;
 * between the surrogate-trained and the converted network;
+* between converted networks whose thresholds were set by other rules;
 * between different images, as the lower end.
 
 Measures: Pearson's correlation, the overlap of the brightest fifth of the pixels, and how far the maps' centre of mass
@@ -17,12 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.config import ConversionRule
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.statistics import bootstrap_mean
@@ -34,6 +38,8 @@ from .study.heatmaps import sam_maps
 from .study.result import Result
 from .study.study import Study
 
+SEEDS, FLOAT, TRAININGS, CONVERTED = "other spikes", "float32", "other training", "converted"
+RULE, OTHER_IMAGE = "rule", "other image"
 CORRELATION, OVERLAP, SHIFT = "correlation", "overlap of the top fifth", "shift in time"
 MEASURES: Mapping[str, Callable[[NDArray[np.float64], NDArray[np.float64]], float]] = {
     CORRELATION: pearson,
@@ -51,40 +57,53 @@ class Summary:
 
 def run(study: Study) -> Result:
     """Record, compare, and say what is above the noise."""
-    settings, images, networks = study.settings, study.images, study.networks
-    network, leak = networks.surrogate.network, max(settings.leaks)
-    own, *seeds = (study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds))
-    twins = [networks.leaky(leak, study.config.training.seed), networks.twin(leak)]
-    trainings = [study.recording(twin.network, images) for twin in twins]
-    recordings: dict[str, list[tuple[Path, Path]]] = {
-        "other spikes": [(own, other) for other in seeds],
-        "float32": [(own, study.recording(network, images, precision="float32"))],
-        "other training": [(trainings[0], trainings[1])],
-        "converted": [(own, study.recording(networks.converted.network, images))],
-    }
+    settings, images, own_rule = study.settings, study.images, study.config.conversion.rule
+    recordings = pairs(study)
+    own = recordings[SEEDS][0][0]
     of_path = cache(lambda path: summarise(study, path))
-    parts = []
+    parts: list[pd.DataFrame] = []
+    notes = [
+        f"“{SEEDS}”: {settings.seeds - 1} further Poisson seeds. “{OTHER_IMAGE}”: each map beside the map of the next "
+        f"image. “{RULE} …”: converted by that rule and by rule {own_rule}.",
+    ]
     with study.progress("comparing maps", len(recordings)) as advance:
         for comparison, paths in recordings.items():
             compared_maps = [compare(of_path(first), of_path(second)) for first, second in paths]
             parts.append(mean_of(compared_maps).assign(comparison=comparison))
+            if comparison == TRAININGS:
+                notes.append(note_on_trainings(compared_maps, max(settings.leaks), settings.leak_epochs))
             advance(1)
     if len(images) > 1:
         rolled = {
             layer: Summary(np.roll(one.maps, 1, axis=0), np.roll(one.centres, 1)) for layer, one in of_path(own).items()
         }
-        parts.append(compare(of_path(own), rolled).assign(comparison="other image"))
+        parts.append(compare(of_path(own), rolled).assign(comparison=OTHER_IMAGE))
     found = pd.concat(parts)[["image", "comparison", "layer", "measure", "value"]]
     table = summary(found, settings.seed)
     draw(study, table)
-    epochs = "1 epoch" if settings.leak_epochs == 1 else f"{settings.leak_epochs} epochs"
-    notes = (
-        f"“Other spikes”: {settings.seeds - 1} further Poisson seeds. “Other training”: two networks of leak {leak}, "
-        f"{epochs} each, that differ in the seed of training only. “Other image”: each map beside the map of the next "
-        "image.",
-    )
     claims = claims_of(rows(found, measure=CORRELATION), settings.seed)
     return Result("Agreement: what two maps of one image have in common", table, claims, notes)
+
+
+def pairs(study: Study) -> dict[str, list[tuple[Path, Path]]]:
+    """What is compared: name -> pairs of recordings. Poisson seeds come first, each beside the settings' own."""
+    settings, images, networks = study.settings, study.images, study.networks
+    network = networks.surrogate.network
+    own, *seeds = (study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds))
+    converted = study.recording(networks.converted.network, images)
+    recordings = {
+        SEEDS: [(own, other) for other in seeds],
+        FLOAT: [(own, study.recording(network, images, precision="float32"))],
+        CONVERTED: [(own, converted)],
+    }
+    if settings.trainings > 1:
+        trained = [study.recording(each.network, images) for each in networks.leaky(max(settings.leaks))]
+        recordings[TRAININGS] = list(combinations(trained, 2))
+    for rule in get_args(ConversionRule):
+        if rule != study.config.conversion.rule:
+            other = study.recording(networks.converted_by(rule).network, images)
+            recordings[f"{RULE} {rule}"] = [(converted, other)]
+    return recordings
 
 
 def summarise(study: Study, path: Path) -> dict[str, Summary]:
@@ -115,22 +134,37 @@ def mean_of(comparisons: list[pd.DataFrame]) -> pd.DataFrame:
     return comparisons[0].assign(value=np.mean([values(each) for each in comparisons], axis=0))
 
 
+def note_on_trainings(pairs: list[pd.DataFrame], leak: float, epochs: int) -> str:
+    """How alike the maps of the least and of the most similar two trainings are."""
+    means = [rows(pair, measure=CORRELATION).groupby("layer", sort=False)["value"].mean() for pair in pairs]
+    ends = pd.concat(means, axis=1)
+    told = ", ".join(f"{layer} {row.min():.3g} and {row.max():.3g}" for layer, row in ends.iterrows())
+    return (
+        f"“{TRAININGS}”: networks of leak {leak:g}, {epochs} epoch{'s' if epochs > 1 else ''} each, that differ in the "
+        f"seed of training only; mean over {len(pairs)} pair{'s' if len(pairs) > 1 else ''}. Correlation of the least "
+        f"and of the most similar pair: {told}."
+    )
+
+
 def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
-    """Which maps differ by more than those of two Poisson seeds, by their correlation."""
-    claims = []
+    """Which maps differ by more than those of two Poisson seeds, by their correlation; and which differ most."""
+    claims, compared_with = [], set(found["comparison"])
     for layer, of_layer in found.groupby("layer", sort=False):
-        floor = rows(of_layer, comparison="other spikes")
-        estimate = bootstrap_mean(values(floor), seed)
+        by = {name: rows(of_layer, comparison=name) for name in compared_with}
+        estimate = bootstrap_mean(values(by[SEEDS]), seed)
         what = f"{layer}: correlation of two Poisson seeds (noise floor)"
         claims.append(Claim(what, "–", with_interval(estimate), "cannot say", estimate.n))
         for comparison, maps, paper in (
-            ("converted", "of the surrogate and the converted network", "they differ"),
-            ("other training", "of two trainings of one network", "–"),
-            ("float32", "in float32 and in fixed point", "–"),
+            (CONVERTED, "of the surrogate and the converted network", "they differ"),
+            (TRAININGS, "of two trainings of one network", "–"),
+            (FLOAT, "in float32 and in fixed point", "–"),
         ):
-            what = f"{layer}: maps {maps} differ by more than maps of two Poisson seeds"
-            other = rows(of_layer, comparison=comparison)
-            claims.append(compared(what, paper, {"noise floor": floor, "correlation": other}, seed))
+            if comparison in by:
+                what = f"{layer}: maps {maps} differ by more than maps of two Poisson seeds"
+                claims.append(compared(what, paper, {"noise floor": by[SEEDS], "correlation": by[comparison]}, seed))
+        if TRAININGS in by:
+            what = f"{layer}: the surrogate and the converted network differ by more than two trainings of one network"
+            claims.append(compared(what, "–", {"two trainings": by[TRAININGS], "converted": by[CONVERTED]}, seed))
     return claims
 
 

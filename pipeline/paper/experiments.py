@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.config import save_config
 
 if TYPE_CHECKING:
+    from .study.result import Result
     from .study.study import Study  # torch is slow to import, --help need not wait
 
 EXPERIMENTS = {
@@ -28,18 +30,32 @@ EXPERIMENTS = {
 }
 
 
-def run_experiment(name: str, study: Study, command: str) -> None:
+def run_experiment(name: str, study: Study, command: str) -> Result:
     """Run one experiment and write what it found, with the configuration, into the study's folder.
 
     Parameters
     ----------
     command : as typed, for the page
+
+    Returns
+    -------
+    what was found; its claims are judged together, see :func:`pipeline.paper.study.claims.over_family`
     """
+    from .study.claims import over_family
     from .study.result import write_result
 
+    study.stages.found.clear()
     begun = time.perf_counter()
     result = importlib.import_module(f".{name}", __package__).run(study)
     seconds = time.perf_counter() - begun
-    about = f"`{command}`: {seconds:.0f} s with what was cached; seed {study.settings.seed}."
+    result = replace(result, claims=over_family(result.claims))
+    about = {
+        "images": study.images.name,
+        "seed": str(study.settings.seed),
+        "command": command,
+        "seconds": f"{seconds:.0f}",
+        "seconds before": f"{sum(study.stages.found.values()):.0f}",
+    }
     write_result(name, result, about, study.out)
     save_config(study.config, study.out / "config.toml")
+    return result

@@ -22,7 +22,7 @@ from pipeline.measures.statistics import Estimate
 from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, verdict, with_interval
+from .study.claims import Claim, judged, with_interval
 from .study.curves import PIXELS, RANDOM, curves, label
 from .study.result import Result
 from .study.rivals import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
@@ -83,7 +83,7 @@ def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
             for measure in (DELETION, INSERTION):
                 means, better = gain(areas, name, rival, "", measure, seed)
                 what = f"{name}: better {measure.removesuffix(' area')} than {rival}"
-                yield Claim(what, "–", f"{means}; better by {with_interval(better)}", verdict(better), better.n)
+                yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
 
 
 def against_rivals(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
@@ -97,7 +97,7 @@ def against_rivals(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Ite
             means, better = gain(areas, name, rival, layer, measure, seed)
             where = f"in {layer}: " if layer else ""
             what = f"{where}{name}: better {measure.replace(' area', '')} than {rival}"
-            yield Claim(what, "–", f"{means}; better by {with_interval(better)}", verdict(better), better.n)
+            yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
 
 
 def losses(claims: Sequence[Claim], images: int) -> str:

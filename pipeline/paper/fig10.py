@@ -25,7 +25,7 @@ from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, Verdict, verdict, with_interval
+from .study.claims import Claim, Verdict, judged, with_interval
 from .study.heatmaps import at_steps, sam_maps
 from .study.result import Result
 from .study.scenes import Scenes, side_by_side, two_digit_scenes
@@ -83,12 +83,10 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     both = f"SAM {values(late).mean():.3g}, spike count {values(count).mean():.3g}"
     return [
         Claim(f"{share}, early", "even (0.5)", with_interval(mean_early), near(mean_early), n),
-        Claim(f"{share}, late", "more than half", with_interval(mean_late), above_half(mean_late), n),
-        Claim(f"{share}, late − early", "positive", with_interval(grown), verdict(grown), n),
-        Claim(more, "all that are shown", with_interval(winners), above_half(winners), n),
-        Claim(
-            f"{share}, late: SAM − spike count", "–", f"{both}; difference {with_interval(kernel)}", verdict(kernel), n
-        ),
+        judged(f"{share}, late", "more than half", with_interval(mean_late), above_half(mean_late)),
+        judged(f"{share}, late − early", "positive", with_interval(grown), grown),
+        judged(more, "all that are shown", with_interval(winners), above_half(winners)),
+        judged(f"{share}, late: SAM − spike count", "–", f"{both}; difference {with_interval(kernel)}", kernel),
     ]
 
 
@@ -111,7 +109,7 @@ def exchange(study: Study, scenes: Scenes, predicted: dict[int, int], found: pd.
         others = attention(study, raster, exchanged, again, winners)
     same = mean_with_interval([predicted[image] == after[image] for image in both])
     what = "left and right exchanged: the same object is predicted"
-    claims = [Claim(what, "–", with_interval(same), above_half(same), same.n)]
+    claims = [judged(what, "–", with_interval(same), above_half(same))]
     on_left = {True: np.array([predicted[image] == 0 for image in both])}
     on_left[False] = np.array([after[image] == 1 for image in both])
     for layer in found["layer"].unique():
@@ -134,9 +132,9 @@ def near(share: Estimate) -> Verdict:
     return "no" if share.low > 0.5 + NEAR or share.high < 0.5 - NEAR else "cannot say"
 
 
-def above_half(share: Estimate) -> Verdict:
-    """Whether a share is more than one half."""
-    return verdict(Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5))
+def above_half(share: Estimate) -> Estimate:
+    """By how much a share is more than one half."""
+    return Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5)
 
 
 def draw(study: Study, table: pd.DataFrame) -> None:

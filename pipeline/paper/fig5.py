@@ -33,7 +33,7 @@ from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
-from .study.claims import Claim, compared, verdict, with_interval
+from .study.claims import Claim, compared, judged, with_interval
 from .study.heatmaps import sam_maps
 from .study.result import Result
 from .study.study import Study
@@ -105,11 +105,11 @@ def activity_claims(found: pd.DataFrame) -> list[Claim]:
         ):
             other, middle = (rows(of_layer, measure=name + suffix) for name in (part, "middle"))
             less = difference(middle, other)
-            silent = verdict(difference(middle.assign(value=middle["value"] / 2), other))
+            silent = difference(middle.assign(value=middle["value"] / 2), other)
             means = f"{part} {values(other).mean():.2f}, middle {values(middle).mean():.2f}"
             ours = f"{means}; middle − {part}: {with_interval(less)}"
             what = f"surrogate, {layer}: activity {part}{suffix and ', to the last step of the recording'}"
-            claims.append(Claim(what, paper, ours, silent, less.n))
+            claims.append(judged(what, paper, ours, silent))
     return claims
 
 

@@ -13,6 +13,7 @@ over the steps from the image's arrival to the last that matters, relative to it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,7 @@ from pipeline.measures.tables import difference, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
-from .study.claims import Claim, compared, differences, verdict, with_interval
+from .study.claims import Claim, compared, differences, judged, with_interval
 from .study.heatmaps import convolutions
 from .study.result import Result
 from .study.study import Study
@@ -137,11 +138,11 @@ def peak_claims(rates: pd.DataFrame) -> list[Claim]:
     for network, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
         peaks = [rows(rates, measure=PEAK, network=network, layer=layer) for layer in (last, first)]
         delay = difference(*peaks)
-        same = verdict(delay)
-        if network == "converted" and delay.n > 1:
-            same = "yes" if same == "no difference seen" else "no"
         ours = f"time of the peak, as a share of all steps; {last} − {first}: {with_interval(delay)}"
-        claims.append(Claim(f"{network}: peak of the spike rate, in deeper layers", paper, ours, same, delay.n))
+        claim = judged(f"{network}: peak of the spike rate, in deeper layers", paper, ours, delay)
+        if network == "converted" and delay.n > 1:
+            claim = replace(claim, same="yes" if claim.same == "no difference seen" else "no", p=None)
+        claims.append(claim)
     return claims
 
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.localisation_error import localisation_errors, lowest_errors
 from pipeline.measures.maps import is_flat
-from pipeline.measures.statistics import Estimate, paired_difference
+from pipeline.measures.statistics import Estimate, p_value, paired_difference
 from pipeline.measures.tables import groups, rows, summary
 from recordings.errors import InputError
 
 from .study.ann import reference_maps
-from .study.claims import Claim, Verdict, verdict, with_interval
+from .study.claims import Claim, Verdict, judged, verdict, with_interval
 from .study.heatmaps import Maps
 from .study.result import Result
 from .study.study import Study
@@ -119,12 +119,11 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
     fall = paired_difference(judging[:, 0], lowest)
     rise = paired_difference(judging[:, -1], lowest)
     return [
-        Claim(
+        judged(
             f"{where}: error at {small}",
             "highest of all γ",
             f"{means.iloc[0]:.3g}; error at {small} − highest error at another γ: {with_interval(above)}",
-            verdict(above),
-            above.n,
+            above,
         ),
         Claim(
             f"{where}: error between {small} and {large}",
@@ -133,13 +132,14 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
             f"between: {with_interval(fall)}",
             both(fall, rise),
             fall.n,
+            fall,
+            max(p_value(fall), p_value(rise)),
         ),
-        Claim(
+        judged(
             f"{where}: error at {large}",
             "rises again",
             f"{means.iloc[-1]:.3g}; error at {large} − lowest error between: {with_interval(rise)}",
-            verdict(rise),
-            rise.n,
+            rise,
         ),
     ]
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from pipeline.drawing.intervals import draw_intervals
-from pipeline.measures.statistics import Estimate
+from pipeline.measures.statistics import Estimate, p_value
 from pipeline.measures.tables import difference, groups, measured, rows, summary_of_shares
 from pipeline.networks.widen import widen
 from recordings.raster.reader import RasterReader
@@ -170,7 +170,8 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
             else (f"SAM finds the object better than {rival}", "assumed")
         )
         ours = " / ".join(with_interval(each) for each in gains)
-        claims.append(Claim(f"{where}: {what}", paper, ours, joint(gains), gains[0].n))
+        p = min(1.0, len(gains) * min(p_value(each) for each in gains))  # Bonferroni: one of them is enough
+        claims.append(Claim(f"{where}: {what}", paper, ours, joint(gains), gains[0].n, p=p))
     return claims
 
 

@@ -20,7 +20,7 @@ from pipeline.measures.statistics import bootstrap_mean
 from pipeline.measures.tables import difference, groups, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, verdict, with_interval
+from .study.claims import Claim, judged, with_interval
 from .study.heatmaps import sam_maps, snn_grad_cams
 from .study.images import ImageSet
 from .study.result import Result
@@ -88,7 +88,7 @@ def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
         loss = difference(floor, shuffled, seed)
         ours = f"correlation {with_interval(bootstrap_mean(values(shuffled), seed))}"
         ours += f"; noise floor − correlation: {with_interval(loss)}"
-        claims.append(Claim(f"{where}: changes when {what} shuffled", "–", ours, verdict(loss), loss.n))
+        claims.append(judged(f"{where}: changes when {what} shuffled", "–", ours, loss))
     return claims
 
 

@@ -3,23 +3,26 @@
 The paper: with less forgetting (λ = 0.7, 0.8, 0.9) the error falls in every layer and the accuracy rises.
 
 Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer;
-accuracy in fixed point. Intervals are over images. What another training seed changes is shown by a twin of the network
-of the highest leak.
+accuracy in fixed point. Each λ has several trainings, whose seeds are the same for all λ. Differences are between
+networks of one training seed; intervals are over trainings and images.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from backends.network import Network
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.localisation_error import lowest_errors
-from pipeline.measures.tables import difference, measured, rows, summary, summary_of_shares, values
+from pipeline.measures.statistics import Estimate, bootstrap_over_networks, p_value
+from pipeline.measures.tables import groups, measured, rows, summary, summary_of_shares
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
-from .study.claims import Claim, differences, verdict, with_interval
+from .study.claims import Claim, verdict, with_interval
 from .study.images import ImageSet
 from .study.result import Result
 from .study.study import Study
@@ -28,28 +31,26 @@ from .study.sweep import swept
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
 ERROR, ACCURACY = "localisation error", "accuracy"
+ALL = "all"  # trainings
 
 
 def run(study: Study) -> Result:
-    """Train, or find trained, one network for each leak; measure all on one set of images."""
+    """Train, or find trained, the networks of each leak; measure all on one set of images."""
     settings, networks = study.settings, study.networks
     leaks = sorted(set(settings.leaks))
     if len(leaks) < 2:
         raise InputError(f"paper.leaks: got {len(leaks)} values, expected 2 or more to compare")
-    seed = study.config.training.seed
     many = study.validation(settings.accuracy_images)
-    trained = [(leak, seed, networks.leaky(leak, seed)) for leak in leaks]
-    trained.append((leaks[-1], settings.twin_seed, networks.twin(leaks[-1])))
     parts = [
-        measure(study, checkpoint.network, many).assign(leak=leak, training_seed=of_seed)
-        for leak, of_seed, checkpoint in trained
+        measure(study, checkpoint.network, many).assign(leak=leak, training=training)
+        for leak in leaks
+        for training, checkpoint in enumerate(networks.leaky(leak))
     ]
-    found = pd.concat(parts)[["image", "leak", "training_seed", "measure", "layer", "value"]]
-    table = pd.concat([summary(rows(found, measure=ERROR)), summary_of_shares(rows(found, measure=ACCURACY))])
-    table = table.sort_values(["leak", "training_seed"], kind="stable")
-    draw(study, rows(table, training_seed=seed))
-    note = note_on_training(leaks[-1], parts[-2], parts[-1])
-    return Result("Table 1: leak", table, judge(rows(found, training_seed=seed)), [note])
+    found = pd.concat(parts)[["image", "leak", "training", "measure", "layer", "value"]]
+    each = pd.concat([summary(rows(found, measure=ERROR)), summary_of_shares(rows(found, measure=ACCURACY))])
+    table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
+    draw(study, rows(table, training=ALL))
+    return Result("Table 1: leak", table, judge(found), [note_on_trainings(found)])
 
 
 def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
@@ -62,34 +63,57 @@ def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(errors, columns=["image", "measure", "layer", "value"]), right])
 
 
+def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
+    """The mean of every condition over trainings and images, with the interval over both; training is "all"."""
+    conditions = [
+        (*names, *bootstrap_over_networks(by_training(of_condition)))
+        for names, of_condition in groups(found, ["leak", "measure", "layer"])
+    ]
+    table = pd.DataFrame(conditions, columns=["leak", "measure", "layer", *Estimate._fields])
+    table.insert(1, "training", ALL)
+    return table
+
+
+def by_training(found: pd.DataFrame) -> NDArray[np.float64]:
+    """(K, N): a row per training, a column per image."""
+    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
+
+
 def judge(found: pd.DataFrame) -> list[Claim]:
     """The lowest leak against the highest; leaks ascend."""
     leaks = found["leak"].unique()
     named = "λ = " + " / ".join(f"{leak:g}" for leak in leaks)
-    ends = f"λ = {leaks[0]:g}", f"λ = {leaks[-1]:g}"
+    ends = [f"λ = {leaks[0]:g}", f"λ = {leaks[-1]:g}"]
     layers = rows(found, measure=ERROR)["layer"].unique()
     papers = PAPER_ERRORS if len(layers) == len(PAPER_ERRORS) else ("falls",) * len(layers)
     claims = []
-    for layer, paper in zip(layers, papers, strict=True):
-        by_leak = [rows(found, measure=ERROR, layer=layer, leak=leak) for leak in leaks]
-        fall = difference(by_leak[0], by_leak[-1])
-        means = " / ".join(f"{values(each).mean():.3g}" for each in by_leak)
-        ours = f"{means}; error at {ends[0]} − error at {ends[1]}: {with_interval(fall)}"
-        claims.append(Claim(f"{layer}: error at {named}", paper, ours, verdict(fall), fall.n))
-    by_leak = [rows(found, measure=ACCURACY, leak=leak) for leak in leaks]
-    rise = difference(by_leak[-1], by_leak[0])
-    rates = " / ".join(f"{values(each).mean():.1%}" for each in by_leak)
-    ours = f"{rates}; accuracy at {ends[1]} − accuracy at {ends[0]}: {with_interval(rise)}"
-    return [*claims, Claim(f"accuracy at {named}", PAPER_ACCURACY, ours, verdict(rise), rise.n)]
+    for layer, paper in [*zip(layers, papers, strict=True), ("", PAPER_ACCURACY)]:
+        measure, digits = (ERROR, ".3g") if layer else (ACCURACY, ".1%")
+        by_leak = [by_training(rows(found, measure=measure, layer=layer, leak=leak)) for leak in leaks]
+        larger, smaller = (0, -1) if layer else (-1, 0)
+        gain = bootstrap_over_networks(by_leak[larger] - by_leak[smaller])
+        trainings = len(by_leak[0])
+        means = " / ".join(format(each.mean(), digits) for each in by_leak)
+        named_measure = "error" if layer else ACCURACY
+        ours = f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: {with_interval(gain)}"
+        what = f"{layer}: error at {named}" if layer else f"{ACCURACY} at {named}"
+        p = p_value(gain, trainings if trainings > 1 else None)
+        claims.append(Claim(what, paper, ours, verdict(gain), gain.n, gain, p))
+    return claims
 
 
-def note_on_training(leak: float, one: pd.DataFrame, other: pd.DataFrame) -> str:
-    """How far two trainings of one network are apart."""
-    errors = differences(rows(one, measure=ERROR), rows(other, measure=ERROR))
-    accuracy = with_interval(difference(rows(one, measure=ACCURACY), rows(other, measure=ACCURACY)))
+def note_on_trainings(found: pd.DataFrame) -> str:
+    """How far trainings of one leak are apart."""
+    trainings = found["training"].nunique()
+    if trainings == 1:
+        return "There is one training for each leak: intervals show how much images differ, not how much trainings do."
+    parts = []
+    for (leak, _, layer), each in groups(found, ["leak", "measure", "layer"]):
+        means = by_training(each).mean(axis=1)
+        parts.append(f"λ = {leak:g} {layer or ACCURACY} {means.max() - means.min():.3g}")
     return (
-        "There is one network for each leak. The intervals show how much images differ, not how much trainings differ. "
-        f"Two trainings from different seeds at λ = {leak:g} differ in error by {errors}, in accuracy by {accuracy}."
+        f"There are {trainings} trainings for each leak; intervals are over trainings and images. The largest minus "
+        f"the smallest mean of the trainings: {', '.join(parts)}."
     )
 
 
@@ -98,5 +122,6 @@ def draw(study: Study, table: pd.DataFrame) -> None:
     points = table.rename(columns={"measure": "panel", "leak": "x"})
     points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values("panel")
     title, y = "Localisation error and accuracy against leak", {ACCURACY: "share of images", ERROR: "nats"}
-    subtitle = "mean over images and 95 % interval; one training for each leak"
+    count = study.settings.trainings
+    subtitle = f"mean over images and 95 % interval; {count} training{'s' if count > 1 else ''} for each leak"
     draw_curves(study.out / "table1.png", title, subtitle, points, "leak λ", y)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
-from pipeline.measures.statistics import Estimate
+from pipeline.measures.statistics import Estimate, holm, p_value
 from pipeline.measures.tables import difference, rows, values
+
+LEVEL = 0.05  # of wrongly claimed differences
 
 Verdict = Literal["yes", "no", "no difference seen", "cannot say"]
 
@@ -25,6 +27,9 @@ class Claim:
     ours : what was measured here, with 95 % interval
     same : whether both agree
     n : number of images behind it
+    gain : the difference that the verdict is about, if it is about one
+    p : of there being none, where the verdict is a test
+    p_holm : p, adjusted for all the claims of the experiment, see :func:`over_family`
     """
 
     what: str
@@ -32,6 +37,29 @@ class Claim:
     ours: str
     same: Verdict
     n: int
+    gain: Estimate | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+def judged(what: str, paper: str, ours: str, gain: Estimate) -> Claim:
+    """The claim that a difference is positive."""
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain))
+
+
+def over_family(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims of one experiment, judged together: of many claims, some differences are seen by chance.
+
+    p-values are adjusted by Holm's procedure. A verdict "yes" or "no" whose adjusted p-value is 0.05 or more becomes
+    "no difference seen". Claims without a p-value stay as they are.
+    """
+    adjusted = iter(holm([claim.p for claim in claims if claim.p is not None]).tolist())
+    return [claim if claim.p is None else _adjusted(claim, next(adjusted)) for claim in claims]
+
+
+def _adjusted(claim: Claim, p: float) -> Claim:
+    seen = claim.same in ("yes", "no") and p >= LEVEL
+    return replace(claim, p_holm=p, same="no difference seen" if seen else claim.same)
 
 
 def direction(low: float, high: float) -> Verdict:
@@ -40,7 +68,7 @@ def direction(low: float, high: float) -> Verdict:
 
 
 def verdict(estimate: Estimate) -> Verdict:
-    """Verdict on an estimated difference that the paper gives as positive; one image says nothing."""
+    """Verdict on one difference that the paper gives as positive, by itself; one image says nothing."""
     return direction(estimate.low, estimate.high) if estimate.n > 1 else "cannot say"
 
 
@@ -63,7 +91,7 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
     first, second = conditions.values()
     gain = difference(first, second, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())
-    return Claim(what, paper, f"{means}; {' − '.join(conditions)}: {with_interval(gain)}", verdict(gain), gain.n)
+    return judged(what, paper, f"{means}; {' − '.join(conditions)}: {with_interval(gain)}", gain)
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:

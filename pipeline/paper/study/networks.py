@@ -11,7 +11,7 @@ from rich.console import Console
 
 from backends.network import Network
 from pipeline.cli.progress import progress_bar
-from pipeline.config import Config, NetworkSection, TrainingSection
+from pipeline.config import Config, ConversionRule, ConversionSection, NetworkSection, TrainingSection
 from pipeline.images.datasets import open_dataset
 from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
@@ -70,16 +70,19 @@ class Networks:
     @cached_property
     def converted(self) -> Checkpoint:
         """The ANN twin converted to spikes, as `[conversion]` says."""
+        return self._conversion(self.config.conversion)
+
+    def _conversion(self, settings: ConversionSection) -> Checkpoint:
         from pipeline.networks.conversion.algorithm import convert_checkpoint
 
-        ann, settings = self.ann, self.config.conversion
+        ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
         inputs = {"ann": ann.network.sha256, "conversion": described, "data": self._training_data}
 
         def build(folder: Path) -> None:
             with progress_bar(self.console, transient=True) as bar:
                 bar.add_task("converting", total=None)
-                save_checkpoint(convert_checkpoint(ann, self.config), folder / "checkpoint.safetensors")
+                save_checkpoint(convert_checkpoint(ann, config), folder / "checkpoint.safetensors")
 
         return load_checkpoint(str(self.stages.folder("converted", inputs, build) / "checkpoint.safetensors"))
 
@@ -92,32 +95,23 @@ class Networks:
         """A network trained with surrogate gradients as described."""
         return load_checkpoint(str(self._training(network, training)))
 
-    def leaky(self, leak: float, seed: int = 0) -> Checkpoint:
-        """A surrogate-trained network of another leak λ, by the shorter schedule of `leak_epochs`.
+    def leaky(self, leak: float) -> list[Checkpoint]:
+        """Surrogate-trained networks of another leak λ, by the shorter schedule of `leak_epochs`, a training seed each.
 
         Raises
         ------
-        InputError : if data and network of the configuration are not the surrogate's, to which it is to be compared
+        InputError : if data and network of the configuration are not the surrogate's, to which they are to be compared
         """
         described = Config(data=self.config.data, network=self.config.network)
         check_fit(self.surrogate, described, str(self.settings.checkpoint))
-        network = self.config.network.model_copy(update={"leak": leak})
-        update = {"epochs": self.settings.leak_epochs, "seed": seed}
-        return self.trained(network, self.config.training.model_copy(update=update))
+        network, training = self.config.network.model_copy(update={"leak": leak}), self.config.training
+        seeds = range(training.seed, training.seed + self.settings.trainings)
+        updates = ({"epochs": self.settings.leak_epochs, "seed": seed} for seed in seeds)
+        return [self.trained(network, training.model_copy(update=update)) for update in updates]
 
-    def twin(self, leak: float) -> Checkpoint:
-        """A network of this leak once more, trained from the seed `twin_seed`.
-
-        Raises
-        ------
-        InputError : if `twin_seed` is the seed of training
-        """
-        if self.settings.twin_seed == self.config.training.seed:
-            raise InputError(
-                f"paper.twin_seed: got {self.settings.twin_seed}, which is training.seed; expected another, so that "
-                "two trainings can be compared"
-            )
-        return self.leaky(leak, self.settings.twin_seed)
+    def converted_by(self, rule: ConversionRule) -> Checkpoint:
+        """The ANN twin converted to spikes by another rule, and otherwise as `[conversion]` says."""
+        return self._conversion(self.config.conversion.model_copy(update={"rule": rule}))
 
     def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
         from pipeline.networks.training.fit import train_checkpoint

@@ -1,21 +1,19 @@
-"""What an experiment leaves: a table (CSV), figures, and one Markdown row per claim of the paper."""
+"""What an experiment leaves: figures, and three small tables that a page is made from (CSV)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from recordings.disk import write_file
-from recordings.text import printable
 
 from .claims import Claim
 
 LONGEST_NOTE = 10_000  # characters
-HEADER = "| what | paper | ours | the same? | n |\n| --- | --- | --- | --- | --- |\n"
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Result:
     Parameters
     ----------
     title : of the experiment
-    table : the CSV, a row per condition with n, mean, low, high; see :mod:`pipeline.measures.tables`
+    table : a row per condition with n, mean, low, high; see :mod:`pipeline.measures.tables`
     claims : at least one
     notes : sentences that a reader needs beside the numbers
     """
@@ -36,33 +34,27 @@ class Result:
     notes: Sequence[str] = ()
 
 
-def write_result(name: str, result: Result, about: str, directory: Path) -> tuple[Path, Path]:
-    """Write `NAME.csv` and `NAME.md`; the page shows the figures `NAME.png` and `NAME_<word>.png` of the directory.
+def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:
+    """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and `NAME.notes.csv`: kind, text.
 
-    `about` says how the numbers were made (command, time). Pictures of further images, `NAME_2.png`, are not shown.
+    Parameters
+    ----------
+    about : kind of note = text: how the numbers were made, such as command and seconds
     """
-    table, page = directory / f"{name}.csv", directory / f"{name}.md"
-    write_file(table, result.table.map(_rounded).to_csv(index=False).encode("utf-8", "replace"))
-    rows = "".join(
-        f"| {' | '.join(map(_cell, (claim.what, claim.paper, claim.ours, claim.same, claim.n)))} |\n"
-        for claim in result.claims
-    )
-    figures = [*directory.glob(f"{name}.png"), *sorted(directory.glob(f"{name}_[a-z]*.png"))]
-    shown = "".join(f"\n![{result.title}]({path.name})\n" for path in figures)
-    notes = "".join(f"\n{_lines(note)}\n" for note in result.notes)
-    write_file(page, f"## {result.title}\n\n{HEADER}{rows}{shown}{notes}\n{_lines(about)}\n".encode())
-    return table, page
+    claims = [{**asdict(claim), **_parts(claim)} for claim in result.claims]
+    notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
+    for suffix, table in (
+        ("", result.table.map(lambda value: _rounded(value, 4))),
+        (".claims", pd.DataFrame(claims).drop(columns="gain").map(lambda value: _rounded(value, 3))),
+        (".notes", pd.DataFrame(notes, columns=["kind", "text"])),
+    ):
+        write_file(directory / f"{name}{suffix}.csv", table.to_csv(index=False).encode("utf-8", "replace"))
 
 
-def _cell(text: object) -> str:
-    """A text as a cell of a Markdown table that is no HTML."""
-    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+def _parts(claim: Claim) -> dict[str, float | None]:
+    gain = claim.gain
+    return {part: None if gain is None else getattr(gain, part) for part in ("mean", "low", "high")}
 
 
-def _lines(text: str) -> str:
-    """A text of one or more lines, which may name a data set."""
-    return "\n".join(printable(line, LONGEST_NOTE) for line in text.split("\n"))
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+def _rounded(value: Any, digits: int) -> Any:
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

@@ -34,7 +34,9 @@ class PaperSection(Section):
     leaks: tuple[Unit, ...] = Field((0.7, 0.8, 0.9), min_length=1, description="λ of table1's networks")
     leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
     accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
-    twin_seed: int = Field(1, ge=0, description="training seed of the independent network that maps are compared with")
+    trainings: int = Field(
+        2, ge=1, description="trainings of each λ, from seeds training.seed, training.seed + 1, …; 1 compares none"
+    )
     epsilons: tuple[float, ...] = Field(
         (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
     )

@@ -28,12 +28,17 @@ class Stages:
     ----------
     directory : of all stages; an experiment that shares it shares networks and recordings
     console : told of what is reused, built and found damaged
+
+    Attributes
+    ----------
+    found : what was asked for -> the seconds that it had taken to build, 0 for what was built since `found` was emptied
     """
 
     def __init__(self, directory: Path, console: Console) -> None:
         self.directory = directory
         self.console = console
-        self._checked: set[Path] = set()
+        self.found: dict[Path, float] = {}
+        self._seconds: dict[Path, float] = {}  # of every stage known to be whole
 
     def folder(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built first if it is missing or a file in it is not what it was.
@@ -46,12 +51,13 @@ class Stages:
         """
         text = json.dumps({"kind": kind, **inputs}, sort_keys=True, ensure_ascii=False)
         folder = self.directory / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        if folder in self._checked:
+        if folder in self._seconds:
+            self.found.setdefault(folder, self._seconds[folder])
             return folder
         if folder.exists():
             damage = _damage(folder)
             if damage is None:
-                self._checked.add(folder)
+                self.found[folder] = self._seconds[folder] = _manifest(folder)["seconds"]
                 return folder
             self.console.print(f"{folder}: {damage}; computed again", soft_wrap=True)
             shutil.rmtree(folder)
@@ -69,7 +75,8 @@ class Stages:
         manifest = {"inputs": {"kind": kind, **inputs}, "seconds": seconds, "files": _digests(unfinished)}
         write_file(unfinished / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
         unfinished.replace(folder)
-        self._checked.add(folder)
+        self._seconds[folder] = seconds
+        self.found[folder] = 0.0
         return folder
 
     def arrays(
@@ -89,12 +96,18 @@ class Stages:
 def _damage(folder: Path) -> str | None:
     """What is wrong with a finished stage, or None."""
     try:
-        wanted: dict[str, str] = parse_json((folder / MANIFEST).read_bytes(), MANIFEST)["files"]
+        manifest = _manifest(folder)
+        wanted, _ = dict(manifest["files"]), float(manifest["seconds"])
         found = _digests(folder)
         changed = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"its {MANIFEST} cannot be read"
     return f"{changed[0]} is missing or changed" if changed else None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = parse_json((folder / MANIFEST).read_bytes(), MANIFEST)
+    return manifest
 
 
 def _digests(folder: Path) -> dict[str, str]:

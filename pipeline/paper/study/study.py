@@ -30,16 +30,17 @@ class Study:
     Parameters
     ----------
     config : the configuration
-    out : folder for the results; `out/stages` holds the cache
+    out : folder for the results
     console : for progress
+    cache : folder of networks, recordings and maps; `out/stages` if not given
     """
 
-    def __init__(self, config: PaperConfig, out: Path, console: Console) -> None:
+    def __init__(self, config: PaperConfig, out: Path, console: Console, cache: Path | None = None) -> None:
         self.config = config
         self.settings = config.paper
         self.out = out
         self.tracker = Tracker(console)
-        self.stages = Stages(out / "stages", console)
+        self.stages = Stages(cache or out / "stages", console)
         self.networks = Networks(config, self.stages, console)
 
     @cached_property

@@ -76,15 +76,22 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     first = capsys.readouterr().out
     assert first.startswith("6 images of images")
     assert "1/1 fig3: " in first
-    page = (tmp_path / "out" / "fig3.md").read_text(encoding="utf-8")
+    assert "\n  no difference seen: " in first or "\n  yes: " in first or "\n  no: " in first
+    assert "heatmap variance at conv1 (paper: SNN-crafted Grad-CAM lower than SAM): SAM 0." in first
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "## Fig. 3: variance of heatmaps\n" in page
     assert f"`python -m pipeline.paper fig3 --config {config}" in page
-    assert page in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    for name in ("fig3.csv", "fig3.png", "config.toml"):
+    for name in ("fig3.csv", "fig3.claims.csv", "fig3.notes.csv", "fig3.png", "config.toml"):
         assert (tmp_path / "out" / name).stat().st_size
     stages = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
     main(arguments)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
     assert again == stages, "a second run computes nothing anew"
+    main([*arguments[:-1], str(tmp_path / "elsewhere"), "--cache", str(tmp_path / "out" / "stages")])
+    assert not (tmp_path / "elsewhere" / "stages").exists()
+    assert (tmp_path / "elsewhere" / "fig3.csv").read_bytes() == (tmp_path / "out" / "fig3.csv").read_bytes()
+    shared = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
+    assert shared == stages, "with its cache elsewhere, too"
 
 
 def test_what_is_impossible_does_not_stop_the_others(

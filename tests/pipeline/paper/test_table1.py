@@ -7,21 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config import NetworkSection, TrainingSection
 from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import table1
-from pipeline.paper.table1 import judge
+from pipeline.paper.table1 import judge, note_on_trainings
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
 from .studies import small_study
 
 
-def network(leak: float, error: float, hits: int) -> pd.DataFrame:
+def network(leak: float, error: float, hits: int, training: int = 0) -> pd.DataFrame:
     """Twenty images, of which so many are recognised."""
     errors = measured(error + 0.01 * np.arange(20), leak=leak, measure="localisation error", layer="conv3")
-    return pd.concat([errors, measured(np.arange(20) < hits, leak=leak, measure="accuracy", layer="")])
+    both = pd.concat([errors, measured(np.arange(20) < hits, leak=leak, measure="accuracy", layer="")])
+    return both.assign(training=training)
 
 
 def test_the_lowest_leak_is_set_against_the_highest() -> None:
@@ -34,6 +36,21 @@ def test_the_lowest_leak_is_set_against_the_highest() -> None:
     assert (error.same, accuracy.same) == ("no", "no")
 
 
+def test_trainings_that_disagree_show_no_difference() -> None:
+    # The mean difference is (0.3 + 0.1 - 0.1) / 3 = 0.1, equal over images, but the trainings contradict each other.
+    low = [network(0.7, 0.9, 8, training) for training in range(3)]
+    high = [network(0.9, error, 8, training) for training, error in enumerate((0.6, 0.8, 1.0))]
+    error, accuracy = judge(pd.concat([*low, *high]))
+    assert error.gain is not None and error.gain.mean == pytest.approx(0.1)
+    assert error.gain.low < 0 < error.gain.high
+    assert (error.same, error.n, accuracy.same) == ("no difference seen", 20, "no difference seen")
+    alone = judge(pd.concat([low[0], high[0]]))[0]
+    assert alone.same == "yes", "one training cannot know"
+    note = note_on_trainings(pd.concat([*low, *high]))
+    assert "There are 3 trainings for each leak" in note
+    assert "λ = 0.7 conv3 0, λ = 0.7 accuracy 0, λ = 0.9 conv3 0.4, λ = 0.9 accuracy 0." in note
+
+
 def test_paper_figures_stand_beside_three_layers() -> None:
     claims = judge(
         pd.concat(
@@ -42,36 +59,30 @@ def test_paper_figures_stand_beside_three_layers() -> None:
                 for leak in (0.7, 0.9)
                 for layer in ("conv4", "conv6", "conv8", "")
             ]
-        )
+        ).assign(training=0)
     )
     assert [claim.paper for claim in claims[:3]] == ["0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91"]
     assert {claim.same for claim in claims} == {"no difference seen"}
 
 
-def test_networks_of_every_leak_and_a_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_networks_of_every_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = small_study(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
-    asked: list[tuple[float, int]] = []
+    asked: list[tuple[float, int, int]] = []
 
-    def leaky(leak: float, seed: int = 0) -> Checkpoint:
-        asked.append((leak, seed))
-        section = study.config.network.model_copy(update={"leak": leak})
-        return replace(study.networks.surrogate, network=export_network(small_model(network=section, seed=seed)))
+    def trained(network: NetworkSection, training: TrainingSection) -> Checkpoint:
+        asked.append((network.leak, training.seed, training.epochs))
+        model = small_model(network=network, seed=training.seed)
+        return replace(study.networks.surrogate, network=export_network(model))
 
-    monkeypatch.setattr(study.networks, "leaky", leaky)
+    monkeypatch.setattr(study.networks, "trained", trained)
     result = table1.run(study)
-    assert asked == [(0.5, 0), (0.9, 0), (0.9, 1)]
-    rows = result.table.set_index(["leak", "training_seed", "measure", "layer"])["n"]
-    assert rows.index.is_unique and len(rows) == 3 * 3
-    assert rows[0.5, 0, "accuracy", ""] == 9
+    assert asked == [(0.5, 0, 8), (0.5, 1, 8), (0.9, 0, 8), (0.9, 1, 8)]
+    rows = result.table.set_index(["leak", "training", "measure", "layer"])["n"]
+    assert rows.index.is_unique and len(rows) == 2 * 3 * 3
+    assert rows[0.5, 0, "accuracy", ""] == rows[0.5, "all", "accuracy", ""] == 9
     assert rows[0.9, 1, "localisation error", "conv2"] == 4
-    assert "Two trainings from different seeds at λ = 0.9 differ" in result.notes[0]
+    assert "There are 2 trainings for each leak" in result.notes[0]
     assert (study.out / "table1.png").is_file()
-
-
-def test_a_twin_of_the_same_seed_is_refused(tmp_path: Path) -> None:
-    study = small_study(tmp_path, twin_seed=0)
-    with pytest.raises(InputError, match=r"^paper.twin_seed: got 0, which is training.seed"):
-        study.networks.twin(0.9)
 
 
 def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> None:

@@ -30,13 +30,15 @@ def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Nine images; networks of another leak, and a converted one, are other untrained networks."""
-    study = small_study(tmp_path, seeds=3, curves=2, randomised=3)
+    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3)
 
-    def leaky(leak: float, seed: int = 0) -> Checkpoint:
+    def untrained(seed: int) -> Checkpoint:
         return replace(study.networks.surrogate, network=export_network(small_model(seed=seed)))
 
-    monkeypatch.setattr(study.networks, "leaky", leaky)
-    monkeypatch.setattr(study.networks, "converted", leaky(1.0, 5), raising=False)
+    rules = ["percentile", "scaled", "balanced"]
+    monkeypatch.setattr(study.networks, "leaky", lambda leak: [untrained(seed) for seed in range(3)])
+    monkeypatch.setattr(study.networks, "converted", untrained(5), raising=False)
+    monkeypatch.setattr(study.networks, "converted_by", lambda rule: untrained(6 + rules.index(rule)))
     return study
 
 
@@ -58,14 +60,26 @@ def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -
     result = agreement.run(study)
     table = by(result.table, "comparison", "layer", "measure")
     comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
-    assert list(comparisons) == ["other spikes", "float32", "other training", "converted", "other image"]
+    rules = ["rule percentile", "rule scaled", "rule balanced"]
+    assert list(comparisons) == ["other spikes", "float32", "converted", "other training", *rules, "other image"]
     assert all(row["n"] == 9 for row in table.values())
     assert all(-1 <= row["low"] <= row["mean"] <= row["high"] <= 1 for row in table.values())
     for layer in ("conv1", "conv2"):
         floor = table["other spikes", layer, CORRELATION]["mean"]
         assert floor < 1, "other spikes give another map"
         assert table["float32", layer, CORRELATION]["mean"] > table["other training", layer, CORRELATION]["mean"]
+    assert "mean over 3 pairs. Correlation of the least and of the most similar pair: conv1 " in result.notes[1]
+    judged = "conv2: the surrogate and the converted network differ by more than two trainings of one network"
+    assert judged in [claim.what for claim in result.claims]
     assert (study.out / "agreement.png").is_file()
+
+
+def test_without_a_second_training_nothing_is_trained(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.settings = study.settings.model_copy(update={"trainings": 1})
+    monkeypatch.delattr(study.networks, "leaky")
+    result = agreement.run(study)
+    assert "other training" not in set(result.table["comparison"])
+    assert not [claim for claim in result.claims if "trainings" in claim.what]
 
 
 def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
