@@ -31,7 +31,7 @@ from .study.sweep import swept
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
 ERROR, ACCURACY = "localisation error", "accuracy"
-ALL = "all"  # trainings
+ALL, RANGE = "all", "largest − smallest"  # trainings
 
 
 def run(study: Study) -> Result:
@@ -50,7 +50,7 @@ def run(study: Study) -> Result:
     each = pd.concat([summary(rows(found, measure=ERROR)), summary_of_shares(rows(found, measure=ACCURACY))])
     table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
     draw(study, rows(table, training=ALL))
-    return Result("Table 1: leak", table, judge(found), [note_on_trainings(found)])
+    return Result("Table 1: leak", table, judge(found), [note_on_trainings(table)])
 
 
 def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
@@ -64,14 +64,16 @@ def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
 
 
 def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
-    """The mean of every condition over trainings and images, with the interval over both; training is "all"."""
-    conditions = [
-        (*names, *bootstrap_over_networks(by_training(of_condition)))
-        for names, of_condition in groups(found, ["leak", "measure", "layer"])
-    ]
-    table = pd.DataFrame(conditions, columns=["leak", "measure", "layer", *Estimate._fields])
-    table.insert(1, "training", ALL)
-    return table
+    """Every condition over trainings: the mean of all, with the interval over trainings and images, and their range."""
+    conditions = []
+    for (leak, measure, layer), of_condition in groups(found, ["leak", "measure", "layer"]):
+        values = by_training(of_condition)
+        conditions.append((leak, ALL, measure, layer, *bootstrap_over_networks(values)))
+        if len(values) > 1:
+            means = values.mean(axis=1)
+            spread = Estimate(values.shape[1], float(means.max() - means.min()), np.nan, np.nan)
+            conditions.append((leak, RANGE, measure, layer, *spread))
+    return pd.DataFrame(conditions, columns=["leak", "training", "measure", "layer", *Estimate._fields])
 
 
 def by_training(found: pd.DataFrame) -> NDArray[np.float64]:
@@ -102,18 +104,15 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def note_on_trainings(found: pd.DataFrame) -> str:
+def note_on_trainings(table: pd.DataFrame) -> str:
     """How far trainings of one leak are apart."""
-    trainings = found["training"].nunique()
-    if trainings == 1:
+    spread = rows(table, training=RANGE)
+    if spread.empty:
         return "There is one training for each leak: intervals show how much images differ, not how much trainings do."
-    parts = []
-    for (leak, _, layer), each in groups(found, ["leak", "measure", "layer"]):
-        means = by_training(each).mean(axis=1)
-        parts.append(f"λ = {leak:g} {layer or ACCURACY} {means.max() - means.min():.3g}")
+    told = ", ".join(f"λ = {row.leak:g} {row.layer or ACCURACY} {row.mean:.3g}" for row in spread.itertuples())
     return (
-        f"There are {trainings} trainings for each leak; intervals are over trainings and images. The largest minus "
-        f"the smallest mean of the trainings: {', '.join(parts)}."
+        "Intervals are over trainings and images. The largest minus the smallest mean of the trainings of one λ: "
+        f"{told}."
     )
 
 

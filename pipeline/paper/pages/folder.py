@@ -61,6 +61,19 @@ class Rows:
             raise InputError(f"{self.where}: {len(self.table)} rows, expected one")
         return self.table[column].iloc[0]
 
+    def minus(self, other: Rows, by: str = "layer") -> Rows:
+        """Differences of means, row by row of one value in the column `by`."""
+        pairs = self.table.merge(other.table, on=by, suffixes=("", " of the other"), validate="one_to_one")
+        if len(pairs) != len(self.table):
+            raise InputError(f"{self.where} minus {other.where}: the rows are not of the same {by}")
+        where = f"{self.where} minus {other.where}"
+        return Rows(where, pairs.assign(mean=pairs["mean"] - pairs["mean of the other"])[[by, "mean"]])
+
+    @property
+    def lowest(self) -> Rows:
+        """The row of the smallest mean."""
+        return Rows(self.where, self.table.loc[[self.table["mean"].idxmin()]])
+
     @property
     def least(self) -> float:
         """The smallest mean."""
@@ -97,6 +110,14 @@ class Folder:
     def __call__(self, name: str, **wanted: Any) -> Rows:
         """What an experiment measured: the rows of its table that have these values in these columns."""
         return Rows(f"{self.path.name}/{name}.csv", _read(self.path / f"{name}.csv"))(**wanted)
+
+    def has(self, name: str, **wanted: Any) -> bool:
+        """Whether there are such rows."""
+        try:
+            self(name, **wanted)
+        except InputError:
+            return False
+        return True
 
     def claims(self, name: str, pattern: str = "") -> Rows:
         """The claims of an experiment whose text holds a regular expression."""

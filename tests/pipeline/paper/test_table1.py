@@ -12,7 +12,7 @@ from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import table1
-from pipeline.paper.table1 import judge, note_on_trainings
+from pipeline.paper.table1 import judge, note_on_trainings, over_trainings
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
@@ -46,8 +46,7 @@ def test_trainings_that_disagree_show_no_difference() -> None:
     assert (error.same, error.n, accuracy.same) == ("no difference seen", 20, "no difference seen")
     alone = judge(pd.concat([low[0], high[0]]))[0]
     assert alone.same == "yes", "one training cannot know"
-    note = note_on_trainings(pd.concat([*low, *high]))
-    assert "There are 3 trainings for each leak" in note
+    note = note_on_trainings(over_trainings(pd.concat([*low, *high])))
     assert "λ = 0.7 conv3 0, λ = 0.7 accuracy 0, λ = 0.9 conv3 0.4, λ = 0.9 accuracy 0." in note
 
 
@@ -78,10 +77,11 @@ def test_several_networks_of_every_leak(tmp_path: Path, monkeypatch: pytest.Monk
     result = table1.run(study)
     assert asked == [(0.5, 0, 8), (0.5, 1, 8), (0.9, 0, 8), (0.9, 1, 8)]
     rows = result.table.set_index(["leak", "training", "measure", "layer"])["n"]
-    assert rows.index.is_unique and len(rows) == 2 * 3 * 3
+    assert rows.index.is_unique and len(rows) == 2 * 3 * (2 + 2)
     assert rows[0.5, 0, "accuracy", ""] == rows[0.5, "all", "accuracy", ""] == 9
+    assert rows[0.9, "largest − smallest", "localisation error", "conv1"] == 4
     assert rows[0.9, 1, "localisation error", "conv2"] == 4
-    assert "There are 2 trainings for each leak" in result.notes[0]
+    assert result.notes[0].startswith("Intervals are over trainings and images.")
     assert (study.out / "table1.png").is_file()
 
 
