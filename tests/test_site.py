@@ -22,7 +22,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *ROOT.glob("recordings/*.md"),
     *ROOT.glob("checkpoints/*.md"),
-    *(page for page in ROOT.glob("docs/**/*.md") if "_build" not in page.parts),
+    *(page for page in ROOT.glob("docs/**/*.md") if not {"_build", "_filled"} & set(page.parts)),
 ]
 
 

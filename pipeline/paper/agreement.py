@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config import ConversionRule
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.statistics import bootstrap_mean
@@ -99,7 +97,7 @@ def pairs(study: Study) -> dict[str, list[tuple[Path, Path]]]:
     if settings.trainings > 1:
         trained = [study.recording(each.network, images) for each in networks.leaky(max(settings.leaks))]
         recordings[TRAININGS] = list(combinations(trained, 2))
-    for rule in get_args(ConversionRule):
+    for rule in settings.rules:
         if rule != study.config.conversion.rule:
             other = study.recording(networks.converted_by(rule).network, images)
             recordings[f"{RULE} {rule}"] = [(converted, other)]

@@ -44,7 +44,7 @@ def write_result(name: str, result: Result, about: dict[str, str], directory: Pa
     claims = [{**asdict(claim), **_parts(claim)} for claim in result.claims]
     notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
     for suffix, table in (
-        ("", result.table.map(lambda value: _rounded(value, 4))),
+        ("", result.table.map(lambda value: _rounded(value, 5))),
         (".claims", pd.DataFrame(claims).drop(columns="gain").map(lambda value: _rounded(value, 3))),
         (".notes", pd.DataFrame(notes, columns=["kind", "text"])),
     ):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.cli.config_errors import read_toml, validated
 from pipeline.cli.options import Device, Seed
-from pipeline.config import CONFIGS, Config, Section, TrainingSection, Unit
+from pipeline.config import CONFIGS, Config, ConversionRule, Section, TrainingSection, Unit
 from recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
@@ -45,6 +45,10 @@ class PaperSection(Section):
     curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")
     two_objects: int = Field(
         50, ge=1, description="images with two objects; side by side, at most half as many as images"
+    )
+    rules: tuple[ConversionRule, ...] = Field(
+        ("percentile", "scaled", "balanced"),
+        description="rules that agreement compares with conversion.rule",
     )
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")

@@ -29,7 +29,7 @@ def left(path: Path) -> str:
 
 def test_tables_hold_what_was_found(tmp_path: Path) -> None:
     left(tmp_path)
-    assert (tmp_path / "fig8.csv").read_text() == "layer,gamma,n,mean\nconv1,0.1,3,0.3333\nconv2,0.1,3,2.0\n"
+    assert (tmp_path / "fig8.csv").read_text() == "layer,gamma,n,mean\nconv1,0.1,3,0.33333\nconv2,0.1,3,2.0\n"
     first, second, third = (tmp_path / "fig8.claims.csv").read_text(encoding="utf-8").splitlines()
     assert first == "what,paper,ours,same,n,p,p_holm,mean,low,high"
     # The interval reaches 0.1333 towards 0, which is 1.96 standard errors: 0.3333 is 4.9 of them.

@@ -38,6 +38,19 @@ def test_a_stage_is_built_once_and_found_again_by_later_runs(stages: Stages) -> 
     assert json.loads((first / MANIFEST).read_text())["inputs"] == {"kind": "raster", "seed": 1}
 
 
+def test_what_was_found_made_is_told_with_its_seconds(stages: Stages) -> None:
+    folder = stages.folder("raster", {}, counting([]))
+    assert stages.found == {folder: 0}
+    stages.found.clear()
+    stages.folder("raster", {}, counting([]))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert stages.found == {folder: manifest["seconds"]}
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"seconds": 12.5}))
+    later = fresh(stages)
+    later.folder("raster", {}, counting([]))
+    assert later.found == {folder: 12.5}
+
+
 def test_other_inputs_or_another_kind_are_another_stage(stages: Stages) -> None:
     built: list[Path] = []
     folders = {stages.folder(kind, {"seed": seed}, counting(built)) for kind in ("raster", "maps") for seed in (0, 1)}
