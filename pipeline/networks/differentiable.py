@@ -100,7 +100,11 @@ class _SpikingLayer(nn.Module):
         self.weight = _constant(layer.weight)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return _fire(self.layer, self._constant_current(inputs) if self.constant else self._currents(inputs))
+        return fire(self.layer, self.currents(inputs))
+
+    def currents(self, inputs: Tensor) -> Tensor:
+        """What the synapses hand to the neurons at steps 1 … T-1: (T-1, B, C, H, W)."""
+        return self._constant_current(inputs) if self.constant else self._currents(inputs)
 
     def _constant_current(self, images: Tensor) -> Tensor:
         """a[1] … a[T-1], all equal, summed in float64 and rounded once, see backends/constant_current.py."""
@@ -151,7 +155,7 @@ def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.in
     return torch.cat(batches).numpy()
 
 
-def _fire(layer: Layer, currents: Tensor) -> Tensor:
+def fire(layer: Layer, currents: Tensor) -> Tensor:
     """Spikes (T, B, C, H, W) of neurons driven by (T-1, B, C, H, W), operation by operation as the torch backend's."""
     neuron = layer.spiking_neuron
     gains, biases = (

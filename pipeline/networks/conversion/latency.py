@@ -24,8 +24,17 @@ Curves = Mapping[str, NDArray[np.float64]]  # by precision, share of right answe
 
 
 def answers_over_time(network: Network, batch: RasterBatch) -> NDArray[np.int64]:
-    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest."""
-    packed = batch.spikes[network.raster_names[-1]]
+    """The class after t = 1 … T steps of a batch: (B, T); see :func:`answers_of_spikes`."""
+    return answers_of_spikes(network, batch.spikes[network.raster_names[-1]])
+
+
+def answers_of_spikes(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest.
+
+    Parameters
+    ----------
+    packed : (B, T, bytes) uint8 — spikes of the last layer
+    """
     spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
     sums = (spikes.astype(np.float64) @ network.readout.weight.T.astype(np.float64)).cumsum(axis=0)
     return sums.argmax(axis=-1).T
