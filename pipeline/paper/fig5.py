@@ -4,8 +4,10 @@ The paper: the surrogate-trained network is silent early, discriminative in betw
 one keeps similar maps all the time.
 
 Measured: activity, the spikes of a layer at each step relative to those at its busiest step. It is averaged over the
-early, middle and late third of the steps from the image's arrival to the last that can still change the answer. A third
-counts as silent, in the paper's sense, where it is less than half as active as the middle. Also measured is how alike
+early, middle and late third of the steps from the image's arrival to the last that can still change the answer. The
+paper's time is raw and begins with step 0, when nothing has arrived yet. So the thirds are also taken from step 0 on:
+early silence there is the delay of the layers before. A third counts as silent, in the paper's sense, where it is less
+than half as active as the middle. Also measured is how alike
 the maps of a network are at different steps: Pearson's correlation, where a flat map has nothing in common with any
 other. A single step of the converted network holds few spikes, so sums over eighths of the time are compared, too.
 
@@ -44,6 +46,8 @@ BY_NETWORK = (
     "named. First sums are relative to their own largest value, what follows to its layer's."
 )
 TO_THE_END = ", to the last step"  # of the recording, in place of the last step that matters
+RAW = ", raw time"  # from step 0 in place of the image's arrival
+ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on raw time"}
 
 
 def run(study: Study) -> Result:
@@ -87,8 +91,12 @@ def activities(study: Study, path: Path) -> pd.DataFrame:
     with RasterReader(path) as raster:
         for layer in study.layers(raster):
             number, matter = raster.layer(layer).number, raster.steps_that_matter(layer)
-            for suffix, steps in (("", matter), (TO_THE_END, raster.timesteps)):
-                counts = raster.counts(layer)[:, min(number, steps - 1) : steps]
+            for suffix, first, steps in (
+                ("", number, matter),
+                (TO_THE_END, number, raster.timesteps),
+                (RAW, 0, matter),
+            ):
+                counts = raster.counts(layer)[:, min(first, steps - 1) : steps]
                 for name, active in activity(counts).items():
                     parts.append(measured(active, layer=layer, measure=name + suffix))
     return pd.concat(parts)
@@ -102,13 +110,15 @@ def activity_claims(found: pd.DataFrame) -> list[Claim]:
             ("early", "", "zero, then active"),
             ("late", "", "active, then zero"),
             ("late", TO_THE_END, "active, then zero"),
+            ("early", RAW, "zero, then active"),
+            ("late", RAW, "active, then zero"),
         ):
             other, middle = (rows(of_layer, measure=name + suffix) for name in (part, "middle"))
             less = difference(middle, other)
             silent = difference(middle.assign(value=middle["value"] / 2), other)
             means = f"{part} {values(other).mean():.2f}, middle {values(middle).mean():.2f}"
             ours = f"{means}; middle − {part}: {with_interval(less)}"
-            what = f"surrogate, {layer}: activity {part}{suffix and ', to the last step of the recording'}"
+            what = f"surrogate, {layer}: activity {part}{ABOUT[suffix]}"
             claims.append(judged(what, paper, ours, silent))
     return claims
 

@@ -11,7 +11,8 @@ import pytest
 
 from backends.base import BackendError
 from pipeline.measures.localisation_error import localisation_errors
-from pipeline.measures.tables import rows, values
+from pipeline.measures.over_time import activity
+from pipeline.measures.tables import measured, rows, values
 from pipeline.paper import fig5, fig6, fig8
 from pipeline.paper.study.ann import reference_maps
 from pipeline.paper.study.claims import Claim
@@ -48,8 +49,24 @@ def test_fig5_measures_and_draws(study: Study) -> None:
     assert set(table["n"]) == {5}
     assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
     assert table["mean"].between(-1, 1).all()
-    assert len(result.claims) == 2 * 3 + 2 * 2 + 2
+    assert len(result.claims) == 2 * 5 + 2 * 2 + 2
     assert {path.name for path in study.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
+
+
+def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
+    """A layer that is busy all the time from its arrival at step 4 of 12 on."""
+    counts = np.repeat([0] * 4 + [9] * 8, 3).reshape(12, 3).T
+    arrived = {name: measured(part, layer="conv2", measure=name) for name, part in activity(counts[:, 4:]).items()}
+    raw = {name: measured(part, layer="conv2", measure=name + fig5.RAW) for name, part in activity(counts).items()}
+    to_end = {name: each.assign(measure=name + fig5.TO_THE_END) for name, each in arrived.items()}
+    claims = fig5.activity_claims(pd.concat([*arrived.values(), *raw.values(), *to_end.values()]))
+    assert {claim.what.removeprefix("surrogate, conv2: activity "): claim.same for claim in claims} == {
+        "early": "no",
+        "late": "no",
+        "late, to the last step of the recording": "no",
+        "early, on raw time": "yes",
+        "late, on raw time": "no",
+    }
 
 
 def test_fig5_says_so_when_lava_does_not_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
