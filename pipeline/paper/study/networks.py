@@ -113,6 +113,11 @@ class Networks:
         """The ANN twin converted to spikes by another rule, and otherwise as `[conversion]` says."""
         return self._conversion(self.config.conversion.model_copy(update={"rule": rule}))
 
+    def recipe(self, gain_decay: float) -> Checkpoint:
+        """A network of the experiment "recipes", whose BNTT gains decayed at this rate in training."""
+        recipes = self.config.recipes
+        return self.trained(recipes.network, recipes.training.model_copy(update={"gain_decay": gain_decay}))
+
     def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
         from pipeline.networks.training.fit import train_checkpoint
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.cli.config_errors import read_toml, validated
 from pipeline.cli.options import Device, Seed
-from pipeline.config import CONFIGS, Config, ConversionRule, Section, TrainingSection, Unit
+from pipeline.config import CONFIGS, Config, ConversionRule, NetworkSection, Section, TrainingSection, Unit
 from recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
@@ -57,10 +57,24 @@ class PaperSection(Section):
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
 
 
+class RecipesSection(Section):
+    """Networks of the experiment "recipes", which differ in the weight decay of BNTT's gains alone."""
+
+    network: NetworkSection = NetworkSection(layers=(16, "P", 32, "P", 32, 64, "P", 64, "P", "D64"), timesteps=30)
+    training: TrainingSection = TrainingSection(
+        epochs=10, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0
+    )
+    gain_decays: tuple[float, ...] = Field(
+        (0.0, 0.1), description="weight decay of BNTT's gains, one training for each; 0.1 over 1,400 steps sums to 7.3"
+    )
+    checkpoints: tuple[str, ...] = Field((), description="networks trained elsewhere, to set beside them")
+
+
 class PaperConfig(Config):
     """Everything; the surrogate-trained network is that of data, network and training."""
 
     ann: TrainingSection = TrainingSection()
+    recipes: RecipesSection = RecipesSection()
     paper: PaperSection = PaperSection()
 
 
