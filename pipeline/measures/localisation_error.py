@@ -17,7 +17,9 @@ from .maps import checked, is_flat, min_max, resize_map
 EPSILON = 1e-3
 
 
-def localisation_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON) -> NDArray[np.float64]:
+def localisation_errors(
+    maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON, floor: float = 0.0
+) -> NDArray[np.float64]:
     """Pixel-wise cross-entropy between each map and a reference, such as the Grad-CAM of the ANN's last convolution.
 
         E[t] = -1/(H·W) Σ_hw  R ln P[t] + (1 - R) ln(1 - P[t])
@@ -32,6 +34,7 @@ def localisation_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = 
     maps : (..., H, W) — the leading axes may be γ, sample, step
     reference : (h, w)
     epsilon : in (0, 0.5)
+    floor : ≥ 0, added to the range that map and reference are divided by, see :func:`pipeline.measures.maps.min_max`
 
     Returns
     -------
@@ -44,15 +47,17 @@ def localisation_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = 
     if not 0 < epsilon < 0.5:
         raise InputError(f"localisation error: got epsilon {epsilon}, expected a number between 0 and 0.5")
     checked("reference of the localisation error", reference, "(h, w)")
-    prediction = min_max(checked("localisation error", maps))
-    target = min_max(resize_map(np.asarray(reference), prediction.shape[-2:])).ravel().astype(prediction.dtype)
+    prediction = min_max(checked("localisation error", maps), floor)
+    target = min_max(resize_map(np.asarray(reference), prediction.shape[-2:]), floor).ravel().astype(prediction.dtype)
     prediction = prediction.reshape(*prediction.shape[:-2], -1)
     hit = np.log(np.clip(prediction, epsilon, 1 - epsilon)) @ target
     miss = np.log(np.clip(1 - prediction, epsilon, 1 - epsilon)) @ (1 - target)
     return -np.asarray(hit + miss, np.float64) / len(target)
 
 
-def lowest_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON) -> NDArray[np.float64]:
+def lowest_errors(
+    maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON, floor: float = 0.0
+) -> NDArray[np.float64]:
     """The smallest localisation error over steps; steps at which the map is flat do not take part.
 
     Flat steps are left out, because a sparse reference rewards silence: where the mean of R is below 0.1, predicting 0
@@ -62,15 +67,18 @@ def lowest_errors(maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILO
     Parameters
     ----------
     maps : (..., T, H, W)
-    reference, epsilon : see :func:`localisation_errors`
+    reference, epsilon, floor : see :func:`localisation_errors`
 
     Returns
     -------
     (...) float64, nats, ≥ 0
     """
     array = checked("localisation error", maps, "(..., T, H, W)")
-    errors = localisation_errors(array, reference, epsilon)
-    flat = is_flat(array)
+    return lowest(localisation_errors(array, reference, epsilon, floor), is_flat(array))
+
+
+def lowest(errors: NDArray[np.float64], flat: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The smallest of errors (..., T) at steps that are not flat, (..., T) -> (...); the first where all are."""
     smallest = np.where(flat, np.inf, errors).min(axis=-1)
-    lowest: NDArray[np.float64] = np.where(flat.all(axis=-1), errors[..., 0], smallest)
-    return lowest
+    found: NDArray[np.float64] = np.where(flat.all(axis=-1), errors[..., 0], smallest)
+    return found

@@ -35,7 +35,7 @@ from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps
-from .study.claims import Claim, compared, judged, with_interval
+from .study.claims import Claim, compared, differences, judged, with_interval
 from .study.heatmaps import sam_maps
 from .study.result import Result
 from .study.study import Study
@@ -51,9 +51,9 @@ ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on r
 
 
 def run(study: Study) -> Result:
-    """Measure both networks, draw some images, and compare the backends."""
+    """Measure all networks, draw some images, and compare the backends."""
     networks = study.networks.both
-    paths = {name: study.recording(network, study.images) for name, network in networks.items()}
+    paths = {name: study.recording(network, study.images) for name, network in study.networks.by_rule.items()}
     found = pd.concat(
         [
             measure(study, path).assign(network=name)
@@ -61,16 +61,19 @@ def run(study: Study) -> Result:
             for measure in (likenesses, activities)
         ]
     )[["image", "network", "layer", "measure", "value"]]
-    draw(study, paths)
+    draw(study, {name: paths[name] for name in networks}, "fig5")
+    if len(paths) > len(networks):
+        draw(study, {name: path for name, path in paths.items() if name not in networks}, "fig5_rules")
     claims = [
         *activity_claims(rows(found, network="surrogate")),
         *likeness_claims(found),
         *(same_on_every_backend(study, name, network) for name, network in networks.items()),
     ]
-    notes = (
+    notes = [
+        *notes_on_rules(found),
         "A silent step has no spike in the whole layer; steps count from the image's arrival on. Maps are SAM with "
         f"γ = {study.settings.gamma:g}.",
-    )
+    ]
     return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes)
 
 
@@ -137,6 +140,17 @@ def likeness_claims(found: pd.DataFrame) -> list[Claim]:
     ]
 
 
+def notes_on_rules(found: pd.DataFrame) -> list[str]:
+    """How alike the converted network's maps are under the other rules of conversion."""
+    rules = [name for name in found["network"].unique() if name not in ("surrogate", "converted")]
+    told = []
+    for name in (ANY_TWO, EIGHTHS) if rules else ():
+        own = rows(found, network="surrogate", measure=name)
+        apart = [f"{rule}: {differences(rows(found, network=rule, measure=name), own)}" for rule in rules]
+        told.append(f"Correlation of the maps of {name}, minus the surrogate's, by rule. {'; '.join(apart)}.")
+    return told
+
+
 def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
     """Whether every backend records identical spikes, from which identical maps follow, bit for bit."""
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
@@ -161,10 +175,16 @@ def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
     return Claim(what, "–", ours, "no", len(images))
 
 
-def draw(study: Study, paths: dict[str, Path]) -> None:
-    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first."""
+def draw(study: Study, paths: dict[str, Path], stem: str) -> None:
+    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
+
+    Parameters
+    ----------
+    paths : name of the network -> its recording
+    stem : of the files, which is the whole name of the first one
+    """
     images, gamma, reference = study.images, study.settings.gamma, reference_maps(study, study.images)
-    padded = {name: outside(network) for name, network in study.networks.both.items()}
+    networks = study.networks.by_rule
     for image in range(min(study.settings.shown, len(images))):
         label = images.labels[image]
         shown = study.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
@@ -173,14 +193,15 @@ def draw(study: Study, paths: dict[str, Path]) -> None:
         grad_cam = row_of_maps("", [reference[image]], picture)
         grid = [Row("", grad_cam.cells, ("image", "Grad-CAM")[-len(grad_cam.cells) :])]
         for name, path in paths.items():
+            padded = outside(networks[name])
             with RasterReader(path) as raster:
                 maps = {layer: sam_maps(raster, layer, image, gamma) for layer in study.layers(raster)}
             steps = stretches(maps)
             of_network = [
-                row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded[name].get(layer))
+                row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded.get(layer))
                 for layer, found in maps.items()
             ]
             grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
         subtitle = f"{BY_NETWORK} {hatching(grid)}".strip()
-        path = study.out / ("fig5.png" if image == 0 else f"fig5_{image + 1}.png")
+        path = study.out / (f"{stem}.png" if image == 0 else f"{stem}_{image + 1}.png")
         draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)

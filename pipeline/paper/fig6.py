@@ -6,9 +6,11 @@ layer to layer, that of the converted network stays flat.
 Measured: (a) localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer.
 The converted network has many more of these steps. So its minimum is also taken over fewer of them, evenly spaced, as
 many as the surrogate-trained network has. A single step of the converted network holds few spikes; so the error of the
-map summed over all steps is measured too, for both networks. The bound ε of the logarithm, which the paper does not
-give, is varied. (b) Share of a layer's neurons that fire at each step. How much it varies is its standard deviation
-over the steps from the image's arrival to the last that matters, relative to its mean, image by image.
+map summed over all steps is measured too, for both networks. Maps are made with the kernel of the equations, with that
+of the authors' script, and without a kernel (the spike count). What the paper leaves open is varied: the bound ε of the
+logarithm, the authors' floor, the reference (the object itself) and the rule of conversion. (b) Share of a layer's
+neurons that fire at each step. How much it varies is its standard deviation over the steps from the image's arrival to
+the last that matters, relative to its mean, image by image.
 """
 
 from __future__ import annotations
@@ -22,34 +24,48 @@ from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.steps import thinned
 from pipeline.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
 from pipeline.measures.over_time import peak, spike_rate, variation
-from pipeline.measures.tables import difference, measured, rows, summary
+from pipeline.measures.tables import difference, groups, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
-from .study.ann import reference_maps
 from .study.claims import Claim, compared, differences, judged, with_interval
+from .study.errors import EQUATIONS, GRAD_CAM, KERNELS, maps_by_kernel, note_on_reference, targets, with_reference
 from .study.heatmaps import convolutions
 from .study.result import Result
 from .study.study import Study
-from .study.sweep import arrivals, swept
+from .study.sweep import arrivals
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 ERROR, VARIATION, PEAK = "localisation error", "variation of the spike rate", "peak, share of the time"
 ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
-COLUMNS = ["image", "measure", "network", "layer", "epsilon", "steps", "value"]
+COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "epsilon", "steps", "value"]
 
 
 def run(study: Study) -> Result:
-    """Measure both networks on the study's images."""
-    paths = {name: study.recording(network, study.images) for name, network in study.networks.both.items()}
+    """Measure all networks on the study's images."""
+    paths = {name: study.recording(network, study.images) for name, network in study.networks.by_rule.items()}
     fewest = steps_of_layers(study, paths["surrogate"])
     errors = pd.concat([errors_of(study, path, fewest).assign(network=name) for name, path in paths.items()])[COLUMNS]
     rates = pd.concat([rates_of(path).assign(network=name) for name, path in paths.items()])
-    rates = rates.assign(epsilon="", steps=ALL).sort_values("measure", key=lambda name: name == PEAK, kind="stable")
-    table = summary(pd.concat([errors, rates[COLUMNS]]))
-    draw_errors(study, rows(table, measure=ERROR))
-    draw_rates(study, paths)
-    claims = [*error_claims(rows(errors, epsilon=EPSILON)), *variation_claims(rates), *peak_claims(rates)]
-    return Result("Fig. 6: localisation error and spike rate", table, claims, [note_on_epsilon(errors)])
+    rates = rates.assign(kernel="", floor="", against="", epsilon="", steps=ALL)
+    rates = rates.sort_values("measure", key=lambda name: name == PEAK, kind="stable")
+    table = summary(errors)
+    papers = rows(errors, floor=0.0, against=GRAD_CAM)
+    draw_errors(study, rows(rows(table, measure=ERROR, floor=0.0, against=GRAD_CAM), kernel=EQUATIONS))
+    draw_kernels(study, rows(table, floor=0.0, against=GRAD_CAM, epsilon=EPSILON))
+    draw_rates(study, {name: paths[name] for name in study.networks.both})
+    claims = [
+        *(claim for kernel in KERNELS for claim in error_claims(rows(papers, kernel=kernel, epsilon=EPSILON), kernel)),
+        *variation_claims(rates),
+        *peak_claims(rates),
+    ]
+    notes = [
+        note_on_epsilon(rows(papers, kernel=EQUATIONS)),
+        *notes_on_cases(rows(errors, epsilon=EPSILON)),
+        *notes_on_rules(rows(papers, epsilon=EPSILON), rates),
+        note_on_reference(study),
+    ]
+    whole = with_reference(study, pd.concat([table, summary(rates[COLUMNS])]))
+    return Result("Fig. 6: localisation error and spike rate", whole, claims, notes)
 
 
 def steps_of_layers(study: Study, path: Path) -> dict[str, int]:
@@ -67,20 +83,23 @@ def errors_of(study: Study, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
 
     Returns
     -------
-    image, measure, layer, epsilon, steps, value; steps are all that matter, fewer of them, evenly spaced, or the sum
+    image, measure, kernel, floor, against, layer, epsilon, steps, value; steps are all that matter, fewer of them,
+    evenly spaced, or the sum. ε is varied without a floor and against Grad-CAM alone
     """
-    found, first = [], arrivals(path)
-    reference = reference_maps(study, study.images)
-    for image, layer, (maps,) in swept(study, path, [study.settings.gamma]):
+    found, first, measured_against = [], arrivals(path), targets(study)
+    for kernel, image, layer, (maps,) in maps_by_kernel(study, path, [study.settings.gamma]):
         chosen = thinned(len(maps), max(1, fewest[layer] - first[layer]), first[layer])
-        for epsilon in EPSILONS:
-            errors = {
-                ALL: lowest_errors(maps, reference[image], epsilon),
-                FEWER: lowest_errors(maps[chosen], reference[image], epsilon),
-                SUM: localisation_errors(maps.sum(axis=0), reference[image], epsilon),
-            }
-            found += [(image, layer, epsilon, steps, float(error)) for steps, error in errors.items()]
-    return pd.DataFrame(found, columns=["image", "layer", "epsilon", "steps", "value"]).assign(measure=ERROR)
+        for against, floor, references in measured_against:
+            for epsilon in EPSILONS if (against, floor) == (GRAD_CAM, 0.0) else (EPSILON,):
+                options = {"epsilon": epsilon, "floor": floor}
+                errors = {
+                    ALL: lowest_errors(maps, references[image], **options),
+                    FEWER: lowest_errors(maps[chosen], references[image], **options),
+                    SUM: localisation_errors(maps.sum(axis=0), references[image], **options),
+                }
+                about = (image, ERROR, kernel, floor, against, layer, epsilon)
+                found += [(*about, steps, float(error)) for steps, error in errors.items()]
+    return pd.DataFrame(found, columns=[column for column in COLUMNS if column != "network"])
 
 
 def rates_of(path: Path) -> pd.DataFrame:
@@ -99,11 +118,11 @@ def rates_of(path: Path) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def error_claims(errors: pd.DataFrame) -> list[Claim]:
+def error_claims(errors: pd.DataFrame, kernel: str) -> list[Claim]:
     """The converted network has the higher error: over all steps, over fewer, and of the summed map."""
     return [
         compared(
-            f"{layer}: error of the converted network{told}",
+            f"{layer}, {kernel}: error of the converted network{told}",
             "higher",
             {
                 "converted": rows(errors, network="converted", layer=layer, steps=steps),
@@ -157,6 +176,36 @@ def note_on_epsilon(errors: pd.DataFrame) -> str:
     return f"Error of the converted network minus error of the surrogate's, {told}. Claims are at ε = {EPSILON:g}."
 
 
+def notes_on_cases(errors: pd.DataFrame) -> list[str]:
+    """The direction of (a) with the authors' floor, against the object, and without a kernel."""
+    told = []
+    for (against, floor, kernel), found in groups(rows(errors, steps=ALL), ["against", "floor", "kernel"]):
+        if (against, floor, kernel) != (GRAD_CAM, 0.0, EQUATIONS):
+            apart = differences(*(rows(found, network=network) for network in ("converted", "surrogate")))
+            about = f"against {against}, {kernel}" + (f", floor {floor:g}" if floor else "")
+            told.append(f"{about}: {apart}")
+    return [f"Error of the converted network minus error of the surrogate's, minimum over steps, {'; '.join(told)}."]
+
+
+def notes_on_rules(papers: pd.DataFrame, rates: pd.DataFrame) -> list[str]:
+    """What comes out under the other rules of conversion: errors, and how much the spike rate varies."""
+    rules = [name for name in papers["network"].unique() if name not in ("surrogate", "converted")]
+    told = []
+    for steps in (ALL, FEWER, SUM):
+        own = rows(papers, network="surrogate", kernel=EQUATIONS, steps=SUM if steps == SUM else ALL)
+        apart = [
+            f"{rule}: {differences(rows(papers, network=rule, kernel=EQUATIONS, steps=steps), own)}" for rule in rules
+        ]
+        told.append(f"Error minus the surrogate's, steps {steps}, by rule of conversion. {'; '.join(apart)}.")
+    varies = rows(rates, measure=VARIATION)
+    own = rows(varies, network="surrogate")
+    apart = [f"{rule}: {differences(own, rows(varies, network=rule))}" for rule in rules]
+    told.append(
+        f"Variation of the surrogate's spike rate minus that of the converted one, by rule. {'; '.join(apart)}."
+    )
+    return told if rules else []
+
+
 def draw_errors(study: Study, table: pd.DataFrame) -> None:
     """A panel per ε, a curve per network and choice of steps."""
     parts = []
@@ -168,6 +217,16 @@ def draw_errors(study: Study, table: pd.DataFrame) -> None:
     subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
     draw_curves(study.out / "fig6.png", title, subtitle, points, "", y)
+
+
+def draw_kernels(study: Study, table: pd.DataFrame) -> None:
+    """A panel per choice of steps, a dot per network, kernel and layer: whether a kernel matters beside the network."""
+    shown = table[table["network"].isin(study.networks.both) & (table["steps"] != FEWER)]
+    points = shown.assign(curve=shown["network"] + ",\n" + shown["kernel"], panel=shown["steps"], x=shown["layer"])
+    points = points.assign(panel=points["panel"].map({ALL: "minimum over steps", SUM: "of the sum over steps"}))
+    subtitle = f"mean over {len(study.images)} images and 95 % interval; smaller is better"
+    title, y = "Localisation error by kernel", "localisation error (nats)"
+    draw_curves(study.out / "fig6_kernel.png", title, subtitle, points, "", y, alike=True)
 
 
 def draw_rates(study: Study, paths: dict[str, Path]) -> None:

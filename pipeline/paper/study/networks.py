@@ -91,6 +91,15 @@ class Networks:
         """The two spiking networks that the paper compares, by name."""
         return {"surrogate": self.surrogate.network, "converted": self.converted.network}
 
+    @property
+    def by_rule(self) -> dict[str, Network]:
+        """Those two, and the ANN converted by each other rule of `paper.rules`: "converted, balanced" and so on."""
+        found = self.both
+        for rule in self.settings.rules:
+            if rule != self.config.conversion.rule:
+                found[f"converted, {rule}"] = self.converted_by(rule).network
+        return found
+
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained with surrogate gradients as described."""
         return load_checkpoint(str(self._training(network, training)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.maps.sam import Variant
 from pipeline.maps.sweep import sweep
 from recordings.parallel import cores
 from recordings.raster.reader import RasterReader
@@ -18,8 +19,14 @@ Maps = NDArray[np.float32]
 WORKERS = min(4, cores())
 
 
-def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[tuple[int, str, Maps]]:
+def swept(
+    study: Study, path: Path, gammas: Sequence[float], variant: Variant = "paper"
+) -> Iterator[tuple[int, str, Maps]]:
     """SAM of every image, in the layers that stand for the paper's 4, 6 and 8.
+
+    Parameters
+    ----------
+    variant : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
 
     Yields
     ------
@@ -30,7 +37,7 @@ def swept(study: Study, path: Path, gammas: Sequence[float]) -> Iterator[tuple[i
         layers, images = study.layers(raster), range(raster.n_samples)
         what = f"SAM of {len(images)} images, {raster.timesteps} steps, {len(gammas)} γ"
         with study.progress(what, len(images) * len(layers)) as advance:
-            for image, layer, maps in sweep(raster, layers, gammas, images, workers=WORKERS):
+            for image, layer, maps in sweep(raster, layers, gammas, images, variant=variant, workers=WORKERS):
                 yield image, layer.name, maps[:, : raster.steps_that_matter(layer)]
                 advance(1)
 

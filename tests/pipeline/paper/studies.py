@@ -23,7 +23,13 @@ def small_study(path: Path, **settings: Any) -> Study:
         small_checkpoint(path / "snn.safetensors")
         small_ann(path / "ann.safetensors")
     section = PaperSection(
-        **{"checkpoint": str(path / "snn.safetensors"), "ann": str(path / "ann.safetensors"), "shown": 2, **settings}
+        **{
+            "checkpoint": str(path / "snn.safetensors"),
+            "ann": str(path / "ann.safetensors"),
+            "shown": 2,
+            "rules": (),
+            **settings,
+        }
     )
     config = PaperConfig(data=DataSection(source=str(data), height=16, width=24), network=SMALL, paper=section)
     return Study(config, path / "out", Console(file=io.StringIO(), width=200))

@@ -10,13 +10,17 @@ import pandas as pd
 import pytest
 
 from backends.base import BackendError
-from pipeline.measures.localisation_error import localisation_errors
+from pipeline.config import ConversionSection
+from pipeline.measures.localisation_error import localisation_errors, lowest_errors
+from pipeline.measures.maps import is_flat
 from pipeline.measures.over_time import activity
-from pipeline.measures.tables import measured, rows, values
+from pipeline.measures.tables import measured, rows, summary, values
+from pipeline.networks.checkpoint import Checkpoint
 from pipeline.paper import fig5, fig6, fig8
-from pipeline.paper.study.ann import reference_maps
 from pipeline.paper.study.claims import Claim
+from pipeline.paper.study.errors import COUNT, EQUATIONS, GRAD_CAM, OBJECT, SCRIPT, note_on_reference, with_reference
 from pipeline.paper.study.study import Study
+from pipeline.paper.study.sweep import swept
 from recordings.errors import InputError
 
 from .studies import small_study
@@ -98,7 +102,7 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> N
     study.networks.converted = study.networks.surrogate
     result = fig6.run(study)
     errors = [claim for claim in result.claims if "error" in claim.what]
-    assert len(errors) == 6
+    assert len(errors) == 2 * 6
     assert {claim.same for claim in errors} == {"no difference seen"}
     means = [rows(result.table, network=network)["mean"].tolist() for network in ("surrogate", "converted")]
     assert means[0] == pytest.approx(means[1], abs=1e-6)
@@ -106,7 +110,7 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> N
 
 def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> None:
     result = fig6.run(study)
-    table = rows(result.table, measure="localisation error")
+    table = rows(result.table, measure="localisation error", kernel=EQUATIONS, floor=0.0)
     errors = table.set_index(["network", "layer", "epsilon", "steps"])["mean"].to_dict()
     rounding = 1e-6
     assert len(errors) == 2 * 2 * 3 * 3
@@ -118,7 +122,11 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> N
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
         if network == "surrogate":  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
-    assert {path.name for path in study.out.glob("fig6*.png")} == {"fig6.png", "fig6_rate.png"}
+    assert {path.name for path in study.out.glob("fig6*.png")} == {
+        "fig6.png",
+        "fig6_kernel.png",
+        "fig6_rate.png",
+    }
 
 
 @pytest.mark.parametrize(
@@ -154,14 +162,17 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(study: Study) -> N
     study.settings = study.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
     result = fig8.run(study)
     table = result.table
-    lowest, mean = (rows(table, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN))
+    papers = rows(table, kernel=EQUATIONS, floor=0.0)
+    lowest, mean, added = (rows(papers, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN, fig8.ADDED))
     assert rows(lowest, network="converted", layer="conv2")["gamma"].tolist() == [0, 0.5, 1000]
-    assert set(table["measure"]) == {fig8.MINIMUM, fig8.MEAN, fig8.SUM}  # these images have no boxes
+    assert set(table["measure"]) == {fig8.MINIMUM, fig8.MEAN, fig8.SUM, fig8.ADDED}
+    assert set(table["against"]) == {GRAD_CAM}  # these images have no boxes
+    np.testing.assert_allclose(rows(added, gamma=1000.0)["mean"], 0, atol=1e-12)
     assert (lowest["mean"].to_numpy() <= mean["mean"].to_numpy()).all()
     assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
-    assert len(result.claims) == 2 * 2 * 3
+    assert len(result.claims) == 2 * 2 * 2 * 4
     path = study.recording(study.networks.surrogate.network, study.images)
-    one = fig8.errors_of(study, path, reference_maps(study, study.images), [0.5])
+    one = rows(fig8.errors_of(study, path, [0.5]), kernel=EQUATIONS, floor=0.0)
     expected = rows(lowest, network="surrogate", gamma=0.5)["mean"].tolist()
     assert [each["value"].mean() for _, each in rows(one, measure=fig8.MINIMUM).groupby("layer")] == pytest.approx(
         expected
@@ -175,22 +186,71 @@ def test_fig8_needs_a_curve(study: Study) -> None:
 
 
 def test_fig8_asks_for_the_object_where_it_is_known(study: Study) -> None:
-    path, reference = (
-        study.recording(study.networks.surrogate.network, study.images),
-        reference_maps(study, study.images),
-    )
+    path = study.recording(study.networks.surrogate.network, study.images)
     mask = np.zeros(study.images.size, np.bool_)
     mask[:2, :2] = True
     study.images = replace(study.images, masks=(mask,) * len(study.images))
-    errors = fig8.errors_of(study, path, reference, [0.5])
-    as_reference = np.broadcast_to(np.float32(mask), (len(study.images), *mask.shape))
-    expected = values(fig8.errors_of(study, path, as_reference, [0.5]), measure=fig8.MINIMUM)
-    assert np.array_equal(values(errors, measure=fig8.OBJECT), expected)
-    assert not np.array_equal(values(errors, measure=fig8.MINIMUM), expected)
+    errors = rows(fig8.errors_of(study, path, [0.5]), measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
+    expected = [lowest_errors(maps[0], mask.astype(np.float32)).item() for *_, maps in swept(study, path, [0.5])]
+    assert values(errors, against=OBJECT) == pytest.approx(expected)
+    assert not np.array_equal(values(errors, against=GRAD_CAM), values(errors, against=OBJECT))
+    assert "has its maximum on the object in a share of" in note_on_reference(study)
+    points = with_reference(study, summary(errors)).iloc[-4]
+    assert (points["measure"], points["network"], points["kernel"], points["n"]) == (
+        "pointing game of the reference",
+        "ANN",
+        "",
+        5,
+    )
+
+
+def test_the_authors_kernel_without_decay_is_counting(study: Study) -> None:
+    """Steps of one map are all multiplied by t + 1, which min-max normalisation takes away."""
+    path = study.recording(study.networks.surrogate.network, study.images)
+    errors = rows(fig8.errors_of(study, path, [0.0, 0.5]), measure=fig8.MINIMUM, against=GRAD_CAM, floor=0.0)
+    by_script = values(errors, kernel=SCRIPT, gamma=0.0)
+    np.testing.assert_allclose(by_script, values(errors, kernel=COUNT, gamma=np.inf), rtol=1e-5)
+    assert not np.allclose(values(errors, kernel=EQUATIONS, gamma=0.0), by_script)
+
+
+def test_the_authors_floor_flattens_a_small_reference() -> None:
+    maps = np.float32([[[0, 2], [1, 4]]])
+    weak = np.float32([[0, 0], [0, 1e-6]])
+    flattened = localisation_errors(maps, weak, floor=1e-3)
+    np.testing.assert_allclose(flattened, localisation_errors(maps, np.zeros((2, 2), np.float32)), rtol=2e-2)
+    assert abs(flattened - localisation_errors(maps, weak)).item() > 0.1
+    np.testing.assert_allclose(localisation_errors(maps, weak, floor=0.0), localisation_errors(maps, 1e6 * weak))
+
+
+def test_other_rules_of_conversion_stand_beside_the_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.networks.settings = study.settings.model_copy(update={"rules": ("max", "balanced")})
+    asked = []
+
+    def conversion(settings: ConversionSection) -> Checkpoint:
+        asked.append(settings.rule)
+        return study.networks.converted
+
+    monkeypatch.setattr(study.networks, "_conversion", conversion)
+    assert list(study.networks.by_rule) == ["surrogate", "converted", "converted, balanced"]
+    result = fig8.run(study)
+    assert set(asked) == {"balanced"}, "its own rule, max, is there already"
+    claimed = {claim.what.split(",")[0] for claim in result.claims}
+    assert claimed == {"surrogate", "converted"}
+    errors = rows(result.table, measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
+    both = (rows(errors, network=name)["mean"].tolist() for name in ("converted", "converted, balanced"))
+    assert next(both) == next(both)
+    assert (study.out / "fig8_rules.png").is_file()
+    assert {note.split(".")[0] for note in fig6.run(study).notes} >= {
+        "Error minus the surrogate's, steps all, by rule of conversion",
+        "Variation of the surrogate's spike rate minus that of the converted one, by rule",
+    }
+    assert any("by rule. converted, balanced: conv1" in note for note in fig5.run(study).notes)
+    assert (study.out / "fig5_rules.png").is_file()
 
 
 def test_the_mean_error_leaves_out_flat_steps() -> None:
     spoken, silent = np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32)
     maps = np.stack([[silent, spoken, 1 - spoken], [silent, silent, silent]])
+    errors = localisation_errors(maps, spoken)
     right, wrong, nothing = localisation_errors(np.stack([spoken, 1 - spoken, silent]), spoken)
-    assert fig8.mean_errors(maps, spoken) == pytest.approx([(right + wrong) / 2, nothing])
+    assert fig8.mean_errors(errors, is_flat(maps)) == pytest.approx([(right + wrong) / 2, nothing])
