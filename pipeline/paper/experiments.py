@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
     "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
+    "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
     "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",
     "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
 }

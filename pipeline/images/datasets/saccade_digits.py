@@ -84,21 +84,36 @@ class SaccadeDigits:
 
     def __getitem__(self, position: int) -> Item:
         entry = self.entry(position)
-        random = self._random(entry.index, stream=0)
-        glyphs, labels = handwriting(self._split)
-        digit = int(self._digit_of[entry.index])
-        candidates = np.flatnonzero(labels == digit)
-        glyph = glyphs[candidates[int(random.random() * len(candidates))]]
-        side = DIGIT_SIDES[0] + (DIGIT_SIDES[1] - DIGIT_SIDES[0]) * random.random()
-        tangent = LARGEST_TURN * (2 * random.random() - 1)
-        bright = BRIGHT[0] + (BRIGHT[1] - BRIGHT[0]) * random.random()
-        way, times = saccades()
-        ink = film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent)
+        ink, times, bright, random = self._seen(entry.index)
         events = CAMERA.record(DARK + (bright - DARK) * ink, times, random)
         mask = (ink >= 0.5).any(axis=0)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         return Item(events, entry.label, entry.index, entry.name, box, mask)
+
+    def masks_over_time(self, position: int, window_us: int) -> NDArray[np.bool_]:
+        """Where the digit was in each bin: (bins, 32, 32) bool, every pixel that it covered between begin and end.
+
+        Parameters
+        ----------
+        window_us : length of a bin, µs; a divisor of the recording's 300 ms
+        """
+        ink, times, _, _ = self._seen(self.entry(position).index)
+        covered = ink >= 0.5
+        begins = range(0, DURATION_US, window_us)
+        return np.stack([covered[(times >= begin) & (times <= begin + window_us)].any(axis=0) for begin in begins])
+
+    def _seen(self, index: int) -> tuple[Floats, NDArray[np.int64], float, np.random.Generator]:
+        """Ink (F, 32, 32) and times of the frames, the digit's intensity, and random numbers left for the camera."""
+        random = self._random(index, stream=0)
+        glyphs, labels = handwriting(self._split)
+        candidates = np.flatnonzero(labels == int(self._digit_of[index]))
+        glyph = glyphs[candidates[int(random.random() * len(candidates))]]
+        side = DIGIT_SIDES[0] + (DIGIT_SIDES[1] - DIGIT_SIDES[0]) * random.random()
+        tangent = LARGEST_TURN * (2 * random.random() - 1)
+        bright = BRIGHT[0] + (BRIGHT[1] - BRIGHT[0]) * random.random()
+        way, times = saccades()
+        return film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent), times, bright, random
 
     def entry(self, position: int) -> Entry:
         """See :class:`pipeline.images.datasets.base.Dataset`."""

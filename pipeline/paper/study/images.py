@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,16 @@ from backends.network import Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import Samples
+from pipeline.images.sources import Source
 from recordings.schema import SampleTable
+
+
+class Identified(Source, Protocol):
+    """What can be recorded and found again: images or events with an identity."""
+
+    @property
+    def sha256(self) -> str:
+        """Of all that the spikes depend on."""
 
 
 @dataclass(frozen=True, eq=False)

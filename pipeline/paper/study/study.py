@@ -18,7 +18,7 @@ from pipeline.simulation import simulate
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
 
-from .images import ImageSet, prepare
+from .images import Identified, ImageSet, prepare
 from .networks import Networks
 from .settings import PaperConfig
 from .stages import Stages
@@ -56,7 +56,7 @@ class Study:
     def recording(
         self,
         network: Network,
-        images: ImageSet,
+        images: Identified,
         *,
         seed: int | None = None,
         backend: str = "auto",
