@@ -32,8 +32,8 @@ class DataSection(Section):
 
     source: str = Field(
         "cluttered-digits",
-        description='"cluttered-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: Tiny-ImageNet '
-        "(folder or zip), or a folder of class folders, of images or of events",
+        description='"cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: '
+        "Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of events",
     )
     classes: tuple[str, ...] | None = Field(None, description="classes to use, ordered by label; all if not given")
     height: int = Field(80, ge=1, description="rows of the network's input, pixels")
@@ -52,7 +52,7 @@ class DataSection(Section):
     train_scenes: int = Field(
         8000,
         ge=1,
-        description="training scenes of cluttered-digits or saccade-digits; other sets have a fixed number",
+        description="training scenes of cluttered-, contrast- or saccade-digits; other sets have a fixed number",
     )
 
 

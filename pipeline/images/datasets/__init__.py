@@ -11,7 +11,7 @@ from recordings.errors import InputError
 
 from .archive import Archive, Folder, Zip
 from .base import Dataset, Entry, Item, Object, did_you_mean
-from .cluttered_digits import ClutteredDigits
+from .cluttered_digits import CONTRAST, ClutteredDigits
 from .folder import ClassFolders, LooseFiles, class_folders, sample_files
 from .handwriting import SHARES
 from .saccade_digits import NAME as SACCADE_DIGITS
@@ -22,10 +22,11 @@ from .torchvision_sets import ROOT, TorchvisionSet
 __all__ = ["Dataset", "Entry", "Item", "Object", "open_dataset"]
 
 CLUTTERED_DIGITS = "cluttered-digits"
-HANDWRITING = (CLUTTERED_DIGITS, SACCADE_DIGITS)  # made on the fly: any size, and a part to select a network by
+HANDWRITING = (CLUTTERED_DIGITS, CONTRAST, SACCADE_DIGITS)  # made on the fly: any size, a "selection" part
 Open = Callable[[str, Sequence[str] | None, int | None, Path, bool], Dataset]  # split, classes, size, root, download
 NAMED: dict[str, Open] = {
     CLUTTERED_DIGITS: lambda split, classes, size, root, download: ClutteredDigits(split, classes, size),
+    CONTRAST: lambda split, classes, size, root, download: ClutteredDigits(split, classes, size, contrast=True),
     SACCADE_DIGITS: lambda split, classes, size, root, download: SaccadeDigits(split, classes, size),
     "cifar10": lambda split, classes, size, *where: TorchvisionSet("cifar10", split, classes, *where),
     "fashion-mnist": lambda split, classes, size, *where: TorchvisionSet("fashion-mnist", split, classes, *where),
@@ -48,12 +49,12 @@ def open_dataset(
 
     Parameters
     ----------
-    source : "cluttered-digits", "saccade-digits", "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or
-        zip, of a folder of class folders, or of a folder of images or events; or the paths of such files
-    split : "train" or "val"; cluttered-digits and saccade-digits also have "selection", whose handwriting is in neither
+    source : "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist"; the path of a
+        Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images or events; or the paths of such files
+    split : "train" or "val"; the three sets of digits also have "selection", whose handwriting is in neither
     classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
         None keeps all
-    size : how many; of cluttered-digits and saccade-digits
+    size : how many; of the sets of digits
     digits : in each scene; of cluttered-digits
     root, download : where torchvision's data lies, and whether to fetch it if it does not
 
@@ -66,7 +67,7 @@ def open_dataset(
     if split not in SHARES or (split == "selection" and source not in HANDWRITING):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if size is not None and source not in HANDWRITING:
-        raise InputError(f"{source}: size belongs to {' and '.join(HANDWRITING)}; leave it out")
+        raise InputError(f"{source}: size belongs to {', '.join(HANDWRITING)}; leave it out")
     if digits != 1:
         if source != CLUTTERED_DIGITS:
             raise InputError(f"{source}: digits belong to {CLUTTERED_DIGITS}; leave them out")

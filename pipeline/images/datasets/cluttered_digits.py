@@ -5,6 +5,11 @@ download: the 1,797 handwritten 8×8 digits that ship inside scikit-learn, enlar
 other digits of the same split, smaller and dimmer, clutter the background. A digit's box keeps clear of the scene's
 centre, so a centred guess of where the digit is always misses.
 
+Such a digit is the brightest thing in its scene, so that brightness alone points at it. With `contrast`, the brightness
+of digit and background is drawn from one law, at least 0.25 apart: the digit is as often darker as lighter than what is
+around it, and as often nearer as farther from medium grey, and fragments are of either polarity. So neither brightness
+nor the number of a pixel's input spikes says where the digit is.
+
 A scene is a function of (seed, split, index), drawn in elementwise float32 arithmetic alone: the same to the bit on
 every machine.
 """
@@ -14,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from recordings.errors import InputError
@@ -21,6 +27,7 @@ from recordings.errors import InputError
 from .base import Entry, Item, Object, select_classes
 from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
 
+CONTRAST = "contrast-digits"  # the set whose digits have a random contrast and polarity
 SIDE = 80  # pixels of a scene
 DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene holds
 CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
@@ -28,6 +35,7 @@ LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
 FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
 
 SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # scenes, unless told otherwise
+APART, DARKEST, BRIGHTEST = (0.25, 0.55), 0.12, 0.88  # brightness of digit and background, with `contrast`
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 
@@ -41,10 +49,17 @@ class ClutteredDigits:
     size : number of scenes, any; each block of ten holds every class once
     digits : 1, or 2 of different classes (the item is about the first, `Item.others` holds the second)
     seed : of the scenes, in 0 … 2³⁰-1
+    contrast : whether contrast and polarity are random; otherwise the digit is bright
     """
 
     def __init__(
-        self, split: str, classes: Sequence[str] | None = None, size: int | None = None, digits: int = 1, seed: int = 0
+        self,
+        split: str,
+        classes: Sequence[str] | None = None,
+        size: int | None = None,
+        digits: int = 1,
+        seed: int = 0,
+        contrast: bool = False,
     ) -> None:
         if split not in SHARES:
             raise InputError(f"cluttered-digits: got split {split!r}, expected one of {', '.join(SHARES)}")
@@ -55,12 +70,13 @@ class ClutteredDigits:
             raise InputError(f"cluttered-digits: got size {size}, expected at least 1 scene")
         if not 0 <= seed < 1 << 30:
             raise InputError(f"cluttered-digits: got seed {seed}, expected an integer in 0 … 2³⁰-1")
-        self._split, self._digits = split, digits
+        self._split, self._digits, self._contrast = split, digits, contrast
         self._key = _KEY + 4 * seed + list(SHARES).index(split)
         blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
         digit_of = np.concatenate(blocks)[:size]
         selection = select_classes("cluttered-digits", [CLASSES[digit] for digit in digit_of], CLASSES, classes)
-        self.name = f"cluttered-digits/{split}" + ("-pairs" if digits == 2 else "") + (f"/seed-{seed}" if seed else "")
+        name = CONTRAST if contrast else "cluttered-digits"
+        self.name = f"{name}/{split}" + ("-pairs" if digits == 2 else "") + (f"/seed-{seed}" if seed else "")
         self.classes = selection.classes
         self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
         self.labels = selection.labels
@@ -79,16 +95,22 @@ class ClutteredDigits:
         random = self._random(entry.index, stream=0)
         glyphs, labels = handwriting(self._split)
         chosen = self._digits_in(entry.index, random)
-        level = 0.12 + 0.25 * random.random()  # of the background's brightness
+        if self._contrast:
+            level, brightness = _levels(random)
+            polarity = np.where(random.random(FRAGMENTS) < 0.5, -1.0, 1.0)
+        else:
+            level, brightness = 0.12 + 0.25 * random.random(), None  # the digit's is drawn with it
+            polarity = np.ones(FRAGMENTS)
         scene = _background(random, level)
-        _draw_fragments(scene, random, glyphs, level)
+        _draw_fragments(scene, random, glyphs, level, polarity)
         objects: list[Object] = []
         for digit in chosen:
             candidates = np.flatnonzero(labels == digit)
             glyph = glyphs[candidates[int(random.random() * len(candidates))]]
             ink, (x, y) = _place(random, glyph, DIGIT_SIDES[self._digits], [done.box for done in objects])
             height, width = ink.shape
-            colour = _colour(random, 0.78 + 0.17 * random.random(), saturation=0.5)
+            bright = 0.78 + 0.17 * random.random() if brightness is None else brightness
+            colour = _colour(random, bright, saturation=0.5)
             paint = colour + _noise(random, 6)[:height, :width, :1] * np.float32(0.12)
             patch = scene[y : y + height, x : x + width]
             patch += ink[..., None] * (paint - patch)
@@ -139,15 +161,29 @@ def _place(
         side *= 0.95  # a digit nearly half as wide and high as the scene: make it fit
 
 
-def _draw_fragments(scene: Floats, random: np.random.Generator, glyphs: Floats, level: float) -> None:
-    """Clutter the scene with pieces of digits: half the size of a digit at most, and nearer to the background."""
+def _levels(random: np.random.Generator) -> tuple[float, float]:
+    """Brightness of the background and of the digit; exchanging both changes nothing in how often they occur."""
+    apart = APART[0] + (APART[1] - APART[0]) * random.random()
+    dark = DARKEST + (BRIGHTEST - DARKEST - apart) * random.random()
+    return (dark, dark + apart) if random.random() < 0.5 else (dark + apart, dark)
+
+
+def _draw_fragments(
+    scene: Floats, random: np.random.Generator, glyphs: Floats, level: float, polarity: NDArray[np.float64]
+) -> None:
+    """Clutter the scene with pieces of digits: half the size of a digit at most, and nearer to the background.
+
+    Parameters
+    ----------
+    polarity : (FRAGMENTS,) 1 for pieces brighter than the background, -1 for darker ones
+    """
     draws = random.random((FRAGMENTS, 6))
     pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]
     centres = 4.5 + 4 * draws[:, 1:3]  # of the window on the handwriting, which spans 3 … 10
     ink = render(pieces, 30.0, 2 * draws[:, 3] - 1, FRAGMENT_SIDE, centres)
-    for alpha, draw in zip(ink, draws, strict=True):
+    for alpha, draw, sign in zip(ink, draws, polarity.tolist(), strict=True):
         x, y = (int(u * (SIDE - FRAGMENT_SIDE + 1)) for u in draw[4:])
-        colour = _colour(random, level + 0.06 + 0.14 * random.random(), saturation=0.4)
+        colour = _colour(random, level + sign * (0.06 + 0.14 * random.random()), saturation=0.4)
         patch = scene[y : y + FRAGMENT_SIDE, x : x + FRAGMENT_SIDE]
         patch += alpha[..., None] * (colour - patch)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from pipeline.images.datasets import open_dataset
 from pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
 from pipeline.images.datasets.handwriting import CLASSES, SHARES, handwriting
 from pipeline.images.preprocessing import Preprocessing
@@ -171,3 +172,39 @@ def test_the_handwriting_is_that_of_scikit_learn():
     for digit in range(10):
         expected, found = (images[targets == digit] / 16).tolist(), glyphs[labels == digit].tolist()
         assert sorted(found) == sorted(expected)
+
+
+@pytest.fixture(scope="module")
+def contrasting():
+    return list(ClutteredDigits("val", size=300, contrast=True))
+
+
+def test_digits_of_random_contrast_are_as_often_darker_as_lighter(contrasting):
+    lighter, farther = [], []
+    for item in contrasting:
+        grey = np.asarray(item.image) / np.float32(255) @ LUMINANCE
+        digit, around = grey[item.mask].mean(), np.median(grey[~item.mask])
+        assert abs(digit - around) > 0.1
+        lighter.append(digit > around)
+        farther.append(abs(digit - 0.5) > abs(around - 0.5))
+    assert 0.4 < np.mean(lighter) < 0.6
+    assert 0.4 < np.mean(farther) < 0.6
+
+
+def test_input_spikes_do_not_point_at_digits_of_random_contrast(contrasting, unseen):
+    def energy(items, mean):
+        """Expected input spikes on the digit, relative to the digit's share of the scene."""
+        spikes = np.abs(np.stack([np.asarray(item.image) for item in items]) / np.float32(255) - mean).sum(axis=3)
+        masks = np.stack([item.mask for item in items])
+        return np.mean((spikes * masks).sum(axis=(1, 2)) / spikes.sum(axis=(1, 2)) / masks.mean(axis=(1, 2)))
+
+    assert 0.7 < energy(contrasting, 0.5) < 1.4
+    assert energy(unseen, 0.3) > 2
+
+
+def test_random_contrast_changes_nothing_but_brightness(contrasting, unseen):
+    assert digest(contrasting[:1]) != digest(unseen[:1])
+    assert [item.label for item in contrasting] == [item.label for item in unseen[:300]]
+    dataset = open_dataset("contrast-digits", "selection", size=10)
+    assert dataset.name == "contrast-digits/selection"
+    assert len(dataset) == 10

@@ -109,7 +109,7 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
     [
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
-        ("cat.png", {"size": 10}, "size belongs to cluttered-digits and saccade-digits"),
+        ("cat.png", {"size": 10}, "size belongs to cluttered-digits, contrast-digits, saccade-digits"),
         ("cat.png", {"digits": 2}, "digits belong to cluttered-digits"),
     ],
 )
