@@ -8,8 +8,10 @@ bin.
 Measured, step by step: the share of a map's energy on the digit as it was in the bin that has just reached the layer.
 Maps: SAM with both kernels; the spike count of the step; SAM whose earlier spikes lie at random among the steps before
 (what their times are worth); and SAM whose spikes all lie at random (what time is worth at all). The last is drawn
-once. A map that is the same everywhere scores the digit's share of the image. Steps without a spike do not count. Means
-over a recording's steps are compared, paired over recordings.
+once. A map that is the same everywhere scores the digit's share of the image. A map squared has more of its energy
+where it is high, and SAM is nearly that: who fires now, times how often before. So the overlap with the digit of as
+many pixels as it has is measured, too, in which only the order of pixels counts. Steps without a spike do not count.
+Means over a recording's steps are compared, paired over recordings.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pipeline.drawing.grid import Cell, Row, draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.preprocessing import Box
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.measures.localisation import energy_in_object
+from pipeline.measures.localisation import energy_in_object, iou_at_area
 from pipeline.measures.maps import resize_map
 from pipeline.measures.tables import difference, groups, rows, summary
 from pipeline.networks.checkpoint import load_checkpoint
@@ -41,9 +43,10 @@ from .study.study import Study
 
 CHECKPOINT = "saccade-digits"
 SAM = {EQUATIONS: "SAM", SCRIPT: "SAM, authors' script"}
-EARLIER, EVERYTHING, AREA = "SAM, earlier spikes at random", "SAM, all spikes at random", "the digit's area"
-OVER_TIME = "energy on the moving digit"
-AGAINST_COUNT = "energy on the moving digit, minus that of the spike count"
+EARLIER, EVERYTHING, AREA = "SAM, earlier spikes at random", "SAM, all spikes at random", "the same everywhere"
+ENERGY, OVERLAP = "energy on the moving digit", "IoU at the moving digit's area"
+MEASURES = {ENERGY: energy_in_object, OVERLAP: iou_at_area}
+AGAINST_COUNT = ", minus that of the spike count"
 Maps = NDArray[np.float32]
 
 
@@ -59,20 +62,16 @@ def run(study: Study) -> Result:
         by_gamma = energies_by_gamma(study, raster, recordings, layers)
         draw_example(study, raster, recordings, layers[-1])
         right = (raster.predictions == raster.samples.label).mean()
-    means = by_step.groupby(["image", "layer", "map"], sort=False)["value"].mean().reset_index()
-    steps = summary(by_step[["image", "layer", "map", "step", "value"]])
-    draw(study, steps, by_gamma)
-    table = pd.concat(
-        [
-            summary(means).assign(measure=OVER_TIME, step="all", gamma=settings.gamma),
-            steps.assign(measure=OVER_TIME, gamma=settings.gamma),
-            by_gamma.assign(step="all"),
-        ]
-    )[["measure", "layer", "map", "gamma", "step", "n", "mean", "low", "high"]]
+    means = by_step.groupby(["image", "measure", "layer", "map"], sort=False)["value"].mean().reset_index()
+    steps = summary(by_step[["image", "measure", "layer", "map", "step", "value"]])
+    draw(study, rows(steps, measure=ENERGY), by_gamma)
+    gamma = settings.gamma
+    parts = [summary(means).assign(step="all", gamma=gamma), steps.assign(gamma=gamma), by_gamma.assign(step="all")]
+    table = pd.concat(parts)[["measure", "layer", "map", "gamma", "step", "n", "mean", "low", "high"]]
     claims = [claim for layer in layers for claim in claims_of(layer, rows(means, layer=layer))]
     notes = [
         f"{len(recordings)} recordings, {right:.0%} of them recognised. γ = {settings.gamma:g} unless said otherwise.",
-        note_on_gamma(by_gamma),
+        *(note_on_gamma(measure, rows(by_gamma, measure=measure + AGAINST_COUNT)) for measure in MEASURES),
     ]
     return Result("Does time matter where time exists? Recordings of events", table, claims, notes)
 
@@ -90,36 +89,37 @@ def maps_of(study: Study, raster: RasterReader, layer: str, sample: int) -> dict
         COUNT: spike_count_map(packed, spec.shape),
         EARLIER: earlier_times_shuffled(packed, spec.shape, gamma, spec.number),
         EVERYTHING: all_times_shuffled(packed, spec.shape, gamma, spec.number, random),
+        AREA: np.ones((len(packed), *spec.shape[1:]), np.float32),
     }
 
 
-def on_the_digit(maps: Maps, masks: NDArray[np.bool_], delay: int) -> dict[int, float]:
-    """Share of the energy on the digit, step by step: maps (T', h, w) and masks (bins, H, W) -> step -> share.
+def firing(count: Maps, masks: NDArray[np.bool_], delay: int) -> list[int]:
+    """The steps at which a layer fires that a bin has reached: spike counts (T', h, w), masks (bins, H, W)."""
+    return [step for step in range(delay, min(len(count), len(masks) + delay)) if count[step].any()]
+
+
+def on_the_digit(maps: Maps, masks: NDArray[np.bool_], delay: int, steps: list[int]) -> dict[str, list[float]]:
+    """How well maps (T', h, w) find the digit, masks (bins, H, W), at these steps: measure -> values.
 
     What a layer fires at step t is about the bin t - delay.
     """
-    large = resize_map(maps, masks.shape[1:])
-    last = min(len(maps), len(masks) + delay)
-    return {
-        step: float(energy_in_object(large[step], masks[step - delay]))
-        for step in range(delay, last)
-        if masks[step - delay].any()
-    }
+    large = resize_map(maps[steps], masks.shape[1:])
+    both = list(zip(large, masks[np.array(steps, int) - delay], strict=True))
+    return {name: [float(measure(*each)) for each in both] for name, measure in MEASURES.items()}
 
 
 def energies(study: Study, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
-    """Energy on the digit at every step at which the layer fires: image, layer, map, step, value."""
+    """Every measure of every map at every step at which the layer fires: image, measure, layer, map, step, value."""
     found = []
     with study.progress("energy on the digit", len(layers) * len(recordings)) as advance:
         for layer, sample, masks in _each(recordings, layers):
             maps, delay = maps_of(study, raster, layer, sample), raster.layer(layer).number
-            fires = maps[COUNT].any(axis=(1, 2))
+            steps = firing(maps[COUNT], masks, delay)
             for name, of_name in maps.items():
-                shares = on_the_digit(of_name, masks, delay)
-                found += [(sample, layer, name, step, share) for step, share in shares.items() if fires[step]]
-            found += [(sample, layer, AREA, step, float(masks[step - delay].mean())) for step in shares if fires[step]]
+                for measure, values in on_the_digit(of_name, masks, delay, steps).items():
+                    found += [(sample, measure, layer, name, *each) for each in zip(steps, values, strict=True)]
             advance(1)
-    return pd.DataFrame(found, columns=["image", "layer", "map", "step", "value"])
+    return pd.DataFrame(found, columns=["image", "measure", "layer", "map", "step", "value"])
 
 
 def energies_by_gamma(study: Study, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
@@ -130,21 +130,22 @@ def energies_by_gamma(study: Study, raster: RasterReader, recordings: EventSet, 
             spec = raster.layer(layer)
             packed = raster.packed(spec, sample)[: raster.steps_that_matter(layer)]
             count = spike_count_map(packed, spec.shape)
-            fires = count.any(axis=(1, 2))
+            steps = firing(count, masks, spec.number)
             swept = {(COUNT, np.inf): count}
             for kernel, variant in KERNELS.items():
                 maps = spike_activation_maps(packed, spec.shape, gammas, variant=variant)
                 swept |= {(SAM[kernel], gamma): each for gamma, each in zip(gammas, maps, strict=True)}
-            for (name, gamma), of_gamma in swept.items():
-                shares = [share for step, share in on_the_digit(of_gamma, masks, spec.number).items() if fires[step]]
-                found.append((sample, layer, name, gamma, float(np.mean(shares))))
+            for about, of_gamma in swept.items():
+                for measure, values in on_the_digit(of_gamma, masks, spec.number, steps).items():
+                    found.append((sample, measure, layer, *about, float(np.mean(values)) if steps else 0.0))
             advance(1)
-    means = pd.DataFrame(found, columns=["image", "layer", "map", "gamma", "value"])
+    means = pd.DataFrame(found, columns=["image", "measure", "layer", "map", "gamma", "value"])
     apart = []
-    for (layer, name, gamma), each in groups(means, ["layer", "map", "gamma"]):
+    for (measure, layer, name, gamma), each in groups(means, ["measure", "layer", "map", "gamma"]):
         if name != COUNT:
-            gain = difference(each, rows(means, layer=layer, map=COUNT))
-            apart.append({"measure": AGAINST_COUNT, "layer": layer, "map": name, "gamma": gamma, **gain._asdict()})
+            gain = difference(each, rows(means, measure=measure, layer=layer, map=COUNT))
+            names = {"measure": measure + AGAINST_COUNT, "layer": layer, "map": name, "gamma": gamma}
+            apart.append(names | gain._asdict())
     return pd.DataFrame(apart)
 
 
@@ -155,7 +156,7 @@ def _each(recordings: EventSet, layers: list[str]) -> Iterator[tuple[str, int, N
 
 
 def claims_of(layer: str, means: pd.DataFrame) -> list[Claim]:
-    """SAM has more of its energy on the moving digit than maps that know less of time."""
+    """SAM finds the moving digit better than maps that know less of time, by either measure."""
     about = {
         COUNT: "the kernel adds to counting",
         EARLIER: "when a neuron fired before matters",
@@ -165,21 +166,22 @@ def claims_of(layer: str, means: pd.DataFrame) -> list[Claim]:
     }
     return [
         compared(
-            f"{layer}: {what}",
+            f"{layer}, {measure}: {what}",
             "assumed",
-            {name: rows(means, map=name) for name in (SAM[EQUATIONS], rival)},
+            {name: rows(means, measure=measure, map=name) for name in (SAM[EQUATIONS], rival)},
         )
         for rival, what in about.items()
+        for measure in MEASURES
     ]
 
 
-def note_on_gamma(by_gamma: pd.DataFrame) -> str:
+def note_on_gamma(measure: str, by_gamma: pd.DataFrame) -> str:
     """The γ at which each kernel is best, and what it then adds."""
     told = []
     for (name, layer), each in groups(by_gamma.reset_index(drop=True), ["map", "layer"]):
         best = each.loc[each["mean"].idxmax()]
         told.append(f"{name}, {layer} {best['mean']:+.4f} at γ = {best['gamma']:g}")
-    return f"The most that a kernel adds to the spike count's energy on the digit: {'; '.join(told)}."
+    return f"The most that a kernel adds to the spike count, {measure}: {'; '.join(told)}."
 
 
 def draw(study: Study, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
@@ -189,9 +191,9 @@ def draw(study: Study, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
     title, y = "Energy on the moving digit, step by step", "share of the map's energy"
     draw_curves(study.out / "events.png", title, about, points, "step", y, alike=True)
     points = by_gamma.rename(columns={"map": "panel", "layer": "curve", "gamma": "x"})
-    title, y = "What a kernel adds to counting events' spikes", "energy on the digit, minus the count's"
-    level = (0.0, COUNT)
-    draw_curves(study.out / "events_gamma.png", title, about, points, "γ (1/step)", y, level=level, alike=True)
+    points = points.assign(panel=points["panel"] + ":\n" + points["measure"].str.removesuffix(AGAINST_COUNT))
+    title, y = "What a kernel adds to counting the spikes of a moving digit", "minus that of the spike count"
+    draw_curves(study.out / "events_gamma.png", title, about, points, "γ (1/step)", y, level=(0.0, COUNT), alike=True)
 
 
 def draw_example(study: Study, raster: RasterReader, recordings: EventSet, layer: str) -> None:

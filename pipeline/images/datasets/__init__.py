@@ -50,7 +50,8 @@ def open_dataset(
     Parameters
     ----------
     source : "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist"; the path of a
-        Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images or events; or the paths of such files
+        Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images or events; or the paths of
+        such files
     split : "train" or "val"; the three sets of digits also have "selection", whose handwriting is in neither
     classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
         None keeps all

@@ -66,7 +66,9 @@ def test_energy_is_on_the_digit_of_the_bin_that_has_just_arrived() -> None:
     masks[0, 0], masks[1, 1] = True, True
     maps = np.zeros((4, 2, 2), np.float32)
     maps[1, 0], maps[2, 1, 0], maps[2, 0, 0], maps[3] = 1, 3, 1, 1
-    assert events.on_the_digit(maps, masks, 1) == {1: 1.0, 2: 0.75}
+    assert events.firing(maps, masks, 1) == [1, 2]
+    found = events.on_the_digit(maps, masks, 1, [1, 2])
+    assert found == {events.ENERGY: [1.0, 0.75], events.OVERLAP: [1.0, pytest.approx(1 / 3)]}
 
 
 def test_masks_of_bins_are_parts_of_the_whole_mask() -> None:
@@ -84,15 +86,15 @@ def test_the_experiment_on_three_recordings(tmp_path: Path) -> None:
     study = small_study(tmp_path, images=3, gammas=(0.0, 0.5))
     study.out.mkdir()
     result = events.run(study)
-    table = rows(result.table, measure=events.OVER_TIME, step="all")
+    table = rows(result.table, measure=events.ENERGY, step="all")
     assert set(table["layer"]) == {"conv1", "conv2", "conv3"}
     assert set(table["n"]) == {3}
     of_maps = rows(table, layer="conv2").set_index("map")["mean"]
     assert of_maps["SAM"] > 2 * of_maps[events.AREA]
     assert of_maps["SAM"] > of_maps[events.EVERYTHING]
-    added = rows(result.table, measure=events.AGAINST_COUNT, gamma=0.0, map="SAM, authors' script")
+    added = rows(result.table, measure=events.ENERGY + events.AGAINST_COUNT, gamma=0.0, map="SAM, authors' script")
     assert added["mean"].tolist() == pytest.approx([0, 0, 0], abs=1e-7)  # at γ = 0 that kernel is counting
-    assert len(result.claims) == 3 * 5
+    assert len(result.claims) == 3 * 5 * 2
     for name in ("events", "events_gamma", "events_maps"):
         assert (study.out / f"{name}.png").is_file()
     checkpoint = load_checkpoint("saccade-digits")
