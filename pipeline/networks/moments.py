@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.network import LIF, Network
+from backends.network import LIF, Layer, Network
 from recordings.errors import InputError
 
 from .architecture import BNTT_EPSILON
@@ -67,7 +67,7 @@ def learnt_scales(network: Network, moments: Sequence[Moments]) -> list[Floats]:
     return scales
 
 
-def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats]) -> Network:
+def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], first: int = 0) -> Network:
     """The network with BNTT's statistics estimated on these inputs, layer after layer.
 
     Parameters
@@ -75,6 +75,7 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats]) -> 
     network : spiking, in float32, with a gain and bias for every step
     inputs : as for :func:`current_moments`
     scales : γ of every layer, see :func:`learnt_scales`
+    first : position of the first layer whose statistics are estimated; those before keep theirs
 
     Raises
     ------
@@ -84,17 +85,22 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats]) -> 
     modules: Any = DifferentiableNetwork(network).layers
     with torch.no_grad():
         for position, (module, scale) in enumerate(zip(modules, scales, strict=True)):
-            neuron = layers[position].spiking_neuron
-            if not isinstance(neuron, LIF) or len(neuron.gain) != network.timesteps:
-                raise InputError(f"BNTT: {layers[position].name} has no gain per step, expected a network with BNTT")
             currents = module.currents(inputs)
-            mean, variance = _moments(currents)
-            gain, bias = (np.array(each, np.float64) for each in (neuron.gain, neuron.bias))
-            gain[:-1] = scale / np.sqrt(variance + BNTT_EPSILON)  # the last one is for a step that never comes
-            bias[:-1] = -gain[:-1] * mean
-            layers[position] = replace(layers[position], neuron=replace(neuron, gain=gain, bias=bias))
+            if position >= first:
+                layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
             inputs = fire(layers[position], currents)
     return replace(network, layers=tuple(layers))
+
+
+def _with_statistics(layer: Layer, scale: Floats, moments: Moments, timesteps: int) -> Layer:
+    """A layer whose gain and bias fold other statistics."""
+    neuron = layer.spiking_neuron
+    if not isinstance(neuron, LIF) or len(neuron.gain) != timesteps:
+        raise InputError(f"BNTT: {layer.name} has no gain per step, expected a network with BNTT")
+    gain, bias = (np.array(each, np.float64) for each in (neuron.gain, neuron.bias))
+    gain[:-1] = scale / np.sqrt(moments.variance + BNTT_EPSILON)  # the last one is for a step that never comes
+    bias[:-1] = -gain[:-1] * moments.mean
+    return replace(layer, neuron=replace(neuron, gain=gain, bias=bias))
 
 
 def _moments(currents: Tensor) -> Moments:

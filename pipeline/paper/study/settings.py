@@ -46,6 +46,7 @@ class PaperSection(Section):
     )
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
+    shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
     curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")
     two_objects: int = Field(
         50, ge=1, description="images with two objects; side by side, at most half as many as images"

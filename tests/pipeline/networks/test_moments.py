@@ -64,3 +64,12 @@ def test_a_network_without_a_gain_per_step_is_refused(inputs: torch.Tensor) -> N
     assert [scale.shape for scale in scales] == [(7, 4), (7, 6), (7, 8)]
     with pytest.raises(InputError, match="^BNTT: conv1 has no gain per step"):
         renormalised(constant, inputs, scales)
+
+
+def test_layers_before_the_first_keep_their_statistics(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    scales = learnt_scales(network, current_moments(network, inputs))
+    again = renormalised(network, inputs, scales, first=2)
+    assert again.layers[:2] == network.layers[:2]
+    assert not np.array_equal(again.layers[2].spiking_neuron.bias, network.layers[2].spiking_neuron.bias)
+    assert renormalised(network, inputs, scales, first=3).sha256 == network.sha256

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.measures.tables import values
+from backends.network import Network
+from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
 from pipeline.paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
 from pipeline.paper.study.claims import Claim, Verdict
+from pipeline.paper.study.images import ImageSet
 from pipeline.paper.study.study import Study
+from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import small_model
 
 from .studies import small_study
@@ -30,7 +33,7 @@ def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Nine images; networks of another leak, and a converted one, are other untrained networks."""
-    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3)
+    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1)
 
     def untrained(seed: int) -> Checkpoint:
         return replace(study.networks.surrogate, network=export_network(small_model(seed=seed)))
@@ -84,17 +87,48 @@ def test_without_a_second_training_nothing_is_trained(study: Study, monkeypatch:
 
 def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
     result = randomisation.run(study)
-    table = by(result.table, "shuffled down to", "map", "layer")
-    shuffled = list(dict.fromkeys(name for name, _, _ in table))
+    table = by(rows(result.table, measure="correlation"), "shuffled down to", "bntt", "map", "layer")
+    shuffled = list(dict.fromkeys(name for name, *_ in table))
     assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
-    for layer, untouched in (("conv1", ["readout", "fc1", "conv2"]), ("conv2", ["readout", "fc1"])):
-        for name in untouched:
-            assert table[name, "SAM", layer]["mean"] == pytest.approx(1)
-    assert table["conv2", "SAM", "conv2"]["mean"] < 1
-    assert table["conv1", "SAM", "conv1"]["mean"] < 1
-    assert table["readout", "SNN Grad-CAM", "conv2"]["mean"] < 1
+    learnt, anew = randomisation.LEARNT, randomisation.ANEW
+    for bntt in (learnt, anew):
+        for layer, untouched in (("conv1", ["fc1", "conv2"]), ("conv2", ["fc1"])):
+            for name in untouched:
+                assert table[name, bntt, "SAM", layer]["mean"] == pytest.approx(1)
+        assert table["conv2", bntt, "SAM", "conv2"]["mean"] < 1
+        assert table["conv1", bntt, "SAM", "conv1"]["mean"] < 1
+    assert ("readout", anew, "SAM", "conv1") not in table, "nothing is to be estimated"
+    assert table["readout", learnt, "SAM", "conv2"]["mean"] == pytest.approx(1)
+    assert table["readout", learnt, "SNN Grad-CAM", "conv2"]["mean"] < 1
     assert {claim.n for claim in result.claims} == {3}
-    assert (study.out / "randomisation.png").is_file()
+    assert len(result.claims) == 2 * 2 * 3
+    for name in ("randomisation", "randomisation_rate"):
+        assert (study.out / f"{name}.png").is_file()
+
+
+def test_randomisation_tells_spike_rates_and_averages_over_shuffles(study: Study) -> None:
+    study.settings = study.settings.model_copy(update={"shuffles": 2})
+    result = randomisation.run(study)
+    rates = by(rows(result.table, measure="spike rate"), "shuffled down to", "bntt", "layer")
+    network, images = study.networks.surrogate.network, study.images.take(3)
+    with RasterReader(study.recording(network, images)) as raster:
+        spec = raster.layer("conv2")
+        fired = raster.counts("conv2")[:, 2:7].mean() / spec.neurons  # it is reached at step 2; step 7 is too late
+    assert rates["trained", randomisation.LEARNT, "conv2"]["mean"] == pytest.approx(fired)
+    single = [randomisation.rates(study, each, images) for each in second_layers_shuffled(study, network, images)]
+    mean = np.mean([values(each, layer="conv2").mean() for each in single])
+    assert rates["conv2", randomisation.ANEW, "conv2"]["mean"] == pytest.approx(mean)
+    assert "Of 2 shuffles" in result.notes[-1]
+
+
+def second_layers_shuffled(study: Study, network: Network, images: ImageSet) -> list[Network]:
+    """Both shuffles down to conv2, BNTT estimated anew."""
+    return [
+        shuffled
+        for seed in (0, 1)
+        for name, bntt, shuffled in randomisation.shuffles(study, network, images, seed)
+        if (name, bntt) == ("conv2", randomisation.ANEW)
+    ]
 
 
 def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(study: Study) -> None:
