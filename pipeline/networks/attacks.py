@@ -1,6 +1,9 @@
-"""The fast gradient sign method (FGSM) on a network, spiking or not, and random signs as its control.
+"""Attacks on a network, spiking or not: the fast gradient sign method (FGSM), the same in steps, and random signs.
 
     x' = clip(x + ε · sign(∂L/∂x)),   L the cross-entropy of the logits
+
+In steps (projected gradient descent, PGD), the gradient is taken anew after each small step, and the image stays within
+ε of the clean one; where the input is random, L is the mean over several draws.
 
 ε and the clipping are in units of a pixel's 0 … 1 range, while x is preprocessed, so ε is divided by each channel's
 standard deviation. In a spiking network the gradient comes back from the accumulated readout through every step and
@@ -12,18 +15,20 @@ A label of -1 (unknown) stands for the predicted class.
 
 References
 ----------
-Goodfellow et al. 2015, arXiv:1412.6572; Sharmin et al. 2020, arXiv:2003.10399 (SNN-crafted).
+Goodfellow et al. 2015, arXiv:1412.6572; Madry et al. 2018, arXiv:1706.06083 (PGD); Athalye et al. 2018,
+arXiv:1802.00420 (the mean over random draws); Sharmin et al. 2020, arXiv:2003.10399 (SNN-crafted).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from captum.robust import FGSM
+from captum.robust import FGSM, PGD
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -73,11 +78,8 @@ def fgsm(
     if epsilon == 0:
         return images.copy()
     unit, clip = _pixel(preprocessing)
-    neurons = network.network.timesteps * sum(map(math.prod, network.network.shapes))
-    at_a_time = max(1, NEURON_STEPS // neurons)
     parts = []
-    for start in range(0, len(images), at_a_time):
-        batch = slice(start, start + at_a_time)
+    for batch in _batches(network, len(images)):
 
         def logits(x: Tensor, batch: slice = batch) -> Tensor:
             inputs = encode_straight_through(network.network, x, seed, indices[batch])
@@ -88,6 +90,56 @@ def fgsm(
         attack.zero_thresh = 0.0  # by default, gradients below 1e-6 count as none: those of confident answers
         x, target = torch.from_numpy(images[batch]).requires_grad_(), torch.from_numpy(labels[batch]).long()
         parts.append(attack.perturb(x, epsilon, target, mask=unit).detach().numpy())
+    return np.concatenate(parts)
+
+
+def pgd(
+    network: DifferentiableNetwork,
+    images: Images,
+    labels: Integers,
+    epsilon: float,
+    preprocessing: Preprocessing,
+    seeds: Sequence[int],
+    indices: Sequence[int] | NDArray[np.int64],
+    iterations: int,
+) -> Images:
+    """PGD, by captum: steps of 2.5 · ε / iterations from the clean image, the loss averaged over Poisson seeds.
+
+    Parameters
+    ----------
+    network, images, labels, epsilon, preprocessing, indices : see :func:`fgsm`
+    seeds : not empty; the attacker's own Poisson spikes. One will do where the input is not random
+    iterations : ≥ 1
+
+    Returns
+    -------
+    (B, 3, H, W) float32, preprocessed like `images`
+
+    Raises
+    ------
+    InputError : as :func:`fgsm`
+    """
+    _check(epsilon)
+    if epsilon == 0:
+        return images.copy()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    parts = []
+    for batch in _batches(network, len(images), len(seeds)):
+
+        def logits(pixels: Tensor, batch: slice = batch) -> Tensor:
+            x = (pixels - mean) / std
+            inputs = [encode_straight_through(network.network, x, seed, indices[batch]) for seed in seeds]
+            return torch.stack([network(each.to(network.readout.device))[0].cpu() for each in inputs], dim=1)
+
+        pixels = torch.from_numpy(images[batch]) * std + mean  # 0 … 1, where ε is the same for every channel
+        with torch.no_grad():
+            target = classes_meant(logits(pixels).mean(1), torch.from_numpy(labels[batch]))
+        attack = PGD(logits, _mean_loss, lower_bound=0.0, upper_bound=1.0)
+        attack.fgsm.zero_thresh = 0.0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")  # it does so itself
+            changed = attack.perturb(pixels, epsilon, 2.5 * epsilon / iterations, iterations, target)
+        parts.append(((changed.detach() - mean) / std).numpy().astype(np.float32))
     return np.concatenate(parts)
 
 
@@ -126,6 +178,20 @@ def encode_straight_through(
         expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
     encoded = torch.from_numpy(unpacked(encode(network, images.detach().numpy(), seed, indices)))
     return encoded.to(torch.float32) + (expected - expected.detach())
+
+
+def _batches(network: DifferentiableNetwork, images: int, draws: int = 1) -> Iterator[slice]:
+    """So many images at a time as memory allows, each with so many draws of its spikes."""
+    neurons = network.network.timesteps * sum(map(math.prod, network.network.shapes))
+    at_a_time = max(1, NEURON_STEPS // (neurons * draws))
+    for start in range(0, images, at_a_time):
+        yield slice(start, start + at_a_time)
+
+
+def _mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy per image, mean over draws: (B, draws, classes) -> (B,)."""
+    draws = logits.shape[1]
+    return _loss(logits.flatten(0, 1), labels.repeat_interleave(draws)).unflatten(0, (-1, draws)).mean(1)
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -231,7 +231,7 @@ def draw(study: Study, table: pd.DataFrame, added: pd.DataFrame) -> None:
     about, x = f"mean over {len(study.images)} images and 95 % interval", "γ (1/step)"
     points = added.rename(columns={"layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["network"] + ", " + points["kernel"])
-    level, y = (0.0, "spike count"), "error minus that of the spike count (nats)"
+    level, y = (0.0, "spike count"), "error − that of the count (nats)"
     papers = points["network"].isin(study.networks.both)
     title, below = (
         "What a kernel adds to counting spikes",

@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from backends.torch.backend import TorchBackend
-from pipeline.networks.attacks import fgsm, random_signs
+from pipeline.networks.attacks import fgsm, pgd, random_signs
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 
 from .images import ImageSet
 from .study import Study
 
-Through = Literal["ann", "snn", "noise"]
+Through = Literal["ann", "snn", "ann-iterated", "snn-iterated", "noise"]
 ABOUT: dict[Through, str] = {
     "ann": "attacked through the ANN",
     "snn": "attacked through the SNN",
+    "ann-iterated": "attacked through the ANN, iterated",
+    "snn-iterated": "attacked through the SNN, iterated",
     "noise": "random signs",
 }
+ATTACKERS = 1000  # what the seeds of an iterated attack lie above those of answers
 
 
 def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
@@ -33,7 +36,7 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
     ----------
     through : the network whose gradient gives the signs, or "noise" for random signs, the control. The SNN's gradient
         is taken through the float32 network, for the spikes that the clean images are encoded to: the attacker knows
-        the seed
+        the seed. An iterated attack (PGD) does not know it, and averages over `paper.attack_seeds` of its own
     epsilon : in the 0 … 1 range of a pixel; 0 gives the images themselves
     """
     images, settings = study.images, study.settings
@@ -46,12 +49,15 @@ def attacked(study: Study, through: Through, epsilon: float) -> ImageSet:
     def compute() -> dict[str, NDArray[Any]]:
         batches = []
         with study.progress(f"{ABOUT[through]}, ε = {epsilon:g}", len(images)) as advance:
-            for batch in _changed(study, network, epsilon):
+            for batch in _changed(study, through, network, epsilon):
                 batches.append(batch)
                 advance(len(batch))
         return {"pixels": np.concatenate(batches)}
 
-    pixels = study.stages.arrays("attacked", inputs | {"seed": settings.seed}, compute)["pixels"]
+    inputs |= {"seed": settings.seed}
+    if through.endswith("iterated"):
+        inputs |= {"iterations": settings.attack_iterations, "seeds": settings.attack_seeds}
+    pixels = study.stages.arrays("attacked", inputs, compute)["pixels"]
     return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
 
 
@@ -59,10 +65,10 @@ def _attacker(study: Study, through: Through) -> Network | None:
     """The network whose gradient gives the signs; None for random ones."""
     if through == "noise":
         return None
-    return (study.networks.ann if through == "ann" else study.networks.surrogate).network
+    return (study.networks.ann if through.startswith("ann") else study.networks.surrogate).network
 
 
-def _changed(study: Study, network: Network | None, epsilon: float) -> Iterator[NDArray[np.float32]]:
+def _changed(study: Study, through: Through, network: Network | None, epsilon: float) -> Iterator[NDArray[np.float32]]:
     images, settings, prepare = study.images, study.settings, study.images.preprocessing
     model = None if network is None else DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
     for start in range(0, len(images), settings.batch_size):
@@ -70,6 +76,10 @@ def _changed(study: Study, network: Network | None, epsilon: float) -> Iterator[
         pixels, labels, indices = images.pixels[batch], images.labels[batch], images.indices[batch]
         if model is None:
             yield random_signs(pixels, epsilon, prepare, settings.seed, indices)
+        elif through.endswith("iterated"):
+            draws = settings.attack_seeds if through.startswith("snn") else 1  # an ANN's input is not random
+            seeds = range(settings.seed + ATTACKERS, settings.seed + ATTACKERS + draws)
+            yield pgd(model, pixels, labels, epsilon, prepare, seeds, indices, settings.attack_iterations)
         else:
             yield fgsm(model, pixels, labels, epsilon, prepare, settings.seed, indices)
 

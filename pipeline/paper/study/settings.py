@@ -45,6 +45,13 @@ class PaperSection(Section):
         (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
     )
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
+    strong_epsilon: float = Field(
+        0.032, ge=0, description="attack strength at which answers change, and heatmaps are compared again"
+    )
+    attack_iterations: int = Field(10, ge=1, description="steps of an iterated attack (PGD)")
+    attack_seeds: int = Field(
+        2, ge=1, description="Poisson seeds that an iterated attack averages over, and as many others for the answers"
+    )
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
     curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")

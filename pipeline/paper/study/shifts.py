@@ -25,33 +25,45 @@ MEASURES: Mapping[str, Callable[[Maps, Maps], float]] = {
     SHARE_OF_SUM: lambda before, after: mass_shift(before.sum(axis=0), after.sum(axis=0)),
 }
 RESEEDED = "another Poisson seed"
-BRIEFLY = {ABOUT["ann"]: "ANN's attack", ABOUT["snn"]: "SNN's attack", ABOUT["noise"]: "random signs"}
+BRIEFLY = {
+    ABOUT["ann"]: "ANN's attack",
+    ABOUT["snn"]: "SNN's attack",
+    ABOUT["ann-iterated"]: "ANN's, iterated",
+    ABOUT["snn-iterated"]: "SNN's, iterated",
+    ABOUT["noise"]: "random signs",
+}
 
 
 def heatmap_shifts(study: Study) -> pd.DataFrame:
-    """How far Grad-CAM and the SAM of some layers move, at `shift_epsilon` or with another seed.
+    """How far Grad-CAM and the SAM of some layers move, at either strength or with another seed.
 
     Returns
     -------
     image, measure, network, map, layer, change, epsilon, value
     """
-    epsilon, network, clean = study.settings.shift_epsilon, study.networks.surrogate.network, study.images
-    changed = {about: attacked(study, through, epsilon) for through, about in ABOUT.items()}
+    settings, network, clean = study.settings, study.networks.surrogate.network, study.images
+    changed = {
+        (about, epsilon): attacked(study, through, epsilon)
+        for epsilon in sorted({settings.shift_epsilon, settings.strong_epsilon})
+        for through, about in ABOUT.items()
+    }
     recordings = {change: study.recording(network, images) for change, images in changed.items()}
-    recordings[RESEEDED] = study.recording(network, clean, seed=study.settings.seed + 1)
+    recordings[RESEEDED, 0.0] = study.recording(network, clean, seed=settings.seed + 1)
     parts = [
-        grad_cam_shifts(reference_maps(study, clean), reference_maps(study, images)).assign(change=change)
-        for change, images in changed.items()
+        grad_cam_shifts(reference_maps(study, clean), reference_maps(study, images)).assign(
+            change=change, epsilon=epsilon
+        )
+        for (change, epsilon), images in changed.items()
     ]
     with RasterReader(study.recording(network, clean)) as before:
         chosen = {*study.layers(before), convolutions(before)[-1]}
-        for change, path in recordings.items():
+        layers = [layer for layer in convolutions(before) if layer in chosen]
+        for (change, epsilon), path in recordings.items():
             with RasterReader(path) as after:
-                layers = [layer for layer in convolutions(before) if layer in chosen]
-                parts += [sam_shifts(study, before, after, layer).assign(change=change) for layer in layers]
-    found = pd.concat(parts)
-    found["epsilon"] = (found["change"] != RESEEDED) * epsilon
-    return found[["image", "measure", "network", "map", "layer", "change", "epsilon", "value"]]
+                parts += [
+                    sam_shifts(study, before, after, layer).assign(change=change, epsilon=epsilon) for layer in layers
+                ]
+    return pd.concat(parts)[["image", "measure", "network", "map", "layer", "change", "epsilon", "value"]]
 
 
 def grad_cam_shifts(before: Maps, after: Maps) -> pd.DataFrame:
@@ -80,24 +92,28 @@ def sam_shifts(study: Study, before: RasterReader, after: RasterReader, layer: s
     return pd.concat([measured(values, measure=name, **names) for name, values in found.items()])
 
 
-def shift_claims(shifts: pd.DataFrame, epsilon: float, seed: int) -> list[Claim]:
+def shift_claims(shifts: pd.DataFrame, epsilon: float, seed: int, iterated: bool = False) -> list[Claim]:
     """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where sizes are equal."""
     layers = rows(shifts, map="SAM")["layer"].unique()
     asked = [(layer, SHIFT) for layer in layers] + [(layers[-1], name) for name in MEASURES if name != SHIFT]
-    return [shift_claim(rows(shifts, measure=measure), layer, epsilon, seed) for layer, measure in asked]
+    of_strength = rows(shifts, epsilon=epsilon)
+    return [shift_claim(rows(of_strength, measure=measure), layer, epsilon, seed, iterated) for layer, measure in asked]
 
 
-def shift_claim(shifts: pd.DataFrame, layer: str, epsilon: float, seed: int) -> Claim:
+def shift_claim(shifts: pd.DataFrame, layer: str, epsilon: float, seed: int, iterated: bool = False) -> Claim:
     """By one measure in one layer, each network attacked through itself."""
-    grad_cam = rows(shifts, map="Grad-CAM", change=ABOUT["ann"])
-    sam = rows(shifts, map="SAM", layer=layer, change=ABOUT["snn"])
-    what = f"{shifts['measure'].iloc[0]} at ε = {epsilon:g}, Grad-CAM of the ANN against SAM {layer}"
+    ann, snn = (ABOUT["ann-iterated"], ABOUT["snn-iterated"]) if iterated else (ABOUT["ann"], ABOUT["snn"])
+    grad_cam = rows(shifts, map="Grad-CAM", change=ann)
+    sam = rows(shifts, map="SAM", layer=layer, change=snn)
+    attack = f"iterated attack, ε = {epsilon:g}" if iterated else f"ε = {epsilon:g}"
+    what = f"{shifts['measure'].iloc[0]} at {attack}, Grad-CAM of the ANN against SAM {layer}"
     return compared(what, "SAM moves less", {"Grad-CAM": grad_cam, "SAM": sam}, seed)
 
 
-def note_on_noise(table: pd.DataFrame, measure: str) -> str:
+def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
     """What the shift under attack has to be read against."""
     found = rows(table, measure=measure)
+    found = found[found["epsilon"].isin([0.0, epsilon])]
     layer = rows(found, map="SAM")["layer"].iloc[-1]
     means = {name: rows(found, map=name).drop_duplicates("change", keep="last") for name in ("SAM", "Grad-CAM")}
     by_change = {name: dict(zip(each["change"], each["mean"], strict=True)) for name, each in means.items()}
@@ -106,19 +122,31 @@ def note_on_noise(table: pd.DataFrame, measure: str) -> str:
         for name, each in by_change.items()
     }
     return (
-        f"Noise floor, {measure}: when only the Poisson seed changes, and not the image, SAM {layer} moves by "
-        f"{by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. Grad-CAM, which has no seed, "
-        f"moves by {told['Grad-CAM']}."
+        f"Noise floor, {measure}, ε = {epsilon:g}: when only the Poisson seed changes, and not the image, SAM {layer} "
+        f"moves by {by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. Grad-CAM, which has "
+        f"no seed, moves by {told['Grad-CAM']}."
     )
 
 
 def draw_shifts(study: Study, table: pd.DataFrame) -> None:
     """A group per map, a colour per change."""
-    points = table[table["measure"].isin([SHIFT, SHARE_OF_SUM])]
+    found = table[table["measure"].isin([SHIFT, SHARE_OF_SUM])]
+    floor, strengths = rows(found, change=RESEEDED), sorted(set(found["epsilon"]) - {0.0})
+    points = pd.concat(
+        [
+            part
+            for measure in (SHIFT, SHARE_OF_SUM)
+            for epsilon in strengths
+            for part in (
+                rows(found, measure=measure, epsilon=epsilon),
+                rows(floor, measure=measure).assign(epsilon=epsilon),
+            )
+        ]
+    )
     points = points.assign(
-        panel=points["measure"],
+        panel=points["measure"] + points["epsilon"].map(",\nε = {:g}".format),
         curve=points["change"].map({**BRIEFLY, RESEEDED: "other Poisson seed"}),
         x=(points["map"] + " " + points["layer"]).str.strip(),
     )
-    about = f"ε = {study.settings.shift_epsilon:g}; mean of {len(study.images)} images, 95 % interval"
+    about = f"mean of {len(study.images)} images, 95 % interval"
     draw_curves(study.out / "fig9_shift.png", "How far heatmaps move", about, points, "", "shift")

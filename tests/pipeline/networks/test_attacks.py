@@ -13,7 +13,7 @@ from backends.network import LIF, Layer, Network, Readout, ReLU
 from pipeline.images.datasets import open_dataset
 from pipeline.images.encoding import mean_spikes, poisson_batch
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.attacks import encode_straight_through, fgsm, random_signs
+from pipeline.networks.attacks import _mean_loss, encode_straight_through, fgsm, pgd, random_signs
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
@@ -161,3 +161,54 @@ def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.networks.attacks.NEURON_STEPS", 1)
     again = fgsm(network, images[:2], labels[:2], 0.1, prepare, 0, indices[:2])
     np.testing.assert_array_equal(again, attacked[:2])
+
+
+def iterated(
+    name: str, image: Images, label: int, epsilon: float, seeds: tuple[int, ...] = (0,), steps: int = 8
+) -> Images:
+    return pgd(NETWORKS[name], image, np.array([label]), epsilon, PREPARE, seeds, [5], steps)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_steps_end_where_one_step_of_a_linear_network_does(name: str) -> None:
+    """The sign of a linear network's gradient is the same everywhere; blue has none."""
+    moved = pixels_of(iterated(name, IMAGE, 0, 0.02)) - pixels_of(IMAGE)
+    np.testing.assert_allclose(moved[0, :, 0, 0], [-0.02, 0.02, 0], atol=1e-6)
+
+
+def test_steps_stay_within_the_strength_and_the_range_of_a_pixel() -> None:
+    dark = prepared([[[[0.005, 0.45]], [[0.5, 0.999]], [[0.9, 0.2]]]])
+    changed = pixels_of(iterated("ann", dark, 0, 0.05))
+    assert changed.min() >= -1e-6 and changed.max() <= 1 + 1e-6
+    assert np.abs(changed - pixels_of(dark)).max() <= 0.05 + 1e-6
+    np.testing.assert_array_equal(iterated("poisson", IMAGE, 0, 0.0), IMAGE)
+
+
+def test_the_loss_is_the_mean_over_draws() -> None:
+    logits = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [1.0, 1.0]]])
+    found = _mean_loss(logits, torch.tensor([0, 1]))
+    by_hand = [np.mean([np.log1p(np.exp(-2)), np.log1p(np.exp(1))]), np.mean([np.log1p(np.exp(-3)), np.log(2)])]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-6)
+
+
+def test_steps_fool_the_bundled_network_with_spikes_that_the_attacker_does_not_know() -> None:
+    """Three digits at ε = 0.05; the loss is averaged over the attacker's draws, of which equal ones count as one."""
+    checkpoint = load_checkpoint("cluttered-digits")
+    prepare, network = checkpoint.image_preprocessing, DifferentiableNetwork(checkpoint.network)
+    items = [open_dataset("cluttered-digits", "val")[position] for position in range(3)]
+    images = np.stack([prepare.image(item.image) for item in items])
+    labels, indices = np.array([item.label for item in items]), [item.index for item in items]
+
+    def confidence(changed: Images) -> float:
+        with torch.no_grad():
+            inputs = poisson_batch(changed, checkpoint.network.timesteps, 0, indices)
+            logits = network(torch.from_numpy(inputs.unpacked()).float())[0]
+        return float(logits.softmax(1)[range(3), labels].mean())
+
+    def after(seeds: list[int], steps: int) -> Images:
+        return pgd(network, images, labels, 0.05, prepare, seeds, indices, steps)
+
+    assert confidence(after([7, 8], 4)) < confidence(fgsm(network, images, labels, 0.05, prepare, 7, indices))
+    one = after([7], 1)
+    np.testing.assert_allclose(after([7, 7], 1), one, atol=1e-5)
+    assert not np.allclose(after([7, 8], 1), one, atol=1e-5)

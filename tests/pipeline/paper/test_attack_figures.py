@@ -15,6 +15,7 @@ from pipeline.paper.study.attacked import ABOUT, Through
 from pipeline.paper.study.robustness import accuracy_claims, answers, survived
 from pipeline.paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
 from tests.pipeline.paper.studies import small_study
 
 EPSILONS = (0.0, 0.01, 0.03)
@@ -44,20 +45,23 @@ def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None
             ("ANN", "snn"): [always] * 10 + [never],
             ("SNN", "ann"): [[True, False, False]] * 10 + [always],
             ("SNN", "snn"): [always] * 11,  # as robust as can be to itself, but not to the ANN's attack
+            ("ANN", "ann-iterated"): [until] * 10 + [never],
+            ("ANN", "snn-iterated"): [always] * 10 + [never],
+            ("SNN", "ann-iterated"): [always] * 11,
+            ("SNN", "snn-iterated"): [[True, False, False]] * 11,
         }
     )
-    own, worse = accuracy_claims(right, 0)
+    own, iterated, worse = accuracy_claims(right, 0)
     assert (own.same, own.n) == ("yes", 10)
     assert own.ours == "SNN 1, ANN 0.667; SNN − ANN: 0.333 (0.333 … 0.333)"
+    assert iterated.ours.startswith("SNN 0.167, ANN 0.667;")
     assert (worse.same, worse.n) == ("no", 10)
     assert worse.ours.startswith("SNN 0.167, ANN 0.667;")
 
 
 def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
-    right = answered(
-        {(network, through): [[False] * 3] * 4 for network in ("ANN", "SNN") for through in ("ann", "snn")}
-    )
-    assert [(claim.same, claim.n) for claim in accuracy_claims(right, 0)] == [("cannot say", 0)] * 2
+    right = answered({(network, through): [[False] * 3] * 4 for network in ("ANN", "SNN") for through in ABOUT})
+    assert [(claim.same, claim.n) for claim in accuracy_claims(right, 0)] == [("cannot say", 0)] * 3
 
 
 def test_accuracy_needs_classes(tmp_path: Path) -> None:
@@ -68,7 +72,7 @@ def test_accuracy_needs_classes(tmp_path: Path) -> None:
         answers(study, EPSILONS)
     study.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
     found = answers(study, (0.0,))
-    assert found["image"].tolist() == [0, 1, 2, 3] * 6  # two networks, three attacks
+    assert found["image"].tolist() == [0, 1, 2, 3] * 10  # two networks, five attacks
 
 
 def test_the_shift_of_grad_cam_by_hand() -> None:
@@ -81,23 +85,23 @@ def test_the_shift_of_grad_cam_by_hand() -> None:
 
 
 def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Path) -> None:
-    study = small_study(tmp_path, shift_epsilon=0.0)
+    study = small_study(tmp_path, shift_epsilon=0.0, strong_epsilon=0.0)
     shifts = heatmap_shifts(study)
     for (_, _, change, _), found in groups(shifts, ["map", "layer", "change", "measure"]):
         assert (found["value"] > 0).any() if change == RESEEDED else (found["value"] == 0).all()
     claims = shift_claims(shifts, 0.0, 0)
     assert {claim.same for claim in claims} == {"no difference seen"}
     assert len(claims) == 2 + len(MEASURES) - 1  # one per convolution, and the other measures at the last
-    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(summary(shifts), "mass shift")
+    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(summary(shifts), "mass shift", 0.0)
 
 
 def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
-    study = small_study(tmp_path, epsilons=(0.0, 0.05))
+    study = small_study(tmp_path, epsilons=(0.0, 0.05), attack_iterations=2)
     study.out.mkdir()
     result = fig9.run(study)
     table = result.table
     accuracies = rows(table, measure="accuracy")
-    assert len(accuracies) == 2 * (6 + 1)  # two strengths; two networks under three attacks, and their difference
+    assert len(accuracies) == 2 * (10 + 2)  # two strengths; two networks under five attacks, and two differences
     clean = rows(accuracies, epsilon=0).groupby("network")["mean"].first()
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
     assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
@@ -108,14 +112,26 @@ def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("show_images", [True, False])
 def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_images: bool) -> None:
-    study = small_study(tmp_path, shift_epsilon=0.05, show_images=show_images)
+    study = small_study(tmp_path, shift_epsilon=0.01, strong_epsilon=0.05, attack_iterations=2, show_images=show_images)
     study.out.mkdir()
     result = fig7.run(study)
-    shifts = rows(heatmap_shifts(study), measure="heatmap shift")
+    shifts = rows(heatmap_shifts(study), measure="heatmap shift", epsilon=0.05)
     expected = {
-        "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN").mean(),
-        "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN").mean(),
+        "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN, iterated").mean(),
+        "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN, iterated").mean(),
     }
     assert dict(zip(result.table["map"], result.table["mean"], strict=True)) == pytest.approx(expected)
     assert result.claims[0].n == 9
     assert (study.out / "fig7.png").stat().st_size > 5000
+
+
+def test_the_snn_answers_with_several_seeds(tmp_path: Path) -> None:
+    study = small_study(tmp_path, attack_seeds=2)
+    found = answers(study, (0.0,))
+    network, images = study.networks.surrogate.network, study.images
+    right = []
+    for seed in (0, 1):
+        with RasterReader(study.recording(network, images, seed=seed)) as raster:
+            right.append(raster.predictions == images.labels)
+    expected = (right[0].astype(float) + right[1]) / 2
+    np.testing.assert_array_equal(values(found, network="SNN", change=ABOUT["snn"]), expected)
