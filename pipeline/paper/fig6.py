@@ -28,14 +28,23 @@ from pipeline.measures.tables import difference, groups, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, compared, differences, judged, with_interval
-from .study.errors import EQUATIONS, GRAD_CAM, KERNELS, maps_by_kernel, note_on_reference, targets, with_reference
+from .study.errors import (
+    EQUATIONS,
+    ERROR,
+    GRAD_CAM,
+    KERNELS,
+    maps_by_kernel,
+    note_on_reference,
+    targets,
+    with_reference,
+)
 from .study.heatmaps import convolutions
 from .study.result import Result
 from .study.study import Study
 from .study.sweep import arrivals
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
-ERROR, VARIATION, PEAK = "localisation error", "variation of the spike rate", "peak, share of the time"
+VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"
 ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
 COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "epsilon", "steps", "value"]
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.maps.sam import Variant
+from pipeline.measures.localisation_error import lowest_errors
 from pipeline.measures.maps import AUTHORS_FLOOR
 from pipeline.measures.statistics import mean_with_interval
 from pipeline.measures.tables import values
@@ -24,6 +25,7 @@ from .sweep import swept
 
 EQUATIONS, SCRIPT, COUNT = "equations", "authors' script", "spike count"
 KERNELS: Mapping[str, Variant] = {EQUATIONS: "paper", SCRIPT: "authors-code"}
+ERROR = "localisation error"
 GRAD_CAM, OBJECT = "Grad-CAM", "object"
 NO_KERNEL = 1e3  # γ at which nothing is left of an earlier spike: e⁻¹⁰⁰⁰ is 0 in double precision
 POINTS, ENERGY = "pointing game", "energy in object"
@@ -62,6 +64,27 @@ def targets(study: Study) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
         (GRAD_CAM, AUTHORS_FLOOR, reference),
     ]
     return [*found, (OBJECT, 0.0, objects)] if len(objects) == len(images) else found
+
+
+def lowest_by_case(study: Study, path: Path) -> pd.DataFrame:
+    """The paper's error, minimum over steps, at the γ of the settings: with every kernel, floor and reference.
+
+    Returns
+    -------
+    image, measure, layer, value; the measure is :data:`ERROR` for the paper's own case, and says what is different in
+    the others: "localisation error, authors' script, floor 0.001"
+    """
+    found, measured_against = [], targets(study)
+    for kernel, image, layer, (maps,) in maps_by_kernel(study, path, [study.settings.gamma]):
+        for against, floor, references in measured_against:
+            parts = [
+                *([kernel] if kernel != EQUATIONS else []),
+                *([f"floor {floor:g}"] if floor else []),
+                *([f"against the {OBJECT}"] if against == OBJECT else []),
+            ]
+            error = float(lowest_errors(maps, references[image], floor=floor))
+            found.append((image, ", ".join([ERROR, *parts]), layer, error))
+    return pd.DataFrame(found, columns=["image", "measure", "layer", "value"])
 
 
 def reference_scores(study: Study) -> pd.DataFrame:

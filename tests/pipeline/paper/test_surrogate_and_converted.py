@@ -12,13 +12,23 @@ import pytest
 from backends.base import BackendError
 from pipeline.config import ConversionSection
 from pipeline.measures.localisation_error import localisation_errors, lowest_errors
-from pipeline.measures.maps import is_flat
+from pipeline.measures.maps import AUTHORS_FLOOR, is_flat
 from pipeline.measures.over_time import activity
 from pipeline.measures.tables import measured, rows, summary, values
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.paper import fig5, fig6, fig8
 from pipeline.paper.study.claims import Claim
-from pipeline.paper.study.errors import COUNT, EQUATIONS, GRAD_CAM, OBJECT, SCRIPT, note_on_reference, with_reference
+from pipeline.paper.study.errors import (
+    COUNT,
+    EQUATIONS,
+    ERROR,
+    GRAD_CAM,
+    OBJECT,
+    SCRIPT,
+    lowest_by_case,
+    note_on_reference,
+    with_reference,
+)
 from pipeline.paper.study.study import Study
 from pipeline.paper.study.sweep import swept
 from recordings.errors import InputError
@@ -211,6 +221,24 @@ def test_the_authors_kernel_without_decay_is_counting(study: Study) -> None:
     by_script = values(errors, kernel=SCRIPT, gamma=0.0)
     np.testing.assert_allclose(by_script, values(errors, kernel=COUNT, gamma=np.inf), rtol=1e-5)
     assert not np.allclose(values(errors, kernel=EQUATIONS, gamma=0.0), by_script)
+
+
+def test_one_error_of_each_case_is_that_of_the_sweep(study: Study) -> None:
+    path = study.recording(study.networks.surrogate.network, study.images)
+    found = lowest_by_case(study, path)
+    swept_errors = rows(fig8.errors_of(study, path, [study.settings.gamma]), measure=fig8.MINIMUM)
+    assert set(found["measure"]) == {
+        ERROR,
+        f"{ERROR}, floor 0.001",
+        f"{ERROR}, authors' script",
+        f"{ERROR}, authors' script, floor 0.001",
+        f"{ERROR}, spike count",
+        f"{ERROR}, spike count, floor 0.001",
+    }
+    np.testing.assert_array_equal(
+        values(found, measure=f"{ERROR}, authors' script, floor 0.001"),
+        values(swept_errors, kernel=SCRIPT, floor=AUTHORS_FLOOR),
+    )
 
 
 def test_the_authors_floor_flattens_a_small_reference() -> None:
