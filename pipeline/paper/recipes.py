@@ -29,13 +29,13 @@ from pipeline.networks.checkpoint import check_fit, load_checkpoint
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, verdict, with_interval
+from .study.claims import Claim, compared, judged, with_interval
 from .study.heatmaps import convolutions, sam_maps
 from .study.over_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
 from .study.result import Result
 from .study.study import Study
 
-PAPER = "zero, active, zero"
+PAPER = {"early": "zero, then active", "late": "active, then zero"}
 
 
 def run(study: Study) -> Result:
@@ -62,7 +62,7 @@ NOTES = (
     "standard deviation that BNTT gives a channel's current, in units of the threshold's 1; units of n are then "
     "channels. Only steps that an image can reach and that can still change the answer have one.",
     "A step whose spikes come too late to change the answer gets no gradient, so its gain does not decay either. Its "
-    "spikes are not counted as late activity.",
+    "spikes are counted neither as late activity nor among the spikes of an image.",
 )
 
 
@@ -90,18 +90,17 @@ def claims_of(study: Study, name: str, network: Network, found: pd.DataFrame) ->
     layers = [layer for layer in found["layer"].unique() if layer]
     for layer in layers:
         middle = rows(found, layer=layer, measure="middle")
-        parts = {part: rows(found, layer=layer, measure=part) for part in ("early", "late")}
-        silent = [difference(middle.assign(value=middle["value"] / 2), part) for part in parts.values()]
-        means = {"early": parts["early"], "middle": middle, "late": parts["late"]}
-        told = ", ".join(f"{part} {values(each).mean():.2f}" for part, each in means.items())
-        ours = f"{told}; half of the middle − early, − late: {', '.join(map(with_interval, silent))}"
-        verdicts = {verdict(each) for each in silent}
-        same = verdicts.pop() if len(verdicts) == 1 else "no" if "no" in verdicts else "no difference seen"
-        claims.append(Claim(f"{name}, {layer}: activity on raw time", PAPER, ours, same, middle["image"].nunique()))
+        for part, paper in PAPER.items():
+            other = rows(found, layer=layer, measure=part)
+            silent = difference(middle.assign(value=middle["value"] / 2), other)
+            means = f"{part} {values(other).mean():.2f}, middle {values(middle).mean():.2f}"
+            ours = f"{means}; half of the middle − {part}: {with_interval(silent)}"
+            what = f"{name}, {layer}: activity {part} on raw time"
+            claims.append(judged(what, paper, ours, silent))
     peaks = [rows(found, layer=layer, measure="peak") for layer in (layers[-1], layers[0])]
     delay = difference(*peaks)
     ours = f"step of the peak; {layers[-1]} − {layers[0]}: {with_interval(delay)}"
-    claims.append(Claim(f"{name}: peak of the spike rate, in deeper layers", "later", ours, verdict(delay), delay.n))
+    claims.append(judged(f"{name}: peak of the spike rate, in deeper layers", "later", ours, delay))
     of_gains = gains(study, network)
     return [*claims, *(falling(name, layer, rows(of_gains, layer=layer)) for layer in layers)]
 

@@ -2,9 +2,10 @@
 
 The paper: with less forgetting (λ = 0.7, 0.8, 0.9) the error falls in every layer and the accuracy rises.
 
-Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer;
-accuracy in fixed point. Each λ has several trainings, whose seeds are the same for all λ. Differences are between
-networks of one training seed; intervals are over trainings and images.
+Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, with
+the kernel of the equations and with that of the authors' script; beside them without a kernel, with the authors' floor,
+and against the object; accuracy in fixed point. Each λ has several trainings, whose seeds are the same for all λ.
+Differences are between networks of one training seed; intervals are over trainings and images.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.localisation_error import lowest_errors
 from pipeline.measures.statistics import Estimate, bootstrap_over_networks, p_value
 from pipeline.measures.tables import groups, measured, rows, summary, summary_of_shares
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.ann import reference_maps
 from .study.claims import Claim, verdict, with_interval
+from .study.errors import ERROR, SCRIPT, lowest_by_case, note_on_reference
 from .study.images import ImageSet
 from .study.result import Result
 from .study.study import Study
-from .study.sweep import swept
 
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
-ERROR, ACCURACY = "localisation error", "accuracy"
+ACCURACY = "accuracy"
+ERRORS = {ERROR: "", f"{ERROR}, {SCRIPT}": f", {SCRIPT}"}  # measure -> what a claim says of its kernel
 ALL, RANGE = "all", "largest − smallest"  # trainings
 
 
@@ -47,20 +47,20 @@ def run(study: Study) -> Result:
         for training, checkpoint in enumerate(networks.leaky(leak))
     ]
     found = pd.concat(parts)[["image", "leak", "training", "measure", "layer", "value"]]
-    each = pd.concat([summary(rows(found, measure=ERROR)), summary_of_shares(rows(found, measure=ACCURACY))])
+    errors = found[found["measure"] != ACCURACY]
+    each = pd.concat([summary(errors), summary_of_shares(rows(found, measure=ACCURACY))])
     table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
     draw(study, rows(table, training=ALL))
-    return Result("Table 1: leak", table, judge(found), [note_on_trainings(table)])
+    shown = table[table["measure"].isin([ERROR, ACCURACY])]
+    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(study)])
 
 
 def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
     """Errors on the images of every experiment, answers on `many`: image, measure, layer, value."""
-    reference = reference_maps(study, study.images)
-    found = swept(study, study.recording(network, study.images), [study.settings.gamma])
-    errors = [(image, ERROR, layer, float(lowest_errors(maps, reference[image]))) for image, layer, (maps,) in found]
+    errors = lowest_by_case(study, study.recording(network, study.images))
     with RasterReader(study.recording(network, many)) as raster:
         right = measured(raster.predictions == raster.samples.label, measure=ACCURACY, layer="")
-    return pd.concat([pd.DataFrame(errors, columns=["image", "measure", "layer", "value"]), right])
+    return pd.concat([errors, right])
 
 
 def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +89,10 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     layers = rows(found, measure=ERROR)["layer"].unique()
     papers = PAPER_ERRORS if len(layers) == len(PAPER_ERRORS) else ("falls",) * len(layers)
     claims = []
-    for layer, paper in [*zip(layers, papers, strict=True), ("", PAPER_ACCURACY)]:
-        measure, digits = (ERROR, ".3g") if layer else (ACCURACY, ".1%")
+    kernels = [measure for measure in ERRORS if measure in set(found["measure"])]
+    of_layers = [(measure, *each) for measure in kernels for each in zip(layers, papers, strict=True)]
+    for measure, layer, paper in [*of_layers, (ACCURACY, "", PAPER_ACCURACY)]:
+        digits = ".3g" if layer else ".1%"
         by_leak = [by_training(rows(found, measure=measure, layer=layer, leak=leak)) for leak in leaks]
         larger, smaller = (0, -1) if layer else (-1, 0)
         gain = bootstrap_over_networks(by_leak[larger] - by_leak[smaller])
@@ -98,7 +100,7 @@ def judge(found: pd.DataFrame) -> list[Claim]:
         means = " / ".join(format(each.mean(), digits) for each in by_leak)
         named_measure = "error" if layer else ACCURACY
         ours = f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: {with_interval(gain)}"
-        what = f"{layer}: error at {named}" if layer else f"{ACCURACY} at {named}"
+        what = f"{layer}{ERRORS[measure]}: error at {named}" if layer else f"{ACCURACY} at {named}"
         p = p_value(gain, trainings if trainings > 1 else None)
         claims.append(Claim(what, paper, ours, verdict(gain), gain.n, gain, p))
     return claims
@@ -118,9 +120,12 @@ def note_on_trainings(table: pd.DataFrame) -> str:
 
 def draw(study: Study, table: pd.DataFrame) -> None:
     """Accuracy, and the error of every layer, against leak."""
-    points = table.rename(columns={"measure": "panel", "leak": "x"})
+    points = table[table["measure"].isin([*ERRORS, ACCURACY])].rename(columns={"measure": "panel", "leak": "x"})
     points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values("panel")
-    title, y = "Localisation error and accuracy against leak", {ACCURACY: "share of images", ERROR: "nats"}
+    title, y = (
+        "Localisation error and accuracy against leak",
+        {ACCURACY: "share of images"} | dict.fromkeys(ERRORS, "nats"),
+    )
     count = study.settings.trainings
     subtitle = f"mean over images and 95 % interval; {count} training{'s' if count > 1 else ''} for each leak"
     draw_curves(study.out / "table1.png", title, subtitle, points, "leak λ", y)

@@ -78,6 +78,8 @@ def thirds(raster: RasterReader) -> pd.DataFrame:
 def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
     """What an image's answer is worth after so many steps, and the spikes of all layers until then.
 
+    Spikes that come too late to change the answer of the whole recording are not counted.
+
     Returns
     -------
     image, measure (accuracy or spikes of one image), step (1 … T), value
@@ -86,10 +88,12 @@ def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
     chosen = np.concatenate(
         [answers_of_spikes(network, raster.packed(last, sample)[None]) for sample in range(raster.n_samples)]
     )
-    spent = sum(
-        raster.counts(layer).astype(np.int64).cumsum(axis=1) for layer in raster.layers if layer.kind != "input"
-    )
-    assert isinstance(spent, np.ndarray)
+    spent = np.zeros(chosen.shape, np.int64)
+    for layer in raster.layers:
+        if layer.kind != "input":
+            matter = raster.steps_that_matter(layer)
+            spent[:, :matter] += raster.counts(layer)[:, :matter]
+    spent = spent.cumsum(axis=1)
     parts = [
         measured(of_step, measure=measure, step=step)
         for measure, found in ((RIGHT, chosen == labels[:, None]), (SPIKES, spent))

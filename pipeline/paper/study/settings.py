@@ -31,10 +31,6 @@ class PaperSection(Section):
     gammas: tuple[float, ...] = Field(
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="γ of fig8's sweep"
     )
-    rules: tuple[ConversionRule, ...] = Field(
-        ("scaled", "percentile", "balanced"),
-        description="rules of conversion that fig5, fig6 and fig8 try beside its own",
-    )
     leaks: tuple[Unit, ...] = Field((0.7, 0.8, 0.9), min_length=1, description="λ of table1's networks")
     leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
     accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
@@ -60,7 +56,7 @@ class PaperSection(Section):
     )
     rules: tuple[ConversionRule, ...] = Field(
         ("percentile", "scaled", "balanced"),
-        description="rules that agreement compares with conversion.rule",
+        description="rules that agreement, fig5, fig6 and fig8 set beside conversion.rule",
     )
     seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")

@@ -51,7 +51,7 @@ def test_gains_that_fall_are_seen_and_cost_spikes(study: Study) -> None:
     assert verdicts["gain decay 3, conv2: gain of BNTT falls over the steps"] == "yes"
     assert verdicts["gain decay 0, conv2: gain of BNTT falls over the steps"] != "yes"
     assert verdicts["spikes of one image, gain decay 0 against gain decay 3"] == "yes"
-    assert verdicts["gain decay 3, conv1: activity on raw time"] == "no", "it is active from the start"
+    assert verdicts["gain decay 3, conv1: activity early on raw time"] == "no", "it is active from the start"
     names = {path.name for path in study.out.glob("recipes*.png")}
     assert names == {"recipes.png", "recipes_rate.png", "recipes_accuracy.png", "recipes_maps.png", "recipes_2.png"}
     assert set(result.table["measure"]) == {GAIN, RATE, RIGHT, SPIKES}
@@ -61,7 +61,8 @@ def test_curves_are_those_of_the_recording(study: Study) -> None:
     table = rows(recipes.run(study).table, network="gain decay 0")
     network = study.networks.recipe(0.0).network
     with RasterReader(study.recording(network, study.images)) as raster:
-        total = sum(int(raster.counts(layer).sum()) for layer in ("conv1", "conv2", "fc1")) / 9
+        in_time = {"conv1": 6, "conv2": 7, "fc1": 8}  # steps; later spikes do not reach the answer
+        total = sum(int(raster.counts(layer)[:, :steps].sum()) for layer, steps in in_time.items()) / 9
         right = (raster.predictions == raster.samples.label).mean()
         rate = raster.counts("conv2")[:, 4].mean() / raster.layer("conv2").neurons
     last = rows(table, step=network.timesteps)

@@ -77,10 +77,17 @@ def test_several_networks_of_every_leak(tmp_path: Path, monkeypatch: pytest.Monk
     result = table1.run(study)
     assert asked == [(0.5, 0, 8), (0.5, 1, 8), (0.9, 0, 8), (0.9, 1, 8)]
     rows = result.table.set_index(["leak", "training", "measure", "layer"])["n"]
-    assert rows.index.is_unique and len(rows) == 2 * 3 * (2 + 2)
+    assert rows.index.is_unique and len(rows) == 2 * (6 * 2 + 1) * (2 + 2)
     assert rows[0.5, 0, "accuracy", ""] == rows[0.5, "all", "accuracy", ""] == 9
     assert rows[0.9, "largest − smallest", "localisation error", "conv1"] == 4
     assert rows[0.9, 1, "localisation error", "conv2"] == 4
+    assert rows[0.9, 1, "localisation error, authors' script, floor 0.001", "conv2"] == 4
+    assert [claim.what.split(":")[0] for claim in result.claims[:4]] == [
+        "conv1",
+        "conv2",
+        "conv1, authors' script",
+        "conv2, authors' script",
+    ]
     assert result.notes[0].startswith("Intervals are over trainings and images.")
     assert (study.out / "table1.png").is_file()
 

@@ -33,12 +33,12 @@ def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Nine images; networks of another leak, and a converted one, are other untrained networks."""
-    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1)
+    rules = ("percentile", "scaled", "balanced")
+    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1, rules=rules)
 
     def untrained(seed: int) -> Checkpoint:
         return replace(study.networks.surrogate, network=export_network(small_model(seed=seed)))
 
-    rules = ["percentile", "scaled", "balanced"]
     monkeypatch.setattr(study.networks, "leaky", lambda leak: [untrained(seed) for seed in range(3)])
     monkeypatch.setattr(study.networks, "converted", untrained(5), raising=False)
     monkeypatch.setattr(study.networks, "converted_by", lambda rule: untrained(6 + rules.index(rule)))
