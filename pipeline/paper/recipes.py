@@ -2,14 +2,15 @@
 
 In the paper's Fig. 5 and 6b the layers of a surrogate-trained network are silent, active, and silent again, one after
 the other. Its optimizer decays every parameter, and so BNTT's gain of each step. Over its schedule, learning rate times
-decay sums to 7.3: a gain that the loss does not hold up ends near e⁻⁷ of what it was (before momentum, which makes it
-less). A step whose gain is 0 has no current, and neurons fall silent.
+decay sums to 7.3, and momentum 0.9 makes that 73: a gain that the loss does not hold up ends near nothing. A step whose
+gain is 0 has no current, and neurons fall silent.
 
 Here networks are trained alike, with the paper's optimizer, schedule and T, but for the decay of the gains
-(`[recipes]` in the configuration): none, and one that sums to the paper's 7.3. Networks trained elsewhere can stand
-beside them. Compared on raw time, from step 0 to the last step that can still change the answer: the gain of each step,
-the spike rate of each convolution, accuracy against spikes, and maps. A third of the time counts as silent, as in fig5,
-where it is less than half as active as the middle. A layer's first silence is partly the delay of the layers before it.
+(`[recipes]` in the configuration): none, and one that with momentum sums to about 7.3. Networks trained elsewhere can
+stand beside them. Compared on raw time, from step 0 to the last step that can still change the answer: the gain of each
+step, the spike rate of each convolution, accuracy against spikes, and maps. A third of the time counts as silent, as in
+fig5, where it is less than half as active as the middle. A layer's first silence is partly the delay of the layers
+before it.
 """
 
 from __future__ import annotations
