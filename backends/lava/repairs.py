@@ -1,4 +1,4 @@
-"""Two repairs that let lava-nc 0.10.0, which was written for Python 3.10 and NumPy 1, run on newer ones."""
+"""Three repairs that let lava-nc 0.10.0, which was written for Python 3.10 and NumPy 1, run on newer ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def repair_lava() -> None:
     """
     _import_dataclasses()
     _reshape_without_keyword()
+    _convolve_many_channels()
 
 
 def _import_dataclasses() -> None:
@@ -47,3 +48,16 @@ def _reshape_without_keyword() -> None:
 
     ReshapePort.get_transform_func_fwd = lambda port: operator.methodcaller("reshape", port.shape)
     ReshapePort.get_transform_func_bwd = lambda port: operator.methodcaller("reshape", port.old_shape)
+
+
+def _convolve_many_channels() -> None:
+    """Let `Conv` have 128 channels and more.
+
+    It keeps its number of groups as an int8, and takes the number of channels modulo that; NumPy 2 refuses to make an
+    int8 of 128.
+    """
+    import numpy as np
+    from lava.magma.core.model.py.type import LavaPyType
+    from lava.proc.conv.models import AbstractPyConvModel
+
+    AbstractPyConvModel.groups = LavaPyType(np.ndarray, np.int32, precision=8)

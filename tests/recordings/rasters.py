@@ -91,7 +91,7 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
         group["digest"][:] = sample_digest(np.zeros((timesteps, layer.step_bytes), np.uint8))
         steps = group["spikes"].chunks[1]
         chunks = [encode(bytes(steps * layer.step_bytes))] * -(-timesteps // steps)
-        store_chunks(group["spikes"], 0, [chunks] * len(samples))
+        store_chunks(group["spikes"].id, 0, [chunks] * len(samples))
         mark_complete(file, raster_digest([group["digest"][:]]))
 
 

@@ -157,3 +157,16 @@ def small_network(fixed: bool = True) -> Network:
     dense = Layer("fc1", np.ones((2, 8), np.float32), LIF(1.0))
     network = Network((1, 2, 2), 4, (conv, dense), Readout(np.ones((2, 2), np.float32)))
     return quantise(network) if fixed else network
+
+
+def test_lavas_own_convolutions_of_more_than_127_channels() -> None:
+    """Lava counts them in an int8, which is repaired; VGG11 has 512."""
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(0.1, 1, (130, inputs, 1, 1)).astype(np.float32) for inputs in (2, 130))
+    layers = Layer("conv1", first, LIF(0.9)), Layer("conv2", second, LIF(0.9, 10.0))
+    network = quantise(Network((2, 2, 2), 5, layers, Readout(rng.normal(0, 1, (3, 520)).astype(np.float32)), "spikes"))
+    inputs = rng.random((5, SAMPLES, 2, 2, 2)) < 0.5
+    wanted = WantedMaps(0.5, {"conv1": 4, "conv2": 5}, STEPPED, True)
+    found = list(LavaBackend("stock").run_maps(network, [inputs], SAMPLES, wanted))
+    assert_those_of_the_raster(network, wanted, found, inputs)

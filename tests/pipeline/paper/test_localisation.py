@@ -116,7 +116,7 @@ def test_boxes_are_no_shapes():
 
 def test_localisation_to_the_end(study):
     result = localisation.run(study)
-    write_result("localisation", result, "a test", study.out)
+    write_result("localisation", result, {"command": "a test"}, study.out)
     assert (study.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
         found = rows(result.table, condition=condition, subset="all", network="surrogate")
