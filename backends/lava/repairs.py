@@ -16,7 +16,6 @@ def repair_lava() -> None:
     """
     _import_dataclasses()
     _reshape_without_keyword()
-    _convolve_many_channels()
 
 
 def _import_dataclasses() -> None:
@@ -50,8 +49,8 @@ def _reshape_without_keyword() -> None:
     ReshapePort.get_transform_func_bwd = lambda port: operator.methodcaller("reshape", port.old_shape)
 
 
-def _convolve_many_channels() -> None:
-    """Let `Conv` have 128 channels and more.
+def repair_convolutions() -> None:
+    """Let Lava's `Conv` have 128 channels and more. Call this before a graph with Lava's own models runs.
 
     It keeps its number of groups as an int8, and takes the number of channels modulo that; NumPy 2 refuses to make an
     int8 of 128.

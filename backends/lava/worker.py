@@ -23,7 +23,7 @@ from recordings.orphans import die_with_parent
 
 from .child import describe_exit
 from .nameless import share_without_names
-from .repairs import repair_lava
+from .repairs import repair_convolutions, repair_lava
 
 
 class Worker:
@@ -50,6 +50,8 @@ class Worker:
         if wanted:
             compile_maps()
         repair_lava()
+        if models == "stock":
+            repair_convolutions()
         share_without_names()
         from lava.magma.core.run_conditions import RunSteps
 
