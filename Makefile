@@ -35,7 +35,7 @@ docs: setup ## Build the site, and execute its tutorials (two to three minutes);
 		docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
 
-bench: setup ## Time this project beside its peers; keep the machine idle (a quarter of an hour)
+bench: setup ## Time this project beside its peers; keep the machine idle (more than half an hour)
 	@$(VENV_PYTHON) -m benchmarks all
 
 check: setup ## Lint, check formatting, types, the direction of imports, and where node is the page's scripts
