@@ -14,7 +14,7 @@ from backends.lava import LavaBackend
 from backends.lava.wanted import WantedMaps, parts_of, size_of
 from backends.network import Network
 from backends.network.quantise import quantise
-from recordings.layers import steps_that_matter
+from pipeline.maps.method import network_layers
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
 from recordings.schema import SampleTable
@@ -72,13 +72,6 @@ def simulate_maps(
         return steps_between(finished, time.perf_counter(), network.timesteps)
 
 
-def map_layers(network: Network) -> list[MapLayer]:
+def map_layers(network: Network) -> tuple[MapLayer, ...]:
     """The layers of neurons that have maps."""
-    timesteps, last = network.timesteps, len(network.layers)
-    return [
-        MapLayer(name, number, shape[1:], steps_that_matter(timesteps, number, last, 1))
-        for number, (name, shape) in enumerate(
-            zip(network.raster_names, network.raster_shapes, strict=True), network.first_raster
-        )
-        if network.raster_kinds[name] == "conv"
-    ]
+    return network_layers(network, [name for name, kind in network.raster_kinds.items() if kind == "conv"])

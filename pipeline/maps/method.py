@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import Network
 from recordings.errors import InputError
-from recordings.layers import find_layer
+from recordings.layers import find_layer, steps_that_matter
 from recordings.lock import out_lock
-from recordings.maps.schema import MapHeader
+from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
 from recordings.parallel import in_order
 from recordings.schema import SampleTable
@@ -92,6 +93,16 @@ def write_maps(
         for sample in samples:
             file.write(sample, *next(explained))
             advance(1)
+
+
+def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, ...]:
+    """What a file of maps says of these layers of a spiking network or ANN, in order of depth; no raster is needed."""
+    rasters = zip(network.raster_names, network.raster_shapes, strict=True)
+    return tuple(
+        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
+        for number, (name, shape) in enumerate(rasters, network.first_raster)
+        if name in names
+    )
 
 
 def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:

@@ -14,12 +14,11 @@ from backends.network import Kind
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.layers import steps_that_matter
-from recordings.maps.schema import METHODS, MapHeader, MapLayer
+from recordings.maps.schema import METHODS, MapHeader
 from recordings.schema import SampleTable
 
 from .grad_cam import grad_cam
-from .method import Explained, spatial_layers, summed
+from .method import Explained, network_layers, spatial_layers, summed
 from .snn_grad_cam import snn_grad_cam
 from .steps import kept_steps
 
@@ -93,12 +92,7 @@ class NetworkMaps:
     def header(self) -> MapHeader:
         """What the file says of them."""
         network = self.network.network
-        rasters = zip(network.raster_names, network.raster_shapes, strict=True)
-        layers = tuple(
-            MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
-            for number, (name, shape) in enumerate(rasters, network.first_raster)
-            if name in self.layers
-        )
+        layers = network_layers(network, self.layers)
         parameters = {"seed": self.seed} if "seed" in METHODS[self.method].parameters else {}
         kept = kept_steps(self.wanted_steps, network.timesteps, len(self.samples))
         return MapHeader(self.method, network.sha256, parameters, network.timesteps, layers, *kept)
