@@ -109,6 +109,10 @@ class TrainingSection(Section):
     workers: int = Field(0, ge=0, description="processes that load data")
     processes: int = Field(1, ge=1, description="how many GPUs to train with, or how many processes on a CPU")
     seed: int = Field(0, ge=0, description="seed of weights, order, augmentation and Poisson spikes")
+    start: Path | None = Field(
+        None,
+        description="begin with the weights of another training, epochs/best.ckpt; its images may have another size",
+    )
 
 
 ConversionRule = Literal["max", "percentile", "scaled", "balanced"]

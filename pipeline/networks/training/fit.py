@@ -25,6 +25,7 @@ from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
 from .report import Report
+from .start import check_resumable, start_from
 
 
 def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Path:
@@ -46,11 +47,13 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
 
     Raises
     ------
-    InputError : if the data do not fit, or the loss is no longer finite
+    InputError : if the data do not fit, the training to resume had other settings, or the loss is no longer finite
     KeyboardInterrupt : if the user stops it
     """
     settings = config.training
     end_together()
+    if resume:
+        check_resumable(config, out / "config.toml")
     inputs = training_inputs(config)
     quiet_lightning()
     if not torch.cuda.is_available():
@@ -58,6 +61,8 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     lightning.seed_everything(settings.seed, verbose=False)
     classes = open_split(config, "train").classes
     model = _build(config, inputs, len(classes)).to(memory_format=torch.channels_last)
+    if settings.start is not None and not resume:
+        start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
     fitting, selecting = loaders(config, inputs, console)
     best = ModelCheckpoint(
