@@ -12,12 +12,13 @@ divisor is never small. With leak λ, synaptic leak κ, gain g, weights w, and �
     R[t-1]    += -ρ c[t]                                   to the neuron's own spike that the membrane was reset by
     R_i[t-1]   = d[t] g w_i x_i[t-1]                       to a spike x_i that arrived, summed over what it reaches
 
-"positive" divides among the parts that raised the membrane alone (z⁺, or α1β0), as SLTRP does:
+"positive" divides among what raised the membrane alone, as SLTRP does: over time between what was kept and the
+current I, where they are above 0; then the current's share among the spikes that excited (z⁺, or α1β0):
 
+    m[t]       = (λ v[t-1] - ρ s[t-1])⁺                    what the neuron kept
+    c[t]       = (R[t] + m[t+1] c[t+1]) / (m[t] + I[t]⁺)
     E[t]       = κ E[t-1] + Σ_i (g w_i x_i[t-1])⁺          what excites the neuron
-    m[t]       = (λ v[t-1] - ρ s[t-1])⁺                    what it kept
-    c[t]       = (R[t] + m[t+1] c[t+1]) / (m[t] + E[t])
-    d[t]       = c[t] + κ d[t+1]
+    d[t]       = c[t] I[t]⁺ / E[t] + κ d[t+1]
     R_i[t-1]   = d[t] (g w_i x_i[t-1])⁺
 
 Both keep relevance: what reaches the input is what the readout began with, less what biases caused. Membranes are
@@ -94,10 +95,11 @@ def layer_relevance(layer: Layer, before: Spikes, fired: Spikes, relevance: Floa
         membrane = _membranes(neuron, _currents(layer, parts, before), fired)[1]
         per_current = _signed(neuron, membrane, fired, relevance)
     else:
-        kept = _membranes(neuron, _currents(layer, parts, before), fired)[0]
+        kept, membrane = _membranes(neuron, _currents(layer, parts, before), fired)
+        raised = np.maximum(kept, 0), np.maximum(membrane - kept, 0)
         parts = [(np.maximum(sign * weight, 0), np.maximum(sign * gain, 0)) for sign in (1, -1)]
         excited = _outlasting(neuron, _currents(layer, parts, before))
-        per_current = _positive(neuron, np.maximum(kept, 0), excited, relevance)
+        per_current = _positive(neuron, *raised, excited, relevance)
     found = np.zeros(before.shape)
     for t in range(1, len(before)):
         maps = pooled(layer, before[t - 1])
@@ -120,15 +122,16 @@ def _signed(neuron: SpikingNeuron, membrane: Floats, fired: Spikes, relevance: F
     return found
 
 
-def _positive(neuron: SpikingNeuron, kept: Floats, excited: Floats, relevance: Floats) -> Floats:
-    """d[t]: relevance per unit of exciting current, (T, C, H, W)."""
+def _positive(neuron: SpikingNeuron, kept: Floats, current: Floats, excited: Floats, relevance: Floats) -> Floats:
+    """d[t]: relevance per unit of exciting current, (T, C, H, W); the membrane was raised by `kept` and `current`."""
     outlasting = _by_channel(neuron.synaptic_leak)
     found = np.zeros(kept.shape)
     from_later = np.zeros(kept.shape[1:])
     for t in range(len(found) - 1, 0, -1):
-        per_membrane = _divided(relevance[t] + from_later, kept[t] + excited[t])
+        per_membrane = _divided(relevance[t] + from_later, kept[t] + current[t])
         from_later = kept[t] * per_membrane
-        found[t] = per_membrane + (outlasting * found[t + 1] if t + 1 < len(found) else 0)
+        found[t] = _divided(current[t] * per_membrane, excited[t])
+        found[t] += outlasting * found[t + 1] if t + 1 < len(found) else 0
     return found
 
 

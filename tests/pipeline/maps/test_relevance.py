@@ -71,6 +71,16 @@ def test_evidence_against_the_class_by_hand() -> None:
     assert relevance(network, rasters, 0, "positive")[0][0].ravel().tolist() == pytest.approx([0.5, 0])
 
 
+def test_time_is_divided_by_the_current_that_inhibition_left_by_hand() -> None:
+    """v = 0.9, then 0.45 kept + 0.9 - 0.3 = 1.05 fires: 0.45 / 1.05 of 1/2 go to the first arrival, the rest later."""
+    network = Network((2, 1, 1), 4, (Layer("fc1", [[0.9, -0.3]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes")
+    spikes = np.zeros((4, 1, 2, 1, 1), bool)
+    spikes[0, 0, 0] = spikes[1] = True
+    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    found = relevance(network, rasters, 0, "positive")[0].reshape(4, 2)
+    np.testing.assert_allclose(found, [[0.5 * 3 / 7, 0], [0.5 * 4 / 7, 0], [0, 0], [0, 0]])
+
+
 def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
     assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "signed") == [0, 0, 0, 0]
     assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "positive") == [0, 0, 0, 0]
