@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,15 +15,13 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
-from pipeline.maps.explanation import explain
-from pipeline.maps.method import figures_folder, refuse_existing, spatial_layers, write_maps
+from pipeline.maps.explanation import Method, explain
+from pipeline.maps.method import figures_folder
 from pipeline.maps.relevance import Rule
-from pipeline.maps.relevance_maps import RelevanceMaps, recorded_network
 from pipeline.maps.sam import AnyVariant
-from pipeline.maps.steps import PICTURED, kept_steps
+from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
-from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
@@ -45,8 +42,6 @@ SAM shows where a layer is busy, whatever the answer. Relevance shows which spik
 needs the network that was recorded, which a run leaves beside its raster.
 """
 
-OF_METHODS = {"sam": ("gamma", "variant", "include_current"), "relevance": ("network", "rule")}
-
 
 class Explain(BaseModel):
     """Options of the command."""
@@ -55,7 +50,7 @@ class Explain(BaseModel):
 
     raster: Positional[Path] = Field(description="raster file that a run has finished")
     out: MapsFile
-    method: Literal["sam", "relevance"] = Field("sam", description="where layers attend, or what the answer rests on")
+    method: Method = Field("sam", description="where layers attend, or what the answer rests on")
     gamma: float = Field(0.5, description="decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     variant: AnyVariant = Field(
@@ -77,16 +72,12 @@ class Explain(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, explain, draw, report."""
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
-    for method, own in OF_METHODS.items():
-        if method != options.method and (given := [name for name in own if name in options.model_fields_set]):
-            raise InputError(
-                f"--{given[0].replace('_', '-')}: belongs to --method {method}, got --method {options.method}"
-            )
-    console = PlainConsole(soft_wrap=True)
+    console, tracker = PlainConsole(soft_wrap=True), Tracker(PlainConsole(stderr=True))
+    given = options.model_dump(exclude={"raster", "figures"})
     with (
         figures_folder(options.figures, options.overwrite),
         RasterReader(options.raster) as raster,
-        explained(raster, options) as maps,
+        explain(raster, **given, tracker=tracker) as maps,
     ):
         size, names = readable(options.out.stat().st_size), ", ".join(maps)
         about = f"maps of {maps.n_samples} samples, {raster.timesteps} steps, layers {names} ({maps.header.kept})"
@@ -94,22 +85,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.figures is not None:
             for path in draw(raster, maps, options.figures):
                 console.print(str(path))
-
-
-def explained(raster: RasterReader, options: Explain) -> MapReader:
-    """The maps that the options ask for, written and open."""
-    tracker = Tracker(PlainConsole(stderr=True))
-    if options.method == "sam":
-        kernel = options.model_dump(exclude={"raster", "out", "figures", "method", *OF_METHODS["relevance"]})
-        return explain(raster, options.out, **kernel, tracker=tracker)
-    network = recorded_network(raster, options.network)
-    chosen = spatial_layers({layer.name: layer.kind for layer in raster.layers}, options.layers, raster.where)
-    kept = kept_steps(options.steps, raster.timesteps, raster.n_samples)
-    method = RelevanceMaps(raster, network, tuple(map(raster.layer, chosen)), options.rule, *kept)
-    refuse_existing(options.out, raster.path, options.overwrite)
-    with tracker.show("explaining", raster.n_samples) as advance:
-        write_maps(method, options.out, advance, overwrite=options.overwrite)
-    return MapReader(options.out, trusted=True)
 
 
 def draw(raster: RasterReader, maps: MapReader, directory: Path) -> list[Path]:

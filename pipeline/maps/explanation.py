@@ -1,194 +1,66 @@
-"""Explain a raster: Spike Activation Maps of every sample, from the recorded spikes alone.
-
-Needs the raster alone: no image, no network, neither torch nor lava.
-"""
+"""Explain a raster, offline: where its layers attend, or what the network's answer rests on."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
+from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from backends.trace import compile_maps, spike_trace
+from backends.trace import compile_maps
 from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MAPS, MapHeader, MapLayer
 from recordings.parallel import workers_within_memory
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec, RasterHeader
-from recordings.schema import MAX_DATASET_BYTES, SampleTable
 
-from .fixed_sam import explain_fixed
-from .method import Explained, refuse_existing, spatial_layers, write_maps
-from .sam import AnyVariant, check_parameters, compile_kernel, spike_activation_maps
-from .sam_sum import compile_sums, spike_activation_sum
+from .method import refuse_existing, spatial_layers, write_maps
+from .relevance import Rule
+from .relevance_maps import RelevanceMaps, recorded_network
+from .sam import AnyVariant, check_parameters, compile_kernel
+from .sam_maps import SpikeActivationMaps
+from .sam_sum import compile_sums
 from .steps import PICTURED, kept_steps
 
+Method = Literal["sam", "relevance"]
 WORKERS = 4  # writing keeps up with no more
-
-
-@dataclass(frozen=True)
-class SpikeActivationMaps:
-    """SAM of every sample of a raster, a :class:`pipeline.maps.method.MapMethod`.
-
-    Parameters
-    ----------
-    raster : an open raster
-    layers : of the raster, with a spatial extent
-    gamma, variant, include_current : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
-    steps, stepped : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
-    """
-
-    raster: RasterReader
-    layers: tuple[LayerSpec, ...]
-    gamma: float = 0.5
-    variant: AnyVariant = "paper"
-    include_current: bool = True
-    steps: tuple[int, ...] = ()
-    stepped: int = 0
-
-    def __post_init__(self) -> None:
-        if self.variant == "fixed":
-            for layer in self.layers:
-                spike_trace(self.gamma, layer.shape[0], self.raster.timesteps)  # refuses what could overflow
-        largest = max(self.layers, key=self._map_bytes)
-        if self._map_bytes(largest) > MAX_DATASET_BYTES:
-            raise InputError(
-                f"{self.raster.where}: maps of {largest.name} up to step {self.steps[-1]} take "
-                f"{self._map_bytes(largest):,} bytes a sample, expected at most {MAX_DATASET_BYTES:,}; "
-                "keep earlier steps, or none"
-            )
-
-    @property
-    def header(self) -> MapHeader:
-        """What the file says of them."""
-        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": self.include_current}
-        layers = map_layers(self.raster.header, self.layers)
-        source, timesteps = self.raster.raster_digest, self.raster.timesteps
-        return MapHeader("sam", source, parameters, timesteps, layers, self.steps, self.stepped)
-
-    @property
-    def samples(self) -> SampleTable:
-        """The raster's."""
-        return self.raster.samples
-
-    @property
-    def sample_bytes(self) -> int:
-        """What explaining one sample takes: what is kept of it, and of one layer the maps and the packed spikes."""
-        layers = [self._map_bytes(layer) + self.raster.timesteps * layer.step_bytes for layer in self.layers]
-        return self.header.sample_bytes + max(layers)
-
-    def explain(self, sample: int) -> Explained:
-        """Prediction, sums and, of the first samples, maps."""
-        return explain_spikes(
-            self.header, self.layers, lambda layer: self.raster.packed(layer, sample), sample, self._prediction(sample)
-        )
-
-    def _prediction(self, sample: int) -> int:
-        return int(self.raster.predictions[sample])
-
-    @property
-    def _last(self) -> int:
-        """Up to which step maps are made; later spikes change none of them."""
-        return self.steps[-1] + 1 if self.steps else 0
-
-    def _map_bytes(self, layer: LayerSpec) -> int:
-        """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
-        return MAPS.dtype.itemsize * self._last * math.prod(layer.shape[1:])
-
-
-def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
-    """What a file of maps says of layers of a raster with this header."""
-    return tuple(
-        MapLayer(layer.name, layer.number, layer.shape[1:], header.steps_that_matter(layer)) for layer in layers
-    )
-
-
-def explain_spikes(
-    header: MapHeader,
-    layers: Sequence[LayerSpec],
-    packed: Callable[[LayerSpec], NDArray[np.uint8]],
-    sample: int,
-    prediction: int,
-) -> Explained:
-    """SAM of one sample, one layer at a time.
-
-    Parameters
-    ----------
-    header : of the maps; its first `stepped` samples get maps step by step
-    layers : those of the raster that it names, in the same order
-    packed : layer -> (T, bytes) uint8, the sample's spikes
-    sample : its position among those of `header`
-    prediction : the class that the network chose
-    """
-    if header.parameters["variant"] == "fixed":
-        return explain_fixed(header, layers, packed, sample, prediction)
-    sums = {}
-    kernel = dict(header.parameters)
-    gamma = kernel.pop("gamma")
-    for layer, of_layer in zip(layers, header.layers, strict=True):
-        steps = of_layer.steps_that_matter
-        sums[layer.name] = spike_activation_sum(packed(layer), layer.shape, gamma, steps, **kernel)
-    return Explained(prediction, sums, maps_of_steps(header, layers, packed, sample))
-
-
-def maps_of_steps(
-    header: MapHeader, layers: Sequence[LayerSpec], packed: Callable[[LayerSpec], NDArray[np.uint8]], sample: int
-) -> dict[str, NDArray[np.float32]]:
-    """SAM of one sample at the steps that are kept, nothing of samples behind the first `stepped`.
-
-    Parameters are those of :func:`explain_spikes`.
-
-    Returns
-    -------
-    layer -> (S, H, W) float32
-    """
-    maps = dict[str, NDArray[np.float32]]()
-    if sample >= header.stepped:
-        return maps
-    kernel = dict(header.parameters)
-    gamma = kernel.pop("gamma")
-    last = header.steps[-1] + 1  # later spikes change none of the maps that are kept
-    for layer in layers:
-        (at_steps,) = spike_activation_maps(packed(layer)[:last], layer.shape, [gamma], **kernel)
-        every = len(at_steps) == len(header.steps)  # then there is no need for a copy
-        maps[layer.name] = at_steps if every else at_steps[list(header.steps)]
-    return maps
 
 
 def explain(
     raster: RasterReader | str | PathLike[str],
     out: str | PathLike[str] | None = None,
     *,
+    method: Method = "sam",
     gamma: float = 0.5,
     layers: Iterable[str] = (),
     variant: AnyVariant = "paper",
     include_current: bool = True,
+    network: str | PathLike[str] | None = None,
+    rule: Rule = "signed",
     steps: str = "pictured",
     pictured: int = PICTURED,
     overwrite: bool = False,
     tracker: Tracker | None = None,
 ) -> MapReader:
-    """Compute Spike Activation Maps from recorded spikes, offline.
+    """Compute maps from recorded spikes, offline: Spike Activation Maps, or the relevance of spikes for the answer.
 
     Parameters
     ----------
     raster : an open raster, or the path of a raster file
-    out : file for the maps; if not given, beside the raster: `sam.h5` for `raster.h5`, `x.sam.h5` for `x.h5`. The maps
-        of a raster in memory are in memory, too
-    gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike
+    out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
+        `x.h5`. The maps of a raster in memory are in memory, too
+    method : "sam", where a layer is busy, whatever the answer; or "relevance", which spikes the predicted class rests
+        on, see :mod:`pipeline.maps.relevance`
+    gamma : of SAM: γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike
     layers : by name or number; all with a spatial extent if not given
-    variant : "paper" (Kim & Panda 2021, Eq. 12-14); "authors-code", their published script; or "fixed", the paper's in
-        integers, as maps from Lava's graph are
-    include_current : let a spike count itself, not only earlier ones
+    variant : of SAM: "paper" (Kim & Panda 2021, Eq. 12-14); "authors-code", their published script; or "fixed", the
+        paper's in integers, as maps from Lava's graph are
+    include_current : of SAM: let a spike count itself, not only earlier ones
+    network : of relevance: what was recorded, a bundled name or a file; `network.safetensors` beside the raster if not
+        given
+    rule : of relevance: "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
         the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
     pictured : how many first samples "pictured" means
@@ -201,8 +73,8 @@ def explain(
 
     Raises
     ------
-    InputError : if the kernel has no meaning, a layer is unknown or dense, the raster is damaged, or the file exists
-        or cannot be written
+    InputError : if the kernel has no meaning, an option belongs to the other method, a layer is unknown or dense, the
+        raster is damaged or of another network, or the file exists or cannot be written
 
     Examples
     --------
@@ -213,6 +85,7 @@ def explain(
     """
     tracker = tracker or Tracker()
     check_parameters(gamma, include_current, variant)
+    _check_method(method, rule, gamma=gamma, variant=variant, include_current=include_current, network=network)
     with ExitStack() as held:
         if not isinstance(raster, (RasterReader, str, PathLike)):
             raise InputError(
@@ -222,26 +95,52 @@ def explain(
         if not isinstance(raster, RasterReader):
             raster = held.enter_context(RasterReader(Path(raster)))
         names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
+        chosen = tuple(map(raster.layer, names))
         kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
-        method = SpikeActivationMaps(raster, tuple(map(raster.layer, names)), gamma, variant, include_current, *kept)
-        target = _target(raster, out)
+        maps: SpikeActivationMaps | RelevanceMaps
+        if method == "sam":
+            maps = SpikeActivationMaps(raster, chosen, gamma, variant, include_current, *kept)
+        else:
+            maps = RelevanceMaps(raster, recorded_network(raster, network), chosen, rule, *kept)
+        target = _target(raster, out, method)
         if isinstance(target, Path):
             refuse_existing(target, raster.path, overwrite)
-        with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
-            if variant == "fixed":
-                compile_maps()
-            else:
-                compile_kernel()
-                compile_sums()
+        if isinstance(maps, SpikeActivationMaps):
+            with tracker.time("prepare"), tracker.show("preparing (the first time, the kernel is compiled)"):
+                _compile(variant)
         with tracker.time("explain"), tracker.show("explaining", raster.n_samples) as advance:
-            workers = workers_within_memory(method.sample_bytes, WORKERS)
-            write_maps(method, target, advance, workers=workers, overwrite=overwrite)
+            # relevance is NumPy, which a second thread does not make faster
+            workers = workers_within_memory(maps.sample_bytes, WORKERS) if isinstance(maps, SpikeActivationMaps) else 1
+            write_maps(maps, target, advance, workers=workers, overwrite=overwrite)
     return MapReader(target, trusted=True)
 
 
-def _target(raster: RasterReader, out: str | PathLike[str] | None) -> Path | BytesIO:
+def _check_method(method: str, rule: str, **given: object) -> None:
+    """Refuse an unknown method or rule, and what belongs to the other method."""
+    if method not in get_args(Method):
+        raise InputError(f"explain: method is {method!r}, expected one of {', '.join(get_args(Method))}")
+    if rule not in get_args(Rule):
+        raise InputError(f"explain: rule is {rule!r}, expected one of {', '.join(get_args(Rule))}")
+    of_sam = {"gamma": 0.5, "variant": "paper", "include_current": True}
+    foreign = {"network": None, "rule": "signed"} if method == "sam" else of_sam
+    for name, default in foreign.items():
+        if (given | {"rule": rule})[name] != default:
+            other = "relevance" if method == "sam" else "sam"
+            raise InputError(f"explain: {name} belongs to method {other}, got method {method}")
+
+
+def _compile(variant: AnyVariant) -> None:
+    if variant == "fixed":
+        compile_maps()
+    else:
+        compile_kernel()
+        compile_sums()
+
+
+def _target(raster: RasterReader, out: str | PathLike[str] | None, method: str) -> Path | BytesIO:
     if out is not None:
         return Path(out)
     if raster.path is None:
         return BytesIO()
-    return raster.path.with_name("sam.h5" if raster.path.name == "raster.h5" else f"{raster.path.stem}.sam.h5")
+    name = f"{method}.h5" if raster.path.name == "raster.h5" else f"{raster.path.stem}.{method}.h5"
+    return raster.path.with_name(name)

@@ -96,7 +96,7 @@ def explain_fixed(
     sample: int,
     prediction: int,
 ) -> Explained:
-    """Integer SAM of one sample; see :func:`pipeline.maps.explanation.explain_spikes`."""
+    """Integer SAM of one sample; see :func:`pipeline.maps.sam_maps.explain_spikes`."""
     gamma, stepped = header.parameters["gamma"], sample < header.stepped
     last = header.steps[-1] + 1 if stepped else 0
     sums, maps = {}, {}

@@ -6,6 +6,7 @@ Needs the raster and the network that it was recorded from: no image, no gradien
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
 from recordings.schema import SampleTable
 
-from .explanation import map_layers
 from .method import Explained
 from .relevance import Rule, Spikes, relevance
+from .sam_maps import map_layers
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class RelevanceMaps:
         return unpack(self.raster.packed(layer, sample)[None], layer.shape)[:, 0]
 
 
-def recorded_network(raster: RasterReader, name: str | None = None) -> Network:
+def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = None) -> Network:
     """The network that a raster was recorded from, in the raster's precision.
 
     Parameters
@@ -106,7 +107,7 @@ def recorded_network(raster: RasterReader, name: str | None = None) -> Network:
     if network.sha256 != recorded:
         raise InputError(
             f"{path}: network {network.sha256[:12]}, but {raster.where} was recorded from {recorded[:12]}; "
-            "give --network the network.safetensors of that run"
+            "give the network.safetensors of that run as network"
         )
     names = tuple(raster)
     if names != network.raster_names:

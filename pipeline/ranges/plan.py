@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.maps.explanation import map_layers
 from pipeline.maps.sam import AnyVariant
+from pipeline.maps.sam_maps import map_layers
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError

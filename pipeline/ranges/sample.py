@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.explanation import explain_spikes, maps_of_steps
 from pipeline.maps.localisation import Score, score_sample
 from pipeline.maps.method import Explained
+from pipeline.maps.sam_maps import explain_spikes, maps_of_steps
 from pipeline.maps.sam_sum import spike_count_sum, sum_and_count
 from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch

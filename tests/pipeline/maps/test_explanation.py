@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.maps.explanation import SpikeActivationMaps, explain
+from pipeline.maps.explanation import explain
 from pipeline.maps.method import write_maps
 from pipeline.maps.sam import Variant, spike_activation_map
+from pipeline.maps.sam_maps import SpikeActivationMaps
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader

@@ -14,6 +14,7 @@ from backends.available import make_backend
 from backends.network.quantise import quantise
 from backends.network.storage import read_network, write_network
 from pipeline.explain import main
+from pipeline.maps.explanation import explain
 from pipeline.maps.relevance import relevance
 from pipeline.maps.relevance_maps import recorded_network
 from pipeline.simulation import simulate
@@ -71,6 +72,20 @@ def test_every_backend_gives_the_same_bits(folder: Path, tmp_path: Path) -> None
     assert len(digests) == 1
 
 
+def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path: Path) -> None:
+    raster = folder / "run" / "raster.h5"
+    explained(raster, tmp_path / "command.h5")
+    with explain(raster, method="relevance") as maps, MapReader(tmp_path / "command.h5") as same:
+        assert maps.path == folder / "run" / "relevance.h5"
+        assert maps.content_digest == same.content_digest
+    for options, told in (
+        ({"method": "lrp"}, "method is 'lrp'"),
+        ({"method": "relevance", "rule": "z"}, "rule is 'z'"),
+    ):
+        with pytest.raises(InputError, match=f"explain: {told}, expected one of"):
+            explain(raster, tmp_path / "no.h5", **options)
+
+
 def test_a_checkpoint_will_do_and_layers_can_be_chosen(folder: Path, tmp_path: Path) -> None:
     raster = folder / "run" / "raster.h5"
     every = explained(raster, tmp_path / "all.h5", "--rule", "positive")
@@ -123,9 +138,9 @@ def test_options_of_the_other_method_are_refused(
 ) -> None:
     out = tmp_path / "maps.h5"
     for arguments, message in (
-        (("--method", "relevance", "--gamma", 1), "--gamma: belongs to --method sam, got --method relevance"),
-        (("--method", "relevance", "--no-include-current"), "--include-current: belongs to --method sam"),
-        (("--rule", "signed"), "--rule: belongs to --method relevance, got --method sam"),
+        (("--method", "relevance", "--gamma", 1), "explain: gamma belongs to method sam, got method relevance"),
+        (("--method", "relevance", "--no-include-current"), "include_current belongs to method sam"),
+        (("--rule", "positive"), "rule belongs to method relevance, got method sam"),
         (("--method", "relevance", "--layers", "fc1"), "layer 'fc1' is dense"),
         (("--method", "relevance", "--steps", "9:"), "steps: '9:' means none of the 8 steps"),
         (("--method", "lrp"), "'lrp'"),
