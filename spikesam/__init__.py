@@ -9,7 +9,7 @@
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
-:func:`explain`           Spike Activation Maps of recorded spikes; a reader of the maps
+:func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
