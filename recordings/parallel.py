@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
@@ -51,3 +52,30 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int) -> Generator[Result, None, None]:
+    """Results of `function` in the order of `items`, by one other thread, while the next items are made.
+
+    At most `most` items wait for it. If making items fails, those that wait are still worked on; if `function` fails,
+    its error is raised in its turn, and no later item is.
+    """
+    waiting: deque[Future[Result]] = deque()
+    failed = Event()
+
+    def call(item: Item) -> Result:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return function(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        for item in items:
+            waiting.append(pool.submit(call, item))
+            while len(waiting) > most or (waiting and waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,14 +1,14 @@
 """Computing ranges: encode → simulate → record, explain and measure, which overlap over all cores.
 
 Samples are simulated one after the other in one stream. While the backend goes on, threads record, explain and measure
-what it has finished; a few samples wait at most, so memory does not grow. A range whose files are whole is not computed
+what it has finished, and one thread writes files; a few samples wait at most, so memory does not grow. A range whose files are whole is not computed
 again, and the same plan gives the same bits wherever and however often it runs.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from backends.lava.wanted import GraphMaps
 from backends.network import Network
 from recordings.disk import reason
 from recordings.errors import InputError
-from recordings.parallel import cores, in_order
+from recordings.parallel import behind, cores, in_order
 from recordings.raster.batch import RasterBatch
 from recordings.raster.reader import RasterReader
 from recordings.raster.recorder import check_batch
@@ -32,6 +32,8 @@ from .plan import RANGE, Plan
 from .sample import ProcessedSample, process
 from .source import RangeSamples, Read
 from .stages import Stages
+
+AHEAD = 8  # samples that may wait for the disk
 
 # A batch, a row of it, the sample's position, and whether to store its spikes; or what left Lava's graph of a sample.
 Job = tuple[RasterBatch, int, int, bool] | tuple[GraphMaps, int]
@@ -93,23 +95,42 @@ class Work:
         missing = [p for n in todo for p in files[n].positions if recorder is None or p in unrecorded]
         recorded = [p for n in todo for p in files[n].positions if not (recorder is None or p in unrecorded)]
         waiting: dict[int, dict[int, ProcessedSample]] = {number: {} for number in todo}
+
+        def store(sample: ProcessedSample) -> int | None:
+            """Keep one sample; the number of its range, if that is finished now."""
+            position = sample.record.position
+            if recorder is not None and position in unrecorded:
+                with self.stages.time("record"):
+                    recorder.take(sample.record)
+            number = position // RANGE
+            waiting[number][position] = sample
+            if len(waiting[number]) < len(files[number].positions):
+                return None
+            self._finish(files[number], waiting.pop(number), recorder)
+            return number
+
         try:
-            with closing(in_order(self._process, self._jobs(missing, recorded), self.workers)) as processed:
-                for sample in processed:
-                    position = sample.record.position
-                    if recorder is not None and position in unrecorded:
-                        with self.stages.time("record"):
-                            recorder.take(sample.record)
-                    number = position // RANGE
-                    waiting[number][position] = sample
+            with (
+                closing(in_order(self._process, self._jobs(missing, recorded), self.workers)) as processed,
+                closing(self._stored(store, processed)) as stored,
+            ):
+                for finished in stored:
                     advance(1)
-                    if len(waiting[number]) == len(files[number].positions):
-                        self._finish(files[number], waiting.pop(number), recorder)
-                        yield number
+                    if finished is not None:
+                        yield finished
         except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
             if recorder is not None:
                 recorder.flush()
             raise
+
+    def _stored(
+        self, store: Callable[[ProcessedSample], int | None], samples: Iterator[ProcessedSample]
+    ) -> Generator[int | None, None, None]:
+        """What `store` gives for each sample; in a thread of its own where there are several, since disks are slow."""
+        if self.workers == 1:
+            yield from map(store, samples)
+        else:
+            yield from behind(store, samples, AHEAD)
 
     def _recorder(self, numbers: Sequence[int]) -> RasterWriter | None:
         if self.plan.drops_spikes or not numbers:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from recordings.parallel import in_order
+from recordings.parallel import behind, in_order
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -48,3 +49,53 @@ def test_an_error_comes_in_its_turn_and_ends_the_work(workers: int) -> None:
     with pytest.raises(ValueError, match="two"):
         next(results)
     assert len(begun) <= 2 + workers + 1
+
+
+def test_one_thread_comes_behind_in_order_while_items_are_made() -> None:
+    meeting, threads = threading.Barrier(2, timeout=10), set[int]()
+
+    def items() -> Iterator[int]:
+        yield 0
+        meeting.wait()  # returns only if the first item is worked on meanwhile
+        yield from range(1, 20)
+
+    def double(item: int) -> int:
+        threads.add(threading.get_ident())
+        if item == 0:
+            meeting.wait()
+        return 2 * item
+
+    assert list(behind(double, items(), 3)) == [2 * item for item in range(20)]
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_no_more_than_a_few_wait_for_it() -> None:
+    made: list[int] = []
+    results = behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
+    for taken, _ in enumerate(results):
+        assert len(made) <= taken + 4
+
+
+def test_what_was_made_before_a_failure_is_still_worked_on() -> None:
+    done: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise ValueError("no fourth item")
+
+    with pytest.raises(ValueError, match="no fourth item"):
+        list(behind(done.append, items(), 8))
+    assert done == [0, 1, 2]
+
+
+def test_nothing_is_worked_on_behind_an_error() -> None:
+    begun: list[int] = []
+
+    def fail_at_two(item: int) -> None:
+        begun.append(item)
+        if item == 2:
+            raise ValueError("two")
+
+    with pytest.raises(ValueError, match="two"):
+        list(behind(fail_at_two, range(100), 8))
+    assert begun == [0, 1, 2]
