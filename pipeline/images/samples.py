@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 READERS = 4  # threads that read images at most; each may hold a large one
+SMALL = 1 << 16  # pixels; of a smaller image, unpacking takes less than what threads cost each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,8 @@ def read_samples(
 ) -> Samples:
     """Read and prepare every image or recording once, so that a broken one is found before anything starts.
 
-    Images are unpacked and resized in threads, which let go of Python's lock for it; the first broken one is reported.
+    Images are unpacked and resized in threads, which let go of Python's lock for it, where the first one is not small.
+    The first broken one is reported.
     The pictures lie in a temporary file without a name, so that the system may take back their memory.
 
     Parameters
@@ -151,16 +154,19 @@ def read_samples(
     pictures = _scratch(shape)
     entries, boxes, masks = [], [], []
 
-    def read(numbered: tuple[int, int]) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
-        place, position = numbered
-        item = dataset[position]
+    def prepared(place: int, item: Item) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
         pictures[place] = preprocessing.picture(item.image) if events is None else events.add(place, item.image)
         box = None if item.box is None else preprocessing.box(item.box, item.image.size)
         return Entry(item.index, item.label, item.name), box, _mask(item, box, preprocessing)
 
-    workers = min(cores(), READERS, len(positions)) if events is None else 1
-    with closing(in_order(read, enumerate(map(int, positions)), workers)) as found:
-        for entry, box, mask in found:
+    def read(place: int) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
+        return prepared(place, dataset[int(positions[place])])
+
+    first = dataset[int(positions[0])]
+    small = events is not None or math.prod(first.image.size) < SMALL
+    workers = 1 if small else min(cores(), READERS, len(positions))
+    with closing(in_order(read, range(1, len(positions)), workers)) as others:
+        for entry, box, mask in chain([prepared(0, first)], others):
             entries.append(entry)
             boxes.append(box)
             masks.append(mask)

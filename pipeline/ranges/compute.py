@@ -1,8 +1,8 @@
 """Computing ranges: encode → simulate → record, explain and measure, which overlap over all cores.
 
 Samples are simulated one after the other in one stream. While the backend goes on, threads record, explain and measure
-what it has finished, and one thread writes files; a few samples wait at most, so memory does not grow. A range whose files are whole is not computed
-again, and the same plan gives the same bits wherever and however often it runs.
+what it has finished, and one thread writes files; a few samples wait at most, so memory does not grow. A range whose
+files are whole is not computed again, and the same plan gives the same bits wherever and however often it runs.
 """
 
 from __future__ import annotations
