@@ -62,24 +62,19 @@ def spike_count_sum(
 
     Parameters and result are those of :func:`spike_activation_sum`.
     """
-    return _sum(packed, shape, 0.0, _checked_steps(packed, shape, steps), True)
+    from .sam_sum_kernel import count_trains  # here, because importing numba takes half a second
 
-
-def sum_and_count(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, steps: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """:func:`spike_activation_sum` and :func:`spike_count_sum` of the same spikes, which are read once for both."""
-    check_real_parameters(gamma, True, "paper")
-    counts = np.empty(shape[1:])
-    sums = _sum(packed, shape, math.exp(-gamma), _checked_steps(packed, shape, steps), True, counts)
-    return sums, counts.astype(np.float32)
+    count = _checked_steps(packed, shape, steps)
+    counts = np.empty(shape[1:], np.float32)
+    count_trains(readable_words(packed), *_sizes(shape, count), counts.reshape(-1))
+    return counts
 
 
 def compile_sums() -> None:
-    """Compile the kernel, or load it from numba's cache. Call it before timing."""
+    """Compile the kernels, or load them from numba's cache. Call it before timing."""
     spikes = np.zeros((1, 1), np.uint8)
+    spike_activation_sum(spikes, (1, 1, 1), 0.0)
     spike_count_sum(spikes, (1, 1, 1))
-    sum_and_count(spikes, (1, 1, 1), 0.0)
 
 
 def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps: int | None) -> int:
@@ -90,17 +85,17 @@ def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps
 
 
 def _sum(
-    packed: NDArray[np.uint8],
-    shape: tuple[int, int, int],
-    decay: float,
-    steps: int,
-    include_current: bool,
-    counts: NDArray[np.float64] | None = None,
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], decay: float, steps: int, include_current: bool
 ) -> NDArray[np.float32]:
-    from .sam_sum_kernel import sum_trains  # here, because importing numba takes half a second
+    from .sam_sum_kernel import sum_trains
 
     sums = np.empty(shape[1:])
-    sizes = (np.uint64(size) for size in (shape[0], sums.size, steps))
-    current, counted = True if include_current else None, None if counts is None else counts.reshape(-1)
-    sum_trains(readable_words(packed), *sizes, decay, current, sums.reshape(-1), counted)
+    sum_trains(
+        readable_words(packed), *_sizes(shape, steps), decay, True if include_current else None, sums.reshape(-1)
+    )
     return sums.astype(np.float32)
+
+
+def _sizes(shape: tuple[int, int, int], steps: int) -> tuple[np.uint64, ...]:
+    """Channels, pixels and steps, as the kernels take them."""
+    return np.uint64(shape[0]), np.uint64(shape[1] * shape[2]), np.uint64(steps)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.maps.localisation import Score, score_sample
 from pipeline.maps.method import Explained
-from pipeline.maps.sam_maps import explain_spikes, maps_of_steps
-from pipeline.maps.sam_sum import spike_count_sum, sum_and_count
+from pipeline.maps.sam_maps import explain_spikes
+from pipeline.maps.sam_sum import spike_count_sum
 from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record
@@ -78,16 +78,8 @@ def _explain(
     plan: Plan, packed: Callable[[LayerSpec], NDArray[np.uint8]], position: int, prediction: int, *, counted: bool
 ) -> tuple[Explained, dict[str, NDArray[np.float32]]]:
     """Maps of one sample, and if wanted the spikes per pixel of every layer that has maps."""
-    if not counted or plan.variant == "fixed":
-        explained = explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction)
-        counted_layers = plan.spatial if counted else ()
-        steps = plan.header.steps_that_matter
-        return explained, {
-            layer.name: spike_count_sum(packed(layer), layer.shape, steps(layer)) for layer in counted_layers
-        }
-    both = {
-        layer.name: sum_and_count(packed(layer), layer.shape, plan.gamma, plan.header.steps_that_matter(layer))
-        for layer in plan.spatial
+    explained = explain_spikes(plan.all_maps, plan.spatial, packed, position, prediction)
+    steps, counted_layers = plan.header.steps_that_matter, plan.spatial if counted else ()
+    return explained, {
+        layer.name: spike_count_sum(packed(layer), layer.shape, steps(layer)) for layer in counted_layers
     }
-    sums, counts = ({name: pair[of] for name, pair in both.items()} for of in range(2))
-    return Explained(prediction, sums, maps_of_steps(plan.all_maps, plan.spatial, packed, position)), counts

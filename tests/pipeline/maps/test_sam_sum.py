@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.maps.sam import spike_activation_map
-from pipeline.maps.sam_sum import compile_sums, spike_activation_sum, spike_count_sum, sum_and_count
+from pipeline.maps.sam_sum import compile_sums, spike_activation_sum, spike_count_sum
 from recordings.errors import InputError
 from recordings.raster.batch import pack
 
@@ -84,16 +84,6 @@ def test_counts_are_exact(spikes: NDArray[np.bool_]) -> None:
     found = spike_count_sum(pack(spikes[:, None])[0], spikes.shape[1:])
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, spikes.sum(axis=(0, 1)))
-
-
-@given(rasters, gammas, st.data())
-def test_both_at_once_are_the_same_bits(spikes: NDArray[np.bool_], gamma: float, data: st.DataObject) -> None:
-    steps = data.draw(st.one_of(st.none(), st.integers(1, len(spikes))))
-    packed, shape = pack(spikes[:, None])[0], spikes.shape[1:]
-    sums, counts = sum_and_count(packed, shape, gamma, steps)
-    np.testing.assert_array_equal(sums, spike_activation_sum(packed, shape, gamma, steps))
-    np.testing.assert_array_equal(counts, spike_count_sum(packed, shape, steps))
-    assert sums.dtype == counts.dtype == np.float32
 
 
 @given(rasters, gammas, any_reading)
