@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -117,6 +118,7 @@ def simulate(
     if not 1 <= batch_size <= 16:
         raise InputError(f"batch_size: got {batch_size}, expected 1 … 16")
     header = raster_header(graph, simulator, source.name, seed, config)
+    stored: Future[None] | None = None  # the network's file, written while kernels are compiled
     with ExitStack() as held:
         writer: RasterWriter | MemoryWriter
         if out is None:
@@ -138,10 +140,13 @@ def simulate(
                 merge(folder, plan)
                 remove_parts(folder)
                 return RasterReader(folder / "raster.h5", trusted=not resume)
-            writer = RasterWriter(folder, header, source.table, resume=resume)
-            write_network(graph, folder / "network.safetensors")
+            writer = RasterWriter(folder, header, source.table, resume=resume, ahead=True)
+            held.callback(writer.close)
             if config is not None:
                 save_config(config, folder / "config.toml")
+            stored = held.enter_context(ThreadPoolExecutor(1)).submit(
+                write_network, graph, folder / "network.safetensors"
+            )
             if writer.dropped:
                 tracker.notes.append(f"{writer.dropped} damaged shards dropped; their samples are computed again")
         remaining = len(writer.remaining)
@@ -149,6 +154,8 @@ def simulate(
             if remaining:
                 simulator.prepare(graph)
                 compile_encoding(graph)
+            if stored is not None:
+                stored.result()
         with tracker.show(f"simulating on {simulator.name}", len(source.table)) as advance:
             advance(len(source.table) - remaining)
             finished = _record(graph, simulator, source, writer, seed, batch_size, tracker, advance)

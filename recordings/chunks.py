@@ -19,7 +19,8 @@ def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[
     """Cut (T, ...) into chunks of `steps` steps, the last one padded with zeros; `options` are those of `encode`."""
     size = steps * sample[0].nbytes
     for first in range(0, len(sample), steps):
-        yield encode(sample[first : first + steps].tobytes().ljust(size, b"\0"), **options)
+        chunk = np.ascontiguousarray(sample[first : first + steps])
+        yield encode(chunk if chunk.nbytes == size else chunk.tobytes().ljust(size, b"\0"), **options)
 
 
 def open_dataset(file: h5py.File, path: str) -> h5py.h5d.DatasetID:

@@ -6,9 +6,12 @@ filters would take (deflate, then fletcher32), so any HDF5 reader decodes them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from isal import igzip_lib, isal_zlib
 from isal.igzip_lib import IsalError
+from numpy.typing import NDArray
 
 DEFLATE_LEVEL = 1
 # Spikes hardly repeat, except where there are none: references to earlier bytes cost more time and space than a Huffman
@@ -22,8 +25,8 @@ class ChunkError(ValueError):
     """The stored bytes of a chunk are damaged."""
 
 
-def encode(chunk: bytes, window_bits: int = igzip_lib.MAX_HIST_BITS) -> bytes:
-    """Compress, looking back at most 2^`window_bits` bytes, then append the checksum."""
+def encode(chunk: bytes | NDArray[Any], window_bits: int = igzip_lib.MAX_HIST_BITS) -> bytes:
+    """Compress bytes or a C-contiguous array, looking back at most 2^`window_bits` bytes, then append the checksum."""
     stream = igzip_lib.compress(
         chunk, DEFLATE_LEVEL, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_DEFAULT, hist_bits=window_bits
     )

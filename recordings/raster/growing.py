@@ -15,7 +15,7 @@ import numpy as np
 from recordings.disk import reason
 from recordings.errors import InputError
 from recordings.schema import SampleTable
-from recordings.seal import Seal
+from recordings.seal import Seal, seal
 
 from .batch import RasterBatch
 from .recorder import encode_samples
@@ -129,7 +129,7 @@ class GrowingWriter:
             if not self._shards:
                 self.discard()
                 parts.mkdir(parents=True)
-            self._seals[first] = write_shard(parts, self.header, samples, self._run_uuid, self._records)
+            self._seals[first] = seal(write_shard(parts, self.header, samples, self._run_uuid, self._records))
         self._shards[first] = len(self._records)
         self._records = []
 

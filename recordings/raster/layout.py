@@ -21,12 +21,9 @@ from recordings.target import hdf5_in_memory
 
 from .schema import (
     FORMAT,
-    LAYER_ATTRIBUTES,
     LAYER_DATASETS,
     LAYER_TABLES,
-    READOUT_ATTRIBUTES,
     READOUT_DATASETS,
-    ROOT_ATTRIBUTES,
     SCHEMA_VERSION,
     SPIKE_AXES,
     RasterHeader,
@@ -120,20 +117,6 @@ def finish(file: h5py.File, digest: str, about: About, tables: Iterable[NDArray[
     file.attrs["raster_digest"] = digest
     file.attrs["content_digest"] = content_digest(about, tables)
     file.attrs["complete"] = True
-
-
-def mark_complete(file: h5py.File, digest: str) -> None:
-    """:func:`finish` a file with what it holds, which is read from it."""
-    about: About = {"/": {name: file.attrs[name] for name in ROOT_ATTRIBUTES}}
-    tables = [f"/samples/{name}" for name in SAMPLE_DATASETS]
-    if "readout" in file:
-        about["/readout"] = {name: file["readout"].attrs[name] for name in READOUT_ATTRIBUTES}
-        tables.append("/readout")
-    for group in sorted(file["layers"]):
-        where = f"/layers/{group}"
-        about[f"{where}/spikes"] = {name: file[f"{where}/spikes"].attrs[name] for name in LAYER_ATTRIBUTES}
-        tables += [f"{where}/{name}" for name in LAYER_TABLES]
-    finish(file, digest, about, (file[where][:] for where in tables))
 
 
 def _create(group: h5py.Group, spec: DatasetSpec, sizes: dict[str, int]) -> h5py.Dataset:

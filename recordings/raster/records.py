@@ -64,16 +64,7 @@ def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8
 
 def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]) -> bytes:
     """The content of a raster file that holds these records, one for each sample, in order."""
-    tables: dict[str, NDArray[Any]] = {
-        "/samples/index": samples.index,
-        "/samples/label": samples.label,
-        "/samples/prediction": np.array([record.prediction for record in records], np.int32),
-        "/readout": np.stack([record.readout for record in records]),
-    }
-    for layer in header.layers:
-        of_layer = [record.layers[layer.name] for record in records]
-        tables[f"/layers/{layer.group}/count"] = np.stack([part.counts for part in of_layer])
-        tables[f"/layers/{layer.group}/digest"] = np.array([part.digest for part in of_layer], "S64")
+    tables = tables_of(header, records) | {"/samples/index": samples.index, "/samples/label": samples.label}
     digest = raster_digest(tables[f"/layers/{layer.group}/digest"] for layer in header.layers)
     ordered = {
         path: tables[path].astype(tables[path].dtype.newbyteorder("<"), copy=False) for path in table_paths(header)
@@ -86,3 +77,16 @@ def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, reco
             store_chunks(open_dataset(file, f"layers/{layer.group}/spikes"), 0, chunks)
         finish(file, digest, attributes(header, run_uuid), ordered.values())
         return image()
+
+
+def tables_of(header: RasterHeader, records: list[SampleRecord]) -> dict[str, NDArray[Any]]:
+    """What the tables of a raster say of these samples: path -> rows, but for their index and label."""
+    tables: dict[str, NDArray[Any]] = {
+        "/samples/prediction": np.array([record.prediction for record in records], np.int32),
+        "/readout": np.stack([record.readout for record in records]),
+    }
+    for layer in header.layers:
+        of_layer = [record.layers[layer.name] for record in records]
+        tables[f"/layers/{layer.group}/count"] = np.stack([part.counts for part in of_layer])
+        tables[f"/layers/{layer.group}/digest"] = np.array([part.digest for part in of_layer], "S64")
+    return tables

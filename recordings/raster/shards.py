@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from recordings.chunks import open_dataset, store_chunks, write_rows
-from recordings.digests import raster_digest
-from recordings.disk import check_free, readable, replacing, write_file
+from recordings.disk import check_free, readable, write_file
 from recordings.errors import InputError, RasterError
-from recordings.parallel import cores, in_order, workers_within_memory
 from recordings.parsing import parse_json
 from recordings.schema import SampleTable
-from recordings.seal import Seal, seal, sealed_content
-from recordings.sealed import SealedFile
-from recordings.target import new_hdf5
+from recordings.seal import Seal, sealed_content
 
-from .layout import lay_out, mark_complete
+from .merging import MergedRaster, merging
 from .reader import RasterReader
 from .records import SampleRecord, raster_image
-from .schema import FORMAT, LAYER_DATASETS, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
+from .schema import FORMAT, MAX_SHARD_SAMPLES, SCHEMA_VERSION, RasterHeader
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 28  # of a million samples and more; beyond that, JSON takes gigabytes to read
@@ -49,16 +41,16 @@ def fills_shard(records: list[SampleRecord]) -> bool:
 
 def write_shard(
     parts: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]
-) -> Seal:
+) -> bytes:
     """Write consecutive samples as one shard; it is built in memory, so a full disk cannot leave half an HDF5 file.
 
     Returns
     -------
-    what :func:`merge_shards` knows the shard by
+    its content, whose seal :func:`merge_shards` knows it by
     """
     image = raster_image(header, samples, run_uuid, records)
     write_file(shard_path(parts, records[0].position), image)
-    return seal(image)
+    return image
 
 
 def merge_shards(
@@ -90,67 +82,27 @@ def merge_shards(
     RasterError : if a shard was changed or removed since it was written
     OSError : if the raster cannot be written
     """
+    with merging(path, header, samples, run_uuid, overwrite=overwrite) as merged:
+        add_shards(merged, parts, shards, seals or {}, advice)
+
+
+def add_shards(
+    merged: MergedRaster, parts: Path, shards: Mapping[int, int], seals: Mapping[int, Seal], advice: str
+) -> None:
+    """Take the samples of shards; see :func:`merge_shards`."""
     if missing := [first for first in shards if not shard_path(parts, first).is_file()]:
         raise RasterError(f"{shard_path(parts, missing[0])}: was removed since it was written")
-    stored = sum(shard_path(parts, first).stat().st_size for first in shards)
-    check_free(path.parent, stored, advice)
-    with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
-        lay_out(file, header, samples, run_uuid)
-        paths = ["samples/prediction", *(["readout"] if header.classes else [])]
-        paths += [f"layers/{layer.group}/{name}" for layer in header.layers for name in LAYER_DATASETS]
-        datasets = {path: open_dataset(file, path) for path in paths}
-        origins: dict[str, list[str]] = {"backend": [], "device": []}
-        for first, count in sorted(shards.items()):
-            shard_file = shard_path(parts, first)
-            sealed = None if seals is None or first not in seals else sealed_content(shard_file, seals[first])
-            if sealed is None:
-                found = _copy_verified(shard_file, datasets, header, samples[first : first + count], first)
-            else:  # its bytes are what was written, so there is no need to look into it
-                found = _copy_sealed(sealed, datasets, first)
-            for name, value in found.items():
-                if value not in origins[name]:
-                    origins[name].append(value)
-            target.check()
-        for name, values in origins.items():
-            file.attrs[name] = "+".join(values)
-        mark_complete(file, raster_digest(file[f"layers/{layer.group}/digest"][:] for layer in header.layers))
-
-
-def _copy_sealed(content: bytes, datasets: Mapping[str, h5py.h5d.DatasetID], first: int) -> dict[str, str]:
-    """Copy the samples of a shard to row `first` on; returns what simulated them."""
-    with SealedFile(content) as shard:
-        for path, dataset in datasets.items():
-            if path.endswith("/spikes"):
-                store_chunks(dataset, first, shard.chunks(path))
-            else:
-                write_rows(dataset, first, shard.table(path))
-        return {name: shard.text(name) for name in ("backend", "device")}
-
-
-def _copy_verified(
-    path: Path, datasets: Mapping[str, h5py.h5d.DatasetID], header: RasterHeader, samples: SampleTable, first: int
-) -> dict[str, str]:
-    """The same for a shard that anybody may have changed: each of its chunks is decoded and compared."""
-    workers = workers_within_memory(header.timesteps * sum(layer.step_bytes for layer in header.layers), cores())
-    with RasterReader(path) as shard:
-        if found := differences(header, samples, shard.header, shard.samples):
-            raise RasterError(f"{path}: {'; '.join(found)}")
-        if header.classes:
-            write_rows(datasets["readout"], first, shard.readout)
-        write_rows(datasets["samples/prediction"], first, shard.predictions)
-        for layer in header.layers:
-            write_rows(datasets[f"layers/{layer.group}/count"], first, shard.counts(layer))
-            write_rows(datasets[f"layers/{layer.group}/digest"], first, shard.digests(layer))
-        with closing(in_order(partial(_verified_layers, shard), range(len(samples)), workers)) as verified:
-            for row, of_layers in enumerate(verified, first):
-                for layer, chunks in zip(header.layers, of_layers, strict=True):
-                    store_chunks(datasets[f"layers/{layer.group}/spikes"], row, [chunks])
-        return {name: getattr(shard.header, name) for name in ("backend", "device")}
-
-
-def _verified_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
-    """The stored bytes of one sample: for each layer its chunks in order of time."""
-    return [shard.stored_chunks(layer, sample) for layer in shard.layers]
+    check_free(parts, sum(shard_path(parts, first).stat().st_size for first in shards), advice)
+    for first, count in sorted(shards.items()):
+        path = shard_path(parts, first)
+        sealed = sealed_content(path, seals[first]) if first in seals else None
+        if sealed is not None:  # its bytes are what was written, so there is no need to look into it
+            merged.add_sealed(first, sealed)
+            continue
+        with RasterReader(path) as shard:
+            if found := differences(merged.header, merged.samples[first : first + count], shard.header, shard.samples):
+                raise RasterError(f"{path}: {'; '.join(found)}")
+            merged.add_verified(first, shard)
 
 
 def good_shards(parts: Path, header: RasterHeader, samples: SampleTable, only: range) -> tuple[dict[int, int], int]:

@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,17 @@ from recordings.schema import SampleTable
 from recordings.seal import Seal, seal
 from recordings.temporary import remove_leftovers
 
+from .merging import MergedRaster, merging
 from .reader import RasterReader
 from .recorder import Recorder
 from .records import SampleRecord
 from .schema import MAX_SHARD_SAMPLES, RasterHeader
 from .shards import (
     MANIFEST,
+    add_shards,
     differences,
     fills_shard,
     good_shards,
-    merge_shards,
     read_manifest,
     shard_path,
     write_manifest,
@@ -50,6 +51,8 @@ class RasterWriter(Recorder):
     directory : where `raster.h5` will be, and `raster.parts/` is until then; made if missing
     header, samples : what the raster holds
     resume : continue what an earlier run left; without it, existing work is refused, never overwritten
+    ahead : fill `raster.h5` while samples are still recorded, from memory, instead of at the end from shards. The last
+        samples go there at once, so call :meth:`finalize` when nothing remains, and :meth:`close` if that fails
     only : positions that this writer records, whole ranges (:data:`MAX_SHARD_SAMPLES`), while others record the rest in
         the same folder; all if not given. Needs `resume`
 
@@ -71,6 +74,7 @@ class RasterWriter(Recorder):
         samples: SampleTable,
         *,
         resume: bool = False,
+        ahead: bool = False,
         only: range | None = None,
     ) -> None:
         super().__init__(header, samples)
@@ -84,6 +88,10 @@ class RasterWriter(Recorder):
         self._records: list[SampleRecord] = []
         self._flushed_at = time.monotonic()
         self._shared = only is not None
+        self._ahead = ahead
+        self._merging = ExitStack()
+        self._merged: MergedRaster | None = None
+        self._copied: set[int] = set()  # of the shards, those whose samples the merged raster has
         with self._writing():
             finished = self.path.exists()
             begun = (self.parts / MANIFEST).exists() or any(self.parts.glob("*.h5"))
@@ -121,7 +129,7 @@ class RasterWriter(Recorder):
     def take(self, record: SampleRecord) -> None:
         """Take the next sample of `remaining`, encoded already."""
         super().take(record)
-        if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+        if not self._last() and time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
 
     def _keep(self, record: SampleRecord) -> None:
@@ -129,19 +137,53 @@ class RasterWriter(Recorder):
             self.flush()  # a shard holds consecutive samples
         self._records.append(record)
         ends_range = (record.position + 1) % MAX_SHARD_SAMPLES == 0  # so that no shard lies in two ranges
-        if ends_range or fills_shard(self._records):
+        if not self._last() and (ends_range or fills_shard(self._records)):
             self.flush()
+
+    def _last(self) -> bool:
+        """Whether what is in memory goes to `raster.h5` at once."""
+        return self._ahead and not len(self.remaining)
 
     def flush(self) -> None:
         """Put the samples held in memory safely on disk."""
         if self._records:
-            first, count = self._records[0].position, len(self._records)
             with self._writing():
-                of_shard = self.samples[first : first + count]
-                written = write_shard(self.parts, self.header, of_shard, self._run_uuid, self._records)
-            self._shards[first], self._seals[first] = count, written
-            self._records = []
+                self._write_shard()
         self._flushed_at = time.monotonic()
+
+    def _write_shard(self) -> None:
+        records, first, count = self._records, self._records[0].position, len(self._records)
+        shard = self.parts, self.header, self.samples[first : first + count], self._run_uuid, records
+        try:
+            image = write_shard(*shard)
+        except (OSError, RuntimeError):
+            if self._merged is None:
+                raise
+            self.close()  # what it takes of a full disk may be all that is missing
+            image = write_shard(*shard)
+        self._shards[first], self._records = count, []
+        if not self._ahead:
+            self._seals[first] = seal(image)
+            return
+        try:
+            self._opened().add_records(records)
+            self._copied.add(first)
+        except (OSError, RuntimeError):
+            self.close()  # finalize() tries again
+
+    def _opened(self) -> MergedRaster:
+        """The raster that is made ahead."""
+        if self._merged is None:
+            new = merging(self.path, self.header, self.samples, self._run_uuid)
+            self._merged = self._merging.enter_context(new)
+        return self._merged
+
+    def close(self) -> None:
+        """Remove what there is of an unfinished `raster.h5`; shards stay."""
+        self._ahead, self._merged = False, None
+        self._copied.clear()
+        with suppress(_UnfinishedError), self._merging:
+            raise _UnfinishedError
 
     def shards(self, positions: range) -> dict[int, tuple[int, Seal]]:
         """What is on disk of these samples: position of a shard's first one -> how many it holds, and its seal."""
@@ -154,22 +196,35 @@ class RasterWriter(Recorder):
         return found
 
     def finalize(self) -> Path:
-        """Verify the shards, merge them into `raster.h5`, copying their chunks as they are, and remove them.
+        """Finish `raster.h5`, and remove the shards. Those that it lacks are verified first, and their chunks copied.
 
         Raises
         ------
         InputError : if the disk is full, or a shard was damaged since it was written; every shard stays
         ValueError : if samples are missing
         """
-        self.flush()
         self._check_nothing_remains()
         if not self.path.exists():
-            advice = f"all samples are kept in {self.parts}; free space, then --resume"
             with self._writing(), self._naming_the_damage():
-                about = self.header, self.samples, self._run_uuid
-                merge_shards(self.path, self.parts, self._shards, *about, advice, seals=self._seals)
+                try:
+                    self._merge()
+                except BaseException:
+                    self.close()
+                    self.flush()
+                    raise
         shutil.rmtree(self.parts, ignore_errors=True)
         return self.path
+
+    def _merge(self) -> None:
+        if not self._ahead:
+            self.flush()
+        merged = self._opened()
+        if self._records:
+            merged.add_records(self._records)
+        rest = {first: count for first, count in self._shards.items() if first not in self._copied}
+        advice = f"all samples are kept in {self.parts}; free space, then --resume"
+        add_shards(merged, self.parts, rest, self._seals, advice)
+        self._merging.close()
 
     def _adopt_finished(self) -> None:
         with RasterReader(self.path) as finished:
@@ -218,3 +273,7 @@ class RasterWriter(Recorder):
                 else "nothing was recorded; choose another --out"
             )
             raise InputError(f"{self.directory}: cannot write there ({reason(error)}); {advice}") from error
+
+
+class _UnfinishedError(Exception):
+    """Makes :func:`merging` leave nothing."""

@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from recordings.chunks import store_chunks
 from recordings.compress import encode
-from recordings.digests import raster_digest, sample_digest
+from recordings.digests import About, raster_digest, sample_digest
 from recordings.raster.batch import RasterBatch, pack
-from recordings.raster.layout import lay_out, mark_complete
-from recordings.raster.schema import LayerSpec, RasterHeader
+from recordings.raster.layout import finish, lay_out
+from recordings.raster.schema import (
+    LAYER_ATTRIBUTES,
+    LAYER_TABLES,
+    READOUT_ATTRIBUTES,
+    ROOT_ATTRIBUTES,
+    LayerSpec,
+    RasterHeader,
+)
 from recordings.raster.writer import RasterWriter
-from recordings.schema import LIBVER, SampleTable
+from recordings.schema import LIBVER, SAMPLE_DATASETS, SampleTable
 
 GOLDEN = Path(__file__).with_name("golden-v3.h5")
 
@@ -93,6 +100,20 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
         chunks = [encode(bytes(steps * layer.step_bytes))] * -(-timesteps // steps)
         store_chunks(group["spikes"].id, 0, [chunks] * len(samples))
         mark_complete(file, raster_digest([group["digest"][:]]))
+
+
+def mark_complete(file: h5py.File, digest: str) -> None:
+    """Finish a file with what it holds, which is read from it."""
+    about: About = {"/": {name: file.attrs[name] for name in ROOT_ATTRIBUTES}}
+    tables = [f"/samples/{name}" for name in SAMPLE_DATASETS]
+    if "readout" in file:
+        about["/readout"] = {name: file["readout"].attrs[name] for name in READOUT_ATTRIBUTES}
+        tables.append("/readout")
+    for group in sorted(file["layers"]):
+        where = f"/layers/{group}"
+        about[f"{where}/spikes"] = {name: file[f"{where}/spikes"].attrs[name] for name in LAYER_ATTRIBUTES}
+        tables += [f"{where}/{name}" for name in LAYER_TABLES]
+    finish(file, digest, about, (file[where][:] for where in tables))
 
 
 def seal(file: h5py.File) -> None:

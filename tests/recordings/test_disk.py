@@ -32,7 +32,7 @@ from recordings.raster.writer import RasterWriter
 from tests.recordings.rasters import HEADER, batch, samples
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 try:
-    writer = RasterWriter(Path(sys.argv[1]), HEADER, samples({COUNT}))
+    writer = RasterWriter(Path(sys.argv[1]), HEADER, samples({COUNT}), ahead=sys.argv[3] == "ahead")
     while len(writer.remaining):
         writer.append(batch(HEADER, writer.remaining[:16]))
     writer.finalize()
@@ -101,7 +101,8 @@ def test_a_disk_that_fills_up_keeps_the_finished_shards(
     assert finish(tmp_path) == whole_digest(tmp_path / "whole")
 
 
-def test_writes_that_really_fail_are_one_line_and_can_be_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["ahead", "at the end"])
+def test_writes_that_really_fail_are_one_line_and_can_be_resumed(tmp_path: Path, way: str) -> None:
     """No file may grow beyond a limit, as on a full disk: too little for a manifest, a shard, the merged file."""
     expected = whole_digest(tmp_path / "whole")
     merged = (tmp_path / "whole" / "raster.h5").stat().st_size
@@ -112,7 +113,7 @@ def test_writes_that_really_fail_are_one_line_and_can_be_resumed(tmp_path: Path)
         (merged - 1, "40 of 40 samples"),
     ):
         out = tmp_path / str(limit)
-        run = [sys.executable, "-c", LIMITED_RUN, str(out), str(limit)]
+        run = [sys.executable, "-c", LIMITED_RUN, str(out), str(limit), way]
         ran = subprocess.run(run, capture_output=True, text=True, check=False)
         assert ran.returncode == 1
         assert len(ran.stderr.splitlines()) == 1, ran.stderr

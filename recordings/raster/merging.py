@@ -1,0 +1,121 @@
+"""The whole raster while it is made of its samples, in any order; it appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from recordings.chunks import open_dataset, read_table, store_chunks, write_rows
+from recordings.digests import raster_digest
+from recordings.disk import replacing
+from recordings.parallel import cores, in_order, workers_within_memory
+from recordings.schema import SampleTable
+from recordings.sealed import SealedFile
+from recordings.target import Target, new_hdf5
+
+from .layout import attributes, finish, lay_out, table_paths
+from .reader import RasterReader
+from .records import SampleRecord, tables_of
+from .schema import LAYER_TABLES, RasterHeader
+
+
+@contextmanager
+def merging(
+    path: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, *, overwrite: bool = False
+) -> Iterator[MergedRaster]:
+    """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left of it.
+
+    Raises
+    ------
+    InputError : if the file exists and may not be replaced
+    OSError : if it cannot be written
+    """
+    with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
+        merged = MergedRaster(file, target, header, samples, run_uuid)
+        yield merged
+        merged.finish()
+
+
+class MergedRaster:
+    """Made by :func:`merging`; every sample is added once.
+
+    Parameters
+    ----------
+    file, target : of :func:`recordings.target.new_hdf5`, empty
+    header, samples, run_uuid : what the raster says of itself
+    """
+
+    def __init__(
+        self, file: h5py.File, target: Target, header: RasterHeader, samples: SampleTable, run_uuid: str
+    ) -> None:
+        self._file, self._target = file, target
+        self.header, self.samples, self._run_uuid = header, samples, run_uuid
+        lay_out(file, header, samples, run_uuid)
+        self._spikes = {layer.name: open_dataset(file, f"layers/{layer.group}/spikes") for layer in header.layers}
+        paths = ["/samples/prediction", *(["/readout"] if header.classes else [])]
+        paths += [f"/layers/{layer.group}/{name}" for layer in header.layers for name in LAYER_TABLES]
+        self._tables = {path: open_dataset(file, path) for path in paths}
+        self._origins: dict[str, list[str]] = {"backend": [], "device": []}
+
+    def add_records(self, records: list[SampleRecord]) -> None:
+        """Take consecutive samples from memory."""
+        first = records[0].position
+        for layer in self.header.layers:
+            store_chunks(self._spikes[layer.name], first, (record.layers[layer.name].chunks for record in records))
+        self._added(first, tables_of(self.header, records), self.header.backend, self.header.device)
+
+    def add_sealed(self, first: int, content: bytes) -> None:
+        """Take the samples from `first` on of a shard whose bytes are those that were written."""
+        with SealedFile(content) as shard:
+            for layer in self.header.layers:
+                store_chunks(self._spikes[layer.name], first, shard.chunks(f"layers/{layer.group}/spikes"))
+            tables = {path: shard.table(path) for path in self._tables}
+            self._added(first, tables, shard.text("backend"), shard.text("device"))
+
+    def add_verified(self, first: int, shard: RasterReader) -> None:
+        """Take them from a shard that anybody may have changed: each of its chunks is decoded and compared.
+
+        Raises
+        ------
+        RasterError : if it is damaged
+        """
+        tables: dict[str, NDArray[Any]] = {"/samples/prediction": shard.predictions, "/readout": shard.readout}
+        for layer in self.header.layers:
+            tables[f"/layers/{layer.group}/count"] = shard.counts(layer)
+            tables[f"/layers/{layer.group}/digest"] = shard.digests(layer)
+        sample_bytes = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
+        workers = workers_within_memory(sample_bytes, cores())
+        with closing(in_order(partial(_verified_layers, shard), range(shard.n_samples), workers)) as verified:
+            for row, of_layers in enumerate(verified, first):
+                for layer, chunks in zip(self.header.layers, of_layers, strict=True):
+                    store_chunks(self._spikes[layer.name], row, [chunks])
+        self._added(first, tables, shard.header.backend, shard.header.device)
+
+    def finish(self) -> None:
+        """Say that everything is there, once every sample was added."""
+        about = attributes(self.header, self._run_uuid)
+        for name, values in self._origins.items():  # who finishes the raster stands last
+            ordered = sorted(values, key=getattr(self.header, name).__eq__)
+            about["/"][name] = self._file.attrs[name] = "+".join(ordered)
+        digests = (read_table(self._file, f"/layers/{layer.group}/digest") for layer in self.header.layers)
+        tables = (read_table(self._file, path) for path in table_paths(self.header))
+        finish(self._file, raster_digest(digests), about, tables)
+
+    def _added(self, first: int, tables: Mapping[str, NDArray[Any]], backend: str, device: str) -> None:
+        for path, dataset in self._tables.items():
+            write_rows(dataset, first, tables[path])
+        for name, value in (("backend", backend), ("device", device)):
+            if value not in self._origins[name]:
+                self._origins[name].append(value)
+        self._target.check()
+
+
+def _verified_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
+    """The stored bytes of one sample: for each layer its chunks in order of time."""
+    return [shard.stored_chunks(layer, sample) for layer in shard.layers]
