@@ -20,6 +20,7 @@ from pipeline.summary import Summary, summarise
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
+from recordings.raster.writer import RasterWriter
 
 SHOWN = 1000  # samples whose images are read again for pictures and page
 
@@ -32,6 +33,7 @@ def finish(
     read: ReadSamples,
     tracker: Tracker,
     console: Console,
+    recorder: RasterWriter | None = None,
 ) -> None:
     """Merge the ranges of a run, write what is made of them, and print it; `out` is locked.
 
@@ -39,6 +41,7 @@ def finish(
     ----------
     network : in the run's precision
     read : positions from 0 on -> those samples, for pictures and the page
+    recorder : of a run by this process alone, see :func:`pipeline.ranges.merge.merge`
 
     Raises
     ------
@@ -46,7 +49,7 @@ def finish(
     """
     with _keeping(out, plan):
         with tracker.time("merge"), tracker.show("merging", len(plan.ranges)) as advance:
-            found = merge(out, plan, advance)
+            found = merge(out, plan, advance, recorder)
         summary = summarise(found, found.seconds | tracker.seconds)
         summary.write(out / "summary.json")
         figures = _pictures(out, plan, network, settings, found, summary, read, tracker)

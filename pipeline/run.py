@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -95,33 +96,36 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
         prepared = prepare(config)
     plan = prepared.plan
     read: ReadSamples = prepared.chosen.read
-    count = len(plan.samples)
-    with undone_if_refused(out):
-        if cluster is not None:
-            begin(out, prepared, config)
-            where = (settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
-            task = Task(out.absolute(), plan, prepared.network, where, read, settings.batch_size)
-            with (
-                tracker.show("connecting"),
-                connected(cluster) as client,
-                tracker.show("computing on the cluster", count) as advance,
-            ):
-                distribute(client, task, advance)
-        else:
-            with tracker.time("load"), tracker.show("reading images", count) as advance:
-                # All of them, so that a broken image is found before anything starts.
-                samples = prepared.chosen.read(range(count), advance)
-            tracker.notes += samples.notes(settings.samples)
-            read = samples.part
-            begin(out, prepared, config)
-            work = Work(plan, out, prepared.network, prepared.backend, read, settings.batch_size)
-            with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-                compile_kernels(prepared)
-            with tracker.show(f"simulating on {prepared.backend.name}", count) as advance:
-                for _ in work.compute(range(len(plan.ranges)), advance):
-                    pass
-            tracker.notes += work.notes
-    finish(out, plan, prepared.network, settings, read, tracker, console)
+    count, recorder = len(plan.samples), None
+    with ExitStack() as held:
+        with undone_if_refused(out):
+            if cluster is not None:
+                begin(out, prepared, config)
+                where = (settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
+                task = Task(out.absolute(), plan, prepared.network, where, read, settings.batch_size)
+                with (
+                    tracker.show("connecting"),
+                    connected(cluster) as client,
+                    tracker.show("computing on the cluster", count) as advance,
+                ):
+                    distribute(client, task, advance)
+            else:
+                with tracker.time("load"), tracker.show("reading images", count) as advance:
+                    # All of them, so that a broken image is found before anything starts.
+                    samples = prepared.chosen.read(range(count), advance)
+                tracker.notes += samples.notes(settings.samples)
+                read = samples.part
+                begin(out, prepared, config)
+                work = Work(plan, out, prepared.network, prepared.backend, read, settings.batch_size, ahead=True)
+                held.callback(work.close)
+                with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+                    compile_kernels(prepared)
+                with tracker.show(f"simulating on {prepared.backend.name}", count) as advance:
+                    for _ in work.compute(range(len(plan.ranges)), advance):
+                        pass
+                tracker.notes += work.notes
+                recorder = work.recorder
+        finish(out, plan, prepared.network, settings, read, tracker, console, recorder)
 
 
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:

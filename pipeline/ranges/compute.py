@@ -53,8 +53,14 @@ class Work:
     batch_size : samples that are encoded together
     workers : threads that record, explain and measure; 1 does so between simulations
     alone : whether nobody else writes in the folder; then damaged shards of any range are dropped
+    ahead : whether `raster.h5` is filled while ranges are computed, for :func:`pipeline.ranges.merge.merge` to finish.
+        Then :meth:`close` this, also when the run fails
     stages : how long each stage took
     notes : lines for the user
+
+    Attributes
+    ----------
+    recorder : of the spikes; None if none are recorded, or were all recorded before
     """
 
     plan: Plan
@@ -65,13 +71,19 @@ class Work:
     batch_size: int
     workers: int = field(default_factory=cores)
     alone: bool = True
+    ahead: bool = False
     stages: Stages = field(default_factory=Stages)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._about: dict[int, RangeSamples] = {}
         self._reading = threading.Lock()
-        self._writer: RasterWriter | None = None
+        self.recorder: RasterWriter | None = None
+
+    def close(self) -> None:
+        """Remove what there is of an unfinished `raster.h5`; ranges stay."""
+        if self.recorder is not None:
+            self.recorder.close()
 
     def compute(self, numbers: Sequence[int], advance: Callable[[int], None] = lambda samples: None) -> Iterator[int]:
         """Compute ranges, and yield the number of each that is finished, those included that were so before.
@@ -137,10 +149,11 @@ class Work:
             return None
         first, last = self.plan.ranges[numbers[0]].start, self.plan.ranges[numbers[-1]].stop
         only = None if self.alone else range(first, last)
-        if only is not None and self._writer is not None:  # spares it to read the manifest for every range
-            self._writer.turn_to(only)
-            return self._writer
-        self._writer = recorder = RasterWriter(self.out, self.plan.header, self.plan.samples, resume=True, only=only)
+        if only is not None and self.recorder is not None:  # spares it to read the manifest for every range
+            self.recorder.turn_to(only)
+            return self.recorder
+        about = self.out, self.plan.header, self.plan.samples
+        self.recorder = recorder = RasterWriter(*about, resume=True, ahead=self.ahead, only=only)
         if recorder.dropped:
             self.notes.append(f"{recorder.dropped} damaged shards dropped; their samples are computed again")
         return recorder

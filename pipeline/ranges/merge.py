@@ -22,6 +22,7 @@ from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
 from recordings.raster.shards import MANIFEST, merge_shards, shard_path
+from recordings.raster.writer import RasterWriter
 from recordings.seal import Seal
 
 from .files import PARTS, PLAN, RangeFiles, RangeRecord
@@ -59,7 +60,12 @@ class Totals:
     seconds: dict[str, float]
 
 
-def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges: None) -> Totals:
+def merge(
+    out: Path,
+    plan: Plan,
+    advance: Callable[[int], None] = lambda ranges: None,
+    recorder: RasterWriter | None = None,
+) -> Totals:
     """Make the files of a run of its ranges, each verified.
 
     Shards of spikes are removed once `raster.h5` is there; :func:`remove_parts` removes the rest.
@@ -69,6 +75,7 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
     Parameters
     ----------
     advance : called with the number of ranges just merged
+    recorder : that has recorded the last of the spikes, and may have most of `raster.h5` ready
 
     Raises
     ------
@@ -90,7 +97,7 @@ def merge(out: Path, plan: Plan, advance: Callable[[int], None] = lambda ranges:
                     target.copy(each.positions.start, maps)
                 advance(1)
         if not plan.drops_spikes:
-            _merge_raster(out, plan, gathered.shards, totals.raster_digest)
+            _merge_raster(out, plan, gathered.shards, totals.raster_digest, recorder)
     return totals
 
 
@@ -120,10 +127,18 @@ def refuse_strangers(out: Path, files: list[RangeFiles], shards: Mapping[int, tu
         raise InputError(f"{strangers[0]}: belongs to no range of this run; remove it, then merge again")
 
 
-def _merge_raster(out: Path, plan: Plan, shards: Mapping[int, tuple[int, Seal]], digest: str | None) -> None:
+def _merge_raster(
+    out: Path,
+    plan: Plan,
+    shards: Mapping[int, tuple[int, Seal]],
+    digest: str | None,
+    recorder: RasterWriter | None,
+) -> None:
     path, parts = out / "raster.h5", out / "raster.parts"
     merged_before = path.exists()  # an earlier sitting came as far as this
-    if not merged_before:
+    if recorder is not None:
+        recorder.finalize({first: seal for first, (_, seal) in shards.items()})
+    elif not merged_before:
         counts = {first: count for first, (count, _) in shards.items()}
         seals = {first: seal for first, (_, seal) in shards.items()}
         if sum(counts.values()) != len(plan.samples):

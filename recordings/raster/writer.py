@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -195,8 +195,12 @@ class RasterWriter(Recorder):
                 found[first] = count, self._seals[first]
         return found
 
-    def finalize(self) -> Path:
+    def finalize(self, seals: Mapping[int, Seal] | None = None) -> Path:
         """Finish `raster.h5`, and remove the shards. Those that it lacks are verified first, and their chunks copied.
+
+        Parameters
+        ----------
+        seals : of shards that an earlier sitting wrote, as :meth:`shards` gives them; spares them to be decoded
 
         Raises
         ------
@@ -204,6 +208,7 @@ class RasterWriter(Recorder):
         ValueError : if samples are missing
         """
         self._check_nothing_remains()
+        self._seals |= seals or {}
         if not self.path.exists():
             with self._writing(), self._naming_the_damage():
                 try:
