@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backends.available import make_backend
 from backends.base import Backend
@@ -96,6 +99,7 @@ def read_samples_of(config: Config) -> ReadSamples:
 
 def compile_kernels(prepared: Prepared) -> None:
     """Do once what simulating and explaining need, before anything is timed."""
+    _import_numba()
     prepared.backend.prepare(prepared.network)
     compile_encoding(prepared.network)
     if prepared.plan.variant == "fixed":
@@ -104,6 +108,21 @@ def compile_kernels(prepared: Prepared) -> None:
         compile_sums()
         if prepared.plan.stepped:
             compile_kernel()
+
+
+def _import_numba() -> None:
+    """Import what numba needs for its first kernel, but for `scipy.linalg`, which takes half of the time.
+
+    Numba looks whether that is there, to use its inner product in `np.convolve` and `np.correlate`; without, it uses a
+    loop. No kernel here has either.
+    """
+    modules: dict[str, Any] = sys.modules
+    hidden = modules.setdefault("scipy.linalg", None) is None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        if hidden:
+            del modules["scipy.linalg"]
 
 
 def begin(out: Path, prepared: Prepared, config: Config) -> None:
