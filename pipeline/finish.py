@@ -16,13 +16,40 @@ from pipeline.config import RunSection
 from pipeline.images.samples import ReadSamples
 from pipeline.ranges.merge import Totals, merge, remove_parts
 from pipeline.ranges.plan import Plan
-from pipeline.summary import Summary, summarise
+from pipeline.summary import LARGEST_SUMMARY, Summary, summarise
 from recordings.errors import InputError
+from recordings.files import read_file
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.writer import RasterWriter
 
 SHOWN = 1000  # samples whose images are read again for pictures and page
+
+
+def finished_before(out: Path, plan: Plan, figures: int) -> Summary | None:
+    """The summary of a finished run that keeps no spikes; None if not all that it leaves is there and intact.
+
+    Parameters
+    ----------
+    figures : how many samples are to be pictured
+    """
+    if not plan.drops_spikes or (figures and not pictures(out)):
+        return None
+    try:
+        summary = Summary.model_validate_json(read_file(out / "summary.json", LARGEST_SUMMARY))
+        with MapReader(out / "sam.h5") as maps:
+            expected = plan.maps(range(len(plan.samples)), summary.raster_digest)
+            if summary.plan != plan.results_identity or maps.header != expected:
+                return None
+            maps.verify()
+    except (OSError, ValueError):  # of InputError and of pydantic, too
+        return None
+    return summary
+
+
+def pictures(out: Path) -> list[Path]:
+    """Those that a run left."""
+    return sorted((out / "figures").glob("*.png"))
 
 
 def finish(

@@ -84,7 +84,9 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
-    from pipeline.finish import finish  # numba and pandas are slow to import, --help need not wait
+    # numba and pandas are slow to import, --help need not wait
+    from pipeline.cli.run_report import print_summary
+    from pipeline.finish import finish, finished_before, pictures
     from pipeline.images.samples import ReadSamples
     from pipeline.ranges.cluster import Task, connected, distribute
     from pipeline.ranges.compute import Work
@@ -95,6 +97,9 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
     plan = prepared.plan
+    if (found := finished_before(out, plan, settings.figures)) is not None:
+        print_summary(found, out, pictures(out), [f"{out}: was finished before; nothing is computed again"], console)
+        return
     read: ReadSamples = prepared.chosen.read
     count, recorder = len(plan.samples), None
     with ExitStack() as held:

@@ -16,6 +16,7 @@ from recordings.raster.schema import RasterHeader
 from recordings.text import printable
 
 LIKELIEST = 3  # classes named per image
+LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 
@@ -81,6 +82,7 @@ class Summary(Record):
         description="identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
     )
     network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
+    plan: str = Field(description="identity of all that decides these results, 64 hexadecimal digits")
     seconds: dict[str, float] = Field(
         description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
         "measuring overlap"
@@ -119,6 +121,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         ],
         raster_digest=found.raster_digest,
         network_sha256=header.network_sha256,
+        plan=plan.results_identity,
         seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
     )
 

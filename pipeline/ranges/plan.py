@@ -67,8 +67,16 @@ class Plan:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256, hexadecimal, of all that decides the bits; not of who computes them."""
-        about = _content(self)
+        """SHA-256, hexadecimal, of all that decides the bits of a range; not of who computes them."""
+        return self._identity(self.keep)
+
+    @property
+    def results_identity(self) -> str:
+        """The same of all that decides what is found; that does not depend on whether spikes are kept."""
+        return self._identity("graph" if self.keep == "graph" else "all")
+
+    def _identity(self, keep: Keep) -> str:
+        about = _content(self) | {"keep": keep}
         for name in ("backend", "device", "config", "dt"):
             del about["header"][name]
         for name in ("class_names", "checkpoint"):

@@ -15,7 +15,7 @@ from backends.network.storage import read_network
 from pipeline.config import load_config
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import localisation_scores
-from pipeline.summary import Answer, Summary
+from pipeline.summary import LARGEST_SUMMARY, Answer, Summary
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
@@ -23,7 +23,6 @@ from recordings.raster.reader import RasterReader
 from recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
-LARGEST_SUMMARY = 1 << 28  # bytes
 CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 

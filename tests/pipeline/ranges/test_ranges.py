@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import pytest
 
 from pipeline import merge, run
+from pipeline.ranges.compute import Work
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 SAMPLES = 40  # three ranges: 16, 16 and 8
@@ -95,6 +96,38 @@ def test_spikes_that_are_dropped_leave_the_same_maps(options: list[str], alone: 
     assert results(tmp_path / "run") == results(alone)
     assert not (tmp_path / "run" / "raster.h5").exists()
     assert not any(path.name.endswith(".parts") for path in (tmp_path / "run").iterdir())
+
+
+def test_a_finished_run_without_spikes_is_not_computed_again(
+    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, computed = tmp_path / "run", list[int]()
+
+    def compute(work: Work, numbers: Sequence[int], *advance: Callable[[int], None]) -> Iterator[int]:
+        computed.extend(numbers)
+        return honest(work, numbers, *advance)
+
+    honest = Work.compute
+    run.main([*options, "--out", str(out), "--keep", "maps"])
+    monkeypatch.setattr(Work, "compute", compute)
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
+    assert not computed and "was finished before" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+    content = bytearray(before[out / "sam.h5"])
+    content[len(content) // 2] ^= 4
+    (out / "sam.h5").write_bytes(content)
+    run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
+    assert computed == [0, 1, 2]
+    assert digests(out)["maps"] == digests(alone)["maps"]
+
+
+def test_a_finished_run_of_another_seed_is_computed(options: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run.main([*options, "--out", str(out), "--keep", "maps"])
+    before = results(out)
+    run.main([*options, "--out", str(out), "--keep", "maps", "--resume", "--seed", "3"])
+    assert results(out)["plan"] != before["plan"]
 
 
 def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path) -> None:
