@@ -170,6 +170,8 @@ def list_events(
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
     flip = np.uint64(0) if fired else ALL
+    if pool * channels <= WORD and channels < WORD:
+        return list_narrow(flat, flip, (height, width, channels), pool, events, ends)
     count = np.uint64(0)
     for row in range(height // pool):
         for column in range(width // pool):
@@ -188,6 +190,54 @@ def list_events(
                                 word &= word - np.uint64(1)
                             count += np.uint64(LISTED)
                         count = after
+        ends[row, width // pool] = count
+    return int(count)
+
+
+@njit(nogil=True)
+def list_narrow(
+    flat: NDArray[np.bool_],
+    flip: Any,
+    shape: tuple[int, int, int],
+    pool: int,
+    events: NDArray[np.int32],
+    ends: NDArray[np.int32],
+) -> int:
+    """:func:`list_events` where pixels have few channels: a word of bits holds those of as many pixels as fit.
+
+    Parameters
+    ----------
+    flat : (H·W·C,) bool
+    flip : all bits where silent neurons are listed
+    shape : H, W and C
+    """
+    height, width, channels = shape
+    channel_of = np.empty(WORD, np.int32)
+    channel = 0
+    for bit in range(WORD):
+        channel_of[bit] = channel
+        channel = channel + 1 if channel + 1 < channels else 0
+    run = pool * channels  # bits of a pooled pixel that lie side by side
+    flipped = flip >> np.uint64(WORD - run)
+    count = np.uint64(0)
+    for row in range(height // pool):
+        word, filled = np.uint64(0), 0
+        for column in range(width // pool):
+            ends[row, column] = count + popcount(word)  # type: ignore[call-arg]
+            for y in range(row * pool, (row + 1) * pool):
+                bits = word_of(flat, (y * width + column * pool) * channels, run) ^ flipped
+                word |= bits << np.uint64(filled)
+                filled += run
+                if filled + run > WORD or ((column + 1) * pool == width and y + 1 == (row + 1) * pool):
+                    after: Any = count + popcount(word)
+                    while count < after:
+                        for i in range(LISTED):
+                            place: Any = trailing_zeros(word)
+                            events[count + np.uint64(i)] = channel_of[place & np.uint64(WORD - 1)]
+                            word &= word - np.uint64(1)
+                        count += np.uint64(LISTED)
+                    count = after
+                    word, filled = np.uint64(0), 0
         ends[row, width // pool] = count
     return int(count)
 

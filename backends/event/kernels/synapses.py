@@ -2,8 +2,8 @@
 
 Why it is fast:
 
-* The weights of 64 outputs (BLOCK) lie side by side, in one cache line. An output pixel's 64 sums stay in vector
-  registers while the rows of all spikes it sees are added.
+* The weights of 64 outputs lie side by side, in one cache line (of a layer that has fewer, 32 or 16). An output pixel's
+  64 sums stay in vector registers while the rows of all spikes it sees are added.
 * Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
   32,766 < 2¹⁵; after so many the sums are moved to int32.
 * Two weights share an int16, as 256·h + (l + 128), and are added together; the upper byte, shifted down, is added once
@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 
 from backends.network import WEIGHT_LIMIT
 
-from .aligned import aligned
+from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
 from .products import ProductRoom, Products, lay_out_products, multiply_spikes, product_room
 
-BLOCK = 64  # outputs whose weights lie side by side
+BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
 
 
@@ -45,7 +45,8 @@ class Synapses(NamedTuple):
 
     Parameters
     ----------
-    weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, 64-byte aligned
+    weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, aligned; of few outputs the
+        16 or 32 that hold them all
     pool, stride, padding : as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     products : the same weights for :func:`backends.event.kernels.products.multiply_spikes`
@@ -66,7 +67,7 @@ class Room(NamedTuple):
     ----------
     events, ends : see :func:`backends.event.kernels.events.list_events`
     window, starts : see :func:`backends.event.kernels.events.list_window`
-    block_current : (64,) as the current
+    block_current : (outputs of a block,) as the current
     products : see :func:`backends.event.kernels.products.multiply_spikes`
     """
 
@@ -81,13 +82,13 @@ class Room(NamedTuple):
 def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    pool, kernel_rows = synapses.pool, synapses.weights.shape[2]
+    pool, kernel_rows, lanes = synapses.pool, synapses.weights.shape[2], synapses.weights.shape[4]
     return Room(
         np.empty(channels * height * width + COPIED, np.int32),
         np.empty((height // pool, width // pool + 1), np.int32),
         np.empty(channels * pool * width * kernel_rows + COPIED, np.int32),
         np.empty(width // pool + 1, np.int32),
-        np.zeros(BLOCK, np.int32 if synapses.weights.dtype == np.int16 else np.float32),
+        np.zeros(2 * lanes, np.int32) if synapses.weights.dtype == np.int16 else np.zeros(lanes, np.float32),
         product_room(synapses.products, shape, pool, synapses.padding),
     )
 
@@ -102,13 +103,14 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     pool, stride, padding : as of a layer
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    blocks = -(-outputs // BLOCK)
-    padded = np.zeros((blocks * BLOCK, channels, kernel_rows, kernel_columns), kernel.dtype)
+    size = next((size for size in BLOCKS if outputs <= size), max(BLOCKS))
+    blocks = -(-outputs // size)
+    padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
-    rows = padded.reshape(blocks, BLOCK, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
+    rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
     height, width = shape[1] // pool, shape[2] // pool
     sides = ((height, kernel_rows), (width, kernel_columns))
-    positions = ((side + 2 * padding - size) // stride + 1 for side, size in sides)
+    positions = ((side + 2 * padding - taps) // stride + 1 for side, taps in sides)
     products = lay_out_products(kernel, pool, stride, *positions)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
@@ -138,73 +140,86 @@ def _covered(offset: int, stride: int, positions: int, side: int) -> slice:
     return slice(max(0, -(offset // stride)), max(0, min(positions, -((offset - side) // stride))))
 
 
-@intrinsic
-def add_rows(
-    _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any, more: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Set current[target : target + 64] to the rows base + events[first … last-1] of `weights`, or add them if `more`.
+def rows_of(outputs: int) -> Any:
+    """A function that adds rows of the weights of so many outputs."""
 
-    They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
-    """
-    fixed = weights.dtype == types.int16
-    index, short = ir.IntType(64), ir.IntType(16)
-    lanes = BLOCK // 2 if fixed else BLOCK
-    row = ir.VectorType(short if fixed else ir.FloatType(), lanes)
+    @intrinsic
+    def add_rows(
+        _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any, more: Any
+    ) -> tuple[Any, Callable[..., Any]]:
+        """Set the current from `target` on to the rows base + events[first … last-1] of `weights`, or add if `more`.
 
-    def everywhere(number: int) -> Any:
-        return ir.Constant(row, [number] * lanes)
+        They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
+        """
+        fixed = weights.dtype == types.int16
+        index, short = ir.IntType(64), ir.IntType(16)
+        lanes = outputs // 2 if fixed else outputs
+        row = ir.VectorType(short if fixed else ir.FloatType(), lanes)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def element(array: int, place: Any) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-            return builder.gep(data, [place])
+        def everywhere(number: int) -> Any:
+            return ir.Constant(row, [number] * lanes)
 
-        def add_to_current(offset: int, sums: Any) -> None:
-            wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), lanes)
-            place = builder.add(arguments[6], ir.Constant(index, offset))
-            pointer = builder.bitcast(element(5, place), wide.as_pointer())
-            before = builder.select(arguments[7], builder.load(pointer, align=4), ir.Constant(wide, None))
-            total = builder.add(before, builder.sext(sums, wide)) if fixed else builder.fadd(before, sums)
-            builder.store(total, pointer, align=4)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def element(array: int, place: Any) -> Any:
+                data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+                return builder.gep(data, [place])
 
-        base, first, last = arguments[1], arguments[3], arguments[4]
-        rows = element(0, builder.mul(base, ir.Constant(index, lanes)))
-        entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
+            def add_to_current(offset: int, sums: Any) -> None:
+                wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), lanes)
+                place = builder.add(arguments[6], ir.Constant(index, offset))
+                pointer = builder.bitcast(element(5, place), wide.as_pointer())
+                before = builder.select(arguments[7], builder.load(pointer, align=4), ir.Constant(wide, None))
+                total = builder.add(before, builder.sext(sums, wide)) if fixed else builder.fadd(before, sums)
+                builder.store(total, pointer, align=4)
 
-        builder.position_at_end(loop)
-        place, *before = (builder.phi(kind) for kind in (index, row, row)[: 3 if fixed else 2])
-        event = builder.mul(builder.zext(builder.load(element(2, place)), index), ir.Constant(index, lanes))
-        weight = builder.load(builder.bitcast(builder.gep(rows, [event]), row.as_pointer()), align=64)
-        terms = (weight, builder.ashr(weight, everywhere(8))) if fixed else (weight,)
-        after = [(builder.add if fixed else builder.fadd)(*pair) for pair in zip(before, terms, strict=True)]
-        following = builder.add(place, ir.Constant(index, 1))
-        zero = ir.Constant(row, None)
-        for phi, begin, again in zip((place, *before), (first, zero, zero), (following, *after), strict=False):
-            phi.add_incoming(begin, entry)
-            phi.add_incoming(again, loop)
-        builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
+            base, first, last = arguments[1], arguments[3], arguments[4]
+            rows = element(0, builder.mul(base, ir.Constant(index, lanes)))
+            entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
+            builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
 
-        builder.position_at_end(done)
-        sums = [builder.phi(row) for _ in after]
-        for total, new in zip(sums, after, strict=True):
-            total.add_incoming(zero, entry)
-            total.add_incoming(new, loop)
-        if fixed:
-            both, high = sums
-            count = builder.trunc(builder.sub(last, first), short)
-            counts = ir.Constant(row, ir.Undefined)
-            for lane in range(lanes):
-                counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
-            low = builder.sub(builder.sub(both, builder.shl(high, everywhere(8))), builder.mul(counts, everywhere(128)))
-            add_to_current(0, low)
-            add_to_current(lanes, high)
-        else:
-            add_to_current(0, sums[0])
-        return context.get_dummy_value()
+            builder.position_at_end(loop)
+            place, *before = (builder.phi(kind) for kind in (index, row, row)[: 3 if fixed else 2])
+            event = builder.mul(builder.zext(builder.load(element(2, place)), index), ir.Constant(index, lanes))
+            weight = builder.load(
+                builder.bitcast(builder.gep(rows, [event]), row.as_pointer()),
+                align=min(LINE, lanes * (2 if fixed else 4)),
+            )
+            terms = (weight, builder.ashr(weight, everywhere(8))) if fixed else (weight,)
+            after = [(builder.add if fixed else builder.fadd)(*pair) for pair in zip(before, terms, strict=True)]
+            following = builder.add(place, ir.Constant(index, 1))
+            zero = ir.Constant(row, None)
+            for phi, begin, again in zip((place, *before), (first, zero, zero), (following, *after), strict=False):
+                phi.add_incoming(begin, entry)
+                phi.add_incoming(again, loop)
+            builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
 
-    integer = types.int64
-    return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
+            builder.position_at_end(done)
+            sums = [builder.phi(row) for _ in after]
+            for total, new in zip(sums, after, strict=True):
+                total.add_incoming(zero, entry)
+                total.add_incoming(new, loop)
+            if fixed:
+                both, high = sums
+                count = builder.trunc(builder.sub(last, first), short)
+                counts = ir.Constant(row, ir.Undefined)
+                for lane in range(lanes):
+                    counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
+                low = builder.sub(
+                    builder.sub(both, builder.shl(high, everywhere(8))), builder.mul(counts, everywhere(128))
+                )
+                add_to_current(0, low)
+                add_to_current(lanes, high)
+            else:
+                add_to_current(0, sums[0])
+            return context.get_dummy_value()
+
+        integer = types.int64
+        return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
+
+    return add_rows
+
+
+add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 
 @compiled
@@ -223,6 +238,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
     blocks, kernel_columns, kernel_rows, channels, _ = weights.shape
     width = ends.shape[1] - 1
     rows, columns, outputs = current.shape
+    size = len(block_current)
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
@@ -230,22 +246,27 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
     for i in range(rows):
         list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
         for block in range(blocks):
-            whole = outputs - block * BLOCK >= BLOCK
+            whole = outputs - block * size >= size
             sums = flat if whole else block_current
             for j in range(columns):
                 left = j * stride - padding
                 start = min(max(0, left), width)
                 event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
                 base = (block * kernel_columns - left) * kernel_rows * channels
-                target = (i * columns + j) * outputs + block * BLOCK
+                target = (i * columns + j) * outputs + block * size
                 place = target if whole else 0
                 more = False
                 while not more or event < last:
                     upto = min(last, event + ADDITIONS)
-                    add_rows(weight_rows, base, window, event, upto, sums, place, more)  # type: ignore[call-arg]
+                    if size == 16:
+                        add_rows_16(weight_rows, base, window, event, upto, sums, place, more)
+                    elif size == 32:
+                        add_rows_32(weight_rows, base, window, event, upto, sums, place, more)
+                    else:
+                        add_rows_64(weight_rows, base, window, event, upto, sums, place, more)
                     event, more = upto, True
                 if not whole:
-                    flat[target : (i * columns + j + 1) * outputs] = sums[: outputs - block * BLOCK]
+                    flat[target : (i * columns + j + 1) * outputs] = sums[: outputs - block * size]
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):

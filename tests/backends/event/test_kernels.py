@@ -15,7 +15,7 @@ from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
 from backends.event.kernels.products import has_products, multiply_spikes
-from backends.event.kernels.synapses import ADDITIONS, BLOCK, Synapses, add_spikes, correlate, lay_out, room_for
+from backends.event.kernels.synapses import ADDITIONS, BLOCKS, Synapses, add_spikes, correlate, lay_out, room_for
 from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
@@ -47,6 +47,22 @@ def test_events_of_a_pooled_row_by_hand() -> None:
     assert ends.tolist() == [[0, 2, 3]]
     assert list_events(spikes, False, 2, events, ends) == 13
     assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
+
+
+@given(
+    st.integers(1, 4), st.integers(1, 9), st.integers(1, 70), st.integers(1, 3), st.booleans(), st.integers(0, 2**32)
+)
+@settings(max_examples=100, deadline=None)
+def test_events_are_listed_pixel_by_pixel(
+    height: int, width: int, channels: int, pool: int, fired: bool, seed: int
+) -> None:
+    spikes = np.random.default_rng(seed).random((height * pool, width * pool, channels)) < 0.3
+    events, ends = np.empty(spikes.size + COPIED, np.int32), np.empty((height, width + 1), np.int32)
+    count = list_events(spikes, fired, pool, events, ends)
+    assert count == ends[-1, -1] == (spikes == fired).sum()
+    for row, column in np.ndindex(height, width):
+        pixel = spikes[row * pool : (row + 1) * pool, column * pool : (column + 1) * pool] == fired
+        assert events[ends[row, column] : ends[row, column + 1]].tolist() == np.nonzero(pixel)[2].tolist()
 
 
 def test_the_window_of_a_kernel_by_hand() -> None:
@@ -85,11 +101,12 @@ def test_one_spike_adds_its_weights_by_hand() -> None:
 
 @pytest.mark.parametrize("weight", [-127, 127])
 @pytest.mark.parametrize("fired", [ADDITIONS - 1, ADDITIONS, ADDITIONS + 1, 3 * ADDITIONS, 2000])
-def test_partial_sums_never_overflow(weight: int, fired: int) -> None:
+@pytest.mark.parametrize("outputs", [1, *BLOCKS, max(BLOCKS) + 1])
+def test_partial_sums_never_overflow(weight: int, fired: int, outputs: int) -> None:
     spikes = np.zeros((4001, 1, 1), np.bool_)
     spikes[:fired] = True
-    synapses = lay_out(np.full((BLOCK + 1, 4001, 1, 1), weight, np.int8), spikes.shape, 1, 1, 0)
-    assert (currents(spikes, synapses, (1, 1, BLOCK + 1)) == weight * fired).all()
+    synapses = lay_out(np.full((outputs, 4001, 1, 1), weight, np.int8), spikes.shape, 1, 1, 0)
+    assert (currents(spikes, synapses, (1, 1, outputs)) == weight * fired).all()
 
 
 @pytest.mark.skipif(not has_products(), reason="this CPU multiplies no bytes")
