@@ -3,19 +3,20 @@
 A convolution multiplies every weight by every 0; here each spike adds the weights it reaches, and nothing else happens
 (see the kernels, which the Lava models share). Samples go step by step through all layers, a few steps of one layer at
 a time, so memory grows with T only by the packed bits that are handed over. Where there are fewer samples than threads,
-several share one: while a thread takes some steps through a layer, the next thread takes the following steps through
-the layer before.
+several share one: while a thread takes some steps through a layer, another takes later steps through a layer before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Condition
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,6 +31,9 @@ from recordings.raster.batch import RasterBatch, joined
 
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.10 lacks it
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
 SHARED_CHUNK = 8  # the same where threads share a sample, and wait for each other less the fewer they are
@@ -132,34 +136,82 @@ class _PreparedNetwork:
             states[0].current[:] = np.moveaxis(sample, 0, -1)
         size = CHUNK if threads == 1 else SHARED_CHUNK
         starts = range(0, self.timesteps, size)
-        done = [0 for _ in self.layers]  # chunks of each layer
-        changed = Condition()
-
-        def advance(chunk: int) -> NDArray[np.bool_]:
-            """Some steps through all layers, each when it has done the steps before; (S, n) spikes of the last."""
-            steps = slice(starts[chunk], starts[chunk] + size)
-            fired = _arrived(sample[steps], self.input_shape) if self.spiking_input else None
-            layers = zip(self.layers, states, packed[-len(self.layers) :], strict=True)
-            try:
-                for number, (layer, state, bits) in enumerate(layers):
-                    with changed:
-                        while done[number] < chunk:
-                            changed.wait()
-                    fired = layer.run(steps.start, fired, state, bits[steps])
-                    with changed:
-                        done[number] += 1
-                        changed.notify_all()
-            except BaseException:
-                with changed:  # nobody shall wait for what never comes
-                    done[:] = len(self.layers) * [len(starts)]
-                    changed.notify_all()
-                raise
-            assert fired is not None
-            return fired.reshape(len(fired), -1)
-
+        fired: dict[tuple[int, int], NDArray[np.bool_] | None] = {}  # (chunk, layer) -> its input
+        progress = _Progress(len(starts), len(self.layers), shared=threads > 1)
         integrator = Integrator(self.readout, self.timesteps)
-        for fired in in_order(advance, range(len(starts)), threads):
-            integrator.add(fired)
+
+        def advance() -> None:
+            """Take some steps through a layer, and again, until nothing is left."""
+            with progress:
+                while (task := progress.begin()) is not None:
+                    chunk, number = task
+                    steps = slice(starts[chunk], starts[chunk] + size)
+                    arrived = fired.pop(task, None)
+                    if number == 0 and self.spiking_input:
+                        arrived = _arrived(sample[steps], self.input_shape)
+                    bits = packed[number - len(self.layers)][steps]
+                    spikes = self.layers[number].run(steps.start, arrived, states[number], bits)
+                    if number + 1 < len(self.layers):
+                        fired[chunk, number + 1] = spikes
+                    else:  # chunk by chunk, as every layer
+                        integrator.add(spikes.reshape(len(spikes), -1))
+                    progress.end(number)
+
+        with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
+            others = [pool.submit(advance) for _ in range(threads - 1)]
+            advance()
+            for other in others:
+                other.result()
         self._unused.put(states)
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
         return RasterBatch(rasters, integrator.result()[None])
+
+
+class _Progress:
+    """Which layer takes which chunk of steps next, told to threads that share a sample; each works inside `with`.
+
+    A layer takes a chunk when it has done the one before, and the layer before has done this one. A thread takes
+    whatever comes soonest of what can be taken, so that none waits while there is something to do.
+
+    Parameters
+    ----------
+    chunks, layers : how many
+    shared : whether threads share the sample; one alone takes a chunk through all layers while it is in the cache
+    """
+
+    def __init__(self, chunks: int, layers: int, *, shared: bool) -> None:
+        self._chunks, self._shared = chunks, shared
+        self._done, self._taken = layers * [0], layers * [0]  # chunks of each layer
+        self._changed = Condition()
+        self._failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:  # nobody shall wait for what never comes
+            with self._changed:
+                self._failed = True
+                self._changed.notify_all()
+
+    def begin(self) -> tuple[int, int] | None:
+        """Take a chunk and the number of a layer; None if nothing is left to take."""
+        with self._changed:
+            while not self._failed and self._taken[-1] < self._chunks:
+                ready = [
+                    (chunk + number if self._shared else chunk, number)
+                    for number, chunk in enumerate(self._taken)
+                    if chunk == self._done[number] < (self._done[number - 1] if number else self._chunks)
+                ]
+                if ready:
+                    number = min(ready)[1]
+                    self._taken[number] += 1
+                    return self._done[number], number
+                self._changed.wait()
+            return None
+
+    def end(self, number: int) -> None:
+        """Say that a layer has done its chunk."""
+        with self._changed:
+            self._done[number] += 1
+            self._changed.notify_all()
