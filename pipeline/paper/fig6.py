@@ -45,6 +45,7 @@ from .study.sweep import arrivals
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"
+ROOM = 1.25  # what dotted lines may reach, in terms of the highest of the others
 ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
 COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "epsilon", "steps", "value"]
 
@@ -251,6 +252,10 @@ def draw_rates(study: Study, paths: dict[str, Path]) -> None:
                 )
                 last = raster.steps_that_matter(layer)
                 parts += [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
+    points = pd.concat(parts)
+    matter = points["style"] == "-"
+    highest = points["panel"].map(points[matter].groupby("panel")["mean"].max())
+    points = points[matter | (points["mean"] <= ROOM * highest)]  # late spikes can be so many that they hide the rest
     subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
     x, y = "time (share of the steps)", "share of neurons that fire"
-    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(parts), x, y)
+    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, points, x, y)
