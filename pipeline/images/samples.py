@@ -137,8 +137,8 @@ def read_samples(
     """Read and prepare every image or recording once, so that a broken one is found before anything starts.
 
     Images are unpacked and resized in threads, which let go of Python's lock for it, where the first one is not small.
-    The first broken one is reported.
-    The pictures lie in a temporary file without a name, so that the system may take back their memory.
+    The first broken one is reported. The pictures lie in a temporary file without a name, so that the system may take
+    back their memory.
 
     Parameters
     ----------
