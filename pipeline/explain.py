@@ -15,13 +15,14 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
 from pipeline.cli.tracker import Tracker
-from pipeline.maps.explanation import Method, explain
+from pipeline.maps.explanation import OF_METHODS, Method, explain
 from pipeline.maps.method import figures_folder
 from pipeline.maps.relevance import Rule
 from pipeline.maps.sam import AnyVariant
 from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
+from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
@@ -72,6 +73,11 @@ class Explain(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, explain, draw, report."""
     options = parse_command(Explain, argv, prog=PROG, description=DESCRIPTION)
+    for method, own in OF_METHODS.items():
+        if method != options.method and (foreign := [name for name in own if name in options.model_fields_set]):
+            raise InputError(
+                f"--{foreign[0].replace('_', '-')}: belongs to --method {method}, got --method {options.method}"
+            )
     console, tracker = PlainConsole(soft_wrap=True), Tracker(PlainConsole(stderr=True))
     given = options.model_dump(exclude={"raster", "figures"})
     with (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from io import BytesIO
 from os import PathLike
@@ -25,6 +25,11 @@ from .sam_sum import compile_sums
 from .steps import PICTURED, kept_steps
 
 Method = Literal["sam", "relevance"]
+# What belongs to one method alone, and what it is if not given.
+OF_METHODS: Mapping[Method, Mapping[str, object]] = {
+    "sam": {"gamma": 0.5, "variant": "paper", "include_current": True},
+    "relevance": {"network": None, "rule": "signed"},
+}
 WORKERS = 4  # writing keeps up with no more
 
 
@@ -121,12 +126,10 @@ def _check_method(method: str, rule: str, **given: object) -> None:
         raise InputError(f"explain: method is {method!r}, expected one of {', '.join(get_args(Method))}")
     if rule not in get_args(Rule):
         raise InputError(f"explain: rule is {rule!r}, expected one of {', '.join(get_args(Rule))}")
-    of_sam = {"gamma": 0.5, "variant": "paper", "include_current": True}
-    foreign = {"network": None, "rule": "signed"} if method == "sam" else of_sam
-    for name, default in foreign.items():
-        if (given | {"rule": rule})[name] != default:
-            other = "relevance" if method == "sam" else "sam"
-            raise InputError(f"explain: {name} belongs to method {other}, got method {method}")
+    for owner, own in OF_METHODS.items():
+        for name, default in own.items():
+            if owner != method and (given | {"rule": rule})[name] != default:
+                raise InputError(f"explain: {name} belongs to method {owner}, got method {method}")
 
 
 def _compile(variant: AnyVariant) -> None:
