@@ -24,7 +24,7 @@ from recordings.schema import SampleTable
 
 from .method import Explained
 from .relevance import Rule, Spikes, relevance
-from .sam_maps import map_layers
+from .sam_maps import map_header
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class RelevanceMaps:
     def header(self) -> MapHeader:
         """What the file says of them."""
         parameters = {"rule": self.rule, "network_sha256": self.network.sha256}
-        layers = map_layers(self.raster.header, self.layers)
-        source, timesteps = self.raster.raster_digest, self.raster.timesteps
-        return MapHeader("relevance", source, parameters, timesteps, layers, self.steps, self.stepped)
+        return map_header("relevance", self.raster, self.layers, parameters, self.steps, self.stepped)
 
     @property
     def samples(self) -> SampleTable:

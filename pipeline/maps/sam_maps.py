@@ -6,8 +6,9 @@ Needs the raster alone: no image, no network, neither torch nor lava.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +62,7 @@ class SpikeActivationMaps:
     def header(self) -> MapHeader:
         """What the file says of them."""
         parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": self.include_current}
-        layers = map_layers(self.raster.header, self.layers)
-        source, timesteps = self.raster.raster_digest, self.raster.timesteps
-        return MapHeader("sam", source, parameters, timesteps, layers, self.steps, self.stepped)
+        return map_header("sam", self.raster, self.layers, parameters, self.steps, self.stepped)
 
     @property
     def samples(self) -> SampleTable:
@@ -93,6 +92,19 @@ class SpikeActivationMaps:
     def _map_bytes(self, layer: LayerSpec) -> int:
         """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
         return MAPS.dtype.itemsize * self._last * math.prod(layer.shape[1:])
+
+
+def map_header(
+    method: str,
+    raster: RasterReader,
+    layers: Iterable[LayerSpec],
+    parameters: Mapping[str, Any],
+    steps: tuple[int, ...],
+    stepped: int,
+) -> MapHeader:
+    """What a file of maps of a raster's layers says of them; see :class:`recordings.maps.schema.MapHeader`."""
+    source, of_layers = raster.raster_digest, map_layers(raster.header, layers)
+    return MapHeader(method, source, parameters, raster.timesteps, of_layers, steps, stepped)
 
 
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:

@@ -12,6 +12,7 @@ from pipeline.config import Config, load_config
 from recordings.errors import InputError
 from recordings.text import printable
 
+MAY_CHANGE = ("data.source", "training.workers", "training.start")  # when a training is resumed
 PREFIX = "model."  # of the network's parameters in a file of TrainingModule
 
 
@@ -60,14 +61,11 @@ def check_resumable(config: Config, saved: Path) -> None:
     """
     if not saved.is_file():
         return
+    earlier = load_config(saved)
     for section in ("data", "network", "training"):
-        now, then = (getattr(each, section).model_dump(mode="json") for each in (config, load_config(saved)))
+        now, then = (getattr(each, section).model_dump(mode="json") for each in (config, earlier))
         for key in now:
-            if now[key] != then[key] and f"{section}.{key}" not in (
-                "data.source",
-                "training.workers",
-                "training.start",
-            ):
+            if now[key] != then[key] and f"{section}.{key}" not in MAY_CHANGE:
                 raise InputError(
                     f"{saved}: the training has {section}.{key} {printable(str(then[key]))}, now it is "
                     f"{printable(str(now[key]))}; resume with the same settings, or begin another with training.start"
