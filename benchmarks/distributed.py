@@ -1,11 +1,14 @@
 """Ranges on workers of dask.distributed: two beside one, what scheduling, files and merging take, and many machines.
 
-Workers are processes of one thread on this machine. Their first turn, which is not counted, imports and compiles. A
-cluster of many machines is simulated (scheduler.py) with what was measured here.
+Workers are processes on this machine that simulate on one thread. Where two are set beside one, each has a core of its
+own (on Linux): a worker writes files on further threads, and one alone would use the core of the other for them. Their
+first turn, which is not counted, imports and compiles. A cluster of many machines is simulated (scheduler.py) with what
+was measured here.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import time
@@ -28,6 +31,7 @@ from pipeline.ranges.merge import merge
 from pipeline.ranges.plan import RANGE, Plan, begin_plan
 from pipeline.ranges.share import compute_shared
 from pipeline.ranges.source import Parts
+from recordings.parallel import cores
 
 from . import scheduler
 from .measurement import Case, Options, Row, per, quotients, race, scaled
@@ -81,12 +85,18 @@ def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     laps: dict[int, list[float]] = {count: [] for count in tasks}
     with ExitStack() as held:
         clients = {count: held.enter_context(connected(f"local:{count}")) for count in tasks}
+        for client in clients.values():
+            give_cores(client)
         ways = {f"{count}": partial(anew, clients[count], task, laps[count]) for count, task in tasks.items()}
         timed = race(ways, options.repeats)
     images, case = sizes.ranges * RANGE, f"{sizes.ranges} ranges of {RANGE} images, {RATE:.0%} firing"
     for count in tasks:
         yield Row(
-            case, f"local:{count}", "images/s", per(images, timed[f"{count}"].seconds), note="spikes and maps kept"
+            case,
+            f"local:{count}",
+            "images/s",
+            per(images, timed[f"{count}"].seconds),
+            note="on a core each; spikes and maps kept",
         )
     ratio = quotients(timed["1"].seconds, timed["2"].seconds)
     yield Row(case, "local:2 ÷ local:1", "×", ratio, at_least=sizes.ratio, note="the same digest of all spikes")
@@ -176,6 +186,19 @@ def here(task: Task) -> None:
     backend = EventBackend(1)
     work = Work(task.plan, task.out, task.network, backend, task.read, task.batch_size, workers=1, alone=False)
     compute_shared(work, range(len(task.plan.ranges)))
+
+
+def give_cores(client: Any) -> None:
+    """Give each worker a core of its own, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        for core, worker in enumerate(sorted(client.scheduler_info()["workers"])):
+            client.run(stay_on, sorted(os.sched_getaffinity(0))[core % cores()], workers=[worker])
+
+
+def stay_on(core: int) -> None:
+    """Keep this process, with all its threads, on a core; threads that they start later stay there, too."""
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 def begin(task: Task) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backends.network import LIF, Layer, Network
+from pipeline.networks.training.precision import convolution_type
 
 from .optional import LOOP, missing_spikingjelly
 
@@ -107,13 +108,14 @@ class SpikingJellyNetwork(nn.Module):
 class TorchLoopNetwork(nn.Module):
     """What somebody who knows PyTorch writes by hand: the network of :class:`SpikingJellyNetwork`, without a library.
 
-    A layer's convolutions of all steps and images are one call, in bfloat16; its neurons then go step by step, in
-    place: spikes are written over the currents that cause them.
+    A layer's convolutions of all steps and images are one call, in the type that the CPU convolves fastest; its neurons
+    then go step by step, in place: spikes are written over the currents that cause them.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.synapses = nn.ModuleList(map(synapses, network.layers)).bfloat16()
+        self.dtype = convolution_type("auto")
+        self.synapses = nn.ModuleList(map(synapses, network.layers)).to(self.dtype)
         neurons = [layer.spiking_neuron for layer in network.layers]
         self.constants = [(float(neuron.leak), float(neuron.threshold)) for neuron in neurons]
         self.readout = readout(network)
@@ -126,8 +128,8 @@ class TorchLoopNetwork(nn.Module):
 
     @torch.inference_mode()
     def fired(self, spikes: Tensor) -> Iterator[Tensor]:
-        """(T, B, C, H, W) -> (T, B, …) bfloat16 of 0 and 1, the spikes of each layer, one layer after the other."""
-        fired, steps = spikes.bfloat16(), len(spikes)
+        """(T, B, C, H, W) -> (T, B, …) of 0 and 1, the spikes of each layer, one layer after the other."""
+        fired, steps = spikes.to(self.dtype), len(spikes)
         for layer, (leak, threshold) in zip(self.synapses, self.constants, strict=True):
             fired = layer(fired.flatten(0, 1)).unflatten(0, (steps, -1))
             membrane = torch.zeros_like(fired[0])

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,18 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is recorded; `share` is the most that recording may add to the time of simulating."""
+    """What is recorded; `shares` say by firing rate how much recording may add to the time of simulating at most."""
 
     design: Design = VGG11
     rates: tuple[float, ...] = (0.05, 0.2)
     samples: int = 8  # in each file that is compared
     recorded: int = 32  # samples, where recording is compared with simulating
-    share: float | None = 0.15
+    shares: Mapping[float, float] = field(default_factory=lambda: {0.05: 0.2, 0.2: 0.12})
     small: Design = SMALL  # where recording costs most beside simulating
     small_recorded: int = 256
 
 
-QUICK = Sizes(TINY, (0.2,), 2, 4, None, TINY, 20)
+QUICK = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
     )
     shares = tuple(ratio - 1 for ratio in quotients(timed["record"].seconds, timed["simulate"].seconds))
     case = f"{rate:.0%} firing, {samples} images"
-    yield Row(case, "recording", "× simulating", shares, at_most=sizes.share, note="beyond the event backend's time")
+    wanted, note = sizes.shares.get(rate), "beyond the event backend's time"
+    yield Row(case, "recording", "× simulating", shares, at_most=wanted, note=note)
 
 
 def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:

@@ -5,8 +5,8 @@
 Images are read and prepared by this project. Poisson spikes are drawn by torch. The network is the loop of peers.py,
 for constant gains. Spikes of every layer are kept and packed; maps, summed over steps, take one pass in NumPy.
 
-It does less: layers have no delay, arithmetic is bfloat16, spikes depend on the batch, all is lost when it is stopped,
-and nothing is checked, counted or measured.
+It does less: layers have no delay, arithmetic is in floating point, spikes depend on the batch, all is lost when it is
+stopped, and nothing is checked, counted or measured.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def spikes_of_layers(network: TorchLoopNetwork, images: torch.Tensor, timesteps:
     """(T, B, …) bool of the input, then of each layer; `images` are (B, C, H, W), prepared."""
     rates = torch.cat([images.clamp(min=0), (-images).clamp(min=0)], 1).div_(2)
     chances = torch.empty(timesteps * len(rates), *rates.shape[1:], memory_format=torch.channels_last).uniform_()
-    drawn = (chances.unflatten(0, (timesteps, -1)) < rates).bfloat16()
+    drawn = (chances.unflatten(0, (timesteps, -1)) < rates).to(network.dtype)
     return [each.bool().contiguous().numpy() for each in (drawn, *network.fired(drawn))]
 
 

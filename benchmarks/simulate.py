@@ -1,8 +1,8 @@
 """Simulation: this project's backends beside snnTorch and SpikingJelly, on one network and the same spikes.
 
 This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32, or a loop
-in PyTorch alone in bfloat16, and hand over the readout. Targets are for the best library. Peers run where glibc keeps
-freed memory, without which SpikingJelly takes 20 % longer.
+in PyTorch alone in the type that the CPU convolves fastest, and hand over the readout. Targets are for the best
+library. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ def against_peers(
 
 def precision(peer: str) -> str:
     """What a peer computes in."""
-    return "bfloat16" if peer == LOOP else "float32"
+    from pipeline.networks.training.precision import convolution_type  # torch is slow to import, and large
+
+    return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
 
 
 def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row]:

@@ -1,8 +1,8 @@
 """Training: forward, backward and optimiser step of a network with BNTT, beside snnTorch and SpikingJelly.
 
 All have the same layers, delays and neurons, lay images out channels last and, if nothing else is said, convolve in
-bfloat16. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less work. `pipeline.train` has
-glibc keep freed memory; all are measured that way, and in the way Python starts.
+bfloat16, or without AVX-512 in float32. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less
+work. `pipeline.train` has glibc keep freed memory; all are measured that way, and in the way Python starts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.config import NetworkSection
+from pipeline.config import NetworkSection, TrainingPrecision
 from pipeline.networks.architecture import SpikingNetwork
+from pipeline.networks.training.precision import convolution_type
 
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
 from .peers_training import training_peers
@@ -29,8 +30,8 @@ LEARNING_RATE = 2e-3
 NOTES = {
     "fused": "what pipeline.train does on a CPU",
     "not fused": "what it does elsewhere: all steps of a layer, then the next layer",
-    "snnTorch": "all layers of a step, then the next step; membranes in bfloat16 too",
-    "SpikingJelly": "one normalisation for all steps; membranes in bfloat16 too",
+    "snnTorch": "all layers of a step, then the next step; membranes in the same type",
+    "SpikingJelly": "one normalisation for all steps; membranes in the same type",
 }
 SIX_LAYERS = NetworkSection(layers=(16, "P", 32, 32, "P", 64, 64, "P", 64, "P4", "D128"), timesteps=10)
 
@@ -69,8 +70,8 @@ def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> 
     ours = {"fused": spiking_network(sizes, fused=True), "not fused": spiking_network(sizes, fused=False)}
     networks = ours | peers
     steps = {way: Step(network, sizes, options.seed) for way, network in networks.items()}
-    for peer, network in peers.items():
-        steps[f"{peer}, float32"] = Step(network, sizes, options.seed, torch.float32)
+    if convolution_type("auto") != torch.float32:
+        steps |= {f"{peer}, float32": Step(network, sizes, options.seed, "float32") for peer, network in peers.items()}
     timed = race(steps, options.repeats)
     for way, found in timed.items():
         wanted = target if way == "fused" else None
@@ -84,14 +85,14 @@ def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> 
 class Step:
     """A training step on one batch of random spikes and labels; a call makes it."""
 
-    def __init__(self, network: nn.Module, sizes: Sizes, seed: int, dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(self, network: nn.Module, sizes: Sizes, seed: int, precision: TrainingPrecision = "auto") -> None:
         generator = torch.Generator().manual_seed(seed)
         shape = (sizes.network.timesteps, sizes.batch, 3, sizes.size, sizes.size)
         random = torch.rand(shape, generator=generator)
         self.spikes = (random < DENSITY / 2).float() - (random > 1 - DENSITY / 2).float()
         self.labels = torch.randint(CLASSES, (sizes.batch,), generator=generator)
         self.network = network.train().to(memory_format=torch.channels_last)
-        self.dtype = dtype
+        self.dtype = convolution_type(precision)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
 
     def __call__(self) -> None:

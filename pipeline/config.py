@@ -77,6 +77,9 @@ class NetworkSection(Section):
     normalise: bool = Field(True, description="batch normalisation through time (BNTT); for lif")
 
 
+TrainingPrecision = Literal["auto", "bfloat16", "float32"]
+
+
 class TrainingSection(Section):
     """Backpropagation; of spiking networks, through time."""
 
@@ -102,7 +105,9 @@ class TrainingSection(Section):
     selection: float = Field(
         0.1, gt=0, lt=1, description="share of the training images that the best epoch is chosen on"
     )
-    bfloat16: bool = Field(True, description="compute convolutions in bfloat16")
+    precision: TrainingPrecision = Field(
+        "auto", description="type of the convolutions; auto: bfloat16 where the processor has instructions for it"
+    )
     fused: bool = Field(
         True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
     )

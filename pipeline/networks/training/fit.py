@@ -24,6 +24,7 @@ from .environment import end_together, keep_freed_memory, process_rank, quiet_li
 from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
+from .precision import convolution_type
 from .report import Report
 from .start import check_resumable, start_from
 
@@ -50,7 +51,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     InputError : if the data do not fit, the training to resume had other settings, or the loss is no longer finite
     KeyboardInterrupt : if the user stops it
     """
-    settings = config.training
+    settings, dtype = config.training, convolution_type(config.training.precision)
     end_together()
     if resume:
         check_resumable(config, out / "config.toml")
@@ -75,7 +76,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=settings.processes,
         strategy="ddp_find_unused_parameters_true" if settings.processes > 1 else "auto",
-        precision="bf16-mixed" if settings.bfloat16 else "32-true",
+        precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
@@ -91,7 +92,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
     if fused and not torch.cuda.is_available():
         with progress_bar(console, transient=True) as progress:
             progress.add_task("compiling the fused operation (ten seconds, the first time only)", total=None)
-            compile_bntt_lif(torch.bfloat16 if settings.bfloat16 else torch.float32)
+            compile_bntt_lif(dtype)
     last = out / "epochs" / "last.ckpt" if resume else None
     try:
         trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)

@@ -1,0 +1,22 @@
+"""The type that convolutions compute in while a network is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config import TrainingPrecision
+
+
+def convolution_type(precision: TrainingPrecision) -> torch.dtype:
+    """The type that is asked for; of "auto" bfloat16, or float32 where the processor has no instructions for bfloat16.
+
+    Measured on one core of an AMD EPYC without AVX-512, four convolutions at 40×40 to 10×10: 45 images/s in float32,
+    4.5 in bfloat16. With AVX-512 bfloat16 is the faster one.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return torch.bfloat16 if native else torch.float32
