@@ -13,7 +13,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -198,7 +198,8 @@ def give_cores(client: Any) -> None:
 def stay_on(core: int) -> None:
     """Keep this process, with all its threads, on a core; threads that they start later stay there, too."""
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 def begin(task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 from benchmarks import distributed, scheduler
 from benchmarks.measurement import Options
+from pipeline.ranges.cluster import connected
+from recordings.parallel import cores
 
 
 def test_workers_are_timed_and_many_machines_simulated(tmp_path):
@@ -31,10 +34,25 @@ def test_other_spikes_are_refused(tmp_path, monkeypatch):
     original = distributed.task_of
     monkeypatch.setattr(distributed, "task_of", task)
     monkeypatch.setattr(distributed, "connected", nullcontext)
+    monkeypatch.setattr(distributed, "give_cores", lambda client: None)
     monkeypatch.setattr(distributed, "distribute", lambda client, task, advance: (distributed.here(task), advance(1)))
     sizes = replace(distributed.QUICK, ranges=1)
     with pytest.raises(RuntimeError, match="two workers recorded other spikes than one"):
         list(distributed.workers(sizes, Options(repeats=1), tmp_path))
+
+
+def cores_of_threads():
+    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot keep a process on a core")
+def test_workers_get_a_core_each():
+    with connected("local:2") as client:
+        distributed.give_cores(client)
+        found = client.run(cores_of_threads)
+    assert all(len(of_threads) == 1 for of_threads in found.values())
+    kept = frozenset.union(*(next(iter(of_threads)) for of_threads in found.values()))
+    assert len(kept) == min(2, cores())
 
 
 def test_merging_is_added_up():
