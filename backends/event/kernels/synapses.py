@@ -34,9 +34,10 @@ from backends.network import WEIGHT_LIMIT
 from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
-from .products import ProductRoom, Products, lay_out_products, multiply_spikes, product_room
+from .products import ProductRoom, Products, has_products, lay_out_products, multiply_spikes, product_room
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
+MULTIPLIES = has_products()  # a constant to the compiler: where it is false, it leaves out what multiplies
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
 
 
@@ -266,7 +267,8 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
                         add_rows_64(weight_rows, base, window, event, upto, sums, place, more)
                     event, more = upto, True
                 if not whole:
-                    flat[target : (i * columns + j + 1) * outputs] = sums[: outputs - block * size]
+                    for output in range(outputs - block * size):  # a slice would compile how to tell of its shape
+                        flat[target + output] = sums[output]
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):
@@ -277,7 +279,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
 def correlate(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
     products = synapses.products
-    if len(products.weights) and count_spikes(spikes) > products.from_spikes:
+    if MULTIPLIES and len(products.weights) and count_spikes(spikes) > products.from_spikes:
         multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
     else:
         add_spikes(spikes, synapses, room, current)

@@ -55,8 +55,11 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
             f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
             f"{len(kept)} training images"
         )
-    fitting = _in_memory(training, kept, inputs, "training images", console)
-    selecting = _in_memory(selection, aside, inputs, "selection images", console)
+    if config.data.source in HANDWRITING:
+        fitting, selecting = _drawn(config, training, selection, inputs, console)
+    else:
+        fitting = _in_memory(training, kept, inputs, "training images", console)
+        selecting = _in_memory(selection, aside, inputs, "selection images", console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
         sampler: DistributedSampler[Any] = DistributedSampler(
@@ -77,6 +80,23 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
 
 def _end_with(parent: int, _: int) -> None:
     die_with_parent(parent)
+
+
+def _drawn(
+    config: Config, training: Dataset, selection: Dataset, inputs: Inputs, console: Console
+) -> tuple[TensorDataset, TensorDataset]:
+    """All scenes of both parts; those of the last training are kept for the next, since drawing them takes a minute."""
+    described = (config.data, inputs.kept_shape)
+    if described not in _LAST_DRAWN:
+        _LAST_DRAWN.clear()
+        _LAST_DRAWN[described] = (
+            _in_memory(training, np.arange(len(training)), inputs, "training images", console),
+            _in_memory(selection, np.arange(len(selection)), inputs, "selection images", console),
+        )
+    return _LAST_DRAWN[described]
+
+
+_LAST_DRAWN: dict[Any, tuple[TensorDataset, TensorDataset]] = {}  # at most one
 
 
 def _in_memory(
