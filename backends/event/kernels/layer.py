@@ -67,7 +67,7 @@ class LayerKernel:
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
         self.dynamics = dynamics_of(layer.spiking_neuron)
-        self.dtype = self.dynamics.neurons.gain.dtype  # of currents and membranes
+        self.dtype = np.int32 if isinstance(layer.spiking_neuron, FixedLIF) else np.float32  # of currents, membranes
 
     def rest(self) -> State:
         """The state before a sample begins."""

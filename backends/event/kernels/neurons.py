@@ -10,26 +10,23 @@ from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from backends.network import MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
+from backends.network import MEMBRANE_LIMIT, FixedLIF, SpikingNeuron
 
 from .compiled import compiled
 
 
 class Neurons(NamedTuple):
-    """The constants of a layer's neurons; made by :func:`constants_of`.
+    """The constants of a layer's neurons, float32, or float64 for integers; made by :func:`constants_of`.
 
     Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
 
     Parameters
     ----------
-    gain, bias : (1 or T, C) int32 or float32
-    kept, kept_after : (1,), or (C,) where channels differ — 4096 - decay in fixed point, leak otherwise; 0 after a
-        spike where it resets to zero
+    gain, bias : (1 or T, C) — for integers, the gain divided by 2^shift
+    kept, kept_after : (1,), or (C,) where channels differ — the leak, for integers 1 - decay / 4096; 0 after a spike
+        where it resets to zero
     subtracted : as many — 0 where it does
     fires_above : as many
-    shift : int; 0 in float32, where nothing is shifted
-
-    All arrays have the dtype of the membrane.
     """
 
     gain: NDArray[Any]
@@ -38,7 +35,6 @@ class Neurons(NamedTuple):
     kept_after: NDArray[Any]
     subtracted: NDArray[Any]
     fires_above: NDArray[Any]
-    shift: int
 
 
 class Dynamics(NamedTuple):
@@ -72,8 +68,7 @@ def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
 
 def constants_of(neuron: SpikingNeuron) -> Neurons:
     """The constants of neurons that `a[t]` drives without a synaptic current; see :func:`dynamics_of`."""
-    fixed = isinstance(neuron, FixedLIF)
-    dtype: Any = np.int32 if fixed else np.float32
+    dtype: Any = np.float64 if isinstance(neuron, FixedLIF) else np.float32
     channels = neuron.gain.shape[1]
     to_zero = neuron.reset == "zero"
     differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
@@ -81,39 +76,37 @@ def constants_of(neuron: SpikingNeuron) -> Neurons:
     def every(constant: Any) -> NDArray[Any]:
         return np.full(channels if differ else 1, constant, dtype)
 
-    kept = every(THETA - neuron.decay if isinstance(neuron, FixedLIF) else neuron.leak)
+    kept, gain = every(neuron.leak), neuron.gain.astype(dtype)
     return Neurons(
-        neuron.gain.astype(dtype),
+        gain / 2**neuron.shift if isinstance(neuron, FixedLIF) else gain,
         neuron.bias.astype(dtype),
         kept,
         every(0) if to_zero else kept.copy(),
         every(0 if to_zero else neuron.subtracted),
         every(neuron.fires_above),
-        neuron.shift if isinstance(neuron, FixedLIF) else 0,
     )
 
 
 @njit(inline="always")
 def fixed_membrane(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, scale: Any
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
     """`v[t]` of one neuron in integers; whether it fired before is told by its membrane.
 
-    They are computed in float64, which holds every one of them and their products with powers of 2, and for which
+    They are computed in float64, which holds every one of them and their products with the constants, and for which
     CPUs have vectors and an instruction that rounds toward zero. For int64 they lack some.
     """
-    fired = before > above
-    leaked = np.trunc(np.float64(before) * (np.float64(kept_after if fired else kept) * (1 / THETA)))
-    driven = np.trunc(np.float64(current) * (np.float64(gain) * scale))
-    v = leaked + driven + np.float64(bias)
+    v = np.float64(before)
+    fired = v > above
+    v = np.trunc(v * (kept_after if fired else kept)) + np.trunc(np.float64(current) * gain) + bias
     if fired:
-        v -= np.float64(subtracted)
+        v -= subtracted
     return np.int32(min(max(v, -float(MEMBRANE_LIMIT)), float(MEMBRANE_LIMIT)))
 
 
 @njit(inline="always")
 def float_membrane(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, scale: Any
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
     """`v[t]` of one neuron in float32; see :func:`fixed_membrane`."""
     fired = before > above
@@ -129,7 +122,7 @@ def membrane_after(*constants: Any) -> Any:
 
 @overload(membrane_after)
 def _membrane_after(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any, scale: Any
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
     chosen = fixed_membrane if before == types.int32 else float_membrane
 
@@ -142,9 +135,8 @@ def _membrane_after(
         kept_after: Any,
         subtracted: Any,
         above: Any,
-        scale: Any,
     ) -> Any:
-        return chosen(before, current, gain, bias, kept, kept_after, subtracted, above, scale)
+        return chosen(before, current, gain, bias, kept, kept_after, subtracted, above)
 
     return compiled
 
@@ -161,9 +153,9 @@ def step(t: int, neurons: Neurons, current: NDArray[Any], membrane: NDArray[Any]
     """
     gain, bias = neurons.gain[(t - 1) % len(neurons.gain)], neurons.bias[(t - 1) % len(neurons.bias)]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
-    scale = 1 / np.float64(np.int64(1) << neurons.shift)
     if len(kept) == 1:  # the usual case has a loop of its own, a quarter faster: it reads fewer arrays
         same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
+        limit = membrane.dtype.type(same_above)  # integers are compared eight at a time
         for position in range(current.shape[0]):
             for channel in range(current.shape[1]):
                 v = membrane_after(
@@ -175,10 +167,9 @@ def step(t: int, neurons: Neurons, current: NDArray[Any], membrane: NDArray[Any]
                     same_kept_after,
                     same_subtracted,
                     same_above,
-                    scale,
                 )
                 membrane[position, channel] = v
-                spikes[position, channel] = v > same_above
+                spikes[position, channel] = v > limit
     else:
         for position in range(current.shape[0]):
             for channel in range(current.shape[1]):
@@ -191,7 +182,6 @@ def step(t: int, neurons: Neurons, current: NDArray[Any], membrane: NDArray[Any]
                     kept_after[channel],
                     subtracted[channel],
                     above[channel],
-                    scale,
                 )
                 membrane[position, channel] = v
                 spikes[position, channel] = v > above[channel]
