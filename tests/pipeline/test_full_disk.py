@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 
 from backends.event.kernels.layer import compile_kernels
 from pipeline.maps.sam import compile_kernel
 from pipeline.networks.fused import compile_bntt_lif
+from pipeline.networks.training.precision import convolution_type
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.test_refusals import SMALL
 from tests.recordings.rasters import record
@@ -57,7 +57,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for precision in ("float32", "fixed"):
         compile_kernels(precision)  # their cache is a file, too
     compile_kernel()
-    compile_bntt_lif(torch.bfloat16)
+    compile_bntt_lif(convolution_type("auto"))
     return folder
 
 
