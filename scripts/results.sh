@@ -18,6 +18,7 @@ experiment() { # NAME CONFIG FOLDER further options
 for name in "$@"; do
     experiment "$name" digits digits
     experiment "$name" tiny_imagenet_10 tiny-imagenet-10 --no-show-images --data "${TINY_IMAGENET:-tiny-imagenet-200.zip}"
+    case $name in localisation | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
     case $name in all | table1) continue ;; esac # VGG11's would train six networks, for days
     experiment "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 --no-show-images --data "${TINY_IMAGENET:-tiny-imagenet-200.zip}"
 done

@@ -22,7 +22,7 @@ from pipeline.measures.statistics import Estimate
 from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, judged, with_interval
+from .study.claims import Claim, judged, over_family, with_interval
 from .study.curves import PIXELS, RANDOM, curves, label
 from .study.result import Result
 from .study.rivals import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
@@ -101,9 +101,9 @@ def against_rivals(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Ite
 
 
 def losses(claims: Sequence[Claim], images: int) -> str:
-    """Where SAM loses, in one sentence."""
+    """Where SAM loses, in one sentence; the claims are judged together."""
     lost: dict[str, list[str]] = {}
-    for claim in claims:
+    for claim in over_family(claims):
         what, _, rival = claim.what.rpartition(" than ")
         if claim.same == "no" and SAM in what:
             lost.setdefault(what.replace(": better", ","), []).append(rival)

@@ -175,3 +175,5 @@ def test_where_sam_loses_is_said_first() -> None:
         "SAM loses (5 images). SAM conv2, deletion: to RISE, Occlusion. "
         "In conv1: SAM conv1, spike deletion by spikes: to SLTRP conv1."
     )
+    weak = [Claim(f"SAM conv2: better deletion than map {n}", "–", "", "no", 5, p=0.04) for n in range(3)]
+    assert faithfulness.losses(weak, 5) == "SAM loses to no other map (5 images).", "together they are chance"
