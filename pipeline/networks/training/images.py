@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -55,11 +56,8 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
             f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
             f"{len(kept)} training images"
         )
-    if config.data.source in HANDWRITING:
-        fitting, selecting = _drawn(config, training, selection, inputs, console)
-    else:
-        fitting = _in_memory(training, kept, inputs, "training images", console)
-        selecting = _in_memory(selection, aside, inputs, "selection images", console)
+    parts = ((training, kept, "training images"), (selection, aside, "selection images"))
+    fitting, selecting = _prepared(config, parts, inputs, console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
         sampler: DistributedSampler[Any] = DistributedSampler(
@@ -82,21 +80,21 @@ def _end_with(parent: int, _: int) -> None:
     die_with_parent(parent)
 
 
-def _drawn(
-    config: Config, training: Dataset, selection: Dataset, inputs: Inputs, console: Console
-) -> tuple[TensorDataset, TensorDataset]:
-    """All scenes of both parts; those of the last training are kept for the next, since drawing them takes a minute."""
+def _prepared(
+    config: Config, parts: Sequence[tuple[Dataset, NDArray[np.int64], str]], inputs: Inputs, console: Console
+) -> list[TensorDataset]:
+    """Both parts in memory; scenes of the last training are kept for the next, since drawing them takes a minute."""
     described = (config.data, inputs.kept_shape)
-    if described not in _LAST_DRAWN:
-        _LAST_DRAWN.clear()
-        _LAST_DRAWN[described] = (
-            _in_memory(training, np.arange(len(training)), inputs, "training images", console),
-            _in_memory(selection, np.arange(len(selection)), inputs, "selection images", console),
-        )
-    return _LAST_DRAWN[described]
+    if described in _LAST_DRAWN:
+        return _LAST_DRAWN[described]
+    _LAST_DRAWN.clear()
+    prepared = [_in_memory(dataset, chosen, inputs, what, console) for dataset, chosen, what in parts]
+    if config.data.source in HANDWRITING:
+        _LAST_DRAWN[described] = prepared
+    return prepared
 
 
-_LAST_DRAWN: dict[Any, tuple[TensorDataset, TensorDataset]] = {}  # at most one
+_LAST_DRAWN: dict[Any, list[TensorDataset]] = {}  # at most one
 
 
 def _in_memory(
