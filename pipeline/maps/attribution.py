@@ -85,8 +85,7 @@ def _prepared(network: DifferentiableNetwork, inputs: InputBatch) -> tuple[Tenso
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32)
 
     def logits(x: Tensor) -> Tensor:
-        found: Tensor = network(_time_first(x))[0]
-        return found
+        return network.logits(_time_first(x))
 
     x = x.movedim(1, 0) if x.ndim == 5 else x
     with torch.no_grad():

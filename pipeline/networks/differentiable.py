@@ -1,8 +1,9 @@
 """A float32 network, spiking or not, as a differentiable function of its encoded input.
 
 What a gradient through spikes needs besides the equations of :mod:`backends.network.neurons`: the spike's derivative is
-replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset. The 1/θ,
-which Eq. 8 leaves out, is that of the chain rule, and scales all gradients that pass through a layer alike.
+replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset (see
+:mod:`.firing`). The 1/θ, which Eq. 8 leaves out, is that of the chain rule, and scales all gradients that pass through
+a layer alike. Each layer delays by a step, so the last steps of the input and of early layers have no gradient.
 
 References
 ----------
@@ -12,7 +13,6 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backends.base import InputBatch, unpacked
-from backends.network import LIF, PIXEL_LIMIT, Layer, Network, Readout, ReLU
+from backends.network import LIF, PIXEL_LIMIT, Layer, Network, Readout, ReLU, Shape
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
+from recordings.layers import steps_that_matter
 
-from .architecture import Surrogate
+from .firing import fire
 
 
 class DifferentiableNetwork(nn.Module):
@@ -72,15 +73,30 @@ class DifferentiableNetwork(nn.Module):
         outputs : of each layer, in order of depth: spikes (T, B, C, H, W) float32 of 0 and 1, for each of which the
             logits have gradients; or an ANN's activations, (B, C, H, W) or of dense layers (B, C)
         """
-        network, tracked = self.network, torch.is_grad_enabled()
+        tracked = torch.is_grad_enabled()
         outputs: list[Tensor] = []
         with exact_sums():
             for layer in self.layers:
                 output = layer(outputs[-1] if outputs else inputs)
                 outputs.append(output if output.requires_grad or not tracked else output.requires_grad_())
-            last = self._integrated(outputs[-1]) if network.kind == "snn" else outputs[-1]
-            logits = (last.flatten(1) @ self.readout.T + self.bias) / network.timesteps
-        return logits * network.readout.scale, outputs
+            return self._read(outputs[-1]), outputs
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The logits of :meth:`forward` alone, sooner: spikes too late to reach them are not worked out."""
+        if self.network.kind == "ann":
+            return self(inputs)[0]
+        spikes = inputs
+        with exact_sums():
+            for layer in self.layers:
+                spikes = layer(spikes if layer.constant else spikes[: layer.reach])
+            return self._read(spikes)
+
+    def _read(self, last: Tensor) -> Tensor:
+        """Logits of what the last layer fires or activates."""
+        if self.network.kind == "snn":
+            last = self._integrated(last)
+        logits = (last.flatten(1) @ self.readout.T + self.bias) / self.network.timesteps
+        return logits * self.network.readout.scale
 
     def _integrated(self, spikes: Tensor) -> Tensor:
         """Spikes of the last layer, (T, …), summed over the steps as the readout does: those long ago have leaked."""
@@ -91,34 +107,41 @@ class DifferentiableNetwork(nn.Module):
 
 
 class _SpikingLayer(nn.Module):
-    """Spikes of a layer, (T, B, C, H, W), from those of the layer before, or from the constant current of an image."""
+    """Spikes of a layer, (T, B, C, H, W), from those of the layer before, or from the constant current of an image.
+
+    The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
+    """
 
     def __init__(self, layer: Layer, network: Network) -> None:
         super().__init__()
-        self.layer, self.timesteps = layer, network.timesteps
+        self.layer, self.steps = layer, network.timesteps - 1  # at the first one nothing arrives
         self.constant = network.encoder == "constant-current" and layer is network.layers[0]
         self.weight = _constant(layer.weight)
+        number, last = 1 + [each.name for each in network.layers].index(layer.name), len(network.layers)
+        self.reach = steps_that_matter(network.timesteps, number, last, delay=1) - 1
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return fire(self.layer, self.currents(inputs))
+        early, late = self.currents(inputs, 0, self.reach), self.currents(inputs.detach(), self.reach, self.steps)
+        return fire(self.layer, early, late)
 
-    def currents(self, inputs: Tensor) -> Tensor:
-        """What the synapses hand to the neurons at steps 1 … T-1: (T-1, B, C, H, W)."""
-        return self._constant_current(inputs) if self.constant else self._currents(inputs)
+    def currents(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """What the synapses hand to the neurons at steps start + 1 … stop, by default at all T - 1."""
+        steps = range(self.steps)[start:stop]
+        if self.constant:
+            return self._constant_current(inputs).expand(len(steps), -1, -1, -1, -1)
+        spikes = inputs[steps.start : steps.stop]
+        currents = synapses(self.layer, self.weight, spikes.flatten(0, 1))
+        return currents.reshape(*spikes.shape[:2], *self._map(spikes))
 
     def _constant_current(self, images: Tensor) -> Tensor:
         """a[1] … a[T-1], all equal, summed in float64 and rounded once, see backends/constant_current.py."""
         current = synapses(self.layer, self.weight.double(), images.double() / PIXEL_LIMIT).float()
-        channels, height, width = images.shape[1:]
-        current = current.reshape(len(images), *self.layer.output_shape((channels, height, width)))
-        return current.expand(self.timesteps - 1, -1, -1, -1, -1)
+        return current.reshape(len(images), *self._map(images))
 
-    def _currents(self, spikes: Tensor) -> Tensor:
-        """a[1] … a[T-1], (T, B, …) -> (T-1, B, C, H, W)."""
-        channels, height, width = spikes.shape[2:]
-        shape = self.layer.output_shape((channels, height, width))
-        currents = synapses(self.layer, self.weight, spikes[:-1].flatten(0, 1))
-        return currents.reshape(len(spikes) - 1, spikes.shape[1], *shape)
+    def _map(self, inputs: Tensor) -> Shape:
+        """(C, H, W) of these neurons, for inputs of (…, C, H, W)."""
+        channels, height, width = inputs.shape[-3:]
+        return self.layer.output_shape((channels, height, width))
 
 
 class _RectifiedLayer(nn.Module):
@@ -151,42 +174,8 @@ def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.in
     """The class that a float32 network gives every image of encoded batches: (N,)."""
     model = DifferentiableNetwork(network)
     with torch.no_grad():
-        batches = [model(torch.from_numpy(unpacked(batch)).to(torch.float32))[0].argmax(1) for batch in inputs]
+        batches = [model.logits(torch.from_numpy(unpacked(batch)).to(torch.float32)).argmax(1) for batch in inputs]
     return torch.cat(batches).numpy()
-
-
-def fire(layer: Layer, currents: Tensor) -> Tensor:
-    """Spikes (T, B, C, H, W) of neurons driven by (T-1, B, C, H, W), operation by operation as the torch backend's."""
-    neuron = layer.spiking_neuron
-    gains, biases = (
-        torch.tensor(constants, dtype=currents.dtype, device=currents.device)[..., None, None]
-        for constants in (neuron.gain, neuron.bias)
-    )
-    leak, threshold, subtracted, fires_above, synaptic_leak = (
-        torch.tensor(constant, dtype=currents.dtype, device=currents.device)
-        for constant in map(
-            _by_channel,
-            (neuron.leak, neuron.threshold, neuron.subtracted, neuron.fires_above, neuron.synaptic_leak),
-        )
-    )
-    outlasts = bool(synaptic_leak.any())
-    driven = membrane = fired = torch.zeros(currents.shape[1:], device=currents.device)
-    output = [fired]
-    for t, current in enumerate(currents.unbind()):
-        arrived = gains[t % len(gains)] * current + biases[t % len(biases)]
-        driven = synaptic_leak * driven + arrived if outlasts else arrived
-        if neuron.reset == "zero":
-            membrane = leak * membrane * (1 - fired.detach()) + driven
-        else:
-            membrane = leak * membrane + driven - fired.detach() * subtracted
-        fired = Surrogate.apply((membrane - fires_above) / threshold)
-        output.append(fired)
-    return torch.stack(output)
-
-
-def _by_channel(constant: Any) -> Any:
-    """A number as it is, (C,) as (C, 1, 1)."""
-    return np.asarray(constant)[..., None, None] if np.ndim(constant) else constant
 
 
 def _leaked(readout: Readout, timesteps: int) -> Tensor:

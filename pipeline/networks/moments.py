@@ -24,7 +24,8 @@ from backends.network import LIF, Layer, Network
 from recordings.errors import InputError
 
 from .architecture import BNTT_EPSILON
-from .differentiable import DifferentiableNetwork, fire
+from .differentiable import DifferentiableNetwork
+from .firing import fire
 
 Floats = NDArray[np.float64]
 

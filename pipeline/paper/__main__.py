@@ -15,6 +15,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing, one_or_all
 from pipeline.cli.options import ConfigFile
 from pipeline.config import Section
+from pipeline.networks.freed_memory import keep_freed_memory
 from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
     from .study.study import Study  # torch is slow to import, --help need not wait
 
+    keep_freed_memory()
     with out_lock(out), out_lock(cache):
         study = Study(config, out, terminal, cache)
         console.print(f"{len(study.images)} images of {study.images.name}")

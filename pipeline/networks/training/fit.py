@@ -16,11 +16,12 @@ from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.architecture import SpikingNetwork
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
+from pipeline.networks.freed_memory import keep_freed_memory
 from pipeline.networks.fused import compile_bntt_lif
 from recordings.errors import InputError
 
 from .checkpoints import WholeCheckpoints
-from .environment import end_together, keep_freed_memory, process_rank, quiet_lightning
+from .environment import end_together, process_rank, quiet_lightning
 from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
