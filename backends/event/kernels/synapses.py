@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from backends.network import WEIGHT_LIMIT
@@ -34,10 +34,9 @@ from backends.network import WEIGHT_LIMIT
 from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
-from .products import ProductRoom, Products, has_products, lay_out_products, multiply_spikes, product_room
+from .products import HOW, ProductRoom, Products, lay_out_products, multiply_spikes, product_room
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
-MULTIPLIES = has_products()  # a constant to the compiler: where it is false, it leaves out what multiplies
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
 
 
@@ -111,8 +110,8 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
     height, width = shape[1] // pool, shape[2] // pool
     sides = ((height, kernel_rows), (width, kernel_columns))
-    positions = ((side + 2 * padding - taps) // stride + 1 for side, taps in sides)
-    products = lay_out_products(kernel, pool, stride, *positions)
+    positions = tuple((side + 2 * padding - taps) // stride + 1 for side, taps in sides)
+    products = lay_out_products(kernel, pool, (height, width), positions)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
         rows = 256 * high + low + 128
@@ -275,11 +274,32 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
             flat[neuron] = total[neuron] - flat[neuron]
 
 
+def _multiplied(spikes: Any, synapses: Synapses, room: Room, current: Any) -> bool:
+    """Set `current` by :func:`~.products.multiply_spikes` if that is cheaper; whether it was."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(_multiplied)
+def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) -> Any:
+    if HOW is None or current.dtype != types.int32:  # then nothing of it is compiled
+
+        def never(spikes: Any, synapses: Any, room: Any, current: Any) -> bool:
+            return False
+
+        return never
+
+    def multiply(spikes: Any, synapses: Any, room: Any, current: Any) -> bool:
+        products = synapses.products
+        if not len(products.weights) or count_spikes(spikes) <= products.from_spikes:
+            return False
+        multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
+        return True
+
+    return multiply
+
+
 @compiled
 def correlate(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
-    products = synapses.products
-    if MULTIPLIES and len(products.weights) and count_spikes(spikes) > products.from_spikes:
-        multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
-    else:
+    if not _multiplied(spikes, synapses, room, current):
         add_spikes(spikes, synapses, room, current)
