@@ -164,9 +164,9 @@ def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, flo
         y0, y1 = (y + side * high / rows for side in cell.box[1::2])
         for colour, line in (("black", 3.0), (FRAME, 1.5)):  # an outline that shows on any image
             frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line)
-            canvas.sheet.add_patch(frame)
+            canvas.sheet.add_artist(frame)  # add_patch would look for limits
     if cell.hatched is not None:
-        canvas.sheet.add_patch(PathPatch(_outline(cell.hatched, *place), **HATCHING))
+        canvas.sheet.add_artist(PathPatch(_outline(cell.hatched, *place), **HATCHING))
     if cell.tag:
         canvas.text(x + 0.05, y + high - 0.05, cell.tag, **TAG)
 

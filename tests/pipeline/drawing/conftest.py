@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.drawing.canvas import Canvas
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +22,36 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
+class Picture(NamedTuple):
+    """A picture on a canvas: its left upper corner and its size in inches, and its pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    pixels: NDArray[np.floating[Any]]
+
+
 @pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is saved, with all that lies on it."""
+def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[Picture]]:
+    """The pictures that lie below every figure, in the order in which they were put there, all within its page."""
+    found: dict[Figure, list[Picture]] = {}
+    put = Canvas.picture
+
+    def keep(canvas: Canvas, *arguments: Any) -> None:
+        picture = Picture(*arguments)
+        assert picture.x >= 0 and picture.x + picture.width <= canvas.width, picture
+        assert picture.y >= 0 and picture.y + picture.height <= canvas.height - canvas.above, picture
+        found.setdefault(canvas.figure, []).append(picture)
+        put(canvas, *arguments)
+
+    monkeypatch.setattr(Canvas, "picture", keep)
+    return found
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch, pictures: dict[Figure, list[Picture]]) -> list[Figure]:
+    """Every figure that is saved, with all that is drawn on it."""
     figures: list[Figure] = []
     save = Figure.savefig
 

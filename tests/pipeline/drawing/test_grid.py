@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +11,13 @@ from matplotlib.figure import Figure
 from pipeline.drawing.grid import PALE, Cell, Row, draw_maps, row_of_maps
 from pipeline.drawing.overlay import overlay
 from pipeline.drawing.subject import Subject
+from tests.pipeline.drawing.conftest import Picture
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
+Pictures = dict[Figure, list[Picture]]
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.random((64, 64, 3))
 ONE, HALF = np.ones((2, 2), np.float32), np.full((2, 2), 0.5, np.float32)
-
-
-def cells(figure: Figure) -> list[tuple[float, float, Any]]:
-    """Left and top of every picture but the colour bar, in inches, and its pixels."""
-    *shown, _ = figure.axes[0].images
-    return [(image.get_extent()[0], image.get_extent()[3], np.asarray(image.get_array())) for image in shown]
 
 
 def test_a_row_is_relative_to_its_largest_value() -> None:
@@ -35,45 +30,47 @@ def test_a_row_is_relative_to_its_largest_value() -> None:
     assert silent.heat.max() == 0
 
 
-def test_cells_lie_in_rows_and_columns(tmp_path: Path, saved: list[Figure]) -> None:
+def test_cells_lie_in_rows_and_columns(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     rows = [Row("one", [Cell(ONE), Cell()]), Row("two", [Cell(image=IMAGE), None, Cell(HALF, IMAGE)])]
     draw_maps(tmp_path / "grid.png", "Title", "about", ["a", "b"], rows)
-    found = cells(saved[0])
-    (x0, x1, x2), (y0, y1) = sorted({x for x, _, _ in found}), sorted({y for _, y, _ in found})
-    assert [(x, y) for x, y, _ in found] == [(x0, y0), (x1, y0), (x0, y1), (x2, y1)]
+    *found, _ = pictures[saved[0]]
+    (x0, x1, x2), (y0, y1) = sorted({cell.x for cell in found}), sorted({cell.y for cell in found})
+    assert [(cell.x, cell.y) for cell in found] == [(x0, y0), (x1, y0), (x0, y1), (x2, y1)]
     assert x2 - x1 == pytest.approx(x1 - x0) == pytest.approx(y1 - y0)
     expected = [overlay(None, ONE, (64, 64)), PALE, IMAGE, overlay(IMAGE, HALF, (64, 64))]
-    for (_, _, pixels), wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(pixels[[0, -1]][:, [0, -1]], wanted[[0, -1]][:, [0, -1]])
+    for cell, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(cell.pixels[[0, -1]][:, [0, -1]], wanted[[0, -1]][:, [0, -1]])
     texts = {text.get_text(): text.get_position()[0] for text in saved[0].axes[0].texts}
     assert texts["one"] < x0 < x1 < texts["a"] < x2 < texts["b"]  # headings belong to the last columns
 
 
-def test_the_bar_stands_beside_the_maps(tmp_path: Path, saved: list[Figure]) -> None:
+def test_the_bar_stands_beside_the_maps(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     rows = [Row("", [Cell(image=IMAGE)] * 2), Row("conv1", [Cell(ONE, IMAGE)] * 2)]
     draw_maps(tmp_path / "grid.png", "Title", "about", ["a", "b"], rows, colours=["red", "black"])
-    bar = saved[0].axes[0].images[-1]
-    assert bar.get_extent()[3] == cells(saved[0])[2][1]  # at the top of the second row
+    *cells, bar = pictures[saved[0]]
+    assert bar.y == cells[2].y  # at the top of the second row
+    assert bar.x > max(cell.x + cell.width for cell in cells)
     assert [text.get_color() for text in saved[0].axes[0].texts if text.get_text() in {"a", "b"}] == ["red", "black"]
 
 
-def test_the_box_lies_where_the_object_is(tmp_path: Path, saved: list[Figure]) -> None:
+def test_the_box_lies_where_the_object_is(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     cell = Cell(image=np.zeros((10, 20, 3)), box=(5, 2, 15, 8))
     draw_maps(tmp_path / "grid.png", "Title", "about", [], [Row("", [cell, Cell(ONE)])])
-    left, right, bottom, top = saved[0].axes[0].images[0].get_extent()
-    for frame in saved[0].axes[0].patches:
-        share = [(frame.get_x() - left) / (right - left), (frame.get_y() - top) / (bottom - top)]
-        assert [*share, frame.get_width() / (right - left), frame.get_height() / (bottom - top)] == pytest.approx(
+    image = pictures[saved[0]][0]
+    frames = saved[0].axes[0].patches
+    for frame in frames:
+        share = [(frame.get_x() - image.x) / image.width, (frame.get_y() - image.y) / image.height]
+        assert [*share, frame.get_width() / image.width, frame.get_height() / image.height] == pytest.approx(
             [0.25, 0.2, 0.5, 0.6]
         )
-    assert len(saved[0].axes[0].patches) == 2
+    assert len(frames) == 2
 
 
-def test_a_sample_stands_aside(tmp_path: Path, saved: list[Figure]) -> None:
+def test_a_sample_stands_aside(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     subject = Subject("3", "lion", "cat", IMAGE, (0, 0, 64, 64))
     draw_maps(tmp_path / "grid.png", "Title", "about", [], [Row("conv1", [Cell(ONE, IMAGE)])], aside=subject)
-    (aside, cell) = cells(saved[0])
-    assert aside[0] < cell[0] and aside[1] == cell[1]
+    aside, cell, _ = pictures[saved[0]]
+    assert aside.x < cell.x and aside.y == cell.y
     (caption,) = (text for text in saved[0].axes[0].texts if text.get_text() == subject.caption)
     assert caption.get_window_extent().y0 > 0  # it is on the page, though there is one row
 
@@ -96,11 +93,11 @@ def test_every_grid_fits_a_page(
         assert extent.x0 >= 0 and extent.x1 <= saved[0].bbox.width + 1 and extent.y0 >= 0
 
 
-def test_rows_with_headings_and_columns_apart(tmp_path: Path, saved: list[Figure]) -> None:
+def test_rows_with_headings_and_columns_apart(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     rows = [Row("one", [Cell(ONE)] * 3), Row("two", [Cell(HALF)] * 3, ["all", "t = 2"]), Row("three", [Cell(ONE)])]
     draw_maps(tmp_path / "grid.png", "Title", "about", ["a", "b", "c"], rows, apart=1)
-    found = cells(saved[0])
-    (x0, x1, x2), (y0, y1, y2) = sorted({x for x, _, _ in found}), sorted({y for _, y, _ in found})
+    *found, _ = pictures[saved[0]]
+    (x0, x1, x2), (y0, y1, y2) = sorted({cell.x for cell in found}), sorted({cell.y for cell in found})
     assert x1 - x0 > x2 - x1 + 0.1
     assert y1 - y0 > y2 - y1 + 0.1
     places = {text.get_text(): text.get_position() for text in saved[0].axes[0].texts}

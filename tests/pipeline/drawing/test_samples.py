@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.drawing.grid import Row, draw_maps
 from pipeline.drawing.samples import draw_over_time, draw_side_by_side, largest
 from pipeline.drawing.subject import Subject
+from tests.pipeline.drawing.conftest import Picture
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 RANDOM = np.random.default_rng(0)
@@ -133,7 +134,9 @@ def test_moving_images_get_a_step_after_the_sum(tmp_path: Path, grids: list[list
     np.testing.assert_array_equal(grids[0][3].cells[0].image, frames[1])
 
 
-def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, saved: list[Figure]) -> None:
+def test_a_border_that_padding_lights_up_is_hatched(
+    tmp_path: Path, saved: list[Figure], pictures: dict[Figure, list[Picture]]
+) -> None:
     padded = {"conv1": np.array([[True, False, False, True]])}
     maps = {"conv1": np.array([[[1, 0, 1, 1]], [[0, 1, 0, 0]]], np.float32)}  # in sum 1 outside and 1 inside
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM", padded=padded)
@@ -142,9 +145,9 @@ def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, saved: list[
     dark, lit = saved
     assert not dark.axes[0].patches and "Hatched" not in " ".join(texts(dark))
     assert len(lit.axes[0].patches) == 2 and "Hatched" in " ".join(texts(lit))  # the sum and the first step
-    left, right, *_ = lit.axes[0].images[0].get_extent()
+    cell = pictures[lit][0]
     x = lit.axes[0].patches[0].get_path().vertices[:, 0]
-    shares = sorted({round((each - left) / (right - left), 3) for each in x})
+    shares = sorted({round((each - cell.x) / cell.width, 3) for each in x})
     assert shares == [0, 0.25, 0.75, 1]
 
 
@@ -183,7 +186,11 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
     ids=["usual", "wide", "tall", "ten layers without image", "one silent pixel"],
 )
 def test_every_shape_is_drawn(
-    tmp_path: Path, saved: list[Figure], subject: Subject, maps: dict[str, NDArray[np.float32]]
+    tmp_path: Path,
+    saved: list[Figure],
+    pictures: dict[Figure, list[Picture]],
+    subject: Subject,
+    maps: dict[str, NDArray[np.float32]],
 ) -> None:
     draw_over_time(tmp_path / "maps.png", subject, maps, "Spike Activation Map", "γ = 0.5.")
     draw_side_by_side(tmp_path / "overview.png", [subject] * 3, [maps] * 3, "Where neurons fire", "SAM")
@@ -191,4 +198,4 @@ def test_every_shape_is_drawn(
         width, height = figure.get_size_inches()
         assert 5 < width < 16 and 2 < height < 18
         assert_nothing_is_cut_off(figure)
-        assert len(figure.axes[0].images) > len(maps)
+        assert len(pictures[figure]) > len(maps)
