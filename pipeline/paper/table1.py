@@ -121,7 +121,7 @@ def note_on_trainings(table: pd.DataFrame) -> str:
 def draw(study: Study, table: pd.DataFrame) -> None:
     """Accuracy, and the error of every layer, against leak."""
     points = table[table["measure"].isin([*ERRORS, ACCURACY])].rename(columns={"measure": "panel", "leak": "x"})
-    points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values("panel")
+    points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values(["panel", "x"])
     title, y = (
         "Localisation error and accuracy against leak",
         {ACCURACY: "share of images"} | dict.fromkeys(ERRORS, "nats"),

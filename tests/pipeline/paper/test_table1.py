@@ -12,6 +12,7 @@ from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.paper import table1
+from pipeline.paper.study.errors import SCRIPT
 from pipeline.paper.table1 import judge, note_on_trainings, over_trainings
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
@@ -103,3 +104,17 @@ def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> 
 def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
         table1.run(small_study(tmp_path, leaks=(0.9,)))
+
+
+def test_curves_go_from_the_lowest_leak_to_the_highest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr(table1, "draw_curves", lambda *given, **named: drawn.append(given[3]))
+    layers = ("conv2", "conv3", "conv4")
+    rows = [(leak, "localisation error", layer, 0.5) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95) for layer in layers]
+    rows += [(leak, f"localisation error, {SCRIPT}", layer, 0.5) for leak, _, layer, _ in rows]
+    rows += [(leak, "accuracy", "", 0.9) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)]
+    table1.draw(small_study(tmp_path), pd.DataFrame(rows, columns=["leak", "measure", "layer", "mean"]))
+    (points,) = drawn
+    assert points["curve"].unique().tolist() == ["accuracy", *layers]
+    for _, curve in points.groupby(["panel", "curve"]):
+        assert curve["x"].tolist() == [0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
