@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .aligned import aligned
 from .compiled import compiled
 from .events import bytes_of, store_word
-from .tiles import GROUP, instruction, tile_of
+from .tiles import GROUP, Instruction, instruction, tile_of
 
 BYTES = 8  # of a word of counts
 HOW = instruction()
@@ -66,16 +66,15 @@ def lay_out_products(kernel: NDArray[Any], pool: int, seen: tuple[int, int], pos
     seen, positions : height and width of the pooled map, and of the map of currents
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    at_once = HOW.groups_at_once(pool**2) if HOW else 0
-    if HOW is None or not at_once or kernel.dtype != np.int8 or pool**2 > np.iinfo(np.uint8).max:
+    if HOW is None or kernel.dtype != np.int8 or not (at_once := HOW.groups_at_once(pool**2)):
         return Products(np.zeros((0, 0, 0, 0, GROUP), np.int8), np.iinfo(np.int64).max, 0)
-    lanes = _block(HOW.tiles, outputs)
+    lanes = block_size(HOW.tiles, outputs)
     blocks, groups = -(-outputs // lanes), -(-channels // GROUP)
     padded = np.zeros((blocks * lanes, groups * GROUP, kernel_rows, kernel_columns), np.int8)
     padded[:outputs, :channels] = kernel
     parts = padded.reshape(blocks, lanes, groups, GROUP, kernel_rows, kernel_columns).transpose(0, 4, 5, 2, 1, 3)
     weights = aligned(parts.reshape(blocks, kernel_rows, kernel_columns * groups, lanes, GROUP))
-    size = _block(HOW.rows, outputs)
+    size = block_size(HOW.rows, outputs)
     rows = -(-outputs // size)  # of weights, of a pixel and input
     several, single = divmod(positions[1], HOW.tiles[lanes])
     pixels = positions[0] * (several * HOW.tiles[lanes] + 2 * single)  # weights are loaded for one pixel alone
@@ -84,7 +83,7 @@ def lay_out_products(kernel: NDArray[Any], pool: int, seen: tuple[int, int], pos
     return Products(weights, max(0, int(instructions / (HOW.rows[size] * rows_per_spike))), at_once)
 
 
-def _block(sizes: Collection[int], outputs: int) -> int:
+def block_size(sizes: Collection[int], outputs: int) -> int:
     """The smallest of these sizes, which ascend, that holds all outputs, or else the largest."""
     return next((size for size in sizes if outputs <= size), max(sizes))
 
@@ -93,20 +92,18 @@ def product_room(products: Products, shape: tuple[int, int, int], pool: int, pad
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
     lanes = products.weights.shape[3]
-    if not lanes:
+    if HOW is None or not lanes:
         return ProductRoom(np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int32))
     sides = height // pool + 2 * padding, width // pool + 2 * padding
     inputs = -(-channels // GROUP) * GROUP
     counts = np.zeros(math.prod(sides) * inputs + BYTES, np.uint8)[:-BYTES]  # more may be written than is there
-    tile = np.zeros(HOW.tiles[lanes] * lanes if HOW else 0, np.int32)
-    return ProductRoom(counts.reshape(*sides, inputs), tile)
+    return ProductRoom(counts.reshape(*sides, inputs), np.zeros(HOW.tiles[lanes] * lanes, np.int32))
 
 
-def multiply_row_of(outputs: int) -> Any:
+def multiply_row_of(how: Instruction, outputs: int) -> Any:
     """:func:`multiply_row` for blocks of so many outputs."""
-    assert HOW is not None
-    pixels, vectors = HOW.tiles[outputs], outputs // HOW.lanes
-    add_tile, add_pixel = tile_of(pixels, vectors), tile_of(1, vectors)
+    pixels, vectors = how.tiles[outputs], outputs // how.lanes
+    add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)
 
     @njit(nogil=True)
     def multiply(products: Products, block: int, row: int, stride: int, counts: Any, tile: Any, current: Any) -> None:
@@ -153,7 +150,7 @@ def multiply_row_of(outputs: int) -> Any:
 
 def _multiply_row() -> Any:
     """:func:`multiply_row` for the blocks of this CPU."""
-    kernels = [multiply_row_of(outputs) for outputs in HOW.tiles] if HOW else []
+    kernels = [multiply_row_of(HOW, outputs) for outputs in HOW.tiles] if HOW else []
     if not kernels:  # nothing calls it
         return None
     if len(kernels) == 1:

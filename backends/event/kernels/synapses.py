@@ -34,7 +34,7 @@ from backends.network import WEIGHT_LIMIT
 from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
-from .products import HOW, ProductRoom, Products, lay_out_products, multiply_spikes, product_room
+from .products import HOW, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -103,7 +103,7 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     pool, stride, padding : as of a layer
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    size = next((size for size in BLOCKS if outputs <= size), max(BLOCKS))
+    size = block_size(BLOCKS, outputs)
     blocks = -(-outputs // size)
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel

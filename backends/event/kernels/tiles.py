@@ -41,7 +41,9 @@ class Instruction(NamedTuple):
     pixel: float
 
     def groups_at_once(self, count: int) -> int:
-        """Groups of four counts of at most `count` whose products a register sums; 0 if that can overflow at once."""
+        """Groups of four counts of at most `count` whose products a register sums; 0 if even one's are too large."""
+        if count > np.iinfo(np.uint8).max:
+            return 0
         if self.exact:
             return np.iinfo(np.int32).max
         return np.iinfo(np.int16).max // (2 * -np.iinfo(np.int8).min * count)
@@ -57,10 +59,8 @@ def instruction() -> Instruction | None:
     return next((each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in features), None)
 
 
-def tile_of(pixels: int, vectors: int) -> Any:
+def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
     """A function that sums products for so many neighbouring pixels and vectors of outputs."""
-    how = instruction()
-    assert how is not None
     lanes, exact = how.lanes, how.exact
     sums, shorts, bytes_ = (
         ir.VectorType(kind, size) for kind, size in ((INTEGER, lanes), (SHORT, 2 * lanes), (BYTE, 4 * lanes))
@@ -76,9 +76,8 @@ def tile_of(pixels: int, vectors: int) -> Any:
         module = builder.module
         if exact:
             kind: Any = ir.FunctionType(sums, [sums] * 3)
-            return builder.call(
-                module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", fnty=kind), (total, counts, weights)
-            )
+            multiply = module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", fnty=kind)
+            return builder.call(multiply, [total, counts, weights])
         kind = ir.FunctionType(shorts, [bytes_] * 2)
         multiply = module.declare_intrinsic("llvm.x86.avx2.pmadd.ub.sw", fnty=kind)
         operands = [builder.bitcast(each, bytes_) for each in (counts, weights)]

@@ -32,10 +32,13 @@ class Picture(NamedTuple):
     pixels: NDArray[np.floating[Any]]
 
 
+Pictures = dict[Figure, list[Picture]]
+
+
 @pytest.fixture
-def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[Picture]]:
+def pictures(monkeypatch: pytest.MonkeyPatch) -> Pictures:
     """The pictures that lie below every figure, in the order in which they were put there, all within its page."""
-    found: dict[Figure, list[Picture]] = {}
+    found: Pictures = {}
     put = Canvas.picture
 
     def keep(canvas: Canvas, *arguments: Any) -> None:
@@ -50,7 +53,7 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[Picture]]:
 
 
 @pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch, pictures: dict[Figure, list[Picture]]) -> list[Figure]:
+def saved(monkeypatch: pytest.MonkeyPatch, pictures: Pictures) -> list[Figure]:
     """Every figure that is saved, with all that is drawn on it."""
     figures: list[Figure] = []
     save = Figure.savefig

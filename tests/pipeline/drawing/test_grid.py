@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from pipeline.drawing.grid import PALE, Cell, Row, draw_maps, row_of_maps
 from pipeline.drawing.overlay import overlay
 from pipeline.drawing.subject import Subject
-from tests.pipeline.drawing.conftest import Picture
+from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
-Pictures = dict[Figure, list[Picture]]
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.random((64, 64, 3))
 ONE, HALF = np.ones((2, 2), np.float32), np.full((2, 2), 0.5, np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.drawing.grid import Row, draw_maps
 from pipeline.drawing.samples import draw_over_time, draw_side_by_side, largest
 from pipeline.drawing.subject import Subject
-from tests.pipeline.drawing.conftest import Picture
+from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 RANDOM = np.random.default_rng(0)
@@ -134,9 +134,7 @@ def test_moving_images_get_a_step_after_the_sum(tmp_path: Path, grids: list[list
     np.testing.assert_array_equal(grids[0][3].cells[0].image, frames[1])
 
 
-def test_a_border_that_padding_lights_up_is_hatched(
-    tmp_path: Path, saved: list[Figure], pictures: dict[Figure, list[Picture]]
-) -> None:
+def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
     padded = {"conv1": np.array([[True, False, False, True]])}
     maps = {"conv1": np.array([[[1, 0, 1, 1]], [[0, 1, 0, 0]]], np.float32)}  # in sum 1 outside and 1 inside
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM", padded=padded)
@@ -188,7 +186,7 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
 def test_every_shape_is_drawn(
     tmp_path: Path,
     saved: list[Figure],
-    pictures: dict[Figure, list[Picture]],
+    pictures: Pictures,
     subject: Subject,
     maps: dict[str, NDArray[np.float32]],
 ) -> None:
