@@ -43,7 +43,7 @@ from recordings.errors import InputError
 Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
 
-NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some 12 bytes of each
+NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some 8 bytes of each
 
 
 def fgsm(
