@@ -118,7 +118,7 @@ def _pictures(
 
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(out, raster, held))
-                scores = found.scores.table()
+                scores = list(found.scores.of_samples())
                 about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
                 write_page([Run(out.resolve().name, raster, *about)], out / "report.html")
     return figures

@@ -1,10 +1,10 @@
-"""Does a map find the object? A table of one recording: its maps, its spike counts and two blind guesses."""
+"""Does a map find the object? The scores of one recording: its maps, its spike counts and two blind guesses."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,15 +17,20 @@ from recordings.raster.reader import RasterReader
 
 from .sam_sum import spike_count_sum
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 OF_LAYERS = ("SAM", "spike count")
 GUESSES = ("centred box", "centred Gaussian")
 
 
 class Score(NamedTuple):
-    """One row of the table, see :func:`localisation_scores`."""
+    """How well a map finds an object.
+
+    Parameters
+    ----------
+    image : number of the sample
+    layer : "" where no layer is involved
+    method : "SAM", "spike count", "centred box" or "centred Gaussian"
+    measure : a key of :data:`pipeline.measures.localisation.MEASURES`
+    """
 
     image: int
     layer: str
@@ -34,25 +39,18 @@ class Score(NamedTuple):
     value: float
 
 
-def localisation_scores(
-    raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None], samples: range | None = None
-) -> pd.DataFrame:
+def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> list[Score]:
     """Score the maps of every layer, the spike count of the same layer, and once each centred guess.
-
-    The tables of consecutive ranges of samples, one behind the other, are the table of all.
 
     Parameters
     ----------
     raster, maps : the maps and the raster they were computed from
     masks : per sample of the raster, (H, W) bool of the image as the network saw it; None, or nothing in it, where the
         object is unknown or cropped away: such samples do not count
-    samples : to score; all if not given
 
     Returns
     -------
-    image (number of the sample), layer ("" where no layer is involved), method ("SAM", "spike count", "centred box" or
-    "centred Gaussian"), measure (a key of :data:`pipeline.measures.localisation.MEASURES`), value; sample by sample,
-    then layer by layer in order of depth; no row if no mask is known
+    sample by sample, then layer by layer in order of depth; nothing if no mask is known
 
     Raises
     ------
@@ -63,8 +61,8 @@ def localisation_scores(
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
     scores: list[Score] = []
-    for sample in range(raster.n_samples) if samples is None else samples:
-        if (mask := masks[sample]) is None or not mask.any():
+    for sample, mask in enumerate(masks):
+        if mask is None or not mask.any():
             continue
         of_layers = {}
         for name in maps:
@@ -72,11 +70,11 @@ def localisation_scores(
             counts = spike_count_sum(raster.packed(layer, sample), layer.shape, raster.steps_that_matter(layer))
             of_layers[name] = maps.read_sum(maps.layer(name), sample), counts
         scores += score_sample(sample, of_layers, mask)
-    return score_table(scores)
+    return scores
 
 
 def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Mask) -> list[Score]:
-    """The rows of one sample whose object is known; needs no file.
+    """The scores of one sample whose object is known; needs no file.
 
     Parameters
     ----------
@@ -101,13 +99,6 @@ def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Ma
     ]
 
 
-def score_table(scores: Iterable[Score]) -> pd.DataFrame:
-    """The rows of any samples as :func:`localisation_scores` gives them."""
-    import pandas as pd  # slow to import, and not needed where nobody wants a table
-
-    return pd.DataFrame(list(scores), columns=list(Score._fields))
-
-
 class GatheredScores:
     """The scores of any number of samples, 16 bytes each; every sample has as many, of the same conditions."""
 
@@ -129,11 +120,9 @@ class GatheredScores:
         estimates = means_with_intervals([np.frombuffer(values) for _, values in self._found.values()])
         return dict(zip(self._found, estimates, strict=True))
 
-    def table(self) -> pd.DataFrame:
-        """See :func:`localisation_scores`."""
+    def of_samples(self) -> Iterator[Score]:
+        """All of them, as :func:`localisation_scores` gives them."""
         columns = [zip(*pair, strict=True) for pair in self._found.values()]
-        return score_table(
-            Score(image, *condition, value)
-            for of_sample in zip(*columns, strict=True)
-            for condition, (image, value) in zip(self._found, of_sample, strict=True)
-        )
+        for of_sample in zip(*columns, strict=True):
+            for condition, (image, value) in zip(self._found, of_sample, strict=True):
+                yield Score(image, *condition, value)

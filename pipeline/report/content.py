@@ -129,10 +129,9 @@ def _products(run: Run) -> dict[str, int]:
 def _scores(run: Run) -> Scores:
     """The scores of every sample whose object is known; beside None, their means."""
     values: dict[tuple[str, int | None], dict[str, dict[str, list[float]]]] = {}
-    if run.scores is not None:
-        for image, layer, method, measure, value in run.scores.itertuples(index=False):
-            for place in ((layer, image), (layer, None)):
-                values.setdefault(place, {}).setdefault(method, {}).setdefault(measure, []).append(value)
+    for image, layer, method, measure, value in run.scores:
+        for place in ((layer, image), (layer, None)):
+            values.setdefault(place, {}).setdefault(method, {}).setdefault(measure, []).append(value)
     return {
         place: {
             method: {measure: round(fsum(found) / len(found), 4) for measure, found in of_method.items()}

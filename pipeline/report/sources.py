@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from backends.network import Network
 from backends.network.storage import read_network
 from pipeline.config import load_config
 from pipeline.images.samples import Samples, choose_samples
-from pipeline.maps.localisation import localisation_scores
+from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.summary import LARGEST_SUMMARY, Answer, Summary
 from recordings.errors import InputError
 from recordings.files import read_file
@@ -39,7 +38,7 @@ class Run:
     answers : of every sample, with names for people; None if unknown
     samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
-    scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`
+    scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
     grad_cams : open files of Grad-CAM of the same samples
     notes : what could not be shown, and why
     """
@@ -51,7 +50,7 @@ class Run:
     answers: list[Answer] | None = None
     samples: Samples | None = None
     network: Network | None = None
-    scores: pd.DataFrame | None = None
+    scores: Sequence[Score] = ()
     grad_cams: tuple[MapReader, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -145,5 +144,5 @@ def _with_scores(run: Run, path: Path) -> Run:
         gamma, variant = maps.header.parameters["gamma"], maps.header.parameters["variant"]
         if variant != "paper" or not maps.header.parameters["include_current"]:
             raise InputError("It holds maps of another variant; the page computes those of the paper")
-        scores = None if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
+        scores = [] if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
         return replace(run, gamma=gamma, scores=scores)

@@ -1,4 +1,4 @@
-"""The table of a recording: how well its maps, its spike counts and two blind guesses find the object."""
+"""The scores of a recording: how well its maps, its spike counts and two blind guesses find the object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.images.preprocessing import box_mask
 from pipeline.maps.explanation import explain
-from pipeline.maps.localisation import GatheredScores, localisation_scores, score_sample, score_table
+from pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
@@ -27,12 +27,16 @@ def raster(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_table(raster: Path) -> None:
+def table(scores: list[Score]) -> pd.DataFrame:
+    return pd.DataFrame(scores, columns=Score._fields)
+
+
+def test_scores_of_every_layer_map_and_guess(raster: Path) -> None:
     everything = np.ones((16, 20), bool)
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
         masks = [everything, None, everything, np.zeros((16, 20), bool)]
-        rows = summary_of_shares(localisation_scores(reader, maps, masks))
-        assert localisation_scores(reader, maps, [None] * 4).empty
+        rows = summary_of_shares(table(localisation_scores(reader, maps, masks)))
+        assert localisation_scores(reader, maps, [None] * 4) == []
     assert set(zip(rows["layer"], rows["method"], strict=True)) == {
         ("input", "SAM"),
         ("input", "spike count"),
@@ -46,10 +50,10 @@ def test_table(raster: Path) -> None:
     assert set(rows[rows["measure"] != "IoU"]["mean"]) == {1}  # everything is object
 
 
-def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
+def test_scores_are_of_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     mask = box_mask((0, 0, 3, 2), (4, 5))
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = summary_of_shares(localisation_scores(reader, maps, [mask, None, None, None]))
+        rows = summary_of_shares(table(localisation_scores(reader, maps, [mask, None, None, None])))
         in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
         spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
         sam = maps["conv1"][0][:in_time]
@@ -60,40 +64,29 @@ def test_table_scores_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
 
 
-def test_ranges_of_samples_make_the_whole_table(raster: Path) -> None:
-    mask = box_mask((0, 0, 3, 2), (16, 20))
-    masks = [mask, None, ~mask, mask]
-    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        whole = localisation_scores(reader, maps, masks)
-        parts = [localisation_scores(reader, maps, masks, samples) for samples in (range(1), range(1, 3), range(3, 4))]
-    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
-    assert whole["image"].unique().tolist() == [0, 2, 3]
-
-
-def test_gathered_scores_are_the_table_and_its_summary() -> None:
+def test_gathered_scores_are_those_of_every_sample_and_their_summary() -> None:
     random, mask, gathered, everything = np.random.default_rng(0), box_mask((1, 0, 3, 2), (4, 5)), GatheredScores(), []
     for sample in (0, 2, 3, 7):
         scores = score_sample(sample, {name: tuple(random.random((2, 4, 5))) for name in ("conv1", "conv2")}, mask)
         gathered.add(scores)
         everything += scores
-    table = gathered.table()
-    pd.testing.assert_frame_equal(table, score_table(everything))
+    assert list(gathered.of_samples()) == everything
     found = [(*condition, *estimate) for condition, estimate in gathered.summary().items()]
-    assert found == list(summary_of_shares(table).itertuples(index=False, name=None))
+    assert found == list(summary_of_shares(table(everything)).itertuples(index=False, name=None))
     assert GatheredScores().summary() == {}
-    assert GatheredScores().table().empty
+    assert list(GatheredScores().of_samples()) == []
 
 
 def test_a_sample_in_memory() -> None:
     sums, counts = np.array([[0.0, 2], [0, 0]]), np.array([[1.0, 1], [1, 1]])
-    rows = score_table(score_sample(5, {"conv1": (sums, counts)}, box_mask((1, 0, 2, 1), (2, 2))))
+    rows = table(score_sample(5, {"conv1": (sums, counts)}, box_mask((1, 0, 2, 1), (2, 2))))
     found = rows.set_index(["layer", "method", "measure"])["value"]
     assert set(rows["image"]) == {5}
     assert [found["conv1", "SAM", name] for name in MEASURES] == [1, 1, 1]
     assert [found["conv1", "spike count", name] for name in MEASURES] == [0.25] * 3
 
 
-def test_table_refuses_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_scores_refuse_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     record(other, 5, HEADER)
     with MapReader(raster / "sam.h5") as maps:
