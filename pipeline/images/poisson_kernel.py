@@ -105,6 +105,7 @@ def draw_spikes(
     words = np.zeros((WORD + DRAWS + pixels + WORD) // 2, np.uint64)  # a word's room before and after the draws
     draws = words.view(np.uint32)
     for t in range(len(packed)):
+        row = packed[t]
         block, skipped = divmod(t * pixels, DRAWS)
         place = np.uint64(WORD // 2)
         for number in range(block, block + (skipped + pixels + DRAWS - 1) // DRAWS):
@@ -118,4 +119,4 @@ def draw_spikes(
                 word |= below(draws, first + neuron, on, neuron)  # type: ignore[call-arg]
             if neuron + WORD > pixels:
                 word |= below(draws, first + neuron - pixels, off, neuron)  # type: ignore[call-arg]
-            store_bits(word, packed[t], neuron // 8)
+            store_bits(word, row, neuron // 8, min(8, len(row) - neuron // 8))

@@ -119,13 +119,13 @@ def store_word(_: Any, word: Any, packed: Any, first: Any) -> tuple[Any, Callabl
 
 
 @njit(inline="always")
-def store_bits(word: Any, packed: NDArray[np.uint8], first: int) -> None:
-    """Write bit i of a word as the file's bit i of packed[first : first + 8], as far as that goes."""
+def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> None:
+    """Write bit i of a word as the file's bit i of packed[first : first + size], for a size of at most 8."""
     ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
-    if first + 8 <= len(packed):
+    if size == 8:
         store_word(ordered, packed, first)
     else:
-        for i in range(len(packed) - first):
+        for i in range(size):
             packed[first + i] = np.uint8(ordered >> np.uint64(8 * i))
 
 
@@ -321,19 +321,28 @@ def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
 
 @njit(nogil=True)
 def pack_squares(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
-    """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel."""
+    """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel.
+
+    Of few channels, as many pixels as fit share a word, each 64 behind the one before.
+    """
     square = np.empty(WORD, np.uint64)
-    for pixel in range(0, pixels, WORD):
-        tall = min(WORD, pixels - pixel)
+    shared = max(1, WORD // channels)
+    for pixel in range(0, pixels, shared * WORD):
         for first in range(0, channels, WORD):
             wide = min(WORD, channels - first)
-            for i in range(tall):
-                square[i] = word_of(flat, (pixel + i) * channels + first, wide)
-            square[tall:] = 0
+            square[:] = 0
+            for part in range(shared):
+                begin = pixel + part * WORD
+                for i in range(min(WORD, pixels - begin)):
+                    word = word_of(flat, (begin + i) * channels + first, wide)
+                    square[i] |= word << np.uint64(part * wide)
             transpose(square)
-            for i in range(wide):
-                place = ((first + i) * pixels + pixel) // 8
-                store_bits(square[i], packed[: place + tall // 8], place)
+            for part in range(shared):
+                begin = pixel + part * WORD
+                size = min(WORD, pixels - begin) // 8
+                for i in range(wide):
+                    place = ((first + i) * pixels + begin) // 8
+                    store_bits(square[part * wide + i], packed, place, size)
 
 
 @njit(nogil=True)

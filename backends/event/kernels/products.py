@@ -100,21 +100,44 @@ def product_room(products: Products, shape: tuple[int, int, int], pool: int, pad
     return ProductRoom(counts.reshape(*sides, inputs), np.zeros(HOW.tiles[lanes] * lanes, np.int32))
 
 
+class Sizes(NamedTuple):
+    """What :func:`multiply_row_of` must know of the arrays' shapes.
+
+    Parameters
+    ----------
+    kernel_rows, groups, outputs : KH, groups of four inputs in a row of the kernel, and outputs of a block
+    groups_at_once : as of :class:`Products`
+    width, inputs : of the counts
+    columns, channels : of the currents
+    stride : as of a layer
+    """
+
+    kernel_rows: int
+    groups: int
+    outputs: int
+    groups_at_once: int
+    width: int
+    inputs: int
+    columns: int
+    channels: int
+    stride: int
+
+
 def multiply_row_of(how: Instruction, outputs: int) -> Any:
-    """:func:`multiply_row` for blocks of so many outputs."""
+    """A function that sets one row of currents for one block of so many outputs.
+
+    Its arrays are flat, and it makes no others: numba counts the references to an array, and threads that share the
+    weights would wait for each other at that count.
+    """
     pixels, vectors = how.tiles[outputs], outputs // how.lanes
     add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)
 
     @njit(nogil=True)
-    def multiply(products: Products, block: int, row: int, stride: int, counts: Any, tile: Any, current: Any) -> None:
-        weights, most = products.weights, products.groups_at_once
-        kernel_rows, groups = weights.shape[1:3]
-        columns, channels = current.shape[1:]
-        width, inputs = counts.shape[1:]
-        flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
+    def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
+        kernel_rows, groups, _, most, width, inputs, columns, channels, stride = sizes
         first, step = block * outputs, stride * inputs
         missing = max(0, first + outputs - channels)
-        sums, pitch = (tile, outputs) if missing else (flat, channels)
+        sums, pitch = (tile, outputs) if missing else (current, channels)
         group_size = outputs * GROUP
         row_size = groups * group_size
         groups_at_once = min(groups, most)
@@ -132,24 +155,24 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
                     weight = (block * kernel_rows + y) * row_size + group * group_size
                     count = corner + y * width * inputs + group * GROUP
                     below, beside = min(rows_at_once, kernel_rows - y), min(groups_at_once, groups - group)
-                    sizes = below, beside, row_size, width * inputs, step
+                    extent = below, beside, row_size, width * inputs, step
                     if several:
-                        add_tile(flat_weights, weight, flat_counts, count, *sizes, sums, place, pitch, more)
+                        add_tile(weights, weight, counts, count, *extent, sums, place, pitch, more)
                     else:
-                        add_pixel(flat_weights, weight, flat_counts, count, *sizes, sums, place, pitch, more)
+                        add_pixel(weights, weight, counts, count, *extent, sums, place, pitch, more)
                     group, more = group + groups_at_once, True
                 y += rows_at_once
             if missing:
                 for pixel in range(pixels if several else 1):
                     for output in range(outputs - missing):
-                        flat[target + pixel * channels + output] = tile[pixel * pitch + output]
+                        current[target + pixel * channels + output] = tile[pixel * pitch + output]
             column += pixels if several else 1
 
-    return multiply
+    return multiply_row
 
 
 def _multiply_row() -> Any:
-    """:func:`multiply_row` for the blocks of this CPU."""
+    """:func:`multiply_row_of` for whatever blocks this CPU has."""
     kernels = [multiply_row_of(HOW, outputs) for outputs in HOW.tiles] if HOW else []
     if not kernels:  # nothing calls it
         return None
@@ -158,19 +181,17 @@ def _multiply_row() -> Any:
     of_16, of_32, of_64 = kernels
 
     @njit(nogil=True)
-    def multiply(products: Products, block: int, row: int, stride: int, counts: Any, tile: Any, current: Any) -> None:
-        outputs = products.weights.shape[3]
-        if outputs == 16:
-            of_16(products, block, row, stride, counts, tile, current)
-        elif outputs == 32:
-            of_32(products, block, row, stride, counts, tile, current)
+    def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
+        if sizes.outputs == 16:
+            of_16(block, row, sizes, weights, counts, tile, current)
+        elif sizes.outputs == 32:
+            of_32(block, row, sizes, weights, counts, tile, current)
         else:
-            of_64(products, block, row, stride, counts, tile, current)
+            of_64(block, row, sizes, weights, counts, tile, current)
 
-    return multiply
+    return multiply_row
 
 
-# Sets a row of `current`, (OH, OW, O), for a block of outputs; `counts` are those of a step.
 multiply_row = _multiply_row()
 
 
@@ -218,6 +239,12 @@ def multiply_spikes(
     current : (OH, OW, O) int32, C-contiguous, written
     """
     count_pooled(spikes, pool, padding, room.counts)
-    for block in range(len(products.weights)):
-        for row in range(len(current)):
-            multiply_row(products, block, row, stride, room.counts, room.tile, current)
+    weights, counts = products.weights, room.counts
+    kernel_rows, groups, outputs = weights.shape[1:4]
+    rows, columns, channels = current.shape
+    width, inputs = counts.shape[1:]
+    sizes = Sizes(kernel_rows, groups, outputs, products.groups_at_once, width, inputs, columns, channels, stride)
+    flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
+    for block in range(len(weights)):
+        for row in range(rows):
+            multiply_row(block, row, sizes, flat_weights, flat_counts, room.tile, flat)
