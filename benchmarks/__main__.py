@@ -78,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "left_out": left_out,
         "rows": {},
     }
-    origin = "{machine[cpu]}, {machine[cores]} cores, load {machine[load]:.2f}; {commit}".format(**result)
+    vectors = ", ".join(result["machine"]["vectors"])
+    origin = "{machine[cpu]} ({vectors}), {machine[cores]} cores, load {machine[load]:.2f}; {commit}".format(
+        vectors=vectors, **result
+    )
     pictures = []
     for name in names:
         rows = measure(name, command.options, command.out)

@@ -12,17 +12,20 @@ from typing import Any
 
 from recordings.parallel import cores
 
+VECTORS = ("avx2", "avx512f", "avx512_vnni", "amx_tile", "asimd")  # instructions that speeds depend on, as Linux says
 DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "lava-nc", "h5py", "isal")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in bytes, and how busy all of it was in the last minute."""
-    names = []
+    """Processor, its vector instructions, cores this process may use, memory in bytes, and the last minute's load."""
+    about: dict[str, str] = {}
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+        about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = (about.get("flags") or about.get("Features", "")).split()
     return {
-        "cpu": names[0] if names else platform.machine(),
+        "cpu": about.get("model name", platform.machine()),
+        "vectors": [name for name in VECTORS if name in flags],
         "cores": cores(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "load": os.getloadavg()[0],

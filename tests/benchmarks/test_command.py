@@ -30,7 +30,7 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
     result = json.loads((tmp_path / "benchmarks.json").read_text())
     assert result["command"] == f"python -m benchmarks sam --quick --repeats 1 --out {tmp_path}"
     assert result["options"] == {"repeats": 1, "seed": 0, "quick": True}
-    assert {"cpu", "cores", "memory", "load", "system"} == set(result["machine"])
+    assert {"cpu", "vectors", "cores", "memory", "load", "system"} == set(result["machine"])
     assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
     assert result["commit"]
     rows = rows_by_way(tmp_path / "benchmarks.json", "sam")
