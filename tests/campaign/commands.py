@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ WORDS = (
     *("missing", "missing/deep/er", "~root", "raster.h5/x", "*", "con\tne", "ann", "cluttered-digit", "fig33", "conv9"),
     *("lava,torch", "\udcff", "a\udcffb.h5"),
 )
+LOG = re.compile(r"out/(config\.toml|tensorboard|metrics\.csv)")  # of a training that diverged
 SUBPROCESS = 0.03  # share of the trials that start a Python of their own
 
 
@@ -116,7 +118,10 @@ class Commands(Subject):
         if found := ended.finding(plan["words"][0] == "train"):
             return found
         after = everything(work)
-        if changed := sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)):
+        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        if "training: the loss is" in ended.line:
+            changed = [key for key in changed if not LOG.match(key)]
+        if changed:
             return Outcome.WRONG, f"refused ({ended.line[:150]}), but it left or changed {', '.join(changed)[:200]}"
         return Outcome.REFUSED, ended.line
 

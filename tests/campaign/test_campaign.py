@@ -38,8 +38,9 @@ def test_damaged_files_of_every_format(tmp_path: Path) -> None:
     assert counts[Outcome.IDENTICAL] > 2
 
 
-def test_a_killed_run_is_continued(tmp_path: Path) -> None:
-    shown, results = conduct(tmp_path, "--only", "kills-event", "--trials", "1", "--seed", "3")
+@pytest.mark.parametrize("subject", ["kills-event", "kills-part"])
+def test_a_killed_run_is_continued(subject: str, tmp_path: Path) -> None:
+    shown, results = conduct(tmp_path, "--only", subject, "--trials", "1", "--seed", "3")
     assert [result["outcome"] for result in results] == ["identical"], shown
 
 
