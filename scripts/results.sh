@@ -14,13 +14,20 @@ experiment() { # NAME CONFIG FOLDER further options
         --cache "runs/paper/$folder" "$@"
 }
 
-[ $# -gt 0 ] || set -- all
+photographs() { # NAME CONFIG FOLDER further options
+    experiment "$@" --no-show-images --data "${TINY_IMAGENET:-tiny-imagenet-200.zip}"
+}
+
+[ "${*:-all}" != all ] || set -- fig2 fig3 fig5 fig6 table1 fig7 fig8 fig9 fig10 \
+    localisation faithfulness randomisation events recipes agreement
 for name in "$@"; do
-    experiment "$name" digits digits
-    experiment "$name" tiny_imagenet_10 tiny-imagenet-10 --no-show-images --data "${TINY_IMAGENET:-tiny-imagenet-200.zip}"
+    [ "$name" = recipes ] || experiment "$name" digits digits
     case $name in localisation | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
-    case $name in all | table1) continue ;; esac # VGG11's would train six networks, for days
-    experiment "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 --no-show-images --data "${TINY_IMAGENET:-tiny-imagenet-200.zip}"
+    set -- # further options
+    [ "$name" != agreement ] || set -- --trainings 1 # two trainings of photographs would take hours
+    [ "$name" = events ] || photographs "$name" tiny_imagenet_10 tiny-imagenet-10 "$@"
+    case $name in events | recipes | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for weeks
+    photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 "$@"
 done
 rm -f docs/results/*/*_[0-9]*.png # of further images, which no page shows
 "$python" scripts/fewer_colours.py docs/results/*/
