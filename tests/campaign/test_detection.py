@@ -15,10 +15,8 @@ from recordings.errors import InputError
 
 from .campaign import Plan, campaign
 from .faults import Boundaries
-from .minimise import minimised, patched, patches
 from .outcomes import Outcome, Result
 from .process import Ended, aside
-from .replay import minimise
 from .report import failures, markdown
 from .runner import Order, Runner
 from .subject import Content, FileSubject, Finding, Subject
@@ -162,9 +160,6 @@ def test_a_difference_is_wrong_unless_it_was_meant(tmp_path: Path) -> None:
     assert "third differ: '9'" in results[1].message
     kept = tmp_path / "out" / "failures" / "wrong-sums-1"
     assert sorted(path.name for path in kept.iterdir()) == ["case.json", "failure.json", "input.sum"]
-    original = bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 45])
-    assert minimise(Sums(), kept, original, tmp_path / "scratch", tmp_path / "smaller") == 1
-    assert (tmp_path / "smaller" / "input.sum").read_bytes() == bytes([1, 2, 9, 4, 5, 6, 7, 8, 9, 45])
     assert len((tmp_path / "out" / "trials.jsonl").read_text().splitlines()) == 4
     assert "| sums | 4 | 1 | 1 | 1 | 1 | 0 | 0 | 0 | 0 |" in markdown(results, ["sums"])
     assert failures(results) == [
@@ -179,20 +174,6 @@ def test_trials_depend_on_seed_and_number_alone() -> None:
     cases = [damage(Random(f"1 rasters {number}"), data, data) for number in range(50)]
     assert cases == [damage(Random(f"1 rasters {number}"), data, data) for number in range(50)]
     assert len({content for content, _ in cases}) > 45
-
-
-def test_the_fewest_bytes_that_still_fail() -> None:
-    original, damaged = bytes(100), bytes(range(1, 101))
-    changes = patches(original, damaged)
-    assert patched(original, changes) == damaged
-
-    def fails(some: list[tuple[int, bytes]]) -> bool:
-        content = patched(original, some)
-        return content[7] == 8 and content[60] == 61
-
-    assert patched(original, minimised(changes, fails)) == patched(original, [(7, b"\x08"), (60, b"\x3d")])
-    with pytest.raises(ValueError, match="different lengths"):
-        patches(b"a", b"ab")
 
 
 @LINUX
