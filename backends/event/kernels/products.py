@@ -34,12 +34,12 @@ class Products(NamedTuple):
     ----------
     weights : (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs; no blocks
         where this cannot be used
-    from_spikes : how many spikes in a step make it cheaper than adding rows
+    from_rows : from how many rows on, of spikes or of silent neurons, adding them takes longer
     groups_at_once : groups of four counts whose products a register can sum
     """
 
     weights: NDArray[np.int8]
-    from_spikes: int
+    from_rows: int
     groups_at_once: int
 
 

@@ -13,9 +13,9 @@ Why it is fast:
   :func:`backends.event.kernels.events.list_window` plus a constant of the output pixel. So one list serves a row of
   output pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the
   processor mispredicts once.
-* Where so many neurons fire that multiplying is cheaper, :mod:`backends.event.kernels.products` does that.
-* On CPUs where it cannot, and more than half of all neurons fire, the silent ones are subtracted from what all would
-  cause, so that half is the worst case. In float32, where that would round differently, it is not done.
+* Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
+  the worst case. In float32, where that would round differently, it is not done.
+* Between few and nearly all, where multiplying is cheaper, :mod:`backends.event.kernels.products` does that.
 """
 
 from __future__ import annotations
@@ -290,7 +290,10 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
 
     def multiply(spikes: Any, synapses: Any, room: Any, current: Any) -> bool:
         products = synapses.products
-        if not len(products.weights) or count_spikes(spikes) <= products.from_spikes:
+        if not len(products.weights):
+            return False
+        count = count_spikes(spikes)
+        if min(count, spikes.size - count) <= products.from_rows:
             return False
         multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
         return True
