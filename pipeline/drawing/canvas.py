@@ -36,7 +36,7 @@ SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
 MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
 LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything is measured or drawn
-PNG: Any = {"compress_level": 1, "compress_type": Z_RLE}  # Pillow's own choice takes three times as long, for a tenth
+PNG: Any = {"compress_level": 1, "compress_type": Z_RLE}  # Pillow's own choice takes three times as long
 
 
 class Canvas:
