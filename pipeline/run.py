@@ -84,7 +84,7 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
-    # numba and pandas are slow to import, --help need not wait
+    # numba is slow to import, --help need not wait
     from pipeline.cli.run_report import print_summary
     from pipeline.finish import finish, finished_before, pictures
     from pipeline.images.samples import ReadSamples
