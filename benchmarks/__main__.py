@@ -78,10 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "left_out": left_out,
         "rows": {},
     }
-    vectors = ", ".join(result["machine"]["vectors"])
-    origin = "{machine[cpu]} ({vectors}), {machine[cores]} cores, load {machine[load]:.2f}; {commit}".format(
-        vectors=vectors, **result
-    )
+    about, vectors = result["machine"], ", ".join(result["machine"]["vectors"])
+    origin = f"{about['cpu']} ({vectors}), {about['cores']} cores, load {about['load']:.2f}; {result['commit']}"
     pictures = []
     for name in names:
         rows = measure(name, command.options, command.out)
