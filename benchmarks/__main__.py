@@ -1,4 +1,4 @@
-"""python -m benchmarks NAME: time this project beside its peers."""
+"""python -m benchmarks NAME ...: time this project beside its peers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import listing, one_or_all
+from pipeline.cli.names import listing, some_or_all
 from pipeline.config import Section
 from recordings.disk import write_file
 
@@ -43,6 +43,7 @@ DESCRIPTION = """Time this project and its peers side by side: a table, JSON, an
 
 examples:
   python -m benchmarks simulate --repeats 9 --out runs/benchmarks
+  python -m benchmarks road distributed --repeats 1
   python -m benchmarks all --quick
 
 Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,
@@ -54,7 +55,7 @@ and layers fire as often as is said. Compiling is timed by itself.""".format(
 class BenchmarkCommand(Section):
     """Options of the command."""
 
-    name: Positional[str] = Field(description="benchmark, or all")
+    name: Positional[tuple[str, ...]] = Field(min_length=1, description="benchmarks, or all")
     options: Annotated[Options, Flat] = Options()
     out: Path = Field(Path("runs/benchmarks"), description="folder for benchmarks.json and plots")
 
@@ -63,7 +64,7 @@ class BenchmarkCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
-    names = one_or_all(command.name, BENCHMARKS)
+    names = some_or_all(command.name, BENCHMARKS)
     console, begun = Console(highlight=False), time.perf_counter()
     left_out = sorted({reason for name in names if (reason := missing(name))})
     for reason in left_out:

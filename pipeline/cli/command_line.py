@@ -2,6 +2,7 @@
 
 class Train(Section):
     raster: Positional[Path] = Field(description="raster file")        # RASTER, without an option's name
+    more: Positional[tuple[Path, ...]] = Field(description="files")    # MORE ...
     out: Path = Field(Path("runs/train"), description="folder")        # --out there
     training: TrainingSection = TrainingSection()                      # --training.epochs 3 --training.no-flip
     run: Annotated[RunSection, Flat] = RunSection()                    # --samples 5, without its section's name
@@ -129,7 +130,8 @@ def _parse(
         if name.startswith("-"):
             options += names
         else:
-            usage.append(name if field.is_required() else f"[{name}]")
+            several = " ..." if _shape(field.annotation)[1] else ""
+            usage.append(name + several if field.is_required() else f"[{name}{several}]")
         section = name.lstrip("-").rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
@@ -162,7 +164,7 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
         about += f" (default: {'none' if default in (None, ()) else text})".replace("%", "%%")
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):
-        group.add_argument(key, nargs="?", metavar=names[0], help=about, type=convert)
+        group.add_argument(key, nargs=nargs or "?", metavar=names[0], help=about, type=convert)
         return
     about += " (required)" if field.is_required() else ""
     group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=about, type=convert)

@@ -1,4 +1,4 @@
-"""NAME on a command line: one of those known, or all; and the list of them in the help."""
+"""NAME … on a command line: some of those known, or all; and the list of them in the help."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ def listing(about: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:<{width}}{text}" for name, text in about.items())
 
 
-def one_or_all(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The known names that a name stands for.
+def some_or_all(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The known names that these stand for, each once, in the order in which they were asked for.
 
     Raises
     ------
-    InputError : if there is none of that name
+    InputError : if there is none of a name
     """
-    names = tuple(known)
-    if name == "all":
-        return names
-    if name not in names:
-        close = nearest(name, [*names, "all"])
-        hint = f"; did you mean {close!r}?" if close else ""
-        raise InputError(f"NAME: got {name!r}, expected one of {', '.join(names)} or all{hint}")
-    return (name,)
+    every = tuple(known)
+    found: list[str] = []
+    for name in names:
+        if name not in (*every, "all"):
+            close = nearest(name, [*every, "all"])
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise InputError(f"NAME: got {name!r}, expected one of {', '.join(every)} or all{hint}")
+        found += every if name == "all" else [name]
+    return tuple(dict.fromkeys(found))

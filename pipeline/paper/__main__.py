@@ -1,4 +1,4 @@
-"""python -m pipeline.paper NAME: reproduce a figure or table of Kim & Panda 2021, and test what it claims."""
+"""python -m pipeline.paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it claims."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Flat, Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import listing, one_or_all
+from pipeline.cli.names import listing, some_or_all
 from pipeline.cli.options import ConfigFile
 from pipeline.config import Section
 from pipeline.networks.freed_memory import keep_freed_memory
@@ -29,12 +29,12 @@ from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m pipeline.paper"
 PAGES, DOCS = "pages", Path("docs")
-DESCRIPTION = """Reproduce an experiment of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
+DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
 
 examples:
-  python -m pipeline.paper fig8 --config configs/paper/digits.toml
+  python -m pipeline.paper fig6 fig8 --config configs/paper/digits.toml
   python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
   python -m pipeline.paper all --out docs/results/digits --cache runs/paper/digits && python -m pipeline.paper pages
 
@@ -52,7 +52,7 @@ What is trained, converted or recorded for one experiment serves the others, and
 class PaperCommand(Section):
     """Options of the command."""
 
-    name: Positional[str] = Field(description="experiment, all, or pages")
+    name: Positional[tuple[str, ...]] = Field(min_length=1, description="experiments, all, or pages")
     paper: Annotated[PaperSection, Flat] = PaperSection()
     config: ConfigFile = None
     data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
@@ -64,11 +64,13 @@ class PaperCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
     command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
-    if command.name == PAGES:
+    if command.name == (PAGES,):
         for path in write_pages(DOCS):
             print(path)
         return
-    names = one_or_all(command.name, EXPERIMENTS)
+    if PAGES in command.name:
+        raise InputError(f"NAME: {PAGES} goes alone, since it takes its tables from {DOCS}/results, not from --out")
+    names = some_or_all(command.name, EXPERIMENTS)
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")

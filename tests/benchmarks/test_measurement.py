@@ -32,6 +32,11 @@ def test_ways_take_turns_and_the_first_turn_does_not_count():
     assert (timed["a"].seconds, timed["b"].seconds) == ((1, 2), (3, 5))
     assert (timed["a"].result, timed["b"].result) == (5, 6)  # what the last turn returned
 
+    calls.clear()
+    less = {"less": way("less", [100])}
+    timed = race({"a": way("a", [1, 2])}, 2, clock=lambda: now, first=less)
+    assert (calls, timed["a"].seconds) == (["less", "a", "a"], (1, 2))
+
 
 @pytest.mark.parametrize(
     ("limits", "reached", "text"),

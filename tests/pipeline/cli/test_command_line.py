@@ -231,6 +231,25 @@ def test_required_and_positional_arguments():
         parse_explain("a.h5", "--ot", "b.h5")
 
 
+class Compare(Section):
+    rasters: Positional[tuple[Path, ...]] = Field(min_length=1, description="raster files")
+    seed: int = Field(0, description="seed")
+
+
+def test_several_positional_arguments(capsys):
+    def parse_compare(*arguments: str) -> Compare:
+        return parse_command(Compare, arguments, prog="compare", description="Compare.")
+
+    two = Compare(rasters=(Path("a.h5"), Path("b.h5")), seed=1)
+    assert parse_compare("a.h5", "b.h5", "--seed", "1") == parse_compare("--seed", "1", "a.h5", "b.h5") == two
+    assert parse_compare("a.h5", "--seed", "1", "b.h5") == two
+    with pytest.raises(InputError, match=r"^missing RASTERS \(raster files\); see compare --help$"):
+        parse_compare("--seed", "1")
+    with pytest.raises(SystemExit):
+        parse_compare("--help")
+    assert "usage: compare RASTERS ... [options]" in capsys.readouterr().out
+
+
 def test_examples_are_spelled_as_the_program_was_started(monkeypatch, capsys):
     for started, spelling in (("/usr/bin/spikesam", "spikesam explain"), ("x.py", "python -m pipeline.explain")):
         monkeypatch.setattr("sys.argv", [started])

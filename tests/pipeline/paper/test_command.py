@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.names import one_or_all
+from pipeline.cli.names import some_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.paper import __main__ as command
@@ -24,7 +24,7 @@ from .studies import small_study
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:
-    assert one_or_all("all", EXPERIMENTS) == tuple(EXPERIMENTS)
+    assert some_or_all(["all"], EXPERIMENTS) == tuple(EXPERIMENTS)
     for name in EXPERIMENTS:
         assert callable(importlib.import_module(f"pipeline.paper.{name}").run)
 
@@ -38,7 +38,19 @@ def test_an_unknown_experiment_is_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'fig" in line
     assert line.count("\n") == 1
     with pytest.raises(InputError, match="did you mean 'randomisation'"):
-        one_or_all("randomization", EXPERIMENTS)
+        some_or_all(["randomization"], EXPERIMENTS)
+
+
+def test_some_experiments_are_each_done_once_in_the_order_asked_for() -> None:
+    assert some_or_all(["fig8", "fig2", "fig8"], EXPERIMENTS) == ("fig8", "fig2")
+    assert some_or_all(["fig8", "all"], EXPERIMENTS) == ("fig8", *(name for name in EXPERIMENTS if name != "fig8"))
+
+
+def test_pages_go_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fig6", "pages"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: NAME: pages goes alone")
 
 
 def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +58,7 @@ def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) 
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert "python -m pipeline.paper fig8 --config configs/paper/digits.toml" in text
+    assert "python -m pipeline.paper fig6 fig8 --config configs/paper/digits.toml" in text
     assert all(name in text for name in EXPERIMENTS)
 
 
