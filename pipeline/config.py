@@ -182,7 +182,7 @@ class RunSection(Section):
         description="stop Lava after so many seconds without a finished image; none: 300, stock 3600",
     )
     figures: int = Field(4, ge=0, description="how many samples to make pictures of")
-    report: bool = Field(True, description="write report.html, a page to explore the run in")
+    report: bool = Field(True, description="write report.html, a page to explore the run in; needs --keep all")
 
 
 class Config(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +15,10 @@ from pipeline.cli.run_report import print_summary
 from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.images.samples import ReadSamples
+from pipeline.maps.steps import kept_steps
+from pipeline.ranges.files import PARTS
 from pipeline.ranges.merge import Totals, merge, remove_parts
-from pipeline.ranges.plan import Plan
+from pipeline.ranges.plan import Plan, refuse_other_origin
 from pipeline.summary import LARGEST_SUMMARY, Summary, summarise
 from recordings.errors import InputError
 from recordings.files import read_file
@@ -26,30 +29,46 @@ from recordings.raster.writer import RasterWriter
 SHOWN = 1000  # samples whose images are read again for pictures and page
 
 
-def finished_before(out: Path, plan: Plan, figures: int) -> Summary | None:
-    """The summary of a finished run that keeps no spikes; None if not all that it leaves is there and intact.
+def finished_before(out: Path, plan: Plan, settings: RunSection) -> Summary | None:
+    """The summary of a finished run that keeps no spikes; None if it is not finished, or not all of it is intact.
 
-    Parameters
-    ----------
-    figures : how many samples are to be pictured
+    It may have pictured more or fewer samples than are asked for: without spikes that would compute everything again.
+
+    Raises
+    ------
+    InputError : if it is another run, which would be computed over what is there
     """
-    if not plan.drops_spikes or (figures and not pictures(out)):
+    if not plan.drops_spikes or (out / PARTS).exists():
         return None
     try:
         summary = Summary.model_validate_json(read_file(out / "summary.json", LARGEST_SUMMARY))
         with MapReader(out / "sam.h5") as maps:
-            expected = plan.maps(range(len(plan.samples)), summary.raster_digest)
-            if summary.plan != plan.results_identity or maps.header != expected:
-                return None
             maps.verify()
+            found = maps.header
     except (OSError, ValueError):  # of InputError and of pydantic, too
         return None
+    refuse_other_origin(out / "sam.h5", found.method == "graph-sam", plan)
+    count = len(plan.samples)
+    steps, stepped = kept_steps(settings.steps, plan.header.timesteps, count, found.stepped)
+    same = replace(plan, steps=steps, stepped=stepped)
+    if summary.plan != same.results_identity or found != same.maps(range(count), summary.raster_digest):
+        raise InputError(
+            f"{out}: cannot resume: a run with other settings is finished there; use those of {out / 'config.toml'}, "
+            "or another --out"
+        )
     return summary
 
 
-def pictures(out: Path) -> list[Path]:
-    """Those that a run left."""
-    return sorted((out / "figures").glob("*.png"))
+def print_finished(out: Path, summary: Summary, settings: RunSection, console: Console) -> None:
+    """Print what :func:`finished_before` found."""
+    pictures = sorted((out / "figures").glob("*.png"))
+    notes = [f"{out}: was finished before; nothing is computed again"]
+    drawn, wanted = sum(path.name != "overview.png" for path in pictures), min(settings.figures, summary.n_samples)
+    if drawn < wanted:
+        notes.append(
+            f"{drawn} of {wanted} pictures are there: more need the spikes, which were dropped; use another --out"
+        )
+    print_summary(summary, out, pictures, notes, console)
 
 
 def finish(
@@ -98,6 +117,8 @@ def _pictures(
 ) -> list[Path]:
     """Draw what is wanted of the first samples, and write the page."""
     with_page = settings.report and not plan.drops_spikes
+    if settings.report and not with_page:
+        tracker.notes.append("no report.html: the page shows spikes, which --keep maps drops")
     if not (settings.figures or with_page):
         return []
     samples = read(range(min(len(plan.samples), SHOWN if with_page else settings.figures)))

@@ -85,8 +85,7 @@ def _expect_begun(out: Path | None) -> None:
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Do everything, and print what was found; `out` is locked."""
     # numba is slow to import, --help need not wait
-    from pipeline.cli.run_report import print_summary
-    from pipeline.finish import finish, finished_before, pictures
+    from pipeline.finish import finish, finished_before, print_finished
     from pipeline.images.samples import ReadSamples
     from pipeline.ranges.cluster import Task, connected, distribute
     from pipeline.ranges.compute import Work
@@ -97,8 +96,8 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
     plan = prepared.plan
-    if (found := finished_before(out, plan, settings.figures)) is not None:
-        print_summary(found, out, pictures(out), [f"{out}: was finished before; nothing is computed again"], console)
+    if (found := finished_before(out, plan, settings)) is not None:
+        print_finished(out, found, settings, console)
         return
     read: ReadSamples = prepared.chosen.read
     count, recorder = len(plan.samples), None
@@ -135,6 +134,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
 
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     """Compute the K-th of N parts of a run, beside others."""
+    from pipeline.finish import finished_before, print_finished
     from pipeline.ranges.compute import Work
     from pipeline.ranges.prepare import begin, compile_kernels, prepare
     from pipeline.ranges.share import compute_shared, share
@@ -143,6 +143,9 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     with tracker.show("listing samples"):
         prepared = prepare(config)
     plan = prepared.plan
+    if (found := finished_before(out, plan, config.run)) is not None:
+        print_finished(out, found, config.run, console)
+        return
     numbers = share(part, len(plan.ranges))
     begin(out, prepared, config)
     work = Work(plan, out, prepared.network, prepared.backend, prepared.chosen.read, config.run.batch_size, alone=False)

@@ -122,12 +122,32 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
     assert digests(out)["maps"] == digests(alone)["maps"]
 
 
-def test_a_finished_run_of_another_seed_is_computed(options: list[str], tmp_path: Path) -> None:
+def test_a_finished_run_is_not_lost_to_one_with_other_settings(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
-    run.main([*options, "--out", str(out), "--keep", "maps"])
-    before = results(out)
-    run.main([*options, "--out", str(out), "--keep", "maps", "--resume", "--seed", "3"])
-    assert results(out)["plan"] != before["plan"]
+    arguments = [*options, "--out", str(out), "--keep", "maps"]
+    run.main(arguments)
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    for other in (["--seed", "3"], ["--gamma", "0.3"], ["--samples", "7"], ["--steps", "none"]):
+        for way in (["--resume"], ["--range", "1/2"]):
+            said = refusal(capsys, run.main, [*arguments, *way, *other])
+            assert "cannot resume: a run with other settings is finished there" in said
+    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+
+
+def test_more_pictures_do_not_compute_a_finished_run_again(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
+    run.main([*arguments, "--figures", "1", "--report"])
+    assert "no report.html: the page shows spikes, which --keep maps drops" in capsys.readouterr().out
+    for figures, says in (("0", False), ("1", False), ("2", True)):
+        capsys.readouterr()
+        run.main([*arguments, "--figures", figures, "--resume"])
+        said = capsys.readouterr().out
+        assert "nothing is computed again" in said
+        assert ("1 of 2 pictures are there: more need the spikes" in said) == says
 
 
 def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path) -> None:
