@@ -23,10 +23,10 @@ photographs() { # NAME CONFIG FOLDER further options
 for name in "$@"; do
     [ "$name" = recipes ] || experiment "$name" digits digits
     case $name in localisation | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
-    set -- # further options
-    [ "$name" != agreement ] || set -- --trainings 1 # two trainings of photographs would take hours
-    [ "$name" = events ] || photographs "$name" tiny_imagenet_10 tiny-imagenet-10 "$@"
+    [ "$name" = events ] || photographs "$name" tiny_imagenet_10 tiny-imagenet-10
     case $name in events | recipes | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
+    set -- # further options
+    [ "$name" != agreement ] || set -- --trainings 1
     photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 "$@"
 done
 rm -f docs/results/*/*_[0-9]*.png # of further images, which no page shows
