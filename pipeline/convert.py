@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracker, console: Console) -> None:
     """Do everything; `command.out` exists and is locked."""
     from backends.available import make_backend
-    from backends.event.kernels.layer import compile_run, compile_steps
+    from backends.event.kernels.layer import compile_kernels
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
     from pipeline.networks.checkpoint_files import find_checkpoint
@@ -81,9 +81,8 @@ def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracke
     samples.known_labels()
     backend = make_backend("auto", command.device)
     with tracker.show("preparing (the first time, kernels are compiled)"):
-        compile_steps("float32")
-        compile_run("float32")
-        compile_run("fixed")
+        compile_kernels("float32")
+        compile_kernels("fixed")
     shown = settings.calibration * len(ann.network.layers)
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         checkpoint = convert_checkpoint(ann, config, advance)

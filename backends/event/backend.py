@@ -31,7 +31,7 @@ from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined
 
 from .kernels.events import unpack_spikes
-from .kernels.layer import LayerKernel, State, compile_run
+from .kernels.layer import LayerKernel, State, compile_kernels
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
@@ -60,7 +60,7 @@ class EventBackend:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         if network not in self._prepared:
             network.check_spiking(self.name)
-            compile_run(network.precision)
+            compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backends.base import BackendError, InputBatch, packed_spikes
 from backends.constant_current import constant_currents
-from backends.event.kernels.layer import compile_steps
+from backends.event.kernels.layer import compile_kernels
 from backends.network import Network
 from recordings.raster.batch import RasterBatch
 
@@ -59,7 +59,7 @@ class LavaBackend:
 
     def prepare(self, network: Network) -> None:
         """Compile the kernels into numba's cache, where the child process finds them."""
-        compile_steps(network.precision)
+        compile_kernels(network.precision)
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""

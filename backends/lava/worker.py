@@ -17,7 +17,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from backends.event.kernels.layer import compile_steps
+from backends.event.kernels.layer import compile_kernels
 from backends.trace import compile_maps
 from recordings.orphans import die_with_parent
 
@@ -46,7 +46,7 @@ class Worker:
         self._end()
 
     def _simulate(self, network: Any, n_samples: int, models: str, wanted: Any) -> None:
-        compile_steps(network.precision)
+        compile_kernels(network.precision)
         if wanted:
             compile_maps()
         repair_lava()

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from PIL import Image
 
-from backends.event.kernels.layer import compile_run, compile_steps
+from backends.event.kernels.layer import compile_kernels
 from pipeline.maps.sam import compile_kernel
 
 MODULES = (
@@ -22,5 +22,4 @@ for name in MODULES:
     import_module(name)
 Image.init()
 compile_kernel()
-compile_run("fixed")
-compile_steps("fixed")
+compile_kernels("fixed")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.event.kernels.layer import compile_run, compile_steps
+from backends.event.kernels.layer import compile_kernels
 from pipeline.maps.sam import compile_kernel
 from pipeline.networks.fused import compile_bntt_lif
 from pipeline.networks.training.precision import convolution_type
@@ -55,8 +55,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "paper.toml").write_text(f'{SMALL}[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\n')
     record(folder, 2)
     for precision in ("float32", "fixed"):
-        compile_run(precision)  # their cache is a file, too
-        compile_steps(precision)
+        compile_kernels(precision)  # their cache is a file, too
     compile_kernel()
     compile_bntt_lif(convolution_type("auto"))
     return folder

@@ -1,9 +1,4 @@
-"""How kernels are compiled: once, and again when any of their sources changes.
-
-What Python calls is `compiled`, and what kernels call mostly `inlined`. A function that is compiled by itself is linked
-into those that call it, and LLVM optimises all of it again in each of them, and in those that call them: with
-everything compiled by itself, it took twice as long.
-"""
+"""How kernels are compiled: once, and again when any of their sources changes."""
 
 from __future__ import annotations
 
@@ -24,17 +19,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     Numba itself looks at the file of a function alone, not at those of the functions it calls. After a change to one of
     these it would go on running the old machine code, on data that may be laid out anew.
     """
-    return _cached(function)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Like :func:`compiled`, and numba copies it into whatever compiled function calls it."""
-    return _cached(function, inline="always")
-
-
-def _cached(function: Callable[..., Any], **options: Any) -> Any:
     function.__qualname__ += f"-{sources_digest()}"
-    return cached(nogil=True, **options)(function)
+    return cached(nogil=True)(function)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compiled import compiled, inlined
+from .compiled import compiled
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -139,7 +139,7 @@ def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     return ordered
 
 
-@inlined
+@compiled
 def count_spikes(spikes: NDArray[np.bool_]) -> int:
     """How many neurons of a C-contiguous map fired."""
     flat = spikes.reshape(-1)
@@ -194,7 +194,7 @@ def list_events(
     return int(count)
 
 
-@njit(inline="always")
+@njit(nogil=True)
 def list_narrow(
     flat: NDArray[np.bool_],
     flip: Any,
@@ -265,7 +265,7 @@ def copy_events(
     return types.void(events, types.int64, types.int64, copies, types.int64), generate
 
 
-@inlined
+@compiled
 def list_window(
     events: NDArray[np.int32],
     ends: NDArray[np.int32],
@@ -302,7 +302,7 @@ def list_window(
     starts[width] = count
 
 
-@inlined
+@compiled
 def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
     """Write `np.packbits` of the map in the file's order.
 
@@ -345,7 +345,7 @@ def pack_squares(flat: NDArray[np.bool_], pixels: int, channels: int, packed: ND
                     store_bits(square[part * wide + i], packed, place, size)
 
 
-@njit(inline="always")
+@njit(nogil=True)
 def transpose(square: NDArray[np.uint64]) -> None:
     """Swap rows and columns of 64 words of 64 bits, by halves of words, then halves of these, down to single bits."""
     side, mask = WORD // 2, np.uint64(0xFFFFFFFF)
@@ -360,7 +360,7 @@ def transpose(square: NDArray[np.uint64]) -> None:
         mask ^= mask << np.uint64(side)
 
 
-@njit(inline="always")
+@njit(nogil=True)
 def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Only the neurons that fired."""
     packed[:] = 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backends.network import LIF, FixedLIF, Layer, Shape
 
-from .compiled import compiled, inlined
+from .compiled import compiled
 from .events import pack_spikes
 from .neurons import Dynamics, dynamics_of, step
 from .pooling import pool_currents, pool_spikes
@@ -120,7 +120,7 @@ class LayerKernel:
         return fired
 
 
-@inlined
+@compiled
 def advance(
     t: int,
     dynamics: Dynamics,
@@ -137,24 +137,25 @@ def advance(
         synaptic[:] = 0
         fired[:] = False
     else:
-        driving = current.reshape(-1, channels)
-        spikes = fired.reshape(-1, channels)
+        maps = current.reshape(-1, channels), membrane.reshape(-1, channels), fired.reshape(-1, channels)
         if dynamics.outlasts:
             driven = synaptic.reshape(-1, channels)
-            step(t, dynamics.currents, driving, driven, spikes)
-            driving = driven
-        step(t, dynamics.neurons, driving, membrane.reshape(-1, channels), spikes)
+            step(t, dynamics.currents, maps[0], driven, maps[2])
+            step(t, dynamics.neurons, driven, maps[1], maps[2])
+        else:
+            step(t, dynamics.neurons, maps[0], maps[1], maps[2])
     pack_spikes(fired, packed)
 
 
-@inlined
+@compiled
 def add(spikes: NDArray[np.bool_], synapses: Synapses, pooling: Pooling, state: State) -> None:
     """:meth:`LayerKernel.add`, compiled."""
+    currents = state.unpooled if pooling.currents > 1 else state.current
     if pooling.spikes > 1:
         pool_spikes(spikes, pooling.spikes, state.pooled)
-    arrived = state.pooled if pooling.spikes > 1 else spikes
-    currents = state.unpooled if pooling.currents > 1 else state.current
-    correlate(arrived, synapses, state.room, currents)
+        correlate(state.pooled, synapses, state.room, currents)
+    else:
+        correlate(spikes, synapses, state.room, currents)
     if pooling.currents > 1:
         pool_currents(currents, pooling.currents, state.current)
 
@@ -177,25 +178,15 @@ def run_steps(
             add(arrived[i], synapses, pooling, state)
 
 
-def compile_run(precision: str) -> None:
-    """Compile :meth:`LayerKernel.run` for one precision, or load it from numba's cache: some ten seconds, or a moment.
+def compile_kernels(precision: str) -> None:
+    """Compile (or load from numba's cache) every kernel for one precision: seconds the first time, then a moment.
 
     Call it before a timed part, and before forking, so that no child compiles again.
     """
-    kernel, state, spikes = _smallest(precision)
-    kernel.run(0, spikes[None], state, np.zeros((1, 1), np.uint8))
-
-
-def compile_steps(precision: str) -> None:
-    """:func:`compile_run` for who takes one step at a time: :meth:`LayerKernel.advance` and :meth:`LayerKernel.add`."""
-    kernel, state, spikes = _smallest(precision)
-    kernel.advance(0, state, spikes, np.zeros(1, np.uint8))
-    kernel.add(spikes, state)
-
-
-def _smallest(precision: str) -> tuple[LayerKernel, State, NDArray[np.bool_]]:
-    """A layer of one neuron, its state, and spikes (1, 1, 1) of its input."""
     fixed = precision == "fixed"
     neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)) if fixed else LIF(1.0)
     kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
-    return kernel, kernel.rest(), np.zeros((1, 1, 1), np.bool_)
+    state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
+    kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
+    kernel.add(spikes[0], state)
+    kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import inlined
+from .compiled import compiled
 
 
-@inlined
+@compiled
 def pool_spikes(spikes: NDArray[np.bool_], pool: int, pooled: NDArray[np.bool_]) -> None:
     """Write which windows hold a spike: the maximum of bits is their OR.
 
@@ -27,7 +27,7 @@ def pool_spikes(spikes: NDArray[np.bool_], pool: int, pooled: NDArray[np.bool_])
                 pooled[row // pool, column // pool, channel] |= spikes[row, column, channel]
 
 
-@inlined
+@compiled
 def pool_currents(currents: NDArray[Any], pool: int, pooled: NDArray[Any]) -> None:
     """Write the largest current of every window.
 

@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .aligned import aligned
-from .compiled import inlined
+from .compiled import compiled
 from .events import bytes_of, store_word
 from .tiles import GROUP, Instruction, instruction, tile_of
 
@@ -195,7 +195,7 @@ def _multiply_row() -> Any:
 multiply_row = _multiply_row()
 
 
-@njit(inline="always")
+@njit(nogil=True)
 def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDArray[np.uint8]) -> None:
     """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`."""
     height, width, channels = spikes.shape
@@ -218,7 +218,7 @@ def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDA
                 store_word(mine, flat_counts, place + first)  # type: ignore[call-arg]
 
 
-@inlined
+@compiled
 def multiply_spikes(
     spikes: NDArray[np.bool_],
     products: Products,

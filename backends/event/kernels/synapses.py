@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from backends.network import WEIGHT_LIMIT
 
 from .aligned import LINE, aligned
-from .compiled import inlined
+from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
 from .products import HOW, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
 
@@ -222,14 +222,13 @@ def rows_of(outputs: int) -> Any:
 add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 
-@inlined
-def add_spikes(spikes: NDArray[np.bool_], count: int, synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
+@compiled
+def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 
     Parameters
     ----------
     spikes : (H, W, C) bool, C-contiguous
-    count : how many they are
     synapses : the weights
     room : to work in
     current : (OH, OW, O) int32 or float32, C-contiguous, written
@@ -241,8 +240,9 @@ def add_spikes(spikes: NDArray[np.bool_], count: int, synapses: Synapses, room: 
     rows, columns, outputs = current.shape
     size = len(block_current)
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
-    mostly = 2 * count > spikes.size and everything.size > 0
-    list_events(spikes, not mostly, pool, events, ends)
+    mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
+    if mostly:
+        list_events(spikes, False, pool, events, ends)
     for i in range(rows):
         list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
         for block in range(blocks):
@@ -274,23 +274,26 @@ def add_spikes(spikes: NDArray[np.bool_], count: int, synapses: Synapses, room: 
             flat[neuron] = total[neuron] - flat[neuron]
 
 
-def _multiplied(spikes: Any, count: int, synapses: Synapses, room: Room, current: Any) -> bool:
+def _multiplied(spikes: Any, synapses: Synapses, room: Room, current: Any) -> bool:
     """Set `current` by :func:`~.products.multiply_spikes` if that is cheaper; whether it was."""
     raise NotImplementedError  # compiled only
 
 
 @overload(_multiplied)
-def _multiplied_overload(spikes: Any, count: Any, synapses: Any, room: Any, current: Any) -> Any:
+def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) -> Any:
     if HOW is None or current.dtype != types.int32:  # then nothing of it is compiled
 
-        def never(spikes: Any, count: Any, synapses: Any, room: Any, current: Any) -> bool:
+        def never(spikes: Any, synapses: Any, room: Any, current: Any) -> bool:
             return False
 
         return never
 
-    def multiply(spikes: Any, count: Any, synapses: Any, room: Any, current: Any) -> bool:
+    def multiply(spikes: Any, synapses: Any, room: Any, current: Any) -> bool:
         products = synapses.products
-        if not len(products.weights) or min(count, spikes.size - count) <= products.from_rows:
+        if not len(products.weights):
+            return False
+        count = count_spikes(spikes)
+        if min(count, spikes.size - count) <= products.from_rows:
             return False
         multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
         return True
@@ -298,9 +301,8 @@ def _multiplied_overload(spikes: Any, count: Any, synapses: Any, room: Any, curr
     return multiply
 
 
-@inlined
+@compiled
 def correlate(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
     """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
-    count = count_spikes(spikes)
-    if not _multiplied(spikes, count, synapses, room, current):
-        add_spikes(spikes, count, synapses, room, current)
+    if not _multiplied(spikes, synapses, room, current):
+        add_spikes(spikes, synapses, room, current)

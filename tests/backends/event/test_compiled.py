@@ -15,22 +15,20 @@ from backends.network import FixedLIF, Layer
 
 neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
 kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))
-state, fired = kernel.rest(), np.zeros((1, 1, 1), np.bool_)
-state.current[:] = 1
-kernel.advance(1, state, fired, np.zeros(1, np.uint8))
-print(fired.item())
+spikes = np.ones((4, 1, 1, 1), np.bool_)
+print(kernel.run(0, spikes, kernel.rest(), np.zeros((4, 1), np.uint8)).ravel().tolist())
 """
 
 
 def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path) -> None:
     for package in ("backends", "recordings"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    assert _run(tmp_path) == "True"
+    assert _run(tmp_path) == "[False, True, True, True]"
     neurons = tmp_path / "backends" / "event" / "kernels" / "neurons.py"
     text = neurons.read_text(encoding="utf-8")
     assert text.count("= v > limit") == 1
     neurons.write_text(text.replace("= v > limit", "= v < limit"), encoding="utf-8")
-    assert _run(tmp_path) == "False"  # what is called is in layer.py, which has not changed
+    assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in layer.py, which has not changed
 
 
 def _run(folder: Path) -> str:

@@ -26,7 +26,7 @@ def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ..
     room = room_for(synapses, spikes.shape)
     spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
     added, chosen, multiplied = (np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3))
-    add_spikes(spikes, np.count_nonzero(spikes), synapses, room, added)
+    add_spikes(spikes, synapses, room, added)
     correlate(spikes, synapses, room, chosen)
     assert np.array_equal(chosen, added)
     if len(synapses.products.weights):
