@@ -16,6 +16,7 @@ MODULES = (
     *("pipeline.drawing.figures", "pipeline.simulation", "pipeline.maps.network_maps", "pipeline.maps.localisation"),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("pipeline.paper.fig3", "pipeline.networks.conversion.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 
 for name in MODULES:
