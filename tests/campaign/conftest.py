@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from . import workplace as place
-from .isolated import attempt
-
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `work`, in which commands run; see workplace.py."""
+    from .isolated import attempt  # not before the profile of hypothesis is known, see LONG there
+    from .workplace import build
+
     base = tmp_path_factory.mktemp("workplace")
-    attempt(place.build, base, seconds=600, memory=4 << 30)
+    attempt(build, base, seconds=600, memory=4 << 30)
     return base
