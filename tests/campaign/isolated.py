@@ -23,10 +23,7 @@ from recordings.errors import InputError
 from .process import end_tree
 
 LONG = settings.default.max_examples > 100
-ALONE = [
-    pytest.mark.alone,
-    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them"),
-]
+LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
 only_long = pytest.mark.skipif(not LONG, reason="takes minutes: pytest tests/campaign --hypothesis-profile=long")
 
 PATIENCE = 3.0  # wall time per processor time, on a machine where others compute too
@@ -74,8 +71,9 @@ def attempt(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0
         kind, value, peak = here.recv()
     except EOFError:
         child.join()
-        how = "hang: over the limit" if child.exitcode == -signal.SIGXCPU else "crash: it ended"
-        raise AssertionError(f"{how} ({signal.Signals(-child.exitcode).name})") from None
+        if child.exitcode == -signal.SIGXCPU:
+            raise AssertionError(f"hang: it took more than {seconds:g} s of processor time") from None
+        raise AssertionError(f"crash: it ended with exit code {child.exitcode}") from None
     finally:
         end_tree(child.pid)
         child.join()

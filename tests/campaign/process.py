@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,6 +143,8 @@ def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], 
     weakref.finalize._registry.clear()  # type: ignore[attr-defined]
     atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
     atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+    tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
+    tracker._fd = tracker._pid = None
     sys.argv = ["spikesam", *words]
     main = import_module(COMMANDS[words[0]][0]).main
     prepare()

@@ -14,11 +14,11 @@ from hypothesis import event, given, note
 from hypothesis import strategies as st
 
 from .hostile import TEXTS
-from .isolated import ALONE, attempt, cases
+from .isolated import LINUX, attempt, cases
 from .process import Ended, run
 from .workplace import RECIPES
 
-pytestmark = ALONE
+pytestmark = LINUX
 TRAINING = ("--training.epochs", "1", "--training.learning-rate", "0.1", "--training.seed", "1")
 EXPLAIN = ("explain", "raster.h5", "--out", "out.h5", "--figures", "new", "--layers", "conv1", "--gamma", "0.5")
 LINES = (

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from .formats import FORMATS, Content
 from .formats.zips import add, members
 from .inflated import png_bomb, share_chunks, zip_bomb
-from .isolated import ALONE, Refused, attempt, cases, only_long
+from .isolated import LINUX, Refused, attempt, cases, only_long
 
-pytestmark = ALONE
+pytestmark = LINUX
 REGRESSIONS = Path(__file__).with_name("regressions")
 Originals = tuple[str, dict[Path, Content]]  # the name of a format; good files, each with what it says
 

@@ -16,12 +16,12 @@ from .damage import damage
 from .faults import Boundaries
 from .formats.checkpoints import edit_json
 from .hostile import TEXTS
-from .isolated import ALONE, attempt, cases
+from .isolated import LINUX, attempt, cases
 from .process import run
 from .structured import EDITS, edit
 from .workplace import RECIPES, measured, same_results
 
-pytestmark = ALONE
+pytestmark = LINUX
 NAME = "event"
 FILES = ("gone", "copy", "rename", "swap", "link", "outside", "folder", "odd", "tmp", "none")
 

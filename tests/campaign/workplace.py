@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,8 @@ def all_whole(folder: Path) -> None:
 def same_results(work: Path, base: Path, name: str) -> None:
     """Every file is whole, and the results are those of an undisturbed command."""
     all_whole(work)
-    assert aside(results, work, RECIPES[name]) == measured(base, name)["results"]
+    left, good = aside(results, work, RECIPES[name]), measured(base, name)["results"]
+    none("differ from an undisturbed command's", {key for key in left | good if left.get(key) != good.get(key)})
 
 
 def finish(work: Path, base: Path, name: str, alone: bool) -> None:
@@ -210,10 +212,15 @@ def finish(work: Path, base: Path, name: str, alone: bool) -> None:
     ended.check(recipe.reports)
     assert ended.code == 0, f"cannot be continued: {ended.line}"
     same_results(work, base, name)
-    assert files(work) == set(good["files"])
-    assert not os.listdir(os.environ["TMPDIR"]), "temporary files are left"
+    none("left, or lacking", files(work) ^ set(good["files"]))
+    none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
     nothing_runs()
-    assert not (alone and SHARED_MEMORY.is_dir() and os.listdir(SHARED_MEMORY)), "shared memory is left"
+    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [])
+
+
+def none(what: str, names: Collection[str]) -> None:
+    """There must be none of these."""
+    assert not names, f"{what}: {', '.join(sorted(names))[:300]}"
 
 
 def continued(work: Path, recipe: Recipe) -> Ended:
