@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.base import Backend, InputBatch
-from backends.lava.wanted import GraphMaps
+from backends.formed_maps import FormedMaps
 from backends.network import Network
 from recordings.disk import reason
 from recordings.errors import InputError
@@ -36,7 +36,7 @@ from .stages import Stages
 AHEAD = 8  # samples that may wait for the disk
 
 # A batch, a row of it, the sample's position, and whether to store its spikes; or what left Lava's graph of a sample.
-Job = tuple[RasterBatch, int, int, bool] | tuple[GraphMaps, int]
+Job = tuple[RasterBatch, int, int, bool] | tuple[FormedMaps, int]
 
 
 @dataclass

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from backends.base import Backend, InputBatch
-from backends.lava import LavaBackend
-from backends.lava.wanted import GraphMaps, WantedMaps
+from backends.formed_maps import FormedMaps, MapRequest, forms_maps
 from backends.network import Network
 from backends.trace import spike_trace
 from pipeline.config import RunSection
@@ -22,9 +21,9 @@ from .source import RangeSamples
 from .stages import Stages
 
 
-def chosen_maps(settings: RunSection) -> tuple[Keep, AnyVariant]:
+def chosen_maps(settings: RunSection, backend: Backend) -> tuple[Keep, AnyVariant]:
     """What is kept, and how maps are made."""
-    if settings.backend == "lava" and settings.keep == "maps" and settings.variant != "paper":
+    if forms_maps(backend) and settings.keep == "maps" and settings.variant != "paper":
         return "graph", "fixed"
     return settings.keep, "fixed" if settings.variant == "fixed" else "paper"
 
@@ -45,18 +44,18 @@ def check_maps(plan: Plan, network: Network, layers: Iterable[str]) -> None:
             spike_trace(plan.gamma, layer.shape[0], network.timesteps)
     if plan.keep == "graph":
         spatial_layers(network.raster_kinds, layers, "layers")
-        _wanted(plan, ()).check(network)
+        _request(plan, ()).check(network, plan.header.backend)
 
 
 def run_maps(
     plan: Plan, network: Network, backend: Backend, inputs: Iterable[InputBatch], positions: Sequence[int]
-) -> Iterator[GraphMaps]:
+) -> Iterator[FormedMaps]:
     """Simulate samples, given by their ascending positions in the run, of which only maps leave the graph."""
-    assert isinstance(backend, LavaBackend)  # see chosen_maps
-    return backend.run_maps(network, inputs, len(positions), _wanted(plan, positions))
+    assert forms_maps(backend)  # see chosen_maps
+    return backend.run_maps(network, inputs, len(positions), _request(plan, positions))
 
 
-def process_maps(plan: Plan, maps: GraphMaps, position: int, about: RangeSamples, stages: Stages) -> ProcessedSample:
+def process_maps(plan: Plan, maps: FormedMaps, position: int, about: RangeSamples, stages: Stages) -> ProcessedSample:
     """Measure one sample; see :func:`pipeline.ranges.sample.process`. How often neurons fired is not known."""
     at, scores, prediction = position % RANGE, list[Score](), int(maps.readout.argmax())
     with stages.time("measure"):
@@ -70,7 +69,7 @@ def process_maps(plan: Plan, maps: GraphMaps, position: int, about: RangeSamples
     return ProcessedSample(answer, about.names[at], record, tuple(scores))
 
 
-def _wanted(plan: Plan, positions: Sequence[int]) -> WantedMaps:
+def _request(plan: Plan, positions: Sequence[int]) -> MapRequest:
     """The maps of some samples."""
     summed = {layer.name: plan.header.steps_that_matter(layer) for layer in plan.spatial}
-    return WantedMaps(plan.gamma, summed, sum(position < plan.stepped for position in positions))
+    return MapRequest(plan.gamma, summed, sum(position < plan.stepped for position in positions))

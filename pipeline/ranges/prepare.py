@@ -70,7 +70,7 @@ def prepare(config: Config) -> Prepared:
     header = raster_header(network, backend, chosen.dataset.name, settings.seed, config, settings.layers)
     spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
     steps, stepped = kept_steps(settings.steps, network.timesteps, len(chosen.table), settings.figures)
-    keep, variant = chosen_maps(settings)
+    keep, variant = chosen_maps(settings, backend)
     plan = Plan(
         header,
         chosen.table,
