@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from backends.base import InputBatch
+from backends.formed_maps import forms_maps
 from backends.trace import compile_maps
 from pipeline.images.encoding import compile_encoding
 from pipeline.maps.sam import compile_kernel
@@ -171,6 +172,7 @@ def _simulated(job: Job, store: Store, samples: _Ranges) -> Iterator[tuple[int, 
         return
     inputs = store.timer.timed("encode", samples.inputs(missing))
     if spec.keep.maps == "backend":
+        assert forms_maps(job.backend)  # what_to_keep has asked it
         formed = job.backend.run_maps(job.network, inputs, len(missing), map_request(spec, missing))
         for position, maps in zip(missing, store.timer.timed("simulate", formed), strict=True):
             yield position, partial(process_maps, spec, maps, position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from backends.lava.wanted import GraphMaps, WantedMaps
+from backends.formed_maps import FormedMaps, MapRequest
 from backends.network import Network
 from backends.trace import spike_trace
 from pipeline.maps.localisation import Score, score_sample
@@ -34,16 +34,18 @@ def check_maps(spec: JobSpec, network: Network, layers: Iterable[str]) -> None:
             spike_trace(spec.gamma, layer.shape[0], network.timesteps)
     if spec.keep.maps == "backend":
         spatial_layers(network.raster_kinds, layers, "layers")
-        map_request(spec, ()).check(network)
+        map_request(spec, ()).check(network, spec.header.backend)
 
 
-def map_request(spec: JobSpec, positions: Sequence[int]) -> WantedMaps:
+def map_request(spec: JobSpec, positions: Sequence[int]) -> MapRequest:
     """The maps of some samples, given by their ascending positions in the run."""
     summed = {layer.name: spec.header.steps_that_matter(layer) for layer in spec.spatial}
-    return WantedMaps(spec.gamma, summed, sum(position < spec.keep.stepped for position in positions))
+    return MapRequest(spec.gamma, summed, sum(position < spec.keep.stepped for position in positions))
 
 
-def process_maps(spec: JobSpec, maps: GraphMaps, position: int, about: RangeSamples, timer: StageTimer) -> SampleResult:
+def process_maps(
+    spec: JobSpec, maps: FormedMaps, position: int, about: RangeSamples, timer: StageTimer
+) -> SampleResult:
     """Measure one sample; see :func:`pipeline.engine.sample.process_spikes`. How often neurons fired is not known."""
     at, scores, prediction = position % RANGE, list[Score](), int(maps.readout.argmax())
     with timer.time("measure"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backends.available import make_backend
 from backends.base import Backend
+from backends.formed_maps import forms_maps
 from pipeline.cli.tracker import Tracker
 from pipeline.config import Config, RunSection
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
@@ -74,7 +75,7 @@ def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_sampl
     InputError : if there are no such steps
     """
     steps, stepped = kept_steps(settings.steps, timesteps, n_samples, settings.figures)
-    formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
+    formed = forms_maps(backend) and settings.keep == "maps" and settings.variant != "paper"
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
 
 

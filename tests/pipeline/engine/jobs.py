@@ -37,7 +37,6 @@ class MadeUp:
     header: RasterHeader
     name: str = "torch"
     device: str = "cpu"
-    forms_maps = False
 
     def __post_init__(self) -> None:
         self.simulated: list[int] = []
