@@ -11,8 +11,6 @@ import pytest
 
 from .recordings.rasters import record_silence, samples
 
-pytestmark = pytest.mark.alone
-
 MEBIBYTE = 1 << 20
 VALIDATE, EXPLAIN = 110 * MEBIBYTE, 230 * MEBIBYTE  # what the programs themselves may take, with their libraries
 

