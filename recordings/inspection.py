@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .child import python
 from .disk import readable
 from .errors import InputError, OtherFormatError, RasterError
 from .orphans import die_with_parent
@@ -84,8 +85,7 @@ class _Inspector:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from recordings.inspection import serve; serve()"],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            python("from recordings.inspection import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

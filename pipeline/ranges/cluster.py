@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.available import LavaModels, make_backend
 from backends.network import Network
+from recordings.child import isolated_spawning
 from recordings.errors import InputError
 from recordings.text import printable
 
@@ -175,13 +176,14 @@ def connected(address: str) -> Iterator[Client]:
     ------
     InputError : if the address is none, nobody answers there, or dask.distributed is not installed
     """
+    local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
         from distributed import Client, LocalCluster
     except ImportError:
         raise InputError("--dask needs dask.distributed; pip install 'spikesam[dask]'") from None
-    local = re.fullmatch(r"local:(\d{1,4})", address)
     if local and int(local[1]):
         with (
+            isolated_spawning(),
             LocalCluster(
                 n_workers=int(local[1]),
                 threads_per_worker=1,

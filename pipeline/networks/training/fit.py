@@ -18,6 +18,7 @@ from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.networks.freed_memory import keep_freed_memory
 from pipeline.networks.fused import compile_bntt_lif
+from recordings.child import isolated_spawning
 from recordings.errors import InputError
 
 from .checkpoints import WholeCheckpoints
@@ -96,7 +97,8 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
             compile_bntt_lif(dtype)
     last = out / "epochs" / "last.ckpt" if resume else None
     try:
-        trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
+        with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
+            trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
             raise KeyboardInterrupt from None

@@ -27,6 +27,7 @@ from pipeline.ranges.merge import merge
 from pipeline.ranges.plan import Plan, begin_plan
 from pipeline.ranges.source import Parts, RangeSamples
 from recordings.errors import InputError
+from tests.hostile import hostile_folder
 from tests.pipeline.ranges.test_ranges import digests, refusal, results
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.alone
 pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 N = 70  # five ranges
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +200,21 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
     arguments = ["--samples", "2", "--out", str(tmp_path / "run"), "--dask", address]
     assert says in refusal(capsys, run.main, arguments)
     assert not (tmp_path / "run").exists()
+
+
+def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    hostile = hostile_folder(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "from pipeline.ranges.cluster import connected\n"
+        "if __name__ == '__main__':\n"
+        "    with connected('local:1') as client:\n"
+        "        print(client.submit(sum, [1, 2]).result())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    assert not (tmp_path / "mark").exists()
 
 
 def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:

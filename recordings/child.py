@@ -1,0 +1,68 @@
+"""Python in a child process, which imports what this process does, but nothing from the current folder.
+
+The current folder holds data. A file in it that is called json.py must not run because a raster beside it is opened.
+Yet `python -c` and `python -m` put the current folder first on the path of imports, before Python's own library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of this project's packages
+
+# The packages are those of this process, even where another copy is installed. Their folder may be the current one, so
+# it comes first for them alone.
+_LAUNCH = """
+import sys
+source, code, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+path, sys.argv[1:] = sys.argv[4 : 4 + count], sys.argv[4 + count :]
+sys.path[:] = [source, *path, *(folder for folder in sys.path if folder not in path)]
+import recordings, backends, pipeline
+del sys.path[0]
+exec(code)
+"""
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """The command that runs `code` in a new Python, for :mod:`subprocess`.
+
+    The child takes this process's path of imports, without the current folder and relative ones, and with the folder of
+    this project last.
+
+    Parameters
+    ----------
+    arguments : become ``sys.argv[1:]``
+    """
+    path = [*filter(_is_elsewhere, sys.path), SOURCE]
+    return [sys.executable, *_isolated(), "-c", _LAUNCH, SOURCE, code, str(len(path)), *path, *arguments]
+
+
+@contextmanager
+def isolated_spawning() -> Iterator[None]:
+    """While the block runs, what :mod:`multiprocessing` spawns imports nothing from the current folder before it works.
+
+    From then on it has the path of this process.
+    """
+    from multiprocessing import util
+
+    given = util._args_from_interpreter_flags  # type: ignore[attr-defined]
+    util._args_from_interpreter_flags = lambda: [*given(), *_isolated()]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        util._args_from_interpreter_flags = given  # type: ignore[attr-defined]
+
+
+def _isolated() -> list[str]:
+    """Options for a path without the current folder and PYTHONPATH; Python 3.10 has no narrower one."""
+    return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
+
+
+def _is_elsewhere(folder: str) -> bool:
+    try:
+        return os.path.isabs(folder) and not os.path.samefile(folder, os.curdir)
+    except OSError:  # such as python313.zip, which there is not
+        return True
