@@ -179,7 +179,10 @@ def connected(address: str) -> Iterator[Client]:
     local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
         from distributed import Client, LocalCluster
-    except ImportError:
+        from distributed.security import Security
+
+        security = Security.temporary() if local else None  # nobody else on this machine may connect, and so run code
+    except ImportError:  # of cryptography, too
         raise InputError("--dask needs dask.distributed; pip install 'spikesam[dask]'") from None
     if local and int(local[1]):
         with (
@@ -190,8 +193,9 @@ def connected(address: str) -> Iterator[Client]:
                 dashboard_address="127.0.0.1:0",  # any free port; with None, one that all clusters fight for
                 silence_logs=50,
                 memory_limit=0,
+                security=security,
             ) as cluster,
-            Client(cluster) as client,
+            Client(cluster, security=security) as client,
         ):
             yield client
         return

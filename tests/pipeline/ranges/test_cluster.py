@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -202,6 +204,26 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
     assert not (tmp_path / "run").exists()
 
 
+def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
+    from distributed import Client
+
+    known = client.scheduler_info()["workers"]
+    nannies = [worker["nanny"] for worker in known.values()]
+    careless = ssl.create_default_context()  # takes any scheduler for the right one
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    for address in (client.scheduler.address, *known, *nannies):
+        place = address.removeprefix("tls://")
+        with pytest.raises(OSError, match=r"Connection reset|closed"):
+            Client(f"tcp://{place}", timeout=2)
+        host, _, port = place.partition(":")
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            careless.wrap_socket(plain) as encrypted,
+            pytest.raises(ssl.SSLError, match="(?i)certificate.required"),
+        ):
+            encrypted.recv(1)
+
+
 def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
     hostile = hostile_folder(tmp_path)
     script = tmp_path / "script.py"
@@ -227,7 +249,7 @@ def test_workers_without_the_project_are_refused(
 ) -> None:
     monkeypatch.setattr("pipeline.ranges.cluster._version", lambda: "99.0")
     with pytest.raises(
-        InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
+        InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
         distribute(client, task(network, spikes, tmp_path / "run"))
 
