@@ -9,19 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of this project's packages
 
-# The packages are those of this process, even where another copy is installed. Their folder may be the current one, so
-# it comes first for them alone.
 _LAUNCH = """
 import sys
-source, code, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-path, sys.argv[1:] = sys.argv[4 : 4 + count], sys.argv[4 + count :]
-sys.path[:] = [source, *path, *(folder for folder in sys.path if folder not in path)]
-import recordings, backends, pipeline
-del sys.path[0]
+code, count = sys.argv[1], int(sys.argv[2])
+path, sys.argv[1:] = sys.argv[3 : 3 + count], sys.argv[3 + count :]
+sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
 exec(code)
 """
 
@@ -29,15 +25,16 @@ exec(code)
 def python(code: str, *arguments: str) -> list[str]:
     """The command that runs `code` in a new Python, for :mod:`subprocess`.
 
-    The child takes this process's path of imports, without the current folder and relative ones, and with the folder of
-    this project last.
+    The child takes this process's path of imports, without the current folder; but where this project itself is from
+    there, as with `python -m` in a clone, it stays.
 
     Parameters
     ----------
     arguments : become ``sys.argv[1:]``
     """
-    path = [*filter(_is_elsewhere, sys.path), SOURCE]
-    return [sys.executable, *_isolated(), "-c", _LAUNCH, SOURCE, code, str(len(path)), *path, *arguments]
+    absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
+    path = [folder for folder in absolute if folder == SOURCE or not _is_current(folder)]
+    return [sys.executable, *_isolated(), "-c", _LAUNCH, code, str(len(path)), *path, *arguments]
 
 
 @contextmanager
@@ -61,8 +58,7 @@ def _isolated() -> list[str]:
     return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
 
 
-def _is_elsewhere(folder: str) -> bool:
-    try:
-        return os.path.isabs(folder) and not os.path.samefile(folder, os.curdir)
-    except OSError:  # such as python313.zip, which there is not
-        return True
+def _is_current(folder: str) -> bool:
+    with suppress(OSError):  # there is no python313.zip
+        return os.path.samefile(folder, os.curdir)
+    return False

@@ -57,7 +57,7 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
     added.mkdir()
     (added / "fractions.py").write_text("")
     monkeypatch.chdir(hostile)
-    monkeypatch.setattr(sys, "path", [first and str(hostile), "libraries", str(added), *sys.path])
+    monkeypatch.setattr(sys, "path", [first and str(hostile), str(added), *sys.path])
     monkeypatch.setenv("PYTHONPATH", str(hostile))
     code = "import json, fractions, recordings; print(json.dumps([fractions.__file__, recordings.__file__, *sys.argv]))"
     done = subprocess.run(python(code, "--one", "two"), capture_output=True, text=True, check=True)
@@ -65,16 +65,15 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
     assert not (hostile.parent / "mark").exists()
 
 
-def test_a_child_has_the_packages_of_its_parent_but_no_modules_beside_them(
-    hostile: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_clone_as_the_current_folder_keeps_its_place(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a clone the current folder is the source, while another version may be installed."""
-    clone = hostile.parent / "clone"
-    for name in ("recordings", "backends", "pipeline", "json"):
-        (clone / name).mkdir(parents=True)
-        (clone / name / "__init__.py").write_text("")
-    monkeypatch.chdir(clone)
-    monkeypatch.setattr("recordings.child.SOURCE", str(clone))
-    code = "import json, recordings; print(json.dumps(recordings.__file__))"
+    """`python -m` finds the project there, first of all; the installed command finds all else elsewhere before."""
+    (tmp_path / "fractions.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recordings.child.SOURCE", str(tmp_path))
+    monkeypatch.setattr(sys, "path", ["", *sys.path] if place == "first" else [*sys.path, str(tmp_path)])
+    code = "import fractions; print(fractions.__file__)"
     done = subprocess.run(python(code), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == str(clone / "recordings" / "__init__.py")
+    assert (Path(done.stdout.strip()).parent == tmp_path) == (place == "first")
