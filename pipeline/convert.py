@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     source, download = command.data or config.data.source, command.download or config.data.download
     data = config.data.model_copy(update={"source": source, "download": download})
     config = config.model_copy(update={"conversion": conversion, "data": data})
-    with out_lock(command.out, None if command.overwrite else "choose another --out, or replace with --overwrite"):
+    with out_lock(command.out, None if command.overwrite else "overwrite"):
         convert_and_measure(config, command, Tracker(), PlainConsole(soft_wrap=True))
 
 
@@ -75,7 +75,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracke
     settings, out = config.conversion, command.out
     source, target = find_checkpoint(settings.ann, "ann"), out / "checkpoint.safetensors"
     if target.exists() and source.samefile(target):
-        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
+        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
     samples.known_labels()

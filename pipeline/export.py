@@ -125,7 +125,7 @@ def _export_checkpoint(command: ExportCommand) -> None:
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     console = PlainConsole(soft_wrap=True)
-    advice = None if command.overwrite else "choose another --out, or replace with --overwrite"
+    advice = None if command.overwrite else "overwrite"
     with out_lock(command.out, advice), progress_bar(PlainConsole(stderr=True), transient=True) as progress:
         if command.nir is not None:  # first, because it may be refused
             to_nir(checkpoint.network, command.nir, overwrite=command.overwrite)

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _expect_begun(out)
     if out is None:
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
-    with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
+    with out_lock(out, None if command.resume else "continue"):
         run(config, out, cluster=command.dask, console=console)
 
 

@@ -131,4 +131,4 @@ def writing_maps(
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another --out") from error
+        raise InputError(f"{path}: cannot be written ({reason(error)})", "free-space") from error

@@ -92,7 +92,7 @@ def add_shards(
     """Take the samples of shards; see :func:`merge_shards`."""
     if missing := [first for first in shards if not shard_path(parts, first).is_file()]:
         raise RasterError(f"{shard_path(parts, missing[0])}: was removed since it was written")
-    check_free(parts, sum(shard_path(parts, first).stat().st_size for first in shards), advice)
+    check_free(parts, sum(shard_path(parts, first).stat().st_size for first in shards), None, advice)
     for first, count in sorted(shards.items()):
         path = shard_path(parts, first)
         sealed = sealed_content(path, seals[first]) if first in seals else None

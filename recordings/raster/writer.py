@@ -251,7 +251,7 @@ class RasterWriter(Recorder):
         packed = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
         merged = 0 if self._shared else len(self.samples)
         needed = int(packed * STORED_PER_PACKED * (len(self.remaining) + merged))
-        check_free(self.directory, needed, "free space, record fewer samples, or choose another --out")
+        check_free(self.directory, needed, "fewer-samples")
 
     @contextmanager
     def _naming_the_damage(self) -> Iterator[None]:

@@ -104,7 +104,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
             raise KeyboardInterrupt from None
         raise
     if not Path(best.best_model_path).is_file():
-        raise InputError(f"{out}: no epoch was finished; run again, with --resume if epochs/last.ckpt exists")
+        raise InputError(f"{out}: no epoch was finished", "train-again")
     module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
     return model.cpu().eval()
 
