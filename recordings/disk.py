@@ -68,7 +68,7 @@ def unused(path: Path) -> Path:
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
-def check_free(directory: Path, needed: int, advice: Advice | None, kept: str = "") -> None:
+def check_free(directory: Path, needed: int, kept: str = "", advice: Advice | None = None) -> None:
     """Refuse to start what will not fit.
 
     Parameters

@@ -55,7 +55,7 @@ def export_recording(
             raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
         say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())
-        check_free(folder, exporter.most, "fewer-exported")
+        check_free(folder, exporter.most, advice="fewer-exported")
         with file_lock(target), progress:
             task = progress.add_task("exporting", total=exporter.steps)
             exporter.write(target, lambda: progress.advance(task), overwrite)

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import spikesam
-from backends.event.backend import EventBackend
-from pipeline import run
-from pipeline.images.sources import open_source
-from pipeline.ranges.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.cluster import Task, compute_range, connected, distribute
 from pipeline.ranges.files import PARTS, PLAN
 from pipeline.ranges.header import raster_header
 from pipeline.ranges.merge import merge
 from pipeline.ranges.plan import Plan, begin_plan
 from pipeline.ranges.source import Parts, RangeSamples
+
+import spikesam
+from backends.event.backend import EventBackend
+from pipeline import run
+from pipeline.images.sources import open_source
 from recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.ranges.test_ranges import digests, refusal, results
@@ -229,7 +229,7 @@ def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\n"
-        "from pipeline.ranges.cluster import connected\n"
+        "from pipeline.engine.cluster import connected\n"
         "if __name__ == '__main__':\n"
         "    with connected('local:1') as client:\n"
         "        print(client.submit(sum, [1, 2]).result())\n"
@@ -247,7 +247,7 @@ def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam
 def test_workers_without_the_project_are_refused(
     client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.ranges.cluster._version", lambda: "99.0")
+    monkeypatch.setattr("pipeline.engine.cluster._version", lambda: "99.0")
     with pytest.raises(
         InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
