@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.cli.progress import progress_bar
 from recordings.child import isolated_spawning
+from recordings.progress import progress_bar
 
 from .measurement import Case, Options, Row
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
-from pipeline.cli.tracker import Tracker
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.program import spelled
+from recordings.progress import Tracker
 
 from .config import Config, ConversionSection, Section, load_config, save_config
 

@@ -13,7 +13,6 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing
 from pipeline.cli.options import Data, Device, Download, Out, Overwrite
-from pipeline.cli.progress import progress_bar
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
 from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature
@@ -22,6 +21,7 @@ from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import progress_bar
 
 from .config import Section
 

@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from backends.network import Network
-from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.engine.merge import Totals, remove_parts
 from pipeline.engine.summary import Summary, summarise
 from pipeline.images.samples import ReadSamples
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 SHOWN = 1000  # samples whose images are read again for pictures and page

@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
-from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, save_config
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.architecture import SpikingNetwork
@@ -20,6 +19,7 @@ from pipeline.networks.freed_memory import keep_freed_memory
 from pipeline.networks.fused import compile_bntt_lif
 from recordings.child import isolated_spawning
 from recordings.errors import InputError
+from recordings.progress import progress_bar
 
 from .checkpoints import WholeCheckpoints
 from .environment import end_together, process_rank, quiet_lightning

@@ -26,7 +26,7 @@ COUNT = 40
 LIMITED_RUN = f"""
 import resource, sys
 from pathlib import Path
-from pipeline.cli.tracker import Tracker
+from recordings.progress import Tracker
 from pipeline.engine.folder import FolderStore, begin
 from pipeline.engine.compute import compute
 from pipeline.engine.merge import merge
