@@ -10,7 +10,8 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
+from pipeline.cli.options import ConfigFile, Out, Overwrite
+from pipeline.config.fields import Device, Download, Seed
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock

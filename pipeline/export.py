@@ -12,7 +12,8 @@ from pydantic import Field
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing
-from pipeline.cli.options import Data, Device, Download, Out, Overwrite
+from pipeline.cli.options import Out, Overwrite
+from pipeline.config.fields import Data, Device, Download
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
 from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature

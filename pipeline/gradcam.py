@@ -10,7 +10,8 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Data, Download, Figures, KeptSteps, MapsFile, Overwrite, Samples, Seed
+from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
 from pipeline.maps.method import figures_folder, refuse_existing, write_maps
 from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
