@@ -12,10 +12,10 @@ from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile, Out, Overwrite
 from pipeline.config.fields import Device, Download, Seed
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
 from recordings.progress import Tracker
 
 from .config import Config, ConversionSection, Section, load_config, save_config

@@ -15,11 +15,11 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.parts import part_of
 from pipeline.cli.run_report import print_summary
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.disk import unused
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
 from recordings.progress import Tracker
 
 from .config import Config, RunSection, Section, load_config

@@ -1,4 +1,4 @@
-"""Python in a child process, which imports what this process does, but nothing from the current folder.
+"""Child processes: they import what this process does, but nothing from the current folder, and end with it.
 
 The current folder holds data. A file in it that is called json.py must not run because a raster beside it is opened.
 Yet `python -c` and `python -m` put the current folder first on the path of imports, before Python's own library.
@@ -6,11 +6,14 @@ Yet `python -c` and `python -m` put the current folder first on the path of impo
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of this project's packages
 
 _LAUNCH = """
@@ -51,6 +54,21 @@ def isolated_spawning() -> Iterator[None]:
         yield
     finally:
         util._args_from_interpreter_flags = given  # type: ignore[attr-defined]
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Let the kernel kill this process as soon as the thread that started it ends, even while this process is stopped.
+
+    Only Linux can; elsewhere, only `parent` matters.
+
+    Parameters
+    ----------
+    parent : the process that started this one, where it is known: if it ended already, this process ends at once
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def _isolated() -> list[str]:

@@ -23,10 +23,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .child import python
+from .child import die_with_parent, python
 from .disk import readable
 from .errors import InputError, OtherFormatError, RasterError
-from .orphans import die_with_parent
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6

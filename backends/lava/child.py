@@ -27,7 +27,7 @@ GRACE = 2.0  # seconds the worker has to end by itself
 
 # What the worker runs first: it ties its life to this process before imports that take a second.
 LAUNCH = """
-from recordings.orphans import die_with_parent
+from recordings.child import die_with_parent
 die_with_parent()
 from runpy import run_module
 run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)

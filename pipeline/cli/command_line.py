@@ -24,8 +24,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from pipeline.config.mistakes import KeyPath, explanation, leaves, nearest
+from recordings.command_names import spelled
 from recordings.errors import InputError
-from recordings.program import spelled
 from recordings.text import LONGEST_NAME, printable
 
 ValueT = TypeVar("ValueT")

@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from recordings.command_names import spelled
 from recordings.errors import InputError, finding
-from recordings.program import spelled
 from recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141

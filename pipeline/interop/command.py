@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recordings.disk import check_free, readable
 from recordings.errors import InputError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 from recordings.lock import file_lock
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
