@@ -53,12 +53,14 @@ ADVICE: dict[Advice, str] = {
     "train-again": "; run again, with {resume} if epochs/last.ckpt exists",
     "download": "; fetch it once with {download}",
     "keep-spikes": "; run again with {keep-all}",
-    "other-data": "; give other {data}, or another {checkpoint}",
-    "without-labels": "; give other {data}, or another {checkpoint}, or run the images without their labels: "
+    "other-data": "; give other {data-set}, or another {network-file}",
+    "without-labels": "; give other {data-set}, or another {network-file}, or run the images without their labels: "
     "{run-data} {files}",
 }
 _PYTHON = {
     **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},
+    "data-set": "data",
+    "network-file": "checkpoint",
     "keep-all": "keep = 'all'",
     "run-data": "data is",
 }

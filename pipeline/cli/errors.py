@@ -15,13 +15,13 @@ from recordings.text import printable
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
-# How an argument of an error is typed, where not as an option of that name.
+# How an argument that an error names is typed, where it is not an option of that name.
 TYPED = {
     "keep-all": "--keep all",
     "run-data": "python -m pipeline.run --data",
     "download": "--download (in a configuration: data.download)",
-    "data": "data (--data)",
-    "checkpoint": "checkpoint (--checkpoint)",
+    "data-set": "data (--data)",
+    "network-file": "checkpoint (--checkpoint)",
 }
 
 Main = Callable[[Sequence[str] | None], None]
@@ -78,7 +78,7 @@ def _interrupted(error: BaseException | None) -> bool:
 def message(error: BaseException) -> str:
     """The line shown for `error`."""
     if isinstance(error, InputError):
-        line = error.worded(lambda argument: TYPED.get(argument, f"--{argument}"))
+        line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
         return f"error: {spelled(' '.join(line.split()))}"
     if isinstance(error, OSError):
         return f"error: {finding(error)}"
