@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -28,6 +30,7 @@ from pipeline.engine.merge import merge
 from pipeline.engine.source import Parts, RangeSamples
 from pipeline.images.sources import open_source
 from recordings.errors import InputError
+from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, refusal, results
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
@@ -36,6 +39,7 @@ pytestmark = pytest.mark.alone
 pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 N = 70  # five ranges
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +162,7 @@ def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
 ) -> None:
     whole = task(network, spikes, tmp_path / "run")
     done: list[int] = []
-    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*[Nn]o space left.*--resume"):
+    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True"):
         distribute(client, troubled(whole, 16, tmp_path / "happened", 99, False), done.append)
     assert len(list((tmp_path / "happened").iterdir())) == 3
     assert sum(done) == N - 16
@@ -204,6 +208,41 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
     assert not (tmp_path / "run").exists()
 
 
+def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
+    from distributed import Client
+
+    known = client.scheduler_info()["workers"]
+    nannies = [worker["nanny"] for worker in known.values()]
+    careless = ssl.create_default_context()  # takes any scheduler for the right one
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    for address in (client.scheduler.address, *known, *nannies):
+        place = address.removeprefix("tls://")
+        with pytest.raises(OSError, match=r"Connection reset|closed"):
+            Client(f"tcp://{place}", timeout=2)
+        host, _, port = place.partition(":")
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            careless.wrap_socket(plain) as encrypted,
+            pytest.raises(ssl.SSLError, match="(?i)certificate.required"),
+        ):
+            encrypted.recv(1)
+
+
+def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    hostile = hostile_folder(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "from pipeline.engine.cluster import connected\n"
+        "if __name__ == '__main__':\n"
+        "    with connected('local:1') as client:\n"
+        "        print(client.submit(sum, [1, 2]).result())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
 def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
     with pytest.raises(InputError, match="client: needs out"):
         spikesam.simulate(network, spikes, backend="event", client=client)
@@ -214,7 +253,7 @@ def test_workers_without_the_project_are_refused(
 ) -> None:
     monkeypatch.setattr("pipeline.engine.cluster._version", lambda: "99.0")
     with pytest.raises(
-        InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
+        InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
         distribute(client, task(network, spikes, tmp_path / "run"))
 

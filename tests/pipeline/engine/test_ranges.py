@@ -144,7 +144,7 @@ def test_more_pictures_do_not_compute_a_finished_run_again(
 ) -> None:
     arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
     run.main([*arguments, "--figures", "1", "--report"])
-    assert "no report.html: the page shows spikes, which --keep maps drops" in capsys.readouterr().out
+    assert "no report.html: the page shows spikes, and this run keeps maps alone" in capsys.readouterr().out
     for figures, says in (("0", False), ("1", False), ("2", True)):
         capsys.readouterr()
         run.main([*arguments, "--figures", figures, "--resume"])
