@@ -122,9 +122,9 @@ def _pictures(
     if not (settings.figures or with_page):
         return []
     samples = read(range(min(len(plan.samples), SHOWN if with_page else settings.figures)))
-    with ExitStack() as held:
-        maps = held.enter_context(MapReader(out / "sam.h5", trusted=True))
-        raster = None if plan.drops_spikes else held.enter_context(RasterReader(out / "raster.h5", trusted=True))
+    with ExitStack() as resources:
+        maps = resources.enter_context(MapReader(out / "sam.h5", trusted=True))
+        raster = None if plan.drops_spikes else resources.enter_context(RasterReader(out / "raster.h5", trusted=True))
         figures = list[Path]()
         if settings.figures:
             from pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
@@ -134,14 +134,14 @@ def _pictures(
                 subjects = subjects_of(samples, found.predictions[: settings.figures], plan.class_names)
                 figures = save_figures(maps, subjects, out / "figures", raster, network)
         if with_page and raster is not None:
-            from pipeline.report.sources import Run, grad_cams
-            from pipeline.report.write import write_page
+            from pipeline.page.shown_run import ShownRun, grad_cams
+            from pipeline.page.write import write_page
 
             with tracker.time("page"), tracker.show("writing the page"):
-                cams = tuple(grad_cams(out, raster, held))
+                cams = tuple(grad_cams(out, raster, resources))
                 scores = list(found.scores.of_samples())
                 about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
-                write_page([Run(out.resolve().name, raster, *about)], out / "report.html")
+                write_page([ShownRun(out.resolve().name, raster, *about)], out / "report.html")
     return figures
 
 

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.page.write import report
     from pipeline.recording.record import record
-    from pipeline.report.write import report
     from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
@@ -68,7 +68,7 @@ _WHERE = {
     "simulate": "pipeline.simulation:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "record": "pipeline.recording.record:record",
-    "report": "pipeline.report.write:report",
+    "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
