@@ -1,4 +1,4 @@
-"""What measures share: a map is checked, brought to the size of another, min-max normalised, or called flat."""
+"""Functions on maps that several measures use: check, resize, min-max normalise, and tell whether a map is flat."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
 
     Parameters
     ----------
-    where : what is being measured, the start of the message
+    where : name of the measure, the start of the message
     axes : expected, such as "(T, H, W)"; a leading "..." allows any number more
     positive : whether negative values are refused too
 
@@ -33,8 +33,8 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
     array = np.asarray(maps)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
-    wanted = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
-    if array.ndim < len(wanted) or (array.ndim > len(wanted) and "..." not in axes) or not array.size:
+    expected = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
+    if array.ndim < len(expected) or (array.ndim > len(expected) and "..." not in axes) or not array.size:
         raise InputError(f"{where}: got maps of shape {array.shape}, expected {axes}, not empty")
     if not np.isfinite(array).all():
         raise InputError(f"{where}: got NaN or infinite values, expected finite maps; check what computed them")
@@ -102,18 +102,18 @@ def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _overlaps(old: int, new: int) -> NDArray[np.float64]:
-    """Which share each of `old` cells in a row has in each of `new` larger ones: (new, old), rows sum to 1."""
+    """Weight of each of `old` cells of a row in each of `new` larger cells: (new, old), rows sum to 1."""
     edges = np.arange(new + 1) * (old / new)
     cells = np.arange(old)
-    shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    shares = np.maximum(shared, 0) * (new / old)
-    shares.setflags(write=False)
-    return shares
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    weights = np.maximum(overlap, 0) * (new / old)
+    weights.setflags(write=False)
+    return weights
 
 
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> NDArray[np.float64]:
-    """What each of `old` cells in a row counts in each of `new` ones: (new, old), two in a row are not zero."""
+    """Weight of each of `old` cells of a row in each of `new` cells: (new, old), with two weights in a row."""
     centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
     weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0)
     weights.setflags(write=False)
@@ -128,7 +128,7 @@ def is_flat(maps: Map) -> NDArray[np.bool_]:
 
 
 def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
-    """Every map stretched to 0 … 1 by itself: (m - min) / (max - min + floor); a flat map becomes 0.
+    """Every map scaled to 0 … 1 by its own range: (m - min) / (max - min + floor); a flat map becomes 0.
 
     The authors' code adds a floor of 10⁻³ (:data:`AUTHORS_FLOOR`). On SAM, whose unit is a spike, that changes a value
     by a part in a thousand at most where one spike is the range. On a gradient, which has no unit, it would decide the

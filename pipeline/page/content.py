@@ -88,7 +88,7 @@ def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
 
 
 def _picture(run: ShownRun, sample: int) -> Content:
-    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, in shares of width and height."""
+    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
     if run.samples is None or sample >= len(run.samples):
         return {"picture": None, "mask": None, "box": None}
     pixels, mask, box = (run.samples.pictures[sample], run.samples.masks[sample], run.samples.boxes[sample])
