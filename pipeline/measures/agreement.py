@@ -34,17 +34,18 @@ def pearson(first: ArrayLike, second: ArrayLike) -> float:
     return float(np.clip(np.corrcoef(one.ravel(), other.ravel())[0, 1], -1, 1))
 
 
-def top_overlap(first: ArrayLike, second: ArrayLike, share: float = 0.2) -> float:
+def top_overlap(first: ArrayLike, second: ArrayLike, fraction: float = 0.2) -> float:
     """Intersection over union of the pixels with the highest values, one fifth of each map unless said otherwise.
 
-    Pixels that tie at the border of the set belong to it in part, all to the same degree, so that it has exactly share
-    · H · W pixels, and IoU = Σ min / Σ max over the degrees of membership. So the order of pixels does not matter: a
-    flat map overlaps any other as much as chance would, share / (2 - share) = 0.11, and another flat map fully.
+    Pixels that tie at the border of the set belong to it in part, all to the same degree, so that it has exactly
+    fraction · H · W pixels, and IoU = Σ min / Σ max over the degrees of membership. So the order of pixels does not
+    matter: a flat map overlaps any other as much as chance would, fraction / (2 - fraction) = 0.11, and another flat
+    map fully.
 
     Parameters
     ----------
     first, second : (..., H, W), the same shape
-    share : fraction of the pixels, in (0, 1]
+    fraction : of the pixels, in (0, 1]
 
     Returns
     -------
@@ -52,11 +53,11 @@ def top_overlap(first: ArrayLike, second: ArrayLike, share: float = 0.2) -> floa
 
     Raises
     ------
-    InputError : if the shapes differ, a value is NaN or infinite, or the share lies outside
+    InputError : if the shapes differ, a value is NaN or infinite, or the fraction lies outside
     """
-    if not 0 < share <= 1:
-        raise InputError(f"top overlap: got a share of {share}, expected a part of the pixels in 0 … 1, above 0")
-    members = [_highest(maps, share) for maps in _pair("top overlap", first, second)]
+    if not 0 < fraction <= 1:
+        raise InputError(f"top overlap: got a share of {fraction}, expected a part of the pixels in 0 … 1, above 0")
+    members = [_highest(maps, fraction) for maps in _pair("top overlap", first, second)]
     return float(np.minimum(*members).sum() / np.maximum(*members).sum())
 
 
@@ -91,9 +92,9 @@ def _pair(where: str, first: ArrayLike, second: ArrayLike) -> tuple[Map, Map]:
     return one.reshape(1, -1).astype(np.float64), other.reshape(1, -1).astype(np.float64)
 
 
-def _highest(maps: Map, share: float) -> NDArray[np.float64]:
-    """Degree in 0 … 1 to which each value belongs to the highest `share`, the sum being `share` of their number."""
-    size = share * maps.size
+def _highest(maps: Map, fraction: float) -> NDArray[np.float64]:
+    """Degree in 0 … 1 to which each value is among the highest; the degrees sum to `fraction` of their number."""
+    size = fraction * maps.size
     border = np.sort(maps, axis=None)[-int(np.ceil(size))]
     reach = TIE * np.abs(maps).max()
     above, tied = maps > border + reach, np.abs(maps - border) <= reach

@@ -64,8 +64,8 @@ def faithfulness(
     """Both curves of a map on one image, in one call of `score` with 2·(steps + 1) images.
 
     Left open by the source: the map is resized bilinearly; pixels go in `steps` equal parts; the deleted ones become 0,
-    the mean after preprocessing; the blur has a standard deviation of an eighth of the short side. The
-    first value of the curve is the probability that the blurred image leaves.
+    the mean after preprocessing; the blur has a standard deviation of an eighth of the short side. What it leaves of
+    the class shows in the curve's first value.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def faithfulness(
 def random_faithfulness(
     score: Score, image: NDArray[np.float32], *, repeats: int = 3, steps: int = STEPS, seed: int = 0
 ) -> Faithfulness:
-    """The baseline: mean curves of `repeats` random orders, as of flat maps.
+    """The baseline: mean curves of `repeats` random orders, which is what flat maps give.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def random_faithfulness(
 
 
 def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
-    """Pixels of the image from the map's highest value to its lowest; equal values in a seeded random order.
+    """Pixels of the image from the map's highest value to its lowest; equal ones in a seeded random order.
 
-    Values that differ by less than 10⁻⁶ of the largest magnitude count as equal. So a flat map gives a random order.
+    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
 
     Parameters
     ----------

@@ -2,10 +2,10 @@
 
 Places of the layer are taken in the order of the map, with all of their channels and steps; the spikes that are left
 are passed on through the rest of the network. The probability of the answer should fall fast. No image has to stand
-for "nothing": a deleted spike is simply absent.
+for "nothing": a spike that is deleted is none.
 
-A map of where a layer is busy deletes the most spikes at the first places, so the curve over places may fall because of
-their number alone. Hence a second axis, the fraction of spikes deleted: there a map wins only if its spikes matter.
+A map of where a layer is busy deletes the most spikes at the first places, so a fall by places can be of their number
+alone. Hence a second axis, the share of the spikes deleted: there a map wins if its spikes matter, not their number.
 
 References
 ----------
@@ -37,7 +37,7 @@ class SpikeDeletion:
 
     Parameters
     ----------
-    places, spikes : (K + 1,) from 0 to 1 — fractions of the layer's places and of its spikes that are deleted
+    places, spikes : (K + 1,) from 0 to 1 — shares of the layer's places and of its spikes that are deleted
     probability : (K + 1,) — softmax probability of the class that all spikes make the answer
     """
 
@@ -47,12 +47,12 @@ class SpikeDeletion:
 
     @property
     def area_by_places(self) -> float:
-        """Area under the curve over the fraction of places, in [0, 1]; lower is better."""
+        """Area under the curve over the share of places, in [0, 1]; lower is better."""
         return float(trapezoid(self.probability, self.places))
 
     @property
     def area_by_spikes(self) -> float:
-        """Area under the curve over the fraction of spikes, in [0, 1]; lower is better."""
+        """Area under the curve over the share of spikes, in [0, 1]; lower is better."""
         return float(trapezoid(self.probability, self.spikes))
 
 
