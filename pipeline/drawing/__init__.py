@@ -1,1 +1,1 @@
-"""Pictures: `figures` chooses those of a run; `grid`, `curves`, `intervals`, `rates`, `raster` draw one kind each."""
+"""Pictures: `figures` says which a run gets; `grid`, `curves`, `intervals`, `rates`, `raster` draw a kind each."""

@@ -1,4 +1,4 @@
-"""Functions on maps that several measures use: check, resize, min-max normalise, and tell whether a map is flat."""
+"""What measures share: a map is checked, brought to the size of another, min-max normalised, or called flat."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _overlaps(old: int, new: int) -> NDArray[np.float64]:
-    """Weight of each of `old` cells of a row in each of `new` larger cells: (new, old), rows sum to 1."""
+    """Which share each of `old` cells in a row has in each of `new` larger ones: (new, old), rows sum to 1."""
     edges = np.arange(new + 1) * (old / new)
     cells = np.arange(old)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    weights = np.maximum(overlap, 0) * (new / old)
-    weights.setflags(write=False)
-    return weights
+    shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    shares = np.maximum(shared, 0) * (new / old)
+    shares.setflags(write=False)
+    return shares
 
 
 @lru_cache(maxsize=64)
@@ -128,7 +128,7 @@ def is_flat(maps: Map) -> NDArray[np.bool_]:
 
 
 def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
-    """Every map scaled to 0 … 1 by its own range: (m - min) / (max - min + floor); a flat map becomes 0.
+    """Every map stretched to 0 … 1 by itself: (m - min) / (max - min + floor); a flat map becomes 0.
 
     The authors' code adds a floor of 10⁻³ (:data:`AUTHORS_FLOOR`). On SAM, whose unit is a spike, that changes a value
     by a part in a thousand at most where one spike is the range. On a gradient, which has no unit, it would decide the

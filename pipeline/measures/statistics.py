@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from recordings.errors import InputError
 
 RESAMPLES = 2000
-BLOCK = 100  # resamples in memory at a time
+BLOCK = 100  # resamples held at a time
 Z = 1.959964  # the normal distribution's 97.5th percentile
 
 
@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
 def mean_with_interval(values: ArrayLike) -> Estimate:
     """Mean of measures in [0, 1], and its 95 % interval.
 
-    Hits and misses: Wilson's score interval, which is wide although 8 of 8 are hits. Anything else: the bootstrap's,
+    Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: the bootstrap's,
     or all of [0, 1] for a single value.
 
     Parameters
@@ -42,7 +42,7 @@ def mean_with_interval(values: ArrayLike) -> Estimate:
 
 
 def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
-    """:func:`mean_with_interval` of several measures of the same images, with one set of resamples for all."""
+    """:func:`mean_with_interval` of several measures of the same images, which are resampled once for all."""
     samples = [_checked("mean", values) for values in measures]
     found = {place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}}
     others = [place for place in range(len(samples)) if place not in found]
@@ -52,7 +52,7 @@ def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
 
 
 def _wilson(sample: NDArray[np.float64]) -> Estimate:
-    """The fraction of hits, with Wilson's score interval."""
+    """The share of hits among hits and misses, with Wilson's score interval."""
     n, mean = len(sample), float(sample.mean())
     middle = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
     reach = Z / (1 + Z**2 / n) * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
@@ -81,7 +81,7 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
 
 
 def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
-    """:func:`bootstrap_mean` of several measures of the same images, with one set of resamples for all."""
+    """:func:`bootstrap_mean` of several measures of the same images, which are resampled once for all."""
     samples = [_checked("bootstrap", values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:
         raise InputError(f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all")
@@ -116,7 +116,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Est
 
 
 def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
-    """Mean over networks and images, and its 95 % interval: both are resampled.
+    """Mean over networks and images, and its 95 % interval: both are resampled, since both could have been others.
 
     Networks and images are drawn independently of each other (Owen 2007), as each network sees every image. Of K
     networks, resamples differ too little, by √((K - 1)/K), and their percentiles are a normal distribution's. So the
