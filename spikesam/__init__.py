@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.write import to_nir
     from pipeline.page.write import report
     from pipeline.recording.record import record
-    from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
-    "simulate": "pipeline.simulation:simulate",
+    "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "measure": "pipeline.maps.measure:measure",
     "record": "pipeline.recording.record:record",
