@@ -55,7 +55,7 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
 
 
 class Backend(Protocol):
-    """A simulator of :class:`Network`."""
+    """A simulator of :class:`Network`. Where it can form maps as well, see :mod:`backends.formed_maps`."""
 
     name: str
     device: str
