@@ -69,7 +69,7 @@ def test_the_wheel_holds_packages_configurations_and_checkpoints(wheel: Path) ->
     ]
     assert len(bundled) > 10
     assert {f"pipeline/{path}" for path in bundled} < set(names)
-    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/report").rglob("*.*") if path.suffix != ".pyc"]
+    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/page").rglob("*.*") if path.suffix != ".pyc"]
     assert {str(path) for path in page} < set(names)
 
 

@@ -18,11 +18,11 @@ from pipeline.explain import main as explain_raster
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
-from pipeline.report.__main__ import main
-from pipeline.report.blobs import blob, spike_trains
-from pipeline.report.page import as_json, script_of
-from pipeline.report.thinning import thinned
-from pipeline.report.write import report
+from pipeline.page.blobs import blob, spike_trains
+from pipeline.page.excerpt import excerpt
+from pipeline.page.render import as_json, script_of
+from pipeline.page.write import report
+from pipeline.report import main
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -78,17 +78,17 @@ def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
 
 
 def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.report import sources
+    from pipeline.page import shown_run
 
     mask = box_mask((2.0, 3.0, 12.0, 11.0), (16, 24))
-    choose = sources.choose_samples
+    choose = shown_run.choose_samples
 
     def with_masks(*arguments: Any) -> Any:
         samples = choose(*arguments)
         object.__setattr__(samples, "masks", (mask, None, mask, mask))
         return samples
 
-    monkeypatch.setattr(sources, "choose_samples", with_masks)
+    monkeypatch.setattr(shown_run, "choose_samples", with_masks)
     (content,) = runs_of(report(finished, tmp_path / "page.html"))
     with MapReader(finished / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
@@ -147,21 +147,21 @@ def test_a_damaged_raster_is_refused(copy: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "page.html").exists()
 
 
-def test_thinning_keeps_the_first_samples_and_says_so(spikes_alone: Path, tmp_path: Path) -> None:
+def test_an_excerpt_keeps_the_first_samples_and_says_so(spikes_alone: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(spikes_alone, tmp_path / "page.html", limit=1800))
     assert (len(content["samples"]), content["steps"]) == (2, 20)
     assert "the first 2 of 3 samples" in content["notes"][0]
     assert [layer["rates"].__len__() for layer in content["layers"]] == [20, 20]
 
 
-def test_thinning_cuts_steps_where_not_one_sample_fits() -> None:
+def test_an_excerpt_cuts_steps_where_not_one_sample_fits() -> None:
     def content(sample: int, steps: int) -> dict[str, str]:
         return {"x": "." * (10 * steps)}
 
-    held = thinned(content, 5, 100, 250)
-    assert (len(held.samples), held.steps) == (1, 24)  # of 1,009 bytes 250 are 24 steps of 100
-    assert held.note and "the first 24 of 100 steps" in held.note
-    assert thinned(content, 2, 10, 1000).note is None
+    shown = excerpt(content, 5, 100, 250)
+    assert (len(shown.samples), shown.steps) == (1, 24)  # of 1,009 bytes 250 are 24 steps of 100
+    assert shown.note and "the first 24 of 100 steps" in shown.note
+    assert excerpt(content, 2, 10, 1000).note is None
 
 
 def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.report.write import report
+from pipeline.page.write import report
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 

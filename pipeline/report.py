@@ -28,7 +28,7 @@ examples:
   python -m pipeline.report raster.h5 --out spikes.html"""
 
 
-class Report(BaseModel):
+class ReportCommand(BaseModel):
     """Options of the command."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,8 +45,8 @@ class Report(BaseModel):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    options = parse_command(Report, argv, prog=PROG, description=DESCRIPTION)
-    from .write import report  # reading images and networks takes a second to import, --help need not wait
+    options = parse_command(ReportCommand, argv, prog=PROG, description=DESCRIPTION)
+    from .page.write import report  # reading images and networks takes a second to import, --help need not wait
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):

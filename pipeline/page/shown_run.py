@@ -26,12 +26,12 @@ CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ShownRun:
     """One run.
 
     Parameters
     ----------
-    name : for people
+    name : of its folder or file
     raster : open
     gamma : that the page begins with, 1/step
     checkpoint : name or file of the network; empty if unknown
@@ -61,27 +61,27 @@ class Run:
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
 
 
-def open_run(path: Path, held: ExitStack) -> Run:
+def open_run(path: Path, resources: ExitStack) -> ShownRun:
     """Open a run's folder, or a raster file alone.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so.
 
     Parameters
     ----------
-    held : closes the files
+    resources : closes the files
 
     Raises
     ------
     InputError : if there is no raster, or it is damaged
     """
     if not path.is_dir():
-        return Run(path.name, held.enter_context(RasterReader(path)))
+        return ShownRun(path.name, resources.enter_context(RasterReader(path)))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
             raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
-    raster = held.enter_context(RasterReader(path / "raster.h5"))
-    run = Run(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, held)))
+    raster = resources.enter_context(RasterReader(path / "raster.h5"))
+    run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)))
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
@@ -98,7 +98,7 @@ def open_run(path: Path, held: ExitStack) -> Run:
     return run
 
 
-def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[MapReader]:
+def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
     """The files of Grad-CAM in a folder that are of the samples of a raster: those whose names hold "cam"."""
     for path in sorted(folder.glob("*cam*.h5")):
         with ExitStack() as opened:
@@ -107,25 +107,25 @@ def grad_cams(folder: Path, raster: RasterReader, held: ExitStack) -> Iterator[M
             except InputError:
                 continue  # a file of something else, which nobody asked for
             if maps.header.method in CAM_TITLES and np.array_equal(maps.samples.index, raster.samples.index):
-                held.enter_context(opened.pop_all())
+                resources.enter_context(opened.pop_all())
                 yield maps
 
 
-def _with_summary(run: Run, path: Path) -> Run:
+def _with_summary(run: ShownRun, path: Path) -> ShownRun:
     summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
     if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
         raise InputError("It is of another raster")
     return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
 
 
-def _with_network(run: Run, path: Path) -> Run:
+def _with_network(run: ShownRun, path: Path) -> ShownRun:
     network = read_network(path)[0]
     if network.sha256 != run.raster.header.network_sha256:
         raise InputError("It is not the network that fired the spikes")
     return replace(run, network=network)
 
 
-def _with_samples(run: Run, path: Path) -> Run:
+def _with_samples(run: ShownRun, path: Path) -> ShownRun:
     """Read the images again, as the configuration says, but fetch none."""
     from pipeline.networks.checkpoint import load_checkpoint
 
@@ -137,7 +137,7 @@ def _with_samples(run: Run, path: Path) -> Run:
     return replace(run, samples=samples)
 
 
-def _with_scores(run: Run, path: Path) -> Run:
+def _with_scores(run: ShownRun, path: Path) -> ShownRun:
     with MapReader(path) as maps:
         if maps.header.method != "sam" or maps.header.source != run.raster.raster_digest:
             raise InputError("It holds maps of something else")

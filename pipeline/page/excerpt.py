@@ -1,4 +1,4 @@
-"""What of a long run a page holds, so that a browser opens it: the first samples; of one alone, the first steps."""
+"""The part of a long run that fits in a page: its first samples; if not even one fits, its first steps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a page holds of a run.
+class Excerpt:
+    """The part of a run that a page shows.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Held:
     note: str | None
 
 
-def thinned(content: Callable[[int, int], Content], samples: int, steps: int, limit: int) -> Held:
+def excerpt(content: Callable[[int, int], Content], samples: int, steps: int, limit: int) -> Excerpt:
     """As many of the first samples as fit; if not even one does, its first steps, which need no later ones.
 
     Parameters
@@ -39,17 +39,17 @@ def thinned(content: Callable[[int, int], Content], samples: int, steps: int, li
     size = _size(first)
     shown = steps if size <= limit else max(1, steps * limit // size)
     made = {0: first} if shown == steps else {}
-    held = list(_while_they_fit(lambda sample: made.pop(sample, None) or content(sample, shown), samples, limit))
+    contents = list(_while_they_fit(lambda sample: made.pop(sample, None) or content(sample, shown), samples, limit))
     left_out = []
-    if len(held) < samples:
-        left_out.append(f"the first {len(held)} of {samples} samples")
+    if len(contents) < samples:
+        left_out.append(f"the first {len(contents)} of {samples} samples")
     if shown < steps:
         left_out.append(f"the first {shown} of {steps} steps")
     if not left_out:
-        return Held(held, shown, None)
+        return Excerpt(contents, shown, None)
     exact = " Maps look back alone: those of these steps are complete." if shown < steps else ""
     note = f"To stay below {limit / 1e6:.3g} MB, this page holds {' and '.join(left_out)}.{exact}"
-    return Held(held, shown, f"{note} Rates and scores are means of all samples and steps.")
+    return Excerpt(contents, shown, f"{note} Rates and scores are means of all samples and steps.")
 
 
 def _while_they_fit(content: Callable[[int], Content], samples: int, limit: int) -> Iterator[Content]:

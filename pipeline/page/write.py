@@ -11,8 +11,8 @@ from recordings.disk import write_file
 from recordings.errors import InputError
 
 from .content import run_content
-from .page import render
-from .sources import Run, open_run
+from .render import render
+from .shown_run import ShownRun, open_run
 
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2
@@ -58,11 +58,11 @@ def report(
         raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
-    with ExitStack() as held:
-        return write_page([open_run(path, held) for path in paths], target, limit, overwrite)
+    with ExitStack() as resources:
+        return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
 
 
-def write_page(runs: Sequence[Run], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:
+def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
@@ -72,8 +72,8 @@ def write_page(runs: Sequence[Run], target: Path, limit: int = LIMIT, overwrite:
     return target
 
 
-def title_of(runs: Sequence[Run]) -> str:
-    """What one sees: "Where the network cluttered-digits looks: 8 samples of cluttered-digits/val"."""
+def title_of(runs: Sequence[ShownRun]) -> str:
+    """The title of the page, such as "Where the network cluttered-digits looks: 8 samples of cluttered-digits/val"."""
     names = [run.network_name or f"of {run.name}" for run in runs]
     data = " and ".join(dict.fromkeys(run.raster.header.dataset for run in runs if run.raster.header.dataset))
     of_data = f" of {data}" if data else ""

@@ -80,14 +80,14 @@ def _pictures(
                 subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
                 figures = save_figures(maps, subjects, folder / "figures", raster, network)
         if with_page and raster is not None:
-            from .sources import Run, grad_cams
+            from .shown_run import ShownRun, grad_cams
             from .write import write_page
 
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
                 about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
-                write_page([Run(folder.resolve().name, raster, *about)], folder / "report.html")
+                write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
     return figures
 
 

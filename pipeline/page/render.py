@@ -22,8 +22,8 @@ def render(title: str, data: dict[str, Any]) -> str:
 
     Parameters
     ----------
-    title : what one sees
-    data : what the script reads, see :mod:`pipeline.report.content`
+    title : of the page
+    data : what the script reads, see :mod:`pipeline.page.content`
     """
     script, style = script_of("main"), (HERE / "page.css").read_text(encoding="utf-8")
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import fsum
 
 import numpy as np
@@ -12,13 +13,13 @@ from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
 
 from .blobs import blob, spike_trains
-from .sources import CAM_TITLES, Run
-from .thinning import Content, thinned
+from .excerpt import Content, excerpt
+from .shown_run import CAM_TITLES, ShownRun
 
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
 
 
-def run_content(run: Run, limit: int) -> Content:
+def run_content(run: ShownRun, limit: int) -> Content:
     """Everything of one run.
 
     Parameters
@@ -27,14 +28,14 @@ def run_content(run: Run, limit: int) -> Content:
     """
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
-    held = thinned(lambda sample, steps: _sample(run, scores, sample, steps), raster.n_samples, raster.timesteps, limit)
+    shown = excerpt(partial(_sample, run, scores), raster.n_samples, raster.timesteps, limit)
     known = np.minimum(raster.labels, raster.predictions) >= 0
     right = int((raster.labels == raster.predictions)[known].sum())
     return {
         "name": run.name,
         "dataset": header.dataset,
         "timesteps": raster.timesteps,
-        "steps": held.steps,
+        "steps": shown.steps,
         "gamma": run.gamma,
         "facts": [
             ["network", run.network_name or header.network_sha256[:12] or "unknown"],
@@ -45,13 +46,13 @@ def run_content(run: Run, limit: int) -> Content:
             ["right answers", f"{right} of {known.sum()}" if known.any() else "unknown"],
             ["spikes' digest", raster.raster_digest[:12]],
         ],
-        "notes": [*([held.note] if held.note else []), *run.notes],
-        "layers": [_layer(run, scores, layer, held.samples) for layer in raster.layers],
-        "samples": held.samples,
+        "notes": [*([shown.note] if shown.note else []), *run.notes],
+        "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
+        "samples": shown.samples,
     }
 
 
-def _layer(run: Run, scores: Scores, layer: LayerSpec, samples: list[Content]) -> Content:
+def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Content]) -> Content:
     operations = [sample["operations"][layer.name] for sample in samples if layer.name in sample["operations"]]
     rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
     return {
@@ -67,7 +68,7 @@ def _layer(run: Run, scores: Scores, layer: LayerSpec, samples: list[Content]) -
     }
 
 
-def _sample(run: Run, scores: Scores, sample: int, steps: int) -> Content:
+def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
     raster, answer = run.raster, run.answers[sample] if run.answers else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index = int(raster.samples.index[sample])
@@ -86,8 +87,8 @@ def _sample(run: Run, scores: Scores, sample: int, steps: int) -> Content:
     }
 
 
-def _picture(run: Run, sample: int) -> Content:
-    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, in shares of width and height."""
+def _picture(run: ShownRun, sample: int) -> Content:
+    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
     if run.samples is None or sample >= len(run.samples):
         return {"picture": None, "mask": None, "box": None}
     pixels, mask, box = (run.samples.pictures[sample], run.samples.masks[sample], run.samples.boxes[sample])
@@ -107,7 +108,7 @@ def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
     return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}
 
 
-def _operations(run: Run, sample: int) -> dict[str, int]:
+def _operations(run: ShownRun, sample: int) -> dict[str, int]:
     """Layer -> operations that its spikes cause in the next one, at all steps; empty without the network."""
     if run.network is None:
         return {}
@@ -118,7 +119,7 @@ def _operations(run: Run, sample: int) -> dict[str, int]:
     }
 
 
-def _products(run: Run) -> dict[str, int]:
+def _products(run: ShownRun) -> dict[str, int]:
     """Layer -> MACs that an ANN's layer of that name causes in the next one; empty without the network."""
     if run.network is None:
         return {}
@@ -126,7 +127,7 @@ def _products(run: Run) -> dict[str, int]:
     return {layer.name: of_layers[layer.number] for layer in run.raster.layers}
 
 
-def _scores(run: Run) -> Scores:
+def _scores(run: ShownRun) -> Scores:
     """The scores of every sample whose object is known; beside None, their means."""
     values: dict[tuple[str, int | None], dict[str, dict[str, list[float]]]] = {}
     for image, layer, method, measure, value in run.scores:

@@ -1,4 +1,4 @@
-"""Whether a file could be a recording, from its name and its first bytes: nothing is opened as HDF5, or imported."""
+"""Whether a file could be HDF5, by its name and first bytes; nothing is opened as HDF5, and h5py is not imported."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def has_hdf5_name(path: Path) -> bool:
-    """Whether a file is called like HDF5."""
+    """Whether a file has a name of HDF5."""
     return path.suffix.lower() in SUFFIXES
 
 
 def has_hdf5_signature(path: Path) -> bool:
-    """Whether a file begins like HDF5; not so if it cannot be read."""
+    """Whether a file begins as HDF5 does; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(len(SIGNATURE)) == SIGNATURE

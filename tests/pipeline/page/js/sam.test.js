@@ -1,10 +1,10 @@
 // SAM and the state, by numbers worked by hand. pytest runs them where node is (test_scripts.py), with those of Python.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cover, VIRIDIS } from "../../../../pipeline/report/js/colours.js";
-import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/report/js/sam.js";
-import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/report/js/spikes.js";
-import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/report/js/state.js";
+import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
+import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
+import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
+import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
 
 // Two channels of one row with two pixels, 3 steps. Neurons: channel 0 left fires at 0 and 1, channel 1 right at 1.
 const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);

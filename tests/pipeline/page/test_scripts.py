@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline.maps.sam import sam
-from pipeline.report.blobs import spike_trains
-from pipeline.report.page import HERE
+from pipeline.page.blobs import spike_trains
+from pipeline.page.render import HERE
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs node: it runs the page's scripts")
