@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from paper.study.canvases import inverted, paste, with_decoys
+from paper.study.images import ImageSet
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.paper.study.canvases import inverted, paste, with_decoys
-from pipeline.paper.study.images import ImageSet
 from recordings.errors import InputError
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from paper.study.settings import PaperConfig, PaperSection
+from paper.study.study import Study
 from pipeline.config import DataSection
-from pipeline.paper.study.settings import PaperConfig, PaperSection
-from pipeline.paper.study.study import Study
 from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small_checkpoint
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from backends.network import Network
+from paper import recipes
+from paper.study.over_time import GAIN, RATE, RIGHT, SPIKES, gains, thirds
+from paper.study.study import Study
 from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
-from pipeline.paper import recipes
-from pipeline.paper.study.over_time import GAIN, RATE, RIGHT, SPIKES, gains, thirds
-from pipeline.paper.study.study import Study
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 

@@ -6,7 +6,7 @@ A template is Markdown with Jinja expressions that name data set, experiment and
     {{ digits.claims("fig6", "^conv2: error of the converted network$").mean | signed(2) }}
     {{ digits.verdict("fig3", "^heatmap variance") }}
 
-`studies["digits"]` is a :class:`pipeline.paper.pages.folder.Folder`. A row that is missing, or not the only one, is an
+`studies["digits"]` is a :class:`paper.pages.folder.Folder`. A row that is missing, or not the only one, is an
 error.
 """
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paper import fig7, fig9
+from paper.study.attacked import ABOUT, Through
+from paper.study.robustness import accuracy_claims, answers, survived
+from paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from pipeline.measures.tables import groups, measured, rows, summary, values
-from pipeline.paper import fig7, fig9
-from pipeline.paper.study.attacked import ABOUT, Through
-from pipeline.paper.study.robustness import accuracy_claims, answers, survived
-from pipeline.paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
-from tests.pipeline.paper.studies import small_study
+from tests.paper.studies import small_study
 
 EPSILONS = (0.0, 0.01, 0.03)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.paper.study.attacked import ABOUT, attacked, strengths
+from paper.study.attacked import ABOUT, attacked, strengths
 from recordings.errors import InputError
-from tests.pipeline.paper.studies import small_study
+from tests.paper.studies import small_study
 
 
 @pytest.mark.parametrize("through", list(ABOUT))

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paper import table1
+from paper.study.errors import SCRIPT
+from paper.table1 import judge, note_on_trainings, over_trainings
 from pipeline.config import NetworkSection, TrainingSection
 from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
-from pipeline.paper import table1
-from pipeline.paper.study.errors import SCRIPT
-from pipeline.paper.table1 import judge, note_on_trainings, over_trainings
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paper import fig10
+from paper.fig10 import judge
+from paper.study.scenes import side_by_side
+from paper.study.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from pipeline.measures.tables import measured, rows
-from pipeline.paper import fig10
-from pipeline.paper.fig10 import judge
-from pipeline.paper.study.scenes import side_by_side
-from pipeline.paper.study.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from recordings.errors import InputError
 
 from .studies import small_study

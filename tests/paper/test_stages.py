@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.paper.study.stages import MANIFEST, Stages
+from paper.study.stages import MANIFEST, Stages
 
 
 @pytest.fixture

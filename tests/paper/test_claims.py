@@ -5,9 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.measures.statistics import Estimate
-from pipeline.measures.tables import measured
-from pipeline.paper.study.claims import (
+from paper.study.claims import (
     Claim,
     compared,
     differences,
@@ -17,6 +15,8 @@ from pipeline.paper.study.claims import (
     verdict,
     with_interval,
 )
+from pipeline.measures.statistics import Estimate
+from pipeline.measures.tables import measured
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:

@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from paper import localisation
+from paper.localisation import joint, recognised
+from paper.study import objects
+from paper.study.conditions import AS_IS, Condition, conditions, has_shapes
+from paper.study.objects import mean_of_parts, score_maps, strata
+from paper.study.result import write_result
+from paper.study.scenes import mosaics
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
 from pipeline.measures.tables import rows, values
-from pipeline.paper import localisation
-from pipeline.paper.localisation import joint, recognised
-from pipeline.paper.study import objects
-from pipeline.paper.study.conditions import AS_IS, Condition, conditions, has_shapes
-from pipeline.paper.study.objects import mean_of_parts, score_maps, strata
-from pipeline.paper.study.result import write_result
-from pipeline.paper.study.scenes import mosaics
-from tests.pipeline.paper.studies import small_study
-from tests.pipeline.paper.test_canvases import image_set
+from tests.paper.studies import small_study
+from tests.paper.test_canvases import image_set
 
 BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
 

@@ -2,7 +2,7 @@
 
 Objects of photographs are centred, and their boxes are large. There a Gaussian at the centre, which has not seen the
 image, points at the object nine times in ten. So maps are also measured under conditions where this guess fails
-(:mod:`pipeline.paper.study.conditions`), and beside simpler maps:
+(:mod:`paper.study.conditions`), and beside simpler maps:
 
 * the plain spike count of the layer: SAM (γ as configured) must be better, or its kernel adds nothing;
 * the ANN twin's Grad-CAM at its last convolution, which is told the class of the object;

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from paper import events
+from paper.study.errors import COUNT
+from paper.study.event_recordings import saccade_recordings
+from paper.study.shuffled import all_times_shuffled, earlier_times_shuffled
 from pipeline.images.datasets.saccade_digits import SaccadeDigits
 from pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
 from pipeline.measures.tables import rows
 from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.paper import events
-from pipeline.paper.study.errors import COUNT
-from pipeline.paper.study.event_recordings import saccade_recordings
-from pipeline.paper.study.shuffled import all_times_shuffled, earlier_times_shuffled
 from recordings.raster.reader import RasterReader
 
 from .studies import small_study

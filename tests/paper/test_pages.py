@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.paper.__main__ import main
-from pipeline.paper.pages.fill import number, pages, percent, signed
-from pipeline.paper.pages.folder import Folder, Rows
+from paper.__main__ import main
+from paper.pages.fill import number, pages, percent, signed
+from paper.pages.folder import Folder, Rows
 from recordings.errors import InputError
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATES = sorted((DOCS / "_filled").glob("*.md"))
 # Numbers that nobody measured here: γ, λ, ε, learning rates and shares of thresholds, and the levels of tests.
 SETTINGS = {"0.1", "0.2", "0.5", "0.7", "0.8", "0.9", "0.008", "0.032", "95 %", "5 %"}
@@ -23,7 +23,7 @@ SETTINGS = {"0.1", "0.2", "0.5", "0.7", "0.8", "0.9", "0.008", "0.032", "95 %", 
 
 def test_pages_say_what_the_tables_say() -> None:
     stale = [path for path, text in pages(DOCS).items() if path.read_text(encoding="utf-8") != text]
-    assert not stale, "run python -m pipeline.paper pages"
+    assert not stale, "run python -m paper pages"
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""python -m pipeline.paper, as it is typed."""
+"""python -m paper, as it is typed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from paper import __main__ as command
+from paper.__main__ import main
+from paper.experiments import EXPERIMENTS
+from paper.pages import folder
+from paper.study.settings import PaperConfig, load_paper_config
 from pipeline.cli.names import some_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.paper import __main__ as command
-from pipeline.paper.__main__ import main
-from pipeline.paper.experiments import EXPERIMENTS
-from pipeline.paper.pages import folder
-from pipeline.paper.study.settings import PaperConfig, load_paper_config
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
@@ -26,7 +26,7 @@ from .studies import small_study
 def test_every_experiment_is_a_module_that_runs() -> None:
     assert some_or_all(["all"], EXPERIMENTS) == tuple(EXPERIMENTS)
     for name in EXPERIMENTS:
-        assert callable(importlib.import_module(f"pipeline.paper.{name}").run)
+        assert callable(importlib.import_module(f"paper.{name}").run)
 
 
 def test_an_unknown_experiment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +58,7 @@ def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) 
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert "python -m pipeline.paper fig6 fig8 --config configs/paper/digits.toml" in text
+    assert "python -m paper fig6 fig8 --config configs/paper/digits.toml" in text
     assert all(name in text for name in EXPERIMENTS)
 
 
@@ -67,7 +67,7 @@ def test_configurations_are_valid_and_say_how_to_run_them(path: Path) -> None:
     config = load_paper_config(path)
     assert isinstance(config, PaperConfig)
     assert len(config.paper.layers) == 3
-    assert "python -m pipeline.paper all" in path.read_text(encoding="utf-8")
+    assert "python -m paper all" in path.read_text(encoding="utf-8")
     assert f"--config configs/paper/{path.name}" in path.read_text(encoding="utf-8")
 
 
@@ -94,7 +94,7 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert "heatmap variance at conv1 (paper: SNN-crafted Grad-CAM lower than SAM): SAM 0." in first
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "## Fig. 3: variance of heatmaps\n" in page
-    assert f"`python -m pipeline.paper fig3 --config {config}" in page
+    assert f"`python -m paper fig3 --config {config}" in page
     for name in ("fig3.csv", "fig3.claims.csv", "fig3.notes.csv", "fig3.png", "config.toml"):
         assert (tmp_path / "out" / name).stat().st_size
     stages = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}

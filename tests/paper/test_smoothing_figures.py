@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.maps.sam import spike_activation_map
-from pipeline.measures.spread import heatmap_variance
-from pipeline.paper import fig2, fig3
-from pipeline.paper.study.heatmaps import (
+from paper import fig2, fig3
+from paper.study.heatmaps import (
     at_steps,
     count_maps,
     sam_maps,
     snn_grad_cams,
 )
-from pipeline.paper.study.steps import by_step, largest, mean_where_not_flat, step_of_largest
+from paper.study.steps import by_step, largest, mean_where_not_flat, step_of_largest
+from pipeline.maps.sam import spike_activation_map
+from pipeline.measures.spread import heatmap_variance
 from recordings.raster.reader import RasterReader
-from tests.pipeline.paper.studies import small_study
+from tests.paper.studies import small_study
 
 
 def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(tmp_path: Path) -> None:

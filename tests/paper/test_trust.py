@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from backends.network import Network
+from paper import agreement, faithfulness, randomisation
+from paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
+from paper.study.claims import Claim, Verdict
+from paper.study.images import ImageSet
+from paper.study.study import Study
 from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
-from pipeline.paper import agreement, faithfulness, randomisation
-from pipeline.paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
-from pipeline.paper.study.claims import Claim, Verdict
-from pipeline.paper.study.images import ImageSet
-from pipeline.paper.study.study import Study
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import small_model
 

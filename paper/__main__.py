@@ -1,4 +1,4 @@
-"""python -m pipeline.paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it claims."""
+"""python -m paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it claims."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .pages.experiments import experiments_page
 from .pages.fill import write_pages
 from .study.settings import PaperSection, load_paper_config
 
-PROG = "python -m pipeline.paper"
+PROG = "python -m paper"
 PAGES, DOCS = "pages", Path("docs")
 DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
 
 examples:
-  python -m pipeline.paper fig6 fig8 --config configs/paper/digits.toml
-  python -m pipeline.paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
-  python -m pipeline.paper all --out docs/results/digits --cache runs/paper/digits && python -m pipeline.paper pages
+  python -m paper fig6 fig8 --config configs/paper/digits.toml
+  python -m paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  python -m paper all --out docs/results/digits --cache runs/paper/digits && python -m paper pages
 
 What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
     names=listing(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from paper.pages.experiments import experiments_page
+from paper.study.claims import Claim, judged, over_family
+from paper.study.result import Result, write_result
 from pipeline.measures.statistics import Estimate
-from pipeline.paper.pages.experiments import experiments_page
-from pipeline.paper.study.claims import Claim, judged, over_family
-from pipeline.paper.study.result import Result, write_result
 
 ABOUT = {"images": "digits/val", "seed": "0", "command": "command", "seconds": "3", "seconds before": "80"}
 

@@ -41,7 +41,7 @@ def run_experiment(name: str, study: Study, command: str) -> Result:
 
     Returns
     -------
-    what was found; its claims are judged together, see :func:`pipeline.paper.study.claims.over_family`
+    what was found; its claims are judged together, see :func:`paper.study.claims.over_family`
     """
     from .study.claims import over_family
     from .study.result import write_result

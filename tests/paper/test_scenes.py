@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paper.study.images import ImageSet, prepare
+from paper.study.scenes import mosaics, side_by_side, two_digit_scenes
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-from pipeline.paper.study.images import ImageSet, prepare
-from pipeline.paper.study.scenes import mosaics, side_by_side, two_digit_scenes
 from recordings.errors import InputError
-from tests.pipeline.paper.test_canvases import image_set
+from tests.paper.test_canvases import image_set
 from tests.pipeline.small_networks import small_checkpoint
 
 

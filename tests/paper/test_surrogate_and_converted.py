@@ -10,15 +10,9 @@ import pandas as pd
 import pytest
 
 from backends.base import BackendError
-from pipeline.config import ConversionSection
-from pipeline.measures.localisation_error import localisation_errors, lowest_errors
-from pipeline.measures.maps import AUTHORS_FLOOR, is_flat
-from pipeline.measures.over_time import activity
-from pipeline.measures.tables import measured, rows, summary, values
-from pipeline.networks.checkpoint import Checkpoint
-from pipeline.paper import fig5, fig6, fig8
-from pipeline.paper.study.claims import Claim
-from pipeline.paper.study.errors import (
+from paper import fig5, fig6, fig8
+from paper.study.claims import Claim
+from paper.study.errors import (
     COUNT,
     EQUATIONS,
     ERROR,
@@ -29,8 +23,14 @@ from pipeline.paper.study.errors import (
     note_on_reference,
     with_reference,
 )
-from pipeline.paper.study.study import Study
-from pipeline.paper.study.sweep import swept
+from paper.study.study import Study
+from paper.study.sweep import swept
+from pipeline.config import ConversionSection
+from pipeline.measures.localisation_error import localisation_errors, lowest_errors
+from pipeline.measures.maps import AUTHORS_FLOOR, is_flat
+from pipeline.measures.over_time import activity
+from pipeline.measures.tables import measured, rows, summary, values
+from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
 from .studies import small_study
