@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
+from paper.measures.tables import measured, rows, summary, values
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from pipeline.measures.statistics import bootstrap_mean
-from pipeline.measures.tables import measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, compared, with_interval

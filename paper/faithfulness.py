@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from backends.network.quantise import quantise
+from paper.measures.tables import difference, measured, rows, summary, values
 from pipeline.drawing.canvas import PALETTE
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
-from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, judged, over_family, with_interval

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.tables import difference, rows, summary, values
+from paper.networks.widen import widen
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.datasets import CLUTTERED_DIGITS
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
-from pipeline.measures.tables import difference, rows, summary, values
-from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 

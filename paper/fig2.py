@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from paper.measures.maps import min_max
+from paper.measures.spread import total_variation
+from paper.measures.tables import rows, summary
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.maps import min_max
-from pipeline.measures.spread import total_variation
-from pipeline.measures.tables import rows, summary
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, compared, differences

@@ -19,10 +19,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from paper.measures.maps import AUTHORS_FLOOR, min_max
+from paper.measures.spread import heatmap_variance
+from paper.measures.tables import measured, rows, summary, values
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.maps import AUTHORS_FLOOR, min_max
-from pipeline.measures.spread import heatmap_variance
-from pipeline.measures.tables import measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, compared, differences

@@ -25,13 +25,13 @@ import pandas as pd
 from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network import Network
+from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
+from paper.measures.tables import difference, measured, rows, summary, values
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.padding import outside
 from pipeline.drawing.samples import hatching, headings, row_over_time
 from pipeline.drawing.steps import stretches
 from pipeline.drawing.subject import Subject
-from pipeline.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
-from pipeline.measures.tables import difference, measured, rows, summary, values
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps

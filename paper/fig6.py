@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
+from paper.measures.over_time import peak, spike_rate, variation
+from paper.measures.tables import difference, groups, measured, rows, summary
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.steps import thinned
-from pipeline.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
-from pipeline.measures.over_time import peak, spike_rate, variation
-from pipeline.measures.tables import difference, groups, measured, rows, summary
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, compared, differences, judged, with_interval

@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.maps import min_max
+from paper.measures.tables import rows, summary
 from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.maps import min_max
-from pipeline.measures.tables import rows, summary
 from recordings.raster.reader import RasterReader
 
 from .study.ann import ann_predictions, reference_maps

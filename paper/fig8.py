@@ -25,11 +25,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.inference import p_value, paired_difference
+from paper.measures.localisation_error import localisation_errors, lowest
+from paper.measures.maps import is_flat
+from paper.measures.tables import difference, groups, rows, summary
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.localisation_error import localisation_errors, lowest
-from pipeline.measures.maps import is_flat
-from pipeline.measures.statistics import Estimate, p_value, paired_difference
-from pipeline.measures.tables import difference, groups, rows, summary
+from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
 from .study.claims import Claim, Verdict, compared, judged, verdict, with_interval

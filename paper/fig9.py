@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.measures.tables import summary, values
+from paper.measures.tables import summary, values
 
 from .study.attacked import Through, attacked, strengths
 from .study.result import Result

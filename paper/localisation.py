@@ -29,10 +29,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network import Network
+from paper.measures.inference import p_value
+from paper.measures.tables import difference, groups, measured, rows, summary_of_shares
+from paper.networks.widen import widen
 from pipeline.drawing.intervals import draw_intervals
-from pipeline.measures.statistics import Estimate, p_value
-from pipeline.measures.tables import difference, groups, measured, rows, summary_of_shares
-from pipeline.networks.widen import widen
+from pipeline.measures.statistics import Estimate
 from recordings.raster.reader import RasterReader
 
 from .study.ann import reference_maps

@@ -23,13 +23,13 @@ from torch import Tensor
 
 from backends.base import unpacked
 from backends.network import Network
+from paper.measures.agreement import pearson
+from paper.measures.over_time import spike_rate
+from paper.measures.randomisation import randomise_from_top
+from paper.measures.tables import difference, groups, measured, rows, summary, values
+from paper.networks.moments import current_moments, learnt_scales, renormalised
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.agreement import pearson
-from pipeline.measures.over_time import spike_rate
-from pipeline.measures.randomisation import randomise_from_top
 from pipeline.measures.statistics import bootstrap_mean
-from pipeline.measures.tables import difference, groups, measured, rows, summary, values
-from pipeline.networks.moments import current_moments, learnt_scales, renormalised
 from recordings.raster.reader import RasterReader
 
 from .study.claims import Claim, judged, with_interval

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 from backends.network import Network
+from paper.measures.tables import difference, rows, values
 from pipeline.config import Config
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.measures.tables import difference, rows, values
 from pipeline.networks.checkpoint import check_fit, load_checkpoint
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader

@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network import Network
+from paper.measures.inference import bootstrap_over_networks, p_value
+from paper.measures.tables import groups, measured, rows, summary, summary_of_shares
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.statistics import Estimate, bootstrap_over_networks, p_value
-from pipeline.measures.tables import groups, measured, rows, summary, summary_of_shares
+from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paper.networks.widen import widen
 from pipeline.maps.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from pipeline.networks.widen import widen
 
 from .images import ImageSet
 from .study import Study
@@ -19,7 +19,7 @@ def reference_maps(study: Study, images: ImageSet) -> NDArray[np.float32]:
     """The map that the paper measures against: Grad-CAM of the ANN twin at its last convolution; cached.
 
     It is taken for the true label, or where that is unknown for the class that the ANN predicts. Images may be larger
-    than the ANN's own, see :func:`pipeline.networks.widen.widen`.
+    than the ANN's own, see :func:`paper.networks.widen.widen`.
 
     Returns
     -------

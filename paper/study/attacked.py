@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from backends.torch.backend import TorchBackend
-from pipeline.networks.attacks import fgsm, pgd, random_signs
+from paper.networks.attacks import fgsm, pgd, random_signs
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 

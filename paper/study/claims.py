@@ -8,8 +8,9 @@ from typing import Literal
 
 import pandas as pd
 
-from pipeline.measures.statistics import Estimate, holm, p_value
-from pipeline.measures.tables import difference, rows, values
+from paper.measures.inference import holm, p_value
+from paper.measures.tables import difference, rows, values
+from pipeline.measures.statistics import Estimate
 
 LEVEL = 0.05  # of wrongly claimed differences
 
@@ -85,7 +86,7 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
     Parameters
     ----------
     what, paper : of the claim
-    conditions : two names and their rows, see :func:`pipeline.measures.tables.difference`
+    conditions : two names and their rows, see :func:`paper.measures.tables.difference`
     seed : ≥ 0, of the bootstrap
     """
     first, second = conditions.values()

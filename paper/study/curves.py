@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
+from paper.measures.faithfulness import faithfulness, random_faithfulness
+from paper.measures.spike_deletion import SpikeDeletion, random_spike_deletion, spike_deletion
+from paper.networks.upper import upper_network
 from pipeline.images.encoding import encode
 from pipeline.maps.answers import BATCH, answers_of
-from pipeline.measures.faithfulness import faithfulness, random_faithfulness
-from pipeline.measures.spike_deletion import SpikeDeletion, random_spike_deletion, spike_deletion
-from pipeline.networks.upper import upper_network
 from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.localisation_error import lowest_errors
+from paper.measures.maps import AUTHORS_FLOOR
+from paper.measures.tables import values
 from pipeline.maps.sam import Variant
-from pipeline.measures.localisation_error import lowest_errors
-from pipeline.measures.maps import AUTHORS_FLOOR
 from pipeline.measures.statistics import mean_with_interval
-from pipeline.measures.tables import values
 
 from .ann import reference_maps
 from .claims import with_interval

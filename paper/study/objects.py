@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.tables import measured, values
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, iou_at_area
 from pipeline.measures.maps import Map, resize_map
-from pipeline.measures.tables import measured, values
 
 from .images import ImageSet
 from .scenes import Scenes

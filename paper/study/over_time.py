@@ -11,10 +11,10 @@ import torch
 
 from backends.base import unpacked
 from backends.network import Network
-from pipeline.measures.over_time import activity, spike_rate
-from pipeline.measures.tables import measured, summary, summary_of_shares
+from paper.measures.over_time import activity, spike_rate
+from paper.measures.tables import measured, summary, summary_of_shares
+from paper.networks.moments import current_moments, learnt_scales
 from pipeline.networks.conversion.latency import answers_of_spikes
-from pipeline.networks.moments import current_moments, learnt_scales
 from recordings.raster.reader import RasterReader
 
 from .heatmaps import convolutions

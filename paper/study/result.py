@@ -23,7 +23,7 @@ class Result:
     Parameters
     ----------
     title : of the experiment
-    table : a row per condition with n, mean, low, high; see :mod:`pipeline.measures.tables`
+    table : a row per condition with n, mean, low, high; see :mod:`paper.measures.tables`
     claims : at least one
     notes : sentences that a reader needs beside the numbers
     """

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.tables import difference, measured, rows, summary_of_shares
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.tables import difference, measured, rows, summary_of_shares
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 

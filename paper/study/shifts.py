@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from paper.measures.shift import heatmap_shift, mass_shift
+from paper.measures.tables import measured, rows
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.shift import heatmap_shift, mass_shift
-from pipeline.measures.tables import measured, rows
 from recordings.raster.reader import RasterReader
 
 from .ann import reference_maps

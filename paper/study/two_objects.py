@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.tables import measured
 from pipeline.measures.maps import resize_map
-from pipeline.measures.tables import measured
 from recordings.raster.reader import RasterReader
 
 from .heatmaps import count_maps, sam_maps

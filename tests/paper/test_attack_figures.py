@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from paper import fig7, fig9
+from paper.measures.tables import groups, measured, rows, summary, values
 from paper.study.attacked import ABOUT, Through
 from paper.study.robustness import accuracy_claims, answers, survived
 from paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
-from pipeline.measures.tables import groups, measured, rows, summary, values
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 from tests.paper.studies import small_study

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from paper.measures.tables import measured
 from paper.study.claims import (
     Claim,
     compared,
@@ -16,7 +17,6 @@ from paper.study.claims import (
     with_interval,
 )
 from pipeline.measures.statistics import Estimate
-from pipeline.measures.tables import measured
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:

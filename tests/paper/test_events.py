@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from paper import events
+from paper.measures.tables import rows
 from paper.study.errors import COUNT
 from paper.study.event_recordings import saccade_recordings
 from paper.study.shuffled import all_times_shuffled, earlier_times_shuffled
 from pipeline.images.datasets.saccade_digits import SaccadeDigits
 from pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
-from pipeline.measures.tables import rows
 from pipeline.networks.checkpoint import load_checkpoint
 from recordings.raster.reader import RasterReader
 

@@ -9,9 +9,9 @@ import pytest
 
 from paper import fig10
 from paper.fig10 import judge
+from paper.measures.tables import measured, rows
 from paper.study.scenes import side_by_side
 from paper.study.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
-from pipeline.measures.tables import measured, rows
 from recordings.errors import InputError
 
 from .studies import small_study

@@ -9,6 +9,7 @@ import pytest
 
 from paper import localisation
 from paper.localisation import joint, recognised
+from paper.measures.tables import rows, values
 from paper.study import objects
 from paper.study.conditions import AS_IS, Condition, conditions, has_shapes
 from paper.study.objects import mean_of_parts, score_maps, strata
@@ -16,7 +17,6 @@ from paper.study.result import write_result
 from paper.study.scenes import mosaics
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
-from pipeline.measures.tables import rows, values
 from tests.paper.studies import small_study
 from tests.paper.test_canvases import image_set
 

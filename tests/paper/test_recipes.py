@@ -10,9 +10,9 @@ import pytest
 
 from backends.network import Network
 from paper import recipes
+from paper.measures.tables import rows, values
 from paper.study.over_time import GAIN, RATE, RIGHT, SPIKES, gains, thirds
 from paper.study.study import Study
-from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader

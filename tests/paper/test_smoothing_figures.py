@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from paper import fig2, fig3
+from paper.measures.spread import heatmap_variance
 from paper.study.heatmaps import (
     at_steps,
     count_maps,
@@ -17,7 +18,6 @@ from paper.study.heatmaps import (
 )
 from paper.study.steps import by_step, largest, mean_where_not_flat, step_of_largest
 from pipeline.maps.sam import spike_activation_map
-from pipeline.measures.spread import heatmap_variance
 from recordings.raster.reader import RasterReader
 from tests.paper.studies import small_study
 

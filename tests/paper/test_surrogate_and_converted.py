@@ -11,6 +11,10 @@ import pytest
 
 from backends.base import BackendError
 from paper import fig5, fig6, fig8
+from paper.measures.localisation_error import localisation_errors, lowest_errors
+from paper.measures.maps import AUTHORS_FLOOR, is_flat
+from paper.measures.over_time import activity
+from paper.measures.tables import measured, rows, summary, values
 from paper.study.claims import Claim
 from paper.study.errors import (
     COUNT,
@@ -26,10 +30,6 @@ from paper.study.errors import (
 from paper.study.study import Study
 from paper.study.sweep import swept
 from pipeline.config import ConversionSection
-from pipeline.measures.localisation_error import localisation_errors, lowest_errors
-from pipeline.measures.maps import AUTHORS_FLOOR, is_flat
-from pipeline.measures.over_time import activity
-from pipeline.measures.tables import measured, rows, summary, values
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from paper import table1
+from paper.measures.tables import measured
 from paper.study.errors import SCRIPT
 from paper.table1 import judge, note_on_trainings, over_trainings
 from pipeline.config import NetworkSection, TrainingSection
-from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from recordings.errors import InputError

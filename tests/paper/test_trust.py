@@ -12,10 +12,10 @@ import pytest
 from backends.network import Network
 from paper import agreement, faithfulness, randomisation
 from paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
+from paper.measures.tables import rows, values
 from paper.study.claims import Claim, Verdict
 from paper.study.images import ImageSet
 from paper.study.study import Study
-from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from recordings.raster.reader import RasterReader

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
+from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from recordings.errors import InputError
 
 Maps = NDArray[np.float64]

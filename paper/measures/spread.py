@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .maps import checked, min_max
+from pipeline.measures.maps import checked
+
+from .maps import min_max
 
 
 def heatmap_variance(maps: ArrayLike) -> float:

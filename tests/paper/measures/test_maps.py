@@ -14,13 +14,14 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from pipeline.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
-from pipeline.measures.faithfulness import pixel_order
+from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
+from paper.measures.faithfulness import pixel_order
+from paper.measures.localisation_error import localisation_errors, lowest_errors
+from paper.measures.maps import AUTHORS_FLOOR, min_max
+from paper.measures.shift import heatmap_shift, mass_shift
+from paper.measures.spread import heatmap_variance, total_variation
 from pipeline.measures.localisation import energy_in_object, iou, pointing_game
-from pipeline.measures.localisation_error import localisation_errors, lowest_errors
-from pipeline.measures.maps import AUTHORS_FLOOR, min_max, resize_map
-from pipeline.measures.shift import heatmap_shift, mass_shift
-from pipeline.measures.spread import heatmap_variance, total_variation
+from pipeline.measures.maps import resize_map
 from recordings.errors import InputError
 
 Maps = NDArray[np.float64]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.measures.maps import TIE, Map, checked
 from recordings.errors import InputError
 
-from .maps import TIE, Map, checked, checked_pair, is_flat
+from .maps import checked_pair, is_flat
 
 
 def pearson(first: ArrayLike, second: ArrayLike) -> float:

@@ -10,9 +10,9 @@ import pytest
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
+from paper.networks.upper import upper_network
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.folding import export_network
-from pipeline.networks.upper import upper_network
 from recordings.errors import InputError
 from recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from tests.pipeline.small_networks import constant_current_checkpoint, small_model

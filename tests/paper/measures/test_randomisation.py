@@ -7,7 +7,7 @@ import pytest
 
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
-from pipeline.measures.randomisation import randomise_from_top
+from paper.measures.randomisation import randomise_from_top
 from recordings.errors import InputError
 
 

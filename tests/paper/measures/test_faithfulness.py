@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.measures.faithfulness import faithfulness, pixel_order, random_faithfulness
+from paper.measures.faithfulness import faithfulness, pixel_order, random_faithfulness
 from recordings.errors import InputError
 
 Images = NDArray[np.float32]

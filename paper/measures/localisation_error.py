@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.measures.maps import checked, resize_map
 from recordings.errors import InputError
 
-from .maps import checked, is_flat, min_max, resize_map
+from .maps import is_flat, min_max
 
 EPSILON = 1e-3
 
@@ -34,7 +35,7 @@ def localisation_errors(
     maps : (..., H, W) — the leading axes may be γ, sample, step
     reference : (h, w)
     epsilon : in (0, 0.5)
-    floor : ≥ 0, added to the range that map and reference are divided by, see :func:`pipeline.measures.maps.min_max`
+    floor : ≥ 0, added to the range that map and reference are divided by, see :func:`paper.measures.maps.min_max`
 
     Returns
     -------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.measures.shift import heatmap_shift, mass_shift
+from paper.measures.shift import heatmap_shift, mass_shift
 
 Maps = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.measures.spread import heatmap_variance, total_variation
+from paper.measures.spread import heatmap_variance, total_variation
 from recordings.errors import InputError
 
 Maps = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.measures.over_time import activity, likeness, peak, spike_rate, variation
+from paper.measures.over_time import activity, likeness, peak, spike_rate, variation
 from recordings.errors import InputError
 
 

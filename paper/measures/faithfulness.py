@@ -21,9 +21,8 @@ from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
+from pipeline.measures.maps import TIE, checked, resize_map
 from recordings.errors import InputError
-
-from .maps import TIE, checked, resize_map
 
 Score = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.measures.maps import average_map
-from pipeline.measures.spike_deletion import random_spike_deletion, spike_deletion
+from paper.measures.maps import average_map
+from paper.measures.spike_deletion import random_spike_deletion, spike_deletion
 from recordings.errors import InputError
 
 

@@ -23,10 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import trapezoid
 from scipy.special import softmax
 
+from pipeline.measures.maps import checked
 from recordings.errors import InputError
 
 from .faithfulness import STEPS, pixel_order
-from .maps import average_map, checked
+from .maps import average_map
 
 Score = Callable[[NDArray[np.bool_]], NDArray[np.floating[Any]]]
 

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backends.network import LIF, Layer, Network
+from pipeline.networks.architecture import BNTT_EPSILON
+from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.firing import fire
 from recordings.errors import InputError
-
-from .architecture import BNTT_EPSILON
-from .differentiable import DifferentiableNetwork
-from .firing import fire
 
 Floats = NDArray[np.float64]
 

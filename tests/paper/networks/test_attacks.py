@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backends.network import LIF, Layer, Network, Readout, ReLU
+from paper.networks.attacks import _mean_loss, encode_straight_through, fgsm, pgd, random_signs
 from pipeline.images.datasets import open_dataset
 from pipeline.images.encoding import mean_spikes, poisson_batch
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.attacks import _mean_loss, encode_straight_through, fgsm, pgd, random_signs
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
@@ -158,7 +158,7 @@ def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert right(images) >= 7
     assert right(random_signs(images, 0.1, prepare, 0, indices)) >= right(images) - 1
     assert right(attacked) <= 4
-    monkeypatch.setattr("pipeline.networks.attacks.NEURON_STEPS", 1)
+    monkeypatch.setattr("paper.networks.attacks.NEURON_STEPS", 1)
     again = fgsm(network, images[:2], labels[:2], 0.1, prepare, 0, indices[:2])
     np.testing.assert_array_equal(again, attacked[:2])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paper.study.sweep import sweep
 from pipeline.maps.sam import spike_activation_maps
-from pipeline.maps.sweep import sweep
 from recordings.errors import InputError
 from recordings.raster import reader as reading
 from recordings.raster.reader import RasterReader

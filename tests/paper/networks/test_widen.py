@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from backends.network import LIF, Layer, Network, Readout, ReLU
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend
+from paper.networks.widen import widen
 from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.widen import widen
 from recordings.errors import InputError
 from recordings.raster.batch import unpack
 

@@ -1,0 +1,1 @@
+"""What experiments do to networks: attack them, widen them, cut them, estimate BNTT anew."""
