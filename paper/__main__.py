@@ -23,8 +23,7 @@ from recordings.lock import out_lock
 from recordings.text import printable
 
 from .experiments import EXPERIMENTS, run_experiment
-from .pages.experiments import experiments_page
-from .pages.fill import write_pages
+from .pages.fill import experiments_page, write_pages
 from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m paper"

@@ -1,25 +1,26 @@
-"""Pages of the documentation whose measured numbers are filled in from the tables of the experiments.
+"""Pages that are made from the tables of the experiments: jinja2 templates, whose numbers are looked up in tables.
 
-A template is Markdown with Jinja expressions that name data set, experiment and row:
+In a template of `docs/_filled`, `studies["digits"]` is a :class:`paper.pages.folder.Folder`:
 
     {{ digits("fig3", map="SAM", layer="conv1").mean | number(3) }}
     {{ digits.claims("fig6", "^conv2: error of the converted network$").mean | signed(2) }}
-    {{ digits.verdict("fig3", "^heatmap variance") }}
+    {{ digits("fig5", network="surrogate") | map(attribute="mean") | min | number }}
 
-`studies["digits"]` is a :class:`paper.pages.folder.Folder`. A row that is missing, or not the only one, is an
-error.
+A row that is missing, or not the only one, is an error. `results.md.jinja` beside this file is the page of a folder.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.text import printable
 
-from .experiments import experiments_page
+from ..study.result import LONGEST_NOTE
 from .folder import Folder
 
 TEMPLATES, RESULTS = "_filled", "results"
@@ -39,14 +40,7 @@ def pages(docs: Path) -> dict[Path, str]:
     folders = sorted(path.parent for path in (docs / RESULTS).glob("*/config.toml"))
     if not folders:
         raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")
-    environment = Environment(
-        loader=FileSystemLoader(docs / TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "signed": signed, "percent": percent}
+    environment = _environment(docs / TEMPLATES)
     environment.globals["studies"] = {path.name: Folder(path) for path in folders}
     made = {path / "results.md": experiments_page(path) for path in folders}
     return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
@@ -57,6 +51,14 @@ def _filled(environment: Environment, name: str) -> str:
         return environment.get_template(name).render()
     except (TemplateError, InputError) as error:
         raise InputError(f"{TEMPLATES}/{name}: {error}") from None
+
+
+def experiments_page(path: Path) -> str:
+    """The page of the results in a folder, in Markdown: claims beside what was found, figures and notes."""
+    folder = Folder(path)
+    images = dict.fromkeys(images for name in folder.experiments for images in folder.notes(name, "images"))
+    template = _environment(Path(__file__).parent).get_template("results.md.jinja")
+    return template.render(folder=folder, images=images, longest=LONGEST_NOTE)
 
 
 def write_pages(docs: Path) -> list[Path]:
@@ -82,3 +84,25 @@ def signed(value: float, decimals: int = 2) -> str:
 def percent(value: float, decimals: int = 0) -> str:
     """A share: 96 %."""
     return f"{number(100 * value, decimals)} %"
+
+
+def p_value(p: float) -> str:
+    """A p-value: 0.03, < 0.001; nothing where there is none."""
+    return "" if math.isnan(p) else "&lt; 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def cell(text: object) -> str:
+    """A text as a cell of a Markdown table that is no HTML."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _environment(templates: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
+    return environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")
 
 
 class Rows:
-    """Rows of a table; of exactly one row, `mean`, `low`, `high`, `n`, `same` and the other columns are attributes.
+    """Rows of a table, each a dictionary; of exactly one row, `mean`, `low`, `high`, `n` and the like are attributes.
 
     Parameters
     ----------
     where : what they are, for messages
-    table : the rows
+    rows : column -> value
     """
 
-    def __init__(self, where: str, table: pd.DataFrame) -> None:
+    def __init__(self, where: str, rows: Sequence[dict[str, Any]]) -> None:
         self.where = where
-        self.table = table
+        self.rows = rows
 
     def __call__(self, **wanted: Any) -> Rows:
         """Those that have these values in these columns; a tuple stands for any of its values.
@@ -40,49 +40,26 @@ class Rows:
         ------
         InputError : if there is no such column, or no such row
         """
-        chosen = self.table
+        chosen = self.rows
         for column, value in wanted.items():
-            if column not in chosen:
-                raise InputError(f"{self.where}: no column {column!r}, expected one of {', '.join(chosen)}")
+            if chosen and column not in chosen[0]:
+                raise InputError(f"{self.where}: no column {column!r}, expected one of {', '.join(chosen[0])}")
             values = value if isinstance(value, tuple) else (value,)
-            chosen = chosen[[any(_equal(cell, one) for one in values) for cell in chosen[column]]]
+            chosen = [row for row in chosen if any(_equal(row[column], one) for one in values)]
         where = f"{self.where} {', '.join(f'{column} = {value}' for column, value in wanted.items())}".strip()
-        if chosen.empty:
+        if not chosen:
             raise InputError(f"{where}: no such row")
         return Rows(where, chosen)
 
-    def __iter__(self) -> Iterator[Rows]:
-        return (Rows(self.where, self.table.iloc[[row]]) for row in range(len(self.table)))
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
 
     def __getattr__(self, column: str) -> Any:
-        if column not in self.table:
+        if column not in self.rows[0]:
             raise AttributeError(f"{self.where}: no column {column!r}")
-        if len(self.table) != 1:
-            raise InputError(f"{self.where}: {len(self.table)} rows, expected one")
-        return self.table[column].iloc[0]
-
-    def minus(self, other: Rows, by: str = "layer") -> Rows:
-        """Differences of means, row by row of one value in the column `by`."""
-        pairs = self.table.merge(other.table, on=by, suffixes=("", " of the other"), validate="one_to_one")
-        if len(pairs) != len(self.table):
-            raise InputError(f"{self.where} minus {other.where}: the rows are not of the same {by}")
-        where = f"{self.where} minus {other.where}"
-        return Rows(where, pairs.assign(mean=pairs["mean"] - pairs["mean of the other"])[[by, "mean"]])
-
-    @property
-    def lowest(self) -> Rows:
-        """The row of the smallest mean."""
-        return Rows(self.where, self.table.loc[[self.table["mean"].idxmin()]])
-
-    @property
-    def least(self) -> float:
-        """The smallest mean."""
-        return float(self.table["mean"].min())
-
-    @property
-    def most(self) -> float:
-        """The largest mean."""
-        return float(self.table["mean"].max())
+        if len(self.rows) != 1:
+            raise InputError(f"{self.where}: {len(self.rows)} rows, expected one")
+        return self.rows[0][column]
 
 
 class Folder:
@@ -122,19 +99,22 @@ class Folder:
     def claims(self, name: str, pattern: str = "") -> Rows:
         """The claims of an experiment whose text holds a regular expression."""
         path = self.path / f"{name}{CLAIMS}.csv"
-        table, where = _read(path), f"{self.path.name}/{path.name} {pattern!r}"
-        return Rows(where, table[[re.search(pattern, what) is not None for what in table["what"]]])()
+        found = [claim for claim in _read(path) if re.search(pattern, claim["what"])]
+        return Rows(f"{self.path.name}/{path.name} {pattern!r}", found)()
 
     def notes(self, name: str, kind: str = "note") -> list[str]:
         """The texts of one kind: "title", "note", "command", "seconds", …"""
-        table = _read(self.path / f"{name}{NOTES}.csv")
-        return [str(text) for text in table["text"][table["kind"] == kind]]
+        return [note["text"] for note in _read(self.path / f"{name}{NOTES}.csv") if note["kind"] == kind]
+
+    def figures(self, name: str) -> list[str]:
+        """The file names of an experiment's figures; those of further images are not among them."""
+        return [path.name for pattern in ("", "_[a-z]*") for path in sorted(self.path.glob(f"{name}{pattern}.png"))]
 
     def verdict(self, name: str, pattern: str = "") -> str:
         """Whether the claims that hold a regular expression came out as the paper says: word, and counts if several."""
         if name not in self.experiments:
             return "not run"
-        same = Counter(self.claims(name, pattern).table["same"])
+        same = Counter(claim["same"] for claim in self.claims(name, pattern))
         yes, no, total = same["yes"], same["no"], same.total()
         word = "holds" if yes == total else "depends" if yes else "does not hold" if no else "no difference"
         if total == 1:
@@ -144,8 +124,8 @@ class Folder:
 
 
 @cache
-def _read(path: Path) -> pd.DataFrame:
-    """A table whose columns are texts, but for those that are always numbers.
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table whose columns are texts, but for those that are always numbers.
 
     Raises
     ------
@@ -156,7 +136,8 @@ def _read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); run that experiment first") from None
     numbers = {column: pd.to_numeric(table[column], errors="coerce") for column in NUMBERS if column in table}
-    return table.assign(**numbers)
+    rows: list[dict[str, Any]] = table.assign(**numbers).to_dict("records")
+    return rows
 
 
 def _equal(cell: Any, wanted: Any) -> bool:

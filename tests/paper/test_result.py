@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paper.pages.experiments import experiments_page
+from paper.pages.fill import experiments_page
 from paper.study.claims import Claim, judged, over_family
 from paper.study.result import Result, write_result
 from pipeline.measures.statistics import Estimate
