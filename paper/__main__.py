@@ -22,9 +22,9 @@ from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.text import printable
 
+from .common.settings import PaperSection, load_paper_config
 from .experiments import EXPERIMENTS, run_experiment
 from .pages.fill import experiments_page, write_pages
-from .study.settings import PaperSection, load_paper_config
 
 PROG = "python -m paper"
 PAGES, DOCS = "pages", Path("docs")
@@ -75,17 +75,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
-    from .study.study import Study  # torch is slow to import, --help need not wait
+    from .common.setup import Setup  # torch is slow to import, --help need not wait
 
     keep_freed_memory()
     with out_lock(out), out_lock(cache):
-        study = Study(config, out, terminal, cache)
-        console.print(f"{len(study.images)} images of {study.images.name}")
+        setup = Setup(config, out, terminal, cache)
+        console.print(f"{len(setup.images)} images of {setup.images.name}")
         impossible = []
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
-                result = run_experiment(name, study, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+                result = run_experiment(name, setup, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise

@@ -31,10 +31,10 @@ from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, with_interval
-from .study.heatmaps import sam_maps
-from .study.result import Result
-from .study.study import Study
+from .common.claims import Claim, compared, with_interval
+from .common.heatmaps import sam_maps
+from .common.result import Result
+from .common.setup import Setup
 
 SEEDS, FLOAT, TRAININGS, CONVERTED = "other spikes", "float32", "other training", "converted"
 RULE, OTHER_IMAGE = "rule", "other image"
@@ -53,18 +53,18 @@ class Summary:
     centres: NDArray[np.float64]
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Record, compare, and say what is above the noise."""
-    settings, images, own_rule = study.settings, study.images, study.config.conversion.rule
-    recordings = pairs(study)
+    settings, images, own_rule = setup.settings, setup.images, setup.config.conversion.rule
+    recordings = pairs(setup)
     own = recordings[SEEDS][0][0]
-    of_path = cache(lambda path: summarise(study, path))
+    of_path = cache(lambda path: summarise(setup, path))
     parts: list[pd.DataFrame] = []
     notes = [
         f"“{SEEDS}”: {settings.seeds - 1} further Poisson seeds. “{OTHER_IMAGE}”: each map beside the map of the next "
         f"image. “{RULE} …”: converted by that rule and by rule {own_rule}.",
     ]
-    with study.progress("comparing maps", len(recordings)) as advance:
+    with setup.progress("comparing maps", len(recordings)) as advance:
         for comparison, paths in recordings.items():
             compared_maps = [compare(of_path(first), of_path(second)) for first, second in paths]
             parts.append(mean_of(compared_maps).assign(comparison=comparison))
@@ -78,38 +78,38 @@ def run(study: Study) -> Result:
         parts.append(compare(of_path(own), rolled).assign(comparison=OTHER_IMAGE))
     found = pd.concat(parts)[["image", "comparison", "layer", "measure", "value"]]
     table = summary(found, settings.seed)
-    draw(study, table)
+    draw(setup, table)
     claims = claims_of(rows(found, measure=CORRELATION), settings.seed)
     return Result("Agreement: what two maps of one image have in common", table, claims, notes)
 
 
-def pairs(study: Study) -> dict[str, list[tuple[Path, Path]]]:
+def pairs(setup: Setup) -> dict[str, list[tuple[Path, Path]]]:
     """What is compared: name -> pairs of recordings. Poisson seeds come first, each beside the settings' own."""
-    settings, images, networks = study.settings, study.images, study.networks
+    settings, images, networks = setup.settings, setup.images, setup.networks
     network = networks.surrogate.network
-    own, *seeds = (study.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds))
-    converted = study.recording(networks.converted.network, images)
+    own, *seeds = (setup.recording(network, images, seed=settings.seed + extra) for extra in range(settings.seeds))
+    converted = setup.recording(networks.converted.network, images)
     recordings = {
         SEEDS: [(own, other) for other in seeds],
-        FLOAT: [(own, study.recording(network, images, precision="float32"))],
+        FLOAT: [(own, setup.recording(network, images, precision="float32"))],
         CONVERTED: [(own, converted)],
     }
     if settings.trainings > 1:
-        trained = [study.recording(each.network, images) for each in networks.leaky(max(settings.leaks))]
+        trained = [setup.recording(each.network, images) for each in networks.leaky(max(settings.leaks))]
         recordings[TRAININGS] = list(combinations(trained, 2))
     for rule in settings.rules:
-        if rule != study.config.conversion.rule:
-            other = study.recording(networks.converted_by(rule).network, images)
+        if rule != setup.config.conversion.rule:
+            other = setup.recording(networks.converted_by(rule).network, images)
             recordings[f"{RULE} {rule}"] = [(converted, other)]
     return recordings
 
 
-def summarise(study: Study, path: Path) -> dict[str, Summary]:
+def summarise(setup: Setup, path: Path) -> dict[str, Summary]:
     """Maps of every image in the layers of interest, summed over time."""
     with RasterReader(path) as raster:
         found = {}
-        for layer in study.layers(raster):
-            maps = [sam_maps(raster, layer, sample, study.settings.gamma) for sample in range(raster.n_samples)]
+        for layer in setup.layers(raster):
+            maps = [sam_maps(raster, layer, sample, setup.settings.gamma) for sample in range(raster.n_samples)]
             centres = [float(temporal_centre_of_mass(each)) / max(len(each) - 1, 1) for each in maps]
             found[layer] = Summary(np.stack([each.sum(axis=0, dtype=np.float64) for each in maps]), np.array(centres))
         return found
@@ -166,9 +166,9 @@ def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
     return claims
 
 
-def draw(study: Study, table: pd.DataFrame) -> None:
+def draw(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per measure, a group per comparison, a colour per layer."""
     points = table.rename(columns={"measure": "panel", "layer": "curve", "comparison": "x"})
-    subtitle = f"SAM summed over time, {len(study.images)} images; mean and 95 % interval"
+    subtitle = f"SAM summed over time, {len(setup.images)} images; mean and 95 % interval"
     title, y = "What two maps of one image have in common", {CORRELATION: "", OVERLAP: "", SHIFT: "share of the steps"}
-    draw_curves(study.out / "agreement.png", title, subtitle, points, "", y)
+    draw_curves(setup.out / "agreement.png", title, subtitle, points, "", y)

@@ -33,13 +33,13 @@ from pipeline.measures.maps import resize_map
 from pipeline.networks.checkpoint import load_checkpoint
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared
-from .study.errors import COUNT, EQUATIONS, KERNELS, SCRIPT
-from .study.event_recordings import EventSet, saccade_recordings
-from .study.heatmaps import convolutions
-from .study.result import Result
-from .study.shuffled import all_times_shuffled, earlier_times_shuffled
-from .study.study import Study
+from .common.claims import Claim, compared
+from .common.errors_by_kernel import COUNT, EQUATIONS, KERNELS, SCRIPT
+from .common.event_recordings import EventSet, saccade_recordings
+from .common.heatmaps import convolutions
+from .common.result import Result
+from .common.setup import Setup
+from .common.shuffled import all_times_shuffled, earlier_times_shuffled
 
 CHECKPOINT = "saccade-digits"
 SAM = {EQUATIONS: "SAM", SCRIPT: "SAM, authors' script"}
@@ -50,21 +50,21 @@ AGAINST_COUNT = ", minus that of the spike count"
 Maps = NDArray[np.float32]
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Record, measure, draw."""
-    settings = study.settings
+    settings = setup.settings
     checkpoint = load_checkpoint(CHECKPOINT, "snn")
     recordings = saccade_recordings(checkpoint, settings.images, settings.seed)
-    path = study.recording(checkpoint.network, recordings)
+    path = setup.recording(checkpoint.network, recordings)
     with RasterReader(path) as raster:
         layers = convolutions(raster)
-        by_step = energies(study, raster, recordings, layers)
-        by_gamma = energies_by_gamma(study, raster, recordings, layers)
-        draw_example(study, raster, recordings, layers[-1])
+        by_step = energies(setup, raster, recordings, layers)
+        by_gamma = energies_by_gamma(setup, raster, recordings, layers)
+        draw_example(setup, raster, recordings, layers[-1])
         right = (raster.predictions == raster.samples.label).mean()
     means = by_step.groupby(["image", "measure", "layer", "map"], sort=False)["value"].mean().reset_index()
     steps = summary(by_step[["image", "measure", "layer", "map", "step", "value"]])
-    draw(study, rows(steps, measure=ENERGY), by_gamma)
+    draw(setup, rows(steps, measure=ENERGY), by_gamma)
     gamma = settings.gamma
     parts = [summary(means).assign(step="all", gamma=gamma), steps.assign(gamma=gamma), by_gamma.assign(step="all")]
     table = pd.concat(parts)[["measure", "layer", "map", "gamma", "step", "n", "mean", "low", "high"]]
@@ -76,11 +76,11 @@ def run(study: Study) -> Result:
     return Result("Does time matter where time exists? Recordings of events", table, claims, notes)
 
 
-def maps_of(study: Study, raster: RasterReader, layer: str, sample: int) -> dict[str, Maps]:
+def maps_of(setup: Setup, raster: RasterReader, layer: str, sample: int) -> dict[str, Maps]:
     """Every map of a recording at the steps that matter: name -> (T', h, w)."""
-    spec, gamma = raster.layer(layer), study.settings.gamma
+    spec, gamma = raster.layer(layer), setup.settings.gamma
     packed = raster.packed(spec, sample)[: raster.steps_that_matter(layer)]
-    random = np.random.default_rng([study.settings.seed, spec.number, int(raster.samples.index[sample])])
+    random = np.random.default_rng([setup.settings.seed, spec.number, int(raster.samples.index[sample])])
     found = {
         SAM[kernel]: spike_activation_maps(packed, spec.shape, [gamma], variant=variant)[0]
         for kernel, variant in KERNELS.items()
@@ -108,12 +108,12 @@ def on_the_digit(maps: Maps, masks: NDArray[np.bool_], delay: int, steps: list[i
     return {name: [float(measure(*each)) for each in both] for name, measure in MEASURES.items()}
 
 
-def energies(study: Study, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
+def energies(setup: Setup, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
     """Every measure of every map at every step at which the layer fires: image, measure, layer, map, step, value."""
     found = []
-    with study.progress("energy on the digit", len(layers) * len(recordings)) as advance:
+    with setup.progress("energy on the digit", len(layers) * len(recordings)) as advance:
         for layer, sample, masks in _each(recordings, layers):
-            maps, delay = maps_of(study, raster, layer, sample), raster.layer(layer).number
+            maps, delay = maps_of(setup, raster, layer, sample), raster.layer(layer).number
             steps = firing(maps[COUNT], masks, delay)
             for name, of_name in maps.items():
                 for measure, values in on_the_digit(of_name, masks, delay, steps).items():
@@ -122,10 +122,10 @@ def energies(study: Study, raster: RasterReader, recordings: EventSet, layers: l
     return pd.DataFrame(found, columns=["image", "measure", "layer", "map", "step", "value"])
 
 
-def energies_by_gamma(study: Study, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
+def energies_by_gamma(setup: Setup, raster: RasterReader, recordings: EventSet, layers: list[str]) -> pd.DataFrame:
     """What either kernel adds to counting at every γ: measure, layer, map, gamma, n, mean, low, high."""
-    gammas, found = tuple(sorted(set(study.settings.gammas))), []
-    with study.progress("energy on the digit against γ", len(layers) * len(recordings)) as advance:
+    gammas, found = tuple(sorted(set(setup.settings.gammas))), []
+    with setup.progress("energy on the digit against γ", len(layers) * len(recordings)) as advance:
         for layer, sample, masks in _each(recordings, layers):
             spec = raster.layer(layer)
             packed = raster.packed(spec, sample)[: raster.steps_that_matter(layer)]
@@ -168,9 +168,9 @@ def claims_of(layer: str, means: pd.DataFrame) -> list[Claim]:
         compared(
             f"{layer}, {measure}: {what}",
             "assumed",
-            {name: rows(means, measure=measure, map=name) for name in (SAM[EQUATIONS], rival)},
+            {name: rows(means, measure=measure, map=name) for name in (SAM[EQUATIONS], baseline)},
         )
-        for rival, what in about.items()
+        for baseline, what in about.items()
         for measure in MEASURES
     ]
 
@@ -184,19 +184,19 @@ def note_on_gamma(measure: str, by_gamma: pd.DataFrame) -> str:
     return f"The most that a kernel adds to the spike count, {measure}: {'; '.join(told)}."
 
 
-def draw(study: Study, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
+def draw(setup: Setup, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
     """Energy on the digit step by step, a panel per layer; and what a kernel adds at each γ, a panel per kernel."""
     about = f"mean of {int(steps['n'].max())} recordings, 95 % interval"
     points = steps.rename(columns={"layer": "panel", "map": "curve", "step": "x"})
     title, y = "Energy on the moving digit, step by step", "share of the map's energy"
-    draw_curves(study.out / "events.png", title, about, points, "step", y, alike=True)
+    draw_curves(setup.out / "events.png", title, about, points, "step", y, alike=True)
     points = by_gamma.rename(columns={"map": "panel", "layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["panel"] + ":\n" + points["measure"].str.removesuffix(AGAINST_COUNT))
     title, y = "What a kernel adds to counting the spikes of a moving digit", "minus that of the spike count"
-    draw_curves(study.out / "events_gamma.png", title, about, points, "γ (1/step)", y, level=(0.0, COUNT), alike=True)
+    draw_curves(setup.out / "events_gamma.png", title, about, points, "γ (1/step)", y, level=(0.0, COUNT), alike=True)
 
 
-def draw_example(study: Study, raster: RasterReader, recordings: EventSet, layer: str) -> None:
+def draw_example(setup: Setup, raster: RasterReader, recordings: EventSet, layer: str) -> None:
     """One recording: the events, then each map, at some steps; the frame is around the digit as it was in that bin."""
     events, number = recordings.samples.events, raster.layer(layer).number
     assert events is not None
@@ -204,7 +204,7 @@ def draw_example(study: Study, raster: RasterReader, recordings: EventSet, layer
     steps = thinned(min(raster.steps_that_matter(layer), len(frames) + number), first=number + 1)
     boxes = [_box(recordings.masks[0][step - number]) for step in steps]
     grid = [Row("events", [Cell(image=frames[step - number], box=box) for step, box in zip(steps, boxes, strict=True)])]
-    for name, maps in maps_of(study, raster, layer, 0).items():
+    for name, maps in maps_of(setup, raster, layer, 0).items():
         large = np.maximum(resize_map(maps, recordings.masks.shape[2:]), 0)
         cells = [
             Cell(large[step] / (large[step].max() or 1.0), frames[step - number], box=box)
@@ -212,7 +212,7 @@ def draw_example(study: Study, raster: RasterReader, recordings: EventSet, layer
         ]
         grid.append(Row(name.replace(", ", "\n"), cells))
     draw_maps(
-        study.out / "events_maps.png",
+        setup.out / "events_maps.png",
         f"Maps of a moving digit at {layer}",
         "each map relative to its largest value; framed: the digit in the bin that has just reached the layer",
         [f"t = {step}" for step in steps],

@@ -1,4 +1,4 @@
-"""The experiments: each is a module of this package with one function, run(study) -> Result."""
+"""The experiments: each is a module of this package with one function, run(setup) -> Result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline.config import save_config
 
 if TYPE_CHECKING:
-    from .study.result import Result
-    from .study.study import Study  # torch is slow to import, --help need not wait
+    from .common.result import Result
+    from .common.setup import Setup  # torch is slow to import, --help need not wait
 
 EXPERIMENTS = {
     "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
@@ -32,8 +32,8 @@ EXPERIMENTS = {
 }
 
 
-def run_experiment(name: str, study: Study, command: str) -> Result:
-    """Run one experiment and write what it found, with the configuration, into the study's folder.
+def run_experiment(name: str, setup: Setup, command: str) -> Result:
+    """Run one experiment and write what it found, with the configuration, into the setup's folder.
 
     Parameters
     ----------
@@ -41,23 +41,23 @@ def run_experiment(name: str, study: Study, command: str) -> Result:
 
     Returns
     -------
-    what was found; its claims are judged together, see :func:`paper.study.claims.over_family`
+    what was found; its claims are judged together, see :func:`paper.common.claims.over_family`
     """
-    from .study.claims import over_family
-    from .study.result import write_result
+    from .common.claims import over_family
+    from .common.result import write_result
 
-    study.stages.found.clear()
+    setup.cache.found.clear()
     begun = time.perf_counter()
-    result = importlib.import_module(f".{name}", __package__).run(study)
+    result = importlib.import_module(f".{name}", __package__).run(setup)
     seconds = time.perf_counter() - begun
     result = replace(result, claims=over_family(result.claims))
     about = {
-        "images": study.images.name,
-        "seed": str(study.settings.seed),
+        "images": setup.images.name,
+        "seed": str(setup.settings.seed),
         "command": command,
         "seconds": f"{seconds:.0f}",
-        "seconds before": f"{sum(study.stages.found.values()):.0f}",
+        "seconds before": f"{sum(setup.cache.found.values()):.0f}",
     }
-    write_result(name, result, about, study.out)
-    save_config(study.config, study.out / "config.toml")
+    write_result(name, result, about, setup.out)
+    save_config(setup.config, setup.out / "config.toml")
     return result

@@ -22,27 +22,27 @@ from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, judged, over_family, with_interval
-from .study.curves import PIXELS, RANDOM, curves, label
-from .study.result import Result
-from .study.rivals import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
-from .study.study import Study
+from .common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
+from .common.claims import Claim, judged, over_family, with_interval
+from .common.deletion_curves import PIXELS, RANDOM, curves, label
+from .common.result import Result
+from .common.setup import Setup
 
 DELETION, INSERTION = "deletion area", "insertion area"
 BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
-Curves = Mapping[tuple[str, str], NDArray[np.float64]]  # see study/curves.py
+Curves = Mapping[tuple[str, str], NDArray[np.float64]]  # see common/deletion_curves.py
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Delete, insert, and compare the areas under the curves."""
-    images, network = study.images.take(study.settings.curves), study.networks.surrogate.network
-    with RasterReader(study.recording(network, images)) as raster:
-        layers = [*([raster.layers[0].name] if network.spiking_input else []), *study.layers(raster)]
-        found = curves(study, images, raster, quantise(network), layers)
-    areas, seed = pd.concat(areas_of(found)), study.settings.seed
-    draw_pixels(study, found, layers)
-    draw_spikes(study, found, layers)
-    claims = [*against_chance(areas, seed), *against_rivals(areas, layers, seed)]
+    images, network = setup.images.take(setup.settings.curves), setup.networks.surrogate.network
+    with RasterReader(setup.recording(network, images)) as raster:
+        layers = [*([raster.layers[0].name] if network.spiking_input else []), *setup.layers(raster)]
+        found = curves(setup, images, raster, quantise(network), layers)
+    areas, seed = pd.concat(areas_of(found)), setup.settings.seed
+    draw_pixels(setup, found, layers)
+    draw_spikes(setup, found, layers)
+    claims = [*against_chance(areas, seed), *against_baselines(areas, layers, seed)]
     notes = (
         losses(claims, len(images)),
         "Deletion: lower is better; insertion: higher is better. Deleted pixels become the mean colour; insertion "
@@ -67,36 +67,36 @@ def areas_of(found: Curves) -> Iterator[pd.DataFrame]:
             yield measured(trapezoid(probability, share, axis=1), map=name, layer=layer, measure=measure)
 
 
-def gain(areas: pd.DataFrame, name: str, rival: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
+def gain(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
     """By how much a map is better than another: both means as text, and the difference. Insertion alone is to rise."""
-    own, other = (rows(areas, map=each, layer=layer, measure=measure) for each in (name, rival))
+    own, other = (rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline))
     better = difference(own, other, seed) if measure == INSERTION else difference(other, own, seed)
-    return f"{name} {values(own).mean():.3g}, {rival} {values(other).mean():.3g}", better
+    return f"{name} {values(own).mean():.3g}, {baseline} {values(other).mean():.3g}", better
 
 
 def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
     """Every map against a random order and a Gaussian at the centre, by pixels."""
     for name in rows(areas, layer="")["map"].unique():
-        for rival in (RANDOM, GAUSSIAN):
-            if name in (RANDOM, rival):
+        for baseline in (RANDOM, GAUSSIAN):
+            if name in (RANDOM, baseline):
                 continue
             for measure in (DELETION, INSERTION):
-                means, better = gain(areas, name, rival, "", measure, seed)
-                what = f"{name}: better {measure.removesuffix(' area')} than {rival}"
+                means, better = gain(areas, name, baseline, "", measure, seed)
+                what = f"{name}: better {measure.removesuffix(' area')} than {baseline}"
                 yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
 
 
-def against_rivals(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
+def against_baselines(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
     """SAM against every other map: of the last layer by pixels, of each layer by its spikes."""
     tests = [("", DELETION), ("", INSERTION), *((layer, BY_SPIKES) for layer in layers)]
     for layer, measure in tests:
         name = label(SAM, layer or layers[-1])
-        for rival in rows(areas, layer=layer, measure=measure)["map"].unique():
-            if rival.startswith(SAM) or (not layer and rival in (RANDOM, GAUSSIAN)):
+        for baseline in rows(areas, layer=layer, measure=measure)["map"].unique():
+            if baseline.startswith(SAM) or (not layer and baseline in (RANDOM, GAUSSIAN)):
                 continue
-            means, better = gain(areas, name, rival, layer, measure, seed)
+            means, better = gain(areas, name, baseline, layer, measure, seed)
             where = f"in {layer}: " if layer else ""
-            what = f"{where}{name}: better {measure.replace(' area', '')} than {rival}"
+            what = f"{where}{name}: better {measure.replace(' area', '')} than {baseline}"
             yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
 
 
@@ -104,17 +104,17 @@ def losses(claims: Sequence[Claim], images: int) -> str:
     """Where SAM loses, in one sentence; the claims are judged together."""
     lost: dict[str, list[str]] = {}
     for claim in over_family(claims):
-        what, _, rival = claim.what.rpartition(" than ")
+        what, _, baseline = claim.what.rpartition(" than ")
         if claim.same == "no" and SAM in what:
-            lost.setdefault(what.replace(": better", ","), []).append(rival)
+            lost.setdefault(what.replace(": better", ","), []).append(baseline)
     if not lost:
         return f"SAM loses to no other map ({images} images)."
     return f"SAM loses ({images} images). " + " ".join(
-        f"{what[:1].upper()}{what[1:]}: to {', '.join(rivals)}." for what, rivals in lost.items()
+        f"{what[:1].upper()}{what[1:]}: to {', '.join(baselines)}." for what, baselines in lost.items()
     )
 
 
-def draw_pixels(study: Study, found: Curves, layers: Sequence[str]) -> None:
+def draw_pixels(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
     """Deletion and insertion, mean over images: SAM and relevance of one layer each, and every other map."""
     hidden = [label(SAM, layer) for layer in layers[:-1]] + [label(name, layers[0]) for name in RULES]
     panels = ("deletion (lower is better)", "insertion (higher is better)")
@@ -128,10 +128,10 @@ def draw_pixels(study: Study, found: Curves, layers: Sequence[str]) -> None:
             ]
     subtitle = f"mean of {_images(found)} images; pixels in the order of each map"
     title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
-    draw_curves(study.out / "faithfulness.png", title, subtitle, _styled(parts), *axes)
+    draw_curves(setup.out / "faithfulness.png", title, subtitle, _styled(parts), *axes)
 
 
-def draw_spikes(study: Study, found: Curves, layers: Sequence[str]) -> None:
+def draw_spikes(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
     """Deletion of spikes over their share, mean over images; a panel per layer."""
     shares, parts = np.linspace(0, 1, 17), []
     of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
@@ -142,7 +142,7 @@ def draw_spikes(study: Study, found: Curves, layers: Sequence[str]) -> None:
             parts.append(pd.DataFrame({"panel": f"spikes of {deleted}", "curve": curve, "x": shares, "mean": mean}))
     subtitle = f"mean of {_images(found)} images; places in the order of each map; lower is better"
     title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
-    draw_curves(study.out / "faithfulness_spikes.png", title, subtitle, _styled(parts), *axes)
+    draw_curves(setup.out / "faithfulness_spikes.png", title, subtitle, _styled(parts), *axes)
 
 
 def _styled(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

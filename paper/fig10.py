@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.widen import widen
 from paper.measures.tables import difference, rows, summary, values
-from paper.networks.widen import widen
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
@@ -25,42 +25,42 @@ from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_int
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, Verdict, judged, with_interval
-from .study.heatmaps import at_steps, sam_maps
-from .study.result import Result
-from .study.scenes import Scenes, side_by_side, two_digit_scenes
-from .study.study import Study
-from .study.two_objects import COUNT, SAM, attention, taken_for_one
+from .common.claims import Claim, Verdict, judged, with_interval
+from .common.heatmaps import at_steps, sam_maps
+from .common.result import Result
+from .common.scenes import Scenes, side_by_side, two_digit_scenes
+from .common.setup import Setup
+from .common.two_objects import COUNT, SAM, attention, taken_for_one
 
 NEAR = 0.05  # a share this close to one half is called even
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Record images with two objects; see where the energy goes."""
-    settings, surrogate = study.settings, study.networks.surrogate
-    digits = study.config.data.source == CLUTTERED_DIGITS
+    settings, surrogate = setup.settings, setup.networks.surrogate
+    digits = setup.config.data.source == CLUTTERED_DIGITS
     scenes = (
         two_digit_scenes(surrogate, settings.two_objects)
         if digits
-        else side_by_side(study.images, settings.two_objects, settings.seed)
+        else side_by_side(setup.images, settings.two_objects, settings.seed)
     )
-    with RasterReader(study.recording(widen(surrogate.network, *scenes.images.size), scenes.images)) as raster:
+    with RasterReader(setup.recording(widen(surrogate.network, *scenes.images.size), scenes.images)) as raster:
         chosen, predicted = taken_for_one(scenes, raster.predictions)
         if not len(chosen):
             raise InputError(
                 f"{scenes.images.name}: none of {len(scenes)} images with two objects is taken for one of the two; "
                 "use a better network, or raise paper.images and paper.two_objects"
             )
-        found = attention(study, raster, scenes, chosen, predicted)
-        draw_shown(study, raster, scenes, chosen, predicted)
+        found = attention(setup, raster, scenes, chosen, predicted)
+        draw_shown(setup, raster, scenes, chosen, predicted)
     table = summary(found)
-    draw(study, table)
+    draw(setup, table)
     claims = [claim for _, of_layer in found.groupby("layer", sort=False) for claim in judge(of_layer)]
     notes = [f"{len(chosen)} of {len(scenes)} images are taken for one of their two classes; the others do not count."]
     if digits:
         notes.append("Scenes of two digits cannot be exchanged left for right; that check is for images side by side.")
     else:
-        claims += exchange(study, scenes, dict(zip(chosen.tolist(), predicted.tolist(), strict=True)), found)
+        claims += exchange(setup, scenes, dict(zip(chosen.tolist(), predicted.tolist(), strict=True)), found)
     return Result("Fig. 10: two objects in one image", table, claims, notes)
 
 
@@ -90,7 +90,7 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def exchange(study: Study, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
+def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
     """Left and right exchanged: does the same object win, and does one side get more whatever it shows?
 
     Parameters
@@ -99,14 +99,14 @@ def exchange(study: Study, scenes: Scenes, predicted: dict[int, int], found: pd.
     found : see :func:`attention`
     """
     exchanged = scenes.exchanged()
-    network = widen(study.networks.surrogate.network, *exchanged.images.size)
-    with RasterReader(study.recording(network, exchanged.images)) as raster:
+    network = widen(setup.networks.surrogate.network, *exchanged.images.size)
+    with RasterReader(setup.recording(network, exchanged.images)) as raster:
         again, winners = taken_for_one(exchanged, raster.predictions)
         after = dict(zip(again.tolist(), winners.tolist(), strict=True))
         both = [image for image in predicted if image in after]
         if not both:
             return []
-        others = attention(study, raster, exchanged, again, winners)
+        others = attention(setup, raster, exchanged, again, winners)
     same = mean_with_interval([predicted[image] == after[image] for image in both])
     what = "left and right exchanged: the same object is predicted"
     claims = [judged(what, "–", with_interval(same), above_half(same))]
@@ -137,7 +137,7 @@ def above_half(share: Estimate) -> Estimate:
     return Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5)
 
 
-def draw(study: Study, table: pd.DataFrame) -> None:
+def draw(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per kind of map, a curve per layer."""
     points = table[table["when"].str.startswith("step ")]
     points = points.assign(x=points["when"].str.removeprefix("step ").astype(int))
@@ -145,22 +145,22 @@ def draw(study: Study, table: pd.DataFrame) -> None:
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
     n = points["n"].max()
     subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
-    draw_curves(study.out / "fig10.png", title, subtitle, points, "step", y, level=(0.5, "even"), alike=True)
+    draw_curves(setup.out / "fig10.png", title, subtitle, points, "step", y, level=(0.5, "even"), alike=True)
 
 
 def draw_shown(
-    study: Study, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+    setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> None:
     """Maps of some images step by step, at the deepest layer."""
-    layer = study.layers(raster)[-1]
-    names = study.networks.surrogate.class_names
+    layer = setup.layers(raster)[-1]
+    names = setup.networks.surrogate.class_names
     steps = thinned(raster.steps_that_matter(layer), first=raster.layer(layer).number)
     grid = []
-    for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: study.settings.shown]:
+    for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: setup.settings.shown]:
         first, other = (names[label].split(",")[0] for label in scenes.labels[sample])
-        image = scenes.images.picture(sample) if study.settings.show_images else None
-        maps = at_steps(sam_maps(raster, layer, sample, study.settings.gamma), steps)
+        image = scenes.images.picture(sample) if setup.settings.show_images else None
+        maps = at_steps(sam_maps(raster, layer, sample, setup.settings.gamma), steps)
         grid.append(row_of_maps(f"{first} and {other},\nanswer {(first, other)[side]}", maps, image))
     subtitle = f"SAM of {layer}, relative to the row's maximum"
     columns = [f"step {step}" for step in steps]
-    draw_maps(study.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, grid)
+    draw_maps(setup.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, grid)

@@ -22,25 +22,25 @@ from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, differences
-from .study.heatmaps import Maps, at_steps, convolutions, sam_maps, snn_grad_cams
-from .study.result import Result
-from .study.steps import largest, mean_where_not_flat, measured_by_step
-from .study.study import Study
+from .common.claims import Claim, compared, differences
+from .common.heatmaps import Maps, at_steps, convolutions, sam_maps, snn_grad_cams
+from .common.result import Result
+from .common.setup import Setup
+from .common.steps import largest, mean_where_not_flat, measured_by_step
 
 MAPS = ("SNN Grad-CAM", "SAM")
 LARGEST, MEAN = "total variation, largest over steps", "total variation, mean over steps"
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Compare the two kinds of map, and draw them."""
-    seed = study.settings.seed
-    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
-        layers = [layer for layer in convolutions(raster) if layer in {convolutions(raster)[0], *study.layers(raster)}]
-        by_step = measured_by_step(study, raster, layers, MAPS, {"total variation": total_variation})
-        grad_cams = snn_grad_cams(study, study.images, raster)
-        for image in range(min(study.settings.shown, len(study.images))):
-            draw(study, raster, layers, grad_cams, image)
+    seed = setup.settings.seed
+    with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
+        layers = [layer for layer in convolutions(raster) if layer in {convolutions(raster)[0], *setup.layers(raster)}]
+        by_step = measured_by_step(setup, raster, layers, MAPS, {"total variation": total_variation})
+        grad_cams = snn_grad_cams(setup, setup.images, raster)
+        for image in range(min(setup.settings.shown, len(setup.images))):
+            draw(setup, raster, layers, grad_cams, image)
     found = pd.concat([largest(by_step).assign(measure=LARGEST), mean_where_not_flat(by_step).assign(measure=MEAN)])
     claims = [claim_of(layer, rows(found, measure=LARGEST, layer=layer), seed) for layer in layers]
     means = rows(found, measure=MEAN)
@@ -55,21 +55,21 @@ def claim_of(layer: str, found: pd.DataFrame, seed: int) -> Claim:
     return compared(what, paper, {name: rows(found, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
 
 
-def draw(study: Study, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
+def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
     """Picture one image: Grad-CAM above SAM, layer by layer."""
-    images = study.images
-    picture = images.picture(image) if study.settings.show_images else None
+    images = setup.images
+    picture = images.picture(image) if setup.settings.show_images else None
     steps = thinned(max(len(grad_cams[layer][image]) for layer in layers), first=1)
     grid = []
     for layer in layers:
         size = "×".join(map(str, raster.layer(layer).shape[1:]))
-        kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, study.settings.gamma)}
+        kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, setup.settings.gamma)}
         for kind, maps in kinds.items():
             grid.append(row_of_maps(f"{layer}, {size}\n{kind}", at_steps(min_max(maps), steps), picture, each=True))
-    names = study.networks.surrogate.class_names
+    names = setup.networks.surrogate.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
-        study.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
+        setup.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
         "SNN-crafted Grad-CAM against SAM",
         f"{truth}predicted: {names[raster.predictions[image]]}; each map stretched to 0 … 1; blank: too late to matter",
         [f"t = {step}" for step in steps],

@@ -25,24 +25,24 @@ from paper.measures.tables import measured, rows, summary, values
 from pipeline.drawing.curves import draw_curves
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, differences
-from .study.heatmaps import Maps, convolutions
-from .study.result import Result
-from .study.steps import MAPS, largest, mean_where_not_flat, measured_by_step, step_of_largest
-from .study.study import Study
+from .common.claims import Claim, compared, differences
+from .common.heatmaps import Maps, convolutions
+from .common.result import Result
+from .common.setup import Setup
+from .common.steps import MAPS, largest, mean_where_not_flat, measured_by_step, step_of_largest
 
 LARGEST, WHEN = "variance, largest over steps", "step of the largest"
 MEAN = "variance, mean over the steps that are not flat"
 FLOORED = "variance, largest over steps, the authors' 0.001 added to the range that maps are divided by"
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Measure, compare and draw."""
-    seed = study.settings.seed
-    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
+    seed = setup.settings.seed
+    with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         layers = convolutions(raster)
         functions = {LARGEST: heatmap_variance, FLOORED: floored_variance}
-        by_step = measured_by_step(study, raster, layers, MAPS, functions)
+        by_step = measured_by_step(setup, raster, layers, MAPS, functions)
     plain, floored = (rows(by_step, measure=measure) for measure in functions)
     found = pd.concat(
         [
@@ -57,8 +57,8 @@ def run(study: Study) -> Result:
     if len(layers) > 1:
         claims += claims_of_depth(rows(found, measure=LARGEST), layers[0], layers[-1], seed)
     curves = rows(table, measure=LARGEST).rename(columns={"map": "curve", "layer": "x"})
-    about = f"largest over steps, min-max normalised maps; mean of {len(study.images)} images, 95 % interval"
-    draw_curves(study.out / "fig3.png", "Variance of heatmaps", about, curves, "layer", "variance over pixels")
+    about = f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 % interval"
+    draw_curves(setup.out / "fig3.png", "Variance of heatmaps", about, curves, "layer", "variance over pixels")
     otherwise = [note_on_measure(rows(found, measure=measure), seed) for measure in (MEAN, FLOORED)]
     return Result("Fig. 3: variance of heatmaps", table, claims, [*NOTES, *notes_on_means(table), *otherwise])
 

@@ -34,12 +34,12 @@ from pipeline.drawing.steps import stretches
 from pipeline.drawing.subject import Subject
 from recordings.raster.reader import RasterReader
 
-from .study.ann import reference_maps
-from .study.claims import Claim, compared, differences, judged, with_interval
-from .study.heatmaps import sam_maps
-from .study.result import Result
-from .study.study import Study
-from .study.sweep import arrivals, swept
+from .common.ann import reference_maps
+from .common.claims import Claim, compared, differences, judged, with_interval
+from .common.heatmaps import sam_maps
+from .common.result import Result
+from .common.setup import Setup
+from .common.sweep import arrivals, swept
 
 BY_NETWORK = (
     "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
@@ -50,49 +50,49 @@ RAW = ", raw time"  # from step 0 in place of the image's arrival
 ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on raw time"}
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Measure all networks, draw some images, and compare the backends."""
-    networks = study.networks.both
-    paths = {name: study.recording(network, study.images) for name, network in study.networks.by_rule.items()}
+    networks = setup.networks.both
+    paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
     found = pd.concat(
         [
-            measure(study, path).assign(network=name)
+            measure(setup, path).assign(network=name)
             for name, path in paths.items()
             for measure in (likenesses, activities)
         ]
     )[["image", "network", "layer", "measure", "value"]]
-    draw(study, {name: paths[name] for name in networks}, "fig5")
+    draw(setup, {name: paths[name] for name in networks}, "fig5")
     if len(paths) > len(networks):
-        draw(study, {name: path for name, path in paths.items() if name not in networks}, "fig5_rules")
+        draw(setup, {name: path for name, path in paths.items() if name not in networks}, "fig5_rules")
     claims = [
         *activity_claims(rows(found, network="surrogate")),
         *likeness_claims(found),
-        *(same_on_every_backend(study, name, network) for name, network in networks.items()),
+        *(same_on_every_backend(setup, name, network) for name, network in networks.items()),
     ]
     notes = [
         *notes_on_rules(found),
         "A silent step has no spike in the whole layer; steps count from the image's arrival on. Maps are SAM with "
-        f"γ = {study.settings.gamma:g}.",
+        f"γ = {setup.settings.gamma:g}.",
     ]
     return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes)
 
 
-def likenesses(study: Study, path: Path) -> pd.DataFrame:
+def likenesses(setup: Setup, path: Path) -> pd.DataFrame:
     """How alike the maps of each image are at different steps: image, layer, measure, value."""
     first = arrivals(path)
     found = [
         (image, layer, name, value)
-        for image, layer, (maps,) in swept(study, path, [study.settings.gamma])
+        for image, layer, (maps,) in swept(setup, path, [setup.settings.gamma])
         for name, value in likeness(maps[first[layer] :]).items()
     ]
     return pd.DataFrame(found, columns=["image", "layer", "measure", "value"])
 
 
-def activities(study: Study, path: Path) -> pd.DataFrame:
+def activities(setup: Setup, path: Path) -> pd.DataFrame:
     """How active each layer is over time: image, layer, measure, value."""
     parts = []
     with RasterReader(path) as raster:
-        for layer in study.layers(raster):
+        for layer in setup.layers(raster):
             number, matter = raster.layer(layer).number, raster.steps_that_matter(layer)
             for suffix, first, steps in (
                 ("", number, matter),
@@ -151,21 +151,21 @@ def notes_on_rules(found: pd.DataFrame) -> list[str]:
     return told
 
 
-def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
+def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
     """Whether every backend records identical spikes, from which identical maps follow, bit for bit."""
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
-    images = study.images.take(study.settings.both_backends)
+    images = setup.images.take(setup.settings.both_backends)
     if not len(images):
         return Claim(what, "–", "not run: paper.both_backends is 0", "cannot say", 0)
     try:
-        paths = [study.recording(network, images, backend=backend) for backend in BACKENDS]
+        paths = [setup.recording(network, images, backend=backend) for backend in BACKENDS]
     except BackendError as error:
         return Claim(what, "–", f"not run: {error}", "cannot say", 0)
     digests = []
     for path in paths:
         with RasterReader(path) as raster:
             digests.append(raster.raster_digest)
-    found = zip(*(swept(study, path, [study.settings.gamma]) for path in paths), strict=True)
+    found = zip(*(swept(setup, path, [setup.settings.gamma]) for path in paths), strict=True)
     equal = [all(np.array_equal(one[2], other[2]) for other in others) for one, *others in found]
     if len(set(digests)) == 1 and all(equal):
         ours = f"one raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
@@ -175,7 +175,7 @@ def same_on_every_backend(study: Study, name: str, network: Network) -> Claim:
     return Claim(what, "–", ours, "no", len(images))
 
 
-def draw(study: Study, paths: dict[str, Path], stem: str) -> None:
+def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
     """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
 
     Parameters
@@ -183,19 +183,19 @@ def draw(study: Study, paths: dict[str, Path], stem: str) -> None:
     paths : name of the network -> its recording
     stem : of the files, which is the whole name of the first one
     """
-    images, gamma, reference = study.images, study.settings.gamma, reference_maps(study, study.images)
-    networks = study.networks.by_rule
-    for image in range(min(study.settings.shown, len(images))):
+    images, gamma, reference = setup.images, setup.settings.gamma, reference_maps(setup, setup.images)
+    networks = setup.networks.by_rule
+    for image in range(min(setup.settings.shown, len(images))):
         label = images.labels[image]
-        shown = study.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
-        picture = images.picture(image) if study.settings.show_images else None
+        shown = setup.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
+        picture = images.picture(image) if setup.settings.show_images else None
         subject = Subject(shown, image=picture)
         grad_cam = row_of_maps("", [reference[image]], picture)
         grid = [Row("", grad_cam.cells, ("image", "Grad-CAM")[-len(grad_cam.cells) :])]
         for name, path in paths.items():
             padded = outside(networks[name])
             with RasterReader(path) as raster:
-                maps = {layer: sam_maps(raster, layer, image, gamma) for layer in study.layers(raster)}
+                maps = {layer: sam_maps(raster, layer, image, gamma) for layer in setup.layers(raster)}
             steps = stretches(maps)
             of_network = [
                 row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded.get(layer))
@@ -203,5 +203,5 @@ def draw(study: Study, paths: dict[str, Path], stem: str) -> None:
             ]
             grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
         subtitle = f"{BY_NETWORK} {hatching(grid)}".strip()
-        path = study.out / (f"{stem}.png" if image == 0 else f"{stem}_{image + 1}.png")
+        path = setup.out / (f"{stem}.png" if image == 0 else f"{stem}_{image + 1}.png")
         draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)

@@ -27,8 +27,8 @@ from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, differences, judged, with_interval
-from .study.errors import (
+from .common.claims import Claim, compared, differences, judged, with_interval
+from .common.errors_by_kernel import (
     EQUATIONS,
     ERROR,
     GRAD_CAM,
@@ -38,10 +38,10 @@ from .study.errors import (
     targets,
     with_reference,
 )
-from .study.heatmaps import convolutions
-from .study.result import Result
-from .study.study import Study
-from .study.sweep import arrivals
+from .common.heatmaps import convolutions
+from .common.result import Result
+from .common.setup import Setup
+from .common.sweep import arrivals
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"
@@ -50,19 +50,19 @@ ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
 COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "epsilon", "steps", "value"]
 
 
-def run(study: Study) -> Result:
-    """Measure all networks on the study's images."""
-    paths = {name: study.recording(network, study.images) for name, network in study.networks.by_rule.items()}
-    fewest = steps_of_layers(study, paths["surrogate"])
-    errors = pd.concat([errors_of(study, path, fewest).assign(network=name) for name, path in paths.items()])[COLUMNS]
+def run(setup: Setup) -> Result:
+    """Measure all networks on the setup's images."""
+    paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
+    fewest = steps_of_layers(setup, paths["surrogate"])
+    errors = pd.concat([errors_of(setup, path, fewest).assign(network=name) for name, path in paths.items()])[COLUMNS]
     rates = pd.concat([rates_of(path).assign(network=name) for name, path in paths.items()])
     rates = rates.assign(kernel="", floor="", against="", epsilon="", steps=ALL)
     rates = rates.sort_values("measure", key=lambda name: name == PEAK, kind="stable")
     table = summary(errors)
     papers = rows(errors, floor=0.0, against=GRAD_CAM)
-    draw_errors(study, rows(rows(table, measure=ERROR, floor=0.0, against=GRAD_CAM), kernel=EQUATIONS))
-    draw_kernels(study, rows(table, floor=0.0, against=GRAD_CAM, epsilon=EPSILON))
-    draw_rates(study, {name: paths[name] for name in study.networks.both})
+    draw_errors(setup, rows(rows(table, measure=ERROR, floor=0.0, against=GRAD_CAM), kernel=EQUATIONS))
+    draw_kernels(setup, rows(table, floor=0.0, against=GRAD_CAM, epsilon=EPSILON))
+    draw_rates(setup, {name: paths[name] for name in setup.networks.both})
     claims = [
         *(claim for kernel in KERNELS for claim in error_claims(rows(papers, kernel=kernel, epsilon=EPSILON), kernel)),
         *variation_claims(rates),
@@ -72,19 +72,19 @@ def run(study: Study) -> Result:
         note_on_epsilon(rows(papers, kernel=EQUATIONS)),
         *notes_on_cases(rows(errors, epsilon=EPSILON)),
         *notes_on_rules(rows(papers, epsilon=EPSILON), rates),
-        note_on_reference(study),
+        note_on_reference(setup),
     ]
-    whole = with_reference(study, pd.concat([table, summary(rates[COLUMNS])]))
+    whole = with_reference(setup, pd.concat([table, summary(rates[COLUMNS])]))
     return Result("Fig. 6: localisation error and spike rate", whole, claims, notes)
 
 
-def steps_of_layers(study: Study, path: Path) -> dict[str, int]:
+def steps_of_layers(setup: Setup, path: Path) -> dict[str, int]:
     """How many steps of each layer can still change the answer."""
     with RasterReader(path) as raster:
-        return {layer: raster.steps_that_matter(layer) for layer in study.layers(raster)}
+        return {layer: raster.steps_that_matter(layer) for layer in setup.layers(raster)}
 
 
-def errors_of(study: Study, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
+def errors_of(setup: Setup, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
     """Localisation errors of a recording.
 
     Parameters
@@ -96,8 +96,8 @@ def errors_of(study: Study, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
     image, measure, kernel, floor, against, layer, epsilon, steps, value; steps are all that matter, fewer of them,
     evenly spaced, or the sum. ε is varied without a floor and against Grad-CAM alone
     """
-    found, first, measured_against = [], arrivals(path), targets(study)
-    for kernel, image, layer, (maps,) in maps_by_kernel(study, path, [study.settings.gamma]):
+    found, first, measured_against = [], arrivals(path), targets(setup)
+    for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):
         chosen = thinned(len(maps), max(1, fewest[layer] - first[layer]), first[layer])
         for against, floor, references in measured_against:
             for epsilon in EPSILONS if (against, floor) == (GRAD_CAM, 0.0) else (EPSILON,):
@@ -216,7 +216,7 @@ def notes_on_rules(papers: pd.DataFrame, rates: pd.DataFrame) -> list[str]:
     return told if rules else []
 
 
-def draw_errors(study: Study, table: pd.DataFrame) -> None:
+def draw_errors(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per ε, a curve per network and choice of steps."""
     parts = []
     for network, steps in (("surrogate", ALL), ("converted", ALL), ("converted", FEWER)):
@@ -224,22 +224,22 @@ def draw_errors(study: Study, table: pd.DataFrame) -> None:
         parts.append(rows(table, network=network, steps=steps).assign(curve=curve))
     points = pd.concat(parts)
     points = points.assign(panel=points["epsilon"].map("ε = {:g}".format), x=points["layer"])
-    subtitle = f"minimum over steps; mean over {len(study.images)} images and 95 % interval; smaller is better"
+    subtitle = f"minimum over steps; mean over {len(setup.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
-    draw_curves(study.out / "fig6.png", title, subtitle, points, "", y)
+    draw_curves(setup.out / "fig6.png", title, subtitle, points, "", y)
 
 
-def draw_kernels(study: Study, table: pd.DataFrame) -> None:
+def draw_kernels(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per choice of steps, a dot per network, kernel and layer: whether a kernel matters beside the network."""
-    shown = table[table["network"].isin(study.networks.both) & (table["steps"] != FEWER)]
+    shown = table[table["network"].isin(setup.networks.both) & (table["steps"] != FEWER)]
     points = shown.assign(curve=shown["network"] + ",\n" + shown["kernel"], panel=shown["steps"], x=shown["layer"])
     points = points.assign(panel=points["panel"].map({ALL: "minimum over steps", SUM: "of the sum over steps"}))
-    subtitle = f"mean over {len(study.images)} images and 95 % interval; smaller is better"
+    subtitle = f"mean over {len(setup.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error by kernel", "localisation error (nats)"
-    draw_curves(study.out / "fig6_kernel.png", title, subtitle, points, "", y, alike=True)
+    draw_curves(setup.out / "fig6_kernel.png", title, subtitle, points, "", y, alike=True)
 
 
-def draw_rates(study: Study, paths: dict[str, Path]) -> None:
+def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:
     """A panel per network, a curve per convolution, dotted where spikes are too late."""
     parts = []
     for name, path in paths.items():
@@ -256,6 +256,6 @@ def draw_rates(study: Study, paths: dict[str, Path]) -> None:
     matter = points["style"] == "-"
     highest = points["panel"].map(points[matter].groupby("panel")["mean"].max())
     points = points[matter | (points["mean"] <= ROOM * highest)]  # late spikes can be so many that they hide the rest
-    subtitle = f"mean over {len(study.images)} images and 95 % interval; dotted: too late to change the answer"
+    subtitle = f"mean over {len(setup.images)} images and 95 % interval; dotted: too late to change the answer"
     x, y = "time (share of the steps)", "share of neurons that fire"
-    draw_curves(study.out / "fig6_rate.png", "Spike rate over time", subtitle, points, x, y)
+    draw_curves(setup.out / "fig6_rate.png", "Spike rate over time", subtitle, points, x, y)

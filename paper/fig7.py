@@ -23,35 +23,35 @@ from pipeline.drawing.grid import Row, draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
-from .study.ann import ann_predictions, reference_maps
-from .study.attacked import attacked
-from .study.claims import compared
-from .study.heatmaps import at_steps, convolutions, sam_maps
-from .study.images import ImageSet
-from .study.result import Result
-from .study.shifts import SHIFT, grad_cam_shifts, sam_shifts
-from .study.study import Study
+from .common.ann import ann_predictions, reference_maps
+from .common.attacked import attacked
+from .common.claims import compared
+from .common.heatmaps import at_steps, convolutions, sam_maps
+from .common.images import ImageSet
+from .common.result import Result
+from .common.setup import Setup
+from .common.shifts import SHIFT, grad_cam_shifts, sam_shifts
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Attack, measure and draw."""
-    epsilon, seed, network = study.settings.strong_epsilon, study.settings.seed, study.networks.surrogate.network
-    clean = study.images
-    for_ann, for_snn = attacked(study, "ann-iterated", epsilon), attacked(study, "snn-iterated", epsilon)
+    epsilon, seed, network = setup.settings.strong_epsilon, setup.settings.seed, setup.networks.surrogate.network
+    clean = setup.images
+    for_ann, for_snn = attacked(setup, "ann-iterated", epsilon), attacked(setup, "snn-iterated", epsilon)
     with (
-        RasterReader(study.recording(network, clean)) as before,
-        RasterReader(study.recording(network, for_snn)) as after,
+        RasterReader(setup.recording(network, clean)) as before,
+        RasterReader(setup.recording(network, for_snn)) as after,
     ):
         layer = convolutions(before)[-1]
-        grad_cam = rows(grad_cam_shifts(reference_maps(study, clean), reference_maps(study, for_ann)), measure=SHIFT)
-        sam = rows(sam_shifts(study, before, after, layer), measure=SHIFT)
+        grad_cam = rows(grad_cam_shifts(reference_maps(setup, clean), reference_maps(setup, for_ann)), measure=SHIFT)
+        sam = rows(sam_shifts(setup, before, after, layer), measure=SHIFT)
         shown = {
-            "clean": rows_of(study, "clean", clean, clean, before, layer),
-            "attacked": rows_of(study, "attacked", for_ann, for_snn, after, layer),
+            "clean": rows_of(setup, "clean", clean, clean, before, layer),
+            "attacked": rows_of(setup, "attacked", for_ann, for_snn, after, layer),
         }
         steps = shown_steps(before, layer)
     draw_maps(
-        study.out / "fig7.png",
+        setup.out / "fig7.png",
         f"Maps before and after an attack, ε = {epsilon:g}",
         f"Grad-CAM of the ANN and SAM of the SNN at {layer}, each map stretched to 0 … 1, and what each answers",
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
@@ -66,21 +66,21 @@ def run(study: Study) -> Result:
 
 
 def rows_of(
-    study: Study, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
+    setup: Setup, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
 ) -> list[Row]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
-    names, steps = study.networks.surrogate.class_names, shown_steps(raster, layer)
-    grad_cams = min_max(reference_maps(study, for_ann))
-    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(study, for_ann), "SNN": raster.predictions}
+    names, steps = setup.networks.surrogate.class_names, shown_steps(raster, layer)
+    grad_cams = min_max(reference_maps(setup, for_ann))
+    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(setup, for_ann), "SNN": raster.predictions}
     grid = []
-    for image in range(min(study.settings.shown, len(for_snn))):
+    for image in range(min(setup.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]
         said = [
             f"{network} ✓" if answer[image] == truth else f"{network} ✗ {names[answer[image]]}"
             for network, answer in answers.items()
         ]
-        maps = min_max(sam_maps(raster, layer, image, study.settings.gamma))
-        picture = for_snn.picture(image) if study.settings.show_images else None
+        maps = min_max(sam_maps(raster, layer, image, setup.settings.gamma))
+        picture = for_snn.picture(image) if setup.settings.show_images else None
         subject = names[truth] if truth >= 0 else "unknown"
         label = "\n".join([f"{subject}, {state}", *said])
         grid.append(row_of_maps(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))

@@ -33,8 +33,8 @@ from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
-from .study.claims import Claim, Verdict, compared, judged, verdict, with_interval
-from .study.errors import (
+from .common.claims import Claim, Verdict, compared, judged, verdict, with_interval
+from .common.errors_by_kernel import (
     COUNT,
     GRAD_CAM,
     KERNELS,
@@ -45,47 +45,47 @@ from .study.errors import (
     targets,
     with_reference,
 )
-from .study.result import Result
-from .study.study import Study
+from .common.result import Result
+from .common.setup import Setup
 
 MINIMUM, MEAN, SUM = "minimum over steps", "mean over steps", "of the sum over steps"
 ADDED = "minimum over steps, minus that of the spike count"
 COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "gamma", "value"]
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Sweep γ over the recordings of all networks."""
-    settings = study.settings
+    settings = setup.settings
     if (count := len(set(settings.gammas))) < 3:
         raise InputError(f"paper.gammas: got {count} values, expected 3 or more; the claim is about those between")
     gammas = tuple(sorted({*settings.gammas, settings.gamma}))
-    paths = {name: study.recording(network, study.images) for name, network in study.networks.by_rule.items()}
-    errors = pd.concat([errors_of(study, path, gammas).assign(network=name) for name, path in paths.items()])[COLUMNS]
+    paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
+    errors = pd.concat([errors_of(setup, path, gammas).assign(network=name) for name, path in paths.items()])[COLUMNS]
     table, papers = summary(errors), rows(errors, measure=MINIMUM, floor=0.0, against=GRAD_CAM)
     added = over_counting(papers)
-    draw(study, rows(table, measure=MINIMUM, floor=0.0, against=GRAD_CAM), added)
+    draw(setup, rows(table, measure=MINIMUM, floor=0.0, against=GRAD_CAM), added)
     claims = [
         claim
         for (network, kernel, layer), found in groups(papers, ["network", "kernel", "layer"])
-        if network in study.networks.both and kernel != COUNT
+        if network in setup.networks.both and kernel != COUNT
         for claim in [
             *judge(f"{network}, {layer}, {kernel}", found.pivot(index="image", columns="gamma", values="value")),
             more_than_counting(found, rows(papers, network=network, layer=layer, kernel=COUNT), settings.gamma),
         ]
     ]
-    whole = with_reference(study, pd.concat([table, added]))
-    return Result("Fig. 8: localisation error against γ", whole, claims, notes(study, errors, table))
+    whole = with_reference(setup, pd.concat([table, added]))
+    return Result("Fig. 8: localisation error against γ", whole, claims, notes(setup, errors, table))
 
 
-def errors_of(study: Study, path: Path, gammas: Sequence[float]) -> pd.DataFrame:
+def errors_of(setup: Setup, path: Path, gammas: Sequence[float]) -> pd.DataFrame:
     """The paper's error of every image, and what could be meant by it instead.
 
     Returns
     -------
     image, measure, kernel, floor, against, layer, gamma, value; γ is infinite for the spike count
     """
-    found, measured_against = [], targets(study)
-    for kernel, image, layer, maps in maps_by_kernel(study, path, gammas):
+    found, measured_against = [], targets(setup)
+    for kernel, image, layer, maps in maps_by_kernel(setup, path, gammas):
         flat = is_flat(maps)
         for against, floor, references in measured_against:
             errors = localisation_errors(maps, references[image], floor=floor)
@@ -173,7 +173,7 @@ def both(fall: Estimate, rise: Estimate) -> Verdict:
     return "no" if "no" in verdicts else "no difference seen"
 
 
-def notes(study: Study, errors: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def notes(setup: Setup, errors: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """What a reader needs beside the claims: other measures, the floor, other rules, the reference."""
     papers = rows(table, floor=0.0, against=GRAD_CAM)
     told = [
@@ -191,7 +191,7 @@ def notes(study: Study, errors: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         else:
             told.append("Not measured against the object: not all images have a box or mask.")
     told += note_on_verdicts(errors)
-    return [*told, note_on_reference(study)]
+    return [*told, note_on_reference(setup)]
 
 
 def note_on(measure: str, table: pd.DataFrame) -> str:
@@ -227,24 +227,24 @@ def note_on_verdicts(errors: pd.DataFrame) -> list[str]:
     return told
 
 
-def draw(study: Study, table: pd.DataFrame, added: pd.DataFrame) -> None:
+def draw(setup: Setup, table: pd.DataFrame, added: pd.DataFrame) -> None:
     """What each kernel adds to counting; the errors themselves; and what is added under the other rules."""
-    about, x = f"mean over {len(study.images)} images and 95 % interval", "γ (1/step)"
+    about, x = f"mean over {len(setup.images)} images and 95 % interval", "γ (1/step)"
     points = added.rename(columns={"layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["network"] + ", " + points["kernel"])
     level, y = (0.0, "spike count"), "error − that of the count (nats)"
-    papers = points["network"].isin(study.networks.both)
+    papers = points["network"].isin(setup.networks.both)
     title, below = (
         "What a kernel adds to counting spikes",
         f"{about}; below 0 the map is nearer to Grad-CAM than the count",
     )
-    draw_curves(study.out / "fig8.png", title, below, points[papers], x, y, level=level, alike=True)
+    draw_curves(setup.out / "fig8.png", title, below, points[papers], x, y, level=level, alike=True)
     errors = table[table["kernel"] != COUNT].rename(columns={"layer": "curve", "gamma": "x"})
     errors = errors.assign(panel=errors["network"] + ", " + errors["kernel"])
-    errors = errors[errors["network"].isin(study.networks.both)]
+    errors = errors[errors["network"].isin(setup.networks.both)]
     smaller = f"{about}; smaller is nearer to the ANN's Grad-CAM"
     title, y_error = "Localisation error against γ", "localisation error (nats)"
-    draw_curves(study.out / "fig8_error.png", title, smaller, errors, x, y_error, alike=True)
+    draw_curves(setup.out / "fig8_error.png", title, smaller, errors, x, y_error, alike=True)
     if not papers.all():
         title = "What a kernel adds to counting spikes, by rule of conversion"
-        draw_curves(study.out / "fig8_rules.png", title, below, points[~papers], x, y, level=level, alike=True)
+        draw_curves(setup.out / "fig8_rules.png", title, below, points[~papers], x, y, level=level, alike=True)

@@ -15,7 +15,7 @@ Both networks are measured here on one set of images, and beside it what a reade
 * SAM moves by itself, from Poisson seed to seed. The attack's shift is measured with one seed before and after; the
   shift between two seeds on the clean image stands beside it.
 * Grad-CAM is one map, SAM one per step, sparse and noisy. So the distance is taken step by step and for the maps summed
-  over steps, and also between maps that sum to 1, which does not reward sparseness (see :mod:`.study.shifts`). It is
+  over steps, and also between maps that sum to 1, which does not reward sparseness (see :mod:`.common.shifts`). It is
   taken where few answers change (`paper.shift_epsilon`), and, iterated, where many do (`paper.strong_epsilon`).
 
 The SNN is attacked through its float32 network, in one step knowing the first seed; it answers in fixed point.
@@ -27,21 +27,21 @@ import pandas as pd
 
 from paper.measures.tables import summary, values
 
-from .study.attacked import Through, attacked, strengths
-from .study.result import Result
-from .study.robustness import OWN, accuracy_claims, accuracy_table, answers, draw_accuracy, note_on_gradients
-from .study.shifts import SHARE_OF_SUM, SHIFT, draw_shifts, heatmap_shifts, note_on_noise, shift_claims
-from .study.study import Study
+from .common.attacked import Through, attacked, strengths
+from .common.result import Result
+from .common.robustness import OWN, accuracy_claims, accuracy_table, answers, draw_accuracy, note_on_gradients
+from .common.setup import Setup
+from .common.shifts import SHARE_OF_SUM, SHIFT, draw_shifts, heatmap_shifts, note_on_noise, shift_claims
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Attack, measure and draw."""
-    settings = study.settings
-    epsilons, epsilon, strong, seed = strengths(study), settings.shift_epsilon, settings.strong_epsilon, settings.seed
-    right, shifts = answers(study, epsilons), heatmap_shifts(study)
+    settings = setup.settings
+    epsilons, epsilon, strong, seed = strengths(setup), settings.shift_epsilon, settings.strong_epsilon, settings.seed
+    right, shifts = answers(setup, epsilons), heatmap_shifts(setup)
     accuracies, moved = accuracy_table(right, seed), summary(shifts, seed)
-    draw_accuracy(study, accuracies)
-    draw_shifts(study, moved)
+    draw_accuracy(setup, accuracies)
+    draw_shifts(setup, moved)
     ann, snn = (values(right, network=name, change=OWN[name], epsilon=0).mean() for name in ("ANN", "SNN"))
     notes = (
         *(note_on_noise(moved, measure, each) for each in (epsilon, strong) for measure in (SHIFT, SHARE_OF_SUM)),
@@ -49,8 +49,8 @@ def run(study: Study) -> Result:
         f"The clean accuracy is {ann:.0%} (ANN) and {snn:.0%} (SNN). The fall is compared on the images that both "
         "networks get right when clean. The share of the range of ε survived is the area under the curve of right "
         "answers. The table has all images at every ε.",
-        f"Pixels changed at ε = {epsilon:g}: {share_changed(study, 'ann'):.0%} through the ANN, "
-        f"{share_changed(study, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
+        f"Pixels changed at ε = {epsilon:g}: {share_changed(setup, 'ann'):.0%} through the ANN, "
+        f"{share_changed(setup, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
     )
     claims = [
         *accuracy_claims(right, seed),
@@ -60,6 +60,6 @@ def run(study: Study) -> Result:
     return Result("Fig. 9: accuracy and heatmaps under attack", pd.concat([accuracies, moved]), claims, notes)
 
 
-def share_changed(study: Study, through: Through) -> float:
+def share_changed(setup: Setup, through: Through) -> float:
     """Share of the pixels that an attack changes."""
-    return float((attacked(study, through, study.settings.shift_epsilon).pixels != study.images.pixels).mean())
+    return float((attacked(setup, through, setup.settings.shift_epsilon).pixels != setup.images.pixels).mean())

@@ -2,7 +2,7 @@
 
 Objects of photographs are centred, and their boxes are large. There a Gaussian at the centre, which has not seen the
 image, points at the object nine times in ten. So maps are also measured under conditions where this guess fails
-(:mod:`paper.study.conditions`), and beside simpler maps:
+(:mod:`paper.common.conditions`), and beside simpler maps:
 
 * the plain spike count of the layer: SAM (γ as configured) must be better, or its kernel adds nothing;
 * the ANN twin's Grad-CAM at its last convolution, which is told the class of the object;
@@ -29,42 +29,41 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backends.network import Network
+from paper.common.widen import widen
 from paper.measures.inference import p_value
 from paper.measures.tables import difference, groups, measured, rows, summary_of_shares
-from paper.networks.widen import widen
-from pipeline.drawing.intervals import draw_intervals
 from pipeline.measures.statistics import Estimate
 from recordings.raster.reader import RasterReader
 
-from .study.ann import reference_maps
-from .study.canvases import inverted
-from .study.claims import Claim, Verdict, verdict, with_interval
-from .study.conditions import AS_IS, Condition, conditions, has_shapes
-from .study.heatmaps import convolutions
-from .study.objects import blind, mean_of_parts, score_maps, strata
-from .study.result import Result
-from .study.study import Study
-from .study.time_sums import time_sums
+from .common.ann import reference_maps
+from .common.claims import Claim, Verdict, verdict, with_interval
+from .common.conditions import AS_IS, Condition, conditions, has_shapes
+from .common.heatmaps import convolutions, time_sums
+from .common.intervals import draw_intervals
+from .common.objects import blind, mean_of_parts, score_maps, strata
+from .common.pasting import inverted
+from .common.result import Result
+from .common.setup import Setup
 
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
 CANVAS_STEPS = 128
 INPUT, GRAD_CAM, ANY_OF_FOUR = "untrained input", "ANN Grad-CAM", "SAM, mean of the four"
 BLIND = ("centred box", "centred Gaussian", "random")
 METHODS = ("SAM", "spike count", ANY_OF_FOUR, GRAD_CAM, INPUT, *BLIND)
-RIVALS = ("spike count", INPUT, "centred Gaussian", GRAD_CAM, ANY_OF_FOUR)
+BASELINES = ("spike count", INPUT, "centred Gaussian", GRAD_CAM, ANY_OF_FOUR)
 COLUMNS = ["image", "network", "condition", "subset", "layer", "method", "measure", "value"]
 TITLE = "Beyond the paper: does the map find the object where the centre prior is powerless?"
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Measure."""
-    found = conditions(study, study.images)
+    found = conditions(setup, setup.images)
     parts = [
-        score_condition(study, network, condition).assign(network=name, condition=condition.name)
-        for name, network in study.networks.both.items()
+        score_condition(setup, network, condition).assign(network=name, condition=condition.name)
+        for name, network in setup.networks.both.items()
         for condition in found
     ]
-    scores = pd.concat([*parts, recognition_of_negatives(study)])[COLUMNS]
+    scores = pd.concat([*parts, recognition_of_negatives(setup)])[COLUMNS]
     table = summary_of_shares(scores)
     scores = scores[(scores["measure"] != "accuracy") & (scores["subset"] == "all")]
     if scores.empty:
@@ -72,7 +71,7 @@ def run(study: Study) -> Result:
         return Result(TITLE, table, [claim], ["Without boxes or masks only accuracy can be told."])
     deepest = scores[scores["method"] == "SAM"]["layer"].iloc[-1]
     shown = scores[scores["layer"].isin(["", deepest])]
-    draw(study, summary_of_shares(shown), deepest)
+    draw(setup, summary_of_shares(shown), deepest)
     claims = [claim for _, each in groups(shown, ["network", "condition"]) for claim in claims_of(each)]
     return Result(TITLE, table, claims, NOTES)
 
@@ -88,7 +87,7 @@ NOTES = (
 )
 
 
-def score_condition(study: Study, network: Network, condition: Condition) -> pd.DataFrame:
+def score_condition(setup: Setup, network: Network, condition: Condition) -> pd.DataFrame:
     """Record, and score every method: image, subset, layer, method, measure, value.
 
     Accuracy is of all images whose class is known; it stands at the top.
@@ -96,9 +95,9 @@ def score_condition(study: Study, network: Network, condition: Condition) -> pd.
     images = condition.images
     if images.size != network.input_shape[1:]:
         network = widen(replace(network, timesteps=min(network.timesteps, steps_on_canvas(network))), *images.size)
-    path = study.recording(network, images)
+    path = setup.recording(network, images)
     with RasterReader(path) as raster:
-        layers = list(dict.fromkeys([convolutions(raster)[0], *study.layers(raster)]))
+        layers = list(dict.fromkeys([convolutions(raster)[0], *setup.layers(raster)]))
         inputs = [spec.name for spec in raster.layers if spec.kind == "input"]
         predictions = raster.predictions
     right, labelled = recognised(condition, predictions), np.flatnonzero(images.labels >= 0)
@@ -107,15 +106,15 @@ def score_condition(study: Study, network: Network, condition: Condition) -> pd.
     known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
     if not known:
         return accuracy
-    sums, parts = time_sums(study, path, [*inputs, *layers]), []
+    sums, parts = time_sums(setup, path, [*inputs, *layers]), []
     for layer in layers:
         sam, count = sums[layer]
         parts += [score_maps(sam, asked, known).assign(layer=layer, method="SAM")]
         parts += [score_maps(count, asked, known).assign(layer=layer, method="spike count")]
         if condition.parts is not None and condition.predicted:
             parts.append(mean_of_parts(sam, condition.parts, known).assign(layer=layer, method=ANY_OF_FOUR))
-    unlayered = {GRAD_CAM: score_maps(reference_maps(study, asked), asked, known)}
-    unlayered |= {method: blind(method, asked, known, study.settings.seed) for method in BLIND}
+    unlayered = {GRAD_CAM: score_maps(reference_maps(setup, asked), asked, known)}
+    unlayered |= {method: blind(method, asked, known, setup.settings.seed) for method in BLIND}
     if inputs:
         unlayered = {INPUT: score_maps(sums[inputs[0]][1], asked, known)} | unlayered
     parts += [each.assign(layer="", method=method) for method, each in unlayered.items()]
@@ -140,12 +139,12 @@ def recognised(condition: Condition, predictions: NDArray[np.integer[Any]]) -> N
     return condition.images.labels == predictions
 
 
-def recognition_of_negatives(study: Study) -> pd.DataFrame:
+def recognition_of_negatives(setup: Setup) -> pd.DataFrame:
     """Accuracy on photographic negatives, where objects have shapes: why contrast cannot be randomised that way."""
-    if not has_shapes(study.images):
+    if not has_shapes(setup.images):
         return pd.DataFrame(columns=COLUMNS)
-    images = inverted(study.images)
-    with RasterReader(study.recording(study.networks.surrogate.network, images)) as raster:
+    images = inverted(setup.images)
+    with RasterReader(setup.recording(setup.networks.surrogate.network, images)) as raster:
         right = raster.predictions == images.labels
     names = {"network": "surrogate", "condition": "negatives", "subset": "all", "layer": "", "method": ""}
     return measured(right, **names, measure="accuracy")
@@ -160,15 +159,15 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
     """
     where = f"{scores['network'].iloc[0]}, {scores['condition'].iloc[0]}"
     claims = []
-    for rival in (rival for rival in RIVALS if rival in set(scores["method"])):
+    for baseline in (baseline for baseline in BASELINES if baseline in set(scores["method"])):
         gains = [
-            difference(*(rows(scores, method=method, measure=measure) for method in ("SAM", rival)))
+            difference(*(rows(scores, method=method, measure=measure) for method in ("SAM", baseline)))
             for measure in ORDINAL
         ]
         what, paper = (
             ("SAM prefers the predicted image", "settles on it late")
-            if rival == ANY_OF_FOUR
-            else (f"SAM finds the object better than {rival}", "assumed")
+            if baseline == ANY_OF_FOUR
+            else (f"SAM finds the object better than {baseline}", "assumed")
         )
         ours = " / ".join(with_interval(each) for each in gains)
         p = min(1.0, len(gains) * min(p_value(each) for each in gains))  # Bonferroni: one of them is enough
@@ -184,13 +183,13 @@ def joint(differences: Iterable[Estimate]) -> Verdict:
     return "yes" if "yes" in found else "no" if "no" in found else "no difference seen"
 
 
-def draw(study: Study, table: pd.DataFrame, layer: str) -> None:
+def draw(setup: Setup, table: pd.DataFrame, layer: str) -> None:
     """Every method under every condition, at the deepest layer."""
     points = table.rename(columns={"measure": "row", "condition": "column", "network": "series"})
     points = points.sort_values("method", key=lambda methods: methods.map(METHODS.index), kind="stable")
     draw_intervals(
-        study.out / "localisation.png",
+        setup.out / "localisation.png",
         "Does the map find the object where the centre prior is powerless?",
-        f"{study.images.name}, {len(study.images)} images; mean and 95 % interval; SAM and spike count at {layer}",
+        f"{setup.images.name}, {len(setup.images)} images; mean and 95 % interval; SAM and spike count at {layer}",
         points,
     )

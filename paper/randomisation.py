@@ -23,20 +23,20 @@ from torch import Tensor
 
 from backends.base import unpacked
 from backends.network import Network
+from paper.common.moments import current_moments, learnt_scales, renormalised
 from paper.measures.agreement import pearson
 from paper.measures.over_time import spike_rate
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
-from paper.networks.moments import current_moments, learnt_scales, renormalised
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, judged, with_interval
-from .study.heatmaps import convolutions, sam_maps, snn_grad_cams
-from .study.images import ImageSet
-from .study.result import Result
-from .study.study import Study
+from .common.claims import Claim, judged, with_interval
+from .common.heatmaps import convolutions, sam_maps, snn_grad_cams
+from .common.images import ImageSet
+from .common.result import Result
+from .common.setup import Setup
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
 DOWN_TO = "shuffled down to"
@@ -45,27 +45,27 @@ CORRELATION, RATE = "correlation", "spike rate"
 Maps = dict[tuple[str, str], NDArray[np.float64]]  # (map, layer) -> (N, h, w), summed over time
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Shuffle, record, compare."""
-    settings = study.settings
-    images, network = study.images.take(settings.randomised), study.networks.surrogate.network
-    trained = summed_maps(study, network, images, settings.seed)
+    settings = setup.settings
+    images, network = setup.images.take(settings.randomised), setup.networks.surrogate.network
+    trained = summed_maps(setup, network, images, settings.seed)
     parts = [correlations(trained, trained).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0)]
-    parts.append(rates(study, network, images).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0))
-    with study.progress("shuffling weights", settings.shuffles * (len(network.layers) + 1)) as advance:
+    parts.append(rates(setup, network, images).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0))
+    with setup.progress("shuffling weights", settings.shuffles * (len(network.layers) + 1)) as advance:
         for shuffle in range(settings.shuffles):
-            for name, bntt, shuffled in shuffles(study, network, images, settings.seed + shuffle):
-                maps = summed_maps(study, shuffled, images, settings.seed)
-                both = pd.concat([correlations(trained, maps), rates(study, shuffled, images)])
+            for name, bntt, shuffled in shuffles(setup, network, images, settings.seed + shuffle):
+                maps = summed_maps(setup, shuffled, images, settings.seed)
+                both = pd.concat([correlations(trained, maps), rates(setup, shuffled, images)])
                 parts.append(both.assign(**{DOWN_TO: name}, bntt=bntt, shuffle=shuffle))
                 advance(bntt == LEARNT)
-    again = correlations(trained, summed_maps(study, network, images, settings.seed + 1))
+    again = correlations(trained, summed_maps(setup, network, images, settings.seed + 1))
     parts.append(again.assign(**{DOWN_TO: FLOOR}, bntt=LEARNT, shuffle=0))
     every = pd.concat(parts)
     by = ["measure", DOWN_TO, "bntt", "map", "layer"]
     found = every.groupby(["image", *by], sort=False)["value"].mean().reset_index()
     table = summary(found, settings.seed)
-    draw(study, table)
+    draw(setup, table)
     maps_found = rows(found, measure=CORRELATION)
     claims = [claim for _, each in groups(maps_found, ["map", "layer"]) for claim in claims_of(each, settings.seed)]
     notes = [
@@ -77,7 +77,7 @@ def run(study: Study) -> Result:
     return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
 
 
-def shuffles(study: Study, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
+def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
     """The network shuffled layer by layer from above.
 
     Yields
@@ -85,7 +85,7 @@ def shuffles(study: Study, network: Network, images: ImageSet, seed: int) -> Ite
     name of the layer shuffled last, what BNTT holds, and the network; where the readout alone is shuffled, BNTT's
     statistics are those of the trained network, and nothing is estimated
     """
-    (batch,) = images.encoded(range(len(images)), network, study.settings.seed, len(images))
+    (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
     inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
     scales = learnt_scales(network, current_moments(network, inputs))
     for position, (name, shuffled) in enumerate(randomise_from_top(network, seed)):
@@ -94,13 +94,13 @@ def shuffles(study: Study, network: Network, images: ImageSet, seed: int) -> Ite
             yield name, ANEW, renormalised(shuffled, inputs, scales, first=len(network.layers) - position)
 
 
-def summed_maps(study: Study, network: Network, images: ImageSet, seed: int) -> Maps:
+def summed_maps(setup: Setup, network: Network, images: ImageSet, seed: int) -> Maps:
     """SAM and SNN-crafted Grad-CAM of every image and layer of interest, summed over time."""
     found: Maps = {}
-    with RasterReader(study.recording(network, images, seed=seed)) as raster:
-        gradients = snn_grad_cams(study, images, raster, network, seed)
-        for layer in study.layers(raster):
-            maps = [sam_maps(raster, layer, sample, study.settings.gamma) for sample in range(raster.n_samples)]
+    with RasterReader(setup.recording(network, images, seed=seed)) as raster:
+        gradients = snn_grad_cams(setup, images, raster, network, seed)
+        for layer in setup.layers(raster):
+            maps = [sam_maps(raster, layer, sample, setup.settings.gamma) for sample in range(raster.n_samples)]
             found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
             found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
     return found
@@ -120,7 +120,7 @@ def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def rates(study: Study, network: Network, images: ImageSet) -> pd.DataFrame:
+def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
     """Share of a convolution's neurons that fire at a step, mean over the steps that matter from the image's arrival.
 
     Returns
@@ -128,7 +128,7 @@ def rates(study: Study, network: Network, images: ImageSet) -> pd.DataFrame:
     image, measure, map (none), layer, value
     """
     parts = []
-    with RasterReader(study.recording(network, images)) as raster:
+    with RasterReader(setup.recording(network, images)) as raster:
         for layer in convolutions(raster):
             spec = raster.layer(layer)
             counts = raster.counts(layer)[:, spec.number : raster.steps_that_matter(layer)]
@@ -182,9 +182,9 @@ def note_on_shuffles(every: pd.DataFrame) -> str:
     )
 
 
-def draw(study: Study, table: pd.DataFrame) -> None:
+def draw(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per kind of map and of BNTT, a colour per layer; dashed: the noise floor. And the spike rates."""
-    about = f"weights shuffled from the readout down; {table['n'].max()} images, {study.settings.shuffles} shuffles"
+    about = f"weights shuffled from the readout down; {table['n'].max()} images, {setup.settings.shuffles} shuffles"
     points = table.rename(columns={"layer": "curve", DOWN_TO: "x"})
     maps = rows(points, measure=CORRELATION)
     everything = [name for name in maps["x"].unique() if name not in (TRAINED, FLOOR)][-1]
@@ -202,11 +202,11 @@ def draw(study: Study, table: pd.DataFrame) -> None:
     title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
     subtitle = f"{about}; dashed: trained, other spikes"
     drawn = pd.concat(lines)
-    draw_curves(study.out / "randomisation.png", title, subtitle, drawn, "", y, joined=True, alike=True)
+    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, joined=True, alike=True)
     fired = rows(points, measure=RATE)
     lines = [
         fired[fired["x"].isin([TRAINED, READOUT]) | (fired["bntt"] == bntt)].assign(panel=bntt)
         for bntt in (LEARNT, ANEW)
     ]
     title, y = "How often neurons fire", "share of neurons that fire at a step"
-    draw_curves(study.out / "randomisation_rate.png", title, about, pd.concat(lines), "", y, joined=True, alike=True)
+    draw_curves(setup.out / "randomisation_rate.png", title, about, pd.concat(lines), "", y, joined=True, alike=True)

@@ -30,29 +30,29 @@ from pipeline.networks.checkpoint import check_fit, load_checkpoint
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, compared, judged, with_interval
-from .study.heatmaps import convolutions, sam_maps
-from .study.over_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
-from .study.result import Result
-from .study.study import Study
+from .common.claims import Claim, compared, judged, with_interval
+from .common.heatmaps import convolutions, sam_maps
+from .common.raw_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
+from .common.result import Result
+from .common.setup import Setup
 
 PAPER = {"early": "zero, then active", "late": "active, then zero"}
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Train, or find trained, and compare."""
-    networks = networks_of(study)
+    networks = networks_of(setup)
     tables, images = {}, {}
     for name, network in networks.items():
-        tables[name], images[name] = curves(study, network)
+        tables[name], images[name] = curves(setup, network)
     table = pd.concat([table.assign(network=name) for name, table in tables.items()])
     table = table[["network", "measure", "layer", "step", "n", "mean", "low", "high"]]
-    claims = [claim for name in networks for claim in claims_of(study, name, networks[name], images[name])]
+    claims = [claim for name in networks for claim in claims_of(setup, name, networks[name], images[name])]
     first, *others = networks
     claims += [claim for other in others for claim in against(first, other, images)]
-    draw(study, table, networks)
-    for image in range(min(study.settings.shown, len(study.images))):
-        draw_steps(study, networks, image)
+    draw(setup, table, networks)
+    for image in range(min(setup.settings.shown, len(setup.images))):
+        draw_steps(setup, networks, image)
     return Result(
         "Why activity falls silent: the decay of BNTT's gains", table, claims, [*NOTES, note_on_peaks(images)]
     )
@@ -67,25 +67,25 @@ NOTES = (
 )
 
 
-def networks_of(study: Study) -> dict[str, Network]:
+def networks_of(setup: Setup) -> dict[str, Network]:
     """The networks by what tells them apart.
 
     Raises
     ------
-    InputError : if there are fewer than two, or one is not for the study's images
+    InputError : if there are fewer than two, or one is not for the setup's images
     """
-    recipes = study.config.recipes
-    found = {f"gain decay {decay:g}": study.networks.recipe(decay) for decay in recipes.gain_decays}
+    recipes = setup.config.recipes
+    found = {f"gain decay {decay:g}": setup.networks.recipe(decay) for decay in recipes.gain_decays}
     for name in recipes.checkpoints:
         checkpoint = load_checkpoint(name, "snn")
-        check_fit(checkpoint, Config(data=study.config.data), name)
+        check_fit(checkpoint, Config(data=setup.config.data), name)
         found[Path(name).stem if Path(name).stem != "checkpoint" else Path(name).parent.name] = checkpoint
     if len(found) < 2:
         raise InputError(f"recipes: got {len(found)} networks in gain_decays and checkpoints, expected 2 or more")
     return {name: checkpoint.network for name, checkpoint in found.items()}
 
 
-def claims_of(study: Study, name: str, network: Network, found: pd.DataFrame) -> list[Claim]:
+def claims_of(setup: Setup, name: str, network: Network, found: pd.DataFrame) -> list[Claim]:
     """Whether the layers of one network are silent, active and silent, one after the other, and whether gains fall."""
     claims = []
     layers = [layer for layer in found["layer"].unique() if layer]
@@ -102,7 +102,7 @@ def claims_of(study: Study, name: str, network: Network, found: pd.DataFrame) ->
     delay = difference(*peaks)
     ours = f"step of the peak; {layers[-1]} − {layers[0]}: {with_interval(delay)}"
     claims.append(judged(f"{name}: peak of the spike rate, in deeper layers", "later", ours, delay))
-    of_gains = gains(study, network)
+    of_gains = gains(setup, network)
     return [*claims, *(falling(name, layer, rows(of_gains, layer=layer)) for layer in layers)]
 
 
@@ -137,13 +137,13 @@ def note_on_peaks(images: dict[str, pd.DataFrame]) -> str:
     return f"The busiest step is, on average: {'; '.join(told)}."
 
 
-def draw(study: Study, table: pd.DataFrame, networks: dict[str, Network]) -> None:
+def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> None:
     """Gains and spike rates, a panel per network and a curve per layer; accuracy against spikes."""
-    about = f"{len(study.images)} images; bands: 95 % interval"
+    about = f"{len(setup.images)} images; bands: 95 % interval"
     by_step = table.rename(columns={"network": "panel", "layer": "curve", "step": "x"})
     own = rows(by_step, measure=GAIN)
     draw_curves(
-        study.out / "recipes.png",
+        setup.out / "recipes.png",
         "Gain of BNTT by step and layer",
         "mean over channels, at the steps that an image reaches and that can still change the answer",
         own,
@@ -160,7 +160,7 @@ def draw(study: Study, table: pd.DataFrame, networks: dict[str, Network]) -> Non
     last = np.array([matter[both] - 1 for both in zip(shown["panel"], shown["curve"], strict=True)])
     lines = pd.concat([shown[shown["x"] <= last].assign(style="-"), shown[shown["x"] >= last].assign(style=":")])
     draw_curves(
-        study.out / "recipes_rate.png",
+        setup.out / "recipes_rate.png",
         "Spike rate on raw time",
         f"{about}; dotted: too late to change the answer",
         lines,
@@ -173,7 +173,7 @@ def draw(study: Study, table: pd.DataFrame, networks: dict[str, Network]) -> Non
     ends = ["mean", "low", "high"]
     worth[ends] *= 100
     draw_curves(
-        study.out / "recipes_accuracy.png",
+        setup.out / "recipes_accuracy.png",
         "Accuracy against spikes",
         f"after 1, 2, … steps; {about}",
         worth,
@@ -183,19 +183,19 @@ def draw(study: Study, table: pd.DataFrame, networks: dict[str, Network]) -> Non
     )
 
 
-def draw_steps(study: Study, networks: dict[str, Network], image: int) -> None:
+def draw_steps(setup: Setup, networks: dict[str, Network], image: int) -> None:
     """SAM of one image, step by step on raw time: a row per network and layer."""
-    picture = study.images.picture(image) if study.settings.show_images else None
+    picture = setup.images.picture(image) if setup.settings.show_images else None
     steps = thinned(max(network.timesteps for network in networks.values()))
     grid = []
     for name, network in networks.items():
-        with RasterReader(study.recording(network, study.images)) as raster:
+        with RasterReader(setup.recording(network, setup.images)) as raster:
             for layer in convolutions(raster)[1:]:
-                maps = sam_maps(raster, layer, image, study.settings.gamma)
+                maps = sam_maps(raster, layer, image, setup.settings.gamma)
                 shown = [maps[step] if step < len(maps) else None for step in steps]
                 grid.append(row_of_maps(f"{name}\n{layer}", shown, picture))
     draw_maps(
-        study.out / ("recipes_maps.png" if image == 0 else f"recipes_{image + 1}.png"),
+        setup.out / ("recipes_maps.png" if image == 0 else f"recipes_{image + 1}.png"),
         "SAM by layer and step, by how BNTT's gains decayed",
         "each row relative to its own largest value; blank: too late to change the answer",
         [f"t = {step}" for step in steps],

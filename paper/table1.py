@@ -22,11 +22,11 @@ from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .study.claims import Claim, verdict, with_interval
-from .study.errors import ERROR, SCRIPT, lowest_by_case, note_on_reference
-from .study.images import ImageSet
-from .study.result import Result
-from .study.study import Study
+from .common.claims import Claim, verdict, with_interval
+from .common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on_reference
+from .common.images import ImageSet
+from .common.result import Result
+from .common.setup import Setup
 
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
@@ -35,15 +35,15 @@ ERRORS = {ERROR: "", f"{ERROR}, {SCRIPT}": f", {SCRIPT}"}  # measure -> what a c
 ALL, RANGE = "all", "largest − smallest"  # trainings
 
 
-def run(study: Study) -> Result:
+def run(setup: Setup) -> Result:
     """Train, or find trained, the networks of each leak; measure all on one set of images."""
-    settings, networks = study.settings, study.networks
+    settings, networks = setup.settings, setup.networks
     leaks = sorted(set(settings.leaks))
     if len(leaks) < 2:
         raise InputError(f"paper.leaks: got {len(leaks)} values, expected 2 or more to compare")
-    many = study.validation(settings.accuracy_images)
+    many = setup.validation(settings.accuracy_images)
     parts = [
-        measure(study, checkpoint.network, many).assign(leak=leak, training=training)
+        measure(setup, checkpoint.network, many).assign(leak=leak, training=training)
         for leak in leaks
         for training, checkpoint in enumerate(networks.leaky(leak))
     ]
@@ -51,15 +51,15 @@ def run(study: Study) -> Result:
     errors = found[found["measure"] != ACCURACY]
     each = pd.concat([summary(errors), summary_of_shares(rows(found, measure=ACCURACY))])
     table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
-    draw(study, rows(table, training=ALL))
+    draw(setup, rows(table, training=ALL))
     shown = table[table["measure"].isin([ERROR, ACCURACY])]
-    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(study)])
+    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(setup)])
 
 
-def measure(study: Study, network: Network, many: ImageSet) -> pd.DataFrame:
+def measure(setup: Setup, network: Network, many: ImageSet) -> pd.DataFrame:
     """Errors on the images of every experiment, answers on `many`: image, measure, layer, value."""
-    errors = lowest_by_case(study, study.recording(network, study.images))
-    with RasterReader(study.recording(network, many)) as raster:
+    errors = lowest_by_case(setup, setup.recording(network, setup.images))
+    with RasterReader(setup.recording(network, many)) as raster:
         right = measured(raster.predictions == raster.samples.label, measure=ACCURACY, layer="")
     return pd.concat([errors, right])
 
@@ -119,7 +119,7 @@ def note_on_trainings(table: pd.DataFrame) -> str:
     )
 
 
-def draw(study: Study, table: pd.DataFrame) -> None:
+def draw(setup: Setup, table: pd.DataFrame) -> None:
     """Accuracy, and the error of every layer, against leak."""
     points = table[table["measure"].isin([*ERRORS, ACCURACY])].rename(columns={"measure": "panel", "leak": "x"})
     points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values(["panel", "x"])
@@ -127,6 +127,6 @@ def draw(study: Study, table: pd.DataFrame) -> None:
         "Localisation error and accuracy against leak",
         {ACCURACY: "share of images"} | dict.fromkeys(ERRORS, "nats"),
     )
-    count = study.settings.trainings
+    count = setup.settings.trainings
     subtitle = f"mean over images and 95 % interval; {count} training{'s' if count > 1 else ''} for each leak"
-    draw_curves(study.out / "table1.png", title, subtitle, points, "leak λ", y)
+    draw_curves(setup.out / "table1.png", title, subtitle, points, "leak λ", y)

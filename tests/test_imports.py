@@ -28,7 +28,7 @@ def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
         "import recordings.raster.reader, recordings.raster.writer, recordings.validate\n"
         "import pipeline.maps.sam, pipeline.explain\n"
-        "import paper.measures.localisation_error, pipeline.measures.localisation, paper.measures.faithfulness\n"
+        "import paper.measures.localisation_error, pipeline.measures.localisation, paper.measures.deletion\n"
         "import paper.measures.agreement, paper.measures.randomisation, pipeline.measures.statistics\n"
         f"print([name for name in {HEAVY} if sys.modules[name]])"
     )

@@ -1,6 +1,6 @@
 """Pages that are made from the tables of the experiments: jinja2 templates, whose numbers are looked up in tables.
 
-In a template of `docs/_filled`, `studies["digits"]` is a :class:`paper.pages.folder.Folder`:
+In a template of `docs/_filled`, `results["digits"]` is a :class:`paper.pages.folder.Folder`:
 
     {{ digits("fig3", map="SAM", layer="conv1").mean | number(3) }}
     {{ digits.claims("fig6", "^conv2: error of the converted network$").mean | signed(2) }}
@@ -20,7 +20,7 @@ from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.text import printable
 
-from ..study.result import LONGEST_NOTE
+from ..common.result import LONGEST_NOTE
 from .folder import Folder
 
 TEMPLATES, RESULTS = "_filled", "results"
@@ -41,7 +41,7 @@ def pages(docs: Path) -> dict[Path, str]:
     if not folders:
         raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")
     environment = _environment(docs / TEMPLATES)
-    environment.globals["studies"] = {path.name: Folder(path) for path in folders}
+    environment.globals["results"] = {path.name: Folder(path) for path in folders}
     made = {path / "results.md": experiments_page(path) for path in folders}
     return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from paper import fig7, fig9
+from paper.common.attacked import ABOUT, Through
+from paper.common.robustness import accuracy_claims, answers, survived
+from paper.common.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from paper.measures.tables import groups, measured, rows, summary, values
-from paper.study.attacked import ABOUT, Through
-from paper.study.robustness import accuracy_claims, answers, survived
-from paper.study.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
-from tests.paper.studies import small_study
+from tests.paper.setups import small_setup
 
 EPSILONS = (0.0, 0.01, 0.03)
 
@@ -65,13 +65,13 @@ def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
 
 
 def test_accuracy_needs_classes(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
-    clean = study.images
-    study.images = replace(clean, labels=np.full(9, -1))
+    setup = small_setup(tmp_path)
+    clean = setup.images
+    setup.images = replace(clean, labels=np.full(9, -1))
     with pytest.raises(InputError, match="got images without classes, expected labelled ones"):
-        answers(study, EPSILONS)
-    study.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
-    found = answers(study, (0.0,))
+        answers(setup, EPSILONS)
+    setup.images = replace(clean, labels=np.where(np.arange(9) < 4, clean.labels, -1))
+    found = answers(setup, (0.0,))
     assert found["image"].tolist() == [0, 1, 2, 3] * 10  # two networks, five attacks
 
 
@@ -85,8 +85,8 @@ def test_the_shift_of_grad_cam_by_hand() -> None:
 
 
 def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Path) -> None:
-    study = small_study(tmp_path, shift_epsilon=0.0, strong_epsilon=0.0)
-    shifts = heatmap_shifts(study)
+    setup = small_setup(tmp_path, shift_epsilon=0.0, strong_epsilon=0.0)
+    shifts = heatmap_shifts(setup)
     for (_, _, change, _), found in groups(shifts, ["map", "layer", "change", "measure"]):
         assert (found["value"] > 0).any() if change == RESEEDED else (found["value"] == 0).all()
     claims = shift_claims(shifts, 0.0, 0)
@@ -96,9 +96,9 @@ def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Pat
 
 
 def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
-    study = small_study(tmp_path, epsilons=(0.0, 0.05), attack_iterations=2)
-    study.out.mkdir()
-    result = fig9.run(study)
+    setup = small_setup(tmp_path, epsilons=(0.0, 0.05), attack_iterations=2)
+    setup.out.mkdir()
+    result = fig9.run(setup)
     table = result.table
     accuracies = rows(table, measure="accuracy")
     assert len(accuracies) == 2 * (10 + 2)  # two strengths; two networks under five attacks, and two differences
@@ -106,32 +106,32 @@ def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
     assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
     assert table[table["measure"] != "accuracy"]["mean"].between(0, 1).all()
-    assert (study.out / "fig9.png").stat().st_size > 5000
-    assert (study.out / "fig9_shift.png").stat().st_size > 5000
+    assert (setup.out / "fig9.png").stat().st_size > 5000
+    assert (setup.out / "fig9_shift.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("show_images", [True, False])
 def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_images: bool) -> None:
-    study = small_study(tmp_path, shift_epsilon=0.01, strong_epsilon=0.05, attack_iterations=2, show_images=show_images)
-    study.out.mkdir()
-    result = fig7.run(study)
-    shifts = rows(heatmap_shifts(study), measure="heatmap shift", epsilon=0.05)
+    setup = small_setup(tmp_path, shift_epsilon=0.01, strong_epsilon=0.05, attack_iterations=2, show_images=show_images)
+    setup.out.mkdir()
+    result = fig7.run(setup)
+    shifts = rows(heatmap_shifts(setup), measure="heatmap shift", epsilon=0.05)
     expected = {
         "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN, iterated").mean(),
         "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN, iterated").mean(),
     }
     assert dict(zip(result.table["map"], result.table["mean"], strict=True)) == pytest.approx(expected)
     assert result.claims[0].n == 9
-    assert (study.out / "fig7.png").stat().st_size > 5000
+    assert (setup.out / "fig7.png").stat().st_size > 5000
 
 
 def test_the_snn_answers_with_several_seeds(tmp_path: Path) -> None:
-    study = small_study(tmp_path, attack_seeds=2)
-    found = answers(study, (0.0,))
-    network, images = study.networks.surrogate.network, study.images
+    setup = small_setup(tmp_path, attack_seeds=2)
+    found = answers(setup, (0.0,))
+    network, images = setup.networks.surrogate.network, setup.images
     right = []
     for seed in (0, 1):
-        with RasterReader(study.recording(network, images, seed=seed)) as raster:
+        with RasterReader(setup.recording(network, images, seed=seed)) as raster:
             right.append(raster.predictions == images.labels)
     expected = (right[0].astype(float) + right[1]) / 2
     np.testing.assert_array_equal(values(found, network="SNN", change=ABOUT["snn"]), expected)

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper.study.attacked import ABOUT, attacked, strengths
+from paper.common.attacked import ABOUT, attacked, strengths
 from recordings.errors import InputError
-from tests.paper.studies import small_study
+from tests.paper.setups import small_setup
 
 
 @pytest.mark.parametrize("through", list(ABOUT))
 def test_pixels_change_by_the_strength_and_nothing_else_does(tmp_path: Path, through: str) -> None:
-    study = small_study(tmp_path)
-    clean, changed = study.images, attacked(study, through, 0.01)  # type: ignore[arg-type]
+    setup = small_setup(tmp_path)
+    clean, changed = setup.images, attacked(setup, through, 0.01)  # type: ignore[arg-type]
     distance = np.abs(changed.pixels - clean.pixels) * 0.25  # in the 0 … 1 range; the standard deviation is 0.25
     assert distance.max() == pytest.approx(0.01, rel=1e-4)
     assert (distance > 0).mean() > 0.5
@@ -24,30 +24,30 @@ def test_pixels_change_by_the_strength_and_nothing_else_does(tmp_path: Path, thr
 
 
 def test_strength_zero_is_the_images_themselves(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
-    assert all(attacked(study, through, 0.0).sha256 == study.images.sha256 for through in ABOUT)
+    setup = small_setup(tmp_path)
+    assert all(attacked(setup, through, 0.0).sha256 == setup.images.sha256 for through in ABOUT)
 
 
 def test_an_attack_is_computed_once(tmp_path: Path) -> None:
-    first = attacked(small_study(tmp_path), "snn", 0.01)
-    stages = sorted((tmp_path / "out" / "stages").iterdir())
-    again = attacked(small_study(tmp_path), "snn", 0.01)
-    assert sorted((tmp_path / "out" / "stages").iterdir()) == stages
+    first = attacked(small_setup(tmp_path), "snn", 0.01)
+    cache = sorted((tmp_path / "out" / "stages").iterdir())
+    again = attacked(small_setup(tmp_path), "snn", 0.01)
+    assert sorted((tmp_path / "out" / "stages").iterdir()) == cache
     np.testing.assert_array_equal(first.pixels, again.pixels)
 
 
 def test_attacks_on_two_networks_differ(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
-    pixels = [attacked(study, through, 0.01).pixels for through in ABOUT]
+    setup = small_setup(tmp_path)
+    pixels = [attacked(setup, through, 0.01).pixels for through in ABOUT]
     assert not np.array_equal(pixels[0], pixels[1])
     assert not np.array_equal(pixels[1], pixels[2])
 
 
 def test_strengths_are_sorted_and_begin_with_the_clean_images(tmp_path: Path) -> None:
-    assert strengths(small_study(tmp_path, epsilons=(0.02, 0.01))) == (0.0, 0.01, 0.02)
+    assert strengths(small_setup(tmp_path, epsilons=(0.02, 0.01))) == (0.0, 0.01, 0.02)
 
 
 @pytest.mark.parametrize("epsilons", [(), (0.0,), (-0.1, 0.1)])
 def test_strengths_that_mean_nothing_are_refused(tmp_path: Path, epsilons: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="paper.epsilons: got .*, expected numbers ≥ 0 with at least one above 0"):
-        strengths(small_study(tmp_path, epsilons=epsilons))
+        strengths(small_setup(tmp_path, epsilons=epsilons))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from paper.measures.tables import measured
-from paper.study.claims import (
+from paper.common.claims import (
     Claim,
     compared,
     differences,
@@ -16,6 +15,7 @@ from paper.study.claims import (
     verdict,
     with_interval,
 )
+from paper.measures.tables import measured
 from pipeline.measures.statistics import Estimate
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from paper import __main__ as command
 from paper.__main__ import main
+from paper.common.settings import PaperConfig, load_paper_config
 from paper.experiments import EXPERIMENTS
 from paper.pages import folder
-from paper.study.settings import PaperConfig, load_paper_config
 from pipeline.cli.names import some_or_all
 from pipeline.config import CONFIGS
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -20,7 +20,7 @@ from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
-from .studies import small_study
+from .setups import small_setup
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:
@@ -97,15 +97,15 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert f"`python -m paper fig3 --config {config}" in page
     for name in ("fig3.csv", "fig3.claims.csv", "fig3.notes.csv", "fig3.png", "config.toml"):
         assert (tmp_path / "out" / name).stat().st_size
-    stages = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
+    cache = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
     main(arguments)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
-    assert again == stages, "a second run computes nothing anew"
+    assert again == cache, "a second run computes nothing anew"
     main([*arguments[:-1], str(tmp_path / "elsewhere"), "--cache", str(tmp_path / "out" / "stages")])
     assert not (tmp_path / "elsewhere" / "stages").exists()
     assert (tmp_path / "elsewhere" / "fig3.csv").read_bytes() == (tmp_path / "out" / "fig3.csv").read_bytes()
     shared = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
-    assert shared == stages, "with its cache elsewhere, too"
+    assert shared == cache, "with its cache elsewhere, too"
 
 
 def test_what_is_impossible_does_not_stop_the_others(
@@ -146,9 +146,9 @@ def test_settings_without_meaning_are_one_line(
 
 
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
-    study = small_study(tmp_path, layers=("conv2", "conv1"))
-    with RasterReader(study.recording(study.networks.surrogate.network, study.images)) as raster:
-        assert study.layers(raster) == ["conv1", "conv2"]
+    setup = small_setup(tmp_path, layers=("conv2", "conv1"))
+    with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
+        assert setup.layers(raster) == ["conv1", "conv2"]
 
 
 def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

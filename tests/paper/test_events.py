@@ -10,16 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from paper import events
+from paper.common.errors_by_kernel import COUNT
+from paper.common.event_recordings import saccade_recordings
+from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
 from paper.measures.tables import rows
-from paper.study.errors import COUNT
-from paper.study.event_recordings import saccade_recordings
-from paper.study.shuffled import all_times_shuffled, earlier_times_shuffled
 from pipeline.images.datasets.saccade_digits import SaccadeDigits
 from pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
 from pipeline.networks.checkpoint import load_checkpoint
 from recordings.raster.reader import RasterReader
 
-from .studies import small_study
+from .setups import small_setup
 
 SHAPE = (2, 1, 2)
 
@@ -83,9 +83,9 @@ def test_masks_of_bins_are_parts_of_the_whole_mask() -> None:
 
 
 def test_the_experiment_on_three_recordings(tmp_path: Path) -> None:
-    study = small_study(tmp_path, images=3, gammas=(0.0, 0.5))
-    study.out.mkdir()
-    result = events.run(study)
+    setup = small_setup(tmp_path, images=3, gammas=(0.0, 0.5))
+    setup.out.mkdir()
+    result = events.run(setup)
     table = rows(result.table, measure=events.ENERGY, step="all")
     assert set(table["layer"]) == {"conv1", "conv2", "conv3"}
     assert set(table["n"]) == {3}
@@ -96,11 +96,11 @@ def test_the_experiment_on_three_recordings(tmp_path: Path) -> None:
     assert added["mean"].tolist() == pytest.approx([0, 0, 0], abs=1e-7)  # at γ = 0 that kernel is counting
     assert len(result.claims) == 3 * 5 * 2
     for name in ("events", "events_gamma", "events_maps"):
-        assert (study.out / f"{name}.png").is_file()
+        assert (setup.out / f"{name}.png").is_file()
     checkpoint = load_checkpoint("saccade-digits")
     recordings = saccade_recordings(checkpoint, 3, 0)
-    with RasterReader(study.recording(checkpoint.network, recordings)) as raster:
-        maps = events.maps_of(study, raster, "conv3", 1)
-        again = events.maps_of(study, raster, "conv3", 1)
+    with RasterReader(setup.recording(checkpoint.network, recordings)) as raster:
+        maps = events.maps_of(setup, raster, "conv3", 1)
+        again = events.maps_of(setup, raster, "conv3", 1)
     np.testing.assert_array_equal(maps[events.EVERYTHING], again[events.EVERYTHING])
     assert maps[COUNT].shape == maps["SAM"].shape

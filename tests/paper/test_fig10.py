@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from paper import fig10
+from paper.common.scenes import side_by_side
+from paper.common.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from paper.fig10 import judge
 from paper.measures.tables import measured, rows
-from paper.study.scenes import side_by_side
-from paper.study.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from recordings.errors import InputError
 
-from .studies import small_study
+from .setups import small_setup
 
 
 def test_energy_is_a_mean_over_the_pixels_of_an_object() -> None:
@@ -71,7 +71,7 @@ def test_judgement_of_attention_that_settles() -> None:
 
 
 def test_only_images_taken_for_one_of_their_objects_count(tmp_path: Path) -> None:
-    scenes = side_by_side(small_study(tmp_path).images, 3, seed=0)
+    scenes = side_by_side(small_setup(tmp_path).images, 3, seed=0)
     (a, b), (c, d), (e, f) = scenes.labels.tolist()
     chosen, predicted = taken_for_one(scenes, np.array([b, 3 - c - d, e]))
     assert (chosen.tolist(), predicted.tolist()) == ([0, 2], [1, 0])
@@ -79,8 +79,8 @@ def test_only_images_taken_for_one_of_their_objects_count(tmp_path: Path) -> Non
 
 
 def test_two_images_side_by_side(tmp_path: Path) -> None:
-    study = small_study(tmp_path, two_objects=4)
-    result = fig10.run(study)
+    setup = small_setup(tmp_path, two_objects=4)
+    result = fig10.run(setup)
     n = result.claims[0].n
     assert result.notes[0].startswith(f"{n} of 4 images are taken for one of their two classes")
     assert set(result.table["n"]) == {n}
@@ -91,26 +91,26 @@ def test_two_images_side_by_side(tmp_path: Path) -> None:
         *(f"step {t}" for t in range(2, 7)),
     ]
     assert any(claim.what.startswith("left and right exchanged") for claim in result.claims)
-    assert {path.name for path in study.out.glob("fig10*.png")} == {"fig10.png", "fig10_maps.png"}
+    assert {path.name for path in setup.out.glob("fig10*.png")} == {"fig10.png", "fig10_maps.png"}
 
 
 def test_two_digits_in_a_scene(tmp_path: Path) -> None:
-    study = small_study(tmp_path, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",))
-    data = study.config.data.model_copy(update={"source": "cluttered-digits"})
-    study.config = study.config.model_copy(update={"data": data})
-    result = fig10.run(study)
+    setup = small_setup(tmp_path, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",))
+    data = setup.config.data.model_copy(update={"source": "cluttered-digits"})
+    setup.config = setup.config.model_copy(update={"data": data})
+    result = fig10.run(setup)
     assert len(result.claims) == 5
     assert result.notes[1].startswith("Scenes of two digits cannot be exchanged")
 
 
 def test_none_taken_for_its_objects_is_one_line(tmp_path: Path) -> None:
-    study = small_study(tmp_path, two_objects=2)
-    labels = np.where(study.images.labels == 0, 1, 2)  # the network answers 0 wherever it sees noise
-    study.images = replace(study.images, labels=labels)
-    network = study.networks.surrogate.network
+    setup = small_setup(tmp_path, two_objects=2)
+    labels = np.where(setup.images.labels == 0, 1, 2)  # the network answers 0 wherever it sees noise
+    setup.images = replace(setup.images, labels=labels)
+    network = setup.networks.surrogate.network
     silent = replace(network, readout=replace(network.readout, weight=np.zeros_like(network.readout.weight)))
-    study.networks.surrogate = replace(study.networks.surrogate, network=silent)
+    setup.networks.surrogate = replace(setup.networks.surrogate, network=silent)
     with pytest.raises(
         InputError, match=r"none of 2 images with two objects is taken for one of the two; use a better"
     ):
-        fig10.run(study)
+        fig10.run(setup)

@@ -8,33 +8,33 @@ import numpy as np
 import pytest
 
 from paper import localisation
+from paper.common import objects
+from paper.common.conditions import AS_IS, Condition, conditions, has_shapes
+from paper.common.objects import mean_of_parts, score_maps, strata
+from paper.common.result import write_result
+from paper.common.scenes import mosaics
 from paper.localisation import joint, recognised
 from paper.measures.tables import rows, values
-from paper.study import objects
-from paper.study.conditions import AS_IS, Condition, conditions, has_shapes
-from paper.study.objects import mean_of_parts, score_maps, strata
-from paper.study.result import write_result
-from paper.study.scenes import mosaics
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
-from tests.paper.studies import small_study
-from tests.paper.test_canvases import image_set
+from tests.paper.setups import small_setup
+from tests.paper.test_pasting import image_set
 
 BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
+def setup(tmp_path, monkeypatch):
     """Nine images with an object at their left, and a stand-in for the converted network."""
     monkeypatch.setattr(statistics, "RESAMPLES", 100)
     monkeypatch.setattr(objects, "DRAWS", 1)
-    study = small_study(tmp_path, images=9)
+    setup = small_setup(tmp_path, images=9)
     mask = np.zeros((16, 24), np.bool_)
     mask[4:10, 1:8] = True
     mask[4, 1] = False  # a shape, not a box
-    study.images = replace(study.images, masks=(mask,) * 8 + (None,))
-    study.networks.converted = study.networks.surrogate
-    return study
+    setup.images = replace(setup.images, masks=(mask,) * 8 + (None,))
+    setup.networks.converted = setup.networks.surrogate
+    return setup
 
 
 def test_a_map_of_the_object_scores_one():
@@ -90,11 +90,11 @@ def test_one_verdict_from_two_measures(differences, expected):
     assert joint(differences) == expected
 
 
-def test_conditions_follow_what_the_images_allow(study):
-    names = [condition.name for condition in conditions(study, study.images)]
+def test_conditions_follow_what_the_images_allow(setup):
+    names = [condition.name for condition in conditions(setup, setup.images)]
     assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
     five = image_set(count=10, classes=5)
-    found = {condition.name: condition for condition in conditions(study, five)}
+    found = {condition.name: condition for condition in conditions(setup, five)}
     assert list(found) == [*names[:3], "four images: predicted", "four images: any"]
     mosaic = found["four images: predicted"].parts
     np.testing.assert_array_equal(
@@ -114,10 +114,10 @@ def test_boxes_are_no_shapes():
     assert recognised(Condition(AS_IS, images), images.labels).all()
 
 
-def test_localisation_to_the_end(study):
-    result = localisation.run(study)
-    write_result("localisation", result, {"command": "a test"}, study.out)
-    assert (study.out / "localisation.png").stat().st_size > 10_000
+def test_localisation_to_the_end(setup):
+    result = localisation.run(setup)
+    write_result("localisation", result, {"command": "a test"}, setup.out)
+    assert (setup.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
         found = rows(result.table, condition=condition, subset="all", network="surrogate")
         assert set(rows(found, measure="IoU")["method"]) == {
@@ -139,9 +139,9 @@ def test_localisation_to_the_end(study):
 
 
 def test_without_objects_nothing_is_claimed(tmp_path):
-    study = small_study(tmp_path, images=3)
-    study.networks.converted = study.networks.surrogate
-    result = localisation.run(study)
+    setup = small_setup(tmp_path, images=3)
+    setup.networks.converted = setup.networks.surrogate
+    result = localisation.run(setup)
     assert [(claim.same, claim.n) for claim in result.claims] == [("cannot say", 0)]
     assert "no image has a box or mask" in result.claims[0].ours
     assert set(result.table["measure"]) == {"accuracy"}

@@ -103,7 +103,7 @@ def test_the_command_fills_templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     template = '{{ digits.config.paper.images }} images: {{ digits("fig3", layer="conv1").mean | number(2) }}\n'
-    docs = small_docs(tmp_path, '{% set digits = studies["digits"] %}\n' + template)
+    docs = small_docs(tmp_path, '{% set digits = results["digits"] %}\n' + template)
     monkeypatch.chdir(tmp_path)
     main(["pages"])
     assert (docs / "page.md").read_text(encoding="utf-8") == "9 images: −0.03\n"
@@ -115,11 +115,11 @@ def test_the_command_fills_templates(
     ("template", "message"),
     [
         (
-            '{{ studies["digits"]("fig3", layer="conv9").mean }}',
+            '{{ results["digits"]("fig3", layer="conv9").mean }}',
             "_filled/page.md: digits/fig3.csv layer = conv9: no such row",
         ),
-        ('{{ studies["digits"]("fig4").mean }}', "fig4.csv: cannot be read as a table"),
-        ("{{ studies.letters.config }}", "_filled/page.md: 'dict object' has no attribute 'letters'"),
+        ('{{ results["digits"]("fig4").mean }}', "fig4.csv: cannot be read as a table"),
+        ("{{ results.letters.config }}", "_filled/page.md: 'dict object' has no attribute 'letters'"),
         ("{% if %}", "_filled/page.md: Expected an expression"),
     ],
 )

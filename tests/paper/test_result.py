@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from paper.common.claims import Claim, judged, over_family
+from paper.common.result import Result, write_result
 from paper.pages.fill import experiments_page
-from paper.study.claims import Claim, judged, over_family
-from paper.study.result import Result, write_result
 from pipeline.measures.statistics import Estimate
 
 ABOUT = {"images": "digits/val", "seed": "0", "command": "command", "seconds": "3", "seconds before": "80"}

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paper.study.images import ImageSet, prepare
-from paper.study.scenes import mosaics, side_by_side, two_digit_scenes
+from paper.common.images import ImageSet, prepare
+from paper.common.scenes import mosaics, side_by_side, two_digit_scenes
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from recordings.errors import InputError
-from tests.paper.test_canvases import image_set
+from tests.paper.test_pasting import image_set
 from tests.pipeline.small_networks import small_checkpoint
 
 

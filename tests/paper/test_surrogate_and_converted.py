@@ -11,12 +11,8 @@ import pytest
 
 from backends.base import BackendError
 from paper import fig5, fig6, fig8
-from paper.measures.localisation_error import localisation_errors, lowest_errors
-from paper.measures.maps import AUTHORS_FLOOR, is_flat
-from paper.measures.over_time import activity
-from paper.measures.tables import measured, rows, summary, values
-from paper.study.claims import Claim
-from paper.study.errors import (
+from paper.common.claims import Claim
+from paper.common.errors_by_kernel import (
     COUNT,
     EQUATIONS,
     ERROR,
@@ -27,35 +23,39 @@ from paper.study.errors import (
     note_on_reference,
     with_reference,
 )
-from paper.study.study import Study
-from paper.study.sweep import swept
+from paper.common.setup import Setup
+from paper.common.sweep import swept
+from paper.measures.localisation_error import localisation_errors, lowest_errors
+from paper.measures.maps import AUTHORS_FLOOR, is_flat
+from paper.measures.over_time import activity
+from paper.measures.tables import measured, rows, summary, values
 from pipeline.config import ConversionSection
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
-from .studies import small_study
+from .setups import small_setup
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("study")
+    return tmp_path_factory.mktemp("setup")
 
 
 @pytest.fixture
-def study(folder: Path) -> Study:
+def setup(folder: Path) -> Setup:
     """With integrate-and-fire neurons and more steps in place of the converted network."""
-    study = small_study(folder, images=5, both_backends=0)
-    surrogate = study.networks.surrogate
+    setup = small_setup(folder, images=5, both_backends=0)
+    surrogate = setup.networks.surrogate
     layers = tuple(
         replace(layer, neuron=replace(layer.neuron, leak=1.0, gain=1.0, bias=0.0)) for layer in surrogate.network.layers
     )
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
-    study.networks.converted = converted
-    return study
+    setup.networks.converted = converted
+    return setup
 
 
-def test_fig5_measures_and_draws(study: Study) -> None:
-    result = fig5.run(study)
+def test_fig5_measures_and_draws(setup: Setup) -> None:
+    result = fig5.run(setup)
     table = result.table
     assert set(zip(table["network"], table["layer"], strict=True)) == {
         (net, conv) for net in ("surrogate", "converted") for conv in ("conv1", "conv2")
@@ -64,7 +64,7 @@ def test_fig5_measures_and_draws(study: Study) -> None:
     assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
     assert table["mean"].between(-1, 1).all()
     assert len(result.claims) == 2 * 5 + 2 * 2 + 2
-    assert {path.name for path in study.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
+    assert {path.name for path in setup.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
 
 
 def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
@@ -83,34 +83,34 @@ def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
     }
 
 
-def test_fig5_says_so_when_lava_does_not_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    skipped = fig5.same_on_every_backend(study, "surrogate", study.networks.surrogate.network)
+def test_fig5_says_so_when_lava_does_not_run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = fig5.same_on_every_backend(setup, "surrogate", setup.networks.surrogate.network)
     assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
 
     def recording(*_: object, backend: str, **__: object) -> Path:
         raise BackendError(f"{backend}: needs Python 3.10")
 
-    study.settings = study.settings.model_copy(update={"both_backends": 2})
-    monkeypatch.setattr(study, "recording", recording)
-    refused = fig5.same_on_every_backend(study, "surrogate", study.networks.surrogate.network)
+    setup.settings = setup.settings.model_copy(update={"both_backends": 2})
+    monkeypatch.setattr(setup, "recording", recording)
+    refused = fig5.same_on_every_backend(setup, "surrogate", setup.networks.surrogate.network)
     assert (refused.ours, refused.same) == ("not run: event: needs Python 3.10", "cannot say")
 
 
-def test_fig5_compares_digests_and_maps(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    study.settings = study.settings.model_copy(update={"both_backends": 2})
-    network, images = study.networks.surrogate.network, study.images.take(2)
-    same, other = study.recording(network, images), study.recording(network, images, seed=1)
-    monkeypatch.setattr(study, "recording", lambda *_, **__: same)
-    claim = fig5.same_on_every_backend(study, "surrogate", network)
+def test_fig5_compares_digests_and_maps(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.settings = setup.settings.model_copy(update={"both_backends": 2})
+    network, images = setup.networks.surrogate.network, setup.images.take(2)
+    same, other = setup.recording(network, images), setup.recording(network, images, seed=1)
+    monkeypatch.setattr(setup, "recording", lambda *_, **__: same)
+    claim = fig5.same_on_every_backend(setup, "surrogate", network)
     assert (claim.same, claim.n) == ("yes", 2)
     assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
-    monkeypatch.setattr(study, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
-    assert fig5.same_on_every_backend(study, "surrogate", network).same == "no"
+    monkeypatch.setattr(setup, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
+    assert fig5.same_on_every_backend(setup, "surrogate", network).same == "no"
 
 
-def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> None:
-    study.networks.converted = study.networks.surrogate
-    result = fig6.run(study)
+def test_fig6_sees_no_difference_between_a_network_and_itself(setup: Setup) -> None:
+    setup.networks.converted = setup.networks.surrogate
+    result = fig6.run(setup)
     errors = [claim for claim in result.claims if "error" in claim.what]
     assert len(errors) == 2 * 6
     assert {claim.same for claim in errors} == {"no difference seen"}
@@ -118,8 +118,8 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(study: Study) -> N
     assert means[0] == pytest.approx(means[1], abs=1e-6)
 
 
-def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> None:
-    result = fig6.run(study)
+def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(setup: Setup) -> None:
+    result = fig6.run(setup)
     table = rows(result.table, measure="localisation error", kernel=EQUATIONS, floor=0.0)
     errors = table.set_index(["network", "layer", "epsilon", "steps"])["mean"].to_dict()
     rounding = 1e-6
@@ -132,7 +132,7 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(study: Study) -> N
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
         if network == "surrogate":  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
-    assert {path.name for path in study.out.glob("fig6*.png")} == {
+    assert {path.name for path in setup.out.glob("fig6*.png")} == {
         "fig6.png",
         "fig6_kernel.png",
         "fig6_rate.png",
@@ -168,9 +168,9 @@ def test_fig8_does_not_flatter_its_choice_of_the_best() -> None:
     assert fig8.judge("noise", noise[0])[0].n == 25
 
 
-def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(study: Study) -> None:
-    study.settings = study.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
-    result = fig8.run(study)
+def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(setup: Setup) -> None:
+    setup.settings = setup.settings.model_copy(update={"gammas": (1000.0, 0.0, 0.5)})
+    result = fig8.run(setup)
     table = result.table
     papers = rows(table, kernel=EQUATIONS, floor=0.0)
     lowest, mean, added = (rows(papers, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN, fig8.ADDED))
@@ -181,31 +181,31 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(study: Study) -> N
     assert (lowest["mean"].to_numpy() <= mean["mean"].to_numpy()).all()
     assert np.isfinite(table[["mean", "low", "high"]]).all(axis=None)
     assert len(result.claims) == 2 * 2 * 2 * 4
-    path = study.recording(study.networks.surrogate.network, study.images)
-    one = rows(fig8.errors_of(study, path, [0.5]), kernel=EQUATIONS, floor=0.0)
+    path = setup.recording(setup.networks.surrogate.network, setup.images)
+    one = rows(fig8.errors_of(setup, path, [0.5]), kernel=EQUATIONS, floor=0.0)
     expected = rows(lowest, network="surrogate", gamma=0.5)["mean"].tolist()
     assert [each["value"].mean() for _, each in rows(one, measure=fig8.MINIMUM).groupby("layer")] == pytest.approx(
         expected
     )
 
 
-def test_fig8_needs_a_curve(study: Study) -> None:
-    study.settings = study.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
+def test_fig8_needs_a_curve(setup: Setup) -> None:
+    setup.settings = setup.settings.model_copy(update={"gammas": (0.5, 0.5, 1.0)})
     with pytest.raises(InputError, match=r"^paper.gammas: got 2 values, expected 3 or more"):
-        fig8.run(study)
+        fig8.run(setup)
 
 
-def test_fig8_asks_for_the_object_where_it_is_known(study: Study) -> None:
-    path = study.recording(study.networks.surrogate.network, study.images)
-    mask = np.zeros(study.images.size, np.bool_)
+def test_fig8_asks_for_the_object_where_it_is_known(setup: Setup) -> None:
+    path = setup.recording(setup.networks.surrogate.network, setup.images)
+    mask = np.zeros(setup.images.size, np.bool_)
     mask[:2, :2] = True
-    study.images = replace(study.images, masks=(mask,) * len(study.images))
-    errors = rows(fig8.errors_of(study, path, [0.5]), measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
-    expected = [lowest_errors(maps[0], mask.astype(np.float32)).item() for *_, maps in swept(study, path, [0.5])]
+    setup.images = replace(setup.images, masks=(mask,) * len(setup.images))
+    errors = rows(fig8.errors_of(setup, path, [0.5]), measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
+    expected = [lowest_errors(maps[0], mask.astype(np.float32)).item() for *_, maps in swept(setup, path, [0.5])]
     assert values(errors, against=OBJECT) == pytest.approx(expected)
     assert not np.array_equal(values(errors, against=GRAD_CAM), values(errors, against=OBJECT))
-    assert "has its maximum on the object in a share of" in note_on_reference(study)
-    points = with_reference(study, summary(errors)).iloc[-4]
+    assert "has its maximum on the object in a share of" in note_on_reference(setup)
+    points = with_reference(setup, summary(errors)).iloc[-4]
     assert (points["measure"], points["network"], points["kernel"], points["n"]) == (
         "pointing game of the reference",
         "ANN",
@@ -214,19 +214,19 @@ def test_fig8_asks_for_the_object_where_it_is_known(study: Study) -> None:
     )
 
 
-def test_the_authors_kernel_without_decay_is_counting(study: Study) -> None:
+def test_the_authors_kernel_without_decay_is_counting(setup: Setup) -> None:
     """Steps of one map are all multiplied by t + 1, which min-max normalisation takes away."""
-    path = study.recording(study.networks.surrogate.network, study.images)
-    errors = rows(fig8.errors_of(study, path, [0.0, 0.5]), measure=fig8.MINIMUM, against=GRAD_CAM, floor=0.0)
+    path = setup.recording(setup.networks.surrogate.network, setup.images)
+    errors = rows(fig8.errors_of(setup, path, [0.0, 0.5]), measure=fig8.MINIMUM, against=GRAD_CAM, floor=0.0)
     by_script = values(errors, kernel=SCRIPT, gamma=0.0)
     np.testing.assert_allclose(by_script, values(errors, kernel=COUNT, gamma=np.inf), rtol=1e-5)
     assert not np.allclose(values(errors, kernel=EQUATIONS, gamma=0.0), by_script)
 
 
-def test_one_error_of_each_case_is_that_of_the_sweep(study: Study) -> None:
-    path = study.recording(study.networks.surrogate.network, study.images)
-    found = lowest_by_case(study, path)
-    swept_errors = rows(fig8.errors_of(study, path, [study.settings.gamma]), measure=fig8.MINIMUM)
+def test_one_error_of_each_case_is_that_of_the_sweep(setup: Setup) -> None:
+    path = setup.recording(setup.networks.surrogate.network, setup.images)
+    found = lowest_by_case(setup, path)
+    swept_errors = rows(fig8.errors_of(setup, path, [setup.settings.gamma]), measure=fig8.MINIMUM)
     assert set(found["measure"]) == {
         ERROR,
         f"{ERROR}, floor 0.001",
@@ -250,30 +250,30 @@ def test_the_authors_floor_flattens_a_small_reference() -> None:
     np.testing.assert_allclose(localisation_errors(maps, weak, floor=0.0), localisation_errors(maps, 1e6 * weak))
 
 
-def test_other_rules_of_conversion_stand_beside_the_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    study.networks.settings = study.settings.model_copy(update={"rules": ("max", "balanced")})
+def test_other_rules_of_conversion_stand_beside_the_first(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.networks.settings = setup.settings.model_copy(update={"rules": ("max", "balanced")})
     asked = []
 
     def conversion(settings: ConversionSection) -> Checkpoint:
         asked.append(settings.rule)
-        return study.networks.converted
+        return setup.networks.converted
 
-    monkeypatch.setattr(study.networks, "_conversion", conversion)
-    assert list(study.networks.by_rule) == ["surrogate", "converted", "converted, balanced"]
-    result = fig8.run(study)
+    monkeypatch.setattr(setup.networks, "_conversion", conversion)
+    assert list(setup.networks.by_rule) == ["surrogate", "converted", "converted, balanced"]
+    result = fig8.run(setup)
     assert set(asked) == {"balanced"}, "its own rule, max, is there already"
     claimed = {claim.what.split(",")[0] for claim in result.claims}
     assert claimed == {"surrogate", "converted"}
     errors = rows(result.table, measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
     both = (rows(errors, network=name)["mean"].tolist() for name in ("converted", "converted, balanced"))
     assert next(both) == next(both)
-    assert (study.out / "fig8_rules.png").is_file()
-    assert {note.split(".")[0] for note in fig6.run(study).notes} >= {
+    assert (setup.out / "fig8_rules.png").is_file()
+    assert {note.split(".")[0] for note in fig6.run(setup).notes} >= {
         "Error minus the surrogate's, steps all, by rule of conversion",
         "Variation of the surrogate's spike rate minus that of the converted one, by rule",
     }
-    assert any("by rule. converted, balanced: conv1" in note for note in fig5.run(study).notes)
-    assert (study.out / "fig5_rules.png").is_file()
+    assert any("by rule. converted, balanced: conv1" in note for note in fig5.run(setup).notes)
+    assert (setup.out / "fig5_rules.png").is_file()
 
 
 def test_the_mean_error_leaves_out_flat_steps() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper.study.sweep import sweep
+from paper.common.sweep import sweep
 from pipeline.maps.sam import spike_activation_maps
 from recordings.errors import InputError
 from recordings.raster import reader as reading

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from paper import table1
+from paper.common.errors_by_kernel import SCRIPT
 from paper.measures.tables import measured
-from paper.study.errors import SCRIPT
 from paper.table1 import judge, note_on_trainings, over_trainings
 from pipeline.config import NetworkSection, TrainingSection
 from pipeline.networks.checkpoint import Checkpoint
@@ -17,7 +17,7 @@ from pipeline.networks.folding import export_network
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
-from .studies import small_study
+from .setups import small_setup
 
 
 def network(leak: float, error: float, hits: int, training: int = 0) -> pd.DataFrame:
@@ -66,16 +66,16 @@ def test_paper_figures_stand_beside_three_layers() -> None:
 
 
 def test_several_networks_of_every_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = small_study(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
+    setup = small_setup(tmp_path, images=4, accuracy_images=9, leaks=(0.9, 0.5))
     asked: list[tuple[float, int, int]] = []
 
     def trained(network: NetworkSection, training: TrainingSection) -> Checkpoint:
         asked.append((network.leak, training.seed, training.epochs))
         model = small_model(network=network, seed=training.seed)
-        return replace(study.networks.surrogate, network=export_network(model))
+        return replace(setup.networks.surrogate, network=export_network(model))
 
-    monkeypatch.setattr(study.networks, "trained", trained)
-    result = table1.run(study)
+    monkeypatch.setattr(setup.networks, "trained", trained)
+    result = table1.run(setup)
     assert asked == [(0.5, 0, 8), (0.5, 1, 8), (0.9, 0, 8), (0.9, 1, 8)]
     rows = result.table.set_index(["leak", "training", "measure", "layer"])["n"]
     assert rows.index.is_unique and len(rows) == 2 * (6 * 2 + 1) * (2 + 2)
@@ -90,20 +90,20 @@ def test_several_networks_of_every_leak(tmp_path: Path, monkeypatch: pytest.Monk
         "conv2, authors' script",
     ]
     assert result.notes[0].startswith("Intervals are over trainings and images.")
-    assert (study.out / "table1.png").is_file()
+    assert (setup.out / "table1.png").is_file()
 
 
 def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
-    data = study.config.data.model_copy(update={"mean": (0.1, 0.1, 0.1)})
-    study.networks.config = study.config.model_copy(update={"data": data})
+    setup = small_setup(tmp_path)
+    data = setup.config.data.model_copy(update={"mean": (0.1, 0.1, 0.1)})
+    setup.networks.config = setup.config.model_copy(update={"data": data})
     with pytest.raises(InputError, match="does not fit the configuration: data.mean, data.std"):
-        study.networks.leaky(0.9)
+        setup.networks.leaky(0.9)
 
 
 def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
-        table1.run(small_study(tmp_path, leaks=(0.9,)))
+        table1.run(small_setup(tmp_path, leaks=(0.9,)))
 
 
 def test_curves_go_from_the_lowest_leak_to_the_highest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_curves_go_from_the_lowest_leak_to_the_highest(tmp_path: Path, monkeypat
     rows = [(leak, "localisation error", layer, 0.5) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95) for layer in layers]
     rows += [(leak, f"localisation error, {SCRIPT}", layer, 0.5) for leak, _, layer, _ in rows]
     rows += [(leak, "accuracy", "", 0.9) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)]
-    table1.draw(small_study(tmp_path), pd.DataFrame(rows, columns=["leak", "measure", "layer", "mean"]))
+    table1.draw(small_setup(tmp_path), pd.DataFrame(rows, columns=["leak", "measure", "layer", "mean"]))
     (points,) = drawn
     assert points["curve"].unique().tolist() == ["accuracy", *layers]
     for _, curve in points.groupby(["panel", "curve"]):

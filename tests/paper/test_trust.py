@@ -12,16 +12,16 @@ import pytest
 from backends.network import Network
 from paper import agreement, faithfulness, randomisation
 from paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
+from paper.common.claims import Claim, Verdict
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from paper.study.claims import Claim, Verdict
-from paper.study.images import ImageSet
-from paper.study.study import Study
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.folding import export_network
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import small_model
 
-from .studies import small_study
+from .setups import small_setup
 
 
 def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
@@ -31,18 +31,18 @@ def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     """Nine images; networks of another leak, and a converted one, are other untrained networks."""
     rules = ("percentile", "scaled", "balanced")
-    study = small_study(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1, rules=rules)
+    setup = small_setup(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1, rules=rules)
 
     def untrained(seed: int) -> Checkpoint:
-        return replace(study.networks.surrogate, network=export_network(small_model(seed=seed)))
+        return replace(setup.networks.surrogate, network=export_network(small_model(seed=seed)))
 
-    monkeypatch.setattr(study.networks, "leaky", lambda leak: [untrained(seed) for seed in range(3)])
-    monkeypatch.setattr(study.networks, "converted", untrained(5), raising=False)
-    monkeypatch.setattr(study.networks, "converted_by", lambda rule: untrained(6 + rules.index(rule)))
-    return study
+    monkeypatch.setattr(setup.networks, "leaky", lambda leak: [untrained(seed) for seed in range(3)])
+    monkeypatch.setattr(setup.networks, "converted", untrained(5), raising=False)
+    monkeypatch.setattr(setup.networks, "converted_by", lambda rule: untrained(6 + rules.index(rule)))
+    return setup
 
 
 def test_agreement_compares_image_by_image() -> None:
@@ -59,8 +59,8 @@ def test_agreement_compares_image_by_image() -> None:
     assert values(found, measure=SHIFT).tolist() == pytest.approx([0.2, 0, 0.4])
 
 
-def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -> None:
-    result = agreement.run(study)
+def test_agreement_bounds_differences_by_the_noise_between_seeds(setup: Setup) -> None:
+    result = agreement.run(setup)
     table = by(result.table, "comparison", "layer", "measure")
     comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
     rules = ["rule percentile", "rule scaled", "rule balanced"]
@@ -74,19 +74,19 @@ def test_agreement_bounds_differences_by_the_noise_between_seeds(study: Study) -
     assert "mean over 3 pairs. Correlation of the least and of the most similar pair: conv1 " in result.notes[1]
     judged = "conv2: the surrogate and the converted network differ by more than two trainings of one network"
     assert judged in [claim.what for claim in result.claims]
-    assert (study.out / "agreement.png").is_file()
+    assert (setup.out / "agreement.png").is_file()
 
 
-def test_without_a_second_training_nothing_is_trained(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    study.settings = study.settings.model_copy(update={"trainings": 1})
-    monkeypatch.delattr(study.networks, "leaky")
-    result = agreement.run(study)
+def test_without_a_second_training_nothing_is_trained(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.settings = setup.settings.model_copy(update={"trainings": 1})
+    monkeypatch.delattr(setup.networks, "leaky")
+    result = agreement.run(setup)
     assert "other training" not in set(result.table["comparison"])
     assert not [claim for claim in result.claims if "trainings" in claim.what]
 
 
-def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
-    result = randomisation.run(study)
+def test_randomisation_cannot_reach_sam_from_above(setup: Setup) -> None:
+    result = randomisation.run(setup)
     table = by(rows(result.table, measure="correlation"), "shuffled down to", "bntt", "map", "layer")
     shuffled = list(dict.fromkeys(name for name, *_ in table))
     assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
@@ -103,36 +103,36 @@ def test_randomisation_cannot_reach_sam_from_above(study: Study) -> None:
     assert {claim.n for claim in result.claims} == {3}
     assert len(result.claims) == 2 * 2 * 3
     for name in ("randomisation", "randomisation_rate"):
-        assert (study.out / f"{name}.png").is_file()
+        assert (setup.out / f"{name}.png").is_file()
 
 
-def test_randomisation_tells_spike_rates_and_averages_over_shuffles(study: Study) -> None:
-    study.settings = study.settings.model_copy(update={"shuffles": 2})
-    result = randomisation.run(study)
+def test_randomisation_tells_spike_rates_and_averages_over_shuffles(setup: Setup) -> None:
+    setup.settings = setup.settings.model_copy(update={"shuffles": 2})
+    result = randomisation.run(setup)
     rates = by(rows(result.table, measure="spike rate"), "shuffled down to", "bntt", "layer")
-    network, images = study.networks.surrogate.network, study.images.take(3)
-    with RasterReader(study.recording(network, images)) as raster:
+    network, images = setup.networks.surrogate.network, setup.images.take(3)
+    with RasterReader(setup.recording(network, images)) as raster:
         spec = raster.layer("conv2")
         fired = raster.counts("conv2")[:, 2:7].mean() / spec.neurons  # it is reached at step 2; step 7 is too late
     assert rates["trained", randomisation.LEARNT, "conv2"]["mean"] == pytest.approx(fired)
-    single = [randomisation.rates(study, each, images) for each in second_layers_shuffled(study, network, images)]
+    single = [randomisation.rates(setup, each, images) for each in second_layers_shuffled(setup, network, images)]
     mean = np.mean([values(each, layer="conv2").mean() for each in single])
     assert rates["conv2", randomisation.ANEW, "conv2"]["mean"] == pytest.approx(mean)
     assert "Of 2 shuffles" in result.notes[-1]
 
 
-def second_layers_shuffled(study: Study, network: Network, images: ImageSet) -> list[Network]:
+def second_layers_shuffled(setup: Setup, network: Network, images: ImageSet) -> list[Network]:
     """Both shuffles down to conv2, BNTT estimated anew."""
     return [
         shuffled
         for seed in (0, 1)
-        for name, bntt, shuffled in randomisation.shuffles(study, network, images, seed)
+        for name, bntt, shuffled in randomisation.shuffles(setup, network, images, seed)
         if (name, bntt) == ("conv2", randomisation.ANEW)
     ]
 
 
-def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(study: Study) -> None:
-    result = faithfulness.run(study)
+def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(setup: Setup) -> None:
+    result = faithfulness.run(setup)
     table = by(result.table, "map", "layer", "measure")
     of_pixels = list(dict.fromkeys(name for name, layer, _ in table if not layer))
     assert set(of_pixels) == {
@@ -150,11 +150,11 @@ def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals
     assert "SAM conv2: better deletion than RISE" in claims
     assert "in conv1: SAM conv1: better spike deletion by spikes than relevance conv1" in claims
     assert result.notes[0].startswith("SAM loses")
-    stages = {path.name.split("-")[0] for path in study.stages.directory.iterdir()}
-    assert {"faithfulness", "attribution"} <= stages
-    again = faithfulness.run(study)
+    cache = {path.name.split("-")[0] for path in setup.cache.directory.iterdir()}
+    assert {"faithfulness", "attribution"} <= cache
+    again = faithfulness.run(setup)
     pd.testing.assert_frame_equal(again.table, result.table)
-    assert (study.out / "faithfulness.png").is_file() and (study.out / "faithfulness_spikes.png").is_file()
+    assert (setup.out / "faithfulness.png").is_file() and (setup.out / "faithfulness_spikes.png").is_file()
 
 
 def test_where_sam_loses_is_said_first() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paper.study.settings import load_paper_config
+from paper.common.settings import load_paper_config
 from pipeline.cli.command_line import parse_with_config
 from pipeline.config import CONFIGS, Config, load_config, save_config
 from pipeline.networks.plan import plan_layers

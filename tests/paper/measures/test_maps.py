@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 
 from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
-from paper.measures.faithfulness import pixel_order
+from paper.measures.deletion import pixel_order
 from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR, min_max
 from paper.measures.shift import heatmap_shift, mass_shift

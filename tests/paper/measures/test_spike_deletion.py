@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 
+from paper.measures.deletion import random_spike_deletion, spike_deletion
 from paper.measures.maps import average_map
-from paper.measures.spike_deletion import random_spike_deletion, spike_deletion
 from recordings.errors import InputError
 
 
@@ -31,16 +32,16 @@ def test_the_spikes_that_matter_first_by_hand() -> None:
     np.testing.assert_allclose(curve.places, [0, 1 / 4, 1 / 2, 3 / 4, 1])
     np.testing.assert_allclose(curve.spikes, [0, 1 / 6, 2 / 6, 4 / 6, 1])
     np.testing.assert_allclose(curve.probability, [0.9, 0.75, 0.5, 0.5, 0.5])
-    assert curve.area_by_places == pytest.approx((0.825 + 0.625 + 0.5 + 0.5) / 4)
-    assert curve.area_by_spikes == pytest.approx((0.825 + 0.625 + 2 * 0.5 + 2 * 0.5) / 6)
+    assert trapezoid(curve.probability, curve.places) == pytest.approx((0.825 + 0.625 + 0.5 + 0.5) / 4)
+    assert trapezoid(curve.probability, curve.spikes) == pytest.approx((0.825 + 0.625 + 2 * 0.5 + 2 * 0.5) / 6)
 
 
 def test_the_busy_places_first_by_hand() -> None:
     curve = spike_deletion(count, two_rows(), [[1.0, 1], [2, 2]], steps=2)
     np.testing.assert_allclose(curve.spikes, [0, 4 / 6, 1])
     np.testing.assert_allclose(curve.probability, [0.9, 0.9, 0.5])
-    assert curve.area_by_places == pytest.approx((0.9 + 0.7) / 2)
-    assert curve.area_by_spikes == pytest.approx((0.9 * 4 + 0.7 * 2) / 6)
+    assert trapezoid(curve.probability, curve.places) == pytest.approx((0.9 + 0.7) / 2)
+    assert trapezoid(curve.probability, curve.spikes) == pytest.approx((0.9 * 4 + 0.7 * 2) / 6)
 
 
 def test_a_finer_map_counts_by_its_mean_over_a_place() -> None:
@@ -64,7 +65,8 @@ def test_a_map_of_fewer_places_than_steps_and_a_silent_layer() -> None:
     curve = spike_deletion(count, two_rows()[:, :, :, :1], [[1.0], [0.0]], steps=16)
     np.testing.assert_allclose(curve.places, [0, 0.5, 1])
     silent = spike_deletion(count, np.zeros((2, 1, 2, 2), bool), [[1.0]], steps=2)
-    assert silent.area_by_spikes == silent.area_by_places == pytest.approx(0.5)
+    for share in (silent.spikes, silent.places):
+        assert trapezoid(silent.probability, share) == pytest.approx(0.5)
 
 
 def test_random_baseline_is_the_mean_over_orders() -> None:

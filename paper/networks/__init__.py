@@ -1,1 +1,0 @@
-"""What experiments do to networks: attack them, widen them, cut them, estimate BNTT anew."""
