@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.write import to_nir
     from pipeline.recording.record import record
     from pipeline.report.write import report
-    from pipeline.simulation import simulate
+    from pipeline.engine.simulate import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
-    "simulate": "pipeline.simulation:simulate",
+    "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "record": "pipeline.recording.record:record",
     "report": "pipeline.report.write:report",

@@ -40,14 +40,14 @@ class Worker:
         signal.signal(signal.SIGCHLD, self._child_ended)
         try:
             self._simulate(*self.control.recv())
-            self.control.poll(None)  # returns at end of file: the other side has all it wanted, or is dead
+            self.control.poll(None)  # returns at end of file: the other side has all it asked for, or is dead
         except BaseException as error:
             self._report(_describe(error), traceback.format_exc())
         self._end()
 
-    def _simulate(self, network: Any, n_samples: int, models: str, wanted: Any) -> None:
+    def _simulate(self, network: Any, n_samples: int, models: str, request: Any) -> None:
         compile_kernels(network.precision)
-        if wanted:
+        if request:
             compile_maps()
         repair_lava()
         if models == "stock":
@@ -59,12 +59,12 @@ class Worker:
 
         if self.control.poll():
             return  # the other side closed the pipe already
-        self.source = build_graph(network, n_samples, self.socket_fd, wanted)
+        self.source = build_graph(network, n_samples, self.socket_fd, request)
         gc.collect()
         gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
-            run_cfg=run_config(network, models, wanted),
+            run_cfg=run_config(network, models, request),
             # Every channel holds so many messages; Lava's default of 64 takes memory for nothing.
             compile_config={"pypy_channel_size": 2},
         )

@@ -218,6 +218,10 @@ class Network:
         """(C, H, W) of each of :attr:`raster_names`."""
         return self.shapes[self.first_raster :]
 
+    def raster_shape(self, name: str) -> Shape:
+        """(C, H, W) of one of :attr:`raster_names`."""
+        return self.raster_shapes[self.raster_names.index(name)]
+
     @cached_property
     def raster_kinds(self) -> dict[str, str]:
         """Each of :attr:`raster_names` -> "input", "conv" or "dense", in order of depth."""

@@ -32,7 +32,7 @@ EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or 
 
 
 class Source(Protocol):
-    """Samples that :func:`pipeline.simulation.simulate` takes."""
+    """Samples that :func:`pipeline.engine.simulate.simulate` takes."""
 
     @property
     def name(self) -> str:

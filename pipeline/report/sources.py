@@ -12,9 +12,9 @@ import numpy as np
 from backends.network import Network
 from backends.network.storage import read_network
 from pipeline.config import load_config
+from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import Score, localisation_scores
-from pipeline.summary import LARGEST_SUMMARY, Answer, Summary
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader

@@ -12,8 +12,19 @@ from pipeline.maps.sam import compile_kernel
 MODULES = (
     *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
     *("paper.__main__", "recordings.validate", "pipeline.networks.training.fit", "paper.common.setup"),
-    *("backends.available", "backends.event", "backends.torch.backend", "pipeline.maps.sam_kernel", "pipeline.summary"),
-    *("pipeline.drawing.figures", "pipeline.simulation", "pipeline.maps.network_maps", "pipeline.maps.localisation"),
+    *(
+        "backends.available",
+        "backends.event",
+        "backends.torch.backend",
+        "pipeline.maps.sam_kernel",
+        "pipeline.engine.summary",
+    ),
+    *(
+        "pipeline.drawing.figures",
+        "pipeline.engine.simulate",
+        "pipeline.maps.network_maps",
+        "pipeline.maps.localisation",
+    ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("paper.fig3", "pipeline.networks.conversion.algorithm", "pipeline.networks.nir.write", "spikesam"),
 )

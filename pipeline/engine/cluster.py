@@ -1,7 +1,7 @@
 """Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker dies.
 
-Workers need the project installed, and see the folder of the run and the data under the same paths. The plan, the
-network and the list of samples travel once to each worker; spikes and maps go to the folder, not through the scheduler.
+Workers need the project installed, and see the folder of the run and the data under the same paths. The job travels
+once to each worker, network and list of samples included; spikes and maps go to the folder, not through the scheduler.
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.available import LavaModels, make_backend
-from backends.network import Network
 from recordings.errors import InputError
 from recordings.text import printable
 
-from .compute import Work
-from .plan import Plan
-from .share import compute_shared
-from .source import Read
+from .job import Job
+from .ranges import compute_ranges
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -38,41 +34,27 @@ PATIENCE = 60  # seconds that all workers may be away
 SHOWN = 3  # failures that a message names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What a worker computes ranges with; sent once to each.
 
     Parameters
     ----------
-    out : folder of the run, absolute
-    plan : of the run
-    network : in the plan's precision
-    backend : arguments of :func:`backends.available.make_backend`
-    read : positions of one range -> its samples; may be pickled
-    batch_size : samples that are encoded together
+    folder : of the run, absolute
+    job : of the run
     """
 
-    out: Path
-    plan: Plan
-    network: Network
-    backend: tuple[str, str, LavaModels, float | None]
-    read: Read
-    batch_size: int
+    folder: Path
+    job: Job
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels, also from one worker to another: all but :attr:`work`, which each makes for itself."""
-        return {name: value for name, value in vars(self).items() if name != "work"}
+        """What travels, also from one worker to another: all but :attr:`here`, which each makes for itself."""
+        return {name: value for name, value in vars(self).items() if name != "here"}
 
     @cached_property
-    def work(self) -> Work:
-        """The backend and what belongs to it, once for each worker, with as many threads as the worker has."""
-        from distributed import get_worker
-
-        threads = get_worker().state.nthreads
-        backend = make_backend(*self.backend, threads=threads)
-        return Work(
-            self.plan, self.out, self.network, backend, self.read, self.batch_size, workers=threads, alone=False
-        )
+    def here(self) -> Job:
+        """The job with a backend of this worker, which uses as many threads as the worker has."""
+        return self.job.with_threads(_threads())
 
 
 _one_at_a_time = threading.Lock()  # in a worker: its threads all work on the same range
@@ -81,12 +63,19 @@ _one_at_a_time = threading.Lock()  # in a worker: its threads all work on the sa
 def compute_range(task: Task, number: int) -> int:
     """Compute one range in a worker, if it is not finished already; returns its number of samples."""
     with _one_at_a_time:
-        compute_shared(task.work, range(number, number + 1))
-    return len(task.plan.ranges[number])
+        compute_ranges(task.folder, task.here, range(number, number + 1), workers=_threads())
+    return len(task.job.spec.ranges[number])
+
+
+def _threads() -> int:
+    from distributed import get_worker
+
+    threads: int = get_worker().state.nthreads
+    return threads
 
 
 def distribute(client: Client, task: Task, advance: Callable[[int], None] = lambda samples: None) -> None:
-    """Compute all ranges of a plan on a cluster.
+    """Compute all ranges of a run on a cluster.
 
     A worker that dies or fails is replaced by another, :data:`ATTEMPTS` times for each range; the other ranges go on.
 
@@ -101,7 +90,7 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
     from distributed import as_completed
 
     _expect_the_project(client)
-    waiting = deque(range(len(task.plan.ranges)))
+    waiting = deque(range(len(task.job.spec.ranges)))
     numbers: dict[Any, int] = {}
     lost: Counter[int] = Counter()
     failed: dict[int, str] = {}
@@ -137,8 +126,8 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
         named = "; ".join(f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN])
         more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
-            f"{len(failed)} of {len(task.plan.ranges)} ranges failed {ATTEMPTS} times each ({named}{more}); "
-            f"all others are kept in {task.out}, and --resume computes those that failed again"
+            f"{len(failed)} of {len(task.job.spec.ranges)} ranges failed {ATTEMPTS} times each ({named}{more}); "
+            f"all others are kept in {task.folder}, and --resume computes those that failed again"
         )
 
 
@@ -149,7 +138,7 @@ def _sent(client: Client, task: Task) -> Future[Task]:
     except (OSError, asyncio.TimeoutError) as error:
         raise InputError(
             f"--dask: the cluster has had no worker for {PATIENCE} s ({printable(error)}); "
-            f"what is finished is kept in {task.out}, and --resume goes on from there"
+            f"what is finished is kept in {task.folder}, and --resume goes on from there"
         ) from None
     return future
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-class Stages:
+class StageTimer:
     """Seconds by stage; any thread may add to them. Within a thread, a stage inside another does not count for both."""
 
     def __init__(self) -> None:

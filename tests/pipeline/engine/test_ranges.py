@@ -14,9 +14,9 @@ from pathlib import Path
 
 import h5py
 import pytest
+from pipeline.ranges.compute import Work
 
 from pipeline import merge, run
-from pipeline.ranges.compute import Work
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 SAMPLES = 40  # three ranges: 16, 16 and 8

@@ -1,4 +1,4 @@
-"""What a range computes with: samples with names and masks, or any source of inputs, which has neither."""
+"""Where the samples of a range come from: a data set, with names and masks, or any source of inputs, without."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.summary import Answer, Interval, LocalisationScore, Summary, accuracy, answers, spike_rates
+from pipeline.engine.summary import Answer, Interval, LocalisationScore, Summary, accuracy, answers, spike_rates
 from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 

@@ -21,7 +21,7 @@ LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 
 if TYPE_CHECKING:
-    from pipeline.ranges.merge import Totals
+    from .merge import Totals
 
 
 class Record(BaseModel):
@@ -100,28 +100,28 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
     ----------
     seconds : stage -> seconds
     """
-    plan, right = found.plan, accuracy(found.plan.samples.label, found.predictions)
-    header, scale = plan.header, plan.header.readout_scale / plan.header.timesteps
+    spec, right = found.spec, accuracy(found.spec.samples.label, found.predictions)
+    header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
     return Summary(
         backend=found.backend,
         device=found.device,
         precision=header.precision,
-        checkpoint=plan.checkpoint,
+        checkpoint=spec.checkpoint,
         dataset=header.dataset,
-        n_samples=len(plan.samples),
+        n_samples=len(spec.samples),
         timesteps=header.timesteps,
         seed=header.seed,
         accuracy=right.mean if right else None,
         accuracy_interval=right,
-        answers=answers(found.readout * scale, plan.samples.label, found.names, plan.class_names),
-        spike_rate=spike_rates(header, found.spikes, len(plan.samples)),
+        answers=answers(found.readout * scale, spec.samples.label, found.names, spec.class_names),
+        spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
         localisation=[
             LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
             for (layer, method, measure), estimate in found.scores.summary().items()
         ],
         raster_digest=found.raster_digest,
         network_sha256=header.network_sha256,
-        plan=plan.results_identity,
+        plan=spec.results_identity,
         seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
     )
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import spikesam
-from backends.event.backend import EventBackend
-from pipeline import run
-from pipeline.images.sources import open_source
 from pipeline.ranges.cluster import Task, compute_range, connected, distribute
 from pipeline.ranges.files import PARTS, PLAN
 from pipeline.ranges.header import raster_header
 from pipeline.ranges.merge import merge
 from pipeline.ranges.plan import Plan, begin_plan
 from pipeline.ranges.source import Parts, RangeSamples
+
+import spikesam
+from backends.event.backend import EventBackend
+from pipeline import run
+from pipeline.images.sources import open_source
 from recordings.errors import InputError
 from tests.pipeline.ranges.test_ranges import digests, refusal, results
 from tests.pipeline.small_networks import class_folders, small_checkpoint
