@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.ranges.header import raster_header
+from pipeline.engine.header import raster_header
 from recordings.raster.batch import RasterBatch
+from recordings.raster.growing import GrowingWriter
 from recordings.raster.reader import RasterReader
-from recordings.raster.writer import RasterWriter
 from recordings.schema import SampleTable
 
 from .measurement import Case, Options, Row, per, quotients, race, scaled
@@ -124,7 +124,7 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
 
 
 def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """What it costs that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
+    """What it costs that a kill loses at most 15 finished samples: files of ranges, synced, verified and merged."""
     rate, samples = 0.1, sizes.small_recorded
     network, spikes = simulated(sizes, rate, options, sizes.small)
     backend = EventBackend()
@@ -140,7 +140,7 @@ def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]
     for way, found in timed.items():
         yield Row(case, way, "ms/image", scaled(found.seconds, 1e3 / samples))
     kept = tuple(on - off for on, off in zip(timed["on disk"].seconds, timed["in memory"].seconds, strict=True))
-    note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
+    note = "on disk less in memory: files of 16 samples, each synced, then verified and merged"
     yield Row(case, "safe from a kill", "ms/image", scaled(kept, 1e3 / samples), note=note)
 
 
@@ -174,8 +174,8 @@ def write_ours(network: Network, packed: Arrays, path: Path) -> None:
     """What pipeline.run does with what a backend hands over."""
     samples = len(next(iter(packed.values())))
     table = SampleTable(np.arange(samples), np.full(samples, -1))
-    writer = RasterWriter(path.parent, raster_header(network, EventBackend(), "random", 0), table)
-    writer.append(RasterBatch(packed, np.zeros((samples, network.classes), np.int32)))
+    writer = GrowingWriter(path, raster_header(network, EventBackend(), "random", 0))
+    writer.append(RasterBatch(packed, np.zeros((samples, network.classes), np.int32)), table)
     writer.finalize()
 
 
