@@ -129,7 +129,8 @@ class Commands(Subject):
 def typed(words: list[str], work: Path) -> Ended:
     """A command in a Python of its own."""
     code = "import sys; from pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main()"
-    found = subprocess.run([sys.executable, "-c", code, *words], cwd=work, capture_output=True, check=False)
+    typed = ["-m", *words] if words[0] == "paper" else ["-c", code, *words]
+    found = subprocess.run([sys.executable, *typed], cwd=work, capture_output=True, check=False)
     return Ended(found.returncode, found.stderr.decode(errors="replace"), 0.0)
 
 

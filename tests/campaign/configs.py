@@ -15,7 +15,7 @@ class Configs(FileSubject):
 
     name = "toml"
     weight = 1.5
-    modules = ("pipeline.paper.study.settings",)
+    modules = ("paper.common.settings",)
     checksummed = False
 
     def originals(self, base: Path) -> list[Path]:
@@ -30,8 +30,8 @@ class Configs(FileSubject):
 
     def read(self, path: Path) -> Content:
         """See :class:`FileSubject`."""
+        from paper.common.settings import load_paper_config
         from pipeline.config import load_config, resolved
-        from pipeline.paper.study.settings import load_paper_config
 
         config = load_paper_config(path) if b"[paper]" in path.read_bytes() else load_config(path)
         return {"config": repr(resolved(config))}

@@ -207,7 +207,7 @@ def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], 
         os.dup2(target, number)
     forget_exit_functions()
     sys.argv = ["spikesam", *words]
-    main = import_module(COMMANDS[words[0]][0]).main
+    main = import_module("paper.__main__" if words[0] == "paper" else COMMANDS[words[0]][0]).main
     prepare()
     try:
         code = main(list(words[1:]))

@@ -114,7 +114,7 @@ def test_one_line_and_no_part_of_a_file(
 ) -> None:
     monkeypatch.chdir(workplace)
     name, *arguments = (word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command])
-    main = importlib.import_module(f"pipeline.{name}").main
+    main = importlib.import_module(name if command == "paper" else f"pipeline.{name}").main
     with pytest.raises(SystemExit) as stop, no_file_beyond(size):
         main(arguments)
     error = capsys.readouterr().err
