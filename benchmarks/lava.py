@@ -13,7 +13,7 @@ from statistics import median
 
 from backends.event.backend import EventBackend
 from backends.network.quantise import quantise
-from pipeline.networks.plan import plan_layers
+from pipeline.networks.layer_list import plan_layers
 
 from .lava_maps import maps_instead
 from .lava_timing import simulate

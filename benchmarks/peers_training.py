@@ -1,4 +1,4 @@
-"""The peers in training: the layers of :class:`pipeline.networks.architecture.SpikingNetwork`, as their manuals do it.
+"""The peers in training: the layers of `pipeline.networks.train.spiking_network`, as their manuals do it.
 
 A layer is silent until the image arrives, one step later per layer, and as there, those steps are not computed.
 """
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config import NetworkSection
-from pipeline.networks.architecture import BNTT_EPSILON, Surrogate
-from pipeline.networks.plan import LayerPlan, count_inputs, plan_layers
+from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from pipeline.networks.train.spiking_network import BNTT_EPSILON, Surrogate
 
 from .optional import missing_spikingjelly
 from .peers import spikingjelly

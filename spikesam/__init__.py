@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
-    from pipeline.recording.record import record
+    from pipeline.record.record import record
     from pipeline.report.write import report
     from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
@@ -67,7 +67,7 @@ _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
     "simulate": "pipeline.simulation:simulate",
     "explain": "pipeline.maps.explanation:explain",
-    "record": "pipeline.recording.record:record",
+    "record": "pipeline.record.record:record",
     "report": "pipeline.report.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",

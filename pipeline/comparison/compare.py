@@ -18,7 +18,7 @@ from backends.network.quantise import quantise
 from pipeline.networks.imports.checks import check_model
 from pipeline.networks.imports.example import Example, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
-from pipeline.networks.imports.following.drive import follow_model
+from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.libraries.neurons import Neurons
 from pipeline.networks.imports.libraries.spiking import Takes
@@ -26,8 +26,8 @@ from pipeline.simulation import simulate
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .alone import alone
 from .result import PRECISIONS, Comparison
+from .single_layer import single_layer_network
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score
@@ -183,7 +183,7 @@ def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) 
     driving: Any = None
     for number, layer in enumerate(layers):
         delay = 0 if layer.about.delayed else 1
-        one = alone(fixed, number, number * delay, steps)
+        one = single_layer_network(fixed, number, number * delay, steps)
         given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
         found = _against(simulate(one, given, backend="event"), [layer], [delay])
         shares.append(found["differ"][0] / layer.spikes.numel())

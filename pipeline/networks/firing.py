@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from backends.network import LIF, Layer
 
-from .architecture import SURROGATE_SLOPE
+from .train.spiking_network import SURROGATE_SLOPE
 
 
 def fire(layer: Layer, early: Tensor, late: Tensor | None = None) -> Tensor:

@@ -23,9 +23,9 @@ from torch import Tensor
 from backends.network import LIF, Layer, Network
 from recordings.errors import InputError
 
-from .architecture import BNTT_EPSILON
 from .differentiable import DifferentiableNetwork
 from .firing import fire
+from .train.spiking_network import BNTT_EPSILON
 
 Floats = NDArray[np.float64]
 

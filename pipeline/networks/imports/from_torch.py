@@ -10,7 +10,7 @@ from backends.network import LIF, Network, NetworkError
 from .checks import check_model
 from .example import read_example
 from .folding.assemble import assemble
-from .following.drive import follow_model
+from .following.calling import follow_model
 from .libraries.neurons import Neurons
 from .libraries.spiking import Takes
 from .proving.proof import check_answer, check_that_all_fire, prove

@@ -13,7 +13,7 @@ from backends.base import unpacked
 from backends.network import Network
 from pipeline.measures.over_time import activity, spike_rate
 from pipeline.measures.tables import measured, summary, summary_of_shares
-from pipeline.networks.conversion.latency import answers_of_spikes
+from pipeline.networks.convert.latency import answers_of_spikes
 from pipeline.networks.moments import current_moments, learnt_scales
 from recordings.raster.reader import RasterReader
 

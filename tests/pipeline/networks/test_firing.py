@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from backends.network import LIF, Layer, Network, Readout
-from pipeline.networks.architecture import Surrogate
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.firing import fire
+from pipeline.networks.train.spiking_network import Surrogate
 
 CHANNELS = 4
 NEURONS = [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.networks.folding import export_network
 from pipeline.networks.moments import current_moments, learnt_scales, renormalised
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -11,7 +11,7 @@ from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from pipeline.networks.upper import upper_network
 from recordings.errors import InputError
 from recordings.raster.batch import PackedSpikes, RasterBatch, joined

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import NetworkSection, TrainingSection
 from pipeline.measures.tables import measured
 from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from pipeline.paper import table1
 from pipeline.paper.study.errors import SCRIPT
 from pipeline.paper.table1 import judge, note_on_trainings, over_trainings

@@ -12,7 +12,7 @@ import pytest
 from backends.network import Network
 from pipeline.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from pipeline.paper import agreement, faithfulness, randomisation
 from pipeline.paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
 from pipeline.paper.study.claims import Claim, Verdict

@@ -16,7 +16,7 @@ from torch import nn
 from backends.network import LIF, Layer, Network, NetworkError, Readout, Shape
 from pipeline.networks.delays import delayed
 from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.following.drive import FollowedModel
+from pipeline.networks.imports.following.calling import FollowedModel
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.following.stream import INPUT
 from pipeline.networks.layer_names import layer_name
