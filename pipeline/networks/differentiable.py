@@ -122,7 +122,7 @@ class _SpikingLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         early, late = self.currents(inputs, 0, self.reach), self.currents(inputs.detach(), self.reach, self.steps)
-        return fire(self.layer, early, late)
+        return fire(self.layer.spiking_neuron, early, late)
 
     def currents(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """What the synapses hand to the neurons at steps start + 1 … stop, by default at all T - 1."""

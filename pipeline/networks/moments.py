@@ -51,7 +51,7 @@ def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
         for module in layers:
             currents = module.currents(inputs)
             found.append(_moments(currents))
-            inputs = fire(module.layer, currents)
+            inputs = fire(module.layer.spiking_neuron, currents)
     return found
 
 
@@ -89,7 +89,7 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
             currents = module.currents(inputs)
             if position >= first:
                 layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
-            inputs = fire(layers[position], currents)
+            inputs = fire(layers[position].spiking_neuron, currents)
     return replace(network, layers=tuple(layers))
 
 

@@ -13,7 +13,7 @@ from backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
 from pipeline.networks.layer_list import LayerPlan
 
 from .relu_network import ReluNetwork
-from .spiking_network import BNTT_EPSILON, SpikingLayer, SpikingNetwork
+from .spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
 
 
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
@@ -44,9 +44,9 @@ def _layer(plan: LayerPlan, weight: Any, neuron: Neuron) -> Layer:
 
 
 def _spiking_layer(plan: LayerPlan, layer: nn.Module) -> Layer:
-    assert isinstance(layer, SpikingLayer)
+    assert isinstance(layer, TrainableLayer)
     gain, bias = (1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
-    return _layer(plan, layer.synapses.weight, LIF(layer.leak, layer.threshold, gain, bias))
+    return _layer(plan, layer.synapses.weight, LIF(layer.neuron.leak, layer.neuron.threshold, gain, bias))
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,41 +1,26 @@
-"""The trainable spiking network: snnTorch neurons and BNTT layers, described by one VGG-like list."""
+"""The trainable spiking network: leaky integrate-and-fire neurons and BNTT layers, described by one VGG-like list."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import snntorch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backends.network import LIF
 from pipeline.config import NetworkSection
+from pipeline.networks.firing import SURROGATE_SLOPE, fire
 from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
 from recordings.errors import InputError
 
 from .fused import bntt_lif
 
-SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 BNTT_EPSILON = 1e-4
 
 
-class Surrogate(torch.autograd.Function):
-    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1 (Eq. 8)."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:
-        """Fire where u > 0."""
-        ctx.save_for_backward(u)
-        return (u > 0).to(u.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Let the gradient through near the threshold."""
-        (u,) = ctx.saved_tensors
-        return gradients[0] * SURROGATE_SLOPE * (1 - u.abs()).clamp(min=0)
-
-
-class SpikingLayer(nn.Module):
+class TrainableLayer(nn.Module):
     """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
 
     A spike takes one step through the synapses, so what arrives at step t left at t-1, and layer number `depth` is
@@ -46,7 +31,7 @@ class SpikingLayer(nn.Module):
         super().__init__()
         self.pool = plan.pool
         self.depth = depth
-        self.leak, self.threshold = network.leak, network.threshold
+        self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
         self.synapses: nn.Conv2d | nn.Linear
         if plan.kind == "conv":
@@ -57,14 +42,6 @@ class SpikingLayer(nn.Module):
             normalise = snntorch.BatchNormTT1d
         nn.init.kaiming_normal_(self.synapses.weight)
         self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON) if network.normalise else None
-        threshold = network.threshold
-        self.neuron = snntorch.Leaky(
-            beta=network.leak,
-            threshold=threshold,
-            spike_grad=lambda distance: Surrogate.apply(distance / threshold),
-            reset_mechanism="subtract",
-            reset_delay=True,
-        )
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes that arrive -> spikes that these neurons fire in the same steps.
@@ -74,39 +51,48 @@ class SpikingLayer(nn.Module):
         early : (T', B, …) — arriving from step `depth` on
         late : (T'', B, …) — arriving in the steps after those; no gradient passes them
         """
-        early, membrane = self._advance(early, self.depth, None)
-        if len(late):
-            with torch.no_grad():
-                late, _ = self._advance(late, self.depth + len(early), membrane)
-        return early, late
+        first_late = self.depth + len(early)
+        if self.fused and self.training and self.bntt is not None and early.device.type == "cpu":
+            early, membrane = self._fused(early, self.depth, None)
+            if len(late):
+                with torch.no_grad():
+                    late, _ = self._fused(late, first_late, membrane)
+            return early, late
+        currents = self._normalised(early, self.depth)
+        with torch.no_grad():
+            of_late = self._normalised(late, first_late) if len(late) else None
+        spikes = fire(self.neuron, currents, of_late)
+        return spikes[1 : 1 + len(early)], spikes[1 + len(early) :].detach()
 
-    def _advance(self, spikes: Tensor, step: int, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """From `step` on: spikes that arrive -> spikes fired, and the membrane at the end."""
-        steps, batch = spikes.shape[:2]
+    def _currents(self, spikes: Tensor) -> Tensor:
+        """Spikes that arrive, (T, B, …) -> what the synapses make of them."""
         x = spikes.flatten(0, 1)
         if self.pool > 1:
             x = functional.avg_pool2d(x, self.pool)
         dense = isinstance(self.synapses, nn.Linear)
         x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
-        current = self.synapses(x).unflatten(0, (steps, batch))
-        norms = None if self.bntt is None else list(self.bntt)[step - 1 : step - 1 + steps]  # by the step of the input
-        if self.fused and self.training and norms is not None and current.device.type == "cpu":
-            return self._fused(current, norms, membrane)
-        if membrane is None:
-            membrane = torch.zeros_like(current[0], dtype=torch.float32)
-        output = []
-        for t in range(steps):
-            driven = current[t].float()
-            spike, membrane = self.neuron(driven if norms is None else norms[t](driven), membrane)
-            output.append(spike)
-        return torch.stack(output), membrane
+        return self.synapses(x).unflatten(0, spikes.shape[:2])
 
-    def _fused(self, current: Tensor, norms: list[Any], membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        channels_last = current.movedim(2, -1)
+    def _norms(self, steps: int, step: int) -> list[Any]:
+        """BNTT of so many steps from `step` on, by the step of the input."""
+        return list(cast(nn.ModuleList, self.bntt))[step - 1 : step - 1 + steps]
+
+    def _normalised(self, spikes: Tensor, step: int) -> Tensor:
+        """What the neurons get of spikes that arrive from `step` on: (T, B, …) float32."""
+        currents = self._currents(spikes).float()
+        if self.bntt is None:
+            return currents
+        norms = self._norms(len(spikes), step)
+        return torch.stack([norm(current) for norm, current in zip(norms, currents, strict=True)])
+
+    def _fused(self, spikes: Tensor, step: int, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """From `step` on: spikes that arrive -> spikes fired, and the membrane at the end."""
+        channels_last = self._currents(spikes).movedim(2, -1)
         rows = channels_last.flatten(1, -2)
+        norms = self._norms(len(spikes), step)
         scale = torch.stack([norm.weight for norm in norms])
-        spikes, membrane, mean, variance = bntt_lif(
-            rows, scale, BNTT_EPSILON, self.leak, self.threshold, SURROGATE_SLOPE, membrane
+        fired, membrane, mean, variance = bntt_lif(
+            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, SURROGATE_SLOPE, membrane
         )
         count = rows.shape[1]
         if count < 2:  # as torch's own batch normalisation
@@ -115,7 +101,7 @@ class SpikingLayer(nn.Module):
             norm.running_mean.lerp_(batch_mean, norm.momentum)
             norm.running_var.lerp_(batch_variance, norm.momentum)
             norm.num_batches_tracked += 1
-        return spikes.reshape(channels_last.shape).movedim(-1, 2), membrane
+        return fired.reshape(channels_last.shape).movedim(-1, 2), membrane
 
 
 class SpikingNetwork(nn.Module):
@@ -159,7 +145,7 @@ class SpikingNetwork(nn.Module):
         self.dropout = dropout
         inputs = count_inputs(plans, channels, height, width)
         self.layers = nn.ModuleList(
-            SpikingLayer(plan, count, depth, network, fused)
+            TrainableLayer(plan, count, depth, network, fused)
             for depth, (plan, count) in enumerate(zip(plans, inputs, strict=True), 1)
         )
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)

@@ -11,7 +11,7 @@ from backends.torch.backend import TorchBackend
 from pipeline.config import CONFIGS, NetworkSection, load_config
 from pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
 from pipeline.networks.train.export import export_network
-from pipeline.networks.train.spiking_network import SpikingNetwork, Surrogate, poisson
+from pipeline.networks.train.spiking_network import SpikingNetwork, poisson
 from recordings.errors import InputError
 from recordings.layers import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
@@ -56,15 +56,6 @@ def test_pooling_that_does_not_divide():
 def test_too_few_steps_for_the_depth():
     with pytest.raises(InputError, match=r"timesteps is 3, but 3 layers delay the image.* at least 4"):
         small_model(network=NetworkSection(layers=(4, 6, "P8", "D8"), timesteps=3))
-
-
-def test_the_surrogate_by_hand():
-    # 0.3 · max(0, 1 - |u|) at u = -2, -0.5, 0, 0.25, 1
-    u = torch.tensor([-2.0, -0.5, 0.0, 0.25, 1.0], requires_grad=True)
-    spikes = Surrogate.apply(u)
-    spikes.sum().backward()
-    assert spikes.tolist() == [0, 0, 0, 1, 1]
-    assert u.grad.tolist() == pytest.approx([0, 0.15, 0.3, 0.225, 0])
 
 
 def test_training_spikes_follow_the_law_of_the_encoding():
