@@ -20,8 +20,8 @@ from pipeline.networks.imports.example import Example, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.libraries.neurons import Neurons
-from pipeline.networks.imports.libraries.spiking import Takes
+from pipeline.networks.imports.neuron_modules import NeuronModules
+from pipeline.networks.libraries.library import Takes
 from pipeline.simulation import simulate
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
@@ -89,7 +89,7 @@ def compare(
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:
         check_model(model)
-        known = Neurons(neurons, takes)
+        known = NeuronModules(neurons, takes)
         example = _read_data(data, network, model, known)
         layers, scores = _followed(model, example, known, network)
     except InputError as error:
@@ -127,7 +127,7 @@ def _chosen(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     return chosen
 
 
-def _read_data(data: Any, network: Network, model: Any, neurons: Neurons) -> Example:
+def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) -> Example:
     """The data, as the network can be given it."""
     if not isinstance(network, Network):
         raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
@@ -145,7 +145,9 @@ def _read_data(data: Any, network: Network, model: Any, neurons: Neurons) -> Exa
     return example
 
 
-def _followed(model: Any, example: Example, neurons: Neurons, network: Network) -> tuple[list[FollowedLayer], Tensor]:
+def _followed(
+    model: Any, example: Example, neurons: NeuronModules, network: Network
+) -> tuple[list[FollowedLayer], Tensor]:
     """The model's layers, one for each of the network's, and its scores (B, K); some samples at a time."""
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
     orders = [layers_in_order(part) for part in parts]

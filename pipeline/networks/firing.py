@@ -50,8 +50,9 @@ class _Fire(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any) -> Tensor:
-        steps, shape = len(early) + len(late), early.shape[1:]
-        neurons = FloatNeurons(neuron, tuple(shape), str(early.device))
+        steps = len(early) + len(late)
+        samples, positions, channels = shape = early.shape[1:]
+        neurons = FloatNeurons(neuron, (samples, positions, channels), str(early.device))
         threshold = torch.tensor(neuron.threshold).to(early)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0

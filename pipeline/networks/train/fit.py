@@ -22,11 +22,11 @@ from recordings.errors import InputError
 
 from .checkpoints import WholeCheckpoints
 from .environment import end_together, process_rank, quiet_lightning
+from .epoch_log import EpochLog
 from .images import loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
 from .precision import convolution_type
-from .report import Report
 from .start import check_resumable, start_from
 
 
@@ -81,7 +81,7 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
-        callbacks=[best, latest, Report(console, out / "metrics.csv")],
+        callbacks=[best, latest, EpochLog(console, out / "metrics.csv")],
         plugins=[WholeCheckpoints()],
         use_distributed_sampler=False,
         enable_progress_bar=False,

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from backends.network import NetworkError
 from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.libraries.neurons import Neurons, reset
-from pipeline.networks.imports.libraries.spiking import Takes
+from pipeline.networks.imports.neuron_modules import NeuronModules, reset
+from pipeline.networks.libraries.library import Takes
 
-from .follower import Answer, Follower
+from .follower import Follower, ModelOutput
 from .raster import FollowedLayer, NotTakenError
 
 
@@ -32,7 +32,7 @@ class FollowedModel:
     """
 
     layers: dict[str, FollowedLayer]
-    answer: Answer
+    answer: ModelOutput
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Way:
     every_step: bool = False
 
 
-def follow_model(model: nn.Module, example: Example, neurons: Neurons) -> FollowedModel:
+def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> FollowedModel:
     """Run a model on an example, and follow it.
 
     Raises
@@ -66,7 +66,7 @@ def follow_model(model: nn.Module, example: Example, neurons: Neurons) -> Follow
     raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")
 
 
-def _ways(model: nn.Module, example: Example, neurons: Neurons) -> list[Way]:
+def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Way]:
     """Ways of calling a model, the likeliest first; an image that it shows to itself comes before a sequence of it."""
     once = [Way("B...")] if example.constant else []
     if neurons.takes == "B...":
@@ -86,7 +86,7 @@ def _ways(model: nn.Module, example: Example, neurons: Neurons) -> list[Way]:
     return [*(once if first == "TB..." else []), Way(first)]
 
 
-def _run(model: nn.Module, example: Example, neurons: Neurons, way: Way) -> FollowedModel:
+def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -> FollowedModel:
     follower = Follower(neurons, example.samples, example.timesteps)
     sequence, size = example.sequence, example.sequence[0, 0].numel()
     where = torch.arange(sequence.numel(), device=sequence.device).view(sequence.shape)

@@ -18,7 +18,7 @@ from typing import Any
 
 from backends.network import LIF
 
-from .spiking import Integrator, SpikingModule, Takes, expect, number, refused
+from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
 
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
@@ -53,7 +53,7 @@ def silent(module: Any, where: str) -> SpikingModule:
         "None or 'last_mem': the answer is the last membrane",
     )
     rate = 1 / number(module.tau) if hasattr(module, "tau") else None
-    integrator = Integrator(1.0) if rate is None else Integrator(1 - rate, rate)
+    integrator = LeakyIntegrator(1.0) if rate is None else LeakyIntegrator(1 - rate, rate)
     return SpikingModule(integrator, "TB...")
 
 
@@ -62,18 +62,23 @@ def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
 
 
 def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
-    takes: Takes = "TB..." if module.step_mode == "m" else "B..."
-    threshold, rest = number(module.v_threshold), module.v_reset
+    takes, threshold, rest = axes(module), number(module.v_threshold), module.v_reset
     if rest is None:
         return SpikingModule(LIF(leak, threshold, gain, reset_by=leak * threshold, fires_at_threshold=True), takes)
     expect(rest < threshold, where, f"has v_reset={rest}, v_threshold={threshold}", "v_reset below v_threshold")
     return SpikingModule(LIF(leak, threshold - rest, gain, reset="zero", fires_at_threshold=True), takes)
 
 
+def axes(module: Any) -> Takes:
+    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode."""
+    multi_step = any(kind.__name__ == "MultiStepModule" for kind in type(module).__mro__)
+    return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
+
+
 UNKNOWN = refused(
     "an equation that is not known here", "IFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
 )
-NEURONS = {
+EQUATIONS = {
     "IFNode": integrate_and_fire,
     "LIFNode": leaky,
     "ParametricLIFNode": parametric,
@@ -85,3 +90,12 @@ NEURONS = {
     "SimpleBaseNode": UNKNOWN,
     "BaseNode": UNKNOWN,
 }
+LIBRARY = Library(
+    "spikingjelly",
+    EQUATIONS,
+    axes,
+    silent=".*NonSpiking.*",
+    others=r"spikingjelly\.activation_based\.neuron.*",
+    membrane="v",
+    rest=("MemoryModule", "reset"),
+)

@@ -1,4 +1,4 @@
-"""Which modules are neurons, in all libraries that are known."""
+"""Which modules of a model are neurons: those of libraries that are known, and those that the caller describes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,11 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from backends.network import LIF, NetworkError
-
-from . import lava_dl, norse, sinabs, snntorch, spikingjelly
-from .spiking import Describe, SpikingModule, Takes, recognised
-
-LIBRARIES: dict[str, Mapping[str, Describe]] = {
-    "snntorch": snntorch.NEURONS,
-    "spikingjelly": spikingjelly.NEURONS,
-    "norse": norse.NEURONS,
-    "sinabs": sinabs.NEURONS,
-    "lava": lava_dl.NEURONS,
-}
-RESETS = {
-    "snntorch": {"SpikingNeuron": "reset_mem"},
-    "spikingjelly": {"MemoryModule": "reset"},
-    "sinabs": {"StatefulLayer": "reset_states"},
-}
+from pipeline.networks.libraries.known import LIBRARIES
+from pipeline.networks.libraries.library import Describe, SpikingModule, Takes
 
 
-class Neurons:
+class NeuronModules:
     """The modules of a model that are neurons.
 
     Parameters
@@ -54,9 +40,7 @@ class Neurons:
 
     def describes(self, name: str, module: nn.Module) -> bool:
         """Whether a module is neurons, or something that stands for neurons that cannot be imported."""
-        return self._given(name, module) is not None or any(
-            recognised(module, library, table) for library, table in LIBRARIES.items()
-        )
+        return self._given(name, module) is not None or _equation(module) is not None
 
     def of(self, name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         """Names and modules of neurons in a module of that name."""
@@ -76,7 +60,8 @@ class Neurons:
         given = self._given(name, module)
         if given is not None:
             return SpikingModule(given, "B..." if self.takes is None else None)
-        (describe,) = filter(None, (recognised(module, library, table) for library, table in LIBRARIES.items()))
+        describe = _equation(module)
+        assert describe is not None
         return describe(module, f"module {name!r} ({type(module).__name__})")
 
     def _given(self, name: str, module: nn.Module) -> LIF | None:
@@ -87,10 +72,12 @@ def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
     return isinstance(module, key) if isinstance(key, type) else key == name
 
 
+def _equation(module: nn.Module) -> Describe | None:
+    return next(filter(None, (library.equation(module) for library in LIBRARIES)), None)
+
+
 def reset(model: nn.Module) -> None:
     """Bring the neurons of a model to rest, as its library does."""
     for module in model.modules():
-        for library, table in RESETS.items():
-            method = recognised(module, library, table)
-            if method and hasattr(module, method):
-                getattr(module, method)()
+        for library in LIBRARIES:
+            library.reset(module)

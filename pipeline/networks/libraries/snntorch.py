@@ -17,7 +17,7 @@ import numpy as np
 
 from backends.network import LIF
 
-from .spiking import SpikingModule, expect, number, refused
+from .library import Library, SpikingModule, Takes, expect, number, refused
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
@@ -53,8 +53,14 @@ def _described(module: Any, where: str, synaptic_leak: Any) -> SpikingModule:
     return SpikingModule(LIF(leak, threshold, reset_by=amount, synaptic_leak=synaptic_leak), caveat=caveat)
 
 
+def axes(module: Any) -> Takes:
+    """One step a call, but for neurons that take all steps at once."""
+    return "TB..." if any(kind.__name__ in ALL_STEPS for kind in type(module).__mro__) else "B..."
+
+
+ALL_STEPS = ("LeakyParallel", "StateLeaky", "AssociativeLeaky")
 RECURRENT = refused("recurrent connections", "layers here go one way; Leaky and Synaptic can be imported")
-NEURONS = {
+EQUATIONS = {
     "Leaky": leaky,
     "Synaptic": synaptic,
     "RLeaky": RECURRENT,
@@ -65,3 +71,4 @@ NEURONS = {
     "LeakyParallel": refused("synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"),
     "SpikingNeuron": refused("an equation that is not known here", "Leaky and Synaptic can be imported"),
 }
+LIBRARY = Library("snntorch", EQUATIONS, axes, membrane="mem", rest=("SpikingNeuron", "reset_mem"))

@@ -16,7 +16,7 @@ import numpy as np
 
 from backends.network import LIF
 
-from .spiking import SpikingModule, expect, number, refused
+from .library import Library, SpikingModule, expect, number, refused
 
 UNIT = 4096  # of lava-dl's decays
 
@@ -41,7 +41,7 @@ def block(module: Any, where: str) -> SpikingModule:
     return SpikingModule(lif, "B...T", module.synapse, bool(module.delay_shift), caveat, rounding)
 
 
-NEURONS = {
+EQUATIONS = {
     "AbstractConv": block,
     "AbstractDense": block,
     "AbstractPool": block,
@@ -54,3 +54,4 @@ NEURONS = {
     ),
     "Neuron": refused("no block around it", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"),
 }
+LIBRARY = Library("lava", EQUATIONS, lambda module: "B...T", silent="Abstract.*")

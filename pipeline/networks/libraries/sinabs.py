@@ -15,7 +15,7 @@ from typing import Any
 
 from backends.network import LIF
 
-from .spiking import Integrator, SpikingModule, Takes, expect, number, refused
+from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
 
 
 def spiking(module: Any, where: str) -> SpikingModule:
@@ -31,12 +31,12 @@ def spiking(module: Any, where: str) -> SpikingModule:
     threshold = number(module.spike_threshold)
     fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts}
     neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, where), **fires)
-    return SpikingModule(neuron, _takes(module))
+    return SpikingModule(neuron, axes(module))
 
 
 def integrator(module: Any, where: str) -> SpikingModule:
     """`ExpLeak` and `ExpLeakSqueeze`."""
-    return SpikingModule(Integrator(*_leak(module, where)), _takes(module))
+    return SpikingModule(LeakyIntegrator(*_leak(module, where)), axes(module))
 
 
 def _reset(rule: Any, leak: Any, threshold: Any, where: str) -> dict[str, Any]:
@@ -62,14 +62,16 @@ def _leak(module: Any, where: str) -> tuple[Any, Any]:
     return leak, 1 - leak if module.norm_input else 1.0
 
 
-def _takes(module: Any) -> Takes:
+def axes(module: Any) -> Takes:
+    """All steps in one call, on an axis of their own, or on that of the samples where a class is squeezed."""
     return "(BT)..." if hasattr(module, "squeeze_forward") else "BT..."
 
 
 RECURRENT = refused("recurrent connections", "layers here go one way; IAF and LIF without them can be imported")
-NEURONS = {
+EQUATIONS = {
     "ExpLeak": integrator,
     "LIFRecurrent": RECURRENT,
     "LIF": spiking,
     "StatefulLayer": refused("an equation that is not known here", "IAF, LIF and ExpLeak can be imported"),
 }
+LIBRARY = Library("sinabs", EQUATIONS, axes, membrane="v_mem", rest=("StatefulLayer", "reset_states"))

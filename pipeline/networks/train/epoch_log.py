@@ -21,7 +21,7 @@ METRICS = {  # column of metrics.csv -> what Lightning calls it here
 }
 
 
-class Report(lightning.Callback):
+class EpochLog(lightning.Callback):
     """A bar over all steps with the time left, and per epoch a line on the console and one in `metrics.csv`."""
 
     def __init__(self, console: Console, path: Path) -> None:

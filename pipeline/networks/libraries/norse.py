@@ -16,13 +16,13 @@ import numpy as np
 
 from backends.network import LIF
 
-from .spiking import Integrator, SpikingModule, Takes, expect, number, refused
+from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
 
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     """`IAFCell` and `IAF`."""
     threshold = number(module.p.v_th) - number(module.p.v_reset)
-    return SpikingModule(LIF(1.0, threshold, reset="zero"), _takes(module))
+    return SpikingModule(LIF(1.0, threshold, reset="zero"), axes(module))
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
@@ -36,18 +36,20 @@ def leaky(module: Any, where: str) -> SpikingModule:
         back = number(module.p.v_reset)
         expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
     outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
-    return SpikingModule(LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset), _takes(module))
+    return SpikingModule(LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset), axes(module))
 
 
 def integrator(module: Any, where: str) -> SpikingModule:
     """`LIBoxCell`."""
     rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
     expect(not np.any(rest), where, f"has v_leak={rest}", "0 of a readout")
-    return SpikingModule(Integrator(1 - rate, rate), _takes(module))
+    return SpikingModule(LeakyIntegrator(1 - rate, rate), axes(module))
 
 
-def _takes(module: Any) -> Takes:
-    return "B..." if type(module).__name__.endswith("Cell") else "TB..."
+def axes(module: Any) -> Takes:
+    """One step a call, of cells, or all of them."""
+    all_steps = any(kind.__name__ in ("SNN", "SNNRecurrent") for kind in type(module).__mro__)
+    return "TB..." if all_steps else "B..."
 
 
 OTHER = refused(
@@ -56,7 +58,7 @@ OTHER = refused(
 )
 CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
 RECURRENT = refused("recurrent connections", "layers here go one way; IAFCell, LIFCell and LIFBoxCell can be imported")
-NEURONS = {
+EQUATIONS = {
     "IAFCell": integrate_and_fire,
     "IAF": integrate_and_fire,
     "LIFBoxCell": leaky,
@@ -71,3 +73,4 @@ NEURONS = {
     "SNNRecurrentCell": RECURRENT,
     "SNNRecurrent": RECURRENT,
 }
+LIBRARY = Library("norse", EQUATIONS, axes, silent="LI|LICell|LIBoxCell|LILinearCell", others=r".*\.CobaLIFCell")
