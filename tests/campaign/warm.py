@@ -27,6 +27,7 @@ MODULES = (
     ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 
 for name in MODULES:
