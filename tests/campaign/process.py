@@ -146,7 +146,7 @@ def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], 
     tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
     tracker._fd = tracker._pid = None
     sys.argv = ["spikesam", *words]
-    main = import_module(COMMANDS[words[0]][0]).main
+    main = import_module("paper.__main__" if words[0] == "paper" else COMMANDS[words[0]][0]).main
     prepare()
     try:
         code = main(list(words[1:]))

@@ -1,4 +1,4 @@
-"""Spoiled shards and manifests of a killed run: --resume computes them again, or refuses and keeps the rest."""
+"""Spoiled files of a killed run: --resume computes their samples again, or refuses and keeps the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from .formats.checkpoints import edit_json
 from .hostile import TEXTS
 from .isolated import LINUX, attempt, cases
 from .process import run
-from .structured import EDITS, edit
 from .workplace import RECIPES, measured, same_results
 
 pytestmark = LINUX
@@ -28,24 +27,24 @@ FILES = ("gone", "copy", "rename", "swap", "link", "outside", "folder", "odd", "
 
 @pytest.fixture(scope="session")
 def stopped(workplace: Path) -> Path:
-    """A folder in which a run was killed when it had finished two shards."""
+    """A folder in which a run was killed when it had finished two ranges."""
     folder = workplace / "stopped"
-    attempt(kill_with_shards, workplace, folder, seconds=120, memory=4 << 30)
+    attempt(kill_with_ranges, workplace, folder, seconds=120, memory=4 << 30)
     return folder
 
 
-def kill_with_shards(base: Path, folder: Path) -> None:
+def kill_with_ranges(base: Path, folder: Path) -> None:
     """Leave such a folder."""
     shutil.copytree(base / "work", folder)
     parts = folder / "out" / "raster.parts"
-    run(RECIPES[NAME].words, folder, Boundaries(when=lambda: len(list(parts.glob("0*.h5"))) >= 2).install)
-    assert len(list(parts.glob("0*.h5"))) >= 2, "the run ended before it had finished two shards"
+    run(RECIPES[NAME].words, folder, Boundaries(when=lambda: len(list(parts.glob("0*.range"))) >= 2).install)
+    assert len(list(parts.glob("0*.range"))) >= 2, "the run ended before it had finished two ranges"
     measured(base, NAME)
 
 
 @cases(short=6, long=200)
 @given(random=st.randoms(use_true_random=False))
-def test_a_spoiled_shard(workplace: Path, stopped: Path, random: Random) -> None:
+def test_a_spoiled_range(workplace: Path, stopped: Path, random: Random) -> None:
     case = Path(tempfile.mkdtemp(prefix="case-", dir=workplace))
     work = case / "work"
     shutil.copytree(stopped, work)
@@ -55,25 +54,27 @@ def test_a_spoiled_shard(workplace: Path, stopped: Path, random: Random) -> None
 
 
 def spoil(parts: Path, random: Random) -> str:
-    """Damage or edit a shard or the manifest; or let files be missing, copied, renamed, linked, or folders."""
-    shards = sorted(parts.glob("*.h5"))
-    path, other = random.choice(shards), random.choice(shards)
-    what = random.choice(("bytes", "bytes", "edit", "manifest", "manifest", "files"))
+    """Damage or edit the file of a range or of the job; or let files be missing, copied, renamed, linked, or folders."""
+    ranges = sorted(parts.glob("*.range"))
+    path, other = random.choice(ranges), random.choice(ranges)
+    what = random.choice(("bytes", "bytes", "record", "job", "job", "files"))
     if what == "bytes":
         data, done = damage(random, path.read_bytes(), other.read_bytes())
         path.write_bytes(data)
-    elif what == "edit":
-        done = edit(path, random, EDITS)
-    elif what == "manifest":
-        path = parts / "manifest.json"
-        done = edit_manifest(path, random)
+    elif what == "record":
+        digest, line, sections = path.read_bytes().split(b"\n", 2)
+        done = edit_json(random, content := json.loads(line))
+        path.write_bytes(b"\n".join([digest, json.dumps(content).encode(), sections]))
+    elif what == "job":
+        path = parts / "job.json"
+        done = edit_job(path, random)
     else:
         done = random.choice(FILES)
         edit_files(parts, path, other, done, random)
     return f"{path.name}: {done}"
 
 
-def edit_manifest(path: Path, random: Random) -> str:
+def edit_job(path: Path, random: Random) -> str:
     """Damage or edit the JSON, or write another text."""
     what = random.choice(["damage", "damage", "edit", "edit", "other"])
     if what == "damage":
@@ -95,9 +96,9 @@ def edit_files(parts: Path, path: Path, other: Path, what: str, random: Random) 
     if what in ("gone", "link", "outside", "folder"):
         path.unlink()
     if what == "copy":
-        shutil.copy(path, parts / random.choice(("00000001.h5", "99999999.h5", "x.h5", "-1.h5", "00000016.h5", "٣.h5")))
+        shutil.copy(path, parts / (random.choice(("00000001", "99999999", "x", "-1", "00000016", "٣")) + ".range"))
     elif what == "rename":
-        path.rename(parts / random.choice(("00000005.h5", "16.h5", "0000.h5", "1e1.h5")))
+        path.rename(parts / random.choice(("00000005.range", "16.range", "0000.range", "1e1.range")))
     elif what == "swap":
         content = path.read_bytes()
         path.write_bytes(other.read_bytes())
@@ -109,21 +110,21 @@ def edit_files(parts: Path, path: Path, other: Path, what: str, random: Random) 
     elif what == "folder":
         path.mkdir()
     elif what == "odd":
-        (parts / random.choice(("notes.txt", "\x1b[2J.h5", "a" * 200 + ".h5", ".h5"))).write_text("mine")
+        (parts / random.choice(("notes.txt", "\x1b[2J.range", "a" * 200 + ".range", ".range"))).write_text("mine")
     elif what == "tmp":
-        (parts / random.choice(("00000000.h5.tmp", "x.tmp", "manifest.json.tmp"))).mkdir()
+        (parts / random.choice(("00000000.range.tmp", "x.tmp", "job.json.tmp"))).mkdir()
     elif what == "none":
         shutil.rmtree(parts)
         parts.mkdir()
 
 
 def resume(base: Path, work: Path) -> str:
-    """The run ends with the results of an undisturbed one, or refuses and keeps the shards that were not spoiled."""
-    shards = {path: path.read_bytes() for path in (work / "out").rglob("*.h5") if path.is_file()}
+    """The run ends with the results of an undisturbed one, or refuses and keeps the ranges that were not spoiled."""
+    ranges = {path: path.read_bytes() for path in (work / "out").rglob("*.range") if path.is_file()}
     ended = run((*RECIPES[NAME].words, *RECIPES[NAME].again), work)
     ended.check()
     if ended.code:
-        lost = [path.name for path, content in shards.items() if not path.exists() or path.read_bytes() != content]
+        lost = [path.name for path, content in ranges.items() if not path.exists() or path.read_bytes() != content]
         assert len(lost) <= 1, f"refused ({ended.line[:150]}), and {', '.join(lost)} are gone"
         return "refused"
     same_results(work, base, NAME)

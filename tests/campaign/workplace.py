@@ -62,7 +62,7 @@ class Recipe:
 IMAGES = ("--data", "images", "--out")
 RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", *IMAGES, "out", "--backend")
 LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
-PARTS = ("out/raster.parts/0*.h5", "out/maps.parts/0*.h5")
+PARTS = ("out/raster.parts/0*.range",)
 MADE = "out/checkpoint.safetensors"
 RECIPES = {
     "event": Recipe((*RUN, "event"), ("--resume",), LEAVES),

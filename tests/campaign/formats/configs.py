@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+from paper.common.settings import load_paper_config
 from pipeline.config import CONFIGS as FOLDER
 from pipeline.config import load_config, resolved
-from pipeline.paper.study.settings import load_paper_config
 
 from ..damage import damage
 from ..hostile import TEXTS
