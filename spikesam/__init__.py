@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.write import to_nir
     from pipeline.recording.record import record
     from pipeline.report.write import report
-    from pipeline.engine.simulate import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster

@@ -75,7 +75,7 @@ def test_the_wheel_holds_packages_configurations_and_checkpoints(wheel: Path) ->
 
 def test_it_is_imported_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
     script = (
-        "import spikesam, pipeline.bundled as b; print(spikesam.__version__, spikesam.__file__, b.bundled('configs'))"
+        "import spikesam; from pipeline.config import CONFIGS; print(spikesam.__version__, spikesam.__file__, CONFIGS)"
     )
     version, file, configs = run(programs / "python", "-c", script, cwd=tmp_path).split()
     assert version in (ROOT / "pyproject.toml").read_text()

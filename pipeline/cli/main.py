@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from pipeline.config.mistakes import nearest
 from recordings.errors import InputError
 
-from .config_errors import nearest
 from .errors import exit_codes
 from .names import listing
 

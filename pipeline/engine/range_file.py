@@ -129,7 +129,7 @@ class RangeFile:
             of_range = spec.ranges[positions.start // RANGE]
         inside = len(positions) > 0 and positions.stop <= of_range.stop
         if self.record.job != spec.identity or not inside or path.name != range_path(path, positions.start).name:
-            raise RasterError(f"{path}: belongs to no range of this run; remove it, or choose another --out")
+            raise RasterError(f"{path}: belongs to no range of this run; remove it")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`raster.h5` while it is filled with all samples of a run: from memory while they are computed, or from range files."""
+"""`raster.h5` while it is filled with all samples of a run: from memory as they are computed, or from range files."""
 
 from __future__ import annotations
 

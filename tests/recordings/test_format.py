@@ -270,7 +270,7 @@ def test_batches_that_do_not_fit_the_header_are_refused() -> None:
 
 def test_recordings_import_neither_torch_nor_lava() -> None:
     code = (
-        "import sys, recordings.validate, recordings.raster.writer, recordings.lock;"
+        "import sys, recordings.validate, recordings.raster.growing, recordings.lock;"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'lava', 'backends', 'pipeline')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

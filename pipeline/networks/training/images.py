@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from pipeline.cli.progress import progress_bar
 from pipeline.config import Config
 from pipeline.images.datasets import HANDWRITING, Dataset, open_dataset
 from pipeline.images.datasets.base import shorten
 from pipeline.images.selection import split_selection
+from recordings.child import die_with_parent
 from recordings.errors import InputError
-from recordings.orphans import die_with_parent
+from recordings.progress import progress_bar
 
 from .environment import process_rank
 from .inputs import Inputs

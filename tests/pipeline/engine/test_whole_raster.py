@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.tracker import Tracker
 from pipeline.engine.folder import begin
 from pipeline.engine.job import Job
 from pipeline.engine.merge import merge, remove_parts
 from pipeline.engine.run import compute_all
 from recordings.lock import out_lock
+from recordings.progress import Tracker
 from recordings.raster.merging import MergedRaster
 from recordings.raster.reader import RasterReader
 from recordings.raster.records import SampleRecord
@@ -64,7 +64,7 @@ def test_what_a_kill_leaves_of_it_is_removed(tmp_path: Path, expected: str) -> N
 import os, signal, sys
 from pathlib import Path
 from tests.pipeline.engine.jobs import add, begun
-add(begun(Path(sys.argv[1]), whole=True), range(35))
+add(store := begun(Path(sys.argv[1]), whole=True), range(35))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

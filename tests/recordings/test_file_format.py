@@ -8,7 +8,7 @@ import h5py
 import pytest
 
 from recordings.errors import RasterError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 
 from .rasters import GOLDEN
 from .test_maps import write

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children"),
 ]
 
-CHILD = "from recordings.orphans import *; die_with_parent(); print(os.getpid(), flush=True); signal.pause()"
+CHILD = "from recordings.child import *; die_with_parent(); print(os.getpid(), flush=True); signal.pause()"
 PARENT = f"import signal, subprocess, sys; subprocess.Popen([sys.executable, '-c', {CHILD!r}]); signal.pause()"
 
 
@@ -42,6 +42,6 @@ def test_a_killed_parent(stopped: bool) -> None:
 
 
 def test_a_parent_that_has_ended_already() -> None:
-    code = "from recordings.orphans import *; die_with_parent(os.getppid()); die_with_parent(-1); print('still here')"
+    code = "from recordings.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('still here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")

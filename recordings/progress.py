@@ -1,4 +1,4 @@
-"""The stages of a command: a bar on a terminal while one runs, and the seconds that each took."""
+"""What long work shows while it runs: a bar on a terminal; and the seconds that each of its stages took."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from recordings.console import PlainConsole
-from recordings.text import printable
+from .console import PlainConsole
+from .text import printable
 
-from .progress import progress_bar
+Advance = Callable[[int], None]  # takes the number of items just done
 
-Advance = Callable[[int], None]
+
+def progress_bar(console: Console, transient: bool = False) -> Progress:
+    """A bar on `console`; a transient one is for terminals only and gone at the end, others leave their last state."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=transient,
+        disable=transient and not console.is_terminal,
+    )
 
 
 class Tracker:

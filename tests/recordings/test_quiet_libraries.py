@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from recordings.silence import silent_libraries, silent_warnings
+from recordings.quiet_libraries import silent_libraries, silent_warnings
 
 
 def fail():

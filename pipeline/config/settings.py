@@ -1,4 +1,4 @@
-"""The configuration: strict sections, read from TOML, saved resolved with every result."""
+"""The sections of the settings, each field with its limits and its line of help; and how they are read and saved."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from backends.available import BackendName, LavaModels
-from pipeline.bundled import bundled
-from pipeline.cli.config_errors import read_toml, validated
-from pipeline.cli.options import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
 from recordings.disk import write_file
+
+from .bundled import bundled
+from .fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
+from .toml import read_toml, validated
 
 CONFIGS = bundled("configs")
 DEFAULT_CONFIG = CONFIGS / "default.toml"
