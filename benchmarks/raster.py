@@ -130,7 +130,7 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
 
 
 def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """What it costs that a kill loses at most 15 finished samples: files of ranges, synced, verified and merged."""
+    """What it costs that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
     rate, samples = 0.1, sizes.small_recorded
     network, spikes = simulated(sizes, rate, options, sizes.small)
     backend = EventBackend()
@@ -146,7 +146,7 @@ def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]
     for way, found in timed.items():
         yield Row(case, way, "ms/image", scaled(found.seconds, 1e3 / samples))
     kept = tuple(on - off for on, off in zip(timed["on disk"].seconds, timed["in memory"].seconds, strict=True))
-    note = "on disk less in memory: files of 16 samples, each synced, then verified and merged"
+    note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
     yield Row(case, "safe from a kill", "ms/image", scaled(kept, 1e3 / samples), note=note)
 
 

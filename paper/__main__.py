@@ -15,7 +15,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing, some_or_all
 from pipeline.cli.options import ConfigFile
 from pipeline.config import Section
-from pipeline.networks.freed_memory import keep_freed_memory
+from pipeline.networks.allocator import keep_freed_memory
 from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError

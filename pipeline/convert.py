@@ -67,9 +67,9 @@ def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracke
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
     from pipeline.networks.checkpoint_files import find_checkpoint
-    from pipeline.networks.conversion.algorithm import configuration, convert_checkpoint
-    from pipeline.networks.conversion.latency import accuracy_over_time
-    from pipeline.networks.conversion.summary import report, summarise
+    from pipeline.networks.convert.algorithm import configuration, convert_checkpoint
+    from pipeline.networks.convert.latency import accuracy_over_time
+    from pipeline.networks.convert.summary import report, summarise
 
     from .images.samples import choose_samples
 

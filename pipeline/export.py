@@ -16,7 +16,7 @@ from pipeline.cli.options import Out, Overwrite
 from pipeline.config.fields import Data, Device, Download
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
-from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature
+from pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.console import PlainConsole
 from recordings.disk import write_file

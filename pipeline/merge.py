@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline.engine.prepare import read_samples_of
     from pipeline.engine.range_file import PARTS, SPEC
     from pipeline.engine.run import merge_all
-    from pipeline.report.results import write_results
+    from pipeline.page.results import write_results
 
     if not (folder / PARTS / SPEC).is_file():
         raise InputError(f"{folder}: has no ranges to merge, expected the --out of run --range K/N")

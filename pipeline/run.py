@@ -94,7 +94,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     from pipeline.engine.folder import begin, undone_if_refused
     from pipeline.engine.prepare import prepare, read_all
     from pipeline.engine.run import compute_all, compute_on_cluster
-    from pipeline.report.results import write_results
+    from pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
     with tracker.time("load"), tracker.show("listing samples"):

@@ -10,6 +10,7 @@
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
+:func:`measure`           how well maps find objects whose masks are known: a table
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
     from pipeline.maps.explanation import explain
+    from pipeline.maps.measure import measure
     from pipeline.maps.sam import sam
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
@@ -55,8 +57,8 @@ if TYPE_CHECKING:
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
-    from pipeline.recording.record import record
-    from pipeline.report.write import report
+    from pipeline.page.write import report
+    from pipeline.record.record import record
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -67,8 +69,9 @@ _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
-    "record": "pipeline.recording.record:record",
-    "report": "pipeline.report.write:report",
+    "measure": "pipeline.maps.measure:measure",
+    "record": "pipeline.record.record:record",
+    "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
@@ -122,6 +125,7 @@ __all__ = [
     "from_nir",
     "from_torch",
     "load",
+    "measure",
     "open_maps",
     "open_raster",
     "quantise",

@@ -33,7 +33,7 @@ class LavaBackend:
     Parameters
     ----------
     models : how a layer is simulated: "event" by the event-driven kernels in one process; "stock" by the graph of
-        Lava's own `Conv` or `Dense` and this project's neurons, which computes the same, a thousand times slower
+        Lava's own `Conv` or `Dense` and this project's neurons, with equal results, a thousand times slower
     deadline : seconds; the longest the simulation may go on without finishing a sample before it is given up. Starting
         and the time the caller spends between samples do not count. By default 300 with event-driven models, 3600 with
         stock ones (a VGG11 at 64×64 takes them 10 s per step)
@@ -101,7 +101,7 @@ class LavaBackend:
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
-    """What the source reads of one sample after the other; refuses samples of a wrong shape, and to end early."""
+    """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples than expected."""
     count = 0
     for batch in inputs:
         samples: NDArray[Any] = (

@@ -1,4 +1,4 @@
-"""The worker process seen from outside: start, feed, listen, and end it, whatever happens in between."""
+"""Start the worker process, send it samples, receive results, and end it, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ class RemoteTracebackError(Exception):
 
 
 class Child:
-    """A worker process in a session of its own, so that nothing meant for this process reaches it and it ends as one.
+    """A worker process in a session of its own: signals to this process do not reach it.
 
-    Nothing it makes has a name in a file system. So whatever is killed, and in whatever order, nothing is left.
+    The worker makes nothing that has a name in a file system. So whatever is killed, in whatever order, no file is
+    left.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class Child:
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline
-        self.log = _nameless_file()
+        self.log = _anonymous_file()
         self.data, data = socket.socketpair()
         self.control, control = Pipe()
         # The worker ends with the thread that starts it, so this is one that lives as long as this object.
@@ -155,7 +156,7 @@ class Child:
         )
 
     def _failure(self, answer: tuple[str, str] | None = None) -> BackendError:
-        """The error that tells what the worker reported, or how it ended."""
+        """The error that the worker reported, or how it ended."""
         with contextlib.suppress(EOFError, OSError):
             if not answer and self.control.poll(GRACE):
                 answer = self.control.recv()
@@ -174,8 +175,8 @@ class Child:
         )
 
 
-def _nameless_file() -> IO[bytes]:
-    """A file to write and read that is gone with the last process that has it open."""
+def _anonymous_file() -> IO[bytes]:
+    """A file without a name, which is deleted when the last process that has it open ends."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("lava-log"), "w+b")
     return tempfile.TemporaryFile()

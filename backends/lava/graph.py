@@ -15,11 +15,11 @@ from lava.magma.core.run_configs import Loihi1SimCfg
 from backends.formed_maps import MapRequest
 from backends.network import Network
 
-from .process.layer import EventLayer, SpikingLayer, StockLayer
+from .process.layer import EventLayer, LayerProcess, StockLayer
 from .process.maps import EventMaps, Maps, StockMaps
 from .process.neuron import neurons_of
-from .process.readout import EventReadoutFixed, EventReadoutFloat, Readout, StockReadout
-from .process.recorder import Recorder, recorder_model
+from .process.readout import EventReadoutFixed, EventReadoutFloat, ReadoutProcess, StockReadout
+from .process.recorder import RecorderProcess, recorder_model
 from .process.sources import CurrentSource, SpikeSource
 from .transfer import layers_with_maps, maps_of_layer
 
@@ -54,15 +54,15 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
         before = source = SpikeSource(shape=(height, width, channels), timesteps=timesteps, **socket)
     recorded: list[OutPort] = [before.bits_out]
     for layer, shape in layers:
-        process = SpikingLayer(layer=layer, shape=shape, timesteps=timesteps, maps=leaving[layer.name])
+        process = LayerProcess(layer=layer, shape=shape, timesteps=timesteps, maps=leaving[layer.name])
         before.s_out.reshape(process.s_in.shape).connect(process.s_in)
         recorded.append(process.bits_out)
         explained += [process] if leaving[layer.name] else []
         before = process
-    readout = Readout(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
+    readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     before.s_out.reshape(readout.s_in.shape).connect(readout.s_in)
     recorded = recorded if request is None or request.spikes else []
-    recorder = Recorder(
+    recorder = RecorderProcess(
         sizes=tuple(port.shape[1] for port in recorded),
         pixels=tuple(process.sum_out.shape[0] for process in explained),
         stepped=request.stepped if request else 0,
@@ -87,9 +87,9 @@ def run_config(network: Network, models: str, request: MapRequest | None = None)
     rasters = len(network.raster_names) if request is None or request.spikes else 0
     maps = len(layers_with_maps(network, request)) if request else 0
     chosen: dict[type, type] = {
-        Recorder: recorder_model(rasters, maps, np.int32 if fixed else np.float32),
-        SpikingLayer: EventLayer if event else StockLayer,
+        RecorderProcess: recorder_model(rasters, maps, np.int32 if fixed else np.float32),
+        LayerProcess: EventLayer if event else StockLayer,
         Maps: EventMaps if event else StockMaps,
-        Readout: (EventReadoutFixed if fixed else EventReadoutFloat) if event else StockReadout,
+        ReadoutProcess: (EventReadoutFixed if fixed else EventReadoutFloat) if event else StockReadout,
     }
     return Loihi1SimCfg(select_tag="fixed_pt" if fixed else "floating_pt", exception_proc_model_map=chosen)

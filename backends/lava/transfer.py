@@ -14,7 +14,7 @@ from backends.trace import STEP_TYPE, SUM_TYPE, maps_of_packed
 from recordings.raster.batch import RasterBatch
 
 if TYPE_CHECKING:
-    from .process.maps import LayerMaps
+    from .process.maps import LayerMapRequest
 
 # By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
 Layout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
@@ -22,7 +22,7 @@ Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
 
 
 def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Layout:
-    """What the recorder sends of a sample, in order; see :class:`backends.lava.process.recorder.Recorder`.
+    """What the recorder sends of a sample, in order; see :class:`backends.lava.process.recorder.RecorderProcess`.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ def layers_with_maps(network: Network, request: MapRequest) -> list[str]:
     return [layer.name for layer in network.layers if layer.name in request.summed]
 
 
-def maps_of_layer(network: Network, request: MapRequest, name: str) -> LayerMaps | None:
+def maps_of_layer(network: Network, request: MapRequest, name: str) -> LayerMapRequest | None:
     """What the process of a layer is told about its maps; None if it has none."""
-    from .process.maps import LayerMaps
+    from .process.maps import LayerMapRequest
 
     if name not in request.summed:
         return None
-    return LayerMaps(request.trace(network, name), request.summed[name], request.stepped)
+    return LayerMapRequest(request.trace(network, name), request.summed[name], request.stepped)
 
 
 def input_maps(network: Network, request: MapRequest, sample: int, spikes: memoryview) -> Arrays:

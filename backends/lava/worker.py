@@ -1,8 +1,8 @@
 """The child process in which Lava runs: `python -m backends.lava.worker SOCKET_FD CONTROL_FD`.
 
 Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
-has one way to end, whatever happened, taken as soon as the other end of the control pipe is closed or a child dies:
-kill and reap every child, kill its own process group.
+has one way to end: it kills and reaps every child, and kills its own process group. It does so as soon as the other end
+of the control pipe is closed or a child dies.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from backends.event.kernels.layer import compile_kernels
 from backends.trace import compile_maps
 from recordings.child import die_with_parent
 
+from .anonymous_memory import use_anonymous_memory
 from .child import describe_exit
-from .nameless import share_without_names
 from .repairs import repair_convolutions, repair_lava
 
 
@@ -52,7 +52,7 @@ class Worker:
         repair_lava()
         if models == "stock":
             repair_convolutions()
-        share_without_names()
+        use_anonymous_memory()
         from lava.magma.core.run_conditions import RunSteps
 
         from .graph import build_graph, run_config
@@ -61,7 +61,7 @@ class Worker:
             return  # the other side closed the pipe already
         self.source = build_graph(network, n_samples, self.socket_fd, request)
         gc.collect()
-        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
+        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages common to it and its siblings
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
             run_cfg=run_config(network, models, request),

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backends.network import LIF, Layer, Network
-from pipeline.networks.architecture import BNTT_EPSILON
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.firing import fire
+from pipeline.networks.train.spiking_network import BNTT_EPSILON
 from recordings.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
         for module in layers:
             currents = module.currents(inputs)
             found.append(_moments(currents))
-            inputs = fire(module.layer, currents)
+            inputs = fire(module.layer.spiking_neuron, currents)
     return found
 
 
@@ -88,7 +88,7 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
             currents = module.currents(inputs)
             if position >= first:
                 layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
-            inputs = fire(layers[position], currents)
+            inputs = fire(layers[position].spiking_neuron, currents)
     return replace(network, layers=tuple(layers))
 
 

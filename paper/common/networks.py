@@ -73,7 +73,7 @@ class Networks:
         return self._conversion(self.config.conversion)
 
     def _conversion(self, settings: ConversionSection) -> Checkpoint:
-        from pipeline.networks.conversion.algorithm import convert_checkpoint
+        from pipeline.networks.convert.algorithm import convert_checkpoint
 
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
@@ -128,7 +128,7 @@ class Networks:
         return self.trained(recipes.network, recipes.training.model_copy(update={"gain_decay": gain_decay}))
 
     def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
-        from pipeline.networks.training.fit import train_checkpoint
+        from pipeline.networks.train.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
         inputs = {

@@ -14,7 +14,7 @@ from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales
 from paper.measures.over_time import activity, spike_rate
 from paper.measures.tables import measured, summary, summary_of_shares
-from pipeline.networks.conversion.latency import answers_of_spikes
+from pipeline.networks.convert.latency import answers_of_spikes
 from recordings.raster.reader import RasterReader
 
 from .heatmaps import convolutions

@@ -22,7 +22,7 @@ COMMANDS = {
     "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
     "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
-    "report": ("pipeline.report.__main__", "write a page to explore a run in, or two side by side"),
+    "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
     "validate": ("recordings.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]

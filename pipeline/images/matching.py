@@ -1,4 +1,4 @@
-"""Which images a network knows: a data set's classes matched with those of a checkpoint."""
+"""The items of a data set whose class a checkpoint knows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .datasets.folder import ClassFolders
 class KnownClasses:
     """The items of a data set whose class is known, labelled by the known classes.
 
-    A class is known by its identifier or its name. Upper and lower case are alike, underscores and spaces too, and of
-    several synonyms ("goldfish, Carassius auratus") the first one counts. Items without a label stay.
+    A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
+    Only the first of several synonyms counts ("goldfish, Carassius auratus"). Items without a label stay.
 
     Parameters
     ----------
-    dataset : its labels are indices into its own classes
+    dataset : labels are indices into its own classes
     classes, class_names : identifiers and names of the known classes; they define the labels
 
     Raises

@@ -1,4 +1,4 @@
-"""The part of `python -m pipeline.export` that exports recordings: choose, estimate, write."""
+"""Export a recording: choose samples and layers, say how large the file will be, write it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def export_recording(
 
     Raises
     ------
-    InputError : if the recording does not hold what is wanted, or the target cannot be written, has no format of ours,
-        or exists
+    InputError : if the recording lacks a sample or layer, or the target has no known format, exists, or cannot be
+        written
     """
-    wanted = format_of(target)
+    target_format = format_of(target)
     _refuse_existing(source, target, overwrite)
     is_raster = file_format(source) == RASTER
     with RasterReader(source) if is_raster else MapReader(source) as recording:
-        exporter = wanted.open(select(recording, samples, layers))
+        exporter = target_format.open(select(recording, samples, layers))
         if not (is_raster or exporter.takes_maps):
             raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
         say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
@@ -69,7 +69,7 @@ def _contents(exporter: Exporter) -> str:
 
 
 def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse to replace what was not given up, above all the recording itself, or a folder that is no Zarr store."""
+    """Refuse to replace the recording itself, a folder that is no Zarr store, or a file unless `overwrite` says so."""
     if not target.exists() and not target.is_symlink():
         return
     if target.suffix == ".zarr" and target.is_dir() and not target.is_symlink():

@@ -13,7 +13,7 @@ from paper.measures.tables import measured
 from paper.table1 import judge, note_on_trainings, over_trainings
 from pipeline.config import NetworkSection, TrainingSection
 from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -17,7 +17,7 @@ from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
 from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import small_model
 

@@ -12,7 +12,7 @@ from backends.network import Network
 from backends.network.quantise import quantise
 from paper.common.upper import upper_network
 from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from tests.pipeline.small_networks import constant_current_checkpoint, small_model

@@ -7,7 +7,7 @@ import pytest
 from paper.common.settings import load_paper_config
 from pipeline.cli.command_line import parse_with_config
 from pipeline.config import CONFIGS, Config, load_config, save_config
-from pipeline.networks.plan import plan_layers
+from pipeline.networks.layer_list import plan_layers
 from pipeline.train import TrainCommand
 from recordings.errors import InputError
 

@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import merge, run
-from pipeline.report import __main__ as report
+from pipeline import merge, report, run
 from recordings.maps.reader import MapReader
 
 from .test_ranges import refusal
