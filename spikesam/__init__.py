@@ -8,6 +8,8 @@
 
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
+:func:`train`             a spiking network, or its ANN twin, from images or events
+:func:`convert`           a spiking network from an ANN, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
 :func:`report`            one HTML file to explore a run in, or two side by side
@@ -51,9 +53,11 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.networks.convert.convert import Conversion, convert
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.networks.train.train import train
     from pipeline.record.record import record
     from pipeline.report.write import report
     from pipeline.simulation import simulate
@@ -65,6 +69,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
+    "train": "pipeline.networks.train.train:train",
+    "convert": "pipeline.networks.convert.convert:convert",
+    "Conversion": "pipeline.networks.convert.convert:Conversion",
     "simulate": "pipeline.simulation:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "record": "pipeline.record.record:record",
@@ -104,6 +111,7 @@ __all__ = [
     "BackendError",
     "Checkpoint",
     "Comparison",
+    "Conversion",
     "EventBinning",
     "Events",
     "InputError",
@@ -118,6 +126,7 @@ __all__ = [
     "SpikeEvents",
     "compact",
     "compare",
+    "convert",
     "explain",
     "from_nir",
     "from_torch",
@@ -132,6 +141,7 @@ __all__ = [
     "save",
     "simulate",
     "to_nir",
+    "train",
     "write_raster",
 ]
 __version__: str
