@@ -9,9 +9,10 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
+from pipeline.cli.options import ConfigFile, Out, Overwrite
+from pipeline.config.fields import Device, Download, Seed
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
-from recordings.program import spelled
 
 from .config import ConversionSection, Section, load_config
 

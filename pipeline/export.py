@@ -10,13 +10,14 @@ from pydantic import Field
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing
-from pipeline.cli.options import Data, Device, Download, Out, Overwrite
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.options import Out, Overwrite
+from pipeline.config.fields import Data, Device, Download
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
-from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature
+from pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from recordings.console import PlainConsole
 from recordings.errors import InputError
+from recordings.progress import progress_bar
 
 from .config import Section
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
-from recordings.program import spelled
+from recordings.command_names import spelled
 from recordings.text import printable
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config

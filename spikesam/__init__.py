@@ -12,6 +12,7 @@
 :func:`convert`           a spiking network from an ANN, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
+:func:`measure`           how well maps find objects whose masks are known: a table
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
     from pipeline.maps.explanation import explain
+    from pipeline.maps.measure import measure
     from pipeline.maps.sam import sam
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
@@ -58,9 +61,8 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
     from pipeline.networks.train.train import train
+    from pipeline.page.write import report
     from pipeline.record.record import record
-    from pipeline.report.write import report
-    from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -72,10 +74,11 @@ _WHERE = {
     "train": "pipeline.networks.train.train:train",
     "convert": "pipeline.networks.convert.convert:convert",
     "Conversion": "pipeline.networks.convert.convert:Conversion",
-    "simulate": "pipeline.simulation:simulate",
+    "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
+    "measure": "pipeline.maps.measure:measure",
     "record": "pipeline.record.record:record",
-    "report": "pipeline.report.write:report",
+    "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
@@ -131,6 +134,7 @@ __all__ = [
     "from_nir",
     "from_torch",
     "load",
+    "measure",
     "open_maps",
     "open_raster",
     "quantise",

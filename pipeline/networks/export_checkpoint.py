@@ -10,18 +10,16 @@ from pathlib import Path
 from backends.available import make_backend
 from backends.network.quantise import quantise
 from backends.network.storage import write_network
-from pipeline.cli.tracker import Tracker
 from pipeline.images.samples import choose_samples
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import Tracker
 
 from .checkpoint import load_checkpoint
 from .nir.write import to_nir
 from .precisions import predictions
-
-ADVICE = "choose another --out, or replace with --overwrite"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def export_checkpoint(export: CheckpointExport) -> tuple[str, list[Path]]:
     seeds = export.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     files = [export.out / f"network.{precision}.safetensors" for precision in networks]
-    with out_lock(export.out, None if export.overwrite else ADVICE):
+    with out_lock(export.out, None if export.overwrite else "overwrite"):
         if export.nir is not None:  # first, because it may be refused
             to_nir(checkpoint.network, export.nir, overwrite=export.overwrite)
         for path, network in zip(files, networks.values(), strict=True):

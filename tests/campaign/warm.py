@@ -11,11 +11,23 @@ from pipeline.maps.sam import compile_kernel
 
 MODULES = (
     *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
-    *("pipeline.paper.__main__", "recordings.validate", "pipeline.networks.train.fit", "pipeline.paper.study.study"),
-    *("backends.available", "backends.event", "backends.torch.backend", "pipeline.maps.sam_kernel", "pipeline.summary"),
-    *("pipeline.drawing.figures", "pipeline.simulation", "pipeline.maps.network_maps", "pipeline.maps.localisation"),
+    *("paper.__main__", "recordings.validate", "pipeline.networks.train.fit", "paper.common.setup"),
+    *(
+        "backends.available",
+        "backends.event",
+        "backends.torch.backend",
+        "pipeline.maps.sam_kernel",
+        "pipeline.engine.summary",
+    ),
+    *(
+        "pipeline.drawing.figures",
+        "pipeline.engine.simulate",
+        "pipeline.maps.network_maps",
+        "pipeline.maps.localisation",
+    ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
-    *("pipeline.paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 
 for name in MODULES:

@@ -13,19 +13,17 @@ import pandas as pd
 from backends.available import make_backend
 from backends.event.kernels.layer import compile_kernels
 from backends.network.quantise import quantise
-from pipeline.cli.tracker import Tracker
 from pipeline.config import Config, read_config, save_config
 from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.networks.checkpoint_files import find_checkpoint
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import Tracker
 
 from .algorithm import configuration, convert_checkpoint
 from .latency import accuracy_over_time
 from .summary import ConversionSummary, summarise, write_results
-
-ADVICE = "choose another --out, or replace with --overwrite"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +91,7 @@ def convert(
     conversion = given.conversion if ann is None else given.conversion.model_copy(update={"ann": str(ann)})
     source = given.data if data is None else given.data.model_copy(update={"source": data})
     settings = given.model_copy(update={"conversion": conversion, "data": source})
-    with out_lock(folder, None if overwrite else ADVICE):
+    with out_lock(folder, None if overwrite else "overwrite"):
         return _converted(settings, folder, samples, seed, device)
 
 
@@ -102,7 +100,7 @@ def _converted(config: Config, out: Path, count: int, seed: int, device: str) ->
     settings, target, tracker = config.conversion, out / "checkpoint.safetensors", Tracker()
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
-        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
+        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, seed, config.data.download)
     samples.known_labels()

@@ -63,9 +63,9 @@ def train(
     settings, folder = read_config(config), Path(out)
     last = folder / "epochs" / "last.ckpt"
     if resume and not last.is_file():
-        raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
+        raise InputError(f"{last}: no finished epoch to resume from", "start-again")
     if not resume and (last.is_file() or (folder / "checkpoint.safetensors").exists()):
-        raise InputError(f"{folder}: holds a training already; add --resume, or choose another --out")
+        raise InputError(f"{folder}: holds a training already", "resume-training")
     if process_rank() > 0:  # a further process of one training, started by the first, which holds the folder
         return train_checkpoint(settings, folder, resume, Console(quiet=True))
     with out_lock(folder):
