@@ -23,14 +23,15 @@ from typing import Any
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.ranges.cluster import Task, compute_range, connected, distribute
-from pipeline.ranges.compute import Work
-from pipeline.ranges.files import PARTS, PLAN
-from pipeline.ranges.header import raster_header
-from pipeline.ranges.merge import merge
-from pipeline.ranges.plan import RANGE, Plan, begin_plan
-from pipeline.ranges.share import compute_shared
-from pipeline.ranges.source import Parts
+from pipeline.engine.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.folder import begin
+from pipeline.engine.header import raster_header
+from pipeline.engine.job import RANGE, Job, JobSpec
+from pipeline.engine.keep import Keep
+from pipeline.engine.merge import merge
+from pipeline.engine.range_file import SUFFIX
+from pipeline.engine.ranges import compute_ranges
+from pipeline.engine.source import Parts
 from recordings.parallel import cores
 
 from . import scheduler
@@ -100,9 +101,9 @@ def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
         )
     ratio = quotients(timed["1"].seconds, timed["2"].seconds)
     yield Row(case, "local:2 ÷ local:1", "×", ratio, at_least=sizes.ratio, note="the same digest of all spikes")
-    stored = sum(path.stat().st_size for path in tasks[1].out.rglob("*.h5"))
+    stored = sum(path.stat().st_size for path in tasks[1].folder.rglob(f"*{SUFFIX}"))
     begun = time.perf_counter()
-    digests = {count: merge(task.out, task.plan).raster_digest for count, task in tasks.items()}
+    digests = {count: merge(task.folder, task.job.spec).raster_digest for count, task in tasks.items()}
     merging = (time.perf_counter() - begun) / len(tasks)
     if len(set(digests.values())) > 1:
         raise RuntimeError(f"two workers recorded other spikes than one: {digests}")
@@ -153,7 +154,7 @@ def overheads(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
         case, "once to each worker", "KB", (once / 1e3,), note="plan, network and what reads the samples, pickled"
     )
     begun = time.perf_counter()
-    merge(sent.out, sent.plan)
+    merge(sent.folder, sent.job.spec)
     yield Row(case, "merging", "ranges/s", per(sizes.small, [time.perf_counter() - begun]), note="one process")
 
 
@@ -162,13 +163,14 @@ def task_of(design: Design, ranges: int, out: Path, seed: int) -> Task:
     network: Network = quantise(random_network(design, RATE, seed))
     spikes = random_spikes(network.input_shape, network.timesteps, RANGE, RATE, seed)
     source: Any = Repeated(spikes, ranges * RANGE)
-    plan = Plan(raster_header(network, EventBackend(1), source.name, seed), source.table)
-    return Task(out, plan, network, ("event", "auto", "event", None), Parts(source), 8)
+    backend = EventBackend(1)
+    spec = JobSpec(raster_header(network, backend, source.name, seed), source.table, Keep())
+    return Task(out, Job(spec, network, Parts(source), backend, ("event", "auto", "event", None)))
 
 
 def anew(client: Any, task: Task, laps: list[float]) -> None:
     """Compute all ranges on a cluster, from the beginning; adds the seconds from one finished range to the next."""
-    begin(task)
+    start(task)
     last = time.perf_counter()
 
     def advance(_: int) -> None:
@@ -182,10 +184,8 @@ def anew(client: Any, task: Task, laps: list[float]) -> None:
 
 def here(task: Task) -> None:
     """Compute all ranges in this process, as a worker does."""
-    begin(task)
-    backend = EventBackend(1)
-    work = Work(task.plan, task.out, task.network, backend, task.read, task.batch_size, workers=1, alone=False)
-    compute_shared(work, range(len(task.plan.ranges)))
+    start(task)
+    compute_ranges(task.folder, task.job, range(len(task.job.spec.ranges)), workers=1)
 
 
 def give_cores(client: Any) -> None:
@@ -202,7 +202,7 @@ def stay_on(core: int) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def begin(task: Task) -> None:
-    """An empty folder, with the plan in it."""
-    shutil.rmtree(task.out, ignore_errors=True)
-    begin_plan(task.out / PARTS / PLAN, task.plan)
+def start(task: Task) -> None:
+    """An empty folder, in which the run has begun."""
+    shutil.rmtree(task.folder, ignore_errors=True)
+    begin(task.folder, task.job)

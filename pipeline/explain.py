@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Figures, KeptSteps, MapsFile, Overwrite
-from pipeline.cli.tracker import Tracker
+from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.config.fields import KeptSteps
 from pipeline.maps.explanation import OF_METHODS, Method, explain
 from pipeline.maps.method import figures_folder
 from pipeline.maps.relevance import Rule
@@ -24,6 +24,7 @@ from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 PROG = "python -m pipeline.explain"

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Data, Download, Figures, KeptSteps, MapsFile, Overwrite, Samples, Seed
-from pipeline.cli.tracker import Tracker
+from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
 from pipeline.maps.method import figures_folder, refuse_existing, write_maps
 from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
@@ -19,6 +19,7 @@ from recordings.disk import readable
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import METHODS
+from recordings.progress import Tracker
 
 from .config import Section
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.run_report import print_summary
-from pipeline.cli.tracker import Tracker
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import Tracker
 
 from .config import Section, load_config
 

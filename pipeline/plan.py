@@ -11,8 +11,8 @@ from pydantic import Field
 from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
-from pipeline.cli.tracker import Tracker
 from recordings.console import PlainConsole
+from recordings.progress import Tracker
 
 from .config import RunSection, Section, load_config
 

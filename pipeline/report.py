@@ -12,8 +12,8 @@ from rich.console import Console
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Overwrite
-from pipeline.cli.tracker import Tracker
 from recordings.disk import readable
+from recordings.progress import Tracker
 
 PROG = "python -m pipeline.report"
 DESCRIPTION = """\

@@ -15,12 +15,12 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
 from pipeline.cli.parts import part_of
 from pipeline.cli.run_report import print_summary
-from pipeline.cli.tracker import Tracker
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.disk import unused
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
+from recordings.progress import Tracker
 
 from .config import Config, RunSection, Section, load_config
 
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _expect_begun(out)
     if out is None:
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
-    with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
+    with out_lock(out, None if command.resume else "continue"):
         run(config, out, cluster=command.dask, console=console)
 
 

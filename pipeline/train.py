@@ -11,14 +11,14 @@ from rich.console import Console
 from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
 from recordings.text import printable
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
-from .networks.training.environment import end_together, process_rank
+from .networks.train.environment import end_together, process_rank
 
 PROG = "python -m pipeline.train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"{last}: no finished epoch to resume from; start without --resume")
     if not command.resume and (last.is_file() or (command.out / "checkpoint.safetensors").exists()):
         raise InputError(f"{command.out}: holds a training already; add --resume, or choose another --out")
-    from .networks.training.fit import train, train_checkpoint  # torch is slow to import
+    from .networks.train.fit import train, train_checkpoint  # torch is slow to import
 
     if process_rank() > 0:  # a further process of the same training, started by the first
         train(config, command.out, command.resume, Console(quiet=True))

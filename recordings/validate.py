@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from .command_names import spelled
 from .console import PlainConsole
 from .disk import readable
 from .errors import InputError, OtherFormatError
 from .maps.reader import MapReader
 from .maps.schema import METHODS
-from .program import spelled
+from .progress import Tracker
 from .raster.reader import RasterReader
 from .text import printable
 
@@ -74,11 +74,8 @@ def _opened(path: Path) -> RasterReader | MapReader:
 
 
 def _verify(reader: RasterReader | MapReader) -> None:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = PlainConsole(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"checking {printable(reader.where)}", total=len(reader.layers) * reader.n_samples)
-        reader.verify(lambda: progress.advance(task))
+    with Tracker().show(f"checking {reader.where}", len(reader.layers) * reader.n_samples) as advance:
+        reader.verify(lambda: advance(1))
 
 
 def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
     from pipeline.page.write import report
-    from pipeline.recording.record import record
+    from pipeline.record.record import record
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -70,7 +70,7 @@ _WHERE = {
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "measure": "pipeline.maps.measure:measure",
-    "record": "pipeline.recording.record:record",
+    "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from backends.base import BackendError
+from recordings.child import python
 
 START = (
     300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
@@ -25,16 +25,12 @@ START = (
 STOPPED = 10.0  # seconds the worker may stand still meanwhile because somebody stopped it
 GRACE = 2.0  # seconds the worker has to end by itself
 
-# What the worker runs first. It ties its life to this process before imports that take a second. It imports from where
-# this process does, not from the folder it starts in.
+# What the worker runs first: it ties its life to this process before imports that take a second.
 LAUNCH = """
-import sys
-module, *sys.path[:] = sys.argv[3:]
-del sys.argv[3:]
-from recordings.orphans import die_with_parent
+from recordings.child import die_with_parent
 die_with_parent()
 from runpy import run_module
-run_module(module, run_name="__main__", alter_sys=True)
+run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)
 """
 
 
@@ -67,8 +63,7 @@ class Child:
         with data, control:
             self.process: subprocess.Popen[bytes] = self.starter.submit(
                 subprocess.Popen,
-                [sys.executable, "-c", LAUNCH, str(data.fileno()), str(control.fileno()), module]
-                + [os.path.abspath(path) for path in sys.path],
+                python(LAUNCH, str(data.fileno()), str(control.fileno()), module),
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 cwd=os.path.abspath(os.sep),
                 stdin=subprocess.DEVNULL,

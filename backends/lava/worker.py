@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from backends.event.kernels.layer import compile_kernels
 from backends.trace import compile_maps
-from recordings.orphans import die_with_parent
+from recordings.child import die_with_parent
 
 from .anonymous_memory import use_anonymous_memory
 from .child import describe_exit

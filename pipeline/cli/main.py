@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from pipeline.config.mistakes import nearest
 from recordings.errors import InputError
 
-from .config_errors import nearest
 from .errors import exit_codes
 from .names import listing
 
@@ -23,7 +23,6 @@ COMMANDS = {
     "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
-    "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
     "validate": ("recordings.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]

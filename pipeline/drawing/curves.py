@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .canvas import GREY, PALETTE, drawing, grid_lines, text_width
-from .intervals import reach
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.75, 0.85, 1.05, 0.6  # inches
 APART = 0.12  # between curves in one category, whose width is 1
@@ -93,6 +93,13 @@ def draw_curves(
                 axes.set_ylim(limits)
         place = {"loc": "upper left", "bbox_to_anchor": (1 + 0.06 / width, 1.03), "borderaxespad": 0}
         drawn[-1].legend(legend.values(), legend, frameon=False, fontsize=8, handlelength=2.8, **place)
+
+
+def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:
+    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or unknown."""
+    mean, low, high = estimates[["mean", "low", "high"]].to_numpy(float).T
+    distance = np.array([mean - low, high - mean])
+    return np.where(np.isfinite(distance), np.maximum(distance, 0), np.nan)
 
 
 def _dots(axes: Any, points: pd.DataFrame) -> Any:

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recordings.child import isolated_spawning
 from recordings.errors import InputError
 from recordings.text import printable
 
@@ -127,7 +128,8 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
         more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
             f"{len(failed)} of {len(task.job.spec.ranges)} ranges failed {ATTEMPTS} times each ({named}{more}); "
-            f"all others are kept in {task.folder}, and --resume computes those that failed again"
+            f"all others are kept in {task.folder}",
+            "resume-missing",
         )
 
 
@@ -137,8 +139,10 @@ def _sent(client: Client, task: Task) -> Future[Task]:
         [future] = client.scatter([task], broadcast=True, hash=False, timeout=PATIENCE)
     except (OSError, asyncio.TimeoutError) as error:
         raise InputError(
-            f"--dask: the cluster has had no worker for {PATIENCE} s ({printable(error)}); "
-            f"what is finished is kept in {task.folder}, and --resume goes on from there"
+            f"the cluster has had no worker for {PATIENCE} s ({printable(error)}); what is finished is kept in "
+            f"{task.folder}",
+            "resume",
+            argument="dask",
         ) from None
     return future
 
@@ -149,7 +153,9 @@ def _expect_the_project(client: Client) -> None:
     for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
         if theirs != mine:
             has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
-            raise InputError(f"--dask: worker {worker} has {has}, expected {mine}; install the same version there")
+            raise InputError(
+                f"worker {worker} has {has}, expected {mine}; install the same version there", argument="dask"
+            )
 
 
 def _version() -> str:
@@ -164,31 +170,38 @@ def connected(address: str) -> Iterator[Client]:
     ------
     InputError : if the address is none, nobody answers there, or dask.distributed is not installed
     """
+    local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
         from distributed import Client, LocalCluster
-    except ImportError:
-        raise InputError("--dask needs dask.distributed; pip install 'spikesam[dask]'") from None
-    local = re.fullmatch(r"local:(\d{1,4})", address)
+        from distributed.security import Security
+
+        security = Security.temporary() if local else None  # nobody else on this machine may connect, and so run code
+    except ImportError:  # of cryptography, too
+        raise InputError("needs dask.distributed; pip install 'spikesam[dask]'", argument="dask") from None
     if local and int(local[1]):
         with (
+            isolated_spawning(),
             LocalCluster(
                 n_workers=int(local[1]),
                 threads_per_worker=1,
                 dashboard_address="127.0.0.1:0",  # any free port; with None, one that all clusters fight for
                 silence_logs=50,
                 memory_limit=0,
+                security=security,
             ) as cluster,
-            Client(cluster) as client,
+            Client(cluster, security=security) as client,
         ):
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
-        raise InputError(f"--dask: got {address!r}, expected tcp://HOST:PORT, or local:N with N processes")
+        raise InputError(f"got {address!r}, expected tcp://HOST:PORT, or local:N with N processes", argument="dask")
     try:
         client = Client(address, timeout=10)
     except (OSError, ValueError) as error:
-        raise InputError(f"--dask: nobody answers at {address} ({printable(error)}); is the scheduler there?") from None
+        raise InputError(
+            f"nobody answers at {address} ({printable(error)}); is the scheduler there?", argument="dask"
+        ) from None
     with client:
         if not client.nthreads():
-            raise InputError(f"--dask: {address} has no workers; start some with: dask worker {address}")
+            raise InputError(f"{address} has no workers; start some with: dask worker {address}", argument="dask")
         yield client

@@ -40,7 +40,7 @@ def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summar
     same = replace(spec, keep=replace(spec.keep, steps=steps, stepped=stepped))
     if summary.plan != same.results_identity or found != same.maps(range(count), summary.raster_digest or ""):
         raise InputError(
-            f"{folder}: cannot resume: a run with other settings is finished there; use those of "
-            f"{folder / 'config.toml'}, or another --out"
+            f"{folder}: cannot resume: a run with other settings is finished there, those of {folder / 'config.toml'}",
+            "same-settings",
         )
     return summary

@@ -56,7 +56,7 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     if not resume:
         for existing in (raster, folder / PARTS):
             if existing.exists():
-                raise InputError(f"{existing}: already exists; use --resume to continue that run, or another --out")
+                raise InputError(f"{existing}: already exists", "continue")
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
             refuse_other_raster(raster, finished.header, finished.samples, spec)
@@ -224,7 +224,7 @@ class FolderStore:
             packed = header.timesteps * sum(layer.step_bytes for layer in header.layers)
             merged = len(self._job.spec.samples) if self._everything else 0
             needed = int(packed * STORED_PER_PACKED * (len(self.missing) + merged))
-            check_free(self._folder, needed, "free space, record fewer samples, or choose another --out")
+            check_free(self._folder, needed, advice="fewer-samples")
 
 
 def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]:
@@ -241,9 +241,8 @@ def _writing(folder: Path, kept: int, count: int) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, RuntimeError) as error:
-        advice = (
-            f"{kept} of {count} samples are kept in {folder / PARTS}; free space, then use --resume"
-            if kept
-            else "nothing was recorded; choose another --out"
-        )
-        raise InputError(f"{folder}: cannot write there ({reason(error)}); {advice}") from error
+        says = f"{folder}: cannot write there ({reason(error)})"
+        if kept:
+            says = f"{says}; {kept} of {count} samples are kept in {folder / PARTS}"
+            raise InputError(says, "free-space-resume") from error
+        raise InputError(f"{says}; nothing was recorded", "other-out") from error

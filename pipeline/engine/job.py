@@ -196,7 +196,7 @@ def read_spec(path: Path) -> JobSpec:
         names = tuple(content.pop("class_names"))
         return JobSpec(header, samples, Keep(**keep), class_names=names, **content)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected what a run computes; use another --out") from None
+        raise InputError(f"{path}: cannot be read ({error}), expected what a run computes", "other-out") from None
 
 
 def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
@@ -211,8 +211,8 @@ def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
             "leave Lava's graph" if graph else "are made of spikes" for graph in (of_backend, not of_backend)
         )
         raise InputError(
-            f"{where}: cannot resume: maps {there} there and {here} here; use the same backend, --keep and --variant, "
-            "or another --out"
+            f"{where}: cannot resume: maps {there} there and {here} here, as backend, keep and variant decide",
+            "same-settings",
         )
 
 
@@ -224,7 +224,7 @@ def refuse_other_raster(where: Path, header: RasterHeader, samples: SampleTable,
     InputError : naming each difference as "field is OLD there, NEW here"
     """
     if found := _differences(header, samples, spec.header, spec.samples):
-        raise InputError(f"{where}: cannot resume: {'; '.join(found)}; use the same settings, or another --out")
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
 def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
@@ -241,7 +241,7 @@ def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
     if (steps := old.keep.steps) != new.keep.steps:
         found.append(f"steps is {len(steps)} steps there, {len(new.keep.steps)} steps here")
     if found:
-        raise InputError(f"{where}: cannot resume: {'; '.join(found)}; use the same settings, or another --out")
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
 def _differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:

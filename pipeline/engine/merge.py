@@ -104,22 +104,22 @@ def _merge_raster(
 ) -> None:
     path, merged_before = whole.path, whole.path.exists()  # an earlier sitting came as far as this
     if not merged_before:
-        advice = f"all samples are kept in {folder / PARTS}; free space, then use --resume"
+        kept = f"all samples are kept in {folder / PARTS}"
         rest = [file for file in files if file.first not in whole.added]
         try:
-            check_free(folder, sum(file.seals["raster"].size for file in rest), advice)
+            check_free(folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume")
             for file in rest:
                 whole.copy(file.first, file.read("raster"))
                 advance(1)
             whole.finish()
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{folder}: cannot write there ({reason(error)}); {advice}") from error
+            raise InputError(f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume") from error
         finally:
             if not path.exists():
                 whole.close()
     with RasterReader(path, trusted=not merged_before) as raster:
         if raster.raster_digest != totals.raster_digest:
-            raise InputError(f"{path}: its spikes are not those that were explained; use another --out")
+            raise InputError(f"{path}: its spikes are not those that were explained", "other-out")
 
 
 def _refuse_strangers(folder: Path, files: list[Sections]) -> None:

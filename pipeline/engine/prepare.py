@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from backends.available import make_backend
 from backends.base import Backend
 from backends.formed_maps import forms_maps
-from pipeline.cli.tracker import Tracker
 from pipeline.config import Config, RunSection
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
 from pipeline.maps.method import spatial_layers
@@ -15,6 +14,7 @@ from pipeline.maps.sam import AnyVariant
 from pipeline.maps.steps import kept_steps
 from pipeline.networks.checkpoint import check_fit, load_checkpoint
 from pipeline.networks.precisions import in_precision
+from recordings.progress import Tracker
 
 from .formed_maps import check_maps
 from .header import raster_header

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.tracker import Tracker
+from recordings.progress import Tracker
 
 from .cluster import Task, distribute
 from .compute import compile_kernels, compute

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
-from pipeline.cli.tracker import Tracker
 from pipeline.images.sources import open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 from .compute import compile_kernels, compute

@@ -49,7 +49,9 @@ class KnownClasses(Items):
             names = shorten([name.split(",")[0] for name in class_names])
             raise InputError(
                 f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
-                f"({names}); give other data (--data), or another checkpoint (--checkpoint){_without_labels(dataset)}"
+                f"({names})",
+                "without-labels" if isinstance(dataset, ClassFolders) else "other-data",
+                files=f"{shlex.quote(str(dataset.path))}/*/*" if isinstance(dataset, ClassFolders) else "",
             )
 
     def __len__(self) -> int:
@@ -71,10 +73,3 @@ class KnownClasses(Items):
 
 def _comparable(name: str) -> str:
     return name.split(",")[0].replace("_", " ").strip().casefold()
-
-
-def _without_labels(dataset: Dataset) -> str:
-    if not isinstance(dataset, ClassFolders):
-        return ""
-    files = f"{shlex.quote(str(dataset.path))}/*/*"
-    return f", or run the images without their labels: python -m pipeline.run --data {files}"

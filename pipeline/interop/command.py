@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recordings.disk import check_free, readable
 from recordings.errors import InputError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 from recordings.lock import file_lock
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -55,7 +55,7 @@ def export_recording(
             raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
         say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())
-        check_free(folder, exporter.most, "free space, choose another disk, or fewer --samples or --layers")
+        check_free(folder, exporter.most, advice="fewer-exported")
         with file_lock(target), progress:
             task = progress.add_task("exporting", total=exporter.steps)
             exporter.write(target, lambda: progress.advance(task), overwrite)
@@ -81,7 +81,7 @@ def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
     if source.exists() and target.samefile(source):
         raise InputError(f"{target}: is the recording itself; choose another name")
     if not overwrite:
-        raise InputError(f"{target}: already exists; choose another name, or replace it with --overwrite")
+        raise InputError(f"{target}: already exists", "overwrite-file")
 
 
 def _size(path: Path) -> int:

@@ -40,7 +40,7 @@ class SpikesamBackend(BackendEntrypoint):
         if not (has_hdf5_name(path) and has_hdf5_signature(path)):
             return False
         from recordings.errors import RasterError
-        from recordings.kind import file_format
+        from recordings.file_format import file_format
 
         try:
             file_format(path)

@@ -14,7 +14,7 @@ import h5py
 
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
-from recordings.target import new_hdf5
+from recordings.new_hdf5 import new_hdf5
 
 from .selection import Selection
 

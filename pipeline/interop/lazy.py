@@ -12,7 +12,7 @@ from xarray.backends import BackendArray, FileManager
 from xarray.core import indexing
 
 from recordings.errors import RasterError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import FORMAT as RASTER

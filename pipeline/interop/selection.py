@@ -77,9 +77,10 @@ def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
     if text is None:
         return range(count)
     found = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
-    if not found or not text.strip():
-        raise InputError(f"--samples: got {text!r}, expected how many, such as 8, or positions from : to, such as 8:16")
-    first, last = int(found[1] or 0), int(found[2] or count)
-    if not first < last <= count:
-        raise InputError(f"--samples: got {text!r}, expected at least one of the {count} samples of {recording.where}")
-    return range(first, last)
+    expected = "how many, such as 8, or positions from : to, such as 8:16"
+    if found and text.strip():
+        first, last = int(found[1] or 0), int(found[2] or count)
+        if first < last <= count:
+            return range(first, last)
+        expected = f"at least one of the {count} samples of {recording.where}"
+    raise InputError(f"got {text!r}, expected {expected}", argument="samples")

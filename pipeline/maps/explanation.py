@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from backends.trace import compile_maps
-from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.parallel import workers_within_memory
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 from .method import refuse_existing, spatial_layers, write_maps

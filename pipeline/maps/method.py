@@ -140,9 +140,9 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
         found = "a directory" if out_path.is_dir() else "not a regular file"
         raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
     if source is not None and os.path.samefile(out_path, source):
-        raise InputError(f"{out_path}: is what the maps are to be made from; choose another --out")
+        raise InputError(f"{out_path}: is what the maps are to be made from", "other-out")
     if not overwrite:
-        raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")
+        raise InputError(f"{out_path}: already exists", "overwrite")
 
 
 @contextmanager
@@ -157,9 +157,8 @@ def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
         yield
         return
     if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
-        raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
-    advice = "choose another --figures, or add to it with --overwrite"
+        raise InputError(f"{folder}: {file} is a file", "figures-folder")
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists; {advice}")
-    with out_lock(folder, None if overwrite else advice):
+        raise InputError(f"{folder}: already exists", "add-figures")
+    with out_lock(folder, None if overwrite else "add-figures"):
         yield

@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from backends.network import Network
-from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.engine.merge import Totals, remove_parts
 from pipeline.engine.summary import Summary, summarise
 from pipeline.images.samples import ReadSamples
-from recordings.errors import InputError
+from recordings.errors import InputError, finding
 from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 SHOWN = 1000  # samples whose images are read again for pictures and page
@@ -64,7 +64,7 @@ def _pictures(
     spec = totals.spec
     with_page = settings.report and spec.keep.spikes
     if settings.report and not with_page:
-        tracker.notes.append("no report.html: the page shows spikes, which --keep maps drops")
+        tracker.notes.append("no report.html: the page shows spikes, and this run keeps maps alone")
     if not (settings.figures or with_page):
         return []
     samples = read(range(min(len(spec.samples), SHOWN if with_page else settings.figures)))
@@ -99,8 +99,5 @@ def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
     except (InputError, OSError) as error:
         if not (folder / "raster.h5").is_file():
             raise
-        said = str(error)
-        if isinstance(error, OSError):
-            said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or said
         kept = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
-        raise InputError(f"{said}; {kept}, and --resume goes on from there") from error
+        raise InputError(f"{finding(error)}; {kept}", "resume") from error

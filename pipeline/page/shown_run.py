@@ -78,7 +78,7 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
         return ShownRun(path.name, resources.enter_context(RasterReader(path)))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
-            raise InputError(f"{path}: keeps maps alone, and a page needs every spike; run again with --keep all")
+            raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
     raster = resources.enter_context(RasterReader(path / "raster.h5"))
     run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)))

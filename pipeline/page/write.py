@@ -57,7 +57,7 @@ def report(
     if limit < 1:
         raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
     if target.exists() and not overwrite:
-        raise InputError(f"{target}: exists already; choose another --out, or replace it with --overwrite")
+        raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:
         return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
 
@@ -68,7 +68,7 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
     try:
         write_file(target, render(title_of(runs), {"runs": contents}).encode(), overwrite=overwrite)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror}); choose another --out") from None
+        raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
     return target
 
 

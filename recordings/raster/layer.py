@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.view import LayerView
+from recordings.layer_view import LayerView
 
 from .batch import unpack
 from .schema import LayerSpec

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from recordings.chunks import open_dataset, read_table, store_chunks, write_rows
 from recordings.digests import raster_digest
 from recordings.disk import replacing
+from recordings.new_hdf5 import Target, new_hdf5
 from recordings.schema import SampleTable
 from recordings.sealed import SealedFile
-from recordings.target import Target, new_hdf5
 
 from .layout import attributes, finish, lay_out, table_paths
 from .records import SampleRecord, tables_of
@@ -44,7 +44,7 @@ class MergedRaster:
 
     Parameters
     ----------
-    file, target : of :func:`recordings.target.new_hdf5`, empty
+    file, target : of :func:`recordings.new_hdf5.new_hdf5`, empty
     header, samples, run_uuid : what the raster says of itself
     """
 

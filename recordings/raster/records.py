@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
 from recordings.compress import SPIKE_WINDOW_BITS
 from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from recordings.new_hdf5 import hdf5_in_memory
 from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
-from recordings.target import hdf5_in_memory
 
 from .batch import RasterBatch
 from .layout import attributes, empty_raster, finish, table_paths

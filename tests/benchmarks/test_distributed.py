@@ -10,10 +10,9 @@ import pytest
 
 pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
-from pipeline.ranges.cluster import connected
-
 from benchmarks import distributed, scheduler
 from benchmarks.measurement import Options
+from pipeline.engine.cluster import connected
 from recordings.parallel import cores
 
 

@@ -84,9 +84,7 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
         return kind(str(root), train=split == "train")
     except RuntimeError:  # torchvision's word for "not there, or not complete"
         if not download:
-            raise InputError(
-                f"{source}: not found in {root}; fetch it once with --download (in a configuration: data.download)"
-            ) from None
+            raise InputError(f"{source}: not found in {root}", "download") from None
     try:
         root.mkdir(parents=True, exist_ok=True)
         _fetch(source, kind, root)

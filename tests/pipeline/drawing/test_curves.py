@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.drawing.canvas import PALETTE
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import draw_curves, reach
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 
@@ -129,3 +129,8 @@ def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float)
     draw(table[:1], tmp_path, saved, width=width, level=(1, name))
     for figure in saved:
         assert_nothing_is_cut_off(figure)
+
+
+def test_reach() -> None:
+    estimates = pd.DataFrame({"mean": [1.0, 1], "low": [0.25, -np.inf], "high": [3, np.inf]})
+    np.testing.assert_array_equal(reach(estimates), [[0.75, np.nan], [2, np.nan]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,19 +17,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline.ranges.cluster import Task, compute_range, connected, distribute
-from pipeline.ranges.files import PARTS, PLAN
-from pipeline.ranges.header import raster_header
-from pipeline.ranges.merge import merge
-from pipeline.ranges.plan import Plan, begin_plan
-from pipeline.ranges.source import Parts, RangeSamples
 
 import spikesam
 from backends.event.backend import EventBackend
 from pipeline import run
+from pipeline.engine.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.folder import begin
+from pipeline.engine.header import raster_header
+from pipeline.engine.job import Job, JobSpec
+from pipeline.engine.keep import RASTER
+from pipeline.engine.merge import merge
+from pipeline.engine.source import Parts, RangeSamples
 from pipeline.images.sources import open_source
 from recordings.errors import InputError
-from tests.pipeline.ranges.test_ranges import digests, refusal, results
+from tests.hostile import hostile_folder
+from tests.pipeline.engine.test_ranges import digests, refusal, results
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytestmark = pytest.mark.alone
@@ -35,6 +39,7 @@ pytestmark = pytest.mark.alone
 pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 N = 70  # five ranges
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +98,16 @@ def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
     from pipeline.networks.precisions import in_precision
 
     graph, source = in_precision(network, "fixed"), open_source(spikes, network)
-    plan = Plan(raster_header(graph, EventBackend(1), source.name, 0), source.table, "raster")
-    begin_plan(out / PARTS / PLAN, plan)
-    return Task(out, plan, graph, ("event", "auto", "event", None), Parts(source), 8)
+    spec = JobSpec(raster_header(graph, EventBackend(1), source.name, 0), source.table, RASTER)
+    job = Job(spec, graph, Parts(source), EventBackend(1), ("event", "auto", "event", None))
+    return Task(out, begin(out, job))
+
+
+def troubled(task: Task, at: int, folder: Path, times: int, kill: bool) -> Task:
+    """The task, whose samples are read with trouble."""
+    folder.mkdir()
+    read: Any = Trouble(task.job.read, at, folder, times, kill)  # type: ignore[arg-type]
+    return replace(task, job=replace(task.job, read=read))
 
 
 def test_simulate_with_a_client(
@@ -138,30 +150,26 @@ def test_a_worker_that_dies_or_fails_is_replaced(
     client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, kill: bool
 ) -> None:
     whole = task(network, spikes, tmp_path / "run")
-    (tmp_path / "happened").mkdir()
-    troubled = replace(whole, read=Trouble(whole.read, 32, tmp_path / "happened", 1, kill))  # type: ignore[arg-type]
     done: list[int] = []
-    distribute(client, troubled, done.append)
+    distribute(client, troubled(whole, 32, tmp_path / "happened", 1, kill), done.append)
     assert len(list((tmp_path / "happened").iterdir())) == 1
     assert sum(done) == N
-    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
 
 
 def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
     client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
 ) -> None:
     whole = task(network, spikes, tmp_path / "run")
-    (tmp_path / "happened").mkdir()
-    troubled = replace(whole, read=Trouble(whole.read, 16, tmp_path / "happened", 99, False))  # type: ignore[arg-type]
     done: list[int] = []
-    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*[Nn]o space left.*--resume"):
-        distribute(client, troubled, done.append)
+    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True"):
+        distribute(client, troubled(whole, 16, tmp_path / "happened", 99, False), done.append)
     assert len(list((tmp_path / "happened").iterdir())) == 3
     assert sum(done) == N - 16
     with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
-        merge(tmp_path / "run", whole.plan)
+        merge(tmp_path / "run", whole.job.spec)
     distribute(client, whole)  # started again: only the one that failed is computed
-    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
 
 
 def test_two_schedulers_on_one_folder(
@@ -183,7 +191,7 @@ def test_two_schedulers_on_one_folder(
     for each in both:
         each.join()
     assert not errors
-    assert merge(tmp_path / "run", whole.plan).raster_digest == expected
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
 
 
 @pytest.mark.parametrize(
@@ -200,6 +208,41 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
     assert not (tmp_path / "run").exists()
 
 
+def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
+    from distributed import Client
+
+    known = client.scheduler_info()["workers"]
+    nannies = [worker["nanny"] for worker in known.values()]
+    careless = ssl.create_default_context()  # takes any scheduler for the right one
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    for address in (client.scheduler.address, *known, *nannies):
+        place = address.removeprefix("tls://")
+        with pytest.raises(OSError, match=r"Connection reset|closed"):
+            Client(f"tcp://{place}", timeout=2)
+        host, _, port = place.partition(":")
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            careless.wrap_socket(plain) as encrypted,
+            pytest.raises(ssl.SSLError, match="(?i)certificate.required"),
+        ):
+            encrypted.recv(1)
+
+
+def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    hostile = hostile_folder(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "from pipeline.engine.cluster import connected\n"
+        "if __name__ == '__main__':\n"
+        "    with connected('local:1') as client:\n"
+        "        print(client.submit(sum, [1, 2]).result())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
 def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
     with pytest.raises(InputError, match="client: needs out"):
         spikesam.simulate(network, spikes, backend="event", client=client)
@@ -208,9 +251,9 @@ def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam
 def test_workers_without_the_project_are_refused(
     client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.ranges.cluster._version", lambda: "99.0")
+    monkeypatch.setattr("pipeline.engine.cluster._version", lambda: "99.0")
     with pytest.raises(
-        InputError, match=r"worker tcp://\S+ has spikesam \S+, expected 99\.0; install the same version"
+        InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
         distribute(client, task(network, spikes, tmp_path / "run"))
 
@@ -223,11 +266,11 @@ def test_a_client_that_is_killed_and_started_again(tmp_path: Path) -> None:
     out, cluster = tmp_path / "cluster", ["--out", str(tmp_path / "cluster"), "--dask", "local:2"]
     process = subprocess.Popen([sys.executable, "-m", "pipeline.run", *options, *cluster], start_new_session=True)
     deadline = time.monotonic() + 120
-    while not any(out.glob("maps.parts/0*.json")) and process.poll() is None and time.monotonic() < deadline:
+    while not any(out.glob("raster.parts/0*.range")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in out.glob("maps.parts/0*.json")}
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("raster.parts/0*.range")}
     assert finished
     run.main([*options, *cluster, "--resume"])
     run.main([*options, "--out", str(tmp_path / "alone")])

@@ -232,7 +232,7 @@ def test_earlier_work_is_refused_without_resume(tmp_path: Path, finished: bool) 
     else:
         interrupted(tmp_path)
     name = "raster.h5" if finished else "raster.parts"
-    with pytest.raises(InputError, match=rf"{name}: already exists; use --resume to continue that run, or another"):
+    with pytest.raises(InputError, match=rf"{name}: already exists; continue that run with resume=True, or choose"):
         begun(tmp_path, resume=False)
 
 
@@ -258,7 +258,7 @@ def test_another_run_cannot_be_resumed(tmp_path: Path, finished: bool, change: d
     else:
         interrupted(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=f"cannot resume: {message}; use the same settings, or another --out"):
+    with pytest.raises(InputError, match=f"cannot resume: {message}; use the same settings, or another out"):
         begun(tmp_path, job(replace(HEADER, **change)))
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -294,7 +294,7 @@ def test_float32_is_resumed_only_where_it_began(tmp_path: Path) -> None:
 def test_an_unreadable_job_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     interrupted(tmp_path)
     (tmp_path / "raster.parts" / "job.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"job\.json: cannot be read .*; use another --out"):
+    with pytest.raises(InputError, match=r"job\.json: cannot be read .*; choose another out"):
         begun(tmp_path)
     assert len(files(tmp_path)) == 2
 
@@ -304,7 +304,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match=f"{name}: cannot be written"), out_lock(tmp_path / name):
         raise AssertionError("locked")
-    with pytest.raises(InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another --out"):
+    with pytest.raises(InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another out"):
         begun(tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
 

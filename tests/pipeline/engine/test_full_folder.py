@@ -27,7 +27,7 @@ MANY = 120  # whose raster is larger than a file of 16 samples
 LIMITED_RUN = f"""
 import resource, sys
 from pathlib import Path
-from pipeline.cli.tracker import Tracker
+from recordings.progress import Tracker
 from pipeline.engine.folder import FolderStore, begin
 from pipeline.engine.compute import compute
 from pipeline.engine.merge import merge
@@ -71,7 +71,7 @@ def test_space_gone_before_the_merge_keeps_every_sample(tmp_path: Path, monkeypa
     store.flush()
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
-        says = r"100 bytes free, expected about .* kB; all samples are kept in .*--resume"
+        says = r"100 bytes free, expected about .* kB; all samples are kept in .*resume=True"
         with pytest.raises(InputError, match=says):
             merge(tmp_path, job(count=COUNT).spec)
     assert not (tmp_path / "raster.h5").exists()
@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_ranges(
             add(store, range(16, 32))
     assert str(caught.value) == (
         f"{tmp_path}: cannot write there ({os.strerror(number)}); 16 of 40 samples are kept in "
-        f"{tmp_path / 'raster.parts'}; free space, then use --resume"
+        f"{tmp_path / 'raster.parts'}; free space, then use resume=True"
     )
     assert files(tmp_path) == ["00000000.range"]
     assert finished_digest(tmp_path) == whole_digest(tmp_path / "whole")

@@ -95,7 +95,7 @@ def test_parts_are_the_run_and_no_other_backend_joins_it(
     capsys.readouterr()
     for other in (["--backend", "event", "--variant", "fixed"], ["--backend", "lava", "--variant", "paper"]):
         said = refusal(capsys, run.main, [*options, "--keep", "maps", *other, "--out", out, "--resume"])
-        assert "maps leave Lava's graph there and are made of spikes here; use the same backend, --keep" in said
+        assert "maps leave Lava's graph there and are made of spikes here, as backend, keep and variant decide" in said
     run.main([*on_lava, "--range", "1/2"])
     merge.main([out])
     before = (tmp_path / "run" / "sam.h5").read_bytes()

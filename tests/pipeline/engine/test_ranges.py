@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pytest
-from pipeline.ranges.compute import Work
 
 from pipeline import merge, run
+from pipeline.engine import run as engine
+from pipeline.engine.folder import FolderStore
+from pipeline.engine.job import Job
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
+PARTS = "raster.parts"
 SAMPLES = 40  # three ranges: 16, 16 and 8
 
 
@@ -103,13 +106,13 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
 ) -> None:
     out, computed = tmp_path / "run", list[int]()
 
-    def compute(work: Work, numbers: Sequence[int], *advance: Callable[[int], None]) -> Iterator[int]:
-        computed.extend(numbers)
-        return honest(work, numbers, *advance)
+    def compute(job: Job, store: FolderStore, advance: Callable[[int], None]) -> None:
+        computed.extend(store.missing)
+        honest(job, store, advance)
 
-    honest = Work.compute
+    honest = engine.compute
     run.main([*options, "--out", str(out), "--keep", "maps"])
-    monkeypatch.setattr(Work, "compute", compute)
+    monkeypatch.setattr(engine, "compute", compute)
     before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
     run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
     assert not computed and "was finished before" in capsys.readouterr().out
@@ -118,7 +121,7 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
     content[len(content) // 2] ^= 4
     (out / "sam.h5").write_bytes(content)
     run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
-    assert computed == [0, 1, 2]
+    assert computed == list(range(SAMPLES))
     assert digests(out)["maps"] == digests(alone)["maps"]
 
 
@@ -141,7 +144,7 @@ def test_more_pictures_do_not_compute_a_finished_run_again(
 ) -> None:
     arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
     run.main([*arguments, "--figures", "1", "--report"])
-    assert "no report.html: the page shows spikes, which --keep maps drops" in capsys.readouterr().out
+    assert "no report.html: the page shows spikes, and this run keeps maps alone" in capsys.readouterr().out
     for figures, says in (("0", False), ("1", False), ("2", True)):
         capsys.readouterr()
         run.main([*arguments, "--figures", figures, "--resume"])
@@ -156,19 +159,19 @@ def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.parametrize("name", ["raster.parts/00000016.h5", "maps.parts/00000016.h5", "maps.parts/00000016.json"])
+@pytest.mark.parametrize("place", [0.0, 0.02, 0.5, 0.9999], ids=["digest", "record", "spikes", "maps"])
 def test_a_flipped_bit_is_refused_and_computed_again(
-    options: list[str], alone: Path, copied: Path, name: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], alone: Path, copied: Path, place: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copied / name
+    path = copied / "raster.parts" / "00000016.range"
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
+    content[int(place * len(content))] ^= 4
     path.write_bytes(content)
     others = {each: each.read_bytes() for each in copied.rglob("000000*") if each != path}
     said = refusal(capsys, merge.main, [str(copied)])
-    assert "00000016" in said or "range" in said
-    assert not (copied / "raster.h5").exists() or name.startswith("maps")
-    assert all(each.read_bytes() == kept for each, kept in others.items() if each.exists())
+    assert "00000016.range: damaged, its" in said
+    assert not (copied / "raster.h5").exists() and not (copied / "sam.h5").exists()
+    assert all(each.read_bytes() == kept for each, kept in others.items())
     run.main([*options, "--out", str(copied), "--range", "2/3"])
     merge.main([str(copied)])
     assert digests(copied) == digests(alone)
@@ -177,23 +180,19 @@ def test_a_flipped_bit_is_refused_and_computed_again(
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda out: (out / "maps.parts/00000016.json").unlink(), "1 of 3 ranges are not finished (1)"),
-        (lambda out: (out / "raster.parts/00000032.h5").unlink(), "00000032.h5: was removed since it was written"),
-        (lambda out: (out / "maps.parts/00000008.h5").touch(), "00000008.h5: belongs to no range of this run"),
+        (lambda out: (out / PARTS / "00000016.range").unlink(), "1 of 3 ranges are not finished (1)"),
+        (lambda out: (out / PARTS / "00000008.range").touch(), "00000008.range: damaged, its digest does not fit"),
+        (lambda out: (out / PARTS / "notes.txt").touch(), "notes.txt: belongs to no range of this run"),
         (
-            lambda out: shutil.copy(out / "raster.parts/00000000.h5", out / "raster.parts/00000008.h5"),
-            "00000008.h5: belongs to no range of this run",
+            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000008.range"),
+            "00000008.range: belongs to no range of this run",
         ),
         (
-            lambda out: shutil.copy(out / "maps.parts/00000000.json", out / "maps.parts/00000016.json"),
-            "00000016.json: belongs to another run",
+            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000016.range"),
+            "00000016.range: belongs to no range of this run",
         ),
-        (
-            lambda out: shutil.copy(out / "maps.parts/00000000.h5", out / "maps.parts/00000016.h5"),
-            "00000016.h5: is not what its range left",
-        ),
-        (lambda out: (out / "maps.parts/plan.json").write_text("{}"), "plan.json: cannot be read"),
-        (lambda out: (out / "maps.parts/plan.json").unlink(), "has no ranges to merge"),
+        (lambda out: (out / PARTS / "job.json").write_text("{}"), "job.json: cannot be read"),
+        (lambda out: (out / PARTS / "job.json").unlink(), "has no ranges to merge"),
     ],
 )
 def test_gaps_overlaps_and_strangers_are_refused(
@@ -253,7 +252,7 @@ def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, 
     command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(out), "--range", "1/1"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not (out / "maps.parts" / "00000000.json").exists() and time.monotonic() < deadline:
+    while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

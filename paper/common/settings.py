@@ -1,0 +1,102 @@
+"""The configuration of the experiments: networks as `train` and `convert` make them, and what to measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.config import CONFIGS, Config, ConversionRule, NetworkSection, Section, TrainingSection, Unit
+from pipeline.config.fields import Device, Seed
+from pipeline.config.toml import read_toml, validated
+from recordings.errors import InputError
+
+DEFAULT = CONFIGS / "paper" / "digits.toml"
+
+
+class PaperSection(Section):
+    """What is measured, on how much."""
+
+    checkpoint: str | None = Field(None, description="surrogate-trained network to use; trained first if not given")
+    ann: str | None = Field(
+        None, description="its ANN twin, to convert and to take Grad-CAM from; trained if not given"
+    )
+    images: int = Field(100, ge=1, description="validation images, from a seeded class-balanced order")
+    shown: int = Field(4, ge=1, description="images in a figure of maps")
+    show_images: bool = Field(True, description="draw maps over their images; without it maps alone")
+    layers: tuple[str, ...] = Field(
+        (), description="convolutions that stand for the paper's layers 4, 6 and 8; all if not given"
+    )
+    gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
+    gammas: tuple[float, ...] = Field(
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="γ of fig8's sweep"
+    )
+    leaks: tuple[Unit, ...] = Field((0.7, 0.8, 0.9), min_length=1, description="λ of table1's networks")
+    leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
+    accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
+    trainings: int = Field(
+        2, ge=1, description="trainings of each λ, from seeds training.seed, training.seed + 1, …; 1 compares none"
+    )
+    epsilons: tuple[float, ...] = Field(
+        (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
+    )
+    shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
+    strong_epsilon: float = Field(
+        0.032, ge=0, description="attack strength at which answers change, and heatmaps are compared again"
+    )
+    attack_iterations: int = Field(10, ge=1, description="steps of an iterated attack (PGD)")
+    attack_seeds: int = Field(
+        2, ge=1, description="Poisson seeds that an iterated attack averages over, and as many others for the answers"
+    )
+    randomised: int = Field(24, ge=1, description="images of the randomisation check")
+    shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
+    curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")
+    two_objects: int = Field(
+        50, ge=1, description="images with two objects; side by side, at most half as many as images"
+    )
+    rules: tuple[ConversionRule, ...] = Field(
+        ("percentile", "scaled", "balanced"),
+        description="rules that agreement, fig5, fig6 and fig8 set beside conversion.rule",
+    )
+    seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
+    both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
+    seed: Seed = 0
+    device: Device = "auto"
+    batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
+
+
+class RecipesSection(Section):
+    """Networks of the experiment "recipes", which differ in the weight decay of BNTT's gains alone."""
+
+    network: NetworkSection = NetworkSection(layers=(16, "P", 32, "P", 32, 64, "P", 64, "P", "D64"), timesteps=30)
+    training: TrainingSection = TrainingSection(
+        epochs=10, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0
+    )
+    gain_decays: tuple[float, ...] = Field(
+        (0.0, 0.01), description="weight decay of BNTT's gains, one training for each"
+    )
+    checkpoints: tuple[str, ...] = Field((), description="networks trained elsewhere, to set beside them")
+
+
+class PaperConfig(Config):
+    """Everything; the surrogate-trained network is that of data, network and training."""
+
+    ann: TrainingSection = TrainingSection()
+    recipes: RecipesSection = RecipesSection()
+    paper: PaperSection = PaperSection()
+
+
+def load_paper_config(path: Path | None = None) -> PaperConfig:
+    """Read a TOML file; None reads the embedded digits.
+
+    Raises
+    ------
+    InputError : one line naming the file, the key, and the nearest valid name or range
+    """
+    path = path or DEFAULT
+    config = validated(PaperConfig, read_toml(path), path)
+    if config.network.neuron != "lif":
+        raise InputError(
+            f'{path}: network.neuron is {config.network.neuron!r}, expected "lif"; its ANN twin is implied'
+        )
+    return config

@@ -1,0 +1,116 @@
+"""The images or events of a training, prepared once and kept in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+from pipeline.config import Config
+from pipeline.images.datasets import GENERATED, Dataset, open_dataset
+from pipeline.images.datasets.base import shorten
+from pipeline.images.selection import split_selection
+from recordings.child import die_with_parent
+from recordings.errors import InputError
+from recordings.progress import progress_bar
+
+from .environment import process_rank
+from .inputs import Inputs
+
+
+def open_split(config: Config, split: str) -> Dataset:
+    """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
+    data = config.data
+    size = data.train_scenes if data.source in GENERATED and split == "train" else None
+    return open_dataset(data.source, split, data.classes, size=size, download=data.download)
+
+
+def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Batches to train on, and to select the best epoch by.
+
+    Raises
+    ------
+    InputError : if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch
+    """
+    settings = config.training
+    training = open_split(config, "train")
+    if config.data.source in GENERATED:
+        selection = open_split(config, "selection")
+        kept, aside = np.arange(len(training)), np.arange(len(selection))
+    else:
+        selection = training
+        kept, aside = split_selection(training.labels, settings.selection, settings.seed)
+    found = set(training.labels)
+    absent = [name for label, name in enumerate(training.classes) if label not in found]
+    if config.data.classes is not None and absent:
+        raise InputError(f"data.classes: {training.name} has no training image of {shorten(absent)}")
+    if len(kept) < settings.batch_size * settings.processes:
+        raise InputError(
+            f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
+            f"{len(kept)} training images"
+        )
+    parts = ((training, kept, "training images"), (selection, aside, "selection images"))
+    fitting, selecting = _prepared(config, parts, inputs, console)
+
+    def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            images, settings.processes, process_rank(), shuffle=training, seed=settings.seed, drop_last=training
+        )
+        return DataLoader(
+            images,
+            settings.batch_size,
+            sampler=sampler,
+            num_workers=settings.workers,
+            drop_last=training,
+            generator=torch.Generator(),  # the global one is for what is seeded by epoch
+            worker_init_fn=partial(_end_with, os.getpid()),
+        )
+
+    return loader(fitting, True), loader(selecting, False)
+
+
+def _end_with(parent: int, _: int) -> None:
+    die_with_parent(parent)
+
+
+def _prepared(
+    config: Config, parts: Sequence[tuple[Dataset, NDArray[np.int64], str]], inputs: Inputs, console: Console
+) -> list[TensorDataset]:
+    """Both parts in memory; scenes of the last training are kept for the next, since drawing them takes a minute."""
+    described = (config.data, inputs.kept_shape)
+    if described in _LAST_DRAWN:
+        return _LAST_DRAWN[described]
+    _LAST_DRAWN.clear()
+    prepared = [_in_memory(dataset, chosen, inputs, what, console) for dataset, chosen, what in parts]
+    if config.data.source in GENERATED:
+        _LAST_DRAWN[described] = prepared
+    return prepared
+
+
+_LAST_DRAWN: dict[Any, list[TensorDataset]] = {}  # at most one
+
+
+def _in_memory(
+    dataset: Dataset, chosen: NDArray[np.int64], inputs: Inputs, what: str, console: Console
+) -> TensorDataset:
+    """Prepare every image once, as bytes."""
+    images = np.empty((len(chosen), *inputs.kept_shape), np.uint8)
+    labels = np.empty(len(chosen), np.int64)
+    boxes = np.full((len(chosen), 4), np.nan, np.float32)
+    with progress_bar(console) as progress:
+        for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
+            item = dataset[int(position)]
+            if item.label is None:
+                raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
+            images[place] = inputs.kept(item.image)
+            labels[place] = item.label
+            box = None if item.box is None else inputs.preparation.box(item.box, item.image.size)
+            boxes[place] = np.nan if box is None else box
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes))

@@ -1,0 +1,63 @@
+"""The configuration files: every committed one is valid, mistakes are one line, and saving loses nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from paper.common.settings import load_paper_config
+from pipeline.cli.command_line import parse_with_config
+from pipeline.config import CONFIGS, Config, load_config, save_config
+from pipeline.networks.layer_list import plan_layers
+from pipeline.train import TrainCommand
+from recordings.errors import InputError
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)
+def test_committed_configurations(path):
+    of_paper = path.parent.name == "paper"
+    config = load_paper_config(path) if of_paper else load_config(path)
+    assert plan_layers(config.network.layers)
+    header = path.read_text().partition("[")[0]
+    assert ("python -m paper " if of_paper else "python -m pipeline.") in header  # the command
+    assert "expected" in header  # time and accuracy
+
+
+def test_the_default_needs_no_file():
+    assert load_config().run.checkpoint == "cluttered-digits"
+
+
+def test_saved_and_read_back(tmp_path):
+    config = load_config(CONFIGS / "tiny_imagenet_10.toml")
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[training]\nepcohs = 3", "c.toml: unknown key training.epcohs; did you mean training.epochs?"),
+        ("[network]\ntimesteps = 0", "c.toml: network.timesteps is 0, expected greater than or equal to 1"),
+        ("[network]\nleak = 1.5", "c.toml: network.leak is 1.5, expected less than or equal to 1"),
+        (
+            "[run]\nbackend = 'torhc'",
+            "c.toml: run.backend is 'torhc', expected 'auto', 'event', 'torch' or 'lava'; did you mean 'torch'?",
+        ),
+        ("[network", "c.toml: not valid TOML"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, text, message):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path / "c.toml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_layers_on_a_command_line_are_numbers_and_names():
+    arguments = ["--network.layers", "16", "P", "D8"]
+    command, config = parse_with_config(TrainCommand, load_config, arguments, prog="train", description="")
+    assert command.network.layers == config.network.layers == (16, "P", "D8")
+
+
+def test_defaults_are_valid():
+    assert Config() == Config.model_validate_json(Config().model_dump_json())
