@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.measures.tables import difference, groups, rows, summary
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import Cell, Row, draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.preprocessing import Box
@@ -189,11 +189,19 @@ def draw(setup: Setup, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
     about = f"mean of {int(steps['n'].max())} recordings, 95 % interval"
     points = steps.rename(columns={"layer": "panel", "map": "curve", "step": "x"})
     title, y = "Energy on the moving digit, step by step", "share of the map's energy"
-    draw_curves(setup.out / "events.png", title, about, points, "step", y, alike=True)
+    draw_curves(setup.out / "events.png", title, about, points, "step", y, CurveOptions(alike=True))
     points = by_gamma.rename(columns={"map": "panel", "layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["panel"] + ":\n" + points["measure"].str.removesuffix(AGAINST_COUNT))
     title, y = "What a kernel adds to counting the spikes of a moving digit", "minus that of the spike count"
-    draw_curves(setup.out / "events_gamma.png", title, about, points, "γ (1/step)", y, level=(0.0, COUNT), alike=True)
+    draw_curves(
+        setup.out / "events_gamma.png",
+        title,
+        about,
+        points,
+        "γ (1/step)",
+        y,
+        CurveOptions(level=(0.0, COUNT), alike=True),
+    )
 
 
 def draw_example(setup: Setup, raster: RasterReader, recordings: EventSet, layer: str) -> None:

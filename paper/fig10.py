@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paper.common.widen import widen
 from paper.measures.tables import difference, rows, summary, values
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
@@ -145,7 +145,9 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
     n = points["n"].max()
     subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
-    draw_curves(setup.out / "fig10.png", title, subtitle, points, "step", y, level=(0.5, "even"), alike=True)
+    draw_curves(
+        setup.out / "fig10.png", title, subtitle, points, "step", y, CurveOptions(level=(0.5, "even"), alike=True)
+    )
 
 
 def draw_shown(

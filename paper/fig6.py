@@ -23,7 +23,7 @@ import pandas as pd
 from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
 from paper.measures.tables import difference, groups, measured, rows, summary
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
@@ -236,7 +236,7 @@ def draw_kernels(setup: Setup, table: pd.DataFrame) -> None:
     points = points.assign(panel=points["panel"].map({ALL: "minimum over steps", SUM: "of the sum over steps"}))
     subtitle = f"mean over {len(setup.images)} images and 95 % interval; smaller is better"
     title, y = "Localisation error by kernel", "localisation error (nats)"
-    draw_curves(setup.out / "fig6_kernel.png", title, subtitle, points, "", y, alike=True)
+    draw_curves(setup.out / "fig6_kernel.png", title, subtitle, points, "", y, CurveOptions(alike=True))
 
 
 def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:

@@ -29,7 +29,7 @@ from paper.measures.inference import p_value, paired_difference
 from paper.measures.localisation_error import localisation_errors, lowest
 from paper.measures.maps import is_flat
 from paper.measures.tables import difference, groups, rows, summary
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
@@ -238,13 +238,15 @@ def draw(setup: Setup, table: pd.DataFrame, added: pd.DataFrame) -> None:
         "What a kernel adds to counting spikes",
         f"{about}; below 0 the map is nearer to Grad-CAM than the count",
     )
-    draw_curves(setup.out / "fig8.png", title, below, points[papers], x, y, level=level, alike=True)
+    draw_curves(setup.out / "fig8.png", title, below, points[papers], x, y, CurveOptions(level=level, alike=True))
     errors = table[table["kernel"] != COUNT].rename(columns={"layer": "curve", "gamma": "x"})
     errors = errors.assign(panel=errors["network"] + ", " + errors["kernel"])
     errors = errors[errors["network"].isin(setup.networks.both)]
     smaller = f"{about}; smaller is nearer to the ANN's Grad-CAM"
     title, y_error = "Localisation error against γ", "localisation error (nats)"
-    draw_curves(setup.out / "fig8_error.png", title, smaller, errors, x, y_error, alike=True)
+    draw_curves(setup.out / "fig8_error.png", title, smaller, errors, x, y_error, CurveOptions(alike=True))
     if not papers.all():
         title = "What a kernel adds to counting spikes, by rule of conversion"
-        draw_curves(setup.out / "fig8_rules.png", title, below, points[~papers], x, y, level=level, alike=True)
+        draw_curves(
+            setup.out / "fig8_rules.png", title, below, points[~papers], x, y, CurveOptions(level=level, alike=True)
+        )

@@ -28,7 +28,7 @@ from paper.measures.agreement import pearson
 from paper.measures.over_time import spike_rate
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
@@ -202,11 +202,19 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
     subtitle = f"{about}; dashed: trained, other spikes"
     drawn = pd.concat(lines)
-    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, joined=True, alike=True)
+    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, CurveOptions(joined=True, alike=True))
     fired = rows(points, measure=RATE)
     lines = [
         fired[fired["x"].isin([TRAINED, READOUT]) | (fired["bntt"] == bntt)].assign(panel=bntt)
         for bntt in (LEARNT, ANEW)
     ]
     title, y = "How often neurons fire", "share of neurons that fire at a step"
-    draw_curves(setup.out / "randomisation_rate.png", title, about, pd.concat(lines), "", y, joined=True, alike=True)
+    draw_curves(
+        setup.out / "randomisation_rate.png",
+        title,
+        about,
+        pd.concat(lines),
+        "",
+        y,
+        CurveOptions(joined=True, alike=True),
+    )

@@ -23,7 +23,7 @@ import pandas as pd
 from backends.network import Network
 from paper.measures.tables import difference, rows, values
 from pipeline.config import Config
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
 from pipeline.networks.checkpoint import check_fit, load_checkpoint
@@ -149,7 +149,7 @@ def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> Non
         own,
         "step",
         "gain (threshold = 1)",
-        alike=True,
+        CurveOptions(alike=True),
     )
     shown = rows(by_step, measure=RATE)
     matter = {
@@ -166,7 +166,7 @@ def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> Non
         lines,
         "step",
         "share of neurons that fire",
-        alike=True,
+        CurveOptions(alike=True),
     )
     right, spikes = rows(table, measure=RIGHT), rows(table, measure=SPIKES)
     worth = right.assign(x=spikes["mean"].to_numpy() / 1000, curve=right["network"])
@@ -179,7 +179,7 @@ def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> Non
         worth,
         "spikes of one image, thousands",
         "accuracy, %",
-        width=5.0,
+        CurveOptions(width=5.0),
     )
 
 

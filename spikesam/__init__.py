@@ -8,6 +8,8 @@
 
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
+:func:`train`             a spiking network, or its ANN twin, from images or events
+:func:`convert`           a spiking network from an ANN, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
@@ -54,9 +56,11 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.networks.convert.convert import Conversion, convert
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.networks.train.train import train
     from pipeline.page.write import report
     from pipeline.record.record import record
     from recordings.errors import InputError, RasterError
@@ -67,6 +71,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
+    "train": "pipeline.networks.train.train:train",
+    "convert": "pipeline.networks.convert.convert:convert",
+    "Conversion": "pipeline.networks.convert.convert:Conversion",
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explanation:explain",
     "measure": "pipeline.maps.measure:measure",
@@ -107,6 +114,7 @@ __all__ = [
     "BackendError",
     "Checkpoint",
     "Comparison",
+    "Conversion",
     "EventBinning",
     "Events",
     "InputError",
@@ -121,6 +129,7 @@ __all__ = [
     "SpikeEvents",
     "compact",
     "compare",
+    "convert",
     "explain",
     "from_nir",
     "from_torch",
@@ -136,6 +145,7 @@ __all__ = [
     "save",
     "simulate",
     "to_nir",
+    "train",
     "write_raster",
 ]
 __version__: str

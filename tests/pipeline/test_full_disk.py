@@ -85,7 +85,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
         ),
         (
             "run",
-            60_000,
+            80_000,
             "overview.png",
             "00000000.range config.toml job.json network.safetensors raster.h5 sam.h5 summary.json",
         ),

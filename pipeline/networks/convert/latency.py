@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, batch_size
 from backends.network import Network
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.images.samples import Samples
 from recordings.disk import write_file
 from recordings.raster.batch import RasterBatch, unpack
@@ -102,7 +102,9 @@ def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtit
         for (name, curve), style in zip(curves.items(), cycle(("-", ":")), strict=False)
     )
     level = (100 * reference, f"ANN {reference:.1%}")
-    draw_curves(path, title, subtitle, points, "steps t", "accuracy, %", level=level, limits=(0, 102), width=5.0)
+    draw_curves(
+        path, title, subtitle, points, "steps t", "accuracy, %", CurveOptions(level=level, limits=(0, 102), width=5.0)
+    )
 
 
 def milestones(timesteps: int) -> Sequence[int]:

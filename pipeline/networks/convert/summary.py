@@ -83,22 +83,18 @@ def thresholds(network: Network) -> dict[str, list[float]]:
     return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
 
 
-def report(summary: ConversionSummary, curves: Curves, target: Path, console: Console) -> None:
-    """Write accuracy.csv, accuracy.png and summary.json beside the checkpoint `target`, and print what they say."""
-    table_path, plot_path, summary_path = (
-        target.with_name(name) for name in ("accuracy.csv", "accuracy.png", "summary.json")
-    )
+def write_results(summary: ConversionSummary, curves: Curves, out: Path) -> tuple[Path, ...]:
+    """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
+    table_path, plot_path, summary_path = (out / name for name in ("accuracy.csv", "accuracy.png", "summary.json"))
     write_curves(table_path, curves)
     rule, encoder = summary.conversion.rule, summary.conversion.encoder
     title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
     plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
     write_file(summary_path, (summary.model_dump_json(indent=2) + "\n").encode())
-    _print(summary, console)
-    for path in (target, table_path, plot_path, summary_path):
-        console.print(str(path))
+    return table_path, plot_path, summary_path
 
 
-def _print(summary: ConversionSummary, console: Console) -> None:
+def print_summary(summary: ConversionSummary, console: Console) -> None:
     """Thresholds, accuracy over time as a table, and when it is there."""
     console.print(f"thresholds ({summary.conversion.rule}): {_thresholds_text(summary.thresholds)}")
     table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")

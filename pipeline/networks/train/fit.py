@@ -31,17 +31,17 @@ from .precision import convolution_type
 from .start import check_resumable, start_from
 
 
-def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Path:
-    """Train as :func:`train` does, and write the network as `out/checkpoint.safetensors`; returns that path."""
-    model = train(config, out, resume, console)
+def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Checkpoint:
+    """Train as :func:`fit` does; the first process writes `out/checkpoint.safetensors`."""
+    model = fit(config, out, resume, console)
     dataset, preparation = open_split(config, "train"), training_inputs(config).preparation
-    path = out / "checkpoint.safetensors"
-    network = export_network(model)
-    save_checkpoint(Checkpoint(network, preparation, dataset.classes, dataset.class_names), path)
-    return path
+    checkpoint = Checkpoint(export_network(model), preparation, dataset.classes, dataset.class_names)
+    if process_rank() == 0:
+        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+    return checkpoint
 
 
-def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
+def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
     """Train as configured and return the network of the epoch that did best on the selection split.
 
     `out` receives `config.toml`, `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events, but

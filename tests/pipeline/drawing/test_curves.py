@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.drawing.canvas import PALETTE
-from pipeline.drawing.curves import draw_curves, reach
+from pipeline.drawing.curves import CurveOptions, draw_curves, reach
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 
-def draw(table: pd.DataFrame, path: Path, saved: list[Figure], **options: Any) -> list[Any]:
+def draw(table: pd.DataFrame, path: Path, saved: list[Figure], y: Any = "share", **options: Any) -> list[Any]:
     """The axes with curves."""
-    draw_curves(path / "curves.png", "Title", "subtitle", table, **{"x": "step", "y": "share", **options})
+    draw_curves(path / "curves.png", "Title", "subtitle", table, "step", y, CurveOptions(**options))
     assert (path / "curves.png").stat().st_size > 5000
     return saved[-1].axes[1:]
 

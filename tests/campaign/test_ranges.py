@@ -54,7 +54,7 @@ def test_a_spoiled_range(workplace: Path, stopped: Path, random: Random) -> None
 
 
 def spoil(parts: Path, random: Random) -> str:
-    """Damage or edit the file of a range or of the job; or let files be missing, copied, renamed, linked, folders."""
+    """Damage or edit the file of a range or the job; or let files be missing, copied, renamed, linked, or folders."""
     ranges = sorted(parts.glob("*.range"))
     path, other = random.choice(ranges), random.choice(ranges)
     what = random.choice(("bytes", "bytes", "record", "job", "job", "files"))
