@@ -84,7 +84,8 @@ def explain(raster: object, out: Path) -> None:
     with raster:
         raster.verify()
         with spikesam.explain(raster, out) as maps:
-            assert len(maps["conv1"]) and maps["conv1"].sum[0].sum() >= 0
+            maps.verify()
+            assert maps.read_sum(maps.layers[0], 0).sum() >= 0
 
 
 def write_bomb(kind: str, path: Path) -> None:
