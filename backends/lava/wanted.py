@@ -16,7 +16,7 @@ from backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed, spik
 from recordings.raster.batch import RasterBatch
 
 if TYPE_CHECKING:
-    from .process.maps import LayerMaps
+    from .process.maps import WantedLayer
 
 # By ("bits", "maps", "sum" or "readout", name of the layer): dtype and shape of what leaves of a sample, and itself.
 Parts: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
@@ -63,13 +63,13 @@ class WantedMaps:
         """Constants of a layer's traces."""
         return spike_trace(self.gamma, _shape(network, name)[0], network.timesteps)
 
-    def of_layer(self, network: Network, name: str) -> LayerMaps | None:
+    def of_layer(self, network: Network, name: str) -> WantedLayer | None:
         """What the layer's process is told; None if it has no maps."""
-        from .process.maps import LayerMaps
+        from .process.maps import WantedLayer
 
         if name not in self.summed:
             return None
-        return LayerMaps(self.trace(network, name), self.summed[name], self.stepped)
+        return WantedLayer(self.trace(network, name), self.summed[name], self.stepped)
 
     def of_neurons(self, network: Network) -> list[str]:
         """The layers whose maps leave the graph. The input's do not: whoever sends its spikes has them."""

@@ -25,7 +25,7 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
-from backends.lava.process.maps import LayerMaps, MapMessages, Maps, map_ports
+from backends.lava.process.maps import MapMessages, Maps, WantedLayer, map_ports
 from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
@@ -48,7 +48,7 @@ class SpikingLayer(AbstractProcess):
     and `sum_out`, see :class:`~.maps.Maps`.
     """
 
-    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: LayerMaps | None = None) -> None:
+    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: WantedLayer | None = None) -> None:
         super().__init__(layer=layer, shape=shape, timesteps=timesteps, maps=maps, name=layer.name)
         channels, height, width = shape
         self.s_in = InPort(shape=(height, width, channels) if layer.kind == "conv" else (channels * height * width,))

@@ -27,7 +27,7 @@ from backends.trace import LeavingMaps, SpikeTrace
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 
 
-class LayerMaps(NamedTuple):
+class WantedLayer(NamedTuple):
     """Which maps of a layer leave the graph.
 
     Parameters
@@ -52,7 +52,7 @@ class MapMessages:
     timesteps : steps of a sample
     """
 
-    def __init__(self, maps: LayerMaps, pixels: int, timesteps: int) -> None:
+    def __init__(self, maps: WantedLayer, pixels: int, timesteps: int) -> None:
         self._stepped, self._timesteps = maps.stepped, timesteps
         self.leaving = LeavingMaps(maps.trace, pixels, maps.steps_that_matter, MESSAGE_STEPS)
 
@@ -78,7 +78,7 @@ class Maps(AbstractProcess):
     message each where :func:`~.recorder.due`.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMaps, timesteps: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], maps: WantedLayer, timesteps: int, name: str) -> None:
         super().__init__(shape=shape, maps=maps, timesteps=timesteps, name=name)
         self.p_in = InPort(shape=shape)
         self.maps_out, self.sum_out = map_ports(shape)
@@ -143,7 +143,7 @@ class MapGatherer(AbstractProcess):
     Ports: `a_in` of `shape`; `maps_out` and `sum_out`, see :class:`Maps`.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMaps, timesteps: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], maps: WantedLayer, timesteps: int, name: str) -> None:
         super().__init__(maps=maps, timesteps=timesteps, pixels=int(np.prod(shape)), name=name)
         self.a_in = InPort(shape=shape)
         self.maps_out, self.sum_out = map_ports(shape)
