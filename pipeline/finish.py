@@ -15,6 +15,7 @@ from pipeline.cli.run_report import print_summary
 from pipeline.cli.tracker import Tracker
 from pipeline.config import RunSection
 from pipeline.images.samples import ReadSamples
+from pipeline.maps.method import method_of
 from pipeline.maps.steps import kept_steps
 from pipeline.ranges.files import PARTS
 from pipeline.ranges.merge import Totals, merge, remove_parts
@@ -132,7 +133,7 @@ def _pictures(
 
             with tracker.time("figures"), tracker.show("drawing"):
                 subjects = subjects_of(samples, found.predictions[: settings.figures], plan.class_names)
-                figures = save_figures(maps, subjects, out / "figures", raster, network)
+                figures = save_figures(maps, method_of(maps.header), subjects, out / "figures", raster, network)
         if with_page and raster is not None:
             from pipeline.report.sources import Run, grad_cams
             from pipeline.report.write import write_page

@@ -9,7 +9,7 @@
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
-:func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
+:func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
-    from pipeline.maps.explanation import explain
-    from pipeline.maps.sam import sam
+    from pipeline.maps.explain import explain
+    from pipeline.maps.methods.sam import sam
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
@@ -66,14 +66,14 @@ if TYPE_CHECKING:
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
     "simulate": "pipeline.simulation:simulate",
-    "explain": "pipeline.maps.explanation:explain",
+    "explain": "pipeline.maps.explain:explain",
     "record": "pipeline.recording.record:record",
     "report": "pipeline.report.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
     "SpikeEvents": "recordings.raster.events:SpikeEvents",
-    "sam": "pipeline.maps.sam:sam",
+    "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "compare": "pipeline.comparison.compare:compare",
     "Comparison": "pipeline.comparison.result:Comparison",

@@ -10,8 +10,8 @@ from backends.lava.wanted import GraphMaps, WantedMaps
 from backends.network import Network
 from backends.trace import spike_trace
 from pipeline.config import RunSection
+from pipeline.maps.layers import spatial_layers
 from pipeline.maps.localisation import Score, score_sample
-from pipeline.maps.method import spatial_layers
 from pipeline.maps.sam import AnyVariant
 from recordings.maps.records import make_map_record
 from recordings.raster.records import SampleRecord

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.maps.layers import map_layers
 from pipeline.maps.sam import AnyVariant
-from pipeline.maps.sam_maps import map_layers
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -114,9 +114,9 @@ class Plan:
         stepped = min(max(self.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, self.steps * bool(stepped), stepped
         if source is None:
-            of_graph = {"gamma": self.gamma, "variant": self.variant, "seed": self.header.seed}
-            return MapHeader("graph-sam", self.header.network_sha256, of_graph, *kept)
-        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": True}
+            of_graph = {"gamma": float(self.gamma), "variant": self.variant, "seed": self.header.seed}
+            return MapHeader("graph-sam", self.header.network_sha256, of_graph, *kept, "network_sha256")
+        parameters = {"gamma": float(self.gamma), "variant": self.variant, "include_current": True}
         return MapHeader("sam", source, parameters, *kept)
 
     def digest(self, digests: dict[str, list[str]]) -> str | None:

@@ -17,9 +17,8 @@ from backends.trace import compile_maps
 from pipeline.config import Config, save_config
 from pipeline.images.encoding import compile_encoding
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
-from pipeline.maps.method import spatial_layers
-from pipeline.maps.sam import compile_kernel
-from pipeline.maps.sam_sum import compile_sums
+from pipeline.maps.layers import spatial_layers
+from pipeline.maps.sam import compile_kernel, compile_sums
 from pipeline.maps.steps import kept_steps
 from pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint
 from pipeline.networks.precisions import in_precision

@@ -54,7 +54,7 @@ class Rasters(FileSubject):
 
     name = "rasters"
     weight = 10.0
-    modules = ("recordings.raster.reader", "pipeline.maps.explanation", "spikesam")
+    modules = ("recordings.raster.reader", "pipeline.maps.explain", "spikesam")
 
     def originals(self, base: Path) -> list[Path]:
         """See :class:`FileSubject`."""

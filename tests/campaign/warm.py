@@ -13,7 +13,12 @@ MODULES = (
     *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
     *("pipeline.paper.__main__", "recordings.validate", "pipeline.networks.training.fit", "pipeline.paper.study.study"),
     *("backends.available", "backends.event", "backends.torch.backend", "pipeline.maps.sam_kernel", "pipeline.summary"),
-    *("pipeline.drawing.figures", "pipeline.simulation", "pipeline.maps.network_maps", "pipeline.maps.localisation"),
+    *(
+        "pipeline.drawing.figures",
+        "pipeline.simulation",
+        "pipeline.maps.methods.snn_grad_cam",
+        "pipeline.maps.localisation",
+    ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("pipeline.paper.fig3", "pipeline.networks.conversion.algorithm", "pipeline.networks.nir.write", "spikesam"),
 )

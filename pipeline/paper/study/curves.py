@@ -16,11 +16,10 @@ from pipeline.maps.answers import BATCH, answers_of
 from pipeline.measures.faithfulness import faithfulness, random_faithfulness
 from pipeline.measures.spike_deletion import SpikeDeletion, random_spike_deletion, spike_deletion
 from pipeline.networks.upper import upper_network
-from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
 from .images import ImageSet
-from .rivals import RULES, SAM, Heatmap, Heatmaps, rival_maps
+from .rivals import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, rival_maps
 from .study import Study
 
 RANDOM = "random order"
@@ -72,7 +71,7 @@ def curves(
         "gamma": study.settings.gamma,
         "seed": study.settings.seed,
         "random orders": ORDERS,
-        "maps": [*RULES, *METHODS],
+        "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
     }
     stored = study.stages.arrays("faithfulness", inputs, compute)
     return {(deleted, name): each for key, each in stored.items() for deleted, _, name in [key.partition("|")]}
@@ -101,7 +100,7 @@ def pixel_curves(
     layers: Sequence[str],
     seed: int,
 ) -> Iterator[tuple[str, Floats]]:
-    """Of every map of the image or the last layer; of SAM also in the layers before, of relevance also in the first."""
+    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
     for (name, layer), each in maps.items():
         others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
         if layer in ("", layers[-1], *others):

@@ -12,7 +12,7 @@ from backends.available import make_backend
 from backends.network import Network
 from pipeline.cli.tracker import Advance, Tracker
 from pipeline.images.samples import choose_samples
-from pipeline.maps.method import spatial_layers
+from pipeline.maps.layers import spatial_layers
 from pipeline.networks.precisions import in_precision
 from pipeline.simulation import simulate
 from recordings.raster.reader import RasterReader

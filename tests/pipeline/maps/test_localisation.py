@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.images.preprocessing import box_mask
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
 from pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.tables import summary_of_shares

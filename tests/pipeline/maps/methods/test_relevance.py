@@ -14,9 +14,9 @@ from backends.available import make_backend
 from backends.network.quantise import quantise
 from backends.network.storage import read_network, write_network
 from pipeline.explain import main
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
+from pipeline.maps.methods.relevance import recorded_network
 from pipeline.maps.relevance import relevance
-from pipeline.maps.relevance_maps import recorded_network
 from pipeline.simulation import simulate
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
