@@ -1,4 +1,4 @@
-"""The backends by name. Imports happen on use: one whose library is missing does not hinder the others."""
+"""The backends by name. A backend is imported when it is used, so a missing library hinders no other backend."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_backend(
 
     Parameters
     ----------
-    name : one of them; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
+    name : of the backend; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
     device : of the torch backend, see :class:`backends.torch.backend.TorchBackend`
     lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
     threads : of the event backend; one for each core if not given

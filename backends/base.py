@@ -13,8 +13,8 @@ from recordings.raster.batch import PackedSpikes, RasterBatch
 
 from .network import Network
 
-# What a network is given of some samples: spikes, packed or (T, B, C, H, W); or images (B, C, H, W), int8 for a
-# constant current, and float32 for an ANN, which no backend runs.
+# The input of a network for some samples: spikes, packed or (T, B, C, H, W); or images (B, C, H, W), int8 for a
+# constant current. For an ANN, which no backend runs, images are float32.
 InputBatch: TypeAlias = PackedSpikes | NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]
 
 
@@ -23,17 +23,17 @@ class BackendError(InputError):
 
 
 def batch_size(batch: InputBatch) -> int:
-    """How many samples it holds."""
+    """How many samples a batch holds."""
     return len(batch) if isinstance(batch, PackedSpikes) else batch.shape[-4]
 
 
 def unpacked(batch: InputBatch) -> NDArray[Any]:
-    """The array that it is, or spikes as (T, B, C, H, W) bool."""
+    """A batch as an array: packed spikes become (T, B, C, H, W) bool, arrays stay as they are."""
     return batch.unpacked() if isinstance(batch, PackedSpikes) else batch
 
 
 def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSpikes:
-    """Spikes as backends use them; refuses others than those of the network's T and input.
+    """A batch of spikes, packed; refuses another shape than the network's T and input.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
 
 
 class Backend(Protocol):
-    """A simulator of :class:`Network`."""
+    """A simulator of :class:`Network`. Where it can form maps as well, see :mod:`backends.formed_maps`."""
 
     name: str
     device: str
 
     def prepare(self, network: Network) -> None:
-        """Do what this network needs once, such as compiling kernels; what is not done here, :meth:`run` does."""
+        """Do in advance what this network needs once, such as compiling kernels; else :meth:`run` does it."""
         ...
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:

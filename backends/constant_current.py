@@ -63,7 +63,7 @@ def constant_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] 
 
 
 def _patches(layer: Layer, image: NDArray[np.int8]) -> NDArray[np.float64]:
-    """What each neuron of a channel sees of the sum-pooled image, in columns: (inputs, neurons)."""
+    """The inputs of each neuron of a channel in the sum-pooled image, in columns: (inputs, neurons)."""
     channels, height, width = image.shape
     k = layer.pool
     pooled = image.reshape(channels, height // k, k, width // k, k).sum(axis=(2, 4), dtype=np.float64)

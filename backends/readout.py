@@ -1,4 +1,4 @@
-"""The readout's arithmetic, which all backends share: integrating what the last layer's spikes cause."""
+"""The readout's arithmetic, equal in all backends: the last layer's spikes are weighted and integrated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .network import THETA, Readout
 
 
-class Integrator:
+class ReadoutIntegrator:
     """Integrates the spikes of a sample: r[t] = leak · r[t-1] + W s[t] + bias[t].
 
     Without leak only the number of spikes of each neuron matters, so they are counted, and multiplied once. All sums

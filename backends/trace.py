@@ -1,4 +1,6 @@
-"""Spike Activation Maps in integers, as a neuromorphic chip can form them: the arithmetic that graph and file share.
+"""Spike Activation Maps in integers, as a neuromorphic chip can form them.
+
+Lava's graph and the maps of a recorded raster (variant "fixed") use this arithmetic.
 
 For a neuron with spikes S[t] ∈ {0, 1}, and rz the rounding toward zero of all fixed point here:
 
@@ -6,8 +8,8 @@ For a neuron with spikes S[t] ∈ {0, 1}, and rz the rounding toward zero of all
     P[t]     = S[t] · rz(N[t], n - k)                       what its spike carries
     M[t,h,w] = Σ_c P[t]                                     the map; M / 2ᵏ is SAM, but for rounding
 
-The trace has more bits than the spike: with as many, what is rounded off at every step starves a slow decay. A map of
-one step leaves as 16 bits, rz(M[t], m); the sum over steps, Σ_t M[t], as 32 bits.
+The trace has more bits than the spike: with as few, rounding at every step would stop a slow decay. A map of one step
+is stored in 16 bits, rz(M[t], m); the sum over steps, Σ_t M[t], in 32 bits.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from .network import MEMBRANE_LIMIT, THETA, Shape
 TRACE_BITS = 16  # n at most
 PAYLOAD_BITS = 8  # k at most
 SUM_LIMIT = 2**31  # of a map summed over steps
-STEP_TYPE, SUM_TYPE = np.dtype(np.uint16), np.dtype(np.int32)  # in which maps leave
+STEP_TYPE, SUM_TYPE = np.dtype(np.uint16), np.dtype(np.int32)  # of maps of one step, and of their sum
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class SpikeTrace:
     kept : 4096 - κ
     trace_bits : n, bits of the trace behind the point
     payload_bits : k, bits of what a spike carries behind the point, at most n
-    dropped_bits : m, lowest bits of a step's map that do not leave
+    dropped_bits : m, lowest bits of a step's map that are not stored
     """
 
     kept: int
@@ -51,18 +53,18 @@ class SpikeTrace:
         """What the kernels read: 4096 - κ, 2ⁿ and n - k."""
         return np.int32(self.kept), np.int32(1 << self.trace_bits), np.int32(self.trace_bits - self.payload_bits)
 
-    def of_steps(self, left: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Maps of single steps as they left -> SAM; exact."""
-        return np.ldexp(left.astype(np.float32), self.dropped_bits - self.payload_bits)
+    def of_steps(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Stored maps of single steps -> SAM; exact."""
+        return np.ldexp(stored.astype(np.float32), self.dropped_bits - self.payload_bits)
 
-    def of_sum(self, left: NDArray[np.int32]) -> NDArray[np.float32]:
-        """A map summed over steps as it left -> SAM, rounded to float32 once."""
-        return np.ldexp(left.astype(np.float32), -self.payload_bits)
+    def of_sum(self, stored: NDArray[np.int32]) -> NDArray[np.float32]:
+        """A stored map summed over steps -> SAM, rounded to float32 once."""
+        return np.ldexp(stored.astype(np.float32), -self.payload_bits)
 
 
 @lru_cache(maxsize=64)
 def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
-    """The most bits with which nothing can overflow, whatever fires.
+    """Constants with the most bits that cannot overflow, whatever fires.
 
     n is the largest number up to 16 with which a trace stays below 2²³; k the largest up to 8 and n with which the sum
     over channels stays below 2²³, where Lava's `Conv` wraps, and its sum over steps below 2³¹; m the smallest with
@@ -103,7 +105,7 @@ def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
 
 
 def _largest_trace(kept: int, trace_bits: int, timesteps: int) -> int:
-    """The trace of a neuron that fires at every step: no other is larger at any step."""
+    """The trace of a neuron that fires at every step, the largest there can be."""
     if kept == THETA:
         return timesteps << trace_bits
     trace, before = 0, -1
@@ -144,7 +146,7 @@ class GradedSpikes:
 
 
 class StepMaps:
-    """The same, summed over channels in one compiled call.
+    """The map of one layer, step by step: what :class:`GradedSpikes` gives, summed over channels in one compiled call.
 
     Parameters
     ----------
@@ -177,15 +179,15 @@ class StepMaps:
         return self._sums
 
 
-class LeavingMaps:
-    """Gathers M[t] of one sample after the other in the form in which it leaves.
+class StoredMaps:
+    """Gathers M[t] of one sample after the other in the form in which it is stored.
 
     Parameters
     ----------
     trace : constants
     pixels : H·W
     steps_that_matter : how many first steps are summed
-    room : steps kept at a time
+    room : number of steps kept
 
     Attributes
     ----------
@@ -209,7 +211,7 @@ class LeavingMaps:
 def maps_of_packed(
     packed: NDArray[np.uint8], shape: Shape, trace: SpikeTrace, steps_that_matter: int, steps: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-    """The maps of one sample in one layer as they leave, in one pass over its packed spikes.
+    """The stored maps of one sample in one layer, in one pass over its packed spikes.
 
     Parameters
     ----------

@@ -23,14 +23,14 @@ from typing import Any
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.ranges.cluster import Task, compute_range, connected, distribute
-from pipeline.ranges.compute import Work
-from pipeline.ranges.files import PARTS, PLAN
-from pipeline.ranges.header import raster_header
-from pipeline.ranges.merge import merge
-from pipeline.ranges.plan import RANGE, Plan, begin_plan
-from pipeline.ranges.share import compute_shared
-from pipeline.ranges.source import Parts
+from pipeline.engine.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.folder import begin
+from pipeline.engine.header import raster_header
+from pipeline.engine.job import RANGE, Job, JobSpec
+from pipeline.engine.keep import Keep
+from pipeline.engine.merge import merge
+from pipeline.engine.ranges import compute_ranges
+from pipeline.engine.source import Parts
 from recordings.parallel import cores
 
 from . import scheduler
@@ -100,9 +100,9 @@ def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
         )
     ratio = quotients(timed["1"].seconds, timed["2"].seconds)
     yield Row(case, "local:2 ÷ local:1", "×", ratio, at_least=sizes.ratio, note="the same digest of all spikes")
-    stored = sum(path.stat().st_size for path in tasks[1].out.rglob("*.h5"))
+    stored = sum(path.stat().st_size for path in tasks[1].folder.rglob("*.range"))
     begun = time.perf_counter()
-    digests = {count: merge(task.out, task.plan).raster_digest for count, task in tasks.items()}
+    digests = {count: merge(task.folder, task.job.spec).raster_digest for count, task in tasks.items()}
     merging = (time.perf_counter() - begun) / len(tasks)
     if len(set(digests.values())) > 1:
         raise RuntimeError(f"two workers recorded other spikes than one: {digests}")
@@ -149,11 +149,9 @@ def overheads(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     asked = len(pickle.dumps((compute_range, ("Task-" + 32 * "0", sizes.small)))) + len(pickle.dumps(RANGE))
     once = len(pickle.dumps(sent))
     yield Row(case, "through the scheduler", "B/range", (asked,), note="estimated: pickled call and answer, no framing")
-    yield Row(
-        case, "once to each worker", "KB", (once / 1e3,), note="plan, network and what reads the samples, pickled"
-    )
+    yield Row(case, "once to each worker", "KB", (once / 1e3,), note="job, network and what reads the samples, pickled")
     begun = time.perf_counter()
-    merge(sent.out, sent.plan)
+    merge(sent.folder, sent.job.spec)
     yield Row(case, "merging", "ranges/s", per(sizes.small, [time.perf_counter() - begun]), note="one process")
 
 
@@ -162,13 +160,13 @@ def task_of(design: Design, ranges: int, out: Path, seed: int) -> Task:
     network: Network = quantise(random_network(design, RATE, seed))
     spikes = random_spikes(network.input_shape, network.timesteps, RANGE, RATE, seed)
     source: Any = Repeated(spikes, ranges * RANGE)
-    plan = Plan(raster_header(network, EventBackend(1), source.name, seed), source.table)
-    return Task(out, plan, network, ("event", "auto", "event", None), Parts(source), 8)
+    spec = JobSpec(raster_header(network, EventBackend(1), source.name, seed), source.table, Keep())
+    return Task(out, Job(spec, network, Parts(source), EventBackend(1), ("event", "auto", "event", None)))
 
 
 def anew(client: Any, task: Task, laps: list[float]) -> None:
     """Compute all ranges on a cluster, from the beginning; adds the seconds from one finished range to the next."""
-    begin(task)
+    begin_anew(task)
     last = time.perf_counter()
 
     def advance(_: int) -> None:
@@ -182,10 +180,8 @@ def anew(client: Any, task: Task, laps: list[float]) -> None:
 
 def here(task: Task) -> None:
     """Compute all ranges in this process, as a worker does."""
-    begin(task)
-    backend = EventBackend(1)
-    work = Work(task.plan, task.out, task.network, backend, task.read, task.batch_size, workers=1, alone=False)
-    compute_shared(work, range(len(task.plan.ranges)))
+    begin_anew(task)
+    compute_ranges(task.folder, task.job, range(len(task.job.spec.ranges)), workers=1)
 
 
 def give_cores(client: Any) -> None:
@@ -202,7 +198,7 @@ def stay_on(core: int) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def begin(task: Task) -> None:
-    """An empty folder, with the plan in it."""
-    shutil.rmtree(task.out, ignore_errors=True)
-    begin_plan(task.out / PARTS / PLAN, task.plan)
+def begin_anew(task: Task) -> None:
+    """An empty folder, in which the run has begun."""
+    shutil.rmtree(task.folder, ignore_errors=True)
+    begin(task.folder, task.job)

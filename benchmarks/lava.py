@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,7 @@ from statistics import median
 from backends.event.backend import EventBackend
 from backends.network.quantise import quantise
 from pipeline.networks.plan import plan_layers
+from recordings.child import python
 
 from .lava_maps import maps_instead
 from .lava_timing import simulate
@@ -25,7 +25,7 @@ from .optional import missing_lava
 STOCK_RATE = 0.2
 IDLE_STEPS = 200
 IDLE = """
-import json, sys
+import json
 from benchmarks.idle.process import seconds_per_step
 print(json.dumps(seconds_per_step(*map(int, sys.argv[1:]))))
 """
@@ -90,6 +90,6 @@ def idle(design: Design, options: Options) -> Iterator[Row]:
     """What a step takes if no process has anything to do; in a process of its own, since Lava forks."""
     count = len(plan_layers(design.layers)) + 3  # source, layers, readout, recorder: see backends/lava/graph.py
     arguments = map(str, (count, IDLE_STEPS, options.repeats))
-    done = subprocess.run([sys.executable, "-c", IDLE, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(python(IDLE, *arguments), stdout=subprocess.PIPE, text=True, check=True)
     about = "what Lava's synchronisation alone takes"
     yield Row("no firing", f"{count} idle processes", "ms/step", scaled(json.loads(done.stdout), 1000), note=about)

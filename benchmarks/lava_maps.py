@@ -10,8 +10,9 @@ from statistics import median
 
 import numpy as np
 
+from backends.formed_maps import MapRequest
 from backends.lava import LavaBackend
-from backends.lava.wanted import WantedMaps, parts_of, size_of
+from backends.lava.transfer import sent_arrays, size_of
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.maps.layers import network_layers
@@ -35,17 +36,17 @@ def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -
     summed = {layer.name: layer.steps_that_matter for layer in map_layers(network)}
     deepest = list(summed)[-1]
     recorded = simulate(network, "event", rate, samples, options.seed, scratch).steps
-    spikes = size_of(parts_of(network, None, 0)) / network.timesteps
+    spikes = size_of(sent_arrays(network, None, 0)) / network.timesteps
     yield Row(case, "every spike", "ms/step", scaled(recorded, 1000), note="recorded to a file")
     yield Row(case, "every spike", "kB/step", (spikes / 1000,))
     ways = {
-        "maps of all layers": WantedMaps(GAMMA, summed, samples),
-        "maps of the deepest": WantedMaps(GAMMA, {deepest: summed[deepest]}, samples),
-        "sums of all layers": WantedMaps(GAMMA, summed),
+        "maps of all layers": MapRequest(GAMMA, summed, samples),
+        "maps of the deepest": MapRequest(GAMMA, {deepest: summed[deepest]}, samples),
+        "sums of all layers": MapRequest(GAMMA, summed),
     }
-    for way, wanted in ways.items():
-        steps = simulate_maps(network, wanted, rate, samples, options.seed, scratch)
-        leaving = size_of(parts_of(network, wanted, 0)) / network.timesteps
+    for way, request in ways.items():
+        steps = simulate_maps(network, request, rate, samples, options.seed, scratch)
+        leaving = size_of(sent_arrays(network, request, 0)) / network.timesteps
         yield Row(case, way, "ms/step", scaled(steps, 1000), note="written to a file")
         yield Row(case, way, "kB/step", (leaving / 1000,), note="16 bits a map, 32 a sum; the input's stays outside")
         yield Row(case, way, "times the time", (median(steps) / median(recorded),), at_most=SLOWER)
@@ -53,21 +54,21 @@ def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -
 
 
 def simulate_maps(
-    network: Network, wanted: WantedMaps, rate: float, samples: int, seed: int, folder: Path
+    network: Network, request: MapRequest, rate: float, samples: int, seed: int, folder: Path
 ) -> tuple[float, ...]:
     """Seconds per step of each sample but the first, its maps written; closing the file counts as a part of all."""
     spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
-    layers = tuple(layer for layer in map_layers(network) if layer.name in wanted.summed)
+    layers = tuple(layer for layer in map_layers(network) if layer.name in request.summed)
     about: dict[str, Parameter] = {"gamma": GAMMA, "variant": "fixed", "seed": seed}
-    steps = tuple(range(network.timesteps)) * bool(wanted.stepped)
-    kept = network.timesteps, layers, steps, wanted.stepped
+    steps = tuple(range(network.timesteps)) * bool(request.stepped)
+    kept = network.timesteps, layers, steps, request.stepped
     header = MapHeader("graph-sam", network.sha256, about, *kept, "network_sha256")
     table = SampleTable(np.arange(samples), np.full(samples, -1))
     inputs = (spikes[:, [sample]] for sample in range(samples))
     finished = []
     with tempfile.TemporaryDirectory(dir=folder) as out:
         with writing_maps(Path(out) / "maps.h5", header, table) as file:
-            for sample, maps in enumerate(LavaBackend().run_maps(network, inputs, samples, wanted)):
+            for sample, maps in enumerate(LavaBackend().run_maps(network, inputs, samples, request)):
                 file.write(sample, int(maps.readout.argmax()), maps.sums, maps.maps)
                 finished.append(time.perf_counter())
         return steps_between(finished, time.perf_counter(), network.timesteps)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
@@ -23,10 +23,16 @@ from numpy.typing import NDArray
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.ranges.header import raster_header
+from pipeline.engine.folder import FolderStore, begin
+from pipeline.engine.header import raster_header
+from pipeline.engine.job import Job, JobSpec
+from pipeline.engine.keep import RASTER
+from pipeline.engine.merge import merge, remove_parts
+from pipeline.engine.sample import SampleResult
+from pipeline.engine.whole_raster import WholeRaster
 from recordings.raster.batch import RasterBatch
 from recordings.raster.reader import RasterReader
-from recordings.raster.writer import RasterWriter
+from recordings.raster.records import encode_samples
 from recordings.schema import SampleTable
 
 from .measurement import Case, Options, Row, per, quotients, race, scaled
@@ -174,9 +180,21 @@ def write_ours(network: Network, packed: Arrays, path: Path) -> None:
     """What pipeline.run does with what a backend hands over."""
     samples = len(next(iter(packed.values())))
     table = SampleTable(np.arange(samples), np.full(samples, -1))
-    writer = RasterWriter(path.parent, raster_header(network, EventBackend(), "random", 0), table)
-    writer.append(RasterBatch(packed, np.zeros((samples, network.classes), np.int32)))
-    writer.finalize()
+    backend = EventBackend()
+    spec = JobSpec(raster_header(network, backend, "random", 0), table, RASTER)
+    job = begin(path.parent, Job(spec, network, _read, backend))
+    store = FolderStore(path.parent, job, whole=(whole := WholeRaster(path.parent, job.spec)))
+    batch = RasterBatch(packed, np.zeros((samples, network.classes), np.int32))
+    for record in encode_samples(job.spec.header, batch, range(samples)):
+        store.add(SampleResult(record, ""))
+    store.flush()
+    merge(path.parent, job.spec, whole=whole)
+    remove_parts(path.parent)
+
+
+def _read(positions: range) -> NoReturn:
+    """Samples are not read: their spikes are there."""
+    raise NotImplementedError
 
 
 def read_ours(path: Path) -> Arrays:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend
 from backends.network import Network
-from pipeline.simulation import simulate
+from pipeline.engine.simulate import simulate
 from recordings.schema import SampleTable
 
 BATCH_SIZE = 16  # the most that pipeline.run hands over at a time

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.cli.progress import progress_bar
+from recordings.child import isolated_spawning
+from recordings.progress import progress_bar
 
 from .measurement import Case, Options, Row
 
@@ -49,7 +50,7 @@ def new_process(environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        with isolated_spawning(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             yield process
     finally:
         os.environ.clear()

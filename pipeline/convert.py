@@ -10,12 +10,13 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile, Device, Download, Out, Overwrite, Seed
-from pipeline.cli.tracker import Tracker
+from pipeline.cli.options import ConfigFile, Out, Overwrite
+from pipeline.config.fields import Device, Download, Seed
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
+from recordings.progress import Tracker
 
 from .config import Config, ConversionSection, Section, load_config, save_config
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     source, download = command.data or config.data.source, command.download or config.data.download
     data = config.data.model_copy(update={"source": source, "download": download})
     config = config.model_copy(update={"conversion": conversion, "data": data})
-    with out_lock(command.out, None if command.overwrite else "choose another --out, or replace with --overwrite"):
+    with out_lock(command.out, None if command.overwrite else "overwrite"):
         convert_and_measure(config, command, Tracker(), PlainConsole(soft_wrap=True))
 
 
@@ -75,7 +76,7 @@ def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracke
     settings, out = config.conversion, command.out
     source, target = find_checkpoint(settings.ann, "ann"), out / "checkpoint.safetensors"
     if target.exists() and source.samefile(target):
-        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten; choose another --out")
+        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
     samples.known_labels()

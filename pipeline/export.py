@@ -12,16 +12,17 @@ from pydantic import Field
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing
-from pipeline.cli.options import Data, Device, Download, Out, Overwrite
-from pipeline.cli.progress import progress_bar
+from pipeline.cli.options import Out, Overwrite
+from pipeline.config.fields import Data, Device, Download
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
-from pipeline.interop.looks import has_hdf5_name, has_hdf5_signature
+from pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.console import PlainConsole
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import progress_bar
 
 from .config import Section
 
@@ -104,9 +105,9 @@ def _export_checkpoint(command: ExportCommand) -> None:
         )
     if command.layers:
         raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
-    wanted = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
-    if not (wanted.isascii() and wanted.isdecimal() and int(wanted)):
-        raise InputError(f"--samples: got {wanted!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
+    count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
+    if not (count.isascii() and count.isdecimal() and int(count)):
+        raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
     from backends.available import make_backend
     from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
     from backends.network.storage import write_network
@@ -119,14 +120,14 @@ def _export_checkpoint(command: ExportCommand) -> None:
     checkpoint = load_checkpoint(command.source, "snn")
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {command.source!r} is in fixed point already, expected float32")
-    samples = choose_samples(command.data, checkpoint, int(wanted), seed=0, download=command.download)
+    samples = choose_samples(command.data, checkpoint, int(count), seed=0, download=command.download)
     labels = samples.known_labels()
     backend = make_backend("auto", command.device)
     seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     console = PlainConsole(soft_wrap=True)
-    advice = None if command.overwrite else "choose another --out, or replace with --overwrite"
-    with out_lock(command.out, advice), progress_bar(PlainConsole(stderr=True), transient=True) as progress:
+    bar = progress_bar(PlainConsole(stderr=True), transient=True)
+    with out_lock(command.out, None if command.overwrite else "overwrite"), bar as progress:
         if command.nir is not None:  # first, because it may be refused
             to_nir(checkpoint.network, command.nir, overwrite=command.overwrite)
         for precision, network in networks.items():

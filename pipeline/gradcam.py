@@ -9,7 +9,8 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Data, Download, Figures, KeptSteps, MapsFile, Overwrite, Samples, Seed
+from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
 
 from .config import Section
 from .explain import run

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.tracker import Tracker
+from pipeline.cli.run_report import print_summary
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
+from recordings.progress import Tracker
 
 from .config import Section, load_config
 
@@ -35,19 +36,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
     folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
     from backends.network.storage import read_network  # torch is slow to import, --help need not wait
-    from pipeline.finish import finish
-    from pipeline.ranges.files import PARTS, PLAN
-    from pipeline.ranges.plan import read_plan
-    from pipeline.ranges.prepare import read_samples_of
+    from pipeline.engine.job import read_spec
+    from pipeline.engine.prepare import read_samples_of
+    from pipeline.engine.range_file import PARTS, SPEC
+    from pipeline.engine.run import merge_all
+    from pipeline.page.results import write_results
 
-    if not (folder / PARTS / PLAN).is_file():
+    if not (folder / PARTS / SPEC).is_file():
         raise InputError(f"{folder}: has no ranges to merge, expected the --out of run --range K/N")
     tracker = Tracker()
     with out_lock(folder):
-        plan = read_plan(folder / PARTS / PLAN)
-        config = load_config(folder / "config.toml")
+        spec, config = read_spec(folder / PARTS / SPEC), load_config(folder / "config.toml")
         network = read_network(folder / "network.safetensors")[0]
-        finish(folder, plan, network, config.run, read_samples_of(config), tracker, PlainConsole(soft_wrap=True))
+        totals = merge_all(folder, spec, tracker)
+        summary, figures = write_results(folder, totals, network, config.run, read_samples_of(config), tracker)
+        print_summary(summary, folder, figures, tracker.notes, PlainConsole(soft_wrap=True))
 
 
 if __name__ == "__main__":

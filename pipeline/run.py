@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from rich.console import Console
@@ -13,14 +13,20 @@ from rich.console import Console
 from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
-from pipeline.cli.tracker import Tracker
+from pipeline.cli.parts import part_of
+from pipeline.cli.run_report import print_summary
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.disk import unused
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
+from recordings.progress import Tracker
 
 from .config import Config, RunSection, Section, load_config
+
+if TYPE_CHECKING:
+    from pipeline.engine.job import JobSpec
+    from pipeline.images.samples import ReadSamples
 
 PROG, MERGE = "python -m pipeline.run", "python -m pipeline.merge"
 DESCRIPTION = """Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
@@ -58,7 +64,7 @@ class RunCommand(Section):
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse and run."""
+    """Parse, compute, and print what was found."""
     command, config = parse_with_config(RunCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     console, out = PlainConsole(soft_wrap=True), command.out
     if command.range is not None:
@@ -70,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _expect_begun(out)
     if out is None:
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
-    with out_lock(out, None if command.resume else "continue that run with --resume, or choose another --out"):
+    with out_lock(out, None if command.resume else "continue"):
         run(config, out, cluster=command.dask, console=console)
 
 
@@ -78,83 +84,77 @@ def _expect_begun(out: Path | None) -> None:
     """Refuse to resume what never began."""
     if out is None:
         raise InputError("--resume needs --out, the folder of the run to continue")
-    if not any((out / name).exists() for name in ("raster.h5", "raster.parts", "maps.parts", "sam.h5")):
+    if not any((out / name).exists() for name in ("raster.h5", "raster.parts", "sam.h5")):
         raise InputError(f"{out}: nothing is there to resume; leave out --resume to begin, or correct --out")
 
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
-    """Do everything, and print what was found; `out` is locked."""
-    # numba is slow to import, --help need not wait
-    from pipeline.finish import finish, finished_before, print_finished
-    from pipeline.images.samples import ReadSamples
-    from pipeline.ranges.cluster import Task, connected, distribute
-    from pipeline.ranges.compute import Work
-    from pipeline.ranges.prepare import begin, compile_kernels, prepare
-    from pipeline.ranges.undo import undone_if_refused
+    """Compute all of it, and print what was found; `out` is locked."""
+    from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
+    from pipeline.engine.folder import begin, undone_if_refused
+    from pipeline.engine.prepare import prepare, read_all
+    from pipeline.engine.run import compute_all, compute_on_cluster
+    from pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
-    plan = prepared.plan
-    if (found := finished_before(out, plan, settings)) is not None:
-        print_finished(out, found, settings, console)
+    if _was_finished(out, prepared.job.spec, settings, console):
         return
     read: ReadSamples = prepared.chosen.read
-    count, recorder = len(plan.samples), None
-    with ExitStack() as held:
-        with undone_if_refused(out):
-            if cluster is not None:
-                begin(out, prepared, config)
-                where = (settings.backend, settings.device, settings.lava_models, settings.lava_deadline)
-                task = Task(out.absolute(), plan, prepared.network, where, read, settings.batch_size)
-                with (
-                    tracker.show("connecting"),
-                    connected(cluster) as client,
-                    tracker.show("computing on the cluster", count) as advance,
-                ):
-                    distribute(client, task, advance)
-            else:
-                with tracker.time("load"), tracker.show("reading images", count) as advance:
-                    # All of them, so that a broken image is found before anything starts.
-                    samples = prepared.chosen.read(range(count), advance)
-                tracker.notes += samples.notes(settings.samples)
-                read = samples.part
-                begin(out, prepared, config)
-                work = Work(plan, out, prepared.network, prepared.backend, read, settings.batch_size, ahead=True)
-                held.callback(work.close)
-                with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-                    compile_kernels(prepared)
-                with tracker.show(f"simulating on {prepared.backend.name}", count) as advance:
-                    for _ in work.compute(range(len(plan.ranges)), advance):
-                        pass
-                tracker.notes += work.notes
-                recorder = work.recorder
-        finish(out, plan, prepared.network, settings, read, tracker, console, recorder)
+    with undone_if_refused(out):
+        if cluster is not None:
+            job = begin(out, prepared.job, config)
+            with tracker.show("connecting"), connected(cluster) as client:
+                totals = compute_on_cluster(out, job, client, tracker)
+        else:
+            samples = read_all(prepared, tracker)
+            tracker.notes += samples.notes(settings.samples)
+            read = samples.part
+            job = begin(out, replace(prepared.job, read=read), config)
+            totals = compute_all(out, job, tracker)
+    summary, figures = write_results(out, totals, job.network, settings, read, tracker)
+    print_summary(summary, out, figures, tracker.notes, console)
 
 
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     """Compute the K-th of N parts of a run, beside others."""
-    from pipeline.finish import finished_before, print_finished
-    from pipeline.ranges.compute import Work
-    from pipeline.ranges.prepare import begin, compile_kernels, prepare
-    from pipeline.ranges.share import compute_shared, share
+    from pipeline.engine.compute import compile_kernels
+    from pipeline.engine.folder import begin
+    from pipeline.engine.prepare import prepare
+    from pipeline.engine.ranges import compute_ranges
 
     tracker = Tracker()
     with tracker.show("listing samples"):
         prepared = prepare(config)
-    plan = prepared.plan
-    if (found := finished_before(out, plan, config.run)) is not None:
-        print_finished(out, found, config.run, console)
+    if _was_finished(out, prepared.job.spec, config.run, console):
         return
-    numbers = share(part, len(plan.ranges))
-    begin(out, prepared, config)
-    work = Work(plan, out, prepared.network, prepared.backend, prepared.chosen.read, config.run.batch_size, alone=False)
+    ranges = prepared.job.spec.ranges
+    numbers = part_of(part, len(ranges))
+    job = begin(out, prepared.job, config)
     with tracker.show("preparing (the first time, kernels are compiled)"):
-        compile_kernels(prepared)
-    with tracker.show(f"part {part} on {prepared.backend.name}", sum(len(plan.ranges[n]) for n in numbers)) as advance:
-        compute_shared(work, numbers, advance)
+        compile_kernels(job)
+    with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
+        compute_ranges(out, job, numbers, advance)
     about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-    console.print(f"{out}: {about} of {len(plan.ranges)} are finished; when all are, {spelled(MERGE)} {out}")
+    console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, {spelled(MERGE)} {out}")
+
+
+def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Console) -> bool:
+    """Print the results of a run that keeps no spikes and was finished before, if that is so."""
+    from pipeline.engine.finished import finished_before
+
+    if (found := finished_before(out, spec, settings)) is None:
+        return False
+    pictures = sorted((out / "figures").glob("*.png"))
+    notes = [f"{out}: was finished before; nothing is computed again"]
+    drawn, asked = sum(path.name != "overview.png" for path in pictures), min(settings.figures, found.n_samples)
+    if drawn < asked:
+        notes.append(
+            f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use another --out"
+        )
+    print_summary(found, out, pictures, notes, console)
+    return True
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from rich.console import Console
 from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
+from recordings.command_names import spelled
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.lock import out_lock
-from recordings.program import spelled
 from recordings.text import printable
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config

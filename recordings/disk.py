@@ -14,7 +14,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import InputError
+from .errors import Advice, InputError
 from .temporary import PATTERN, new_temporary, remove_leftovers
 
 
@@ -68,11 +68,18 @@ def unused(path: Path) -> Path:
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
-def check_free(directory: Path, needed: int, advice: str) -> None:
-    """Refuse to start what will not fit."""
+def check_free(directory: Path, needed: int, kept: str = "", advice: Advice | None = None) -> None:
+    """Refuse to start what will not fit.
+
+    Parameters
+    ----------
+    needed : bytes
+    kept : what is safe, for the message
+    """
     free = shutil.disk_usage(directory).free
     if free < needed:
-        raise InputError(f"{directory}: {readable(free)} free, expected about {readable(needed)}; {advice}")
+        kept = kept and f"; {kept}"
+        raise InputError(f"{directory}: {readable(free)} free, expected about {readable(needed)}{kept}", advice)
 
 
 def reason(error: Exception) -> str:

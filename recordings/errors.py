@@ -1,6 +1,69 @@
-"""The errors that mean "what you gave is wrong", shared by every package and command."""
+"""The errors that mean "what you gave is wrong", shared by every package and command.
+
+An error knows by name what would help. It is worded where it is shown: here for who calls Python, and in
+`pipeline.cli.errors` for who types a command.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from .text import printable
+
+Advice: TypeAlias = Literal[
+    "other-out",
+    "wait",
+    "overwrite",
+    "overwrite-file",
+    "figures-folder",
+    "add-figures",
+    "free-space",
+    "fewer-samples",
+    "fewer-exported",
+    "continue",
+    "resume",
+    "resume-missing",
+    "free-space-resume",
+    "same-settings",
+    "train-again",
+    "download",
+    "keep-spikes",
+    "other-data",
+    "without-labels",
+]
+
+# How the line ends. In braces: an argument, or what the error gave with the advice.
+ADVICE: dict[Advice, str] = {
+    "other-out": "; choose another {out}",
+    "wait": "; wait for it or choose another {out}",
+    "overwrite": "; choose another {out}, or replace it with {overwrite}",
+    "overwrite-file": "; choose another name, or replace it with {overwrite}",
+    "figures-folder": ", expected the name of a folder for {figures}",
+    "add-figures": "; choose another {figures}, or add to it with {overwrite}",
+    "free-space": "; free space or choose another {out}",
+    "fewer-samples": "; free space, record fewer samples, or choose another {out}",
+    "fewer-exported": "; free space, choose another disk, or fewer {samples} or {layers}",
+    "continue": "; continue that run with {resume}, or choose another {out}",
+    "resume": ", and {resume} goes on from there",
+    "resume-missing": ", and {resume} computes the missing ones again",
+    "free-space-resume": "; free space, then use {resume}",
+    "same-settings": "; use the same settings, or another {out}",
+    "train-again": "; run again, with {resume} if epochs/last.ckpt exists",
+    "download": "; fetch it once with {download}",
+    "keep-spikes": "; run again with {keep-all}",
+    "other-data": "; give other {data-set}, or another {network-file}",
+    "without-labels": "; give other {data-set}, or another {network-file}, or run the images without their labels: "
+    "{run-data} {files}",
+}
+_PYTHON = {
+    **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},
+    "data-set": "data",
+    "network-file": "checkpoint",
+    "keep-all": "keep = 'all'",
+    "run-data": "data is",
+}
 
 
 class InputError(ValueError):
@@ -9,10 +72,41 @@ class InputError(ValueError):
     The message is a single line: where, what was found, what would be right. Commands print it and exit with code 2;
     anything else that escapes a command is an internal failure (exit code 1). Names and values in a message come from
     files and command lines: whatever they are, the line can be printed and is not long.
+
+    Parameters
+    ----------
+    finding : where, what was found, what would be right; names neither an option of a command nor an argument
+    advice : what would help
+    argument : the argument that is wrong, if it is one; opens the line
+    details : what the words of the advice name beside arguments
     """
 
-    def __init__(self, message: object) -> None:
-        super().__init__(printable(message))
+    def __init__(
+        self, finding: object, advice: Advice | None = None, *, argument: str | None = None, **details: object
+    ) -> None:
+        super().__init__(finding, advice)
+        self.finding = printable(finding)
+        self.advice = advice
+        self.argument = argument
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.worded(lambda argument: _PYTHON.get(argument, argument))
+
+    def worded(self, spell: Callable[[str], str]) -> str:
+        """The whole line.
+
+        Parameters
+        ----------
+        spell : how the user writes an argument, such as "out" or "overwrite"
+        """
+        begin = f"{spell(self.argument)}: " if self.argument else ""
+        end = re.sub(
+            r"\{([\w-]+)\}",
+            lambda name: str(self.details[name[1]]) if name[1] in self.details else spell(name[1]),
+            ADVICE[self.advice] if self.advice else "",
+        )
+        return printable(begin + self.finding + end)
 
 
 class RasterError(InputError):
@@ -21,3 +115,15 @@ class RasterError(InputError):
 
 class OtherFormatError(RasterError):
     """A sound file, but of maps instead of spikes, or the other way round."""
+
+
+def finding(error: Exception) -> str:
+    """What an error found, in one line without advice, to be told in another one."""
+    if isinstance(error, InputError):
+        return error.finding
+    text = printable(error) or type(error).__name__
+    if isinstance(error, OSError):
+        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        text = error.strerror or text
+        return printable(f"{files}: {text}" if files else text)
+    return text

@@ -23,9 +23,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .child import die_with_parent, python
 from .disk import readable
 from .errors import InputError, OtherFormatError, RasterError
-from .orphans import die_with_parent
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
@@ -84,8 +84,7 @@ class _Inspector:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from recordings.inspection import serve; serve()"],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            python("from recordings.inspection import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -33,26 +33,27 @@ def parse_group(group: str) -> tuple[int, str] | None:
     return (int(found[1]), found[2]) if found else None
 
 
-def find_layer(wanted: str | int, numbers: Mapping[str, int], where: object) -> str:
+def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
     """Find the name of a layer by its name ("conv1") or its number (1 or "1").
 
     Parameters
     ----------
+    asked : the name or number that was given
     numbers : the name of every layer -> its number
     where : what an error message begins with
 
     Raises
     ------
-    InputError : if there is no such layer, with the names nearest to what is wanted
+    InputError : if there is no such layer, with the names nearest to it
     """
     by_number = {str(number): name for name, number in numbers.items()}
-    text = str(wanted)
+    text = str(asked)
     name = text if text in numbers else by_number.get(text.lstrip("0") or text[:1])
     if name is None:
         if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
-            raise InputError(f"{where}: no layer {wanted!r}; name several one by one, without commas")
+            raise InputError(f"{where}: no layer {asked!r}; name several one by one, without commas")
         near = difflib.get_close_matches(text, numbers, 3) or numbers
-        raise InputError(f"{where}: no layer {wanted!r}; did you mean {' or '.join(near)}?")
+        raise InputError(f"{where}: no layer {asked!r}; did you mean {' or '.join(near)}?")
     return name
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from .disk import reason
-from .errors import InputError
+from .errors import Advice, InputError
 from .temporary import remove_leftovers
 
 LOCK_NAME = ".lock"
@@ -23,7 +24,7 @@ def holds_files(directory: Path) -> bool:
 
 
 @contextmanager
-def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
+def out_lock(directory: Path, advice: Advice | None = None) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
@@ -45,12 +46,12 @@ def out_lock(directory: Path, advice: str | None = None) -> Iterator[None]:
     if held in _HELD:
         yield
         return
-    with _locked(directory, LOCK_NAME, _out_refusal(directory)):
+    with _locked(directory, LOCK_NAME, partial(_out_refusal, directory)):
         _HELD.add(held)
         try:
             remove_leftovers(directory)
             if advice is not None and holds_files(directory):
-                raise InputError(f"{directory}: holds files already; {advice}")
+                raise InputError(f"{directory}: holds files already", advice)
             yield
         finally:
             _HELD.discard(held)
@@ -66,7 +67,7 @@ def file_lock(path: Path) -> Iterator[None]:
     ------
     InputError : at once, if another process or thread holds it, or the folder cannot be written
     """
-    with _locked(path.parent, f".{path.name}.lock", _file_refusal(path)):
+    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path)):
         yield
 
 
@@ -78,12 +79,14 @@ def waiting_lock(path: Path) -> Iterator[None]:
     ------
     InputError : if the folder cannot be written
     """
-    with _locked(path.parent, f".{path.name}.lock", _file_refusal(path), timeout=-1):
+    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path), timeout=-1):
         yield
 
 
 @contextmanager
-def _locked(directory: Path, name: str, refusal: Callable[[Exception], str], timeout: float = 0) -> Iterator[None]:
+def _locked(
+    directory: Path, name: str, refusal: Callable[[Exception], InputError], timeout: float = 0
+) -> Iterator[None]:
     """Hold the file `name` in a directory, made if missing; `refusal` says why that cannot be."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     lock = FileLock(directory / name, timeout=timeout)
@@ -92,7 +95,7 @@ def _locked(directory: Path, name: str, refusal: Callable[[Exception], str], tim
             directory.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except (Timeout, OSError, NotImplementedError) as error:
-            raise InputError(refusal(error)) from error
+            raise refusal(error) from error
         try:
             yield
         finally:
@@ -105,24 +108,16 @@ def _locked(directory: Path, name: str, refusal: Callable[[Exception], str], tim
                 path.rmdir()
 
 
-def _out_refusal(directory: Path) -> Callable[[Exception], str]:
-    def text(error: Exception) -> str:
-        if isinstance(error, Timeout):
-            return (
-                f"{directory}: another run is writing here, expected one run per directory; "
-                "wait for it or choose another --out"
-            )
-        if isinstance(error, (FileExistsError, NotADirectoryError)):
-            return f"{directory}: cannot be written, it is or lies below a file; choose a folder"
-        return f"{directory}: cannot be written ({error}); choose another --out"
-
-    return text
+def _out_refusal(directory: Path, error: Exception) -> InputError:
+    if isinstance(error, Timeout):
+        return InputError(f"{directory}: another run is writing here, expected one run per directory", "wait")
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return InputError(f"{directory}: cannot be written, it is or lies below a file; choose a folder")
+    return InputError(f"{directory}: cannot be written ({error})", "other-out")
 
 
-def _file_refusal(path: Path) -> Callable[[Exception], str]:
-    def text(error: Exception) -> str:
-        if isinstance(error, Timeout):
-            return f"{path}: another run is writing it, expected one at a time; wait for it or choose another name"
-        return f"{path}: cannot be written ({reason(error)}); free space or choose another name"
-
-    return text
+def _file_refusal(path: Path, error: Exception) -> InputError:
+    if isinstance(error, Timeout):
+        text = "another run is writing it, expected one at a time; wait for it or choose another name"
+        return InputError(f"{path}: {text}")
+    return InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name")

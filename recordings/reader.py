@@ -135,12 +135,12 @@ class Reader(ABC, Generic[Layer]):
 
         Raises
         ------
-        InputError : if there is no such layer, with the names nearest to what is wanted
+        InputError : if there is no such layer, with the names nearest to it
         """
-        wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
-        if (found := self._by_name.get(wanted)) is not None:
+        asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
+        if (found := self._by_name.get(asked)) is not None:
             return found
-        return self._by_name[find_layer(wanted, {spec.name: spec.number for spec in self.layers}, self.where)]
+        return self._by_name[find_layer(asked, {spec.name: spec.number for spec in self.layers}, self.where)]
 
     @cached_property
     def _by_name(self) -> dict[str | int, Layer]:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from .command_names import spelled
 from .console import PlainConsole
 from .disk import readable
 from .errors import InputError, OtherFormatError
 from .maps.reader import MapReader
-from .program import spelled
+from .progress import Tracker
 from .raster.reader import RasterReader
 from .text import printable
 
@@ -88,11 +88,8 @@ def _opened(path: Path) -> RasterReader | MapReader:
 
 
 def _verify(reader: RasterReader | MapReader) -> None:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = PlainConsole(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"checking {printable(reader.where)}", total=len(reader.layers) * reader.n_samples)
-        reader.verify(lambda: progress.advance(task))
+    with Tracker().show(f"checking {reader.where}", len(reader.layers) * reader.n_samples) as advance:
+        reader.verify(lambda: advance(1))
 
 
 def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:

@@ -50,7 +50,7 @@ def install() -> None:
         return
     shutil.rmtree(HOME, ignore_errors=True)
     venv.create(HOME, with_pip=True)
-    pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(HOME / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(TOOL)], check=True)
     ready.write_text(state)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from pipeline import gradcam, run
-from pipeline.report.write import report
+from pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"

@@ -10,6 +10,7 @@
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
+:func:`measure`           how well maps find objects whose masks are known: a table
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
     from pipeline.maps.explain import explain
+    from pipeline.maps.measure import measure
     from pipeline.maps.methods.sam import sam
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
@@ -54,9 +57,8 @@ if TYPE_CHECKING:
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.page.write import report
     from pipeline.recording.record import record
-    from pipeline.report.write import report
-    from pipeline.simulation import simulate
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -65,10 +67,11 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
-    "simulate": "pipeline.simulation:simulate",
+    "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explain:explain",
+    "measure": "pipeline.maps.measure:measure",
     "record": "pipeline.recording.record:record",
-    "report": "pipeline.report.write:report",
+    "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
@@ -122,6 +125,7 @@ __all__ = [
     "from_nir",
     "from_torch",
     "load",
+    "measure",
     "open_maps",
     "open_raster",
     "quantise",

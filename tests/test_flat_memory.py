@@ -14,7 +14,7 @@ from .recordings.rasters import record_silence, samples
 pytestmark = pytest.mark.alone
 
 MEBIBYTE = 1 << 20
-VALIDATE, EXPLAIN = 110 * MEBIBYTE, 230 * MEBIBYTE  # what the programs themselves may take, with their libraries
+STEPS = 32
 
 
 def peak_of(module: str, *arguments: object) -> int:
@@ -36,10 +36,28 @@ def peak_of(module: str, *arguments: object) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak of memory")
 def test_memory_is_little_more_than_one_sample_takes(tmp_path: Path) -> None:
-    """64 MiB of spikes a sample, whose maps take 16 MiB."""
-    raster, maps = tmp_path / "raster.h5", tmp_path / "sam.h5"
-    record_silence(raster, samples(1), timesteps=32, shape=(128, 256, 512))
-    assert raster.stat().st_size < MEBIBYTE
-    assert peak_of("recordings.validate", raster) < VALIDATE
-    assert peak_of("pipeline.explain", raster, "--out", maps) < 80 * MEBIBYTE + EXPLAIN
-    assert peak_of("recordings.validate", maps) < VALIDATE
+    """64 MiB of spikes a sample, whose maps take 16 MiB, beside a sample of 16 bytes.
+
+    What the programs take with their libraries differs from machine to machine: a processor with other instructions has
+    other libraries. So the small sample says what they take here.
+    """
+    small, large = tmp_path / "small.h5", tmp_path / "large.h5"
+    record_silence(small, samples(1), timesteps=STEPS, shape=(1, 2, 2))
+    record_silence(large, samples(1), timesteps=STEPS, shape=(128, 256, 512))
+    assert large.stat().st_size < MEBIBYTE
+    peak_of("pipeline.explain", small, "--out", tmp_path / "compiled.h5")  # where the kernels were not cached yet
+    validated, explained, validated_maps = (
+        {raster: peak_of(module, *arguments(raster)) for raster in (small, large)}
+        for module, arguments in (
+            ("recordings.validate", lambda raster: [raster]),
+            ("pipeline.explain", lambda raster: [raster, "--out", maps_of(raster)]),
+            ("recordings.validate", lambda raster: [maps_of(raster)]),
+        )
+    )
+    assert validated[large] - validated[small] < 32 * MEBIBYTE
+    assert explained[large] - explained[small] < (80 + 40) * MEBIBYTE
+    assert validated_maps[large] - validated_maps[small] < 32 * MEBIBYTE
+
+
+def maps_of(raster: Path) -> Path:
+    return raster.with_suffix(".sam.h5")

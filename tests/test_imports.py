@@ -55,7 +55,7 @@ def test_a_run_takes_the_time_of_what_it_uses_alone():
         "import sys\n"
         "from backends.available import make_backend\n"
         "from pipeline.images.datasets.handwriting import handwriting\n"
-        "import pipeline.drawing.figures, pipeline.maps.localisation, pipeline.report.write, pipeline.simulation\n"
+        "import pipeline.drawing.figures, pipeline.maps.localisation, pipeline.page.write, pipeline.engine.simulate\n"
         "make_backend('auto', 'cpu'), handwriting('val')\n"
         f"print([name for name in {unused} if name in sys.modules])"
     )

@@ -69,13 +69,13 @@ def test_the_wheel_holds_packages_configurations_and_checkpoints(wheel: Path) ->
     ]
     assert len(bundled) > 10
     assert {f"pipeline/{path}" for path in bundled} < set(names)
-    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/report").rglob("*.*") if path.suffix != ".pyc"]
+    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/page").rglob("*.*") if path.suffix != ".pyc"]
     assert {str(path) for path in page} < set(names)
 
 
 def test_it_is_imported_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
     script = (
-        "import spikesam, pipeline.bundled as b; print(spikesam.__version__, spikesam.__file__, b.bundled('configs'))"
+        "import spikesam; from pipeline.config import CONFIGS; print(spikesam.__version__, spikesam.__file__, CONFIGS)"
     )
     version, file, configs = run(programs / "python", "-c", script, cwd=tmp_path).split()
     assert version in (ROOT / "pyproject.toml").read_text()

@@ -1,9 +1,9 @@
-"""The event backend: work is done where there are spikes, on the CPU; one sample per thread, or several threads for it.
+"""The event backend: computes on the CPU where there are spikes, one sample per thread, or several threads per sample.
 
-A convolution multiplies every weight by every 0; here each spike adds the weights it reaches, and nothing else happens
-(see the kernels, which the Lava models share). Samples go step by step through all layers, a few steps of one layer at
-a time, so memory grows with T only by the packed bits that are handed over. Where there are fewer samples than threads,
-several share one: while a thread takes some steps through a layer, another takes later steps through a layer before.
+A convolution multiplies every weight by every 0. Here each spike adds the weights it reaches, and nothing else is
+computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
+of one layer at a time, so with T only the packed result grows. Where there are fewer samples than threads, several
+threads simulate one sample: while one computes some steps of a layer, another computes later steps of an earlier layer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from backends.base import InputBatch, packed_spikes
 from backends.constant_current import constant_currents
 from backends.network import Network, Shape
-from backends.readout import Integrator
+from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
 FEW = 1 << 14  # neurons of every layer that take twice as many steps at a time, since a call takes some 50 µs
-SHARED_CHUNK = 8  # the same where threads share a sample, and wait for each other less the fewer they are
+PARALLEL_CHUNK = 8  # steps of one layer at a time where several threads simulate a sample; with fewer, they wait less
 
 
 class EventBackend:
@@ -73,7 +73,7 @@ class EventBackend:
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """What drives the neurons of a network's first layer: a[1] … a[T-1] of every sample; a constant current once.
+    """The currents into a network's first layer: a[1] … a[T-1] of every sample; a constant current once.
 
     Yields
     ------
@@ -112,10 +112,10 @@ def _arrived(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
 
 
 class _Room(NamedTuple):
-    """What one sample changes: the state of every layer, and the sums of the readout."""
+    """The memory that one sample changes: the state of every layer, and the sums of the readout."""
 
     states: list[State]
-    integrator: Integrator
+    integrator: ReadoutIntegrator
 
 
 class _PreparedNetwork:
@@ -132,14 +132,14 @@ class _PreparedNetwork:
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
         largest = max(math.prod(layer.output_shape) for layer in self.layers)
         self.chunk = 2 * CHUNK if largest <= FEW else CHUNK
-        self._unused: SimpleQueue[_Room] = SimpleQueue()  # by no sample now; new memory costs page faults
+        self._unused: SimpleQueue[_Room] = SimpleQueue()  # memory that no sample uses now; new memory costs page faults
 
     def run(self, sample: NDArray[Any], threads: int = 1) -> RasterBatch:
         """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
         try:
             room = self._unused.get_nowait()
         except Empty:
-            room = _Room([layer.rest() for layer in self.layers], Integrator(self.readout, self.timesteps))
+            room = _Room([layer.rest() for layer in self.layers], ReadoutIntegrator(self.readout, self.timesteps))
         states, integrator = room
         integrator.rest()
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
@@ -147,13 +147,13 @@ class _PreparedNetwork:
             packed[0] = sample
         else:
             states[0].current[:] = np.moveaxis(sample, 0, -1)
-        size = self.chunk if threads == 1 else SHARED_CHUNK
+        size = self.chunk if threads == 1 else PARALLEL_CHUNK
         starts = range(0, self.timesteps, size)
         fired: dict[tuple[int, int], NDArray[np.bool_] | None] = {}  # (chunk, layer) -> its input
-        progress = _Progress(len(starts), len(self.layers), shared=threads > 1)
+        progress = _Progress(len(starts), len(self.layers), parallel=threads > 1)
 
         def advance() -> None:
-            """Take some steps through a layer, and again, until nothing is left."""
+            """Compute some steps of a layer, again and again, until nothing is left."""
             with progress:
                 while (task := progress.begin()) is not None:
                     chunk, number = task
@@ -180,19 +180,20 @@ class _PreparedNetwork:
 
 
 class _Progress:
-    """Which layer takes which chunk of steps next, told to threads that share a sample; each works inside `with`.
+    """Decides which layer computes which chunk of steps next, for the threads of one sample; each works inside `with`.
 
-    A layer takes a chunk when it has done the one before, and the layer before has done this one. A thread takes
-    whatever comes soonest of what can be taken, so that none waits while there is something to do.
+    A layer can compute a chunk when it has computed the chunk before, and the layer before has computed this one.
+    Of the chunks that can be computed, a thread takes the one that comes first in time.
 
     Parameters
     ----------
     chunks, layers : how many
-    shared : whether threads share the sample; one alone takes a chunk through all layers while it is in the cache
+    parallel : whether several threads simulate the sample; a single one computes a chunk in all layers while it is in
+        the cache
     """
 
-    def __init__(self, chunks: int, layers: int, *, shared: bool) -> None:
-        self._chunks, self._shared = chunks, shared
+    def __init__(self, chunks: int, layers: int, *, parallel: bool) -> None:
+        self._chunks, self._parallel = chunks, parallel
         self._done, self._taken = layers * [0], layers * [0]  # chunks of each layer
         self._changed = Condition()
         self._failed = False
@@ -201,7 +202,7 @@ class _Progress:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:  # nobody shall wait for what never comes
+        if error is not None:  # so that no thread waits for it
             with self._changed:
                 self._failed = True
                 self._changed.notify_all()
@@ -211,7 +212,7 @@ class _Progress:
         with self._changed:
             while not self._failed and self._taken[-1] < self._chunks:
                 ready = [
-                    (chunk + number if self._shared else chunk, number)
+                    (chunk + number if self._parallel else chunk, number)
                     for number, chunk in enumerate(self._taken)
                     if chunk == self._done[number] < (self._done[number - 1] if number else self._chunks)
                 ]

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from backends.base import BackendError, InputBatch, packed_spikes
 from backends.constant_current import constant_currents
 from backends.event.kernels.layer import compile_kernels
+from backends.formed_maps import FormedMaps, MapRequest
 from backends.network import Network
 from recordings.raster.batch import RasterBatch
 
 from .child import Child
-from .wanted import Arrays, GraphMaps, WantedMaps, opened, parts_of, raster_of, size_of
+from .transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
 INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with this project
@@ -32,7 +33,7 @@ class LavaBackend:
     Parameters
     ----------
     models : how a layer is simulated: "event" by the event-driven kernels in one process; "stock" by the graph of
-        Lava's own `Conv` or `Dense` and this project's neurons, which computes the same, a thousand times slower
+        Lava's own `Conv` or `Dense` and this project's neurons, with equal results, a thousand times slower
     deadline : seconds; the longest the simulation may go on without finishing a sample before it is given up. Starting
         and the time the caller spends between samples do not count. By default 300 with event-driven models, 3600 with
         stock ones (a VGG11 at 64×64 takes them 10 s per step)
@@ -68,50 +69,39 @@ class LavaBackend:
             yield raster_of(network, arrays)
 
     def run_maps(
-        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, wanted: WantedMaps
-    ) -> Iterator[GraphMaps]:
-        """Simulate samples one after the other, of which only maps and readouts leave the graph, or spikes as well.
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
+    ) -> Iterator[FormedMaps]:
+        """Let the graph form maps; see :class:`backends.formed_maps.MapFormingBackend`.
 
-        The input's map is made here, of the spikes that are sent to the graph; no other layer's spikes are known.
-
-        Parameters
-        ----------
-        inputs, n_samples : see :class:`backends.base.Backend`
-        wanted : which maps
-
-        Raises
-        ------
-        InputError : if the graph cannot give them
+        The input's maps are formed here, from the spikes that are sent to the graph.
         """
         network.check_spiking(self.name)
-        wanted.check(network)
+        request.check(network, self.name)
         sent: deque[memoryview] = deque()  # as many samples as the graph has ahead
-        samples = _kept(_sample_bytes(inputs, n_samples, network), sent)
-        for sample, arrays in enumerate(self._simulated(network, samples, n_samples, wanted)):
-            packed = np.frombuffer(sent.popleft(), np.uint8)
-            if wanted.of_input(network):
-                arrays |= wanted.input_maps(network, sample, packed.reshape(network.timesteps, -1))
-            yield wanted.unpacked(network, sample, arrays)
+        samples = _remembering(_sample_bytes(inputs, n_samples, network), sent)
+        for sample, arrays in enumerate(self._simulated(network, samples, n_samples, request)):
+            arrays |= input_maps(network, request, sample, sent.popleft())
+            yield maps_of(network, request, sample, arrays)
 
     def _simulated(
-        self, network: Network, samples: Iterator[memoryview], n_samples: int, wanted: WantedMaps | None
+        self, network: Network, samples: Iterator[memoryview], n_samples: int, request: MapRequest | None
     ) -> Iterator[Arrays]:
-        """What leaves the graph of one sample after the other, see :func:`backends.lava.wanted.parts_of`."""
+        """The arrays that leave the graph, sample by sample; see :func:`backends.lava.transfer.sent_arrays`."""
         if n_samples == 0:
             return
         samples = islice(samples, n_samples)
         samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
         with Child(self.worker_module, self.deadline) as child:
-            child.start(network, n_samples, self.models, wanted)
+            child.start(network, n_samples, self.models, request)
             for done in range(n_samples):
                 for sample in islice(samples, AHEAD if done == 0 else 1):
                     child.send(sample)
-                parts = parts_of(network, wanted, done)
-                yield opened(child.receive(size_of(parts)), parts)
+                layout = sent_arrays(network, request, done)
+                yield parse(child.receive(size_of(layout)), layout)
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
-    """What the source reads of one sample after the other; refuses samples of a wrong shape, and to end early."""
+    """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples than expected."""
     count = 0
     for batch in inputs:
         samples: NDArray[Any] = (
@@ -123,7 +113,7 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")
 
 
-def _kept(samples: Iterator[memoryview], into: deque[memoryview]) -> Iterator[memoryview]:
+def _remembering(samples: Iterator[memoryview], into: deque[memoryview]) -> Iterator[memoryview]:
     """The samples, each put into `into` as well."""
     for sample in samples:
         into.append(sample)

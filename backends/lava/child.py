@@ -1,4 +1,4 @@
-"""The worker process seen from outside: start, feed, listen, and end it, whatever happens in between."""
+"""Start the worker process, send it samples, receive results, and end it, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from backends.base import BackendError
+from recordings.child import python
 
 START = (
     300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
@@ -25,16 +25,12 @@ START = (
 STOPPED = 10.0  # seconds the worker may stand still meanwhile because somebody stopped it
 GRACE = 2.0  # seconds the worker has to end by itself
 
-# What the worker runs first. It ties its life to this process before imports that take a second. It imports from where
-# this process does, not from the folder it starts in.
+# What the worker runs first: it ties its life to this process before imports that take a second.
 LAUNCH = """
-import sys
-module, *sys.path[:] = sys.argv[3:]
-del sys.argv[3:]
-from recordings.orphans import die_with_parent
+from recordings.child import die_with_parent
 die_with_parent()
 from runpy import run_module
-run_module(module, run_name="__main__", alter_sys=True)
+run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)
 """
 
 
@@ -46,9 +42,10 @@ class RemoteTracebackError(Exception):
 
 
 class Child:
-    """A worker process in a session of its own, so that nothing meant for this process reaches it and it ends as one.
+    """A worker process in a session of its own: signals to this process do not reach it.
 
-    Nothing it makes has a name in a file system. So whatever is killed, and in whatever order, nothing is left.
+    The worker makes nothing that has a name in a file system. So whatever is killed, in whatever order, no file is
+    left.
 
     Parameters
     ----------
@@ -58,7 +55,7 @@ class Child:
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline
-        self.log = _nameless_file()
+        self.log = _anonymous_file()
         self.data, data = socket.socketpair()
         self.control, control = Pipe()
         # The worker ends with the thread that starts it, so this is one that lives as long as this object.
@@ -66,8 +63,7 @@ class Child:
         with data, control:
             self.process: subprocess.Popen[bytes] = self.starter.submit(
                 subprocess.Popen,
-                [sys.executable, "-c", LAUNCH, str(data.fileno()), str(control.fileno()), module]
-                + [os.path.abspath(path) for path in sys.path],
+                python(LAUNCH, str(data.fileno()), str(control.fileno()), module),
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 cwd=os.path.abspath(os.sep),
                 stdin=subprocess.DEVNULL,
@@ -160,7 +156,7 @@ class Child:
         )
 
     def _failure(self, answer: tuple[str, str] | None = None) -> BackendError:
-        """The error that tells what the worker reported, or how it ended."""
+        """The error that the worker reported, or how it ended."""
         with contextlib.suppress(EOFError, OSError):
             if not answer and self.control.poll(GRACE):
                 answer = self.control.recv()
@@ -179,8 +175,8 @@ class Child:
         )
 
 
-def _nameless_file() -> IO[bytes]:
-    """A file to write and read that is gone with the last process that has it open."""
+def _anonymous_file() -> IO[bytes]:
+    """A file without a name, which is deleted when the last process that has it open ends."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("lava-log"), "w+b")
     return tempfile.TemporaryFile()

@@ -10,9 +10,9 @@ BROKEN_MODULE = "lava.magma.compiler.var_model"
 
 
 def repair_lava() -> None:
-    """Import the modules of Lava that need it, and repair them. Call this before Lava is imported.
+    """Import and repair the modules of Lava that need it. Call this before Lava is imported.
 
-    Everything else of Lava can then be imported as it is. Calling it again changes nothing.
+    All other modules of Lava need no repair. A second call changes nothing.
     """
     _import_dataclasses()
     _reshape_without_keyword()
@@ -21,8 +21,8 @@ def repair_lava() -> None:
 def _import_dataclasses() -> None:
     """Make the dataclasses of one module hashable.
 
-    They have instances of one another as defaults of fields. From Python 3.11 on, `dataclass` takes a default that has
-    no hash for a mutable one, and refuses it. No other module of Lava does this.
+    Their fields have instances of such dataclasses as defaults. From Python 3.11 on, `dataclass` refuses a default that
+    is not hashable. No other module of Lava has such defaults.
     """
     original = dataclasses.dataclass
 
@@ -52,8 +52,8 @@ def _reshape_without_keyword() -> None:
 def repair_convolutions() -> None:
     """Let Lava's `Conv` have 128 channels and more. Call this before a graph with Lava's own models runs.
 
-    It keeps its number of groups as an int8, and takes the number of channels modulo that; NumPy 2 refuses to make an
-    int8 of 128.
+    `Conv` stores its number of groups as an int8, and takes the number of channels modulo it. NumPy 2 refuses to
+    convert 128 to int8.
     """
     import numpy as np
     from lava.magma.core.model.py.type import LavaPyType

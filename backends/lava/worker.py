@@ -1,8 +1,8 @@
 """The child process in which Lava runs: `python -m backends.lava.worker SOCKET_FD CONTROL_FD`.
 
 Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
-has one way to end, whatever happened, taken as soon as the other end of the control pipe is closed or a child dies:
-kill and reap every child, kill its own process group.
+has one way to end: it kills and reaps every child, and kills its own process group. It does so as soon as the other end
+of the control pipe is closed or a child dies.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, NoReturn
 
 from backends.event.kernels.layer import compile_kernels
 from backends.trace import compile_maps
-from recordings.orphans import die_with_parent
+from recordings.child import die_with_parent
 
+from .anonymous_memory import use_anonymous_memory
 from .child import describe_exit
-from .nameless import share_without_names
 from .repairs import repair_convolutions, repair_lava
 
 
@@ -40,31 +40,31 @@ class Worker:
         signal.signal(signal.SIGCHLD, self._child_ended)
         try:
             self._simulate(*self.control.recv())
-            self.control.poll(None)  # returns at end of file: the other side has all it wanted, or is dead
+            self.control.poll(None)  # returns at end of file: the other side has all it asked for, or is dead
         except BaseException as error:
             self._report(_describe(error), traceback.format_exc())
         self._end()
 
-    def _simulate(self, network: Any, n_samples: int, models: str, wanted: Any) -> None:
+    def _simulate(self, network: Any, n_samples: int, models: str, request: Any) -> None:
         compile_kernels(network.precision)
-        if wanted:
+        if request:
             compile_maps()
         repair_lava()
         if models == "stock":
             repair_convolutions()
-        share_without_names()
+        use_anonymous_memory()
         from lava.magma.core.run_conditions import RunSteps
 
         from .graph import build_graph, run_config
 
         if self.control.poll():
             return  # the other side closed the pipe already
-        self.source = build_graph(network, n_samples, self.socket_fd, wanted)
+        self.source = build_graph(network, n_samples, self.socket_fd, request)
         gc.collect()
-        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages it shares with its siblings
+        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages common to it and its siblings
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
-            run_cfg=run_config(network, models, wanted),
+            run_cfg=run_config(network, models, request),
             # Every channel holds so many messages; Lava's default of 64 takes memory for nothing.
             compile_config={"pypy_channel_size": 2},
         )

@@ -1,4 +1,4 @@
-"""What every number of a network goes through when it is built: one clear error, or a value of the expected type."""
+"""Checks of the numbers of a network: each returns a value of the expected type, or raises one error."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
     readout = Σ_{t=0}^{T-1} W_out s_L[t], or a leaky sum, see :class:`Readout`
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
-pooling of the currents. In fixed point this holds in
-integers (see quantise.py). With the encoder "constant-current" there are no input spikes: layer 1 receives the same
-a_1[t] at every step t ≥ 1, computed once from an int8 image (see constant_current.py). A network of your own weights:
+pooling of the currents. In fixed point all numbers are integers (see quantise.py). With the encoder "constant-current"
+there are no input spikes: layer 1 receives the same a_1[t] at every step t ≥ 1, computed once from an int8 image (see
+constant_current.py). A network of your own weights:
 
     network = Network(
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
@@ -117,16 +117,16 @@ class Network:
             self._check_sums()
 
     def _check_neurons(self) -> None:
-        """Neurons that can work together, as often as the network has steps."""
+        """Refuse neurons that cannot work together, or have constants for another number of steps."""
         if len({layer.neuron.spikes for layer in self.layers}) > 1:
             raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
         weights = [self.readout.weight, *(layer.weight for layer in self.layers)]
         if len({weight.dtype for weight in weights}) > 1:
             raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
         if (self.encoder == "image") != (self.kind == "ann"):
-            held = "neurons that spike" if self.kind == "snn" else "neurons ReLU"
+            neurons = "neurons that spike" if self.kind == "snn" else "neurons ReLU"
             expected = "'poisson', 'spikes' or 'constant-current'" if self.kind == "snn" else "'image'"
-            raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {held}")
+            raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {neurons}")
         if self.kind == "ann" and self.timesteps != 1:
             raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
         if self.encoder == "constant-current" and self.layers[0].pooling == "max" and self.layers[0].pool > 1:
@@ -146,7 +146,7 @@ class Network:
                 raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {self.timesteps}")
 
     def _check_sums(self) -> None:
-        """No sum of a network in fixed point can overflow."""
+        """Refuse a network in fixed point whose sums could overflow."""
         worst = int(np.abs(self.readout.weight.astype(np.int64)).sum(axis=1).max())
         biases = int(np.abs(self.readout.bias.astype(np.int64)).max())
         if worst >= CURRENT_LIMIT or (worst + biases) * self.timesteps >= 1 << 31:
@@ -192,7 +192,7 @@ class Network:
 
     @property
     def outline(self) -> list[tuple[str, int, int]]:
-        """Kind, outputs and pool of every layer: what networks of one description share."""
+        """Kind, outputs and pool of every layer: equal in all networks of one description."""
         return [layer.outline for layer in self.layers]
 
     @property
@@ -217,6 +217,10 @@ class Network:
     def raster_shapes(self) -> tuple[Shape, ...]:
         """(C, H, W) of each of :attr:`raster_names`."""
         return self.shapes[self.first_raster :]
+
+    def raster_shape(self, name: str) -> Shape:
+        """(C, H, W) of one of :attr:`raster_names`."""
+        return self.raster_shapes[self.raster_names.index(name)]
 
     @cached_property
     def raster_kinds(self) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Layer:
 
     @property
     def outline(self) -> tuple[str, int, int]:
-        """Kind, outputs and pool: what networks of one description share, whatever their neurons."""
+        """Kind, outputs and pool: equal in all networks of one description, whatever their neurons."""
         return self.kind, len(self.weight), self.pool
 
     @property

@@ -99,7 +99,7 @@ class FixedLIF:
         s[t] = 1 if v[t] > 4096 (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
 
-    i, too, is limited to 24 bits where it outlasts a step, that is where synaptic_decay is below 4096.
+    Where synaptic_decay is below 4096, i outlasts a step and is limited to 24 bits, as v is.
 
     With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted.
 
@@ -205,14 +205,14 @@ NAMES = {neuron: name for name, neuron in NEURONS.items()}
 
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
-    """Type and constants as JSON can hold them; what `arrays` names is stored beside, as tensors."""
+    """Type and constants as JSON; the attributes that `arrays` names are stored as tensors."""
     constants = {name: getattr(neuron, name) for name in _constants(type(neuron))}
     listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in constants.items()}
     return {"type": NAMES[type(neuron)], **listed}
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:
-    """What :func:`to_graph` and the tensors of a layer say.
+    """The neuron that :func:`to_graph` and the tensors of a layer describe.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Networks on disk: safetensors whose metadata hold the graph as JSON; loading executes nothing.
 
-What is stored is what is read: a digest over everything in the file is part of it, and loading checks it. Weights that
+The file holds a digest of everything else in it, which loading checks. Weights that
 are whole numbers times a scale (see compact.py) are stored as int8, and read back to the last bit.
 """
 
@@ -85,8 +85,8 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
 def content_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
     """SHA-256 of everything in a file but this digest.
 
-    Of one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with sorted keys and no spaces; then of every
-    tensor in the order of names, its numbers in C-order and little-endian.
+    The digested bytes are one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with sorted keys and no
+    spaces; then the numbers of every tensor, in the order of names, in C-order and little-endian.
     """
     described = {name: [array.dtype.name, list(array.shape)] for name, array in tensors.items()}
     text = json.dumps([dict(metadata), described], sort_keys=True, separators=(",", ":"))
@@ -98,12 +98,12 @@ def content_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
 
 
 def _check_nothing_else(network: Network, graph: Any, tensors: Tensors) -> None:
-    """Refuse a file that says more than the network that was read from it, or says it otherwise."""
+    """Refuse a file whose content differs from what :func:`write_network` would write of the network read from it."""
     said, numbers = network.to_graph()
-    held, expected = ({name: (each.dtype, each.shape) for name, each in all_.items()} for all_ in (tensors, numbers))
-    if held != expected:
-        name = min(name for name in held.keys() | expected.keys() if held.get(name) != expected.get(name))
-        raise NetworkError(f"tensor {name[:LONGEST_NAME]!r}: got {held.get(name)}, expected {expected.get(name)}")
+    found, expected = ({name: (each.dtype, each.shape) for name, each in all_.items()} for all_ in (tensors, numbers))
+    if found != expected:
+        name = min(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        raise NetworkError(f"tensor {name[:LONGEST_NAME]!r}: got {found.get(name)}, expected {expected.get(name)}")
     if graph != said:
         raise NetworkError("graph: contradicts its own tensors or constants, expected a graph that to_graph() made")
 

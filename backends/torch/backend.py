@@ -1,8 +1,7 @@
 """The torch backend: layer by layer over many steps and samples at a time, on a CPU or a CUDA GPU.
 
-A chunk of steps goes through all layers before the next one, so memory grows with T only by the packed bits that are
-handed over. Maps are channels last, (T, B, H, W, C). That fixed point is exact is argued in synapses.py and
-neurons.py.
+A chunk of steps goes through all layers before the next one, so with T only the packed result grows. Maps are channels
+last, (T, B, H, W, C). That fixed point is exact is argued in synapses.py and neurons.py.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch
 
-from .neurons import Neurons, make_neurons
+from .neurons import TorchNeurons, make_neurons
 from .synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
 
 CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
@@ -61,7 +60,7 @@ class TorchBackend:
         self.device = device
 
     def prepare(self, network: Network) -> None:
-        """Nothing: what little there is, :meth:`run` does."""
+        """Do nothing: :meth:`run` prepares all it needs."""
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`."""
@@ -90,7 +89,7 @@ class _Simulation:
             else FloatSynapses(layer, shape, device)
             for layer, shape in zip(network.layers, network.shapes, strict=False)
         ]
-        self.neurons: list[Neurons] = []
+        self.neurons: list[TorchNeurons] = []
         largest = max(synapses.bytes_per_map for synapses in self.synapses)
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
@@ -105,7 +104,7 @@ class _Simulation:
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
             for shape in network.shapes[1:]
         ]
-        integrator = _Integrator(network.readout, self.neurons[-1].spikes, self.device)
+        integrator = _DeviceIntegrator(network.readout, self.neurons[-1].spikes, self.device)
         chunk = max(1, self.maps // samples)
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
@@ -143,8 +142,8 @@ class _Simulation:
         return self.synapses[0](arrived.flatten(0, 1))
 
 
-class _Integrator:
-    """:class:`backends.readout.Integrator` for several samples on a device; nothing happens at step 0.
+class _DeviceIntegrator:
+    """:class:`backends.readout.ReadoutIntegrator` for several samples on a device; nothing happens at step 0.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ class _Integrator:
         return rounded(self.readout, self.sums)
 
 
-def _fire(neurons: Neurons, currents: Tensor, steps: range) -> Tensor:
+def _fire(neurons: TorchNeurons, currents: Tensor, steps: range) -> Tensor:
     """Drive neurons with a[t] at S steps; s at the step before them, then at each: (1 + S, B, P, C) int8."""
     currents = currents.view(-1, *neurons.spikes.shape)
     fired = torch.empty((1 + len(steps), *neurons.spikes.shape), dtype=torch.int8, device=currents.device)

@@ -16,12 +16,12 @@ from torch import Tensor
 from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
 
 
-class Neurons(ABC):
-    """The neurons of a layer in some samples, at rest at first, as at t = 0, where nothing has arrived yet.
+class TorchNeurons(ABC):
+    """The neurons of a layer in some samples, first at rest, the state at t = 0.
 
     Parameters
     ----------
-    neuron : what they all are
+    neuron : type and constants of all
     shape : (B, P, C) — samples, positions, channels
     device : torch's name for it
     """
@@ -77,12 +77,12 @@ class Neurons(ABC):
         """`membrane` from v[t-1] to v[t]; `spikes` are s[t-1]."""
 
     def _subtract(self) -> None:
-        """Reset by subtraction those that fired."""
+        """Subtract from the membranes of the neurons that fired."""
         if not self.to_zero:
             self.membrane.addcmul_(self.spikes, self.subtracted, value=-1)
 
 
-class FloatNeurons(Neurons):
+class FloatNeurons(TorchNeurons):
     """v ← leak·v + (g·a + b) - ρ·s in float32, operation by operation as snnTorch's Leaky."""
 
     dtype = torch.float32
@@ -101,7 +101,7 @@ class FloatNeurons(Neurons):
         self._subtract()
 
 
-class FixedNeurons(Neurons):
+class FixedNeurons(TorchNeurons):
     """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64, with i = rz(a·G, shift) + B.
 
     Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
@@ -127,7 +127,7 @@ class FixedNeurons(Neurons):
         self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
 
-def make_neurons(neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> Neurons:
+def make_neurons(neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> TorchNeurons:
     """:class:`FixedNeurons` or :class:`FloatNeurons`."""
     if isinstance(neuron, FixedLIF):
         return FixedNeurons(neuron, shape, device)

@@ -1,10 +1,10 @@
 """Spikes -> currents with torch, for many steps and samples at a time.
 
-Fixed point is exact because it is a product of integer matrices: what each neuron sees is laid side by side in a row,
-and the rows are multiplied by the kernels. The magnitudes of a neuron's products add up to less than 2²³ (checked when
+Fixed point is exact because it is a product of integer matrices: the inputs of each neuron form a row, and the rows are
+multiplied by the kernels. The magnitudes of a neuron's products add up to less than 2²³ (checked when
 the network is built), so every partial sum, in whatever order it is formed, is an integer that int32 and float32 both
-hold. Convolution routines would be no such product: a library may choose a Winograd or Fourier transform, which leave
-the integers.
+hold. Convolution routines are not used: a library may choose a Winograd or Fourier transform, whose intermediate
+results are not integers.
 
 * On CPUs with VNNI, int8 is multiplied by int8 into int32, several times faster than float32. oneDNN, which does it, is
   exact there; on other CPUs it may saturate pairs of products at 16 bits [1]_, [2]_.
@@ -34,7 +34,7 @@ from backends.network import Layer, Shape
 
 
 class Workspace:
-    """Memory of a device that layers use in turn: asking for it anew costs a page fault every 4 KiB.
+    """Memory of a device that layers use in turn: new memory costs a page fault every 4 KiB.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from functools import cache
 
 from docutils import nodes
@@ -12,9 +11,10 @@ from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
 from pipeline.cli.main import COMMANDS
+from recordings.child import python
 
 COLUMNS = "80"
-AS_INSTALLED = "import sys; sys.argv[0] = 'spikesam'; from pipeline.cli.main import main; main()"
+AS_INSTALLED = "sys.argv[0] = 'spikesam'; from pipeline.cli.main import main; main()"
 
 
 @cache
@@ -25,9 +25,12 @@ def help_of(*arguments: str) -> str:
     ------
     CalledProcessError : if the command fails
     """
-    command = [sys.executable, "-c", AS_INSTALLED, *arguments, "--help"]
     finished = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=os.environ | {"COLUMNS": COLUMNS}
+        python(AS_INSTALLED, *arguments, "--help"),
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": COLUMNS},
     )
     return finished.stdout.rstrip()
 

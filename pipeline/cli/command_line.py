@@ -23,10 +23,10 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from pipeline.config.mistakes import KeyPath, explanation, leaves, nearest
+from recordings.command_names import spelled
 from recordings.errors import InputError
-from recordings.program import spelled
-
-from .config_errors import KeyPath, check_arguments, explanation, leaves, nearest
+from recordings.text import LONGEST_NAME, printable
 
 ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)
@@ -72,7 +72,7 @@ def parse_with_config(
     the command, and the configuration with the sections that the options have changed
     """
     arguments = sys.argv[1:] if argv is None else argv
-    check_arguments(arguments)
+    _check(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
     config = read(first.parse_known_args(arguments)[0].config)
@@ -95,6 +95,19 @@ def option(path: KeyPath, model: type[BaseModel]) -> str:
     return "--" + ".".join(parts)
 
 
+def _check(arguments: Sequence[str]) -> None:
+    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters.
+
+    Raises
+    ------
+    InputError : naming the first
+    """
+    for argument in arguments:
+        if "\0" in argument or (not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)):
+            shown = printable(argument, LONGEST_NAME)
+            raise InputError(f"argument {shown!r}: expected UTF-8 without null characters; rename what is called so")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         text = message.removeprefix("argument ").replace("ignored explicit argument", "expected no value, got")
@@ -112,7 +125,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def _parse(
     model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
 ) -> CommandT:
-    check_arguments(arguments)
+    _check(arguments)
     sections = {name: field.default for name, field in model.model_fields.items() if _is_section(field)}
     values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
     parser = _Parser(

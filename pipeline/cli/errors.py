@@ -8,12 +8,21 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from recordings.errors import InputError
-from recordings.program import spelled
+from recordings.command_names import spelled
+from recordings.errors import InputError, finding
 from recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
+
+# How an argument that an error names is typed, where it is not an option of that name.
+TYPED = {
+    "keep-all": "--keep all",
+    "run-data": "python -m pipeline.run --data",
+    "download": "--download (in a configuration: data.download)",
+    "data-set": "data (--data)",
+    "network-file": "checkpoint (--checkpoint)",
+}
 
 Main = Callable[[Sequence[str] | None], None]
 
@@ -68,15 +77,14 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def message(error: BaseException) -> str:
     """The line shown for `error`."""
-    text = printable(spelled(" ".join(str(error).split())))
     if isinstance(error, InputError):
-        return f"error: {text}"
+        line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
+        return f"error: {spelled(' '.join(line.split()))}"
+    if isinstance(error, OSError):
+        return f"error: {finding(error)}"
+    text = printable(spelled(" ".join(str(error).split())))
     if isinstance(error, MemoryError):
         return f"error: not enough memory: {text}"
-    if isinstance(error, OSError):
-        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        reason = error.strerror or text or type(error).__name__
-        return f"error: {printable(f'{files}: {reason}' if files else reason)}"
     return (
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"

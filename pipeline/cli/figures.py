@@ -22,9 +22,8 @@ def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
         yield
         return
     if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
-        raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
-    advice = "choose another --figures, or add to it with --overwrite"
+        raise InputError(f"{folder}: {file} is a file", "figures-folder")
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists; {advice}")
-    with out_lock(folder, None if overwrite else advice):
+        raise InputError(f"{folder}: already exists", "add-figures")
+    with out_lock(folder, None if overwrite else "add-figures"):
         yield

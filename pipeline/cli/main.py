@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from pipeline.config.mistakes import nearest
 from recordings.errors import InputError
 
-from .config_errors import nearest
 from .errors import exit_codes
 from .names import listing
 
@@ -22,7 +22,7 @@ COMMANDS = {
     "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
     "explain": ("pipeline.explain", "map a raster file, or a network and images, by any method"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
-    "report": ("pipeline.report.__main__", "write a page to explore a run in, or two side by side"),
+    "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
     "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
     "validate": ("pipeline.validate", "check rasters and files of maps completely"),
 }

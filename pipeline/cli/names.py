@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pipeline.config.mistakes import nearest
 from recordings.errors import InputError
-
-from .config_errors import nearest
 
 
 def listing(about: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backends.network import LIF, Network, NetworkError
 from backends.network.quantise import quantise
+from pipeline.engine.simulate import simulate
 from pipeline.networks.imports.checks import check_model
 from pipeline.networks.imports.example import Example, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
@@ -22,7 +23,6 @@ from pipeline.networks.imports.following.drive import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.libraries.neurons import Neurons
 from pipeline.networks.imports.libraries.spiking import Takes
-from pipeline.simulation import simulate
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 

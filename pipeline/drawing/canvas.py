@@ -1,4 +1,4 @@
-"""A sheet on which pictures, text and plots are placed in inches, and the colours and sizes that all pictures share."""
+"""A sheet on which pictures, text and plots are placed in inches, and the colours and sizes of all pictures."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
 
 
 def drawable(text: str) -> str:
-    """A text with the lines it has, each without what cannot be drawn, and none too long to be measured."""
+    """A text whose lines lose what cannot be drawn, and are cut where they are too long to be measured."""
     return "\n".join(printable(line, LONGEST_LINE) for line in text.split("\n"))
 
 

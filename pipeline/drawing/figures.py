@@ -1,4 +1,4 @@
-"""Which pictures a run and a file of maps get (PNG)."""
+"""The pictures (PNG) of a run or of a file of maps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def save_figures(
     subjects : the first samples, not empty
     directory : made if missing
     raster : draw the spikes that the maps were computed from, too
-    network : whose layers these are; says which cells see much zero padding, and they are hatched
+    network : whose layers these are; the cells that see much zero padding are hatched
 
     Returns
     -------
@@ -111,18 +111,18 @@ def _every_step(maps: MapReader, sample: int) -> bool:
 
 
 def _sums_alone(maps: MapReader, sample: int) -> str:
-    """What a map of one sample is where the file does not keep all its steps."""
+    """The sums alone, as the maps of one sample of which the file does not keep all steps."""
     return "" if maps.timesteps == 1 or _every_step(maps, sample) else f", {SUMMED}"
 
 
 def _delays(maps: MapReader) -> dict[str, int]:
-    """Layer -> after how many steps it gets what the network sees: its depth, or 0 of a network without delay."""
+    """Layer -> number of steps until the input reaches it: its depth, or 0 of a network without delay."""
     delayed = any(maps[name].steps_that_matter < maps.timesteps for name in maps)
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
 def _of_class(method: type[Method], subjects: Sequence[Subject]) -> str:
-    """Which class the maps speak for: the predicted one, or the true one where a method takes it and it is known."""
+    """The class that the maps explain: the predicted one, or the true one where a method takes it and it is known."""
     target = method.target
     if target == "none":
         return ""

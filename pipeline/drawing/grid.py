@@ -1,4 +1,4 @@
-"""A grid of maps over images: whatever shows more than one map is drawn here."""
+"""A grid of maps over images, for all pictures that show more than one map."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def draw_maps(
     columns : headings of the last columns; a first column of images needs none
     rows : not empty; a shorter one leaves its last cells blank
     colours : of the headings; black if not given
-    apart : so many first columns stand apart from the others
+    apart : number of first columns that stand apart from the others
     aside : a sample whose image stands left of the grid, larger, with its caption below
     """
     n_columns = max(len(row.cells) for row in rows)
@@ -193,5 +193,5 @@ def _draw_bar(canvas: Canvas, x: float, y: float, height: float, over_image: boo
     ramp = np.linspace(1, 0, 256)[:, None]
     grey = np.full((256, 1, 3), 0.5) if over_image else None
     canvas.picture(x, y, 0.13, height, overlay(grey, ramp, (256, 1)))
-    for share, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
-        canvas.text(x + 0.18, y + share * height, label, va=place, fontsize=8)
+    for level, label, place in ((0, "max", "top"), (0.5, "half", "center"), (1, "0", "bottom")):
+        canvas.text(x + 0.18, y + level * height, label, va=place, fontsize=8)

@@ -1,4 +1,4 @@
-"""Which neurons of a layer fire when."""
+"""The spikes of a layer: neurons by steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
     layer : its name
     packed : (T, bytes) uint8, the spikes of one sample, see :func:`recordings.raster.batch.pack`
     neurons : how many the layer has, C·H·W
-    sample : what it is called
+    sample : its name
     """
     timesteps, counts = len(packed), np.zeros(neurons, np.int32)
     for step in packed:

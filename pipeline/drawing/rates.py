@@ -26,7 +26,7 @@ def draw_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matte
 
     Parameters
     ----------
-    rates : layer -> (N, T) share of its neurons that fire, in order of depth
+    rates : layer -> (N, T) fraction of its neurons that fire, in order of depth
     matter : layer -> how many first steps can change the answer; later ones are dotted
     """
     n_samples, timesteps = next(iter(rates.values())).shape

@@ -1,7 +1,7 @@
 """Maps of samples: one sample over time, or several beside each other. Sums over the steps that matter come first.
 
-A sum is shown relative to its own largest value. What follows is shown relative to the largest value that its layer
-reaches in that sample, so that steps of one layer can be compared by eye, and layers cannot.
+A sum is shown relative to its own largest value. Maps of steps are shown relative to the largest value that
+their layer reaches in that sample: steps of one layer can be compared by eye, layers cannot.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def draw_over_time(
 ) -> None:
     """One sample, its maps by layer (rows): their sum, then by step (columns): Kim & Panda's Fig. 5 at a glance.
 
-    Long recordings are shown in eight stretches of steps: a single step of hundreds says next to nothing.
+    Long recordings are shown in eight stretches of steps, because one step of hundreds holds few spikes.
 
     Parameters
     ----------
     maps : not empty; steps that only deeper layers have are left blank, or left out where the image moves
     title, about : what the maps are, and a sentence on how they were made
-    delays : layer -> after how many steps it gets what the network sees; 0 if not given
+    delays : layer -> number of steps until the input reaches it; 0 if not given
     padded : layer -> which cells see much zero padding
     """
     over_time = max(map(len, maps.values())) > 1
@@ -98,7 +98,7 @@ def row_over_time(
 
 
 def headings(shown: Sequence[range]) -> list[str]:
-    """What stands above the cells of :func:`row_over_time`."""
+    """The headings of the cells of :func:`row_over_time`."""
     return [SUM, *(f"t = {t.start}" if len(t) == 1 else f"t = {t.start} … {t.stop - 1}" for t in shown)]
 
 
@@ -158,7 +158,7 @@ def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
 
 
 def hatching(rows: Sequence[Row]) -> str:
-    """What hatched cells are, if there are some."""
+    """A sentence that explains hatched cells, if there are some."""
     return HATCHED if any(cell and cell.hatched is not None for row in rows for cell in row.cells) else ""
 
 

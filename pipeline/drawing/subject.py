@@ -1,4 +1,4 @@
-"""What a sample shows, and how a picture says it. Needs no plotting library."""
+"""A sample as pictures show it: its image, names and captions. Needs no plotting library."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Subject:
 
     @property
     def facts(self) -> list[str]:
-        """What is known, to stand without the image: "sample 3", "predicted lion", "is cat"."""
+        """The names, for use without the image: "sample 3", "predicted lion", "is cat"."""
         classes = (("predicted", self.predicted), ("is", self.true))
         return [self.name, *(f"{word} {name}" for word, name in classes if name is not None)]
 

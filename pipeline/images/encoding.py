@@ -19,7 +19,7 @@ from recordings.raster.batch import PackedSpikes
 def encode(
     network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
 ) -> InputBatch:
-    """Encode images side by side as a network wants them.
+    """Encode a batch of images as the input of a network.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def compile_encoding(network: Network) -> None:
 
 
 def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What an ANN gets: pixels clipped to ±2 and halved, the mean of their signed Poisson spikes per step.
+    """The input of an ANN: pixels clipped to ±2 and halved, the mean of their signed Poisson spikes per step.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which images a network knows: a data set's classes matched with those of a checkpoint."""
+"""The items of a data set whose class a checkpoint knows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .datasets.folder import ClassFolders
 class KnownClasses:
     """The items of a data set whose class is known, labelled by the known classes.
 
-    A class is known by its identifier or its name. Upper and lower case are alike, underscores and spaces too, and of
-    several synonyms ("goldfish, Carassius auratus") the first one counts. Items without a label stay.
+    A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
+    Only the first of several synonyms counts ("goldfish, Carassius auratus"). Items without a label stay.
 
     Parameters
     ----------
-    dataset : its labels are indices into its own classes
+    dataset : labels are indices into its own classes
     classes, class_names : identifiers and names of the known classes; they define the labels
 
     Raises
@@ -49,7 +49,9 @@ class KnownClasses:
             names = shorten([name.split(",")[0] for name in class_names])
             raise InputError(
                 f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
-                f"({names}); give other data (--data), or another checkpoint (--checkpoint){_without_labels(dataset)}"
+                f"({names})",
+                "without-labels" if isinstance(dataset, ClassFolders) else "other-data",
+                files=f"{shlex.quote(str(dataset.path))}/*/*" if isinstance(dataset, ClassFolders) else "",
             )
 
     def __len__(self) -> int:
@@ -74,10 +76,3 @@ class KnownClasses:
 
 def _comparable(name: str) -> str:
     return name.split(",")[0].replace("_", " ").strip().casefold()
-
-
-def _without_labels(dataset: Dataset) -> str:
-    if not isinstance(dataset, ClassFolders):
-        return ""
-    files = f"{shlex.quote(str(dataset.path))}/*/*"
-    return f", or run the images without their labels: python -m pipeline.run --data {files}"

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.silence import silent_libraries, silent_warnings
+from recordings.quiet_libraries import silent_libraries, silent_warnings
 from recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:

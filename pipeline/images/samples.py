@@ -1,4 +1,4 @@
-"""The images or events of a run: which ones, prepared and encoded as the network needs them."""
+"""The images or events of a run: :func:`choose` them from a data set, read and prepare them, and encode them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from recordings.errors import InputError
 from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
 
-from .datasets import CLUTTERED_DIGITS, Dataset, Entry, Item, open_dataset
+from .datasets import Dataset, Entry, Item, open_dataset
+from .datasets.cluttered_digits import CLUTTERED_DIGITS
 from .datasets.saccade_digits import NAME as SACCADE_DIGITS
 from .encoding import encode
 from .events.binning import EventBinning
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 READERS = 4  # threads that read images at most; each may hold a large one
-SMALL = 1 << 16  # pixels; of a smaller image, unpacking takes less than what threads cost each other
+SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +48,13 @@ class Samples:
     ----------
     name : identity of the data set, for files
     table : index in the data set and label; -1 where the class is unknown
-    names : of the images, short, for people
+    names : short, of the images, for people
     pictures : (N, H, W, 3) uint8 — images resized and cropped, or events summed over time
     boxes : of the object in the picture; None if unknown or cropped away
     masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
     preprocessing : how they were prepared
     skipped : items left out because the checkpoint does not know their class
-    events : what the network gets of events; None of images
+    events : binned events, the input of the network; None if the samples are images
     """
 
     name: str
@@ -70,7 +71,7 @@ class Samples:
         return len(self.table)
 
     def part(self, positions: range) -> Samples:
-        """Some consecutive ones."""
+        """Some consecutive samples."""
         chosen = slice(positions.start, positions.stop)
         fields = {name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks")}
         return replace(self, **fields, events=None if self.events is None else self.events.part(chosen))
@@ -87,7 +88,7 @@ class Samples:
         return self.table.label
 
     def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:
-        """What the network's encoder gets of the chosen images: (B, C, H, W) float32."""
+        """The chosen images as the network's encoder takes them: (B, C, H, W) float32."""
         return self.image_preprocessing.normalised(self.pictures[chosen])
 
     @property
@@ -104,28 +105,33 @@ class Samples:
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """The chosen samples in batches: bits of events, or images as :func:`pipeline.images.encoding.encode` gives."""
-        for start in range(0, len(chosen), batch_size):
-            batch = list(chosen[start : start + batch_size])
+        for batch in batches(chosen, batch_size):
             if self.events is None:
                 yield encode(network, self.images(batch), seed, self.table.index[batch])
             else:
                 yield self.events.spikes(batch, network.timesteps)
 
-    def notes(self, wanted: int) -> list[str]:
+    def notes(self, asked: int) -> list[str]:
         """Lines for the user: what was skipped, fewer labelled items than were asked for, events that were merged."""
         found = []
         if self.skipped:
             found.append(f"skipped {self.skipped:,} {self.kind} of classes that the checkpoint does not know")
-        if len(self) < wanted and self.table.label.max() >= 0:
-            found.append(f"{self.name} has {len(self)} {self.kind} of these classes, fewer than the {wanted} asked for")
+        if len(self) < asked and self.table.label.max() >= 0:
+            found.append(f"{self.name} has {len(self)} {self.kind} of these classes, fewer than the {asked} asked for")
         if self.events is not None:
             found.append(self.events.note)
         return found
 
     @property
     def kind(self) -> str:
-        """What the samples are: "images" or "recordings"."""
+        """Either "images" or "recordings", of events."""
         return "images" if self.events is None else "recordings"
+
+
+def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The chosen samples, `size` at a time; fewer in the last batch."""
+    for start in range(0, len(chosen), size):
+        yield list(chosen[start : start + size])
 
 
 def read_samples(
@@ -136,9 +142,9 @@ def read_samples(
 ) -> Samples:
     """Read and prepare every image or recording once, so that a broken one is found before anything starts.
 
-    Images are unpacked and resized in threads, which let go of Python's lock for it, where the first one is not small.
-    The first broken one is reported. The pictures lie in a temporary file without a name, so that the system may take
-    back their memory.
+    Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is small.
+    The first broken image is reported. The pictures lie in a temporary file without a name, so that the system may
+    take back their memory.
 
     Parameters
     ----------
@@ -147,7 +153,7 @@ def read_samples(
 
     Raises
     ------
-    InputError : if one cannot be read, or is not what the network takes
+    InputError : if an item cannot be read, or the network does not take such items
     """
     shape = (len(positions), preprocessing.height, preprocessing.width, 3)
     events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
@@ -213,13 +219,13 @@ ReadSamples = Callable[[range], Samples]  # positions -> those samples, prepared
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Which images or recordings a run takes, in its order; none is read yet.
+    """The images or recordings of a run, in its order, before they are read.
 
     Parameters
     ----------
-    dataset : where they are
-    positions : (N,) in `dataset`
-    preprocessing : how they will be prepared
+    dataset : the set they are in
+    positions : (N,) of the items in `dataset`
+    preprocessing : how the items will be prepared
     """
 
     dataset: Dataset
@@ -231,12 +237,12 @@ class Chosen:
 
     @cached_property
     def table(self) -> SampleTable:
-        """Index in the data set and label of all; -1 where the class is unknown."""
+        """Index in the data set and label of every item; -1 where the class is unknown."""
         return _table(self._entries)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of all, short, for people."""
+        """Short names of all items, for people."""
         return tuple(entry.name for entry in self._entries)
 
     @cached_property
@@ -244,7 +250,7 @@ class Chosen:
         return [self.dataset.entry(position) for position in self.positions.tolist()]
 
     def read(self, part: slice | range = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
-        """Read and prepare these of them, all if not told otherwise, see :func:`read_samples`."""
+        """Read and prepare a part of the items, all if not given; see :func:`read_samples`."""
         return read_samples(self.dataset, self.positions[part], self.preprocessing, advance)
 
 
@@ -258,7 +264,7 @@ def choose(
 ) -> Chosen:
     """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
-    Those of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
+    Items of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
 
     Parameters
     ----------
@@ -288,5 +294,5 @@ def choose_samples(
     split: str = "val",
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """Choose, see :func:`choose`, and read all of them, see :func:`read_samples`."""
+    """Choose items, see :func:`choose`, and read them, see :func:`read_samples`."""
     return choose(source, checkpoint, count, seed, download, split).read(advance=advance)

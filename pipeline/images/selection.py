@@ -1,4 +1,4 @@
-"""Which images to take: a class-balanced order, and a selection split for training."""
+"""The order in which images are chosen, balanced over classes; and the selection split of a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recordings.errors import InputError
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:
     """A seeded order of positions in which every class comes once per round, while it lasts.
 
-    So the first N are as balanced as N allows, for every N, and do not change when more are asked for.
+    So the first N are as balanced as N allows, for every N, and stay the first when more are chosen.
 
     Parameters
     ----------
@@ -62,15 +62,15 @@ def split_selection(
             f"selection split: class {int(np.flatnonzero(counts == 1)[0])} has one image, expected two or more of each"
         )
     order, turns, _ = _shuffle_classes(classes, seed)
-    wanted = np.clip(np.rint(fraction * counts), 1, counts - 1)
-    chosen = turns < wanted[classes[order]]
+    taken = np.clip(np.rint(fraction * counts), 1, counts - 1)
+    chosen = turns < taken[classes[order]]
     return np.sort(order[~chosen]), np.sort(order[chosen])
 
 
 def _shuffle_classes(
     labels: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Positions grouped by class and shuffled within; each one's turn within its class; a random number for each."""
+    """Positions grouped by class and shuffled within it; each one's turn in its class; a random number for each."""
     if seed < 0:
         raise InputError(f"seed: got {seed}, expected 0 or more")
     random = np.random.Generator(np.random.Philox(key=seed))

@@ -1,4 +1,4 @@
-"""What a network can be given to simulate: a data set, images or events in memory, or arrays of spikes."""
+"""What `simulate` takes as data: a data set, images or events in memory, or arrays of spikes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .datasets.arrays import EventRecordings, ImageArrays
 from .encoding import encode
 from .events.events import Events
 from .preprocessing import Preprocessing
-from .samples import choose_samples, read_samples
+from .samples import batches, choose_samples, read_samples
 
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or 
 
 
 class Source(Protocol):
-    """Samples that :func:`pipeline.simulation.simulate` takes."""
+    """Samples that :func:`pipeline.engine.simulate.simulate` takes."""
 
     @property
     def name(self) -> str:
@@ -45,13 +45,13 @@ class Source(Protocol):
         ...
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """What `network` gets of the chosen samples, in batches."""
+        """The input of `network` for the chosen samples, in batches."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """Images that are prepared already, (N, C, H, W) float32, and are only to be encoded."""
+    """Images that are prepared already, (N, C, H, W) float32, and only need to be encoded."""
 
     name: str
     table: SampleTable
@@ -59,7 +59,7 @@ class PreparedImages:
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`."""
-        for batch in _batches(chosen, batch_size):
+        for batch in batches(chosen, batch_size):
             yield encode(network, self.images[batch], seed, self.table.index[batch])
 
 
@@ -74,14 +74,14 @@ class InputSpikes:
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`; the backend refuses another shape than the network's input.
 
-        Each layer delays spikes by a step. A network without that delay is the same network with as many steps more as
-        it has layers, silent ones in its input. They are added here where they are missing.
+        Each layer delays spikes by a step. A network imported from a library without that delay has one more step per
+        layer. The caller's spikes may lack these steps: then as many silent steps are added at their end.
         """
         if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
         missing = network.timesteps - len(self.spikes)
         silent = np.zeros((missing if missing == len(network.layers) else 0, 1, *self.spikes.shape[2:]), np.bool_)
-        for batch in _batches(chosen, batch_size):
+        for batch in batches(chosen, batch_size):
             spikes = self.spikes[:, batch]
             yield np.concatenate([spikes, silent.repeat(len(batch), axis=1)]) if len(silent) else spikes
 
@@ -96,7 +96,7 @@ def open_source(
     download: bool = False,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Source:
-    """What to simulate, from whatever a caller has.
+    """The samples to simulate, from any data that a caller has.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def open_source(
         (N, C, H, W) floating point, prepared already; or input spikes (T, N, C, H, W) of 0 and 1, any dtype
     network : a checkpoint, or a plain network, which takes arrays that need no preparation
     labels : (N,) int, -1 where unknown; for arrays
-    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of events or
-        of files, the first ones (all if not given)
+    samples : number of items: of a data set in a seeded class-balanced order (8 if not given); of an array, of events
+        or of files the first ones (all if not given)
     advance : called with the number of items just read
 
     Raises
@@ -222,10 +222,5 @@ def _table(count: int, labels: NDArray[Any]) -> SampleTable:
 
 
 def _identity(array: NDArray[Any]) -> str:
-    """A name that other pixels or spikes do not share, so that a run is not resumed with them."""
+    """A name that differs for other pixels or spikes, so that a run is not resumed with them."""
     return f"array#{hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()[:8]}"
-
-
-def _batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(chosen), size):
-        yield list(chosen[start : start + size])

@@ -1,4 +1,4 @@
-"""The part of `python -m pipeline.export` that exports recordings: choose, estimate, write."""
+"""Export a recording: choose samples and layers, say how large the file will be, write it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recordings.disk import check_free, readable
 from recordings.errors import InputError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 from recordings.lock import file_lock
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -43,19 +43,19 @@ def export_recording(
 
     Raises
     ------
-    InputError : if the recording does not hold what is wanted, or the target cannot be written, has no format of ours,
-        or exists
+    InputError : if the recording lacks a sample or layer, or the target has no known format, exists, or cannot be
+        written
     """
-    wanted = format_of(target)
+    target_format = format_of(target)
     _refuse_existing(source, target, overwrite)
     is_raster = file_format(source) == RASTER
     with RasterReader(source) if is_raster else MapReader(source) as recording:
-        exporter = wanted.open(select(recording, samples, layers))
+        exporter = target_format.open(select(recording, samples, layers))
         if not (is_raster or exporter.takes_maps):
             raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
         say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())
-        check_free(folder, exporter.most, "free space, choose another disk, or fewer --samples or --layers")
+        check_free(folder, exporter.most, advice="fewer-exported")
         with file_lock(target), progress:
             task = progress.add_task("exporting", total=exporter.steps)
             exporter.write(target, lambda: progress.advance(task), overwrite)
@@ -69,7 +69,7 @@ def _contents(exporter: Exporter) -> str:
 
 
 def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse to replace what was not given up, above all the recording itself, or a folder that is no Zarr store."""
+    """Refuse to replace the recording itself, a folder that is no Zarr store, or a file unless `overwrite` says so."""
     if not target.exists() and not target.is_symlink():
         return
     if target.suffix == ".zarr" and target.is_dir() and not target.is_symlink():
@@ -81,7 +81,7 @@ def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
     if source.exists() and target.samefile(source):
         raise InputError(f"{target}: is the recording itself; choose another name")
     if not overwrite:
-        raise InputError(f"{target}: already exists; choose another name, or replace it with --overwrite")
+        raise InputError(f"{target}: already exists", "overwrite-file")
 
 
 def _size(path: Path) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
-from .looks import has_hdf5_name, has_hdf5_signature
+from .hdf5_detection import has_hdf5_name, has_hdf5_signature
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,7 +32,7 @@ class SpikesamBackend(BackendEntrypoint):
         return open_xarray(filename_or_obj, [*dropped])
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether this is one of our files: looked at only if its name and its first bytes could be."""
+        """Whether this is a raster or a file of maps; opened only if its name and first bytes are those of HDF5."""
         try:
             path = Path(filename_or_obj)
         except TypeError:
@@ -40,7 +40,7 @@ class SpikesamBackend(BackendEntrypoint):
         if not (has_hdf5_name(path) and has_hdf5_signature(path)):
             return False
         from recordings.errors import RasterError
-        from recordings.kind import file_format
+        from recordings.file_format import file_format
 
         try:
             file_format(path)

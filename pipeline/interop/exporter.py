@@ -1,4 +1,4 @@
-"""What every file format for other programs has in common, and which there are."""
+"""The file formats for other programs, and the interface of their exporters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import h5py
 
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
-from recordings.target import new_hdf5
+from recordings.new_hdf5 import new_hdf5
 
 from .selection import Selection
 
@@ -37,17 +37,17 @@ class Exporter(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Bytes that the result will have, about."""
+        """Estimated bytes of the result."""
 
     @property
     @abstractmethod
     def most(self) -> int:
-        """Bytes that the result will not exceed."""
+        """Upper limit of the bytes of the result."""
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How often :meth:`write` will call `advance`."""
+        """Number of times that :meth:`write` calls `advance`."""
 
     @abstractmethod
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
@@ -59,7 +59,7 @@ class Exporter(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """A file format.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Format:
     exporter: str
 
     def open(self, selection: Selection[Any]) -> Exporter:
-        """What writes a selection.
+        """The exporter of a selection.
 
         Raises
         ------
@@ -96,7 +96,7 @@ def format_of(path: Path) -> Format:
 
     Raises
     ------
-    InputError : if it stands for none
+    InputError : if there is no such format
     """
     if path.suffix not in FORMATS:
         *most, last = FORMATS
@@ -107,7 +107,7 @@ def format_of(path: Path) -> Format:
 
 
 def missing(library: str, extra: str) -> InputError:
-    """What to raise where a library is not installed."""
+    """The error to raise where a library is not installed."""
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
     )
@@ -115,7 +115,7 @@ def missing(library: str, extra: str) -> InputError:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Make one clear error of what fails while `path` is written."""
+    """Turn an error while `path` is written into one line that names it."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Spikes and maps as arrays of xarray that read what is asked for when it is asked for."""
+"""Spikes and maps as arrays of xarray, which read a selection when it is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xarray.backends import BackendArray, FileManager
 from xarray.core import indexing
 
 from recordings.errors import RasterError
-from recordings.kind import file_format
+from recordings.file_format import file_format
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import FORMAT as RASTER
@@ -32,7 +32,7 @@ def open_recording(source: Any, mode: str = "r") -> RasterReader | MapReader:
 
 
 def identity(reader: RasterReader | MapReader) -> str:
-    """Tells one recording from another; reads neither spikes nor maps."""
+    """Text that differs between recordings; reads neither spikes nor maps."""
     return reader.raster_digest if isinstance(reader, RasterReader) else repr(reader.header)
 
 
@@ -62,7 +62,7 @@ class LazyLayer(BackendArray):
         self.shape, self.dtype = shape, np.dtype(dtype)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """What xarray asks for."""
+        """The selection that xarray asks for."""
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._select)
 
     @abstractmethod
@@ -107,7 +107,7 @@ class LazyMaps(LazyLayer):
 
 
 def _orthogonal(block: NDArray[Any], key: Sequence[Key]) -> NDArray[Any]:
-    """Index every axis for itself; the last ones first, because a whole number removes its axis."""
+    """Index the axes independently; the last axis first, because a whole number removes its axis."""
     for axis in reversed(range(len(key))):
         block = block[(slice(None),) * axis + (key[axis],)]
     return block

@@ -1,4 +1,4 @@
-"""Names that do not collide: a layer may be called like a coordinate."""
+"""Names that do not collide: a layer may have the name of a coordinate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Names:
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
 
-    def new(self, wanted: str) -> str:
-        """The name that is wanted, or the nearest one that is free."""
-        while wanted in self._taken:
-            wanted += "_"
-        self._taken.add(wanted)
-        return wanted
+    def new(self, name: str) -> str:
+        """The name, with underscores behind it until it is free."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name

@@ -1,4 +1,4 @@
-"""A raster as data of NIR: what the nodes of a graph did, which `nir.read_data` reads."""
+"""A raster as data of NIR: the spikes of the nodes of a graph, which `nir.read_data` reads."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike 
 class NirData(Exporter):
     """One array of bool per node, (sample, step, neuron), as `nir.write_data` lays it out, but written in pieces.
 
-    Nodes are called as in the graphs of :func:`pipeline.networks.nir.write.to_nir`: `input`, and `conv1.neuron` for the
-    neurons of conv1.
+    Nodes have the names of the graphs of :func:`pipeline.networks.nir.write.to_nir`: `input`, and `conv1.neuron` for
+    the neurons of conv1.
     """
 
     @property
     def size(self) -> int:
-        """Somewhat more than the raster, of which it holds a byte per bit, compressed."""
-        return FILE_BYTES + int(RATIO * self.selection.recording.size * self.selection.share)
+        """Somewhat more than the size of the raster: one byte for each of its bits, compressed."""
+        return FILE_BYTES + int(RATIO * self.selection.recording.size * self.selection.fraction)
 
     @property
     def most(self) -> int:
@@ -74,5 +74,5 @@ class NirData(Exporter):
 
 
 def node_name(layer: LayerSpec) -> str:
-    """What the graph of NIR calls the node whose spikes these are."""
+    """The name of a layer's node in the graph of NIR."""
     return "input" if layer.number == 0 else f"{layer.name}.neuron"

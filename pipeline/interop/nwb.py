@@ -193,14 +193,14 @@ def _units(
 
 
 def _compressed(data: Any) -> Any:
-    """Without shuffling: a few times occur again and again, and gzip finds all eight bytes of them at once."""
+    """Without shuffling: few different times occur, and gzip finds all eight bytes of one as a repetition."""
     if isinstance(data, np.ndarray) and not len(data):
         return data
     return H5DataIO(data, compression="gzip", compression_opts=4)
 
 
 class _Times(AbstractDataChunkIterator):
-    """Spike times in pieces, so that they need not be held all at once."""
+    """Spike times in pieces, so that they need not be in memory all at once."""
 
     def __init__(self, steps: Iterator[NDArray[np.int64]], total: int, dt: float) -> None:
         self._steps, self._total, self._dt, self._written = steps, total, dt, 0

@@ -1,4 +1,4 @@
-"""What of a recording is exported: some samples, some layers."""
+"""The samples and layers of a recording that are exported."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Selection(Generic[Recording]):
 
     @property
     def values(self) -> int:
-        """How many values it holds: neurons × steps × samples, or pixels of maps, of sums and step by step."""
+        """Number of values selected: neurons × steps × samples, or pixels of maps, of sums and step by step."""
         return self._values(self.layers, self.samples)
 
     @property
-    def share(self) -> float:
-        """How much of the recording's values these are, 0 … 1."""
+    def fraction(self) -> float:
+        """The fraction of the recording's values that are selected, 0 … 1."""
         return self.values / self._values(self.recording.layers, range(self.recording.n_samples))
 
     def _values(self, layers: Iterable[LayerSpec | MapLayer], samples: range) -> int:
@@ -66,7 +66,7 @@ def select(recording: Recording, samples: str | None = None, layers: Iterable[st
 
     Raises
     ------
-    InputError : if the text means no sample, there are not so many, or there is no such layer
+    InputError : if the text names no sample, the recording has fewer samples, or there is no such layer
     """
     names = {recording.layer(layer).name for layer in layers} or set(recording)
     return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))
@@ -77,9 +77,10 @@ def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
     if text is None:
         return range(count)
     found = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
-    if not found or not text.strip():
-        raise InputError(f"--samples: got {text!r}, expected how many, such as 8, or positions from : to, such as 8:16")
-    first, last = int(found[1] or 0), int(found[2] or count)
-    if not first < last <= count:
-        raise InputError(f"--samples: got {text!r}, expected at least one of the {count} samples of {recording.where}")
-    return range(first, last)
+    expected = "how many, such as 8, or positions from : to, such as 8:16"
+    if found and text.strip():
+        first, last = int(found[1] or 0), int(found[2] or count)
+        if first < last <= count:
+            return range(first, last)
+        expected = f"at least one of the {count} samples of {recording.where}"
+    raise InputError(f"got {text!r}, expected {expected}", argument="samples")

@@ -1,4 +1,4 @@
-"""Spikes neuron by neuron, from a file that holds them sample by sample."""
+"""Spikes neuron by neuron, from a file that stores them sample by sample."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recordings.raster.schema import LayerSpec
 
 from .selection import Selection
 
-BLOCK_BYTES = 64 << 20  # of packed spikes that are held at a time
+BLOCK_BYTES = 64 << 20  # of packed spikes in memory at a time
 UNPACKED_BYTES = 16 << 20
 
 
 class SpikeTimes:
     """The spikes of one layer in order of neuron, and of step within a neuron.
 
-    The samples stand one behind the other: step t of the p-th one that was chosen is step p·T + t.
+    The samples follow each other: step t of the p-th chosen sample is step p·T + t.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SpikeTimes:
         self.layer = layer
         self._raster, self._samples = selection.recording, selection.samples
         steps = len(self._samples) * self._raster.timesteps
-        self._width = min(layer.step_bytes, max(1, BLOCK_BYTES // steps))  # bytes of a step that are held at a time
+        self._width = min(layer.step_bytes, max(1, BLOCK_BYTES // steps))  # bytes of a step in memory at a time
         self._starts = range(0, layer.step_bytes, self._width)
 
     @property

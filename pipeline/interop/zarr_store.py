@@ -34,12 +34,12 @@ class ZarrStore(Exporter):
 
     @property
     def size(self) -> int:
-        """About that of the recording: bits that are shuffled take as much room as bits that are packed."""
-        return int(self.selection.recording.size * self.selection.share) + FILE_BYTES
+        """About the size of the recording: shuffled bits take as much space as packed bits."""
+        return int(self.selection.recording.size * self.selection.fraction) + FILE_BYTES
 
     @property
     def most(self) -> int:
-        """That of the packed bits, or of the maps, without compression."""
+        """Bytes of the packed bits, or of the maps, without compression."""
         tables = sum(variable.nbytes for name, variable in self._variables() if not _chunked(variable))
         bits = sum(
             variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype == bool

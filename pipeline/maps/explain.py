@@ -10,11 +10,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.tracker import Tracker
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
 from recordings.parallel import in_order
+from recordings.progress import Tracker
 
 from .method import DEFAULT, Explainer, MapMethod, offline_methods, refuse_foreign
 from .steps import PICTURED
@@ -165,9 +165,9 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
         found = "a directory" if out_path.is_dir() else "not a regular file"
         raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
     if source is not None and source.exists() and os.path.samefile(out_path, source):
-        raise InputError(f"{out_path}: is what the maps are to be made from; choose another --out")
+        raise InputError(f"{out_path}: is what the maps are to be made from", "other-out")
     if not overwrite:
-        raise InputError(f"{out_path}: already exists; choose another --out, or replace it with --overwrite")
+        raise InputError(f"{out_path}: already exists", "overwrite")
 
 
 def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:

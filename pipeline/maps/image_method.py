@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from backends.base import InputBatch
 from backends.network import Kind, Network
 from pipeline.drawing.subject import Subject, subjects_of
-from pipeline.networks.checkpoint_files import find_checkpoint
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, MapLayer, SourceName
 from recordings.schema import SampleTable
@@ -96,6 +95,7 @@ class ImageMethod(MapMethod):
     def path(self, source: Any) -> Path | None:
         """The checkpoint's."""
         from pipeline.networks.checkpoint import Checkpoint
+        from pipeline.networks.checkpoint_files import find_checkpoint
 
         if isinstance(source, Checkpoint):
             return None

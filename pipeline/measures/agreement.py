@@ -1,6 +1,6 @@
-"""How alike two maps of one image are: between Poisson seeds, precisions, networks, before and after a change.
+"""Agreement of two maps of one image: between Poisson seeds, precisions, networks, before and after a change.
 
-The agreement between two seeds of one network is the noise floor: a smaller difference is none.
+The agreement between two seeds of one network is the noise floor: a difference that is smaller counts as noise.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ def pearson(first: ArrayLike, second: ArrayLike) -> float:
     return float(np.clip(np.corrcoef(one.ravel(), other.ravel())[0, 1], -1, 1))
 
 
-def top_overlap(first: ArrayLike, second: ArrayLike, share: float = 0.2) -> float:
+def top_overlap(first: ArrayLike, second: ArrayLike, fraction: float = 0.2) -> float:
     """Intersection over union of the pixels with the highest values, one fifth of each map unless said otherwise.
 
-    Pixels that tie at the border of the set belong to it in part, all alike, so that it has share · H · W pixels
-    exactly, and IoU = Σ min / Σ max over the degrees of membership. So nothing is left to the order of pixels: a flat
-    map overlaps any other as much as chance would, share / (2 - share) = 0.11, and another flat one fully.
+    Pixels that tie at the border of the set belong to it in part, all to the same degree, so that it has exactly
+    fraction · H · W pixels, and IoU = Σ min / Σ max over the degrees of membership. So the order of pixels does not
+    matter: a flat map overlaps any other as much as chance would, fraction / (2 - fraction) = 0.11, and another flat
+    map fully.
 
     Parameters
     ----------
     first, second : (..., H, W), the same shape
-    share : in (0, 1], of the pixels
+    fraction : of the pixels, in (0, 1]
 
     Returns
     -------
@@ -52,18 +53,18 @@ def top_overlap(first: ArrayLike, second: ArrayLike, share: float = 0.2) -> floa
 
     Raises
     ------
-    InputError : if the shapes differ, a value is NaN or infinite, or the share lies outside
+    InputError : if the shapes differ, a value is NaN or infinite, or the fraction lies outside
     """
-    if not 0 < share <= 1:
-        raise InputError(f"top overlap: got a share of {share}, expected a part of the pixels in 0 … 1, above 0")
-    members = [_highest(maps, share) for maps in _pair("top overlap", first, second)]
+    if not 0 < fraction <= 1:
+        raise InputError(f"top overlap: got a share of {fraction}, expected a part of the pixels in 0 … 1, above 0")
+    members = [_highest(maps, fraction) for maps in _pair("top overlap", first, second)]
     return float(np.minimum(*members).sum() / np.maximum(*members).sum())
 
 
 def temporal_centre_of_mass(maps: ArrayLike) -> NDArray[np.float64]:
-    """When a map happens: the mean step, weighted by the sum over pixels, Σ_t t·m[t] / Σ_t m[t].
+    """The mean step of a map, weighted by the sum over pixels, Σ_t t·m[t] / Σ_t m[t].
 
-    A map that is zero throughout has its centre in the middle, (T - 1)/2, as one that is the same at every step.
+    A map that is zero at every step has its centre in the middle, (T - 1)/2.
 
     Parameters
     ----------
@@ -86,14 +87,14 @@ def temporal_centre_of_mass(maps: ArrayLike) -> NDArray[np.float64]:
 
 
 def _pair(where: str, first: ArrayLike, second: ArrayLike) -> tuple[Map, Map]:
-    """Both as one row of float64: (1, n)."""
+    """Both maps, each as one row of float64: (1, n)."""
     one, other = checked_pair(where, first, second)
     return one.reshape(1, -1).astype(np.float64), other.reshape(1, -1).astype(np.float64)
 
 
-def _highest(maps: Map, share: float) -> NDArray[np.float64]:
-    """Degree in 0 … 1 to which each value belongs to the highest `share`, the sum being `share` of their number."""
-    size = share * maps.size
+def _highest(maps: Map, fraction: float) -> NDArray[np.float64]:
+    """Degree in 0 … 1 to which each value is among the highest; the degrees sum to `fraction` of their number."""
+    size = fraction * maps.size
     border = np.sort(maps, axis=None)[-int(np.ceil(size))]
     reach = TIE * np.abs(maps).max()
     above, tied = maps > border + reach, np.abs(maps - border) <= reach

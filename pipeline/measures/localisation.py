@@ -21,9 +21,9 @@ from .maps import TIE, Map, Mask, checked
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Whether the map's maximum lies on the object; of several equal maxima, the share that does.
+    """Whether the map's maximum lies on the object; the fraction that does, where several maxima are equal.
 
-    No tolerance around the object (the original grants 15 pixels, on photos ten times as wide).
+    There is no tolerance around the object. The original has 15 pixels, on photos ten times as wide.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
     values, inside = _rows("pointing game", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     maxima = values >= highest * (1 - TIE)
-    return _share(_count(maxima & inside), _count(maxima), highest)
+    return _fraction(_count(maxima & inside), _count(maxima), highest)
 
 
 def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Share of the map's sum that lies on the object; negative values count as zero, nothing else is subtracted.
+    """Fraction of the map's sum that lies on the object; negative values count as zero, nothing else is subtracted.
 
-    A constant map scores the object's share of the image.
+    A constant map scores the fraction of the image that the object covers.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
     values, inside = _rows("energy in object", maps, mask)
     energy = np.maximum(values, 0, dtype=np.float64)
     total = energy.sum(axis=-1)
-    return _share(energy.compress(inside, axis=-1).sum(axis=-1), total, total[..., None])
+    return _fraction(energy.compress(inside, axis=-1).sum(axis=-1), total, total[..., None])
 
 
 def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
-    """Overlap of the object with the pixels that reach a share of the map's maximum: intersection over union.
+    """Overlap of the object with the pixels that reach a fraction of the map's maximum: intersection over union.
 
-    A constant map scores the object's share of the image.
+    A constant map scores the fraction of the image that the object covers.
 
     Parameters
     ----------
@@ -81,15 +81,15 @@ def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
     values, inside = _rows("IoU", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     region = values >= threshold * highest * (1 - TIE)
-    return _share(_count(region & inside), _count(region | inside), highest)
+    return _fraction(_count(region & inside), _count(region | inside), highest)
 
 
 def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Overlap of the object with as many pixels as it has, those where the map is highest: intersection over union.
+    """Overlap of the object with the map's highest pixels, as many as the object has: intersection over union.
 
     Like in the pointing game, only the order of the pixels counts. Squaring a map, or subtracting a constant from it,
-    raises energy in the object and IoU although the map shows nothing new; here it changes nothing. Of equal pixels at
-    the limit, an even share counts.
+    raises energy in the object and IoU although the map shows nothing new; here it changes nothing. Pixels that are
+    equal at the limit all count in part.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
     limit = np.partition(values, -area, axis=-1)[..., -area, None]
     above, tied = values > limit * (1 + TIE), np.abs(values - limit) <= np.abs(limit) * TIE
     overlap = _count(above & inside) + (area - _count(above)) * (_count(tied & inside) / _count(tied))
-    return _share(overlap, 2 * area - overlap, values.max(axis=-1, keepdims=True))
+    return _fraction(overlap, 2 * area - overlap, values.max(axis=-1, keepdims=True))
 
 
 MEASURES: dict[str, Callable[[Map, Mask], NDArray[np.float64]]] = {
@@ -119,11 +119,11 @@ def _rows(where: str, maps: Map, mask: Mask) -> tuple[Map, Mask]:
 
 
 def _count(pixels: Mask) -> NDArray[Any]:
-    """How many are set: (..., H·W) -> (...)."""
+    """Number of pixels that are set: (..., H·W) -> (...)."""
     return pixels.sum(axis=-1)
 
 
-def _share(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[np.float64]:
+def _fraction(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[np.float64]:
     """part / whole, and 0 for a map without a positive value: (...), (...) and (..., 1) -> (...)."""
     found = highest[..., 0] > 0
     return np.divide(part, whole, out=np.zeros(np.shape(part)), where=found)[()]

@@ -2,7 +2,7 @@
 
 References
 ----------
-Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5.1. The paper gives no formulas; what it leaves open is settled here.
+Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5.1. The paper gives no formulas; what it leaves open is defined here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def localisation_errors(
 def lowest_errors(
     maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON, floor: float = 0.0
 ) -> NDArray[np.float64]:
-    """The smallest localisation error over steps; steps at which the map is flat do not take part.
+    """The smallest localisation error over steps; steps at which the map is flat do not count.
 
     Flat steps are left out, because a sparse reference rewards silence: where the mean of R is below 0.1, predicting 0
     everywhere has a lower error than an even grey (ln 2, at ε = 10⁻³). A step with a single spike does take part. Where

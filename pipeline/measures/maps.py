@@ -22,7 +22,7 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
 
     Parameters
     ----------
-    where : what is being measured, the start of the message
+    where : name of the measure, the start of the message
     axes : expected, such as "(T, H, W)"; a leading "..." allows any number more
     positive : whether negative values are refused too
 
@@ -33,8 +33,8 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
     array = np.asarray(maps)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
-    wanted = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
-    if array.ndim < len(wanted) or (array.ndim > len(wanted) and "..." not in axes) or not array.size:
+    expected = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
+    if array.ndim < len(expected) or (array.ndim > len(expected) and "..." not in axes) or not array.size:
         raise InputError(f"{where}: got maps of shape {array.shape}, expected {axes}, not empty")
     if not np.isfinite(array).all():
         raise InputError(f"{where}: got NaN or infinite values, expected finite maps; check what computed them")
@@ -113,7 +113,7 @@ def _overlaps(old: int, new: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> NDArray[np.float64]:
-    """What each of `old` cells in a row counts in each of `new` ones: (new, old), two in a row are not zero."""
+    """Weight of each of `old` cells of a row in each of `new` cells: (new, old), with two weights in a row."""
     centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
     weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0)
     weights.setflags(write=False)

@@ -1,8 +1,8 @@
-"""What a layer does over time: how many neurons fire when, and how alike its maps are at different steps.
+"""A layer over time: how many neurons fire at which step, and how similar its maps are at different steps.
 
 References
 ----------
-Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5. The paper gives no formulas; what it leaves open is settled here.
+Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5. The paper gives no formulas; what it leaves open is defined here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first
 
 
 def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.float64]:
-    """Share of a layer's neurons that fire, of every sample at every step; Fig. 6b shows the mean over samples.
+    """Fraction of a layer's neurons that fire, of every sample at every step; Fig. 6b shows the mean over samples.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def variation(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """When most neurons fire, 0 at the first step and 1 at the last: (N, T) -> (N,)."""
+    """The step at which most neurons fire, 0 at the first step and 1 at the last: (N, T) -> (N,)."""
     return rates.argmax(axis=1) / max(1, rates.shape[1] - 1)
 
 
 def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Activity of each third relative to the busiest step, and the share of silent steps.
+    """Activity of each third relative to the busiest step, and the fraction of silent steps.
 
     Parameters
     ----------

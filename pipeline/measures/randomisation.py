@@ -1,7 +1,7 @@
 """Does a map depend on what the network has learnt? Weights destroyed layer by layer, from the readout down.
 
-A map that hardly changes shows the image, not the network. SAM of a layer sees only the layers below: the readout and
-the layers above cannot change it, and are expected not to; Grad-CAM also sees those above.
+A map that hardly changes shows the image, not the network. SAM of a layer depends only on the layers below: the readout
+and the layers above cannot change it. Grad-CAM depends on the layers above, too.
 
 References
 ----------
@@ -27,7 +27,7 @@ def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Netwo
     The source draws new weights from the initial distribution. Here each layer's weights are permuted, over all of its
     channels: their distribution stays, and with it about as many spikes, so that a map does not change merely because
     its layer has fallen silent. Thresholds, leaks, gains and biases stay. In the first layer the OFF planes keep the
-    negated weights of the ON planes: that is the code of signed spikes, nothing learnt.
+    negated weights of the ON planes: these encode signed spikes, and are not learnt.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 References
 ----------
-Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5.7. The paper gives no formulas; what it leaves open is settled here.
+Kim & Panda 2021, Sci. Rep. 11, 19037, Section 5.7. The paper gives no formulas; what it leaves open is defined here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
         D = mean over steps and pixels of |min_max(clean) - min_max(attacked)|
 
     Left open by the paper: each map is min-max normalised by itself, at every step, so that the distance lies between
-    0 and 1. Steps at which both maps are flat do not take part (0 if all are flat); otherwise silence would look like
+    0 and 1. Steps at which both maps are flat do not count (0 if all are flat); otherwise silence would look like
     robustness. Identical maps give exactly 0. Where few pixels are lit, the distance is always small: see
     :func:`mass_shift`.
 
@@ -37,11 +37,11 @@ def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
 
 
 def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
-    """The share of a map that has moved: L1 distance between maps that sum to 1, halved, mean over steps.
+    """The fraction of a map that has moved: L1 distance between maps that sum to 1, halved, mean over steps.
 
     Unlike :func:`heatmap_shift`, it can compare sparse maps with smooth ones: it is 0 for identical maps, and 1 where
-    no pixel is lit in both. Steps at which both maps are zero do not take part (0 if all are). Where one of the two is
-    zero, everything has moved.
+    no pixel is lit in both. Steps at which both maps are zero do not count (0 if all are). Where one of the two is
+    zero, the distance is 1.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
     """
     one, other = checked_pair("mass shift", clean, attacked, positive=True)
     masses = [each.sum(axis=(-2, -1), dtype=np.float64) for each in (one, other)]
-    shares = [
+    normalised = [
         each / np.where(mass > 0, mass, 1)[..., None, None] for each, mass in zip((one, other), masses, strict=True)
     ]
-    distance = np.abs(shares[0] - shares[1]).sum(axis=(-2, -1)) / 2
+    distance = np.abs(normalised[0] - normalised[1]).sum(axis=(-2, -1)) / 2
     return _mean_where(np.where((masses[0] > 0) == (masses[1] > 0), distance, 1), (masses[0] > 0) | (masses[1] > 0))
 
 

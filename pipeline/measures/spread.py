@@ -1,8 +1,8 @@
-"""How far a map is from an even grey, and how much it changes from pixel to pixel, which smoothing takes away.
+"""How far a map is from an even grey, and how much it changes from pixel to pixel.
 
 References
 ----------
-Kim & Panda 2021, Sci. Rep. 11, 19037, Section 4.3. The paper gives no formulas; what it leaves open is settled here.
+Kim & Panda 2021, Sci. Rep. 11, 19037, Section 4.3. The paper gives no formulas; what it leaves open is defined here.
 """
 
 from __future__ import annotations

@@ -37,21 +37,21 @@ def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names:
     return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
 
 
-def rows(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
-    """The rows that have these values in these columns."""
+def rows(table: pd.DataFrame, **conditions: Any) -> pd.DataFrame:
+    """The rows that have the given values in the named columns."""
     chosen = np.ones(len(table), np.bool_)
-    for column, value in wanted.items():
+    for column, value in conditions.items():
         chosen &= (table[column] == value).to_numpy()
     return table[chosen]
 
 
-def values(table: pd.DataFrame, **wanted: Any) -> NDArray[np.float64]:
-    """(n,) the values of these rows."""
-    return rows(table, **wanted)["value"].to_numpy(np.float64)
+def values(table: pd.DataFrame, **conditions: Any) -> NDArray[np.float64]:
+    """(n,) the column `value` of :func:`rows`."""
+    return rows(table, **conditions)["value"].to_numpy(np.float64)
 
 
 def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """The conditions of a table, in order of appearance: what they have in the columns `by`, and their rows."""
+    """The conditions of a table, in order of appearance: their values in the columns `by`, and their rows."""
     return table.groupby(list(by), sort=False, dropna=False)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backends.network import Kind
 from backends.network.storage import read_network
-from pipeline.bundled import bundled
+from pipeline.config.bundled import bundled
 from pipeline.images.datasets.base import did_you_mean
 from recordings.errors import InputError
 

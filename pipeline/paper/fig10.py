@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.drawing.curves import draw_curves
 from pipeline.drawing.grid import draw_maps, row_of_maps
 from pipeline.drawing.steps import thinned
-from pipeline.images.datasets import CLUTTERED_DIGITS
+from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
 from pipeline.measures.tables import difference, rows, summary, values
 from pipeline.networks.widen import widen

@@ -9,8 +9,8 @@ import h5py
 
 from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import About
+from recordings.new_hdf5 import hdf5_in_memory
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec
-from recordings.target import hdf5_in_memory
 
 from .schema import (
     AXES,

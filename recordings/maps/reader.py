@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from recordings.compress import ChunkError, decode
 from recordings.errors import InputError
 from recordings.hdf5 import Source
+from recordings.layer_view import LayerView
 from recordings.reader import Reader
 from recordings.schema import DatasetSpec, check_size
-from recordings.view import LayerView
 
 from .schema import (
     AXES,

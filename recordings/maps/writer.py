@@ -17,9 +17,9 @@ from recordings.digests import content_digest
 from recordings.disk import reason, replacing
 from recordings.errors import InputError
 from recordings.lock import file_lock
+from recordings.new_hdf5 import hdf5_in_memory, new_hdf5
 from recordings.schema import SAMPLE_DATASETS, SampleTable
 from recordings.sealed import SealedFile
-from recordings.target import hdf5_in_memory, new_hdf5
 
 from .layout import attributes, empty_maps, lay_out
 from .records import MapRecord, make_map_record
@@ -131,4 +131,4 @@ def writing_maps(
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another --out") from error
+        raise InputError(f"{path}: cannot be written ({reason(error)})", "free-space") from error

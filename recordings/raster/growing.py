@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recordings.disk import reason
-from recordings.errors import InputError
+from recordings.disk import check_free, reason, write_file
+from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
-from recordings.seal import Seal, seal
+from recordings.seal import Seal, seal, sealed_content
 
 from .batch import RasterBatch
-from .recorder import encode_samples
-from .records import SampleRecord
-from .schema import RasterHeader
-from .shards import fills_shard, merge_shards, write_shard
+from .merging import merging
+from .records import FLUSH_BYTES, SampleRecord, encode_samples, raster_image
+from .schema import MAX_SHARD_SAMPLES, RasterHeader
 
 
 def parts_of(path: Path) -> Path:
@@ -67,7 +66,6 @@ class GrowingWriter:
         self.path, self.header, self._overwrite = path, header, overwrite
         self._run_uuid = str(uuid.uuid4())
         self._index, self._label = array("q"), array("i")
-        self._shards: dict[int, int] = {}
         self._seals: dict[int, Seal] = {}
         self._records: list[SampleRecord] = []
 
@@ -89,7 +87,8 @@ class GrowingWriter:
         with closing(encode_samples(self.header, batch, positions)) as records:
             for record in records:
                 self._records.append(record)
-                if fills_shard(self._records):
+                full = len(self._records) == MAX_SHARD_SAMPLES
+                if full or sum(each.nbytes for each in self._records) > FLUSH_BYTES:
                     self._flush()
 
     def finalize(self) -> Path:
@@ -101,18 +100,13 @@ class GrowingWriter:
         """
         self._flush()
         with self._writing():
-            advice = "free space, or choose another name"
-            merge_shards(
-                self.path,
-                parts_of(self.path),
-                self._shards,
-                self.header,
-                self._samples(0),
-                self._run_uuid,
-                advice,
-                self._overwrite,
-                self._seals,
-            )
+            needed = sum(each.size for each in self._seals.values())
+            if self._seals:
+                check_free(parts_of(self.path), needed, "free space, or choose another name")
+            samples = self._samples(0)
+            with merging(self.path, self.header, samples, self._run_uuid, overwrite=self._overwrite) as merged:
+                for first, expected in self._seals.items():
+                    merged.add_sealed(first, self._shard(first, expected))
         self.discard()
         return self.path
 
@@ -120,17 +114,33 @@ class GrowingWriter:
         """Remove the shards; nothing is left of a file that is not finished."""
         shutil.rmtree(parts_of(self.path), ignore_errors=True)
 
+    def _shard(self, first: int, expected: Seal) -> bytes:
+        """The content of a shard.
+
+        Raises
+        ------
+        RasterError : if it was changed or removed since it was written
+        """
+        path = self._shard_path(first)
+        if (content := sealed_content(path, expected)) is None:
+            raise RasterError(f"{path}: was changed or removed since it was written; record again")
+        return content
+
+    def _shard_path(self, first: int) -> Path:
+        return parts_of(self.path) / f"{first:08d}.h5"
+
     def _flush(self) -> None:
         if not self._records:
             return
         first, parts = self._records[0].position, parts_of(self.path)
         samples = self._samples(first)[: len(self._records)]
         with self._writing():
-            if not self._shards:
+            if not self._seals:
                 self.discard()
                 parts.mkdir(parents=True)
-            self._seals[first] = seal(write_shard(parts, self.header, samples, self._run_uuid, self._records))
-        self._shards[first] = len(self._records)
+            image = raster_image(self.header, samples, self._run_uuid, self._records)
+            write_file(self._shard_path(first), image)  # made in memory, so a full disk leaves no half HDF5 file
+            self._seals[first] = seal(image)
         self._records = []
 
     def _samples(self, first: int) -> SampleTable:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import About, content_digest
+from recordings.new_hdf5 import hdf5_in_memory
 from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
-from recordings.target import hdf5_in_memory
 
 from .schema import (
     FORMAT,

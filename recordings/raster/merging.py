@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from numpy.typing import NDArray
 from recordings.chunks import open_dataset, read_table, store_chunks, write_rows
 from recordings.digests import raster_digest
 from recordings.disk import replacing
-from recordings.parallel import cores, in_order, workers_within_memory
+from recordings.new_hdf5 import Target, new_hdf5
 from recordings.schema import SampleTable
 from recordings.sealed import SealedFile
-from recordings.target import Target, new_hdf5
 
 from .layout import attributes, finish, lay_out, table_paths
-from .reader import RasterReader
 from .records import SampleRecord, tables_of
 from .schema import LAYER_TABLES, RasterHeader
 
@@ -47,7 +44,7 @@ class MergedRaster:
 
     Parameters
     ----------
-    file, target : of :func:`recordings.target.new_hdf5`, empty
+    file, target : of :func:`recordings.new_hdf5.new_hdf5`, empty
     header, samples, run_uuid : what the raster says of itself
     """
 
@@ -78,25 +75,6 @@ class MergedRaster:
             tables = {path: shard.table(path) for path in self._tables}
             self._added(first, tables, shard.text("backend"), shard.text("device"))
 
-    def add_verified(self, first: int, shard: RasterReader) -> None:
-        """Take them from a shard that anybody may have changed: each of its chunks is decoded and compared.
-
-        Raises
-        ------
-        RasterError : if it is damaged
-        """
-        tables: dict[str, NDArray[Any]] = {"/samples/prediction": shard.predictions, "/readout": shard.readout}
-        for layer in self.header.layers:
-            tables[f"/layers/{layer.group}/count"] = shard.counts(layer)
-            tables[f"/layers/{layer.group}/digest"] = shard.digests(layer)
-        sample_bytes = self.header.timesteps * sum(layer.step_bytes for layer in self.header.layers)
-        workers = workers_within_memory(sample_bytes, cores())
-        with closing(in_order(partial(_verified_layers, shard), range(shard.n_samples), workers)) as verified:
-            for row, of_layers in enumerate(verified, first):
-                for layer, chunks in zip(self.header.layers, of_layers, strict=True):
-                    store_chunks(self._spikes[layer.name], row, [chunks])
-        self._added(first, tables, shard.header.backend, shard.header.device)
-
     def finish(self) -> None:
         """Say that everything is there, once every sample was added."""
         about = attributes(self.header, self._run_uuid)
@@ -114,8 +92,3 @@ class MergedRaster:
             if value not in self._origins[name]:
                 self._origins[name].append(value)
         self._target.check()
-
-
-def _verified_layers(shard: RasterReader, sample: int) -> list[list[bytes]]:
-    """The stored bytes of one sample: for each layer its chunks in order of time."""
-    return [shard.stored_chunks(layer, sample) for layer in shard.layers]

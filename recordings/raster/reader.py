@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from recordings.compress import ChunkError, decode
 from recordings.digests import pad_bits_clear, raster_digest, spike_counts
 from recordings.hdf5 import Source
+from recordings.layer_view import LayerView, position
 from recordings.reader import Reader
 from recordings.schema import check_size
-from recordings.view import LayerView, position
 
 from .batch import unpack
 from .schema import (

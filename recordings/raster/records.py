@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
 from recordings.compress import SPIKE_WINDOW_BITS
-from recordings.digests import raster_digest, sample_digest, spike_counts
+from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from recordings.new_hdf5 import hdf5_in_memory
+from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
-from recordings.target import hdf5_in_memory
 
 from .batch import RasterBatch
 from .layout import attributes, empty_raster, finish, table_paths
 from .schema import LAYER_DATASETS, PRECISIONS, LayerSpec, RasterHeader
+
+FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,39 @@ def tables_of(header: RasterHeader, records: list[SampleRecord]) -> dict[str, ND
         tables[f"/layers/{layer.group}/count"] = np.stack([part.counts for part in of_layer])
         tables[f"/layers/{layer.group}/digest"] = np.array([part.digest for part in of_layer], "S64")
     return tables
+
+
+def encode_samples(
+    header: RasterHeader, batch: RasterBatch, positions: Sequence[int]
+) -> Generator[SampleRecord, None, None]:
+    """Check a batch, then encode its samples, which stand at these positions in the raster; a core takes one at a time.
+
+    Raises
+    ------
+    ValueError : if the batch is not what the header says, a fault of the program
+    """
+    check_batch(header, batch)
+    rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))
+    return in_order(lambda row: make_record(header, batch, *row), rows, workers)
+
+
+def check_batch(header: RasterHeader, batch: RasterBatch) -> None:
+    """Refuse a batch that is not what the header says with a ValueError: a fault of the program."""
+    expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+        layer.name: ((len(batch), header.timesteps, layer.step_bytes), np.dtype(np.uint8)) for layer in header.layers
+    }
+    arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
+    if set(arrays) != set(expected):
+        raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+    expected["/readout"] = ((len(batch), header.classes), PRECISIONS[header.precision])
+    arrays["/readout"] = batch.readout
+    if batch.predictions is not None:
+        if header.classes:
+            raise ValueError("a batch with predictions, which the readout of the header gives already")
+        expected["/predictions"], arrays["/predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
+    for name, (shape, dtype) in expected.items():
+        if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
+            raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+    for layer in header.layers:
+        if not pad_bits_clear(arrays[layer.name], layer.neurons):
+            raise ValueError(f"{layer.name}: pad bits are set")

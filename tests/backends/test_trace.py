@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.trace import LeavingMaps, SpikeTrace, StepMaps, spike_trace
+from backends.trace import SpikeTrace, StepMaps, StoredMaps, spike_trace
 from recordings.errors import InputError
 
 LOG_2 = float(np.log(2))
@@ -81,7 +81,7 @@ def test_sums_over_steps_bound_the_bits_of_a_long_run() -> None:
 def test_a_sample_leaves_nothing_to_the_next() -> None:
     """One neuron that fires at every step, e^-γ = 1/2: 1, 3/2, 7/4, of which two steps are summed."""
     trace = spike_trace(LOG_2, 1, 3)
-    steps, leaving = StepMaps(trace, (1, 1, 1)), LeavingMaps(trace, 1, steps_that_matter=2, room=2)
+    steps, leaving = StepMaps(trace, (1, 1, 1)), StoredMaps(trace, 1, steps_that_matter=2, room=2)
     for _ in range(2):
         found = []
         for t in range(3):

@@ -12,7 +12,7 @@ pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 from benchmarks import distributed, scheduler
 from benchmarks.measurement import Options
-from pipeline.ranges.cluster import connected
+from pipeline.engine.cluster import connected
 from recordings.parallel import cores
 
 

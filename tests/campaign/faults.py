@@ -53,7 +53,7 @@ class Boundaries:
         builtins.open = io.open = opened
         os.open = self._counted(os.open, _makes)
         try:
-            from recordings.target import Target
+            from recordings.new_hdf5 import Target
         except ImportError:
             return
         if "write" in vars(Target):

@@ -12,10 +12,16 @@ from pipeline.maps.sam import compile_kernel
 MODULES = (
     *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
     *("pipeline.paper.__main__", "recordings.validate", "pipeline.networks.training.fit", "pipeline.paper.study.study"),
-    *("backends.available", "backends.event", "backends.torch.backend", "pipeline.maps.sam_kernel", "pipeline.summary"),
+    *(
+        "backends.available",
+        "backends.event",
+        "backends.torch.backend",
+        "pipeline.maps.sam_kernel",
+        "pipeline.engine.summary",
+    ),
     *(
         "pipeline.drawing.figures",
-        "pipeline.simulation",
+        "pipeline.engine.simulate",
         "pipeline.maps.methods.snn_grad_cam",
         "pipeline.maps.localisation",
     ),

@@ -80,14 +80,14 @@ def no_file_beyond(size: int) -> Iterator[None]:
         (
             "run",
             26_000,
-            "maps.parts: cannot write there",
-            "00000000.h5 config.toml manifest.json network.safetensors plan.json",
+            "cannot write there",
+            "",
         ),
         (
             "run",
-            45_000,
+            60_000,
             "overview.png",
-            "00000000.h5 00000000.json config.toml network.safetensors plan.json raster.h5 sam.h5 summary.json",
+            "00000000.range config.toml job.json network.safetensors raster.h5 sam.h5 summary.json",
         ),
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),

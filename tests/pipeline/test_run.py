@@ -115,7 +115,7 @@ def test_killed_and_resumed_on_another_backend(workplace, finished):
     environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[1])}
     process = subprocess.Popen([*arguments, "--batch-size", "1"], env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((out / "raster.parts").glob("0*.h5")) and process.poll() is None and time.monotonic() < deadline:
+    while not list((out / "raster.parts").glob("0*.range")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()

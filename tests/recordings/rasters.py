@@ -15,6 +15,7 @@ from recordings.chunks import store_chunks
 from recordings.compress import encode
 from recordings.digests import About, raster_digest, sample_digest
 from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.growing import GrowingWriter
 from recordings.raster.layout import finish, lay_out
 from recordings.raster.schema import (
     LAYER_ATTRIBUTES,
@@ -24,7 +25,6 @@ from recordings.raster.schema import (
     LayerSpec,
     RasterHeader,
 )
-from recordings.raster.writer import RasterWriter
 from recordings.schema import LIBVER, SAMPLE_DATASETS, SampleTable
 
 GOLDEN = Path(__file__).with_name("golden-v3.h5")
@@ -80,9 +80,10 @@ def batch(header: RasterHeader, positions: NDArray[np.int64] | range) -> RasterB
 
 def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int = 5) -> Path:
     """Record made-up samples from beginning to end, in batches of `size`."""
-    writer = RasterWriter(directory, header, samples(count))
-    while len(writer.remaining):
-        writer.append(batch(header, writer.remaining[:size]))
+    writer, every = GrowingWriter(directory / "raster.h5", header), samples(count)
+    for first in range(0, count, size):
+        rows = range(first, min(first + size, count))
+        writer.append(batch(header, rows), every[rows.start : rows.stop])
     return writer.finalize()
 
 

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from recordings.digests import raster_digest
 from recordings.errors import InputError
 from recordings.raster import schema
+from recordings.raster.growing import GrowingWriter
 from recordings.raster.reader import RasterReader
+from recordings.raster.records import check_batch
 from recordings.raster.schema import LayerSpec
-from recordings.raster.writer import RasterWriter
 from recordings.schema import SampleTable
 
 from .rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
@@ -165,10 +166,10 @@ def test_digest_depends_on_spikes_alone(tmp_path: Path) -> None:
 
 
 def test_ties_of_the_readout_go_to_the_lowest_class(tmp_path: Path) -> None:
-    writer = RasterWriter(tmp_path, HEADER, samples(2))
+    writer = GrowingWriter(tmp_path / "raster.h5", HEADER)
     made = batch(HEADER, range(2))
     made.readout[:] = [[1, 5, 5], [0, 0, 0]]
-    writer.append(made)
+    writer.append(made, samples(2))
     with RasterReader(writer.finalize()) as raster:
         assert raster.predictions.tolist() == [1, 0]
 
@@ -248,26 +249,28 @@ def test_a_sample_table_needs_samples_and_matching_integers() -> None:
             SampleTable(index, label)
 
 
-def test_batches_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
-    writer = RasterWriter(tmp_path, HEADER, samples(3))
-    with pytest.raises(ValueError, match="4 samples, but only 3 remain"):
-        writer.append(batch(HEADER, range(4)))
+def test_batches_that_do_not_fit_the_header_are_refused() -> None:
     with pytest.raises(ValueError, match="the header says"):
-        writer.append(batch(replace(HEADER, timesteps=5), range(2)))
+        check_batch(HEADER, batch(replace(HEADER, timesteps=5), range(2)))
     with pytest.raises(ValueError, match="input, conv1; the header has"):
-        writer.append(batch(replace(HEADER, layers=HEADER.layers[:2]), range(2)))
+        check_batch(HEADER, batch(replace(HEADER, layers=HEADER.layers[:2]), range(2)))
     padded = batch(HEADER, range(2))
     padded.spikes["conv1"][1, 3, -1] |= 1
     with pytest.raises(ValueError, match="conv1: pad bits are set"):
-        writer.append(padded)
-    writer.append(batch(HEADER, range(2)))
-    with pytest.raises(ValueError, match="1 of 3 samples were never recorded"):
-        writer.finalize()
+        check_batch(HEADER, padded)
+    made = replace(batch(HEADER, range(2)), predictions=np.zeros(2, np.int32))
+    with pytest.raises(ValueError, match="which the readout of the header gives already"):
+        check_batch(HEADER, made)
+    unknown = replace(HEADER, classes=0, readout_scale=1.0)
+    made = replace(batch(unknown, range(2)), predictions=np.zeros(3, np.int32))
+    with pytest.raises(ValueError, match=r"predictions: \(3,\) int32, the header says \(2,\) int32"):
+        check_batch(unknown, made)
+    check_batch(HEADER, batch(HEADER, range(2)))
 
 
 def test_recordings_import_neither_torch_nor_lava() -> None:
     code = (
-        "import sys, recordings.validate, recordings.raster.writer, recordings.lock;"
+        "import sys, recordings.validate, recordings.raster.growing, recordings.lock;"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'lava', 'backends', 'pipeline')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,16 +1,18 @@
-"""A raster whose number of samples nobody knew: the file of a run that knew it, or no file at all."""
+"""A raster whose number of samples nobody knew: a whole file, or no file at all; memory stays flat meanwhile."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recordings.errors import InputError
+from recordings.errors import InputError, RasterError
 from recordings.raster.growing import GrowingWriter
 from recordings.raster.reader import RasterReader
-from recordings.raster.writer import RasterWriter
 
 from .rasters import HEADER, batch, record, samples
 
@@ -44,8 +46,6 @@ def test_shards_hold_16_samples_at_most_and_are_no_finished_file(tmp_path: Path)
     assert [path.name for path in shards] == ["00000000.h5", "00000016.h5"]
     assert writer.n_samples == 40
     assert not (tmp_path / "new" / "raster.h5").exists()
-    with pytest.raises(InputError, match="raster.parts: already exists"):
-        RasterWriter(tmp_path / "new", HEADER, samples(40))
     writer.discard()
     assert not any((tmp_path / "new").iterdir())
 
@@ -76,3 +76,45 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"c\.h5: cannot be written \(Not a directory\); free space or choose"):
         grown(tmp_path / "file" / "c.h5", 1, 1).finalize()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!")])
+def test_a_shard_that_was_changed_or_removed_meanwhile(tmp_path: Path, harm: Callable[[Path], object]) -> None:
+    writer = grown(tmp_path / "c.h5", 40, 8)
+    harm(tmp_path / "c.parts" / "00000016.h5")
+    with pytest.raises(RasterError, match=r"00000016\.h5: was changed or removed since it was written; record again"):
+        writer.finalize()
+    assert not (tmp_path / "c.h5").exists()
+
+
+@pytest.mark.alone
+def test_memory_stays_flat_as_samples_grow(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from recordings.raster.batch import RasterBatch
+from recordings.raster.growing import GrowingWriter
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+from recordings.schema import SampleTable
+from tests.recordings.rasters import HEADER
+layer = LayerSpec("input", 0, (8, 64, 64), "input", 0.0, 0.0)  # 40 kB per sample
+header = replace(HEADER, layers=(layer,), timesteps=10)
+count = int(sys.argv[2])
+writer = GrowingWriter(Path(sys.argv[1]) / "raster.h5", header)
+spikes = np.random.default_rng(0).integers(0, 256, (10, 10, 4096), dtype=np.uint8)
+for first in range(0, count, 10):
+    table = SampleTable(np.arange(first, first + 10), np.arange(10) % 3)
+    writer.append(RasterBatch({"input": spikes}, np.zeros((10, 3), np.int32)), table)
+with RasterReader(writer.finalize()) as raster:
+    raster.verify()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    peaks = {}
+    for count in (10, 1000):
+        run = [sys.executable, "-c", code, str(tmp_path / str(count)), str(count)]
+        peaks[count] = int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert (tmp_path / "1000" / "raster.h5").stat().st_size > 40e6
+    assert peaks[1000] - peaks[10] < 8_000  # kB; 990 more samples are 40,000

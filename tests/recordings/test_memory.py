@@ -14,8 +14,8 @@ from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
 from recordings.raster.batch import joined
-from recordings.raster.memory import MemoryWriter
 from recordings.raster.reader import RasterReader
+from recordings.raster.records import encode_samples, raster_image
 
 from .rasters import HEADER, batch, record, samples
 
@@ -23,11 +23,9 @@ UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")
 MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),), (0, 1), 1, "network_sha256")
 
 
-def recorded(count: int, size: int = 5) -> bytes:
-    writer = MemoryWriter(HEADER, samples(count))
-    while len(writer.remaining):
-        writer.append(batch(HEADER, writer.remaining[:size]))
-    return writer.finalize()
+def recorded(count: int) -> bytes:
+    records = encode_samples(HEADER, batch(HEADER, range(count)), range(count))
+    return raster_image(HEADER, samples(count), "a run", list(records))
 
 
 @pytest.mark.parametrize("wrap", [bytes, io.BytesIO])
@@ -54,18 +52,6 @@ def test_content_in_memory_is_a_file_when_it_is_stored(tmp_path: Path) -> None:
         assert raster.size == (tmp_path / "raster.h5").stat().st_size
 
 
-def test_the_writer_in_memory_refuses_as_the_other_does() -> None:
-    writer = MemoryWriter(HEADER, samples(3))
-    with pytest.raises(ValueError, match="4 samples, but only 3 remain"):
-        writer.append(batch(HEADER, range(4)))
-    with pytest.raises(ValueError, match="the header says"):
-        writer.append(batch(replace(HEADER, timesteps=5), range(2)))
-    writer.append(batch(HEADER, range(2)))
-    assert writer.remaining.tolist() == [2]
-    with pytest.raises(ValueError, match="1 of 3 samples were never recorded"):
-        writer.finalize()
-
-
 def test_what_is_unknown_of_a_network_stays_unknown(tmp_path: Path) -> None:
     with RasterReader(record(tmp_path, 20, UNKNOWN)) as raster:
         raster.verify()
@@ -75,21 +61,11 @@ def test_what_is_unknown_of_a_network_stays_unknown(tmp_path: Path) -> None:
 
 
 def test_predictions_without_a_readout_are_kept() -> None:
-    writer = MemoryWriter(UNKNOWN, samples(4))
     parts = [replace(batch(UNKNOWN, range(at, at + 2)), predictions=np.array([at, -1], np.int32)) for at in (0, 2)]
-    writer.append(joined(parts))
-    with RasterReader(writer.finalize()) as raster:
+    records = encode_samples(UNKNOWN, joined(parts), range(4))
+    with RasterReader(raster_image(UNKNOWN, samples(4), "a run", list(records))) as raster:
         raster.verify()
         assert raster.predictions.tolist() == [0, -1, 2, -1]
-
-
-def test_predictions_must_fit() -> None:
-    made = replace(batch(HEADER, range(2)), predictions=np.zeros(2, np.int32))
-    with pytest.raises(ValueError, match="which the readout of the header gives already"):
-        MemoryWriter(HEADER, samples(2)).append(made)
-    made = replace(batch(UNKNOWN, range(2)), predictions=np.zeros(3, np.int32))
-    with pytest.raises(ValueError, match=r"predictions: \(3,\) int32, the header says \(2,\) int32"):
-        MemoryWriter(UNKNOWN, samples(2)).append(made)
 
 
 def test_maps_in_memory() -> None:

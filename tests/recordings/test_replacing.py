@@ -143,7 +143,7 @@ def test_what_a_kill_left_is_removed_by_the_next_write_but_never_what_is_being_w
 
 def test_a_folder_in_which_a_kill_left_a_temporary_file_counts_as_empty(tmp_path: Path) -> None:
     (tmp_path / LEFTOVER).touch()
-    with out_lock(tmp_path, "choose another"):
+    with out_lock(tmp_path, "other-out"):
         assert names(tmp_path) == [LOCK_NAME]
 
 

@@ -60,6 +60,7 @@ def test_every_name_is_documented(name: str) -> None:
         "open_maps",
         "write_raster",
         "sam",
+        "measure",
         "from_torch",
         "compare",
         "Network",

@@ -55,7 +55,7 @@ def test_maps_lie_where_their_raster_lies(workplace, checkpoint, tmp_path) -> No
         assert np.array_equal(heat[:, 1], on_disk[name][1])
         assert np.allclose(heat[:matter].sum(axis=0), on_disk[name].sum, rtol=1e-6)
     with pytest.raises(
-        spikesam.InputError, match="already exists; choose another --out, or replace it with --overwrite"
+        spikesam.InputError, match="already exists; choose another out, or replace it with overwrite=True"
     ):
         spikesam.explain(raster)
     spikesam.explain(tmp_path / "raster.h5", gamma=0.2, overwrite=True).close()
@@ -85,7 +85,7 @@ def test_spikes_of_ones_own_are_the_input(checkpoint) -> None:
 
 def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
     first = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
-    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; use --resume"):
+    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; continue that run with resume=True"):
         spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
     again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=True)
     assert again.raster_digest == first.raster_digest

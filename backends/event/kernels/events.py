@@ -323,21 +323,21 @@ def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
 def pack_squares(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel.
 
-    Of few channels, as many pixels as fit share a word, each 64 behind the one before.
+    Where channels are few, a word holds as many pixels as fit, each 64 behind the one before.
     """
     square = np.empty(WORD, np.uint64)
-    shared = max(1, WORD // channels)
-    for pixel in range(0, pixels, shared * WORD):
+    pixels_of_word = max(1, WORD // channels)
+    for pixel in range(0, pixels, pixels_of_word * WORD):
         for first in range(0, channels, WORD):
             wide = min(WORD, channels - first)
             square[:] = 0
-            for part in range(shared):
+            for part in range(pixels_of_word):
                 begin = pixel + part * WORD
                 for i in range(min(WORD, pixels - begin)):
                     word = word_of(flat, (begin + i) * channels + first, wide)
                     square[i] |= word << np.uint64(part * wide)
             transpose(square)
-            for part in range(shared):
+            for part in range(pixels_of_word):
                 begin = pixel + part * WORD
                 size = min(WORD, pixels - begin) // 8
                 for i in range(wide):

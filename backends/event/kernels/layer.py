@@ -13,11 +13,11 @@ from .compiled import compiled
 from .events import pack_spikes
 from .neurons import Dynamics, dynamics_of, step
 from .pooling import pool_currents, pool_spikes
-from .synapses import Room, Synapses, correlate, lay_out, room_for
+from .synapses import Room, WeightLayout, correlate, lay_out, room_for
 
 
 class State(NamedTuple):
-    """What one sample changes in a layer, and room to work in; made by :meth:`LayerKernel.rest`.
+    """The memory that one sample changes in a layer, and scratch memory; made by :meth:`LayerKernel.rest`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Pooling(NamedTuple):
 
 
 class LayerKernel:
-    """A layer of a network, laid out for the kernels. It holds constants only, so that threads may share it.
+    """A layer of a network, laid out for the kernels. It holds constants only, so several threads may use it.
 
     A dense layer is a convolution whose kernel is as large as its pooled map.
 
@@ -94,7 +94,7 @@ class LayerKernel:
         advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, packed)
 
     def add(self, spikes: NDArray[np.bool_], state: State) -> None:
-        """Set `state.current` to what one step's `spikes`, (H, W, C) bool, cause in the next."""
+        """Set `state.current` to the currents that one step's `spikes`, (H, W, C) bool, cause in the next step."""
         add(spikes, self.synapses, self.pooling, state)
 
     def run(
@@ -148,7 +148,7 @@ def advance(
 
 
 @compiled
-def add(spikes: NDArray[np.bool_], synapses: Synapses, pooling: Pooling, state: State) -> None:
+def add(spikes: NDArray[np.bool_], synapses: WeightLayout, pooling: Pooling, state: State) -> None:
     """:meth:`LayerKernel.add`, compiled."""
     currents = state.unpooled if pooling.currents > 1 else state.current
     if pooling.spikes > 1:
@@ -164,7 +164,7 @@ def add(spikes: NDArray[np.bool_], synapses: Synapses, pooling: Pooling, state: 
 def run_steps(
     start: int,
     arrived: NDArray[np.bool_],
-    synapses: Synapses,
+    synapses: WeightLayout,
     pooling: Pooling,
     dynamics: Dynamics,
     state: State,

@@ -15,7 +15,7 @@ from backends.network import MEMBRANE_LIMIT, FixedLIF, SpikingNeuron
 from .compiled import compiled
 
 
-class Neurons(NamedTuple):
+class NeuronConstants(NamedTuple):
     """The constants of a layer's neurons, float32, or float64 for integers; made by :func:`constants_of`.
 
     Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
@@ -38,17 +38,17 @@ class Neurons(NamedTuple):
 
 
 class Dynamics(NamedTuple):
-    """What drives the neurons of a layer, and the neurons; made by :func:`dynamics_of`.
+    """The synaptic currents and the neurons of a layer; made by :func:`dynamics_of`.
 
     Parameters
     ----------
     currents : neurons that never fire, whose membrane is the synaptic current; used where that outlasts a step
-    neurons : which it drives, without gain or bias of their own; or which `a[t]` drives
+    neurons : those that fire; driven by `currents`, then without gain or bias of their own, or else by `a[t]`
     outlasts : whether the synaptic current outlasts a step
     """
 
-    currents: Neurons
-    neurons: Neurons
+    currents: NeuronConstants
+    neurons: NeuronConstants
     outlasts: bool
 
 
@@ -66,7 +66,7 @@ def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
     return Dynamics(currents, constants_of(replace(neuron, **plain) if outlasts else neuron), outlasts)
 
 
-def constants_of(neuron: SpikingNeuron) -> Neurons:
+def constants_of(neuron: SpikingNeuron) -> NeuronConstants:
     """The constants of neurons that `a[t]` drives without a synaptic current; see :func:`dynamics_of`."""
     dtype: Any = np.float64 if isinstance(neuron, FixedLIF) else np.float32
     channels = neuron.gain.shape[1]
@@ -77,7 +77,7 @@ def constants_of(neuron: SpikingNeuron) -> Neurons:
         return np.full(channels if differ else 1, constant, dtype)
 
     kept, gain = every(neuron.leak), neuron.gain.astype(dtype)
-    return Neurons(
+    return NeuronConstants(
         gain / 2**neuron.shift if isinstance(neuron, FixedLIF) else gain,
         neuron.bias.astype(dtype),
         kept,
@@ -91,7 +91,7 @@ def constants_of(neuron: SpikingNeuron) -> Neurons:
 def fixed_membrane(
     before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
-    """`v[t]` of one neuron in integers; whether it fired before is told by its membrane.
+    """`v[t]` of one neuron in integers; its membrane says whether it fired before.
 
     They are computed in float64, which holds every one of them and their products with the constants, and for which
     CPUs have vectors and an instruction that rounds toward zero. For int64 they lack some.
@@ -142,7 +142,9 @@ def _membrane_after(
 
 
 @compiled
-def step(t: int, neurons: Neurons, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[np.bool_]) -> None:
+def step(
+    t: int, neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[np.bool_]
+) -> None:
     """Advance neurons to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
 
     Parameters

@@ -126,8 +126,8 @@ class Sizes(NamedTuple):
 def multiply_row_of(how: Instruction, outputs: int) -> Any:
     """A function that sets one row of currents for one block of so many outputs.
 
-    Its arrays are flat, and it makes no others: numba counts the references to an array, and threads that share the
-    weights would wait for each other at that count.
+    Its arrays are flat, and it makes no others: numba counts the references to an array, and threads that use the
+    same weights would wait for each other at that count.
     """
     pixels, vectors = how.tiles[outputs], outputs // how.lanes
     add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)

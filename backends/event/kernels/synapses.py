@@ -1,4 +1,4 @@
-"""Events -> currents: each spike adds a row of weights for every output pixel that sees it, and nothing else happens.
+"""Events -> currents: each spike adds a row of weights for every output pixel that sees it.
 
 Why it is fast:
 
@@ -6,7 +6,7 @@ Why it is fast:
   64 sums stay in vector registers while the rows of all spikes it sees are added.
 * Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
   32,766 < 2¹⁵; after so many the sums are moved to int32.
-* Two weights share an int16, as 256·h + (l + 128), and are added together; the upper byte, shifted down, is added once
+* An int16 holds two weights, as 256·h + (l + 128), and are added together; the upper byte, shifted down, is added once
   more. Of n rows the first sum is 256·Σh + Σl + 128·n modulo 2¹⁶, and the second is Σh, which gives Σl. That is one
   load, a shift and two additions for 64 weights, where widening them from int8 first takes twice as much.
 * With rows laid out as [block][x][y][channel], the row that an event needs is its number in the list of
@@ -40,7 +40,7 @@ BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
 
 
-class Synapses(NamedTuple):
+class WeightLayout(NamedTuple):
     """A layer's weights as the kernels read them; made by :func:`lay_out`.
 
     Parameters
@@ -79,7 +79,7 @@ class Room(NamedTuple):
     products: ProductRoom
 
 
-def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
+def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
     pool, kernel_rows, lanes = synapses.pool, synapses.weights.shape[2], synapses.weights.shape[4]
@@ -93,7 +93,7 @@ def room_for(synapses: Synapses, shape: tuple[int, int, int]) -> Room:
     )
 
 
-def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride: int, padding: int) -> Synapses:
+def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride: int, padding: int) -> WeightLayout:
     """Lay weights out for the kernels.
 
     Parameters
@@ -118,7 +118,7 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
         everything = _everything(kernel, height, width, stride, padding) * np.int32(pool**2)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
-    return Synapses(aligned(rows), pool, stride, padding, everything, products)
+    return WeightLayout(aligned(rows), pool, stride, padding, everything, products)
 
 
 def _everything(kernel: NDArray[np.int8], height: int, width: int, stride: int, padding: int) -> NDArray[np.int32]:
@@ -223,7 +223,7 @@ add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 
 @compiled
-def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
+def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 
     Parameters
@@ -274,7 +274,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, curren
             flat[neuron] = total[neuron] - flat[neuron]
 
 
-def _multiplied(spikes: Any, synapses: Synapses, room: Room, current: Any) -> bool:
+def _multiplied(spikes: Any, synapses: WeightLayout, room: Room, current: Any) -> bool:
     """Set `current` by :func:`~.products.multiply_spikes` if that is cheaper; whether it was."""
     raise NotImplementedError  # compiled only
 
@@ -302,7 +302,7 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
 
 
 @compiled
-def correlate(spikes: NDArray[np.bool_], synapses: Synapses, room: Room, current: NDArray[Any]) -> None:
+def correlate(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
     """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
     if not _multiplied(spikes, synapses, room, current):
         add_spikes(spikes, synapses, room, current)

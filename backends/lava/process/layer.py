@@ -1,8 +1,8 @@
 """A layer as a hierarchical Lava Process with two models.
 
-"stock" builds the graph of Lava's own `Conv` or `Dense` and this project's neurons: what there is to export. "event"
-does the same work in one process with the event-driven kernels. Lava pays for every process and message at every step,
-more than the work itself takes, so half as many are the largest saving.
+"stock" builds the graph of Lava's own `Conv` or `Dense` and this project's neurons. "event" does the same work in one
+process with the event-driven kernels. A process or message costs Lava more time per step than the work itself, so half
+as many of them save the most.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
-from backends.lava.process.maps import MapMessages, Maps, WantedLayer, map_ports
+from backends.lava.process.maps import LayerMapRequest, MapMessages, Maps, map_ports
 from backends.lava.process.neuron import layout, neurons_of
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
@@ -33,22 +33,23 @@ from backends.network import Layer, Shape
 from backends.trace import StepMaps
 
 
-class SpikingLayer(AbstractProcess):
+class LayerProcess(AbstractProcess):
     """Synapses, which take one step, and the neurons they drive.
 
     Parameters
     ----------
     layer : weights, pooling and neurons
     shape : (C, H, W) of the input
-    timesteps : steps of a sample; at the first one the neurons are at rest, and what is in flight is discarded
-    maps : which of its maps leave the graph, if any
+    timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
+        are dropped
+    maps : which maps of the layer leave the graph, if any
 
     Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; `bits_out`,
     the same spikes packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`; `maps_out`
     and `sum_out`, see :class:`~.maps.Maps`.
     """
 
-    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: WantedLayer | None = None) -> None:
+    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: LayerMapRequest | None = None) -> None:
         super().__init__(layer=layer, shape=shape, timesteps=timesteps, maps=maps, name=layer.name)
         channels, height, width = shape
         self.s_in = InPort(shape=(height, width, channels) if layer.kind == "conv" else (channels * height * width,))
@@ -57,14 +58,14 @@ class SpikingLayer(AbstractProcess):
         self.maps_out, self.sum_out = map_ports(self.s_out.shape)
 
 
-@implements(proc=SpikingLayer, protocol=LoihiProtocol)
+@implements(proc=LayerProcess, protocol=LoihiProtocol)
 class StockLayer(AbstractSubProcessModel):
     """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
 
-    Behind them come maps, if wanted.
+    A process that forms maps follows, if they are requested.
     """
 
-    def __init__(self, process: SpikingLayer) -> None:
+    def __init__(self, process: LayerProcess) -> None:
         layer, shape = process.proc_params["layer"], process.proc_params["shape"]
         timesteps, maps = process.proc_params["timesteps"], process.proc_params["maps"]
         averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
@@ -93,7 +94,7 @@ class StockLayer(AbstractSubProcessModel):
             self.maps.sum_out.connect(process.sum_out)
 
 
-@implements(proc=SpikingLayer, protocol=LoihiProtocol)
+@implements(proc=LayerProcess, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt", "floating_pt")
 class EventLayer(PyLoihiProcessModel):
@@ -118,7 +119,7 @@ class EventLayer(PyLoihiProcessModel):
             self.messages = MapMessages(maps, height * width, self.timesteps)
 
     def run_spk(self) -> None:
-        """Send what the last step's spikes cause, so that the next layer need not wait; then receive this step's."""
+        """Send what the last step's input causes, so that the next layer need not wait; then receive input."""
         t = (self.time_step - 1) % self.timesteps
         self.kernel.advance(t, self.state, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.fired.reshape(self.s_out.shape))

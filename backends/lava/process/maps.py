@@ -1,8 +1,8 @@
-"""Maps of a layer, formed in the graph: graded spikes, a 1×1 convolution of ones, and what gathers its sums.
+"""Maps of a layer, formed in the graph from graded spikes by a 1×1 convolution of ones; a process gathers its sums.
 
 Each spike carries what is left of its neuron's earlier ones (:mod:`backends.trace`), so the sum over channels is the
-Spike Activation Map. Lava's `Conv` takes a step. So maps leave one step after the spikes that they are of, and those of
-a sample's last step at the first step of the next sample, as its readout does.
+Spike Activation Map. Lava's `Conv` takes a step, so the map of step t leaves at step t + 1. The map of a sample's last
+step leaves at the first step of the next sample, as the readout does.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 
 from backends.lava.process.recorder import MESSAGE_STEPS, due
-from backends.trace import LeavingMaps, SpikeTrace
+from backends.trace import SpikeTrace, StoredMaps
 
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 
 
-class WantedLayer(NamedTuple):
+class LayerMapRequest(NamedTuple):
     """Which maps of a layer leave the graph.
 
     Parameters
@@ -47,17 +47,17 @@ class MapMessages:
 
     Parameters
     ----------
-    maps : which ones
+    maps : which maps leave
     pixels : H·W
     timesteps : steps of a sample
     """
 
-    def __init__(self, maps: WantedLayer, pixels: int, timesteps: int) -> None:
+    def __init__(self, maps: LayerMapRequest, pixels: int, timesteps: int) -> None:
         self._stepped, self._timesteps = maps.stepped, timesteps
-        self.leaving = LeavingMaps(maps.trace, pixels, maps.steps_that_matter, MESSAGE_STEPS)
+        self.leaving = StoredMaps(maps.trace, pixels, maps.steps_that_matter, MESSAGE_STEPS)
 
     def send(self, model: Any) -> None:
-        """Send what is complete with the step before this one."""
+        """Send the maps that the step before this one completed."""
         _, steps, total = due(model.time_step, self._timesteps, self._stepped)
         if steps:
             model.maps_out.send(self.leaving.steps)
@@ -78,7 +78,7 @@ class Maps(AbstractProcess):
     message each where :func:`~.recorder.due`.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], maps: WantedLayer, timesteps: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:
         super().__init__(shape=shape, maps=maps, timesteps=timesteps, name=name)
         self.p_in = InPort(shape=shape)
         self.maps_out, self.sum_out = map_ports(shape)
@@ -92,7 +92,7 @@ def map_ports(shape: tuple[int, ...]) -> tuple[OutPort, OutPort]:
 
 @implements(proc=Maps, protocol=LoihiProtocol)
 class StockMaps(AbstractSubProcessModel):
-    """Lava's `Conv`, then what gathers its sums."""
+    """Lava's `Conv`, then a :class:`MapGatherer`."""
 
     def __init__(self, process: Maps) -> None:
         shape, name = process.proc_params["shape"], process.name
@@ -114,7 +114,7 @@ class StockMaps(AbstractSubProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class EventMaps(PyLoihiProcessModel):
-    """Both in one process."""
+    """Sums over channels and gathers them, in one process."""
 
     p_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
@@ -133,7 +133,7 @@ class EventMaps(PyLoihiProcessModel):
 
 
 class MapGatherer(AbstractProcess):
-    """Gathers maps. What arrives at a step is of the spikes of the step before.
+    """Gathers maps. The sums that arrive at a step are those of the spikes one step before.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class MapGatherer(AbstractProcess):
     Ports: `a_in` of `shape`; `maps_out` and `sum_out`, see :class:`Maps`.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], maps: WantedLayer, timesteps: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:
         super().__init__(maps=maps, timesteps=timesteps, pixels=int(np.prod(shape)), name=name)
         self.a_in = InPort(shape=shape)
         self.maps_out, self.sum_out = map_ports(shape)

@@ -35,8 +35,8 @@ class LIFNeurons(AbstractProcess):
     shape : (H, W, C) or (C,) — channels last
     timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
         is ignored
-    neuron : of the network, whose numbers they have
-    trace : of neurons whose spikes carry one; in fixed point only
+    neuron : type and constants of the neurons
+    trace : constants of the traces that spikes carry, if any; in fixed point only
 
     Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `p_out` of `shape`, the same spikes graded, sent if there is a
     trace; `bits_out`, spikes packed to bits in C-order (C, H, W), a message where :func:`~.recorder.ends_message`.
@@ -63,7 +63,7 @@ class LIFNeurons(AbstractProcess):
 
 
 class AbstractLIFNeuronsModel(PyLoihiProcessModel):
-    """What both precisions share: the kernel of all backends, one step at a time."""
+    """Base of both precisions: the kernel of all backends, one step at a time."""
 
     current_type: type
 

@@ -1,4 +1,4 @@
-"""Maximum pooling beside Lava's own `Conv` and `Dense`, which have none. It takes no step of its own."""
+"""Maximum pooling, which Lava's own `Conv` and `Dense` lack. It adds no delay."""
 
 from __future__ import annotations
 

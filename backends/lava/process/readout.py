@@ -1,4 +1,4 @@
-"""Where spikes become an answer: the accumulating readout, with a stock and an event-driven model as a layer has."""
+"""The readout, which accumulates spikes into an answer, with a stock and an event-driven model as a layer has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from backends.lava.process.layer import channels_last, exact_dense
-from backends.network import Readout as NetworkReadout
-from backends.network import Shape
-from backends.readout import Integrator, integrate, rounded
+from backends.network import Readout, Shape
+from backends.readout import ReadoutIntegrator, integrate, rounded
 
 
-class Readout(AbstractProcess):
+class ReadoutProcess(AbstractProcess):
     """Integrates the spikes of a sample, see :class:`backends.network.Readout`.
 
     Parameters
@@ -35,18 +34,18 @@ class Readout(AbstractProcess):
     Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before.
     """
 
-    def __init__(self, *, readout: NetworkReadout, shape: Shape, timesteps: int) -> None:
+    def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
         flat = replace(readout, weight=channels_last(readout.weight, shape, pool=1))
         super().__init__(readout=flat, timesteps=timesteps, name="readout")
         self.s_in = InPort(shape=(flat.weight.shape[1],))
         self.r_out = OutPort(shape=(len(flat.weight),))
 
 
-@implements(proc=Readout, protocol=LoihiProtocol)
+@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
 class StockReadout(AbstractSubProcessModel):
     """Lava's `Dense`, then an accumulator."""
 
-    def __init__(self, process: Readout) -> None:
+    def __init__(self, process: ReadoutProcess) -> None:
         readout, timesteps = process.proc_params["readout"], process.proc_params["timesteps"]
         self.synapses = exact_dense(readout.weight, "readout_synapses")
         self.accumulator = Accumulator(readout=readout, timesteps=timesteps, name="accumulator")
@@ -55,18 +54,18 @@ class StockReadout(AbstractSubProcessModel):
         self.accumulator.r_out.connect(process.r_out)
 
 
-@implements(proc=Readout, protocol=LoihiProtocol)
+@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
 class EventReadoutFixed(PyLoihiProcessModel):
-    """The integrator of all backends, one step at a time."""
+    """Int32 readout: :class:`backends.readout.ReadoutIntegrator`, one step at a time."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.integrator = Integrator(proc_params["readout"], proc_params["timesteps"])
+        self.integrator = ReadoutIntegrator(proc_params["readout"], proc_params["timesteps"])
 
     def run_spk(self) -> None:
         """Send the sums of the sample before where a sample begins; take this step's spikes."""
@@ -76,19 +75,19 @@ class EventReadoutFixed(PyLoihiProcessModel):
         self.integrator.add(self.s_in.recv()[None])
 
 
-@implements(proc=Readout, protocol=LoihiProtocol)
+@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("floating_pt")
 class EventReadoutFloat(EventReadoutFixed):
-    """The readout in float32: sums in float64, rounded once."""
+    """float32 readout: sums in float64, rounded once."""
 
     r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
 
 
 class Accumulator(AbstractProcess):
-    """Integrates its input over a sample. What arrives at a step was caused by the spikes of the step before.
+    """Integrates its input over a sample. Currents arrive one step after the spikes that cause them.
 
-    So what arrives at a sample's first step still belongs to the sample before.
+    So the currents that arrive at a sample's first step belong to the sample before.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ class Accumulator(AbstractProcess):
     Ports: `a_in` and `r_out` of (classes,); `r_out` is sent at a sample's first step.
     """
 
-    def __init__(self, *, readout: NetworkReadout, timesteps: int, name: str) -> None:
+    def __init__(self, *, readout: Readout, timesteps: int, name: str) -> None:
         super().__init__(readout=readout, timesteps=timesteps, name=name)
         shape = (len(readout.weight),)
         self.a_in = InPort(shape=shape)

@@ -1,8 +1,8 @@
-"""Where a simulation ends: the recorder.
+"""The recorder, which sends the results of a simulation to the process that started it.
 
-It holds the same stream socket as the source. Its other end sends input samples of known size, one after the
-other, and receives the packed rasters, the maps and the readout of each finished sample, or those of them that are
-wanted. Nothing else leaves the graph.
+Recorder and source hold one end of a stream socket. The starting process holds the other end: it sends input samples
+of known size, and receives of each finished sample the packed rasters, maps and readout that were requested. Nothing
+else leaves the graph.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def ends_message(t: int, timesteps: int) -> bool:
 
 
 def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
-    """What is sent of maps at one of Lava's steps, which begin at 1: those of the step before.
+    """Which messages of maps are sent at one of Lava's steps, counted from 1; they end with the step before.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
 
     Returns
     -------
-    which step t of its sample that was; whether the maps up to it are sent; whether their sum is
+    number t of the step before in its sample; whether the maps up to it are sent; whether their sum is
     """
     sample, t = divmod(time_step - 2, timesteps)
     return t, 0 <= sample < stepped and ends_message(t, timesteps), sample >= 0 and t == timesteps - 1
 
 
-class Recorder(AbstractProcess):
+class RecorderProcess(AbstractProcess):
     """Collects the packed spikes, and the maps, of layers, and sends each finished sample over a socket.
 
     Parameters
@@ -63,8 +63,8 @@ class Recorder(AbstractProcess):
     (MESSAGE_STEPS, H·W) and `sum_0`, … of (H·W,), where :func:`due`; `r_in` of (classes,), the readout of a sample at
     the first step of the next.
 
-    The bytes of a sample are those of raster 0 (timesteps, size), of raster 1, …, then layer by layer those of maps
-    (timesteps, H·W) uint16, where the sample has such, and of their sum (H·W,) int32, then the readout.
+    The bytes of a sample: raster 0 (timesteps, size), raster 1, …; then layer by layer the maps (timesteps, H·W)
+    uint16, of the first `stepped` samples alone, and their sum (H·W,) int32; then the readout.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Recorder(AbstractProcess):
         self.r_in = InPort(shape=(classes,))
 
 
-@implements(proc=Recorder, protocol=LoihiProtocol)
+@implements(proc=RecorderProcess, protocol=LoihiProtocol)
 @requires(CPU)
 class RecorderModel(PyLoihiProcessModel):
     """Base of :func:`recorder_model`: a model declares its ports as class attributes, here some per layer."""
@@ -105,7 +105,7 @@ class RecorderModel(PyLoihiProcessModel):
         self.socket = socket.socket(fileno=os.dup(proc_params["socket_fd"]))
 
     def run_spk(self) -> None:
-        """Receive what is sent at this step; at a sample's first step the sample before is complete."""
+        """Receive the messages of this step; at a sample's first step, send the sample before, now complete."""
         t = (self.time_step - 1) % self.timesteps
         self._receive_maps()
         if t == 0:
@@ -130,7 +130,7 @@ class RecorderModel(PyLoihiProcessModel):
             of_layer[t - place : t + 1] = getattr(self, f"{ports}_{number}").recv()[: place + 1]
 
     def _send(self, readout: NDArray[Any]) -> None:
-        """Send the sample before this step."""
+        """Send the sample that has just been completed."""
         for raster in self.rasters:
             self.socket.sendall(raster.data)
         with_steps = (self.time_step - 2) // self.timesteps < self.stepped
@@ -142,7 +142,7 @@ class RecorderModel(PyLoihiProcessModel):
 
 
 def recorder_model(rasters: int, maps: int, readout_type: type) -> type[RecorderModel]:
-    """The model of a :class:`Recorder` of so many rasters and layers with maps, with a readout of this dtype."""
+    """The model of a :class:`RecorderProcess` of so many rasters and layers with maps, with a readout of this dtype."""
     ports = {f"bits_{number}": LavaPyType(PyInPort.VEC_DENSE, np.uint8) for number in range(rasters)}
     ports |= {f"maps_{number}": LavaPyType(PyInPort.VEC_DENSE, STEP_TYPE.type) for number in range(maps)}
     ports |= {f"sum_{number}": LavaPyType(PyInPort.VEC_DENSE, SUM_TYPE.type) for number in range(maps)}

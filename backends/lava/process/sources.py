@@ -1,4 +1,4 @@
-"""Where a simulation begins: sources that play samples read from a socket, as spikes or as constant currents."""
+"""Sources, which read samples from a socket and send them into the graph, as spikes or as constant currents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 
 
 class AbstractSource(AbstractProcess):
-    """Plays samples back to back, then zeros.
+    """Sends samples without a pause between them, then zeros.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class AbstractSource(AbstractProcess):
 
 
 class AbstractSourceModel(PyLoihiProcessModel):
-    """Reads ahead on a thread: the sender decides how far, and never waits for a step to end."""
+    """Reads samples on a thread, so that the sender, which decides how far ahead, never waits for a step to end."""
 
     sample_type: Any
 
@@ -66,7 +66,7 @@ class AbstractSourceModel(PyLoihiProcessModel):
 
 
 class SpikeSource(AbstractSource):
-    """Plays input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
+    """Sends input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractSource):
-    """Plays constant currents: one map (C, H, W) or (C,) per sample, int32 in fixed point, float32 otherwise.
+    """Sends constant currents: one map (C, H, W) or (C,) per sample, int32 in fixed point, float32 otherwise.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Archive(Protocol):
         ...
 
 
-class Folder:
+class FolderArchive:
     """A folder on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -54,10 +54,10 @@ class Folder:
             ) from None
 
 
-class Zip:
+class ZipArchive:
     """A zip file, read by one thread at a time.
 
-    Each process opens its handle for itself: a handle inherited by fork would share its position.
+    Each process opens its handle for itself: a handle inherited by fork has one position for all processes.
     """
 
     def __init__(self, path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -98,6 +99,37 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is asked of a data set that is opened by its name; each set reads the fields that concern it.
+
+    Parameters
+    ----------
+    split, classes, size, digits, root, download : see :func:`pipeline.images.datasets.open_dataset`
+    """
+
+    split: str
+    classes: Sequence[str] | None
+    size: int | None
+    digits: int
+    root: Path
+    download: bool
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set that is opened by its name; its module lists it in a dictionary `NAMED`, name -> set.
+
+    Parameters
+    ----------
+    open : opens it
+    generated : whether items are made when they are read: any number of them, and also a "selection" split
+    """
+
+    open: Callable[[Request], Dataset]
+    generated: bool = False
+
+
+@dataclass(frozen=True)
 class ClassSelection:
     """Which items of a data set remain once only some classes are asked for.
 
@@ -124,18 +156,18 @@ def select_classes(
     ------
     InputError : if none is left, or a class is named twice
     """
-    wanted = tuple(available if classes is None else classes)
-    if len(set(wanted)) < len(wanted):
-        raise InputError(f"{where}: classes named twice among {', '.join(wanted)}; name each once")
-    label_of = {name: label for label, name in enumerate(wanted)}
+    kept = tuple(available if classes is None else classes)
+    if len(set(kept)) < len(kept):
+        raise InputError(f"{where}: classes named twice among {', '.join(kept)}; name each once")
+    label_of = {name: label for label, name in enumerate(kept)}
     positions = tuple(i for i, name in enumerate(item_classes) if name in label_of)
     if not positions:
         raise InputError(
-            f"{where}: none of its {len(item_classes):,} items is of a class asked for ({shorten(wanted)}); "
-            f"it has {shorten(available)}{did_you_mean(wanted[0] if wanted else '', available)}"
+            f"{where}: none of its {len(item_classes):,} items is of a class asked for ({shorten(kept)}); "
+            f"it has {shorten(available)}{did_you_mean(kept[0] if kept else '', available)}"
         )
     labels = tuple(label_of[item_classes[i]] for i in positions)
-    return ClassSelection(wanted, positions, labels, len(item_classes) - len(positions))
+    return ClassSelection(kept, positions, labels, len(item_classes) - len(positions))
 
 
 def shorten(names: Sequence[str], most: int = 5) -> str:

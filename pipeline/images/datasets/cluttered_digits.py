@@ -24,10 +24,11 @@ from PIL import Image
 
 from recordings.errors import InputError
 
-from .base import Entry, Item, Object, select_classes
-from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
+from .base import Entry, Item, NamedSet, Object, Request, select_classes
+from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
 
-CONTRAST = "contrast-digits"  # the set whose digits have a random contrast and polarity
+CLUTTERED_DIGITS = "cluttered-digits"
+CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity
 SIDE = 80  # pixels of a scene
 DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene holds
 CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
@@ -44,7 +45,7 @@ class ClutteredDigits:
 
     Parameters
     ----------
-    split : "train", "selection" or "val"; they share no handwritten digit
+    split : "train", "selection" or "val"; no handwritten digit is in two of them
     classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
     size : number of scenes, any; each block of ten holds every class once
     digits : 1, or 2 of different classes (the item is about the first, `Item.others` holds the second)
@@ -61,8 +62,8 @@ class ClutteredDigits:
         seed: int = 0,
         contrast: bool = False,
     ) -> None:
-        if split not in SHARES:
-            raise InputError(f"cluttered-digits: got split {split!r}, expected one of {', '.join(SHARES)}")
+        if split not in FRACTIONS:
+            raise InputError(f"cluttered-digits: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
         if digits not in DIGIT_SIDES:
             raise InputError(f"cluttered-digits: got {digits} digits per scene, expected 1 or 2")
         size = SIZES[split] if size is None else size
@@ -71,11 +72,11 @@ class ClutteredDigits:
         if not 0 <= seed < 1 << 30:
             raise InputError(f"cluttered-digits: got seed {seed}, expected an integer in 0 … 2³⁰-1")
         self._split, self._digits, self._contrast = split, digits, contrast
-        self._key = _KEY + 4 * seed + list(SHARES).index(split)
+        self._key = _KEY + 4 * seed + list(FRACTIONS).index(split)
         blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
         digit_of = np.concatenate(blocks)[:size]
         selection = select_classes("cluttered-digits", [CLASSES[digit] for digit in digit_of], CLASSES, classes)
-        name = CONTRAST if contrast else "cluttered-digits"
+        name = CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS
         self.name = f"{name}/{split}" + ("-pairs" if digits == 2 else "") + (f"/seed-{seed}" if seed else "")
         self.classes = selection.classes
         self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
@@ -135,6 +136,20 @@ class ClutteredDigits:
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+
+
+def _cluttered(request: Request) -> ClutteredDigits:
+    return ClutteredDigits(request.split, request.classes, request.size, request.digits)
+
+
+def _contrast(request: Request) -> ClutteredDigits:
+    return ClutteredDigits(request.split, request.classes, request.size, contrast=True)
+
+
+NAMED = {
+    CLUTTERED_DIGITS: NamedSet(_cluttered, generated=True),
+    CONTRAST_DIGITS: NamedSet(_contrast, generated=True),
+}
 
 
 def _place(

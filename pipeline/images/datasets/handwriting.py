@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-SHARES = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
+FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 CLASSES = tuple(f"digit-{digit}" for digit in range(10))
 _KEY = 0x636C7574 << 32  # of the order in which each class's handwriting is split
 
@@ -23,10 +23,10 @@ Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 @lru_cache
 def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
-    """The split's share of scikit-learn's digits: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
+    """The digits of a split, from scikit-learn's: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
     images, targets = _digits()
     order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
-    start, stop = SHARES[split]
+    start, stop = FRACTIONS[split]
     kept = []
     for digit in range(10):
         of_class = order[targets[order] == digit]

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pipeline.images.events.camera import EventCamera
 from recordings.errors import InputError
 
-from .base import Entry, Item, select_classes
-from .handwriting import CLASSES, SHARES, Floats, handwriting, render, turn
+from .base import Entry, Item, NamedSet, Request, select_classes
+from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
 
 NAME = "saccade-digits"
 SIDE = 32  # pixels of the sensor
@@ -48,7 +48,7 @@ class SaccadeDigits:
 
     Parameters
     ----------
-    split : "train", "selection" or "val"; they share no handwritten digit
+    split : "train", "selection" or "val"; no handwritten digit is in two of them
     classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
     size : number of recordings, any; each block of ten holds every class once
     seed : of the recordings, in 0 … 2³⁰-1
@@ -57,15 +57,15 @@ class SaccadeDigits:
     def __init__(
         self, split: str, classes: Sequence[str] | None = None, size: int | None = None, seed: int = 0
     ) -> None:
-        if split not in SHARES:
-            raise InputError(f"{NAME}: got split {split!r}, expected one of {', '.join(SHARES)}")
+        if split not in FRACTIONS:
+            raise InputError(f"{NAME}: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
         size = SIZES[split] if size is None else size
         if size < 1:
             raise InputError(f"{NAME}: got size {size}, expected at least 1 recording")
         if not 0 <= seed < 1 << 30:
             raise InputError(f"{NAME}: got seed {seed}, expected an integer in 0 … 2³⁰-1")
         self._split = split
-        self._key = _KEY + 4 * seed + list(SHARES).index(split)
+        self._key = _KEY + 4 * seed + list(FRACTIONS).index(split)
         blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
         self._digit_of = np.concatenate(blocks)[:size]
         selection = select_classes(NAME, [CLASSES[digit] for digit in self._digit_of], CLASSES, classes)
@@ -127,8 +127,8 @@ class SaccadeDigits:
 def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Three straight lines: the digit's middle, (F, 2) x and y in pixels from the sensor's, and the time, (F,) µs."""
     frames = 3 * FRAMES_PER_SACCADE
-    share = np.arange(FRAMES_PER_SACCADE)[:, None] / FRAMES_PER_SACCADE
-    lines = [start + share * (end - start) for start, end in pairwise(CORNERS)]
+    fraction = np.arange(FRAMES_PER_SACCADE)[:, None] / FRAMES_PER_SACCADE
+    lines = [start + fraction * (end - start) for start, end in pairwise(CORNERS)]
     return np.concatenate([*lines, CORNERS[-1:]]), np.arange(frames + 1) * DURATION_US // frames
 
 
@@ -147,3 +147,10 @@ def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -
     x, y = way.T * (8 / side)
     centres = 6.5 - np.stack([cosine * x + sine * y, cosine * y - sine * x], axis=1)
     return render(np.repeat(glyph[None], len(way), axis=0), side, turns, SIDE, centres)
+
+
+def _open(request: Request) -> SaccadeDigits:
+    return SaccadeDigits(request.split, request.classes, request.size)
+
+
+NAMED = {NAME: NamedSet(_open, generated=True)}

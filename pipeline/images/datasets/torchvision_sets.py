@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from recordings.errors import InputError
 from recordings.private import is_private
 
-from .base import Entry, Item, select_classes
+from .base import Entry, Item, NamedSet, Request, select_classes
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
@@ -86,9 +87,7 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
         return kind(str(root), train=split == "train")
     except RuntimeError:  # torchvision's word for "not there, or not complete"
         if not download:
-            raise InputError(
-                f"{source}: not found in {root}; fetch it once with --download (in a configuration: data.download)"
-            ) from None
+            raise InputError(f"{source}: not found in {root}", "download") from None
     try:
         root.mkdir(parents=True, exist_ok=True)
         _fetch(source, kind, root)
@@ -118,3 +117,10 @@ def _fetch(source: str, kind: Any, root: Path) -> None:
                 f"{source}: {url}: got SHA-256 {found}, expected {DIGESTS[name]}; "
                 "the file was changed on its way or at its source, and is removed"
             )
+
+
+def _open(source: str, request: Request) -> TorchvisionSet:
+    return TorchvisionSet(source, request.split, request.classes, request.root, request.download)
+
+
+NAMED = {name: NamedSet(partial(_open, name)) for name in TORCHVISION_NAMES}

@@ -149,7 +149,7 @@ class EventBinning:
 def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Spikes (T, 2, H, W) summed over time, as a picture (H, W, 3) uint8: ON orange, OFF blue, on dark grey.
 
-    Brightness is the square root of a pixel's share of the most spikes that one pixel has.
+    Brightness is the square root of a pixel's number of spikes, relative to the largest number of a pixel.
     """
     off, on = bits.sum(axis=0, dtype=np.int64)[..., None]
     spikes = np.maximum(on + off, 1)

@@ -49,7 +49,7 @@ class EventCamera:
     def record(
         self, frames: NDArray[np.floating[Any]], times: NDArray[np.int64], random: np.random.Generator | None = None
     ) -> Events:
-        """What the camera reports of a film.
+        """The events of a film.
 
         Parameters
         ----------

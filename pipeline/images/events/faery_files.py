@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 from recordings.inspection import inspect
-from recordings.silence import silent_libraries
+from recordings.quiet_libraries import silent_libraries
 from recordings.text import printable
 
 from .events import Events, check_count

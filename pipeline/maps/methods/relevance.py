@@ -19,7 +19,6 @@ from backends.network.storage import read_network
 from pipeline.maps.method import Explained, Option
 from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
 from pipeline.maps.relevance import Rule, Spikes, relevance
-from pipeline.networks.checkpoint_files import find_checkpoint
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader
 from recordings.raster.batch import unpack
@@ -101,6 +100,8 @@ def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = No
     ------
     InputError : if there is none, it is another network, or the raster does not hold all of its layers
     """
+    from pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+
     recorded = raster.header.network_sha256
     if not recorded:
         raise InputError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.table import Table
 
@@ -14,11 +15,12 @@ from backends.network import Network
 from pipeline.config import ConversionSection, Section
 from pipeline.images.samples import Samples
 from pipeline.networks.differentiable import predictions
-from pipeline.summary import Name
 from recordings.disk import write_file
+from recordings.text import printable
 
 from .latency import Curves, milestones, plot_curves, settles_at, write_curves
 
+Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 WITHIN = 0.02  # accuracy
 
 

@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
-from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, save_config
 from pipeline.networks.ann import ReluNetwork
 from pipeline.networks.architecture import SpikingNetwork
@@ -18,7 +17,9 @@ from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from pipeline.networks.folding import export_network
 from pipeline.networks.freed_memory import keep_freed_memory
 from pipeline.networks.fused import compile_bntt_lif
+from recordings.child import isolated_spawning
 from recordings.errors import InputError
+from recordings.progress import progress_bar
 
 from .checkpoints import WholeCheckpoints
 from .environment import end_together, process_rank, quiet_lightning
@@ -96,13 +97,14 @@ def train(config: Config, out: Path, resume: bool, console: Console) -> SpikingN
             compile_bntt_lif(dtype)
     last = out / "epochs" / "last.ckpt" if resume else None
     try:
-        trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
+        with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
+            trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
             raise KeyboardInterrupt from None
         raise
     if not Path(best.best_model_path).is_file():
-        raise InputError(f"{out}: no epoch was finished; run again, with --resume if epochs/last.ckpt exists")
+        raise InputError(f"{out}: no epoch was finished", "train-again")
     module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
     return model.cpu().eval()
 

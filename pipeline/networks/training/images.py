@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from pipeline.cli.progress import progress_bar
 from pipeline.config import Config
-from pipeline.images.datasets import HANDWRITING, Dataset, open_dataset
+from pipeline.images.datasets import GENERATED, Dataset, open_dataset
 from pipeline.images.datasets.base import shorten
 from pipeline.images.selection import split_selection
+from recordings.child import die_with_parent
 from recordings.errors import InputError
-from recordings.orphans import die_with_parent
+from recordings.progress import progress_bar
 
 from .environment import process_rank
 from .inputs import Inputs
@@ -28,7 +28,7 @@ from .inputs import Inputs
 def open_split(config: Config, split: str) -> Dataset:
     """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
     data = config.data
-    size = data.train_scenes if data.source in HANDWRITING and split == "train" else None
+    size = data.train_scenes if data.source in GENERATED and split == "train" else None
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
 
 
@@ -41,7 +41,7 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
     """
     settings = config.training
     training = open_split(config, "train")
-    if config.data.source in HANDWRITING:
+    if config.data.source in GENERATED:
         selection = open_split(config, "selection")
         kept, aside = np.arange(len(training)), np.arange(len(selection))
     else:
@@ -89,7 +89,7 @@ def _prepared(
         return _LAST_DRAWN[described]
     _LAST_DRAWN.clear()
     prepared = [_in_memory(dataset, chosen, inputs, what, console) for dataset, chosen, what in parts]
-    if config.data.source in HANDWRITING:
+    if config.data.source in GENERATED:
         _LAST_DRAWN[described] = prepared
     return prepared
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.cli.config_errors import read_toml
+from pipeline.config.toml import read_toml
 from recordings.errors import InputError
 
 from ..experiments import EXPERIMENTS

@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from backends.network import Network
-from pipeline.cli.progress import progress_bar
 from pipeline.config import Config, ConversionRule, ConversionSection, NetworkSection, TrainingSection
 from pipeline.images.datasets import open_dataset
 from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
+from recordings.progress import progress_bar
 
 from .settings import PaperConfig
 from .stages import Stages

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.cli.config_errors import read_toml, validated
-from pipeline.cli.options import Device, Seed
 from pipeline.config import CONFIGS, Config, ConversionRule, NetworkSection, Section, TrainingSection, Unit
+from pipeline.config.fields import Device, Seed
+from pipeline.config.toml import read_toml, validated
 from recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from backends.available import make_backend
 from backends.network import Network
-from pipeline.cli.tracker import Advance, Tracker
+from pipeline.engine.simulate import simulate
 from pipeline.images.samples import choose_samples
 from pipeline.maps.layers import spatial_layers
 from pipeline.networks.precisions import in_precision
-from pipeline.simulation import simulate
+from recordings.progress import Advance, Tracker
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
 

@@ -15,12 +15,12 @@ from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
 from backends.event.kernels.products import HOW, multiply_spikes
-from backends.event.kernels.synapses import ADDITIONS, BLOCKS, Synapses, add_spikes, correlate, lay_out, room_for
+from backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, add_spikes, correlate, lay_out, room_for
 from backends.network import LIF, FixedLIF, Layer
 from tests.reference import layer_current, round_to_zero
 
 
-def currents(spikes: NDArray[np.bool_], synapses: Synapses, shape: tuple[int, ...]) -> NDArray[Any]:
+def currents(spikes: NDArray[np.bool_], synapses: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
     """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must not matter."""
     fixed = synapses.weights.dtype == np.int16
     room = room_for(synapses, spikes.shape)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 SECONDS = 10.0  # much less than a deadline, though other programs may keep the machine busy
 
-INSTANT = 0.1  # seconds; a semaphore has a name for much less before it is made nameless
+INSTANT = 0.1  # seconds; a semaphore has a name for much less before the name is removed
 
 
 class Machine:

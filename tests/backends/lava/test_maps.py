@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from backends.base import BackendError
 from backends.constant_current import constant_currents
 from backends.event.backend import EventBackend
+from backends.formed_maps import FormedMaps, MapRequest
 from backends.lava.backend import LavaBackend
-from backends.lava.wanted import GraphMaps, WantedMaps
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
@@ -38,7 +38,7 @@ def with_maps(network: Network) -> list[str]:
     return [name for name in network.raster_names if network.raster_kinds[name] != "dense"]
 
 
-def assert_those_of_the_raster(network: Network, wanted: WantedMaps, found: list[GraphMaps], inputs: Any) -> None:
+def assert_those_of_the_raster(network: Network, map_request: MapRequest, found: list[FormedMaps], inputs: Any) -> None:
     """Every map and readout, and where they leave every spike, beside what the event backend records."""
     shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
     rasters: list[RasterBatch] = list(EventBackend(threads=1).run(network, [inputs], SAMPLES))
@@ -46,15 +46,15 @@ def assert_those_of_the_raster(network: Network, wanted: WantedMaps, found: list
     assert len(found) == len(samples) == SAMPLES
     for number, (graph, (raster, row)) in enumerate(zip(found, samples, strict=True)):
         np.testing.assert_array_equal(graph.readout, raster.readout[row])
-        assert list(graph.sums) == list(wanted.summed)
-        assert list(graph.maps) == (list(wanted.summed) if number < wanted.stepped else [])
-        for name, summed in wanted.summed.items():
-            trace = spike_trace(wanted.gamma, shapes[name][0], network.timesteps)
+        assert list(graph.sums) == list(map_request.summed)
+        assert list(graph.maps) == (list(map_request.summed) if number < map_request.stepped else [])
+        for name, summed in map_request.summed.items():
+            trace = spike_trace(map_request.gamma, shapes[name][0], network.timesteps)
             steps, total = maps_of_packed(raster.spikes[name][row], shapes[name], trace, summed, network.timesteps)
             np.testing.assert_array_equal(graph.sums[name].ravel(), trace.of_sum(total))
-            if number < wanted.stepped:
+            if number < map_request.stepped:
                 np.testing.assert_array_equal(graph.maps[name].reshape(steps.shape), trace.of_steps(steps))
-        assert (graph.spikes is not None) == wanted.spikes
+        assert (graph.spikes is not None) == map_request.spikes
         if graph.spikes is not None:  # the network fires as it does without maps
             for name, bits in raster.spikes.items():
                 np.testing.assert_array_equal(graph.spikes.spikes[name][0], bits[row])
@@ -76,9 +76,9 @@ def test_any_network(models: Any, seed: int, timesteps: int, gamma: float, spike
     network, rng = long_network(seed, timesteps), np.random.default_rng(seed)
     inputs = rng.random((timesteps, SAMPLES, *network.input_shape)) < 0.3
     summed = {name: int(rng.integers(1, timesteps + 1)) for name in with_maps(network)}
-    wanted = WantedMaps(gamma, summed, STEPPED, spikes)
-    found = list(LavaBackend(models).run_maps(network, [inputs[:, :1], inputs[:, 1:]], SAMPLES, wanted))
-    assert_those_of_the_raster(network, wanted, found, inputs)
+    map_request = MapRequest(gamma, summed, STEPPED, spikes)
+    found = list(LavaBackend(models).run_maps(network, [inputs[:, :1], inputs[:, 1:]], SAMPLES, map_request))
+    assert_those_of_the_raster(network, map_request, found, inputs)
 
 
 def test_these_networks_are_worth_it() -> None:
@@ -103,9 +103,9 @@ def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
     network = quantise(Network((3, 8, 6), 18, (first, second), readout, "constant-current"))
     images = rng.integers(-127, 128, (SAMPLES, 3, 8, 6), np.int8)
     assert constant_currents(network, images).any()
-    wanted = WantedMaps(0.3, summed, STEPPED)
-    found = list(LavaBackend(models).run_maps(network, [images], SAMPLES, wanted))
-    assert_those_of_the_raster(network, wanted, found, images)
+    map_request = MapRequest(0.3, summed, STEPPED)
+    found = list(LavaBackend(models).run_maps(network, [images], SAMPLES, map_request))
+    assert_those_of_the_raster(network, map_request, found, images)
     assert all(of_layer.any() for graph in found for of_layer in graph.sums.values())
 
 
@@ -131,25 +131,25 @@ def test_graded_spikes_summed_over_channels_are_the_maps(spikes: NDArray[np.bool
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("map_request", "message"),
     [
-        (WantedMaps(0.5, {"conv7": 1}), "lava: no layer 'conv7'; expected some of input, conv1, fc1"),
-        (WantedMaps(0.5, {"fc1": 1}), "lava: layer 'fc1' is dense, its neurons have no place in the image and no map"),
-        (WantedMaps(0.5, {"conv1": 5}), "lava: 5 steps of conv1 are to be summed, expected 1 to 4"),
-        (WantedMaps(1e-5, {"conv1": 4}), "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
-        (WantedMaps(20.0, {"conv1": 4}), "gamma: got 20, whose decay rounds to 4096 of 4096"),
+        (MapRequest(0.5, {"conv7": 1}), "lava: no layer 'conv7'; expected some of input, conv1, fc1"),
+        (MapRequest(0.5, {"fc1": 1}), "lava: layer 'fc1' is dense, its neurons have no place in the image and no map"),
+        (MapRequest(0.5, {"conv1": 5}), "lava: 5 steps of conv1 are to be summed, expected 1 to 4"),
+        (MapRequest(1e-5, {"conv1": 4}), "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
+        (MapRequest(20.0, {"conv1": 4}), "gamma: got 20, whose decay rounds to 4096 of 4096"),
     ],
 )
-def test_what_a_graph_cannot_give(wanted: WantedMaps, message: str) -> None:
+def test_what_a_graph_cannot_give(map_request: MapRequest, message: str) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     with pytest.raises(InputError, match=f"^{message}"):
-        next(LavaBackend().run_maps(small_network(), [], 1, wanted))
+        next(LavaBackend().run_maps(small_network(), [], 1, map_request))
 
 
 def test_maps_in_float32_are_refused() -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     with pytest.raises(BackendError, match="^lava: maps leave the graph in fixed point only"):
-        next(LavaBackend().run_maps(small_network(fixed=False), [], 1, WantedMaps(0.5, {"conv1": 4})))
+        next(LavaBackend().run_maps(small_network(fixed=False), [], 1, MapRequest(0.5, {"conv1": 4})))
 
 
 def small_network(fixed: bool = True) -> Network:
@@ -167,6 +167,6 @@ def test_lavas_own_convolutions_of_more_than_127_channels() -> None:
     layers = Layer("conv1", first, LIF(0.9)), Layer("conv2", second, LIF(0.9, 10.0))
     network = quantise(Network((2, 2, 2), 5, layers, Readout(rng.normal(0, 1, (3, 520)).astype(np.float32)), "spikes"))
     inputs = rng.random((5, SAMPLES, 2, 2, 2)) < 0.5
-    wanted = WantedMaps(0.5, {"conv1": 4, "conv2": 5}, STEPPED, True)
-    found = list(LavaBackend("stock").run_maps(network, [inputs], SAMPLES, wanted))
-    assert_those_of_the_raster(network, wanted, found, inputs)
+    map_request = MapRequest(0.5, {"conv1": 4, "conv2": 5}, STEPPED, True)
+    found = list(LavaBackend("stock").run_maps(network, [inputs], SAMPLES, map_request))
+    assert_those_of_the_raster(network, map_request, found, inputs)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli.command_line import Flat, Positional, option, parse_command, parse_with_config
-from pipeline.cli.config_errors import read_toml, validated
+from pipeline.config.toml import read_toml, validated
 from recordings.errors import InputError
 
 

@@ -40,6 +40,12 @@ class BackendLikeError(InputError):
         (InputError("x.toml: T is 0, expected at least 1"), 2, "error: x.toml: T is 0, expected at least 1\n"),
         (BackendLikeError("no such device"), 2, "error: no such device\n"),
         (InputError("first\n  second"), 2, "error: first second\n"),
+        (
+            InputError("c.h5: already exists", "overwrite"),
+            2,
+            "error: c.h5: already exists; choose another --out, or replace it with --overwrite\n",
+        ),
+        (InputError("got 'x', expected 1", argument="samples"), 2, "error: --samples: got 'x', expected 1\n"),
         (OSError(28, "No space left on device", "out/raster.h5"), 2, "error: out/raster.h5: No space left on device\n"),
         (PermissionError(13, "Permission denied", "out"), 2, "error: out: Permission denied\n"),
         (OSError(18, "Invalid cross-device link", "a", None, "b"), 2, "error: a -> b: Invalid cross-device link\n"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends.network import LIF, Layer, Network, Readout
-from pipeline.drawing.padding import lit_border, outside, shares_inside
+from pipeline.drawing.padding import fractions_inside, lit_border, outside
 
 
 def network(padding: int = 1) -> Network:
@@ -21,13 +21,13 @@ def network(padding: int = 1) -> Network:
 
 
 def test_shares_of_the_image() -> None:
-    shares = shares_inside(network())
-    assert list(shares) == ["conv1", "conv2"]  # a dense layer has no map
+    fractions = fractions_inside(network())
+    assert list(fractions) == ["conv1", "conv2"]  # a dense layer has no map
     third = 2 / 3  # one of three is padding
-    np.testing.assert_allclose(shares["conv1"][4], [third, 1, 1, 1, 1, 1, 1, third])
+    np.testing.assert_allclose(fractions["conv1"][4], [third, 1, 1, 1, 1, 1, 1, third])
     edge, inner = (0 + 5 / 6 + 1) / 3, (5 / 6 + 1 + 1) / 3  # pooled: 5/6, 1, 1, 5/6
-    np.testing.assert_allclose(shares["conv2"][1], [edge, inner, inner, edge])
-    assert shares["conv2"][0, 0] == pytest.approx(edge)
+    np.testing.assert_allclose(fractions["conv2"][1], [edge, inner, inner, edge])
+    assert fractions["conv2"][0, 0] == pytest.approx(edge)
 
 
 def test_cells_with_more_than_a_third_of_padding_are_outside() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.cli.errors import message
 from pipeline.images.datasets import open_dataset
 from pipeline.images.matching import KnownClasses
 from recordings.errors import InputError
@@ -62,7 +63,7 @@ def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
     path = folders(tmp_path / "my pets", yak=2, zebra=1)
     with pytest.raises(InputError) as error:
         known(path)
-    assert str(error.value).partition(": ")[2] == (
+    assert message(error.value).removeprefix("error: ").partition(": ")[2] == (
         "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, pizza); "
         "give other data (--data), or another checkpoint (--checkpoint), or run the images without their labels: "
         f"python -m pipeline.run --data '{path}'/*/*"

@@ -92,7 +92,7 @@ def test_a_disk_that_is_too_small(raster, tmp_path, capsys, monkeypatch):
 
 
 def test_a_failure_leaves_nothing(raster, tmp_path, capsys, monkeypatch):
-    from recordings.target import Target
+    from recordings.new_hdf5 import Target
 
     def full(self):
         raise OSError(28, "No space left on device")

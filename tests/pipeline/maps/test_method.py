@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
-from pipeline.cli.tracker import Tracker
+from pipeline.engine.simulate import simulate
 from pipeline.maps.explain import compute_maps, explain, write_maps
 from pipeline.maps.method import (
     Explained,
@@ -24,10 +24,10 @@ from pipeline.maps.method import (
     summed,
 )
 from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.simulation import simulate
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
+from recordings.progress import Tracker
 from recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 

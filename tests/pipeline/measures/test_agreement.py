@@ -40,7 +40,7 @@ def test_pearson_laws(one: Maps, other: Maps, factor: float, offset: float) -> N
 
 
 def test_top_overlap_by_hand() -> None:
-    assert top_overlap([[5.0, 4, 3, 2, 1]], [[5.0, 1, 2, 3, 4]], share=0.4) == pytest.approx(1 / 3)
+    assert top_overlap([[5.0, 4, 3, 2, 1]], [[5.0, 1, 2, 3, 4]], fraction=0.4) == pytest.approx(1 / 3)
     assert top_overlap([[5.0, 4, 3, 2, 1]], [[1.0, 2, 3, 4, 5]]) == 0
     # a tie for the one place: each of the two belongs by half
     assert top_overlap([[1.0, 1, 0, 0, 0]], [[2.0, 1, 0, 0, 0]]) == pytest.approx(0.5 / 1.5)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from backends.network import Network, NetworkError
-from backends.readout import Integrator
+from backends.readout import ReadoutIntegrator
 from backends.torch.backend import TorchBackend
 from pipeline.networks.imports.example import Example
 from pipeline.networks.imports.folding.assemble import Imported
@@ -69,7 +69,7 @@ def check_answer(imported: Imported, answer: Answer) -> None:
     spikes = np.concatenate([silent, last])
     sums = []
     for sample in np.moveaxis(spikes, 1, 0):
-        integrator = Integrator(imported.network.readout, len(spikes))
+        integrator = ReadoutIntegrator(imported.network.readout, len(spikes))
         integrator.add(sample)
         sums.append(integrator.result())
     expected = answer.scores.cpu()

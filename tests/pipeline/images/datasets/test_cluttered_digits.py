@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from pipeline.images.datasets import open_dataset
 from pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
-from pipeline.images.datasets.handwriting import CLASSES, SHARES, handwriting
+from pipeline.images.datasets.handwriting import CLASSES, FRACTIONS, handwriting
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
 
@@ -60,7 +60,7 @@ def test_seed_and_split_make_other_scenes():
 
 
 def test_splits_share_nohandwriting():
-    parts = {split: {glyph.tobytes() for glyph in handwriting(split)[0]} for split in SHARES}
+    parts = {split: {glyph.tobytes() for glyph in handwriting(split)[0]} for split in FRACTIONS}
     assert len(parts["train"]) == 1347
     assert sum(map(len, parts.values())) == 1797
     assert len(set.union(*parts.values())) == 1797
@@ -166,7 +166,7 @@ def test_bad_arguments(arguments, message):
 
 def test_the_handwriting_is_that_of_scikit_learn():
     images, targets = load_digits(return_X_y=True)
-    parts = [handwriting(split) for split in SHARES]
+    parts = [handwriting(split) for split in FRACTIONS]
     glyphs = np.concatenate([glyphs[:, 3:11, 3:11] for glyphs, _ in parts]).reshape(-1, 64)
     labels = np.concatenate([labels for _, labels in parts])
     for digit in range(10):

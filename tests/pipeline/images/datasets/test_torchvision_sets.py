@@ -81,7 +81,7 @@ def test_an_unknown_class(cifar):
 @pytest.mark.parametrize("source", ["cifar10", "fashion-mnist"])
 def test_nothing_is_fetched_unasked(source, tmp_path, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("tried to download"))
-    with pytest.raises(InputError, match=rf"{source}: not found in .*; fetch it once with --download"):
+    with pytest.raises(InputError, match=rf"{source}: not found in .*; fetch it once with download=True"):
         open_dataset(source, "val", root=tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 

@@ -1,0 +1,109 @@
+"""Maps that a backend forms itself while it simulates, so that spikes need not leave it: the request and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.raster.batch import RasterBatch
+
+from .base import Backend, BackendError, InputBatch
+from .network import Network
+from .trace import SpikeTrace, spike_trace
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """Which maps a backend forms, in integers (:mod:`backends.trace`).
+
+    Parameters
+    ----------
+    gamma : γ, decay of traces per step
+    summed : layer -> how many first steps are summed, 1 … T; the input may be among the layers
+    stepped : for how many first samples the map of every single step is returned as well
+    spikes : whether every spike is returned as well
+    """
+
+    gamma: float
+    summed: Mapping[str, int]
+    stepped: int = 0
+    spikes: bool = False
+
+    def check(self, network: Network, backend: str) -> None:
+        """Refuse maps that this network does not have.
+
+        Parameters
+        ----------
+        backend : its name, for the message
+
+        Raises
+        ------
+        BackendError : if a layer is unknown or dense, or has not as many steps, or the network is not in fixed point
+        InputError : as :func:`backends.trace.spike_trace`
+        """
+        if network.precision != "fixed":
+            raise BackendError(
+                f"{backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
+            )
+        for name, steps in self.summed.items():
+            if name not in network.raster_names:
+                raise BackendError(f"{backend}: no layer {name!r}; expected some of {', '.join(network.raster_names)}")
+            if network.raster_kinds[name] == "dense":
+                raise BackendError(
+                    f"{backend}: layer {name!r} is dense, its neurons have no place in the image and no map"
+                )
+            if not 1 <= steps <= network.timesteps:
+                raise BackendError(
+                    f"{backend}: {steps} steps of {name} are to be summed, expected 1 to {network.timesteps}"
+                )
+            self.trace(network, name)
+
+    def trace(self, network: Network, name: str) -> SpikeTrace:
+        """Constants of a layer's traces."""
+        return spike_trace(self.gamma, network.raster_shape(name)[0], network.timesteps)
+
+
+@dataclass(frozen=True)
+class FormedMaps:
+    """Maps of one sample.
+
+    Parameters
+    ----------
+    sums : layer -> (H, W) float32 — SAM over the steps that are summed
+    maps : layer -> (T, H, W) float32 — SAM step by step; empty for all samples but the first ones
+    readout : (K,) int32
+    spikes : of all layers, as one sample; None if they were not requested
+    """
+
+    sums: dict[str, NDArray[np.float32]]
+    maps: dict[str, NDArray[np.float32]]
+    readout: NDArray[Any]
+    spikes: RasterBatch | None
+
+
+class MapFormingBackend(Backend, Protocol):
+    """A backend that can form maps itself."""
+
+    def run_maps(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
+    ) -> Iterator[FormedMaps]:
+        """Simulate samples one after the other, each from zero state, and yield their maps in order.
+
+        Parameters
+        ----------
+        inputs, n_samples : see :meth:`backends.base.Backend.run`
+
+        Raises
+        ------
+        InputError : see :meth:`MapRequest.check`
+        """
+        ...
+
+
+def forms_maps(backend: Backend) -> TypeGuard[MapFormingBackend]:
+    """Whether a backend can form maps itself."""
+    return hasattr(backend, "run_maps")

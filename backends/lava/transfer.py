@@ -1,0 +1,108 @@
+"""What the graph sends of each sample: which arrays, in which order, and how they become maps and rasters."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.formed_maps import FormedMaps, MapRequest
+from backends.network import Network
+from backends.trace import STEP_TYPE, SUM_TYPE, maps_of_packed
+from recordings.raster.batch import RasterBatch
+
+if TYPE_CHECKING:
+    from .process.maps import LayerMapRequest
+
+# By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
+Layout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
+Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
+
+
+def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Layout:
+    """What the recorder sends of a sample, in order; see :class:`backends.lava.process.recorder.RecorderProcess`.
+
+    Parameters
+    ----------
+    request : which maps are sent; without it, the spikes of every layer are
+    sample : its number
+    """
+    timesteps = network.timesteps
+    layout: Layout = {}
+    if request is None or request.spikes:
+        for name, size in zip(network.raster_names, network.raster_bytes, strict=True):
+            layout["bits", name] = np.uint8, (timesteps, size)
+    for name in layers_with_maps(network, request) if request else ():
+        _, height, width = network.raster_shape(name)
+        if request and sample < request.stepped:
+            layout["maps", name] = STEP_TYPE, (timesteps, height, width)
+        layout["sum", name] = SUM_TYPE, (height, width)
+    layout["readout", ""] = np.int32 if network.precision == "fixed" else np.float32, (network.classes,)
+    return layout
+
+
+def size_of(layout: Layout) -> int:
+    """Bytes of all arrays."""
+    return sum(np.dtype(kind).itemsize * prod(shape) for kind, shape in layout.values())
+
+
+def parse(message: bytearray, layout: Layout) -> Arrays:
+    """The arrays of a message."""
+    arrays: Arrays = {}
+    start = 0
+    for key, (kind, shape) in layout.items():
+        arrays[key] = np.frombuffer(message, kind, prod(shape), start).reshape(shape)
+        start += arrays[key].nbytes
+    return arrays
+
+
+def raster_of(network: Network, arrays: Arrays) -> RasterBatch:
+    """The spikes and the readout of a sample."""
+    spikes = {name: arrays["bits", name][None] for name in network.raster_names}
+    return RasterBatch(spikes=spikes, readout=arrays["readout", ""][None])
+
+
+def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) -> FormedMaps:
+    """The maps of a sample as SAM, from the integers that the graph sends."""
+    traces = {name: request.trace(network, name) for name in request.summed}
+    stepped = traces.items() if sample < request.stepped else ()
+    return FormedMaps(
+        {name: trace.of_sum(arrays["sum", name]) for name, trace in traces.items()},
+        {name: trace.of_steps(arrays["maps", name]) for name, trace in stepped},
+        arrays["readout", ""],
+        raster_of(network, arrays) if request.spikes else None,
+    )
+
+
+def layers_with_maps(network: Network, request: MapRequest) -> list[str]:
+    """The layers that form maps in the graph: all that are requested, but the input, see :func:`input_maps`."""
+    return [layer.name for layer in network.layers if layer.name in request.summed]
+
+
+def maps_of_layer(network: Network, request: MapRequest, name: str) -> LayerMapRequest | None:
+    """What the process of a layer is told about its maps; None if it has none."""
+    from .process.maps import LayerMapRequest
+
+    if name not in request.summed:
+        return None
+    return LayerMapRequest(request.trace(network, name), request.summed[name], request.stepped)
+
+
+def input_maps(network: Network, request: MapRequest, sample: int, spikes: memoryview) -> Arrays:
+    """The input's maps of a sample, if they are requested, in the form in which the graph sends those of other layers.
+
+    They are made outside the graph, where the input spikes are known.
+
+    Parameters
+    ----------
+    spikes : bytes of the input spikes, packed step by step
+    """
+    if len(layers_with_maps(network, request)) == len(request.summed):
+        return {}
+    name, shape = network.raster_names[0], network.input_shape
+    steps = network.timesteps if sample < request.stepped else 0
+    packed = np.frombuffer(spikes, np.uint8).reshape(network.timesteps, -1)
+    maps, total = maps_of_packed(packed, shape, request.trace(network, name), request.summed[name], steps)
+    return {("maps", name): maps.reshape(-1, *shape[1:]), ("sum", name): total.reshape(shape[1:])}

@@ -1,0 +1,216 @@
+"""Computing samples: encode → simulate → record, explain and measure, which overlap over all cores.
+
+Samples are simulated one after the other in one stream. While the backend goes on, threads record, explain and measure
+what it has finished, and one thread stores it; a few samples wait at most, so memory does not grow. The same job gives
+the same bits wherever and however often it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from backends.base import InputBatch
+from backends.formed_maps import forms_maps
+from backends.trace import compile_maps
+from pipeline.images.encoding import compile_encoding
+from pipeline.maps.sam import compile_kernel, compile_sums
+from recordings.errors import InputError
+from recordings.parallel import behind, cores, in_order
+from recordings.raster.batch import RasterBatch
+from recordings.raster.reader import RasterReader
+from recordings.raster.records import check_batch
+
+from .formed_maps import map_request, process_maps
+from .job import RANGE, Job
+from .sample import SampleResult, process_spikes
+from .source import RangeSamples
+from .timer import StageTimer
+
+AHEAD = 8  # samples that may wait for the disk
+
+Process = Callable[[RangeSamples, StageTimer], SampleResult]
+
+
+class Store(Protocol):
+    """Where results go: memory, or the folder of a run."""
+
+    @property
+    def timer(self) -> StageTimer:
+        """Takes the time of each stage."""
+
+    @property
+    def missing(self) -> Sequence[int]:
+        """Positions of the samples that it lacks, ascending."""
+
+    @property
+    def recorded(self) -> Path | None:
+        """A raster of all samples, which another sitting has finished: their spikes need not be simulated again."""
+
+    def add(self, sample: SampleResult) -> None:
+        """Take the next sample that is missing."""
+
+    def flush(self) -> None:
+        """Put the samples that are in memory where they are safe, if that is not memory."""
+
+
+def compute(
+    job: Job, store: Store, advance: Callable[[int], None] = lambda samples: None, workers: int | None = None
+) -> None:
+    """Compute the samples that a store lacks.
+
+    Parameters
+    ----------
+    advance : called with the number of samples just stored
+    workers : threads that record, explain and measure, one for each core if not given; 1 does so between simulations
+
+    Raises
+    ------
+    InputError : if the disk is full, or a simulation fails; what was finished is kept
+    """
+    if not store.missing:
+        return
+    workers, samples = workers or cores(), _Ranges(job, store.timer)
+
+    def process(item: tuple[int, Process]) -> SampleResult:
+        position, function = item
+        return function(samples.of(position), store.timer)
+
+    def add(sample: SampleResult) -> int:
+        store.add(sample)
+        return sample.position
+
+    try:
+        with (
+            closing(in_order(process, _simulated(job, store, samples), workers)) as results,
+            closing(_stored(add, results, workers)) as stored,
+        ):
+            for position in stored:
+                samples.forget_before(position)
+                advance(1)
+    except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
+        store.flush()
+        raise
+    store.flush()
+
+
+def compile_kernels(job: Job) -> None:
+    """Do once what simulating and explaining need, before anything is timed."""
+    _import_numba()
+    job.backend.prepare(job.network)
+    compile_encoding(job.network)
+    if job.spec.variant == "fixed":
+        compile_maps()
+    elif job.spec.keep.maps is not None:
+        compile_sums()
+        if job.spec.keep.stepped:
+            compile_kernel()
+
+
+def _stored(
+    add: Callable[[SampleResult], int], results: Iterator[SampleResult], workers: int
+) -> Generator[int, None, None]:
+    """What `add` gives for each result; in a thread of its own where there are several, since disks are slow."""
+    yield from map(add, results) if workers == 1 else behind(add, results, AHEAD)
+
+
+class _Ranges:
+    """The samples of a job, range by range: each is read once, and forgotten when the next ones are being stored."""
+
+    def __init__(self, job: Job, timer: StageTimer) -> None:
+        self._job, self._timer = job, timer
+        self._ranges: dict[int, RangeSamples] = {}
+        self._lock = threading.Lock()
+
+    def of(self, position: int) -> RangeSamples:
+        """Those of the range in which a sample lies."""
+        number = position // RANGE
+        with self._lock:
+            if number not in self._ranges:
+                with self._timer.time("load"):
+                    self._ranges[number] = self._read(self._job.spec.ranges[number])
+            return self._ranges[number]
+
+    def forget_before(self, position: int) -> None:
+        """Forget the ranges before the one in which a sample lies."""
+        with self._lock:
+            for number in [number for number in self._ranges if number < position // RANGE]:
+                del self._ranges[number]
+
+    def inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
+        """What the network gets, range by range, so that no more than one range's samples are encoded at a time."""
+        job, by_range = self._job, dict[int, list[int]]()
+        for position in positions:
+            by_range.setdefault(position // RANGE, []).append(position)
+        for chosen in by_range.values():
+            rows = [position % RANGE for position in chosen]
+            yield from self.of(chosen[0]).encoded(rows, job.network, job.spec.header.seed, job.batch_size)
+
+    def _read(self, positions: range) -> RangeSamples:
+        found, expected = self._job.read(positions), self._job.spec.samples[positions.start : positions.stop]
+        for name in ("index", "label"):
+            if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
+                raise InputError(f"{found.name}: a sample has another {name} than when the run began; was it changed?")
+        return found
+
+
+def _simulated(job: Job, store: Store, samples: _Ranges) -> Iterator[tuple[int, Process]]:
+    """The missing samples as they are simulated: the position of each, and what makes a result of it."""
+    spec, missing = job.spec, store.missing
+    if store.recorded is not None:
+        yield from _read_back(job, store.recorded, missing)
+        return
+    inputs = store.timer.timed("encode", samples.inputs(missing))
+    if spec.keep.maps == "backend":
+        assert forms_maps(job.backend)  # what_to_keep has asked it
+        formed = job.backend.run_maps(job.network, inputs, len(missing), map_request(spec, missing))
+        for position, maps in zip(missing, store.timer.timed("simulate", formed), strict=True):
+            yield position, partial(process_maps, spec, maps, position)
+        return
+    positions = iter(missing)
+    for batch in store.timer.timed("simulate", job.backend.run(job.network, inputs, len(missing))):
+        batch = _recorded_layers(job, batch)
+        check_batch(spec.header, batch)
+        for row in range(len(batch)):
+            position = next(positions)
+            yield position, partial(process_spikes, spec, batch, row, position, store=spec.keep.spikes)
+
+
+def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
+    layers = job.spec.header.layers
+    if len(batch.spikes) == len(layers):
+        return batch
+    return replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
+
+
+def _read_back(job: Job, path: Path, positions: Sequence[int]) -> Iterator[tuple[int, Process]]:
+    """Samples whose spikes another sitting has recorded."""
+    with RasterReader(path) as raster:
+        for position in positions:
+            spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
+            batch = RasterBatch(spikes, raster.readout[position : position + 1])
+            yield position, partial(process_spikes, job.spec, batch, 0, position, store=False)
+
+
+def _import_numba() -> None:
+    """Import what numba needs for its first kernel, but for `scipy.linalg`, which takes half of the time.
+
+    Numba looks whether that is there, to use its inner product in `np.convolve` and `np.correlate`; without, it uses a
+    loop. No kernel here has either.
+    """
+    modules: dict[str, Any] = sys.modules
+    hidden = modules.setdefault("scipy.linalg", None) is None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        if hidden:
+            del modules["scipy.linalg"]

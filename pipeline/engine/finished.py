@@ -1,0 +1,46 @@
+"""A run that keeps no spikes and was finished before: to compute it again would only find what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.config import RunSection
+from pipeline.maps.steps import kept_steps
+from recordings.errors import InputError
+from recordings.files import read_file
+from recordings.maps.reader import MapReader
+
+from .job import JobSpec, refuse_other_origin
+from .range_file import PARTS
+from .summary import LARGEST_SUMMARY, Summary
+
+
+def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summary | None:
+    """The summary of a finished run that keeps no spikes; None if it is not finished, or not all of it is intact.
+
+    It may have pictured more or fewer samples than are asked for: without spikes that would compute everything again.
+
+    Raises
+    ------
+    InputError : if it is another run, which would be computed over what is there
+    """
+    if spec.keep.spikes or (folder / PARTS).exists():
+        return None
+    try:
+        summary = Summary.model_validate_json(read_file(folder / "summary.json", LARGEST_SUMMARY))
+        with MapReader(folder / "sam.h5") as maps:
+            maps.verify()
+            found = maps.header
+    except (OSError, ValueError):  # of InputError and of pydantic, too
+        return None
+    refuse_other_origin(folder / "sam.h5", found.method == "graph-sam", spec)
+    count = len(spec.samples)
+    steps, stepped = kept_steps(settings.steps, spec.header.timesteps, count, found.stepped)
+    same = replace(spec, keep=replace(spec.keep, steps=steps, stepped=stepped))
+    if summary.plan != same.results_identity or found != same.maps(range(count), summary.raster_digest or ""):
+        raise InputError(
+            f"{folder}: cannot resume: a run with other settings is finished there, those of {folder / 'config.toml'}",
+            "same-settings",
+        )
+    return summary

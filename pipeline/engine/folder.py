@@ -1,0 +1,248 @@
+"""The folder of a run: begun once, by whoever comes first; then files of ranges, so that a kill loses nothing finished.
+
+What `resume` does is here: :func:`begin` refuses a folder in which another run lies, and :class:`FolderStore` finds out
+which samples are missing.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from backends.network.storage import write_network
+from pipeline.config import Config, save_config
+from recordings.disk import check_free, reason
+from recordings.errors import InputError, RasterError
+from recordings.lock import holds_files
+from recordings.maps.reader import MapReader
+from recordings.maps.writer import writing_maps
+from recordings.raster.reader import RasterReader
+from recordings.raster.records import FLUSH_BYTES, raster_image
+from recordings.temporary import remove_leftovers
+from recordings.text import printable
+
+from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
+from .range_file import PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
+from .sample import SampleResult
+from .timer import StageTimer
+from .whole_raster import WholeRaster
+
+FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
+STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
+
+
+def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool = True) -> Job:
+    """Write what everybody who takes part in a run needs, or join those who did.
+
+    Parameters
+    ----------
+    config : stored as `config.toml`
+    resume : whether a run that is there may be continued; others than this one never are
+
+    Returns
+    -------
+    the job, with the identity of the run that is there
+
+    Raises
+    ------
+    InputError : if another run is there, or the folder cannot be written; nothing that was there changes
+    """
+    raster, spec = folder / "raster.h5", job.spec
+    if not resume:
+        for existing in (raster, folder / PARTS):
+            if existing.exists():
+                raise InputError(f"{existing}: already exists", "continue")
+    if raster.exists() and spec.keep.spikes:
+        with RasterReader(raster) as finished:
+            refuse_other_raster(raster, finished.header, finished.samples, spec)
+            if any(range_files(folder, range(0), everything=True)):  # killed before they were removed
+                finished.verify()
+    if (folder / "sam.h5").is_file():
+        with suppress(RasterError), MapReader(folder / "sam.h5") as maps:  # a damaged one is made anew
+            refuse_other_origin(folder / "sam.h5", maps.header.method == "graph-sam", spec)
+    with _writing(folder, 0, len(spec.samples)):
+        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        spec = join(folder / PARTS / SPEC, spec)
+        if not (folder / "network.safetensors").exists():
+            write_network(job.network, folder / "network.safetensors")
+        if config is not None and not (folder / "config.toml").exists():
+            save_config(config, folder / "config.toml")
+    return replace(job, spec=spec)
+
+
+@contextmanager
+def undone_if_refused(folder: Path) -> Iterator[None]:
+    """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
+    empty = not (folder.is_dir() and holds_files(folder))
+    try:
+        yield
+    except InputError:
+        finished = (folder / "raster.h5").exists() or any(range_files(folder, range(0), everything=True))
+        if empty and not finished:
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
+            for name in ("network.safetensors", "config.toml"):
+                (folder / name).unlink(missing_ok=True)
+        raise
+
+
+class FolderStore:
+    """Files of the ranges of a run; see :class:`pipeline.engine.compute.Store`.
+
+    Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
+    loses the samples at hand, and at most 15 finished ones, which took less than ten seconds in all.
+
+    Parameters
+    ----------
+    folder : of the run, where it has begun
+    job : with the specification that :func:`begin` gave
+    positions : of whole ranges, while others compute the rest in the same folder; all, for this process alone, if not
+        given. Then damaged files are removed, whatever samples are in them
+    whole : takes the spikes from memory, too, so that they need not be read again; given up if the disk is full
+
+    Attributes
+    ----------
+    dropped : number of damaged files that were removed; their samples are missing
+    """
+
+    def __init__(
+        self, folder: Path, job: Job, positions: range | None = None, whole: WholeRaster | None = None
+    ) -> None:
+        self.timer, self.dropped = StageTimer(), 0
+        self._folder, self._job, self._whole = folder, job, whole
+        self._everything = positions is None
+        spec, self._samples = job.spec, list[SampleResult]()
+        if positions is None:
+            remove_leftovers(folder / PARTS)
+            positions = range(len(spec.samples))
+        self.recorded = folder / "raster.h5" if spec.keep.spikes and (folder / "raster.h5").exists() else None
+        good = self._good(positions)
+        self.missing = [position for position in positions if position not in good]
+        self._kept = len(good)
+        self._check_space()
+        self._flushed_at = time.monotonic()
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for the user."""
+        return [f"{self.dropped} damaged files dropped; their samples are computed again"] * (self.dropped > 0)
+
+    def add(self, sample: SampleResult) -> None:
+        """Keep the next sample that is missing."""
+        if self._samples and sample.position != self._samples[-1].position + 1:
+            self.flush()  # a file holds consecutive samples
+        self._samples.append(sample)
+        ends_range = (sample.position + 1) % RANGE == 0
+        slow = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+        if ends_range or slow or sum(each.nbytes for each in self._samples) > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the samples that are in memory safely on disk."""
+        if samples := self._samples:
+            with _writing(self._folder, self._kept, len(self._job.spec.samples)), self.timer.time("write"):
+                self._write(samples)
+            self._kept, self._samples = self._kept + len(samples), []
+        self._flushed_at = time.monotonic()
+
+    def _write(self, samples: list[SampleResult]) -> None:
+        sections, record = self._sections(samples), self._record(samples)
+        try:
+            write_range(self._folder, record, sections)
+        except OSError:
+            if self._whole is None or not self._whole.added:
+                raise
+            self._whole.close()  # what it takes of a full disk may be all that is missing
+            self._whole = None
+            write_range(self._folder, record, sections)
+        if self._whole is not None and "raster" in sections:
+            try:
+                self._whole.add([sample.record for sample in samples])
+            except (OSError, RuntimeError):  # merging tries again
+                self._whole.close()
+                self._whole = None
+
+    def _sections(self, samples: list[SampleResult]) -> dict[str, bytes]:
+        """Spikes and maps of consecutive samples, each as a file of its own."""
+        spec, first, sections = self._job.spec, samples[0].position, dict[str, bytes]()
+        table = spec.samples[first : first + len(samples)]
+        if spec.keep.spikes and self.recorded is None:
+            sections["raster"] = raster_image(spec.header, table, spec.run_uuid, [sample.record for sample in samples])
+        if spec.keep.maps is not None:
+            header = spec.maps(range(first, first + len(samples)), spec.digest(_digests(spec, samples)))
+            with writing_maps(image := io.BytesIO(), header, table) as writer:
+                writer.store(0, [sample.maps for sample in samples if sample.maps is not None])
+            sections["maps"] = image.getvalue()
+        return sections
+
+    def _record(self, samples: list[SampleResult]) -> RangeRecord:
+        spec, records = self._job.spec, [sample.record for sample in samples]
+        return RangeRecord(
+            job=spec.identity,
+            first=samples[0].position,
+            count=len(samples),
+            names=tuple(printable(sample.name) for sample in samples),  # a file's name need not be UTF-8
+            predictions=tuple(record.prediction for record in records),
+            readout=tuple(tuple(record.readout.tolist()) for record in records),
+            spikes={
+                layer.name: tuple(int(record.layers[layer.name].counts.sum(dtype=int)) for record in records)
+                for layer in spec.recorded
+            },
+            digests=_digests(spec, samples),
+            scores=tuple(score for sample in samples for score in sample.scores),
+            backend=self._job.backend.name,
+            device=self._job.backend.device,
+            seconds={stage: round(taken, 6) for stage, taken in self.timer.take().items()},
+            sections={},
+        )
+
+    def _good(self, positions: range) -> set[int]:
+        """The samples whose files are there, to the byte; files that are damaged are removed."""
+        spec, good = self._job.spec, set[int]()
+        for path in range_files(self._folder, positions, self._everything):
+            try:
+                file = RangeFile(path, spec)
+                file.sections.check()
+                complete = "raster" in file.record.sections or not spec.keep.spikes or self.recorded is not None
+                if complete and good.isdisjoint(file.record.positions):
+                    good.update(file.record.positions)
+                    continue
+            except RasterError:
+                pass
+            path.unlink(missing_ok=True)
+            self.dropped += 1
+        return good
+
+    def _check_space(self) -> None:
+        """Files of what is missing, then the merged one beside them."""
+        header = self._job.spec.header
+        if self._job.spec.keep.spikes and self.recorded is None:
+            packed = header.timesteps * sum(layer.step_bytes for layer in header.layers)
+            merged = len(self._job.spec.samples) if self._everything else 0
+            needed = int(packed * STORED_PER_PACKED * (len(self.missing) + merged))
+            check_free(self._folder, needed, advice="fewer-samples")
+
+
+def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]:
+    return {
+        layer.name: [sample.record.layers[layer.name].digest.decode() for sample in samples] for layer in spec.recorded
+    }
+
+
+@contextmanager
+def _writing(folder: Path, kept: int, count: int) -> Iterator[None]:
+    """Turn a full or unwritable disk into one line that says what is kept."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        says = f"{folder}: cannot write there ({reason(error)})"
+        if kept:
+            says = f"{says}; {kept} of {count} samples are kept in {folder / PARTS}"
+            raise InputError(says, "free-space-resume") from error
+        raise InputError(f"{says}; nothing was recorded", "other-out") from error

@@ -1,0 +1,58 @@
+"""Runs in which the backend forms the maps: no spike leaves it, so none is recorded or counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from backends.formed_maps import FormedMaps, MapRequest
+from backends.network import Network
+from backends.trace import spike_trace
+from pipeline.maps.layers import spatial_layers
+from pipeline.maps.localisation import Score, score_sample
+from recordings.maps.records import make_map_record
+from recordings.raster.records import SampleRecord
+
+from .job import RANGE, JobSpec
+from .sample import SampleResult
+from .source import RangeSamples
+from .timer import StageTimer
+
+
+def check_maps(spec: JobSpec, network: Network, layers: Iterable[str]) -> None:
+    """Refuse integer maps that could overflow, and what a backend cannot form, before anything is simulated.
+
+    Parameters
+    ----------
+    layers : that the user has named
+
+    Raises
+    ------
+    InputError
+    """
+    if spec.variant == "fixed":
+        for layer in spec.spatial:
+            spike_trace(spec.gamma, layer.shape[0], network.timesteps)
+    if spec.keep.maps == "backend":
+        spatial_layers(network.raster_kinds, layers, "layers")
+        map_request(spec, ()).check(network, spec.header.backend)
+
+
+def map_request(spec: JobSpec, positions: Sequence[int]) -> MapRequest:
+    """The maps of some samples, given by their ascending positions in the run."""
+    summed = {layer.name: spec.header.steps_that_matter(layer) for layer in spec.spatial}
+    return MapRequest(spec.gamma, summed, sum(position < spec.keep.stepped for position in positions))
+
+
+def process_maps(
+    spec: JobSpec, maps: FormedMaps, position: int, about: RangeSamples, timer: StageTimer
+) -> SampleResult:
+    """Measure one sample; see :func:`pipeline.engine.sample.process_spikes`. How often neurons fired is not known."""
+    at, scores, prediction = position % RANGE, list[Score](), int(maps.readout.argmax())
+    with timer.time("measure"):
+        mask = about.masks[at]
+        if mask is not None and mask.any():
+            scores = score_sample(position, {name: (of_layer,) for name, of_layer in maps.sums.items()}, mask)
+    kept = {name: of_layer[list(spec.keep.steps)] for name, of_layer in maps.maps.items()}
+    with timer.time("write"):
+        record = make_map_record(spec.all_maps, position, prediction, maps.sums, kept)
+    return SampleResult(SampleRecord(position, maps.readout, prediction, {}), about.names[at], record, tuple(scores))

@@ -1,0 +1,281 @@
+"""A job: which samples of which network are simulated, and what is kept of them; computed range by range, anywhere.
+
+:class:`JobSpec` is what decides the bits. It lies in the folder of a run, and whoever takes part compares his own.
+:class:`Job` is that and what computing takes; it travels to other processes as one value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends.available import LavaModels, make_backend
+from backends.base import Backend
+from backends.network import Network
+from pipeline.maps.layers import map_layers
+from pipeline.maps.sam import AnyVariant
+from recordings.digests import raster_digest
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.files import read_file
+from recordings.lock import waiting_lock
+from recordings.maps.schema import MapHeader
+from recordings.parsing import parse_json
+from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
+from recordings.schema import SampleTable
+
+from .keep import Keep
+from .source import Read
+
+SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid")
+FORMAT, SCHEMA_VERSION = "spikesam-job", 1
+LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
+RANGE = MAX_SHARD_SAMPLES  # samples
+
+BackendChoice = tuple[str, str, LavaModels, float | None]  # arguments of :func:`backends.available.make_backend`
+
+
+@dataclass(frozen=True, eq=False)
+class JobSpec:
+    """What a run computes.
+
+    Parameters
+    ----------
+    header : of the raster
+    samples : which ones, in order
+    keep : what is kept of each
+    gamma : of SAM, 1/step
+    variant : of SAM; "fixed" where the backend forms maps
+    class_names : of the network, for people
+    checkpoint : name or file of the network, for people
+    run_uuid : of the raster
+    """
+
+    header: RasterHeader
+    samples: SampleTable
+    keep: Keep
+    gamma: float = 0.5
+    variant: AnyVariant = "paper"
+    class_names: tuple[str, ...] = ()
+    checkpoint: str = ""
+    run_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @cached_property
+    def ranges(self) -> tuple[range, ...]:
+        """The positions of each range."""
+        count = len(self.samples)
+        return tuple(range(first, min(first + RANGE, count)) for first in range(0, count, RANGE))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256, hexadecimal, of all that decides the bits of a range; not of who computes them."""
+        return self._identity(self.keep.name)
+
+    @property
+    def results_identity(self) -> str:
+        """SHA-256, hexadecimal, of all that decides what is found, whether spikes are kept or not."""
+        return self._identity("graph" if self.keep.maps == "backend" else "all")
+
+    def _identity(self, kept: str) -> str:
+        about = _content(self)
+        for name in ("backend", "device", "config", "dt"):
+            del about["header"][name]
+        about = {name: about[name] for name in ("header", "index", "label", "gamma", "variant", "steps", "stepped")}
+        return hashlib.sha256(json.dumps(about | {"keep": kept}, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def recorded(self) -> tuple[LayerSpec, ...]:
+        """The layers whose spikes are known to whoever computes: none where the backend forms maps."""
+        return () if self.keep.maps == "backend" else self.header.layers
+
+    @property
+    def spatial(self) -> tuple[LayerSpec, ...]:
+        """The layers that have maps."""
+        return tuple(layer for layer in self.header.layers if layer.kind != "dense")
+
+    @cached_property
+    def all_maps(self) -> MapHeader:
+        """Header of the maps of all samples, before the digest of their raster is known."""
+        return self.maps(range(len(self.samples)), "0" * 64)
+
+    def maps(self, positions: range, raster: str) -> MapHeader:
+        """Header of the maps of some consecutive samples, or of all.
+
+        Parameters
+        ----------
+        raster : digest of the raster of those samples
+        """
+        layers, keep = map_layers(self.header, self.spatial), self.keep
+        stepped = min(max(keep.stepped - positions.start, 0), len(positions))
+        kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
+        if keep.maps == "backend":
+            formed = {"gamma": float(self.gamma), "variant": self.variant, "seed": self.header.seed}
+            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept, "network_sha256")
+        parameters = {"gamma": float(self.gamma), "variant": self.variant, "include_current": True}
+        return MapHeader("sam", raster, parameters, *kept)
+
+    def digest(self, digests: dict[str, list[str]]) -> str:
+        """Digest of the raster of some samples, from those of its layers: layer -> one for each sample."""
+        return raster_digest(np.array(digests[layer.name], "S64") for layer in self.recorded)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a process computes samples with.
+
+    Parameters
+    ----------
+    spec : what is computed
+    network : in the specification's precision
+    read : positions of one range -> its samples
+    backend : that simulates
+    choice : how other processes make such a backend; None where only this process can
+    batch_size : samples that are encoded together
+    """
+
+    spec: JobSpec
+    network: Network
+    read: Read
+    backend: Backend
+    choice: BackendChoice | None = None
+    batch_size: int = 8
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to other processes: everything but the backend, see :meth:`with_threads`."""
+        return vars(self) | {"backend": None}
+
+    def with_threads(self, threads: int) -> Job:
+        """This job in another process, with a backend of its own that uses so many threads."""
+        assert self.choice is not None
+        return replace(self, backend=make_backend(*self.choice, threads=threads))
+
+
+def join(path: Path, spec: JobSpec) -> JobSpec:
+    """Write what a run computes, or take part in the run that is there.
+
+    Returns
+    -------
+    what is there now
+
+    Raises
+    ------
+    InputError : if what is there is another run's, naming the differences
+    """
+    with waiting_lock(path):
+        if path.exists():
+            found = read_spec(path)
+            _refuse_differences(path, found, spec)
+            return replace(spec, run_uuid=found.run_uuid)
+        content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
+        write_file(path, json.dumps(content).encode())
+        return spec
+
+
+def read_spec(path: Path) -> JobSpec:
+    """Read what :func:`join` wrote.
+
+    Raises
+    ------
+    InputError : if it is no specification
+    """
+    try:
+        content = parse_json(read_file(path, LARGEST), "job")
+        if (found := (content.pop("format"), content.pop("schema_version"))) != (FORMAT, SCHEMA_VERSION):
+            raise InputError(f"it is schema {found[1]} of {found[0]}, expected {SCHEMA_VERSION} of {FORMAT}")
+        header = RasterHeader.parse(content.pop("header"))
+        samples = SampleTable(np.array(content.pop("index")), np.array(content.pop("label")))
+        keep = {"steps": tuple(content.pop("steps")), "stepped": content.pop("stepped")}
+        keep |= {name: content.pop(name) for name in ("spikes", "maps")}
+        names = tuple(content.pop("class_names"))
+        return JobSpec(header, samples, Keep(**keep), class_names=names, **content)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), expected what a run computes", "other-out") from None
+
+
+def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
+    """Refuse to go on with maps that left Lava's graph by maps made of spikes, or the other way round.
+
+    Parameters
+    ----------
+    of_backend : whether those that are there left the graph
+    """
+    if of_backend != (spec.keep.maps == "backend"):
+        there, here = (
+            "leave Lava's graph" if graph else "are made of spikes" for graph in (of_backend, not of_backend)
+        )
+        raise InputError(
+            f"{where}: cannot resume: maps {there} there and {here} here, as backend, keep and variant decide",
+            "same-settings",
+        )
+
+
+def refuse_other_raster(where: Path, header: RasterHeader, samples: SampleTable, spec: JobSpec) -> None:
+    """Refuse to go on with the spikes of another run.
+
+    Raises
+    ------
+    InputError : naming each difference as "field is OLD there, NEW here"
+    """
+    if found := _differences(header, samples, spec.header, spec.samples):
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
+
+
+def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
+    """Refuse to join a run that computes something else."""
+    found = _differences(old.header, old.samples, new.header, new.samples)
+    refuse_other_origin(where, old.keep.maps == "backend", new)
+    before, after = (
+        {"keep": spec.keep.name, "gamma": spec.gamma, "variant": spec.variant, "stepped": spec.keep.stepped}
+        for spec in (old, new)
+    )
+    for name, value in before.items():
+        if value != after[name]:
+            found.append(f"{name} is {value!r} there, {after[name]!r} here")
+    if (steps := old.keep.steps) != new.keep.steps:
+        found.append(f"steps is {len(steps)} steps there, {len(new.keep.steps)} steps here")
+    if found:
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
+
+
+def _differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
+    """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
+    fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
+    if old.precision == "float32":  # there, another backend or device may round spikes differently
+        fields += ["backend", "device"]
+    found = [
+        f"{field} is {getattr(old, field)!r} there, {getattr(new, field)!r} here"
+        for field in fields
+        if getattr(old, field) != getattr(new, field)
+    ]
+    if old.layers != new.layers:
+        names = [", ".join(layer.name for layer in header.layers) for header in (old, new)]
+        if names[0] == names[1]:
+            pair = next((a, b) for a, b in zip(old.layers, new.layers, strict=True) if a != b)
+            names = [str(layer) for layer in pair]
+        found.append(f"layers are {names[0]} there, {names[1]} here")
+    if len(old_samples) != len(new_samples):
+        found.append(f"there are {len(old_samples)} samples there, {len(new_samples)} here")
+    else:
+        for name in ("index", "label"):
+            before, after = getattr(old_samples, name), getattr(new_samples, name)
+            if (differ := np.flatnonzero(before != after)).size:
+                at = int(differ[0])
+                found.append(f"sample {at} has {name} {before[at]} there, {after[at]} here")
+    return found
+
+
+def _content(spec: JobSpec) -> dict[str, Any]:
+    return {
+        "header": asdict(spec.header),
+        "index": spec.samples.index.tolist(),
+        "label": spec.samples.label.tolist(),
+        **{name: getattr(spec.keep, name) for name in ("spikes", "maps", "steps", "stepped")},
+        **{name: getattr(spec, name) for name in SETTINGS},
+    }

@@ -1,0 +1,38 @@
+"""What a run keeps of every sample: one value, decided once, before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MapOrigin = Literal["spikes", "backend"]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept.
+
+    Parameters
+    ----------
+    spikes : whether every spike is, in `raster.h5`
+    maps : what `sam.h5` is made of: the spikes, or what the backend forms while no spike leaves it. None for no maps
+    steps : the steps whose maps are kept one by one, beside the sum over steps
+    stepped : of how many first samples they are
+    layers : the layers that are recorded, by name or number; all if there are none
+    """
+
+    spikes: bool = True
+    maps: MapOrigin | None = "spikes"
+    steps: tuple[int, ...] = ()
+    stepped: int = 0
+    layers: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The word that files and messages have for spikes and maps."""
+        if self.maps == "backend":
+            return "graph"
+        return "maps" if not self.spikes else "raster" if self.maps is None else "all"
+
+
+RASTER = Keep(maps=None)  # the spikes alone

@@ -1,0 +1,196 @@
+"""All ranges of a run, together: raster.h5, sam.h5, and what is known of every sample."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.maps.localisation import GatheredScores
+from recordings.digests import raster_digest
+from recordings.disk import check_free, reason
+from recordings.errors import InputError, RasterError
+from recordings.maps.writer import writing_maps
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import PRECISIONS
+from recordings.sealed import SealedFile
+
+from .job import RANGE, JobSpec
+from .range_file import PARTS, SPEC, RangeFile, Sections, range_files
+from .whole_raster import WholeRaster
+
+SHOWN = 5  # ranges that a message names
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """What is known of a run without its spikes.
+
+    Parameters
+    ----------
+    spec : of the run
+    backend, device : what simulated it; several are joined by "+"
+    names : of the samples
+    predictions : (N,) int32
+    readout : (N, K)
+    spikes : layer -> number of spikes of all samples
+    raster_digest : identity of all spikes; None where the backend formed the maps
+    scores : how well maps find the object
+    seconds : stage -> seconds, of all ranges and threads together
+    """
+
+    spec: JobSpec
+    backend: str
+    device: str
+    names: tuple[str, ...]
+    predictions: NDArray[np.int32]
+    readout: NDArray[Any]
+    spikes: dict[str, int]
+    raster_digest: str | None
+    scores: GatheredScores
+    seconds: dict[str, float]
+
+
+def merge(
+    folder: Path,
+    spec: JobSpec,
+    advance: Callable[[int], None] = lambda samples: None,
+    whole: WholeRaster | None = None,
+) -> Totals:
+    """Make the files of a run of its ranges, each verified. :func:`remove_parts` removes the ranges.
+
+    Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
+
+    Parameters
+    ----------
+    advance : called with the number of samples just merged
+    whole : may have most of the spikes already
+
+    Raises
+    ------
+    InputError : if ranges are missing, damaged, or of another run; nothing is removed then
+    """
+    gathered = _Gathered(spec)
+    files = [gathered.add(RangeFile(path, spec)) for path in range_files(folder, range(0), everything=True)]
+    gathered.refuse_gaps(folder)
+    _refuse_strangers(folder, files)
+    totals = gathered.totals()
+    with ExitStack() as stack:  # sam.h5 appears when the raster is there
+        if spec.keep.maps is not None:
+            header = spec.maps(range(len(spec.samples)), totals.raster_digest or "")
+            maps = stack.enter_context(writing_maps(folder / "sam.h5", header, spec.samples, overwrite=True))
+            for file in files:
+                with SealedFile(file.read("maps")) as section:
+                    maps.copy(file.first, section)
+        if spec.keep.spikes:
+            _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
+    return totals
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what the ranges left, once everything that is made of it is there."""
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+
+
+def _merge_raster(
+    folder: Path, files: list[Sections], totals: Totals, whole: WholeRaster, advance: Callable[[int], None]
+) -> None:
+    path, merged_before = whole.path, whole.path.exists()  # an earlier sitting came as far as this
+    if not merged_before:
+        kept = f"all samples are kept in {folder / PARTS}"
+        rest = [file for file in files if file.first not in whole.added]
+        try:
+            check_free(folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume")
+            for file in rest:
+                whole.copy(file.first, file.read("raster"))
+                advance(1)
+            whole.finish()
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume") from error
+        finally:
+            if not path.exists():
+                whole.close()
+    with RasterReader(path, trusted=not merged_before) as raster:
+        if raster.raster_digest != totals.raster_digest:
+            raise InputError(f"{path}: its spikes are not those that were explained", "other-out")
+
+
+def _refuse_strangers(folder: Path, files: list[Sections]) -> None:
+    """Refuse what nobody who takes part in the run has left among its files."""
+    known = {SPEC, *(file.path.name for file in files)}
+    found = {path for path in (folder / PARTS).glob("[!.]*") if path.name not in known}
+    if found:
+        raise InputError(f"{min(found)}: belongs to no range of this run; remove it, then merge again")
+
+
+class _Gathered:
+    """What merging keeps of records, some hundred bytes a sample; a record has a hundred times as many."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._spec, count = spec, len(spec.samples)
+        self._origins: tuple[dict[str, None], dict[str, None]] = {}, {}
+        self._names: list[str] = []
+        self._predictions = np.empty(count, np.int32)
+        self._readout = np.empty((count, spec.header.classes), PRECISIONS[spec.header.precision])
+        self._spikes: Counter[str] = Counter({layer.name: 0 for layer in spec.recorded})
+        self._digests = {name: np.empty(count, "S64") for name in self._spikes}
+        self._scores = GatheredScores()
+        self._seconds: dict[str, float] = {}
+        self._covered = np.zeros(count, np.bool_)
+
+    def add(self, file: RangeFile) -> Sections:
+        """Take the next file; gives its spikes and maps.
+
+        Raises
+        ------
+        RasterError : if another file has some of its samples
+        """
+        record = file.record
+        rows = slice(record.first, record.first + record.count)
+        if self._covered[rows].any():
+            raise RasterError(f"{file.sections.path}: belongs to no range of this run; remove it, then merge again")
+        self._covered[rows] = True
+        for names, name in zip(self._origins, (record.backend, record.device), strict=True):
+            names[name] = None
+        self._names += record.names
+        self._predictions[rows], self._readout[rows] = record.predictions, record.readout
+        for layer in self._digests:
+            self._digests[layer][rows] = record.digests[layer]
+            self._spikes[layer] += sum(record.spikes[layer])
+        self._scores.add(record.scores)
+        for stage, taken in record.seconds.items():
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + taken
+        return file.sections
+
+    def refuse_gaps(self, folder: Path) -> None:
+        """Refuse a run of which some samples are missing, saying of which ranges."""
+        missing = sorted({int(position) // RANGE for position in np.flatnonzero(~self._covered)})
+        if missing:
+            named = ", ".join(str(number) for number in missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+            raise InputError(
+                f"{folder}: {len(missing)} of {len(self._spec.ranges)} ranges are not finished ({named}); "
+                "run the processes that compute them again, then merge"
+            )
+
+    def totals(self) -> Totals:
+        """What is known of all samples, once every file was taken."""
+        backend, device = ("+".join(names) for names in self._origins)
+        return Totals(
+            self._spec,
+            backend,
+            device,
+            tuple(self._names),
+            self._predictions,
+            self._readout,
+            dict(self._spikes),
+            None if self._spec.keep.maps == "backend" else raster_digest(self._digests.values()),
+            self._scores,
+            self._seconds,
+        )

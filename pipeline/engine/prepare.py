@@ -1,0 +1,90 @@
+"""From the settings of `run` to a job: the network is loaded and the samples are listed; no image is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.available import make_backend
+from backends.base import Backend
+from backends.formed_maps import forms_maps
+from pipeline.config import Config, RunSection
+from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
+from pipeline.maps.layers import spatial_layers
+from pipeline.maps.sam import AnyVariant
+from pipeline.maps.steps import kept_steps
+from pipeline.networks.checkpoint import check_fit, load_checkpoint
+from pipeline.networks.precisions import in_precision
+from recordings.progress import Tracker
+
+from .formed_maps import check_maps
+from .header import raster_header
+from .job import Job, JobSpec
+from .keep import Keep
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a process needs to take part in a run.
+
+    Parameters
+    ----------
+    job : that computes it
+    chosen : the samples, not read yet
+    """
+
+    job: Job
+    chosen: Chosen
+
+
+def prepare(config: Config) -> Prepared:
+    """Load the network and list the samples.
+
+    Raises
+    ------
+    InputError : if anything of it does not fit, before hours of simulation
+    """
+    settings = config.run
+    checkpoint = load_checkpoint(settings.checkpoint, "snn")
+    check_fit(checkpoint, config, settings.checkpoint)
+    spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
+    choice = settings.backend, settings.device, settings.lava_models, settings.lava_deadline
+    backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
+    kept_steps(settings.steps, network.timesteps, settings.samples)
+    chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
+    keep = what_to_keep(settings, backend, network.timesteps, len(chosen.table))
+    header = raster_header(network, backend, chosen.dataset.name, settings.seed, config, keep.layers)
+    spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
+    variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.maps == "backend" else "paper"
+    names = checkpoint.class_names
+    spec = JobSpec(header, chosen.table, keep, settings.gamma, variant, names, settings.checkpoint)
+    check_maps(spec, network, settings.layers)
+    return Prepared(Job(spec, network, chosen.read, backend, choice, settings.batch_size), chosen)
+
+
+def read_all(prepared: Prepared, tracker: Tracker) -> Samples:
+    """Read all samples, so that a broken one is found before anything starts."""
+    with tracker.time("load"), tracker.show("reading images", len(prepared.chosen)) as advance:
+        return prepared.chosen.read(range(len(prepared.chosen)), advance)
+
+
+def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_samples: int) -> Keep:
+    """What is left of each sample.
+
+    Raises
+    ------
+    InputError : if there are no such steps
+    """
+    steps, stepped = kept_steps(settings.steps, timesteps, n_samples, settings.figures)
+    formed = forms_maps(backend) and settings.keep == "maps" and settings.variant != "paper"
+    return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
+
+
+def read_samples_of(config: Config) -> ReadSamples:
+    """What reads the samples of a run again, for pictures; lists them when it is first asked."""
+
+    def read(positions: range) -> Samples:
+        settings = config.run
+        checkpoint = load_checkpoint(settings.checkpoint, "snn")
+        return choose(settings.data, checkpoint, settings.samples, settings.seed).read(positions)
+
+    return read

@@ -1,0 +1,65 @@
+"""A job computed in a folder, by this process alone or on a cluster, and its files made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recordings.progress import Tracker
+
+from .cluster import Task, distribute
+from .compute import compile_kernels, compute
+from .folder import FolderStore
+from .job import Job, JobSpec
+from .merge import Totals, merge
+from .whole_raster import WholeRaster
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
+    """Compute what is missing of a run, in this process alone, and make its files.
+
+    Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
+
+    Parameters
+    ----------
+    job : with the specification that :func:`pipeline.engine.folder.begin` gave
+
+    Raises
+    ------
+    InputError : if a simulation fails, the disk is full, or files are damaged; what was finished is kept
+    """
+    count, whole = len(job.spec.samples), WholeRaster(folder, job.spec)
+    try:
+        store = FolderStore(folder, job, whole=whole)
+        tracker.notes += store.notes
+        if store.missing:
+            with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+                compile_kernels(job)
+        with tracker.show(f"simulating on {job.backend.name}", count) as advance:
+            advance(count - len(store.missing))
+            compute(job, store, advance)
+        return merge_all(folder, job.spec, tracker, whole)
+    finally:
+        whole.close()
+
+
+def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker) -> Totals:
+    """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
+    count = len(job.spec.samples)
+    with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
+        distribute(client, Task(folder.absolute(), job), advance)
+    return merge_all(folder, job.spec, tracker)
+
+
+def merge_all(folder: Path, spec: JobSpec, tracker: Tracker, whole: WholeRaster | None = None) -> Totals:
+    """Make the files of a run of which all ranges are computed; adds to the seconds of the tracker.
+
+    Parameters are those of :func:`compute_all`, and of :func:`pipeline.engine.merge.merge`.
+    """
+    with tracker.time("merge"), tracker.show("merging", len(spec.samples)) as advance:
+        totals = merge(folder, spec, advance, whole)
+    return replace(totals, seconds=totals.seconds | tracker.seconds)

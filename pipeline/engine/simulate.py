@@ -1,0 +1,161 @@
+"""Simulate: a network, its samples and a backend become a raster with every spike of every layer."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from numpy.typing import ArrayLike
+
+from backends.available import make_backend
+from backends.base import Backend
+from backends.network import Network
+from pipeline.images.sources import open_source
+from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from pipeline.networks.precisions import in_precision
+from recordings.errors import InputError
+from recordings.lock import file_lock, out_lock
+from recordings.progress import Tracker
+from recordings.raster.reader import RasterReader
+
+from .compute import compile_kernels, compute
+from .folder import begin, undone_if_refused
+from .header import raster_header
+from .job import BackendChoice, Job, JobSpec
+from .keep import RASTER
+from .memory import MemoryStore
+from .merge import remove_parts
+from .run import compute_all, compute_on_cluster
+from .source import Parts
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from typing_extensions import Unpack  # Python 3.10 lacks it
+
+
+class SimulateOptions(TypedDict, total=False):
+    """How :func:`simulate` goes about it; none of this changes a bit.
+
+    Parameters
+    ----------
+    device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
+    batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16; 8 if not given
+    resume : continue what an earlier call with the same arguments left in `out`
+    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
+        that are paths, under the same names. Needs `out`, and the name of a backend
+    tracker : shows and times the work
+    """
+
+    device: str
+    batch_size: int
+    resume: bool
+    client: Client | None
+    tracker: Tracker | None
+
+
+def simulate(
+    network: str | PathLike[str] | Checkpoint | Network,
+    data: Any = None,
+    *,
+    samples: int | None = None,
+    labels: ArrayLike | None = None,
+    out: str | PathLike[str] | None = None,
+    backend: str | Backend = "auto",
+    precision: str = "fixed",
+    seed: int = 0,
+    **options: Unpack[SimulateOptions],
+) -> RasterReader:
+    """Simulate a network on a backend, and record every spike of every layer.
+
+    Parameters
+    ----------
+    network : a bundled checkpoint's name, a checkpoint file, :func:`spikesam.load`'s result, or a plain network
+    data : what to show the network: a data set by name or path, paths of files of images or of recordings of events,
+        events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the set that needs no
+        download, digits in clutter or, for a network that takes events, before a simulated camera. Arrays are images
+        (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of
+        0 and 1
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of
+        events or of files, the first ones (all if not given)
+    labels : (N,) int, the classes of an array's samples; -1 where unknown
+    out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory
+    backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise
+    precision : "fixed" for integers, "float32" for the network's own numbers
+    seed : of the order of samples and of the Poisson spikes
+    **options : `device`, `batch_size`, `resume`, `client`, `tracker`; see
+        :class:`pipeline.engine.simulate.SimulateOptions`
+
+    Returns
+    -------
+    an open reader of the raster; closing it, or leaving its `with` block, closes the file
+
+    Raises
+    ------
+    InputError : naming what does not fit; nothing half-written looks finished
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> raster = spikesam.simulate("cluttered-digits", samples=2)
+    >>> raster["conv1"][0].shape
+    (16, 24, 40, 40)
+    >>> raster.predictions.tolist() == raster.samples.label.tolist()
+    True
+    """
+    if unknown := sorted(set(options) - set(SimulateOptions.__annotations__)):
+        known = ", ".join(SimulateOptions.__annotations__)
+        raise InputError(f"simulate: got the option {unknown[0]!r}, expected some of {known}")
+    tracker, client = options.get("tracker") or Tracker(), options.get("client")
+    device, batch_size, resume = (
+        options.get("device", "auto"),
+        options.get("batch_size", 8),
+        options.get("resume", False),
+    )
+    if not 1 <= batch_size <= 16:
+        raise InputError(f"batch_size: got {batch_size}, expected 1 … 16")
+    if client is not None and (out is None or not isinstance(backend, str)):
+        raise InputError("client: needs out, a folder that all workers see, and a backend by its name")
+    with tracker.time("load"):
+        loaded = _loaded(network)
+        graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
+        choice: BackendChoice | None = (backend, device, "event", None) if isinstance(backend, str) else None
+        simulator = make_backend(*choice) if choice else backend
+        assert not isinstance(simulator, str)
+        with tracker.show("reading images") as advance:
+            source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
+    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER)
+    job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
+    if out is None:
+        return _in_memory(job, tracker)
+    folder = Path(out)
+    with ExitStack() as stack:
+        stack.enter_context(out_lock(folder))
+        stack.enter_context(file_lock(folder / "raster.h5"))
+        stack.enter_context(undone_if_refused(folder))
+        job = begin(folder, job, resume=resume)
+        if client is None:
+            compute_all(folder, job, tracker)
+        else:
+            compute_on_cluster(folder, job, client, tracker)
+        remove_parts(folder)
+    return RasterReader(folder / "raster.h5", trusted=not resume)
+
+
+def _loaded(network: Any) -> Checkpoint | Network:
+    if isinstance(network, (Checkpoint, Network)):
+        return network
+    if isinstance(network, (str, PathLike)):
+        return load_checkpoint(network, "snn")
+    raise InputError(f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file")
+
+
+def _in_memory(job: Job, tracker: Tracker) -> RasterReader:
+    store, count = MemoryStore(job.spec), len(job.spec.samples)
+    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+        compile_kernels(job)
+    with tracker.show(f"simulating on {job.backend.name}", count) as advance:
+        compute(job, store, advance)
+    tracker.seconds |= store.timer.take()
+    return store.raster()

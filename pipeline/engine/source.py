@@ -1,0 +1,77 @@
+"""Where the samples of a range come from: a data set, with names and masks, or any source of inputs, without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch
+from backends.network import Network
+from pipeline.images.sources import Source
+from recordings.schema import SampleTable
+
+
+class RangeSamples(Protocol):
+    """The samples of a range; :class:`pipeline.images.samples.Samples` are such."""
+
+    @property
+    def name(self) -> str:
+        """Identity of the data, for files."""
+
+    @property
+    def table(self) -> SampleTable:
+        """Index and label of every sample."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the samples, short, for people."""
+
+    @property
+    def masks(self) -> Sequence[NDArray[np.bool_] | None]:
+        """(H, W), the object's pixels; None if unknown."""
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """What `network` gets of the chosen samples, in batches."""
+
+
+Read = Callable[[range], RangeSamples]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Any source, range by range: called with positions, it gives those samples."""
+
+    source: Source
+
+    def __call__(self, positions: range) -> RangeSamples:
+        """The samples at these positions."""
+        return _Part(self.source, positions)
+
+
+@dataclass(frozen=True)
+class _Part:
+    source: Source
+    positions: range
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def table(self) -> SampleTable:
+        return self.source.table[self.positions.start : self.positions.stop]
+
+    @property
+    def names(self) -> list[str]:
+        return [f"sample {position}" for position in self.positions]
+
+    @property
+    def masks(self) -> list[None]:
+        return [None] * len(self.positions)
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        return self.source.encoded([self.positions[row] for row in chosen], network, seed, batch_size)

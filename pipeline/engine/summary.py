@@ -1,0 +1,179 @@
+"""What a run found, as `summary.json`: every field, its type and its meaning (docs/summary.md lists them)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.measures.statistics import mean_with_interval
+from recordings.disk import write_file
+from recordings.raster.schema import RasterHeader
+from recordings.text import printable
+
+LIKELIEST = 3  # classes named per image
+LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
+
+Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+
+if TYPE_CHECKING:
+    from .merge import Totals
+
+
+class Record(BaseModel):
+    """A group of results that knows nothing but its own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(Record):
+    """A mean and its 95 % interval."""
+
+    mean: float = Field(description="mean over n samples")
+    low: float = Field(description="lower end of the 95 % interval")
+    high: float = Field(description="upper end")
+    n: int = Field(description="samples whose class, or whose object, is known")
+
+
+class Answer(Record):
+    """What the network answers for one image."""
+
+    image: Name = Field(description="name of the image")
+    label: Name | None = Field(description="name of its class; null if unknown")
+    classes: dict[Name, float] = Field(description="the three likeliest classes and their softmax shares")
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the likeliest class is the image's own; None if that is unknown."""
+        return None if self.label is None else next(iter(self.classes)) == self.label
+
+
+class LocalisationScore(Interval):
+    """How well one kind of map finds the object, by one measure (docs/measures.md)."""
+
+    layer: str | None = Field(description="name of the layer; null for a guess that needs none")
+    method: str = Field(description="SAM, spike count, centred box or centred Gaussian")
+    measure: str = Field(description="pointing game, energy in object or IoU")
+
+
+class Summary(Record):
+    """The results of `python -m pipeline.run`."""
+
+    backend: str = Field(description="event, torch or lava")
+    device: str = Field(description="cpu, cuda, …")
+    precision: str = Field(description="fixed or float32")
+    checkpoint: Name = Field(description="name or file of the network")
+    dataset: Name = Field(description="identity of the data")
+    n_samples: int = Field(description="images that were simulated")
+    timesteps: int = Field(description="T, steps per image")
+    seed: int = Field(description="of the order of images and the Poisson spikes")
+    accuracy: float | None = Field(description="share of right answers; null if no class is known")
+    accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
+    answers: list[Answer] = Field(description="one for each image")
+    spike_rate: dict[str, float] = Field(
+        description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
+    )
+    localisation: list[LocalisationScore] = Field(description="empty if no object is known")
+    raster_digest: str | None = Field(
+        description="identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
+    )
+    network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
+    plan: str = Field(description="identity of all that decides these results, 64 hexadecimal digits")
+    seconds: dict[str, float] = Field(
+        description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
+        "measuring overlap"
+    )
+
+    def write(self, path: Path) -> None:
+        """Store as JSON; the file appears whole."""
+        write_file(path, (self.model_dump_json(indent=2) + "\n").encode())
+
+
+def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
+    """Gather the results of a run.
+
+    Parameters
+    ----------
+    seconds : stage -> seconds
+    """
+    spec, right = found.spec, accuracy(found.spec.samples.label, found.predictions)
+    header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
+    return Summary(
+        backend=found.backend,
+        device=found.device,
+        precision=header.precision,
+        checkpoint=spec.checkpoint,
+        dataset=header.dataset,
+        n_samples=len(spec.samples),
+        timesteps=header.timesteps,
+        seed=header.seed,
+        accuracy=right.mean if right else None,
+        accuracy_interval=right,
+        answers=answers(found.readout * scale, spec.samples.label, found.names, spec.class_names),
+        spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
+        localisation=[
+            LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
+            for (layer, method, measure), estimate in found.scores.summary().items()
+        ],
+        raster_digest=found.raster_digest,
+        network_sha256=header.network_sha256,
+        plan=spec.results_identity,
+        seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
+    )
+
+
+def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Interval | None:
+    """Share of right answers with Wilson's interval; None if no class is known.
+
+    Parameters
+    ----------
+    labels, predictions : (N,) classes; a label of -1 is unknown
+    """
+    known = labels >= 0
+    if not known.any():
+        return None
+    right = (predictions == labels)[known].astype(np.float64)
+    return Interval(**mean_with_interval(right)._asdict())
+
+
+def answers(
+    logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str], classes: Sequence[str]
+) -> list[Answer]:
+    """The likeliest classes of every image, and their softmax shares.
+
+    Parameters
+    ----------
+    logits : (N, K)
+    labels : (N,) classes, -1 where unknown
+    images, classes : names for people
+    """
+    shares = _softmax(logits)
+    ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
+    return [
+        Answer(
+            image=images[sample],
+            label=classes[label] if label >= 0 else None,
+            classes={classes[number]: round(float(shares[sample, number]), 4) for number in ranked[sample]},
+        )
+        for sample, label in enumerate(labels)
+    ]
+
+
+def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int) -> dict[str, float]:
+    """Spikes per neuron and step, layer by layer.
+
+    Parameters
+    ----------
+    spikes : layer -> number of spikes of all samples, where it is known
+    """
+    neurons = {layer.name: layer.neurons for layer in header.layers}
+    return {name: count / (n_samples * header.timesteps * neurons[name]) for name, count in spikes.items()}
+
+
+def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return shares / shares.sum(axis=1, keepdims=True)

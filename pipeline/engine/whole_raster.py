@@ -1,0 +1,75 @@
+"""`raster.h5` while it is filled with all samples of a run: from memory as they are computed, or from range files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from recordings.raster.merging import MergedRaster, merging
+from recordings.raster.records import SampleRecord
+
+from .job import JobSpec
+
+
+class WholeRaster:
+    """The raster of a run; it appears whole when it is finished, or not at all.
+
+    Parameters
+    ----------
+    folder : of the run
+    spec : of the run
+
+    Attributes
+    ----------
+    added : positions of the first samples of what it holds already
+    """
+
+    def __init__(self, folder: Path, spec: JobSpec) -> None:
+        self.path = folder / "raster.h5"
+        self.added: set[int] = set()
+        self._spec, self._resources = spec, ExitStack()
+        self._raster: MergedRaster | None = None
+
+    def add(self, records: Sequence[SampleRecord]) -> None:
+        """Take consecutive samples from memory.
+
+        Raises
+        ------
+        OSError, RuntimeError : if it cannot be written
+        """
+        self._opened().add_records(list(records))
+        self.added.add(records[0].position)
+
+    def copy(self, first: int, section: bytes) -> None:
+        """Take the samples from `first` on from a raster file of them, chunk by chunk as they are stored.
+
+        Raises
+        ------
+        OSError, RuntimeError : if it cannot be written
+        """
+        self._opened().add_sealed(first, section)
+        self.added.add(first)
+
+    def finish(self) -> None:
+        """Say that everything is there, once all samples were taken."""
+        self._opened()
+        self._resources.close()
+
+    def close(self) -> None:
+        """Remove what there is of it, unless it is finished."""
+        self.added.clear()
+        self._raster = None
+        with suppress(_UnfinishedError), self._resources:
+            raise _UnfinishedError
+
+    def _opened(self) -> MergedRaster:
+        if self._raster is None:
+            spec = self._spec
+            new = merging(self.path, spec.header, spec.samples, spec.run_uuid)
+            self._raster = self._resources.enter_context(new)
+        return self._raster
+
+
+class _UnfinishedError(Exception):
+    """Makes :func:`recordings.raster.merging.merging` leave nothing."""

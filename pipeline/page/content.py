@@ -1,0 +1,142 @@
+"""What the page's script reads of a run, as JSON: names, numbers, and packed spikes and pictures as blobs."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import fsum
+
+import numpy as np
+
+from backends.network import Layer, Readout
+from pipeline.measures.operations import products, synaptic_operations
+from recordings.maps.reader import MapReader
+from recordings.raster.schema import LayerSpec
+
+from .blobs import blob, spike_trains
+from .excerpt import Content, excerpt
+from .shown_run import CAM_TITLES, ShownRun
+
+Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
+
+
+def run_content(run: ShownRun, limit: int) -> Content:
+    """Everything of one run.
+
+    Parameters
+    ----------
+    limit : bytes of its samples, as far as one fits
+    """
+    raster, header = run.raster, run.raster.header
+    scores = _scores(run)
+    shown = excerpt(partial(_sample, run, scores), raster.n_samples, raster.timesteps, limit)
+    known = np.minimum(raster.labels, raster.predictions) >= 0
+    right = int((raster.labels == raster.predictions)[known].sum())
+    return {
+        "name": run.name,
+        "dataset": header.dataset,
+        "timesteps": raster.timesteps,
+        "steps": shown.steps,
+        "gamma": run.gamma,
+        "facts": [
+            ["network", run.network_name or header.network_sha256[:12] or "unknown"],
+            ["data", header.dataset or "unknown"],
+            ["samples", f"{raster.n_samples}"],
+            ["steps", f"{raster.timesteps}"],
+            ["simulated on", f"{header.backend} ({header.precision})"],
+            ["right answers", f"{right} of {known.sum()}" if known.any() else "unknown"],
+            ["spikes' digest", raster.raster_digest[:12]],
+        ],
+        "notes": [*([shown.note] if shown.note else []), *run.notes],
+        "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
+        "samples": shown.samples,
+    }
+
+
+def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Content]) -> Content:
+    operations = [sample["operations"][layer.name] for sample in samples if layer.name in sample["operations"]]
+    rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "shape": layer.shape,
+        "matter": run.raster.steps_that_matter(layer),
+        "rates": [round(float(rate), 5) for rate in rates],
+        "rate": float(rates.mean()),
+        "operations": float(np.mean(operations)) if operations else None,
+        "products": _products(run).get(layer.name),
+        "scores": scores.get((layer.name, None), {}),
+    }
+
+
+def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
+    raster, answer = run.raster, run.answers[sample] if run.answers else None
+    label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
+    index = int(raster.samples.index[sample])
+    return {
+        "index": index,
+        "name": answer.image if answer else f"sample {index}",
+        "label": (answer.label if answer else None) or (f"class {label}" if label >= 0 else None),
+        "predicted": next(iter(answer.classes)) if answer else f"class {predicted}" if predicted >= 0 else None,
+        "right": label == predicted if min(label, predicted) >= 0 else None,
+        "shares": list(answer.classes.items()) if answer else [],
+        **_picture(run, sample),
+        "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
+        "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
+        "operations": _operations(run, sample),
+        "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
+    }
+
+
+def _picture(run: ShownRun, sample: int) -> Content:
+    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
+    if run.samples is None or sample >= len(run.samples):
+        return {"picture": None, "mask": None, "box": None}
+    pixels, mask, box = (run.samples.pictures[sample], run.samples.masks[sample], run.samples.boxes[sample])
+    height, width = pixels.shape[:2]
+    return {
+        "picture": {"shape": [height, width], "pixels": blob(pixels)},
+        "mask": None if mask is None else {"shape": mask.shape, "pixels": blob(mask.astype(np.uint8))},
+        "box": None if box is None else [box[0] / width, box[1] / height, box[2] / width, box[3] / height],
+    }
+
+
+def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
+    """Summed over the steps that matter, in 256 levels: enough for a picture."""
+    heat = maps.read_sum(maps.layer(layer), sample)
+    most = float(heat.max())
+    levels = np.rint(heat * (255 / most if most > 0 else 0)).astype(np.uint8)
+    return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}
+
+
+def _operations(run: ShownRun, sample: int) -> dict[str, int]:
+    """Layer -> operations that its spikes cause in the next one, at all steps; empty without the network."""
+    if run.network is None:
+        return {}
+    synapses: list[Layer | Readout] = [*run.network.layers, run.network.readout]
+    return {
+        layer.name: synaptic_operations(behind, run.raster.packed(layer, sample), layer.shape)
+        for layer, behind in ((layer, synapses[layer.number]) for layer in run.raster.layers)
+    }
+
+
+def _products(run: ShownRun) -> dict[str, int]:
+    """Layer -> MACs that an ANN's layer of that name causes in the next one; empty without the network."""
+    if run.network is None:
+        return {}
+    of_layers = products(run.network)
+    return {layer.name: of_layers[layer.number] for layer in run.raster.layers}
+
+
+def _scores(run: ShownRun) -> Scores:
+    """The scores of every sample whose object is known; beside None, their means."""
+    values: dict[tuple[str, int | None], dict[str, dict[str, list[float]]]] = {}
+    for image, layer, method, measure, value in run.scores:
+        for place in ((layer, image), (layer, None)):
+            values.setdefault(place, {}).setdefault(method, {}).setdefault(measure, []).append(value)
+    return {
+        place: {
+            method: {measure: round(fsum(found) / len(found), 4) for measure, found in of_method.items()}
+            for method, of_method in of_place.items()
+        }
+        for place, of_place in values.items()
+    }

@@ -1,0 +1,104 @@
+"""From a merged run to what a user looks at: summary, pictures, page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from backends.network import Network
+from pipeline.config import RunSection
+from pipeline.engine.merge import Totals, remove_parts
+from pipeline.engine.summary import Summary, summarise
+from pipeline.images.samples import ReadSamples
+from pipeline.maps.method import method_of
+from recordings.errors import InputError, finding
+from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
+from recordings.raster.reader import RasterReader
+
+SHOWN = 1000  # samples whose images are read again for pictures and page
+
+
+def write_results(
+    folder: Path, totals: Totals, network: Network, settings: RunSection, read: ReadSamples, tracker: Tracker
+) -> tuple[Summary, list[Path]]:
+    """Write what is made of a merged run, then remove its ranges.
+
+    Parameters
+    ----------
+    network : in the run's precision
+    read : positions from 0 on -> those samples, for pictures and the page
+    tracker : gets a note of what could not be made
+
+    Returns
+    -------
+    the summary, and the pictures that were drawn
+
+    Raises
+    ------
+    InputError : if a file cannot be written; says what is kept
+    """
+    keep = totals.spec.keep
+    with _saying_what_is_kept(folder, totals):
+        summary = summarise(totals, totals.seconds)
+        summary.write(folder / "summary.json")
+        figures = _pictures(folder, totals, network, settings, summary, read, tracker)
+        expected = ["sam.h5"] * (keep.maps is not None) + ["raster.h5"] * keep.spikes + ["summary.json"]
+        if missing := [name for name in expected if not (folder / name).is_file()]:
+            found = ", ".join(missing)
+            raise InputError(f"{folder}: {found} vanished while the run went on; did something else remove it?")
+        remove_parts(folder)
+    return summary, figures
+
+
+def _pictures(
+    folder: Path,
+    totals: Totals,
+    network: Network,
+    settings: RunSection,
+    summary: Summary,
+    read: ReadSamples,
+    tracker: Tracker,
+) -> list[Path]:
+    """Draw what is asked for of the first samples, and write the page."""
+    spec = totals.spec
+    with_page = settings.report and spec.keep.spikes
+    if settings.report and not with_page:
+        tracker.notes.append("no report.html: the page shows spikes, and this run keeps maps alone")
+    if not (settings.figures or with_page):
+        return []
+    samples = read(range(min(len(spec.samples), SHOWN if with_page else settings.figures)))
+    with ExitStack() as stack:
+        maps = stack.enter_context(MapReader(folder / "sam.h5", trusted=True))
+        raster = stack.enter_context(RasterReader(folder / "raster.h5", trusted=True)) if spec.keep.spikes else None
+        figures = list[Path]()
+        if settings.figures:
+            from pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
+            from pipeline.drawing.subject import subjects_of
+
+            with tracker.time("figures"), tracker.show("drawing"):
+                subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
+                figures = save_figures(maps, method_of(maps.header), subjects, folder / "figures", raster, network)
+        if with_page and raster is not None:
+            from .shown_run import ShownRun, grad_cams
+            from .write import write_page
+
+            with tracker.time("page"), tracker.show("writing the page"):
+                cams = tuple(grad_cams(folder, raster, stack))
+                scores = list(totals.scores.of_samples())
+                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
+                write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
+    return figures
+
+
+@contextmanager
+def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
+    """Say of a failure after the simulation that nothing has to be simulated again, where that is true."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if not (folder / "raster.h5").is_file():
+            raise
+        kept = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
+        raise InputError(f"{finding(error)}; {kept}", "resume") from error

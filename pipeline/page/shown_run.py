@@ -1,0 +1,151 @@
+"""What a page shows of a run: the raster, and what lies beside it in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends.network import Network
+from backends.network.storage import read_network
+from pipeline.config import load_config
+from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
+from pipeline.images.samples import Samples, choose_samples
+from pipeline.maps.localisation import Score, localisation_scores
+from pipeline.maps.method import method_of
+from recordings.errors import InputError
+from recordings.files import read_file
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+from recordings.text import printable
+
+GAMMA = 0.5  # where no maps say another
+CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
+
+
+@dataclass(frozen=True, eq=False)
+class ShownRun:
+    """One run.
+
+    Parameters
+    ----------
+    name : of its folder or file
+    raster : open
+    gamma : that the page begins with, 1/step
+    checkpoint : name or file of the network; empty if unknown
+    answers : of every sample, with names for people; None if unknown
+    samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
+    network : what fired the spikes; None if it is not at hand
+    scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
+    grad_cams : open files of Grad-CAM of the same samples
+    notes : what could not be shown, and why
+    """
+
+    name: str
+    raster: RasterReader
+    gamma: float = GAMMA
+    checkpoint: str = ""
+    answers: list[Answer] | None = None
+    samples: Samples | None = None
+    network: Network | None = None
+    scores: Sequence[Score] = ()
+    grad_cams: tuple[MapReader, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def network_name(self) -> str:
+        """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
+        path = Path(self.checkpoint)
+        return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+
+
+def open_run(path: Path, resources: ExitStack) -> ShownRun:
+    """Open a run's folder, or a raster file alone.
+
+    What lies beside the raster may be missing, or belong to another run: then a note says so.
+
+    Parameters
+    ----------
+    resources : closes the files
+
+    Raises
+    ------
+    InputError : if there is no raster, or it is damaged
+    """
+    if not path.is_dir():
+        return ShownRun(path.name, resources.enter_context(RasterReader(path)))
+    if not (path / "raster.h5").is_file():
+        if (path / "sam.h5").is_file():
+            raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
+        raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
+    raster = resources.enter_context(RasterReader(path / "raster.h5"))
+    run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)))
+    for file, add in (
+        ("summary.json", _with_summary),
+        ("network.safetensors", _with_network),
+        ("config.toml", _with_samples),
+        ("sam.h5", _with_scores),
+    ):
+        if (path / file).is_file():
+            try:
+                run = add(run, path / file)
+            except (InputError, OSError, ValueError) as error:
+                run = replace(
+                    run, notes=(*run.notes, f"{file} is not shown. {printable(error).replace(f'{path}/', '')}")
+                )
+    return run
+
+
+def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
+    """The files of Grad-CAM in a folder that are of the samples of a raster: those whose names hold "cam"."""
+    for path in sorted(folder.glob("*cam*.h5")):
+        with ExitStack() as opened:
+            try:
+                maps = opened.enter_context(MapReader(path))
+            except InputError:
+                continue  # a file of something else, which nobody asked for
+            if maps.header.method in CAM_TITLES and np.array_equal(maps.samples.index, raster.samples.index):
+                resources.enter_context(opened.pop_all())
+                yield maps
+
+
+def _with_summary(run: ShownRun, path: Path) -> ShownRun:
+    summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
+    if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
+        raise InputError("It is of another raster")
+    return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
+
+
+def _with_network(run: ShownRun, path: Path) -> ShownRun:
+    network = read_network(path)[0]
+    if network.sha256 != run.raster.header.network_sha256:
+        raise InputError("It is not the network that fired the spikes")
+    return replace(run, network=network)
+
+
+def _with_samples(run: ShownRun, path: Path) -> ShownRun:
+    """Read the images again, as the configuration says, but fetch none."""
+    from pipeline.networks.checkpoint import load_checkpoint
+
+    settings = load_config(path).run
+    checkpoint = load_checkpoint(settings.checkpoint, "snn")
+    samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed)
+    if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
+        raise InputError("The images that it names are not those of the raster")
+    return replace(run, samples=samples)
+
+
+def _with_scores(run: ShownRun, path: Path) -> ShownRun:
+    with MapReader(path) as maps:
+        if maps.header.method != "sam" or maps.header.source != run.raster.raster_digest:
+            raise InputError("It holds maps of something else")
+        method_of(maps.header, maps.where)  # refuses other parameters than its own
+        kernel: Mapping[str, Any] = maps.header.parameters
+        if kernel["variant"] != "paper" or not kernel["include_current"]:
+            raise InputError("It holds maps of another variant; the page computes those of the paper")
+        scores = [] if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
+        return replace(run, gamma=kernel["gamma"], scores=scores)

@@ -1,0 +1,83 @@
+"""Write the page of one run, or of two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+
+from recordings.disk import write_file
+from recordings.errors import InputError
+
+from .content import run_content
+from .render import render
+from .shown_run import ShownRun, open_run
+
+LIMIT = 8_000_000  # bytes of the samples of all runs
+MOST_RUNS = 2
+
+
+def report(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    out: str | PathLike[str] = "report.html",
+    *,
+    limit: int = LIMIT,
+    overwrite: bool = False,
+) -> Path:
+    """One HTML file that shows a run, or two side by side, computes their maps itself, and asks no server for anything.
+
+    Parameters
+    ----------
+    runs : the folder of a run or a raster file; or two of them
+    out : the file
+    limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
+    overwrite : replace an existing file
+
+    Returns
+    -------
+    the file
+
+    Raises
+    ------
+    InputError : if there is no raster, it is damaged, or the file exists or cannot be written
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spikesam
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)})
+    >>> spikesam.report(path, "c.html").name
+    'c.html'
+    """
+    paths = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(run) for run in runs]
+    target = Path(out)
+    if not 1 <= len(paths) <= MOST_RUNS:
+        raise InputError(f"runs: got {len(paths)}, expected one or two")
+    if limit < 1:
+        raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists already", "overwrite")
+    with ExitStack() as resources:
+        return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
+
+
+def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:
+    """Write the page of runs that are open; see :func:`report`."""
+    contents = [run_content(run, limit // len(runs)) for run in runs]
+    try:
+        write_file(target, render(title_of(runs), {"runs": contents}).encode(), overwrite=overwrite)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
+    return target
+
+
+def title_of(runs: Sequence[ShownRun]) -> str:
+    """The title of the page, such as "Where the network cluttered-digits looks: 8 samples of cluttered-digits/val"."""
+    names = [run.network_name or f"of {run.name}" for run in runs]
+    data = " and ".join(dict.fromkeys(run.raster.header.dataset for run in runs if run.raster.header.dataset))
+    of_data = f" of {data}" if data else ""
+    if len(runs) == 2:
+        return f"Where the networks {names[0]} and {names[1]} look: samples{of_data}"
+    count = runs[0].raster.n_samples
+    return f"Where the network {names[0]} looks: {count} sample{'s' * (count > 1)}{of_data}"

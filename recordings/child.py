@@ -1,0 +1,82 @@
+"""Child processes: they import what this process does, but nothing from the current folder, and end with it.
+
+The current folder holds data. A file in it that is called json.py must not run because a raster beside it is opened.
+Yet `python -c` and `python -m` put the current folder first on the path of imports, before Python's own library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of this project's packages
+
+_LAUNCH = """
+import sys
+code, count = sys.argv[1], int(sys.argv[2])
+path, sys.argv[1:] = sys.argv[3 : 3 + count], sys.argv[3 + count :]
+sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
+exec(code)
+"""
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """The command that runs `code` in a new Python, for :mod:`subprocess`.
+
+    The child takes this process's path of imports, without the current folder; but where this project itself is from
+    there, as with `python -m` in a clone, it stays.
+
+    Parameters
+    ----------
+    arguments : become ``sys.argv[1:]``
+    """
+    absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
+    path = [folder for folder in absolute if folder == SOURCE or not _is_current(folder)]
+    return [sys.executable, *_isolated(), "-c", _LAUNCH, code, str(len(path)), *path, *arguments]
+
+
+@contextmanager
+def isolated_spawning() -> Iterator[None]:
+    """While the block runs, what :mod:`multiprocessing` spawns imports nothing from the current folder before it works.
+
+    From then on it has the path of this process.
+    """
+    from multiprocessing import util
+
+    given = util._args_from_interpreter_flags  # type: ignore[attr-defined]
+    util._args_from_interpreter_flags = lambda: [*given(), *_isolated()]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        util._args_from_interpreter_flags = given  # type: ignore[attr-defined]
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Let the kernel kill this process as soon as the thread that started it ends, even while this process is stopped.
+
+    Only Linux can; elsewhere, only `parent` matters.
+
+    Parameters
+    ----------
+    parent : the process that started this one, where it is known: if it ended already, this process ends at once
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
+
+
+def _isolated() -> list[str]:
+    """Options for a path without the current folder and PYTHONPATH; Python 3.10 has no narrower one."""
+    return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
+
+
+def _is_current(folder: str) -> bool:
+    with suppress(OSError):  # there is no python313.zip
+        return os.path.samefile(folder, os.curdir)
+    return False

@@ -1,0 +1,128 @@
+"""Jobs whose spikes are made up: a backend that fires what tests/recordings/rasters.py says, after no simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import spikesam
+from backends.network import Network
+from pipeline.engine.compute import compute
+from pipeline.engine.folder import FolderStore, begin
+from pipeline.engine.job import Job, JobSpec
+from pipeline.engine.keep import RASTER
+from pipeline.engine.merge import merge, remove_parts
+from pipeline.engine.sample import SampleResult
+from pipeline.engine.whole_raster import WholeRaster
+from recordings.raster.batch import RasterBatch
+from recordings.raster.reader import RasterReader
+from recordings.raster.records import make_record
+from recordings.raster.schema import RasterHeader
+from recordings.schema import SampleTable
+from tests.recordings.rasters import HEADER, batch, samples
+
+COUNT = 50
+LAYERS = (spikesam.Layer("fc1", np.ones((2, 1)), spikesam.LIF(0.9)),)
+NETWORK = spikesam.Network((1, 1, 1), 2, LAYERS, spikesam.Readout(np.ones((2, 2))), "spikes")
+
+
+@dataclass
+class MadeUp:
+    """A backend; `simulated` has the positions that it was asked for."""
+
+    header: RasterHeader
+    name: str = "torch"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.simulated: list[int] = []
+
+    def prepare(self, network: Network) -> None:
+        """Nothing is compiled."""
+
+    def run(self, network: Network, inputs: Iterable[Any], n_samples: int) -> Iterator[RasterBatch]:
+        for positions in inputs:
+            self.simulated += positions.tolist()
+            yield batch(self.header, positions)
+
+
+@dataclass(frozen=True)
+class MadeUpSamples:
+    """Samples of which the network gets the positions."""
+
+    table: SampleTable
+    positions: range
+    name = "made-up"
+
+    @property
+    def names(self) -> list[str]:
+        return [f"sample {position}" for position in self.positions]
+
+    @property
+    def masks(self) -> list[None]:
+        return [None] * len(self.positions)
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[Any]:
+        for start in range(0, len(chosen), batch_size):
+            yield np.array([self.positions[row] for row in chosen[start : start + batch_size]])
+
+
+def job(header: RasterHeader = HEADER, count: int = COUNT, table: SampleTable | None = None) -> Job:
+    """Recorded are the spikes of `count` samples, and nothing else."""
+    every = samples(count) if table is None else table
+
+    def read(positions: range) -> MadeUpSamples:
+        return MadeUpSamples(every[positions.start : positions.stop], positions)
+
+    backend: Any = MadeUp(header, header.backend, header.device)
+    return Job(JobSpec(header, every, RASTER), NETWORK, read, backend, batch_size=3)
+
+
+def begun(folder: Path, given: Job | None = None, *, resume: bool = True, whole: bool = False) -> FolderStore:
+    """The store of a job that has begun in a folder, or goes on there."""
+    started = begin(folder, given or job(), resume=resume)
+    return FolderStore(folder, started, whole=WholeRaster(folder, started.spec) if whole else None)
+
+
+def result(header: RasterHeader, position: int) -> SampleResult:
+    """One sample, ready to store."""
+    made = batch(header, range(position, position + 1))
+    return SampleResult(make_record(header, made, 0, position), f"sample {position}")
+
+
+def add(store: FolderStore, positions: Iterable[int], header: RasterHeader = HEADER) -> None:
+    for position in positions:
+        store.add(result(header, position))
+
+
+def interrupted(folder: Path, done: int = 40, header: RasterHeader = HEADER) -> FolderStore:
+    """Record the first samples only, and walk away without a flush."""
+    store = begun(folder, job(header))
+    add(store, range(done), header)
+    return store
+
+
+def finish(folder: Path, given: Job | None = None) -> tuple[FolderStore, list[int]]:
+    """Go on with what is there; returns the store and the positions that were computed."""
+    started = begin(folder, given or job())
+    store = FolderStore(folder, started)
+    computed = list(store.missing)
+    compute(started, store)
+    merge(folder, started.spec)
+    remove_parts(folder)
+    return store, computed
+
+
+def files(folder: Path) -> list[str]:
+    """Names of the files of ranges."""
+    return sorted(path.name for path in (folder / "raster.parts").glob("*.range"))
+
+
+def digest(path: Path) -> str:
+    with RasterReader(path) as raster:
+        raster.verify()
+        return raster.raster_digest

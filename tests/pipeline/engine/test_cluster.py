@@ -1,0 +1,278 @@
+"""A real cluster of two processes gives the run that one process makes, whatever happens to its workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spikesam
+from backends.event.backend import EventBackend
+from pipeline import run
+from pipeline.engine.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.folder import begin
+from pipeline.engine.header import raster_header
+from pipeline.engine.job import Job, JobSpec
+from pipeline.engine.keep import RASTER
+from pipeline.engine.merge import merge
+from pipeline.engine.source import Parts, RangeSamples
+from pipeline.images.sources import open_source
+from recordings.errors import InputError
+from tests.hostile import hostile_folder
+from tests.pipeline.engine.test_ranges import digests, refusal, results
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+pytestmark = pytest.mark.alone
+
+pytest.importorskip("distributed", reason="dask.distributed is not installed")
+
+N = 70  # five ranges
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with connected("local:2") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> spikesam.Network:
+    path = tmp_path_factory.mktemp("network") / "small.safetensors"
+    small_checkpoint(path)
+    return spikesam.load(path).network
+
+
+@pytest.fixture(scope="module")
+def spikes(network: spikesam.Network) -> np.ndarray:
+    return np.random.default_rng(0).random((network.timesteps, N, *network.input_shape)) < 0.2
+
+
+@pytest.fixture(scope="module")
+def expected(network: spikesam.Network, spikes: np.ndarray) -> str:
+    return spikesam.simulate(network, spikes, backend="event").raster_digest
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Reads samples as :class:`Parts` does, but something happens first.
+
+    Parameters
+    ----------
+    parts : what reads them
+    at : first position of the range at which it happens
+    folder : holds a file for each time that it happened
+    times : how often
+    kill : kill the process, or else fail as a disk does
+    """
+
+    parts: Parts
+    at: int
+    folder: Path
+    times: int
+    kill: bool
+
+    def __call__(self, positions: range) -> RangeSamples:
+        happened = len(list(self.folder.iterdir()))
+        if positions.start == self.at and happened < self.times:
+            (self.folder / str(happened)).touch()
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError(28, os.strerror(28), str(self.folder))
+        return self.parts(positions)
+
+
+def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
+    from pipeline.networks.precisions import in_precision
+
+    graph, source = in_precision(network, "fixed"), open_source(spikes, network)
+    spec = JobSpec(raster_header(graph, EventBackend(1), source.name, 0), source.table, RASTER)
+    job = Job(spec, graph, Parts(source), EventBackend(1), ("event", "auto", "event", None))
+    return Task(out, begin(out, job))
+
+
+def troubled(task: Task, at: int, folder: Path, times: int, kill: bool) -> Task:
+    """The task, whose samples are read with trouble."""
+    folder.mkdir()
+    read: Any = Trouble(task.job.read, at, folder, times, kill)  # type: ignore[arg-type]
+    return replace(task, job=replace(task.job, read=read))
+
+
+def test_simulate_with_a_client(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    with spikesam.simulate(network, spikes, out=tmp_path / "run", backend="event", client=client) as raster:
+        assert raster.raster_digest == expected
+        assert raster.n_samples == N
+        raster.verify()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
+
+
+def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path / "small.safetensors")
+    class_folders(tmp_path / "images", per_class=7)
+    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
+    options += ["--samples", "20", "--figures", "1", "--backend", "event"]
+    run.main([*options, "--out", str(tmp_path / "alone")])
+    run.main([*options, "--out", str(tmp_path / "cluster"), "--dask", "local:2"])
+    assert digests(tmp_path / "cluster") == digests(tmp_path / "alone")
+    assert results(tmp_path / "cluster") == results(tmp_path / "alone")
+    assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
+
+
+def test_a_worker_that_has_computed_hands_the_task_to_a_new_one(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path
+) -> None:
+    [shared] = client.scatter([task(network, spikes, tmp_path / "run")], hash=False)
+    [holder] = client.who_has([shared])[shared.key]
+    assert client.submit(compute_range, shared, 0, workers=[holder]).result() == 16
+    [other] = set(client.nthreads()) - {holder}
+    ran = client.submit(compute_range, shared, 1, workers=[other])
+    assert ran.result(timeout=60) == 16
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "disk full"])
+def test_a_worker_that_dies_or_fails_is_replaced(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, kill: bool
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    done: list[int] = []
+    distribute(client, troubled(whole, 32, tmp_path / "happened", 1, kill), done.append)
+    assert len(list((tmp_path / "happened").iterdir())) == 1
+    assert sum(done) == N
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    done: list[int] = []
+    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True"):
+        distribute(client, troubled(whole, 16, tmp_path / "happened", 99, False), done.append)
+    assert len(list((tmp_path / "happened").iterdir())) == 3
+    assert sum(done) == N - 16
+    with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
+        merge(tmp_path / "run", whole.job.spec)
+    distribute(client, whole)  # started again: only the one that failed is computed
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_two_schedulers_on_one_folder(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    errors: list[BaseException] = []
+
+    def compute() -> None:
+        try:
+            distribute(client, whole)
+        except BaseException as error:
+            errors.append(error)
+
+    both = [threading.Thread(target=compute) for _ in range(2)]
+    for each in both:
+        each.start()
+        time.sleep(0.05)
+    for each in both:
+        each.join()
+    assert not errors
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("local:0", "expected tcp://HOST:PORT, or local:N"),
+        ("localhost", "expected tcp://HOST:PORT, or local:N"),
+        ("tcp://", "expected tcp://HOST:PORT, or local:N"),
+    ],
+)
+def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--samples", "2", "--out", str(tmp_path / "run"), "--dask", address]
+    assert says in refusal(capsys, run.main, arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
+    from distributed import Client
+
+    known = client.scheduler_info()["workers"]
+    nannies = [worker["nanny"] for worker in known.values()]
+    careless = ssl.create_default_context()  # takes any scheduler for the right one
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    for address in (client.scheduler.address, *known, *nannies):
+        place = address.removeprefix("tls://")
+        with pytest.raises(OSError, match=r"Connection reset|closed"):
+            Client(f"tcp://{place}", timeout=2)
+        host, _, port = place.partition(":")
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            careless.wrap_socket(plain) as encrypted,
+            pytest.raises(ssl.SSLError, match="(?i)certificate.required"),
+        ):
+            encrypted.recv(1)
+
+
+def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    hostile = hostile_folder(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "from pipeline.engine.cluster import connected\n"
+        "if __name__ == '__main__':\n"
+        "    with connected('local:1') as client:\n"
+        "        print(client.submit(sum, [1, 2]).result())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
+def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
+    with pytest.raises(InputError, match="client: needs out"):
+        spikesam.simulate(network, spikes, backend="event", client=client)
+
+
+def test_workers_without_the_project_are_refused(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engine.cluster._version", lambda: "99.0")
+    with pytest.raises(
+        InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
+    ):
+        distribute(client, task(network, spikes, tmp_path / "run"))
+
+
+def test_a_client_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path / "small.safetensors")
+    class_folders(tmp_path / "images", per_class=14)
+    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
+    options += ["--samples", "40", "--figures", "0", "--no-report", "--backend", "event"]
+    out, cluster = tmp_path / "cluster", ["--out", str(tmp_path / "cluster"), "--dask", "local:2"]
+    process = subprocess.Popen([sys.executable, "-m", "pipeline.run", *options, *cluster], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not any(out.glob("raster.parts/0*.range")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("raster.parts/0*.range")}
+    assert finished
+    run.main([*options, *cluster, "--resume"])
+    run.main([*options, "--out", str(tmp_path / "alone")])
+    assert digests(out) == digests(tmp_path / "alone")
+    assert results(out) == results(tmp_path / "alone")

@@ -1,0 +1,316 @@
+"""What is recorded in a folder survives a kill, is resumed to the same bits, and is never mixed with another run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.engine import folder as folder_module
+from pipeline.engine.merge import merge
+from recordings import hdf5
+from recordings.errors import InputError, RasterError
+from recordings.lock import out_lock
+from recordings.raster.reader import RasterReader
+from recordings.schema import SampleTable
+from tests.recordings.rasters import HEADER, record, samples
+
+from .jobs import COUNT, add, begun, digest, files, finish, interrupted, job
+
+SLOW_RUN = """
+import sys, time
+from pathlib import Path
+from recordings.lock import out_lock
+from tests.pipeline.engine.jobs import add, begun
+with out_lock(Path(sys.argv[1])):
+    store = begun(Path(sys.argv[1]))
+    for position in store.missing:
+        add(store, [position])
+        print(position, flush=True)
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return digest(record(tmp_path_factory.mktemp("whole"), COUNT))
+
+
+@pytest.mark.parametrize("done", [5, 17, 44])
+def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, expected: str, done: int) -> None:
+    child = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) >= done:
+            break
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+    assert not (tmp_path / "raster.h5").exists()
+    with out_lock(tmp_path):  # the lock went with the process
+        _, computed = finish(tmp_path)
+    kept = COUNT - len(computed)
+    assert kept % 16 == 0
+    assert kept >= done // 16 * 16
+    assert digest(tmp_path / "raster.h5") == expected
+    assert not (tmp_path / "raster.parts").exists()
+
+
+def test_a_flush_keeps_what_was_added(tmp_path: Path, expected: str) -> None:
+    interrupted(tmp_path, 19).flush()
+    _, computed = finish(tmp_path)
+    assert computed == list(range(19, COUNT))
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_slow_samples_are_written_before_sixteen_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(folder_module, "time", SimpleNamespace(monotonic=lambda: now))
+    store = begun(tmp_path)
+    now += 9
+    add(store, range(2))
+    assert not files(tmp_path)
+    now += 1
+    add(store, [2])
+    assert files(tmp_path) == ["00000000.range"]
+
+
+def test_large_samples_are_written_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "FLUSH_BYTES", 1)
+    interrupted(tmp_path, 3)
+    assert len(files(tmp_path)) == 3
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def flip_record(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap(path: Path) -> None:
+    """A perfectly valid file, of other samples."""
+    path.write_bytes(path.with_name("00000000.range").read_bytes())
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, flip_record, empty, swap])
+def test_a_damaged_file_is_dropped_counted_and_computed_again(
+    tmp_path: Path, expected: str, damage: Callable[[Path], None]
+) -> None:
+    interrupted(tmp_path)
+    damage(tmp_path / "raster.parts" / "00000016.range")
+    store, computed = finish(tmp_path)
+    assert store.dropped == 1
+    assert store.notes == ["1 damaged files dropped; their samples are computed again"]
+    assert computed == [*range(16, 32), *range(32, COUNT)]
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, flip_record, empty, swap])
+def test_damage_while_the_run_goes_on_is_found_before_files_are_merged(
+    tmp_path: Path, expected: str, damage: Callable[[Path], None]
+) -> None:
+    interrupted(tmp_path, COUNT).flush()
+    damage(tmp_path / "raster.parts" / "00000016.range")
+    with pytest.raises(RasterError, match=r"00000016\.range: (damaged, |belongs to no range of this run)"):
+        merge(tmp_path, job().spec)
+    assert not (tmp_path / "raster.h5").exists()
+    _, computed = finish(tmp_path)
+    assert computed == list(range(16, 32))
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_files_of_others_are_neither_read_nor_removed(tmp_path: Path, expected: str) -> None:
+    interrupted(tmp_path, 20)
+    mine = tmp_path / "raster.parts" / "my recording.h5"
+    mine.write_bytes(b"precious")
+    with pytest.raises(InputError, match=r"my recording\.h5: belongs to no range of this run; remove it, then merge"):
+        finish(tmp_path)
+    assert mine.read_bytes() == b"precious"
+    mine.unlink()
+    finish(tmp_path)
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_what_this_process_wrote_is_opened_by_no_child_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspected: list[object] = []
+    monkeypatch.setattr(hdf5, "inspect", lambda source, opener, where: inspected.append(source))
+    finish(tmp_path)
+    assert inspected == []
+
+
+def test_files_are_not_removed_beside_a_damaged_raster(tmp_path: Path) -> None:
+    interrupted(tmp_path, COUNT).flush()
+    parts = {path.name: path.read_bytes() for path in (tmp_path / "raster.parts").iterdir()}
+    finish(tmp_path)
+    flip(tmp_path / "raster.h5")
+    (tmp_path / "raster.parts").mkdir()  # as if killed between the rename and the removal
+    for name, content in parts.items():
+        (tmp_path / "raster.parts" / name).write_bytes(content)
+    with pytest.raises(RasterError, match=r"raster\.h5: "):
+        begun(tmp_path)
+    assert {path.name for path in (tmp_path / "raster.parts").iterdir()} == set(parts)
+
+
+def test_a_gap_is_filled_with_samples_in_order(tmp_path: Path, expected: str) -> None:
+    interrupted(tmp_path, 48)
+    (tmp_path / "raster.parts" / "00000016.range").unlink()
+    store, computed = finish(tmp_path)
+    assert (store.dropped, computed) == (0, [*range(16, 32), 48, 49])
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_half_written_files_do_not_count(tmp_path: Path, expected: str) -> None:
+    interrupted(tmp_path)
+    for folder in (tmp_path, tmp_path / "raster.parts"):
+        (folder / ".spikesam-0123456789abcdef.tmp").write_bytes(b"\x89HDF")
+    with out_lock(tmp_path):
+        store, computed = finish(tmp_path)
+    assert (store.dropped, computed) == (0, list(range(32, COUNT)))
+    assert digest(tmp_path / "raster.h5") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.safetensors", "raster.h5"]
+
+
+def test_killed_before_it_was_written_what_is_computed(tmp_path: Path, expected: str) -> None:
+    (tmp_path / "raster.parts").mkdir()
+    _, computed = finish(tmp_path)
+    assert computed == list(range(COUNT))
+    assert digest(tmp_path / "raster.h5") == expected
+
+
+def test_resuming_nothing_begins(tmp_path: Path, expected: str) -> None:
+    finish(tmp_path / "new")
+    assert digest(tmp_path / "new" / "raster.h5") == expected
+
+
+def test_resuming_a_finished_raster_leaves_it_untouched(tmp_path: Path) -> None:
+    finish(tmp_path)
+    path = tmp_path / "raster.h5"
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+    again = job()
+    finish(tmp_path, again)
+    assert again.backend.simulated == []  # type: ignore[attr-defined]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert not (tmp_path / "raster.parts").exists()
+
+
+def test_resumed_on_another_backend_says_so_and_keeps_the_run(tmp_path: Path, expected: str) -> None:
+    interrupted(tmp_path)
+    begun_as = json.loads((tmp_path / "raster.parts" / "job.json").read_bytes())["run_uuid"]
+    finish(tmp_path, job(replace(HEADER, backend="lava")))
+    assert digest(tmp_path / "raster.h5") == expected
+    with RasterReader(tmp_path / "raster.h5") as raster:
+        assert (raster.header.backend, raster.header.device) == ("torch+lava", "cpu")
+        assert raster.run_uuid == begun_as
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_earlier_work_is_refused_without_resume(tmp_path: Path, finished: bool) -> None:
+    if finished:
+        finish(tmp_path)
+    else:
+        interrupted(tmp_path)
+    name = "raster.h5" if finished else "raster.parts"
+    with pytest.raises(InputError, match=rf"{name}: already exists; continue that run with resume=True, or choose"):
+        begun(tmp_path, resume=False)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 8}, "seed is 7 there, 8 here"),
+        ({"network_sha256": "cd" * 32}, f"network_sha256 is '{'ab' * 32}' there, '{'cd' * 32}' here"),
+        ({"dataset": "other"}, "dataset is 'made-up' there, 'other' here"),
+        ({"timesteps": 9}, "timesteps is 6 there, 9 here"),
+        ({"precision": "float32"}, "precision is 'fixed' there, 'float32' here"),
+        ({"layers": HEADER.layers[:2]}, "layers are input, conv1, fc1 there, input, conv1 here"),
+        (
+            {"layers": (*HEADER.layers[:2], replace(HEADER.layers[2], shape=(8, 1, 1)))},
+            r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, 1\).* here",
+        ),
+    ],
+)
+def test_another_run_cannot_be_resumed(tmp_path: Path, finished: bool, change: dict[str, object], message: str) -> None:
+    if finished:
+        finish(tmp_path)
+    else:
+        interrupted(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=f"cannot resume: {message}; use the same settings, or another out"):
+        begun(tmp_path, job(replace(HEADER, **change)))
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_other_samples_cannot_be_resumed(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    table = samples(COUNT)
+    for other, message in (
+        (job(count=COUNT - 1), "there are 50 samples there, 49 here"),
+        (
+            job(table=SampleTable(table.index + (table.index == 12), table.label)),
+            "sample 4 has index 12 there, 13 here",
+        ),
+        (
+            job(table=SampleTable(table.index, table.label + (table.index == 147))),
+            "sample 49 has label 1 there, 2 here",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            begun(tmp_path, other)
+
+
+def test_float32_is_resumed_only_where_it_began(tmp_path: Path) -> None:
+    header = replace(HEADER, precision="float32")
+    interrupted(tmp_path, header=header)
+    with pytest.raises(InputError, match="backend is 'torch' there, 'lava' here; device is 'cpu' there, 'cuda' here"):
+        begun(tmp_path, job(replace(header, backend="lava", device="cuda")))
+    finish(tmp_path, job(header))
+    assert digest(tmp_path / "raster.h5") == digest(record(tmp_path / "whole", COUNT, header))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}'])
+def test_an_unreadable_job_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    interrupted(tmp_path)
+    (tmp_path / "raster.parts" / "job.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"job\.json: cannot be read .*; choose another out"):
+        begun(tmp_path)
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: cannot be written"), out_lock(tmp_path / name):
+        raise AssertionError("locked")
+    with pytest.raises(InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another out"):
+        begun(tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot write there"):
+        begun(tmp_path)

@@ -1,0 +1,280 @@
+"""Ranges computed apart, in any order and number of processes, are the run that one process makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from pipeline import merge, run
+from pipeline.engine import run as engine
+from pipeline.engine.folder import FolderStore
+from pipeline.engine.job import Job
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+PARTS = "raster.parts"
+SAMPLES = 40  # three ranges: 16, 16 and 8
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A network and images of its classes."""
+    folder = tmp_path_factory.mktemp("workplace")
+    small_checkpoint(folder / "small.safetensors")
+    class_folders(folder / "images", per_class=14)
+    named = ("--checkpoint", str(folder / "small.safetensors"), "--data", str(folder / "images"))
+    return [*named, "--samples", str(SAMPLES), "--backend", "event", "--figures", "2", "--no-report"]
+
+
+@pytest.fixture(scope="module")
+def alone(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run by one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    run.main([*options, "--out", str(out)])
+    return out
+
+
+@pytest.fixture(scope="module")
+def parts(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All ranges, by two processes, not merged."""
+    out = tmp_path_factory.mktemp("parts") / "run"
+    for part in ("2/2", "1/2"):
+        run.main([*options, "--out", str(out), "--range", part])
+    return out
+
+
+@pytest.fixture
+def copied(parts: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(parts, tmp_path / "run"))
+
+
+def digests(out: Path) -> dict[str, str]:
+    """What identifies spikes, everything else of the raster but who made it, and maps."""
+    with h5py.File(out / "sam.h5") as maps:
+        found = {"maps": maps.attrs["content_digest"], "of": maps.attrs["raster_digest"]}
+    if (out / "raster.h5").exists():
+        with h5py.File(out / "raster.h5") as raster:
+            found["spikes"] = raster.attrs["raster_digest"]
+            assert found["spikes"] == found["of"]
+    return found
+
+
+def results(out: Path) -> dict[str, object]:
+    """The summary, but for what the clock says."""
+    content = json.loads((out / "summary.json").read_text())
+    assert content.pop("seconds")
+    return content
+
+
+def refusal(capsys: pytest.CaptureFixture[str], command: Callable[[list[str]], None], arguments: list[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        command(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2, captured.err
+    [line] = captured.err.splitlines()
+    return line
+
+
+def test_parts_merged_are_the_run(alone: Path, copied: Path) -> None:
+    merge.main([str(copied)])
+    assert digests(copied) == digests(alone)
+    assert results(copied) == results(alone)
+    assert {path.name for path in copied.iterdir()} == {path.name for path in alone.iterdir()}
+
+
+def test_spikes_that_are_dropped_leave_the_same_maps(options: list[str], alone: Path, tmp_path: Path) -> None:
+    run.main([*options, "--out", str(tmp_path / "run"), "--keep", "maps"])
+    found, expected = digests(tmp_path / "run"), digests(alone)
+    assert expected.pop("spikes") == found["of"]
+    assert found == expected
+    assert results(tmp_path / "run") == results(alone)
+    assert not (tmp_path / "run" / "raster.h5").exists()
+    assert not any(path.name.endswith(".parts") for path in (tmp_path / "run").iterdir())
+
+
+def test_a_finished_run_without_spikes_is_not_computed_again(
+    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, computed = tmp_path / "run", list[int]()
+
+    def compute(job: Job, store: FolderStore, advance: Callable[[int], None]) -> None:
+        computed.extend(store.missing)
+        honest(job, store, advance)
+
+    honest = engine.compute
+    run.main([*options, "--out", str(out), "--keep", "maps"])
+    monkeypatch.setattr(engine, "compute", compute)
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
+    assert not computed and "was finished before" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+    content = bytearray(before[out / "sam.h5"])
+    content[len(content) // 2] ^= 4
+    (out / "sam.h5").write_bytes(content)
+    run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
+    assert computed == list(range(SAMPLES))
+    assert digests(out)["maps"] == digests(alone)["maps"]
+
+
+def test_a_finished_run_is_not_lost_to_one_with_other_settings(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = [*options, "--out", str(out), "--keep", "maps"]
+    run.main(arguments)
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    for other in (["--seed", "3"], ["--gamma", "0.3"], ["--samples", "7"], ["--steps", "none"]):
+        for way in (["--resume"], ["--range", "1/2"]):
+            said = refusal(capsys, run.main, [*arguments, *way, *other])
+            assert "cannot resume: a run with other settings is finished there" in said
+    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+
+
+def test_more_pictures_do_not_compute_a_finished_run_again(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
+    run.main([*arguments, "--figures", "1", "--report"])
+    assert "no report.html: the page shows spikes, and this run keeps maps alone" in capsys.readouterr().out
+    for figures, says in (("0", False), ("1", False), ("2", True)):
+        capsys.readouterr()
+        run.main([*arguments, "--figures", figures, "--resume"])
+        said = capsys.readouterr().out
+        assert "nothing is computed again" in said
+        assert ("1 of 2 pictures are there: more need the spikes" in said) == says
+
+
+def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*.*") if path.is_file()}
+    run.main([*options, "--out", str(copied), "--range", "1/1"])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("place", [0.0, 0.02, 0.5, 0.9999], ids=["digest", "record", "spikes", "maps"])
+def test_a_flipped_bit_is_refused_and_computed_again(
+    options: list[str], alone: Path, copied: Path, place: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copied / "raster.parts" / "00000016.range"
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 4
+    path.write_bytes(content)
+    others = {each: each.read_bytes() for each in copied.rglob("000000*") if each != path}
+    said = refusal(capsys, merge.main, [str(copied)])
+    assert "00000016.range: damaged, its" in said
+    assert not (copied / "raster.h5").exists() and not (copied / "sam.h5").exists()
+    assert all(each.read_bytes() == kept for each, kept in others.items())
+    run.main([*options, "--out", str(copied), "--range", "2/3"])
+    merge.main([str(copied)])
+    assert digests(copied) == digests(alone)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda out: (out / PARTS / "00000016.range").unlink(), "1 of 3 ranges are not finished (1)"),
+        (lambda out: (out / PARTS / "00000008.range").touch(), "00000008.range: damaged, its digest does not fit"),
+        (lambda out: (out / PARTS / "notes.txt").touch(), "notes.txt: belongs to no range of this run"),
+        (
+            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000008.range"),
+            "00000008.range: belongs to no range of this run",
+        ),
+        (
+            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000016.range"),
+            "00000016.range: belongs to no range of this run",
+        ),
+        (lambda out: (out / PARTS / "job.json").write_text("{}"), "job.json: cannot be read"),
+        (lambda out: (out / PARTS / "job.json").unlink(), "has no ranges to merge"),
+    ],
+)
+def test_gaps_overlaps_and_strangers_are_refused(
+    copied: Path, damage: Callable[[Path], object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(copied)
+    kept = {path: path.read_bytes() for path in copied.rglob("000000*")}
+    assert says in refusal(capsys, merge.main, [str(copied)])
+    assert {path: path.read_bytes() for path in copied.rglob("000000*")} == kept
+    assert not (copied / "sam.h5").exists() and not (copied / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--seed", "3"], "seed is 0 there, 3 here"),
+        (["--gamma", "0.3"], "gamma is 0.5 there, 0.3 here"),
+        (["--keep", "maps"], "keep is 'all' there, 'maps' here"),
+        (["--samples", "39"], "there are 40 samples there, 39 here"),
+    ],
+)
+def test_another_run_does_not_join(
+    options: list[str], copied: Path, extra: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refusal(capsys, run.main, [*options, "--out", str(copied), "--range", "1/2", *extra])
+    assert says in said and "cannot resume" in said
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_a_part_that_is_none(options: list[str], tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), f"--range={part}"])
+    assert f"--range: got {part!r}, expected K/N" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_need_a_folder_that_they_share(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--range needs --out" in refusal(capsys, run.main, [*options, "--range", "1/2"])
+
+
+def test_more_processes_than_ranges(options: list[str], alone: Path, tmp_path: Path) -> None:
+    for part in range(1, 6):
+        run.main([*options, "--out", str(tmp_path / "run"), "--range", f"{part}/5"])
+    merge.main([str(tmp_path / "run")])
+    assert digests(tmp_path / "run") == digests(alone)
+
+
+def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(tmp_path / "run"), "--range", "1/1"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [(each.communicate()[1], each.returncode) for each in both] == [("", 0), ("", 0)]
+    merge.main([str(tmp_path / "run")])
+    assert digests(tmp_path / "run") == digests(alone)
+
+
+def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(out), "--range", "1/1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run.main([*options, "--out", str(out), "--range", "1/1"])
+    merge.main([str(out)])
+    assert digests(out) == digests(alone)
+
+
+def test_some_layers_are_recorded_with_the_bits_and_maps_they_always_have(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run.main([*options, "--out", str(out), "--layers", "conv2"])
+    with h5py.File(out / "raster.h5") as few, h5py.File(alone / "raster.h5") as every:
+        assert list(few["layers"]) == ["002_conv2", list(every["layers"])[-1]]  # the last one always
+        for name in few["layers"]:
+            assert few[f"layers/{name}/digest"][:].tolist() == every[f"layers/{name}/digest"][:].tolist()
+    with h5py.File(out / "sam.h5") as few, h5py.File(alone / "sam.h5") as every:
+        assert (few["layers/002_conv2/sum"][:] == every["layers/002_conv2/sum"][:]).all()
+
+
+def test_a_layer_that_is_none(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), "--layers", "conv9"])
+    assert "no layer 'conv9'; did you mean conv" in said
+    assert not (tmp_path / "run").exists()

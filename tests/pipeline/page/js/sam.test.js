@@ -1,0 +1,88 @@
+// SAM and the state, by numbers worked by hand. pytest runs them where node is (test_scripts.py), with those of Python.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
+import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
+import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
+import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
+
+// Two channels of one row with two pixels, 3 steps. Neurons: channel 0 left fires at 0 and 1, channel 1 right at 1.
+const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);
+const ABOUT = {
+  samples: 3,
+  steps: 16,
+  gamma: 0.5,
+  hasCam: false,
+  hasPicture: true,
+  hasInput: true,
+  hasBox: true,
+  hasMask: true,
+};
+
+function near(found, expected) {
+  assert.equal(found.length, expected.length);
+  for (const [at, value] of expected.entries()) assert.ok(Math.abs(found[at] - value) < 1e-12, `${found} ${expected}`);
+}
+
+test("spikes are unpacked in order of time, with the steps since the one before", () => {
+  assert.deepEqual([...SPIKES.first], [0, 1, 3, 3]);
+  assert.deepEqual([...SPIKES.neuron], [0, 0, 3]);
+  assert.deepEqual([...SPIKES.pixel], [0, 0, 1]);
+  assert.deepEqual([...SPIKES.gap], [0, 1, 0]);
+  assert.deepEqual(spikesPerStep(SPIKES), [1, 2, 0]);
+  assert.equal(fires(SPIKES, 3, 1), 1);
+  assert.equal(fires(SPIKES, 3, 0), 0);
+});
+
+test("a second spike counts itself and what is left of the first", () => {
+  const second = 1 + Math.exp(-0.5);
+  near(sumOfMaps(SPIKES, 0.5, 3).map, [1 + second, 1]);
+  near(mapOfStep(SPIKES, 0.5, 0, 3).map, [1, 0]);
+  near(mapOfStep(SPIKES, 0.5, 1, 3).map, [second, 1]);
+  near(mapOfStep(SPIKES, 0.5, 2, 3).map, [0, 0]);
+  assert.equal(mapOfStep(SPIKES, 0.5, 0, 3).most, second); // of all steps
+  assert.equal(mapOfStep(SPIKES, 0.5, 0, 1).most, 1); // of those that matter
+  near(scoreOverTime(SPIKES, 0.5, 0), [1, second, 0]);
+  near(scoreOverTime(SPIKES, 0.5, 1), [0, 1, 0]);
+});
+
+test("an infinite gamma counts spikes, none at all counts every earlier spike", () => {
+  near(sumOfMaps(SPIKES, Number.POSITIVE_INFINITY, 3).map, [2, 1]);
+  near(sumOfMaps(SPIKES, 0, 3).map, [3, 1]);
+});
+
+test("values of the state stay within their limits, whatever is asked for", () => {
+  const state = initialState(ABOUT);
+  assert.equal(state.view, "sum");
+  assert.equal(state.cam, false);
+  assert.equal(nextState(state, { gamma: 99 }, ABOUT).gamma, 3);
+  assert.equal(nextState(state, { gamma: Number.NaN }, ABOUT).gamma, 0);
+  assert.equal(nextState(state, { step: 99 }, ABOUT).step, 15);
+  assert.equal(nextState(state, { sample: -1 }, ABOUT).sample, 2);
+  assert.equal(nextState({ ...state, step: 15 }, { tick: true }, ABOUT).step, 0);
+  assert.equal(nextState(state, { playing: true }, ABOUT).view, "step");
+  assert.equal(nextState({ ...state, playing: true }, { view: "sum" }, ABOUT).playing, false);
+  assert.deepEqual(state, initialState(ABOUT)); // and no state is changed itself
+});
+
+test("keys ask for changes", () => {
+  const state = initialState(ABOUT);
+  assert.deepEqual(changeOfKey("n", state), { sample: 1 });
+  assert.deepEqual(changeOfKey("s", state), { view: "step" });
+  assert.deepEqual(changeOfKey(" ", state), { playing: true });
+  assert.equal(changeOfKey("x", state), null);
+});
+
+test("a share of a side lies in a cell, the end in the last one", () => {
+  assert.equal(cellAt(0.5, 5), 2);
+  assert.equal(cellAt(1, 5), 4);
+  assert.equal(cellAt(-0.1, 5), 0);
+});
+
+test("colours grow brighter, and opacity covers", () => {
+  assert.deepEqual([...VIRIDIS.slice(0, 3)], [0x44, 0x01, 0x54]);
+  assert.deepEqual([...VIRIDIS.slice(-3)], [0xfd, 0xe7, 0x25]);
+  assert.equal(cover(0, 1), 1);
+  assert.equal(cover(1, 0), 0);
+  assert.equal(cover(0.25, 0.5), 0.25);
+});

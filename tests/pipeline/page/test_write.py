@@ -1,0 +1,219 @@
+"""What the page is made of: from a run's folder, from a raster alone, thinned, and with anything missing or foreign."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.explain import main as explain_raster
+from pipeline.images.preprocessing import box_mask
+from pipeline.measures.localisation import MEASURES
+from pipeline.measures.maps import resize_map
+from pipeline.page.blobs import blob, spike_trains
+from pipeline.page.excerpt import excerpt
+from pipeline.page.render import as_json, script_of
+from pipeline.page.write import report
+from pipeline.report import main
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+
+from .conftest import HOSTILE
+
+
+def runs_of(page: Path) -> list[dict[str, Any]]:
+    """The data in a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found
+    return json.loads(found[1])["runs"]
+
+
+def bytes_of(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The run once more, to be damaged."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_a_run_wrote_its_page(finished: Path) -> None:
+    (content,) = runs_of(finished / "report.html")
+    assert content["name"] == finished.name
+    assert [layer["name"] for layer in content["layers"]] == ["input", "conv1", "conv2", "fc1"]
+    assert content["notes"] == []
+
+
+def test_a_folder_alone_holds_the_images_too(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    (written,) = runs_of(finished / "report.html")
+    assert all(sample["gradCam"].keys() == {"input", "conv1", "conv2"} for sample in content["samples"])
+    for sample in written["samples"]:
+        sample["gradCam"] = {}  # there was none yet
+    for sample in content["samples"]:
+        sample["gradCam"] = {}
+    assert content == written
+
+
+def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    sample = content["samples"][1]
+    assert sample["label"] in HOSTILE and sample["predicted"] in HOSTILE
+    assert sum(share for _, share in sample["shares"]) == pytest.approx(1, abs=1e-3)
+    assert len(bytes_of(sample["picture"]["pixels"])) == 16 * 24 * 3
+    with RasterReader(finished / "raster.h5") as raster:
+        spikes = raster["conv1"][1]
+    trains = np.frombuffer(bytes_of(sample["spikes"][1]), np.uint8).reshape(-1, 1)
+    assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
+
+
+def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.page import shown_run
+
+    mask = box_mask((2.0, 3.0, 12.0, 11.0), (16, 24))
+    choose = shown_run.choose_samples
+
+    def with_masks(*arguments: Any) -> Any:
+        samples = choose(*arguments)
+        object.__setattr__(samples, "masks", (mask, None, mask, mask))
+        return samples
+
+    monkeypatch.setattr(shown_run, "choose_samples", with_masks)
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    with MapReader(finished / "sam.h5") as maps:
+        heat = resize_map(maps["conv1"].sum[2], mask.shape)
+    expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
+    assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
+    assert content["samples"][1]["scores"]["conv1"] == {}
+    assert set(content["layers"][1]["scores"]) == {"SAM", "spike count"}
+
+
+def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(spikes_alone, tmp_path / "page.html"))
+    sample = content["samples"][0]
+    assert (sample["picture"], sample["label"], sample["predicted"], sample["right"]) == (None, "class 1", None, None)
+    assert content["layers"][0]["operations"] is None
+
+
+@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "config.toml", "sam.h5", "gradcam.h5"])
+def test_what_is_missing_is_left_out(missing: str, copy: Path, tmp_path: Path) -> None:
+    (copy / missing).unlink()
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert len(content["samples"]) == 4
+
+
+@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "config.toml", "sam.h5"])
+@pytest.mark.parametrize("by", [b"", b"\xff\x00{[<!", b"{}"])
+def test_what_is_damaged_is_named(damaged: str, by: bytes, copy: Path, tmp_path: Path) -> None:
+    (copy / damaged).write_bytes(by)
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    named = [note for note in content["notes"] if note.startswith(f"{damaged} is not shown. ")]
+    assert len(named) == 1 or (damaged == "config.toml" and by == b"")
+
+
+def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
+    shutil.copy(spikes_alone, copy / "raster.h5")
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert {note.split()[0] for note in content["notes"]} == {
+        "summary.json",
+        "network.safetensors",
+        "config.toml",
+        "sam.h5",
+    }
+    assert content["samples"][0]["gradCam"] == {}
+
+
+def test_maps_of_other_methods_are_not_taken_for_grad_cam(copy: Path, tmp_path: Path) -> None:
+    explain_raster([str(copy / "raster.h5"), "--method", "relevance", "--out", str(copy / "gradcam.h5"), "--overwrite"])
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert content["samples"][0]["gradCam"] == {}
+
+
+def test_a_damaged_raster_is_refused(copy: Path, tmp_path: Path) -> None:
+    with h5py.File(copy / "raster.h5", "a") as file:
+        file["layers/001_conv1/count"][0, 3] += 1
+    with pytest.raises(InputError, match=r"raster\.h5: .*changed after it was written"):
+        report(copy, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_an_excerpt_keeps_the_first_samples_and_says_so(spikes_alone: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(spikes_alone, tmp_path / "page.html", limit=1800))
+    assert (len(content["samples"]), content["steps"]) == (2, 20)
+    assert "the first 2 of 3 samples" in content["notes"][0]
+    assert [layer["rates"].__len__() for layer in content["layers"]] == [20, 20]
+
+
+def test_an_excerpt_cuts_steps_where_not_one_sample_fits() -> None:
+    def content(sample: int, steps: int) -> dict[str, str]:
+        return {"x": "." * (10 * steps)}
+
+    shown = excerpt(content, 5, 100, 250)
+    assert (len(shown.samples), shown.steps) == (1, 24)  # of 1,009 bytes 250 are 24 steps of 100
+    assert shown.note and "the first 24 of 100 steps" in shown.note
+    assert excerpt(content, 2, 10, 1000).note is None
+
+
+def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(tmp_path: Path) -> None:
+    # The input of Poisson spikes, which deflates least, and layers like those of the bundled digits.
+    random = np.random.default_rng(0)
+    shapes = {(6, 80, 80): 0.17, (24, 40, 40): 0.08, (48, 20, 20): 0.1, (64, 10, 10): 0.12, (65, 10, 10): 0.09}
+    size = sum(
+        len(blob(spike_trains(np.packbits(random.random((16, np.prod(shape))) < rate, axis=1), int(np.prod(shape)))))
+        for shape, rate in shapes.items()
+    )
+    assert 10 * (size + 4 * 80 * 80) < 2e6
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "\u2028", "]]>", "-->", "\ud800"])
+def test_json_cannot_end_its_script(text: str) -> None:
+    written = str(as_json({text: [text]}))
+    assert json.loads(written) == {text: [text]}
+    assert not set("<>&\u2028") & set(written)
+
+
+def test_modules_are_joined_each_once_and_after_what_they_need() -> None:
+    script = script_of("main")
+    assert not re.search(r"^(import|export) ", script, re.MULTILINE)
+    assert script.count("function decodeSpikes(") == 1
+    assert script.index("function decodeSpikes(") < script.index("function sampleLoader(")
+
+
+def test_command(spikes_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(spikes_alone), str(spikes_alone), "--out", str(tmp_path / "two.html")])
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/two.html  ")
+    assert len(runs_of(tmp_path / "two.html")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{folder}"], "has no raster.h5, expected the folder of a finished run, or a raster file"),
+        (["{folder}/missing.h5"], "no such file"),
+        (["{folder}/text.h5"], "text.h5"),
+        (["{spikes}", "--out", "{folder}/text.h5"], "exists already"),
+        (["{spikes}", "--out", "{folder}/none/page.html"], "cannot be written"),
+        (["{spikes}", "--megabytes", "0"], "--megabytes"),
+        (["{spikes}", "{spikes}", "{spikes}"], "unexpected argument"),
+        ([], "RUN"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, spikes_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.h5").write_text("no raster")
+    with pytest.raises(SystemExit) as stop:
+        main([each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert message in line

@@ -1,0 +1,79 @@
+"""Child processes import what their parent does, and nothing from the folder that they happen to start in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import recordings
+from recordings.child import python
+from tests.hostile import hostile_folder
+
+from .rasters import GOLDEN
+
+VALIDATE = "import sys; from pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main(['validate', {raster!r}])"
+OPEN = "import spikesam; spikesam.open_raster({raster!r}).close()"
+SPAWN = """
+if __name__ == "__main__":
+    from multiprocessing import get_context
+    from recordings.child import isolated_spawning
+    with isolated_spawning():
+        context = get_context("spawn")
+        lock, process = context.Lock(), context.Process(target=print, args=("spawned",))  # a lock has a process, too
+        process.start()
+        process.join()
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    return hostile_folder(tmp_path)
+
+
+@pytest.mark.parametrize("code", [VALIDATE, OPEN, SPAWN])
+@pytest.mark.parametrize("enters", [False, True], ids=["starts there", "goes there"])
+def test_a_script_runs_nothing_of_the_current_folder(code: str, enters: bool, hostile: Path) -> None:
+    """As the installed command does, Python puts the folder of a script on its path, and not the current one."""
+    script, root = hostile.parent / "scripts" / "script.py", str(Path(recordings.__file__).parents[1])
+    script.parent.mkdir()
+    entering = f"import os, sys\nsys.path += {['', root] if enters else [root]!r}\nos.chdir({str(hostile)!r})\n"
+    script.write_text(entering + code.format(raster=str(GOLDEN)))
+    done = subprocess.run(
+        [sys.executable, script], cwd=script.parent if enters else hostile, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() or code is OPEN
+    assert not (hostile.parent / "mark").exists()
+
+
+@pytest.mark.parametrize("first", ["", "here"])
+def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -c` puts "" first and `python -m` the current folder; what the user added stays before all libraries."""
+    added = hostile.parent / "added"
+    added.mkdir()
+    (added / "fractions.py").write_text("")
+    monkeypatch.chdir(hostile)
+    monkeypatch.setattr(sys, "path", [first and str(hostile), str(added), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(hostile))
+    code = "import json, fractions, recordings; print(json.dumps([fractions.__file__, recordings.__file__, *sys.argv]))"
+    done = subprocess.run(python(code, "--one", "two"), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [str(added / "fractions.py"), recordings.__file__, "-c", "--one", "two"]
+    assert not (hostile.parent / "mark").exists()
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_clone_as_the_current_folder_keeps_its_place(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` finds the project there, first of all; the installed command finds all else elsewhere before."""
+    (tmp_path / "fractions.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recordings.child.SOURCE", str(tmp_path))
+    monkeypatch.setattr(sys, "path", ["", *sys.path] if place == "first" else [*sys.path, str(tmp_path)])
+    code = "import fractions; print(fractions.__file__)"
+    done = subprocess.run(python(code), capture_output=True, text=True, check=True)
+    assert (Path(done.stdout.strip()).parent == tmp_path) == (place == "first")

@@ -1,0 +1,59 @@
+"""One run per folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+
+def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from recordings.lock import out_lock
+with out_lock(Path(sys.argv[1])):
+    print("held")
+"""
+    ask = [sys.executable, "-c", code, str(tmp_path)]
+    with out_lock(tmp_path):
+        second = subprocess.run(ask, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    last = second.stderr.splitlines()[-1]
+    assert last.startswith(f"recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run")
+    assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
+
+
+def test_only_the_thread_that_holds_a_directory_may_hold_it_again(tmp_path: Path) -> None:
+    def hold() -> None:
+        with out_lock(tmp_path):
+            assert (tmp_path / ".lock").exists()
+
+    with out_lock(tmp_path), ThreadPoolExecutor(1) as pool:
+        hold()
+        assert (tmp_path / ".lock").exists()  # released by the outer block alone
+        with pytest.raises(InputError, match="another run is writing here"):
+            pool.submit(hold).result()
+    hold()
+
+
+def test_nothing_is_left_of_a_lock_under_which_nothing_was_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name in ("there", "new/deep/folder"):
+        with pytest.raises(InputError, match="refused"), out_lock(tmp_path / name):
+            raise InputError("refused")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with out_lock(tmp_path / "new" / "deep"):
+        (tmp_path / "new" / "deep" / "result").touch()
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["deep", "result"]
+
+
+def test_two_directories_are_two_locks(tmp_path: Path) -> None:
+    with out_lock(tmp_path / "a"), out_lock(tmp_path / "b" / "deep"):
+        assert (tmp_path / "b" / "deep").is_dir()
