@@ -88,7 +88,7 @@ def explain(
     >>> maps["conv2"].sum.shape
     (2, 20, 20)
     >>> spikesam.explain("cluttered-digits", method="occlusion", samples=1)["input"].sum.shape
-    (1, 40, 40)
+    (1, 80, 80)
     """
     tracker = tracker or Tracker()
     chosen = chosen_method(method, **options)
