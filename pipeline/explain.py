@@ -61,9 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     own = dict[str, Any]()
     for method in offline_methods().values():
-        for name, (kind, option) in options_of(method).items():
-            about: dict[str, Any] = {"description": option.about, "ge": option.at_least, "lt": option.below}
-            own[name] = kind, Field(getattr(method, name), **about)
+        for name, (kind, has) in options_of(method).items():
+            own[name] = kind, Field(getattr(method, name), description=has.about, ge=has.at_least, lt=has.below)
     command = parse_command(create_model("Explain", __base__=Common, **own), argv, prog=PROG, description=DESCRIPTION)
     run(command, command.source, command.model_fields_set & own.keys())
 
