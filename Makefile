@@ -6,7 +6,7 @@ BACKEND ?= lava
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
 # Two tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
 SIDE_BY_SIDE := -n 2 --dist loadfile -m "not alone"
-PACKAGES := recordings backends pipeline spikesam benchmarks
+PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test docs bench check format setup dist lock audit clean

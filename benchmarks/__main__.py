@@ -33,7 +33,7 @@ BENCHMARKS = {
     "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
     "train": "images per second of training beside snnTorch and SpikingJelly",
     "record": "what recording adds to networks of snnTorch and SpikingJelly, beside their own monitors",
-    "road": "image files to maps on disk, in fresh processes, beside an earlier commit and a loop in PyTorch",
+    "road": "image files to maps on disk, in fresh processes, beside a loop in PyTorch",
     "distributed": "two workers beside one; what scheduling, files and merging take; many machines, simulated",
     "raster": "bits per spike, writing and reading beside h5py; what recording adds to simulating",
 }

@@ -29,6 +29,7 @@ from pipeline.engine.header import raster_header
 from pipeline.engine.job import RANGE, Job, JobSpec
 from pipeline.engine.keep import Keep
 from pipeline.engine.merge import merge
+from pipeline.engine.range_file import SUFFIX
 from pipeline.engine.ranges import compute_ranges
 from pipeline.engine.source import Parts
 from recordings.parallel import cores
@@ -100,7 +101,7 @@ def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
         )
     ratio = quotients(timed["1"].seconds, timed["2"].seconds)
     yield Row(case, "local:2 ÷ local:1", "×", ratio, at_least=sizes.ratio, note="the same digest of all spikes")
-    stored = sum(path.stat().st_size for path in tasks[1].folder.rglob("*.range"))
+    stored = sum(path.stat().st_size for path in tasks[1].folder.rglob(f"*{SUFFIX}"))
     begun = time.perf_counter()
     digests = {count: merge(task.folder, task.job.spec).raster_digest for count, task in tasks.items()}
     merging = (time.perf_counter() - begun) / len(tasks)
@@ -149,7 +150,9 @@ def overheads(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     asked = len(pickle.dumps((compute_range, ("Task-" + 32 * "0", sizes.small)))) + len(pickle.dumps(RANGE))
     once = len(pickle.dumps(sent))
     yield Row(case, "through the scheduler", "B/range", (asked,), note="estimated: pickled call and answer, no framing")
-    yield Row(case, "once to each worker", "KB", (once / 1e3,), note="job, network and what reads the samples, pickled")
+    yield Row(
+        case, "once to each worker", "KB", (once / 1e3,), note="plan, network and what reads the samples, pickled"
+    )
     begun = time.perf_counter()
     merge(sent.folder, sent.job.spec)
     yield Row(case, "merging", "ranges/s", per(sizes.small, [time.perf_counter() - begun]), note="one process")
@@ -160,13 +163,14 @@ def task_of(design: Design, ranges: int, out: Path, seed: int) -> Task:
     network: Network = quantise(random_network(design, RATE, seed))
     spikes = random_spikes(network.input_shape, network.timesteps, RANGE, RATE, seed)
     source: Any = Repeated(spikes, ranges * RANGE)
-    spec = JobSpec(raster_header(network, EventBackend(1), source.name, seed), source.table, Keep())
-    return Task(out, Job(spec, network, Parts(source), EventBackend(1), ("event", "auto", "event", None)))
+    backend = EventBackend(1)
+    spec = JobSpec(raster_header(network, backend, source.name, seed), source.table, Keep())
+    return Task(out, Job(spec, network, Parts(source), backend, ("event", "auto", "event", None)))
 
 
 def anew(client: Any, task: Task, laps: list[float]) -> None:
     """Compute all ranges on a cluster, from the beginning; adds the seconds from one finished range to the next."""
-    begin_anew(task)
+    start(task)
     last = time.perf_counter()
 
     def advance(_: int) -> None:
@@ -180,7 +184,7 @@ def anew(client: Any, task: Task, laps: list[float]) -> None:
 
 def here(task: Task) -> None:
     """Compute all ranges in this process, as a worker does."""
-    begin_anew(task)
+    start(task)
     compute_ranges(task.folder, task.job, range(len(task.job.spec.ranges)), workers=1)
 
 
@@ -198,7 +202,7 @@ def stay_on(core: int) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def begin_anew(task: Task) -> None:
+def start(task: Task) -> None:
     """An empty folder, in which the run has begun."""
     shutil.rmtree(task.folder, ignore_errors=True)
     begin(task.folder, task.job)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .earlier import ROOT
 from .memory import MemoryWatch
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,11 @@ class Command:
     ----------
     arguments : of Python
     folder : where it runs; what it leaves there is kept until it runs again
-    code : folder of the code that it imports
     environment : variables that it gets beside ours
     """
 
     arguments: Sequence[str]
     folder: Path
-    code: Path = ROOT
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> Path:
@@ -47,7 +46,7 @@ class Command:
     def _start(self) -> subprocess.Popen[bytes]:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        environment = {**os.environ, **self.environment, "PYTHONPATH": str(self.code)}
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules from the second time on
         command = [sys.executable, *self.arguments]
         output = subprocess.DEVNULL, subprocess.PIPE

@@ -12,7 +12,7 @@ from statistics import median
 
 from backends.event.backend import EventBackend
 from backends.network.quantise import quantise
-from pipeline.networks.plan import plan_layers
+from pipeline.networks.layer_list import plan_layers
 from recordings.child import python
 
 from .lava_maps import maps_instead

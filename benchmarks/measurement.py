@@ -17,7 +17,7 @@ from pipeline.config import Section
 Clock = Callable[[], float]
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
-"""Environment in which glibc reuses freed memory, as in pipeline/networks/training: faster for large tensors."""
+"""Environment in which glibc reuses freed memory, as in pipeline/networks/train: faster for large tensors."""
 
 
 class Options(Section):

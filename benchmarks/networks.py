@@ -15,7 +15,7 @@ from scipy.optimize import bisect
 
 from backends.event.backend import EventBackend, first_currents
 from backends.network import LIF, Layer, Network, Readout, Shape
-from pipeline.networks.plan import count_inputs, plan_layers
+from pipeline.networks.layer_list import count_inputs, plan_layers
 from recordings.digests import spike_counts
 from recordings.raster.batch import RasterBatch, unpack
 

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from backends.base import BackendError
 from backends.lava import LavaBackend
 
-from .earlier import missing_before
-
 LOOP = "PyTorch loop"  # a peer in simulation that is always here
 
 
@@ -16,8 +14,6 @@ def missing(benchmark: str) -> str:
     """Why rows of a benchmark are left out, in one line; nothing if none are."""
     if benchmark == "lava":
         return missing_lava()
-    if benchmark == "road":
-        return missing_before()
     if benchmark == "distributed":
         return missing_dask()
     return missing_spikingjelly() if benchmark in ("simulate", "train", "record") else ""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backends.network import LIF, Layer, Network
-from pipeline.networks.training.precision import convolution_type
+from pipeline.networks.train.precision import convolution_type
 
 from .optional import LOOP, missing_spikingjelly
 

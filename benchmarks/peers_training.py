@@ -1,4 +1,4 @@
-"""The peers in training: the layers of :class:`pipeline.networks.architecture.SpikingNetwork`, as their manuals do it.
+"""The peers in training: the layers of `pipeline.networks.train.spiking_network`, as their manuals do it.
 
 A layer is silent until the image arrives, one step later per layer, and as there, those steps are not computed.
 """
@@ -12,11 +12,28 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config import NetworkSection
-from pipeline.networks.architecture import BNTT_EPSILON, Surrogate
-from pipeline.networks.plan import LayerPlan, count_inputs, plan_layers
+from pipeline.networks.firing import SURROGATE_SLOPE
+from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from pipeline.networks.train.spiking_network import BNTT_EPSILON
 
 from .optional import missing_spikingjelly
 from .peers import spikingjelly
+
+
+class Surrogate(torch.autograd.Function):
+    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1 (Eq. 8)."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        """Fire where u > 0."""
+        ctx.save_for_backward(u)
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Let the gradient through near the threshold."""
+        (u,) = ctx.saved_tensors
+        return gradients[0] * SURROGATE_SLOPE * (1 - u.abs()).clamp(min=0)
 
 
 def training_peers(network: NetworkSection, size: int, classes: int) -> dict[str, nn.Module]:

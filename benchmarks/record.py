@@ -119,7 +119,7 @@ def alone(model: Any, inputs: Any, batches: int) -> None:
 
 def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
     """Run and record them to disk; the file is removed."""
-    from pipeline.recording.record import record
+    from pipeline.record.record import record
 
     with tempfile.TemporaryDirectory(dir=scratch) as out, record(model, Path(out) / "new") as recording:
         for _ in range(batches):

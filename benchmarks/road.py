@@ -1,7 +1,6 @@
 """The whole road, from image files to checked maps on disk: commands in fresh processes, timed as a user waits.
 
-The earlier commit of earlier.py runs the same commands in turn. The first turn, which is not counted, takes few images:
-it compiles the kernels, and has the files of both commits read once.
+The first turn, which is not counted, takes few images: it compiles the kernels, and has the files read once.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .earlier import BEFORE, missing_before, unpack_before
 from .fresh import Command
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
 
 NOW, PEER = "this project", "PyTorch loop"
-EARLIER = f"commit {BEFORE}"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
 SCRIPT = "import sys; from pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
 CHECKPOINT = "tiny-imagenet-10"
@@ -87,7 +84,7 @@ def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Ro
 
 
 def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """A converted network over hundreds of steps, beside the earlier commit and a loop by hand in PyTorch."""
+    """A converted network over hundreds of steps, beside a loop by hand in PyTorch."""
     folder = scratch / "converted"
     convert = ("-m", "pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
     checkpoint, data, count = (
@@ -97,72 +94,51 @@ def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     )
     ways, first = (converted_ways(scratch, checkpoint, data, images) for images in (count, min(FIRST, count)))
     timed = race(ways, options.repeats, first=first)
-    summaries = {way: summary_of(found.result) for way, found in timed.items() if way != PEER}
-    case = f"converted digits, T = {summaries[NOW]['timesteps']}, {count} images"
+    summary = summary_of(timed[NOW].result)
+    case = f"converted digits, T = {summary['timesteps']}, {count} images"
     notes = {
         NOW: "every spike, summed maps and their scores, digests of all; it can be stopped and resumed",
         PEER: "spikes and summed maps; no delay, no check, nothing kept when stopped",
-        EARLIER: agreement(summaries),
     }
     for way, found in timed.items():
         yield Row(case, way, "s", found.seconds, at_most=sizes.seconds if way == NOW else None, note=notes[way])
-    for way in [way for way in timed if way != NOW]:
-        ratio = quotients(timed[way].seconds, timed[NOW].seconds)
-        yield Row(case, f"{way} ÷ {NOW}", "×", ratio, at_least=sizes.peer if way == PEER else None)
-    yield from stages(case, summaries)
+    ratio = quotients(timed[PEER].seconds, timed[NOW].seconds)
+    yield Row(case, f"{PEER} ÷ {NOW}", "×", ratio, at_least=sizes.peer)
+    yield from stages(case, summary)
 
 
 def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     """JPEG files in the layout of Tiny-ImageNet, few and many: images per second, and memory."""
     few, many = sizes.files
     data = tiny_imagenet(scratch / "tiny-imagenet", many, options.seed)
-    ways = {
-        (way, count): command
-        for count in sizes.files
-        for way, command in run_ways(scratch, CHECKPOINT, str(data), count).items()
-    }
-    named = {f"{way}, {count}": command for (way, count), command in ways.items()}
-    timed = race(named, options.repeats, first=run_ways(scratch, CHECKPOINT, str(data), min(FIRST, few)))
-    seconds = {key: timed[f"{key[0]}, {key[1]}"].seconds for key in ways}
-    summaries = {way: summary_of(timed[f"{way}, {many}"].result) for way, count in ways if count == many}
-    case = f"{CHECKPOINT}, T = {summaries[NOW]['timesteps']}, {many} JPEG files"
-    for way in summaries:
-        note = agreement(summaries) if way == EARLIER else "the whole command"
-        target = sizes.rate if way == NOW else None
-        yield Row(case, way, "images/s", per(many, seconds[way, many]), at_least=target, note=note)
-        beyond = tuple(late - early for late, early in zip(seconds[way, many], seconds[way, few], strict=True))
-        if min(beyond) > 0:  # not where so little is done that chance decides
-            note = f"beyond {few} images: without the start of the process"
-            yield Row(case, f"{way}, more images", "images/s", per(many - few, beyond), at_least=target, note=note)
-    yield from stages(case, summaries)
-    for way in summaries:
-        peaks = [ways[way, count].peak() for count in sizes.files]
-        for count, peak in zip(sizes.files, peaks, strict=True):
-            yield Row(
-                f"{CHECKPOINT}, {count} JPEG files", way, "MB", (peak / 1e6,), note="the most that the command held"
-            )
-        target = sizes.flat if way == NOW else None
-        yield Row(f"images {many} : {few}", way, "× MB", (peaks[1] / peaks[0],), at_most=target)
+    ways = {f"{count}": run(scratch, CHECKPOINT, str(data), count) for count in sizes.files}
+    timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
+    seconds, summary = [found.seconds for found in timed.values()], summary_of(timed[f"{many}"].result)
+    case = f"{CHECKPOINT}, T = {summary['timesteps']}, {many} JPEG files"
+    yield Row(case, NOW, "images/s", per(many, seconds[1]), at_least=sizes.rate, note="the whole command")
+    beyond = tuple(late - early for early, late in zip(*seconds, strict=True))
+    if min(beyond) > 0:  # not where so little is done that chance decides
+        note = f"beyond {few} images: without the start of the process"
+        yield Row(case, f"{NOW}, more images", "images/s", per(many - few, beyond), at_least=sizes.rate, note=note)
+    yield from stages(case, summary)
+    peaks = [command.peak() for command in ways.values()]
+    for count, peak in zip(sizes.files, peaks, strict=True):
+        note = "the most that the command held"
+        yield Row(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
+    yield Row(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=sizes.flat)
 
 
 def converted_ways(scratch: Path, checkpoint: Path, data: str, count: int) -> dict[str, Command]:
-    """Those of :func:`run_ways`, and the loop by hand."""
+    """The run, and the loop by hand."""
     peer = ("-m", "benchmarks.road_peer", str(checkpoint), data, str(count), "maps.npz")
     loop = Command(peer, scratch / f"{PEER}-{count}", environment=KEEP_FREED_MEMORY)
-    return {**run_ways(scratch, checkpoint, data, count), PEER: loop}
+    return {NOW: run(scratch, checkpoint, data, count), PEER: loop}
 
 
-def run_ways(scratch: Path, checkpoint: str | Path, data: str, count: int) -> dict[str, Command]:
-    """The same run by this code, and by the earlier commit's if that is here."""
+def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:
+    """A run that leaves its results, and no pictures."""
     options = ("--checkpoint", str(checkpoint), "--data", data, "--samples", str(count), "--backend", "event")
-    run = ("-m", "pipeline.run", *options, *RESULTS_ONLY, "--out", "run")
-    ways = {NOW: Command(run, scratch / f"now-{count}")}
-    if not missing_before():
-        code = scratch / "earlier"
-        if not code.exists():
-            unpack_before(code)
-        ways[EARLIER] = Command(run, scratch / f"before-{count}", code)
-    return ways
+    return Command(("-m", "pipeline.run", *options, *RESULTS_ONLY, "--out", "run"), scratch / f"now-{count}")
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -171,17 +147,10 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def agreement(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    """Whether the commits recorded the same spikes."""
-    digests = {summary["raster_digest"] for summary in summaries.values()}
-    return "the same spikes, bit by bit" if len(digests) == 1 else "other spikes"
-
-
-def stages(case: str, summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    """Seconds of each stage in the last repeat; this project's are of all threads together."""
-    for way, summary in summaries.items():
-        for stage, seconds in summary["seconds"].items():
-            yield Row(f"{case}: stages, seconds of all threads", f"{way}: {stage}", "s", (seconds,))
+def stages(case: str, summary: Mapping[str, Any]) -> Iterator[Row]:
+    """Seconds of each stage in the last repeat, of all threads together."""
+    for stage, seconds in summary["seconds"].items():
+        yield Row(f"{case}: stages, seconds of all threads", f"{NOW}: {stage}", "s", (seconds,))
 
 
 def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:

@@ -173,7 +173,7 @@ def against_peers(
 
 def precision(peer: str) -> str:
     """What a peer computes in."""
-    from pipeline.networks.training.precision import convolution_type  # torch is slow to import, and large
+    from pipeline.networks.train.precision import convolution_type  # torch is slow to import, and large
 
     return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
 

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config import NetworkSection, TrainingPrecision
-from pipeline.networks.architecture import SpikingNetwork
-from pipeline.networks.training.precision import convolution_type
+from pipeline.networks.train.precision import convolution_type
+from pipeline.networks.train.spiking_network import SpikingNetwork
 
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
 from .peers_training import training_peers

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_with_config
 from pipeline.cli.errors import exit_codes
@@ -14,11 +13,8 @@ from pipeline.cli.options import ConfigFile, Out, Overwrite
 from pipeline.config.fields import Device, Download, Seed
 from recordings.command_names import spelled
 from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.lock import out_lock
-from recordings.progress import Tracker
 
-from .config import Config, ConversionSection, Section, load_config, save_config
+from .config import ConversionSection, Section, load_config
 
 PROG = "python -m pipeline.convert"
 DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
@@ -52,50 +48,27 @@ class ConvertCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
     command, config = parse_with_config(ConvertCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    conversion = command.conversion.model_copy(update={"ann": command.ann or command.conversion.ann})
-    source, download = command.data or config.data.source, command.download or config.data.download
-    data = config.data.model_copy(update={"source": source, "download": download})
-    config = config.model_copy(update={"conversion": conversion, "data": data})
-    with out_lock(command.out, None if command.overwrite else "overwrite"):
-        convert_and_measure(config, command, Tracker(), PlainConsole(soft_wrap=True))
+    from .networks.convert.convert import convert  # torch is slow to import, --help need not wait
+    from .networks.convert.summary import print_summary
 
-
-def convert_and_measure(config: Config, command: ConvertCommand, tracker: Tracker, console: Console) -> None:
-    """Do everything; `command.out` exists and is locked."""
-    from backends.available import make_backend
-    from backends.event.kernels.layer import compile_kernels
-    from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
-    from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-    from pipeline.networks.checkpoint_files import find_checkpoint
-    from pipeline.networks.conversion.algorithm import configuration, convert_checkpoint
-    from pipeline.networks.conversion.latency import accuracy_over_time
-    from pipeline.networks.conversion.summary import report, summarise
-
-    from .images.samples import choose_samples
-
-    settings, out = config.conversion, command.out
-    source, target = find_checkpoint(settings.ann, "ann"), out / "checkpoint.safetensors"
-    if target.exists() and source.samefile(target):
-        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
-    ann = load_checkpoint(settings.ann, "ann")
-    samples = choose_samples(config.data.source, ann, command.samples, command.seed, config.data.download)
-    samples.known_labels()
-    backend = make_backend("auto", command.device)
-    with tracker.show("preparing (the first time, kernels are compiled)"):
-        compile_kernels("float32")
-        compile_kernels("fixed")
-    shown = settings.calibration * len(ann.network.layers)
-    with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
-        checkpoint = convert_checkpoint(ann, config, advance)
-    save_checkpoint(checkpoint, target)
-    save_config(configuration(config, ann, target), out / "config.toml")
-    networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-    with tracker.time("measure"), tracker.show(f"measuring over {settings.timesteps} steps", len(samples)) as advance:
-        curves = accuracy_over_time(networks, backend, samples, command.seed, advance)
-    seconds = {stage: round(taken, 3) for stage, taken in tracker.seconds.items()}
-    summary = summarise(settings, ann.network, checkpoint.network, samples, command.seed, curves, seconds)
-    report(summary, curves, target, console)
-    console.print(spelled(f"next: python -m pipeline.run --checkpoint {target} --data {config.data.source}"))
+    data = config.data.model_copy(update={"download": command.download or config.data.download})
+    config = config.model_copy(update={"conversion": command.conversion, "data": data})
+    conversion = convert(
+        command.ann or None,
+        command.out,
+        config,
+        data=command.data or None,
+        samples=command.samples,
+        seed=command.seed,
+        device=command.device,
+        overwrite=command.overwrite,
+    )
+    console = PlainConsole(soft_wrap=True)
+    print_summary(conversion.summary, console)
+    for path in conversion.files:
+        console.print(str(path))
+    source = command.data or config.data.source
+    console.print(spelled(f"next: python -m pipeline.run --checkpoint {conversion.files[0]} --data {source}"))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -17,11 +15,8 @@ from pipeline.config.fields import Data, Device, Download
 from pipeline.interop.command import export_recording
 from pipeline.interop.exporter import FORMATS
 from pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
-from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from recordings.console import PlainConsole
-from recordings.disk import write_file
 from recordings.errors import InputError
-from recordings.lock import out_lock
 from recordings.progress import progress_bar
 
 from .config import Section
@@ -71,88 +66,40 @@ class ExportCommand(Section):
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, and export what it is."""
+    """Parse, export what it is, say what was written."""
     formats = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
     command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION.format(formats=formats))
-    if has_hdf5_name(source := Path(command.source)) or has_hdf5_signature(source):
-        _export_recording(command)
+    source, say = Path(command.source), PlainConsole(soft_wrap=True).print
+    if has_hdf5_name(source) or has_hdf5_signature(source):
+        _export_recording(command, source, say)
     else:
-        _export_checkpoint(command)
+        say("\n".join(_export_checkpoint(command)))
 
 
-def _export_recording(command: ExportCommand) -> None:
+def _export_recording(command: ExportCommand, source: Path, say: Callable[[str], None]) -> None:
     if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
-        raise InputError(f"--{given[0]} is for a checkpoint, and {command.source} is a recording")
+        raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
     if command.target is None:
-        raise InputError(f"TARGET: got none, expected the file to write, such as {Path(command.source).stem}.nwb")
-    export_recording(
-        Path(command.source),
-        command.target,
-        command.samples,
-        command.layers,
-        overwrite=command.overwrite,
-        say=PlainConsole(soft_wrap=True).print,
-        progress=progress_bar(PlainConsole(stderr=True), transient=True),
-    )
+        raise InputError(f"TARGET: got none, expected the file to write, such as {source.stem}.nwb")
+    bar, chosen = progress_bar(PlainConsole(stderr=True), transient=True), (command.samples, command.layers)
+    export_recording(source, command.target, *chosen, overwrite=command.overwrite, say=say, progress=bar)
 
 
-def _export_checkpoint(command: ExportCommand) -> None:
-    """Write both networks, measure, report."""
+def _export_checkpoint(command: ExportCommand) -> list[str]:
+    """The lines to print."""
     if command.target is not None:
-        raise InputError(
-            f"{command.source}: is no recording (HDF5), so {command.target} has no use; "
-            "a checkpoint's network goes to NIR with --nir FILE"
-        )
+        use = f"so {command.target} has no use; a checkpoint's network goes to NIR with --nir FILE"
+        raise InputError(f"{command.source}: is no recording (HDF5), {use}")
     if command.layers:
         raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
-    from backends.available import make_backend
-    from backends.network.quantise import quantise  # torch is slow to import, --help need not wait
-    from backends.network.storage import write_network
-    from pipeline.networks.checkpoint import load_checkpoint
-    from pipeline.networks.nir.write import to_nir
-    from pipeline.networks.precisions import predictions
+    from .networks.export_checkpoint import CheckpointExport, export_checkpoint  # torch is slow to import
 
-    from .images.samples import choose_samples
-
-    checkpoint = load_checkpoint(command.source, "snn")
-    if checkpoint.network.precision != "float32":
-        raise InputError(f"checkpoint {command.source!r} is in fixed point already, expected float32")
-    samples = choose_samples(command.data, checkpoint, int(count), seed=0, download=command.download)
-    labels = samples.known_labels()
-    backend = make_backend("auto", command.device)
-    seeds = command.seeds if checkpoint.network.encoder == "poisson" else 1
-    networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-    console = PlainConsole(soft_wrap=True)
-    bar = progress_bar(PlainConsole(stderr=True), transient=True)
-    with out_lock(command.out, None if command.overwrite else "overwrite"), bar as progress:
-        if command.nir is not None:  # first, because it may be refused
-            to_nir(checkpoint.network, command.nir, overwrite=command.overwrite)
-        for precision, network in networks.items():
-            write_network(network, command.out / f"network.{precision}.safetensors")
-        turns = progress.track(range(seeds), description="measuring")
-        float32, fixed = predictions([*networks.values()], backend, samples, turns)
-        found = paired_accuracy(float32, fixed, labels)
-        report = {**asdict(found), "checkpoint": command.source, "dataset": samples.name, "samples": len(samples)}
-        write_file(command.out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
-    console.print(f"{samples.name}, {len(samples)} {samples.kind} × {accuracy_text(found)}")
-    for precision in networks:
-        console.print(str(command.out / f"network.{precision}.safetensors"))
-    if command.nir is not None:
-        console.print(str(command.nir))
-
-
-def accuracy_text(found: PairedAccuracy) -> str:
-    """ "2 seeds: float32 96.00%, fixed 95.00%; fixed − float32 -1.00 points (95 % interval over seeds …)"."""
-    text = (
-        f"{found.seeds} seed{'s' * (found.seeds > 1)}: float32 {found.float32:.2%}, fixed {found.fixed:.2%}; "
-        f"fixed − float32 {100 * found.difference:+.2f} points"
-    )
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} (95 % interval over seeds {100 * found.low:+.2f} … {100 * found.high:+.2f})"
+    options = {name: getattr(command, name) for name in ("source", *FOR_CHECKPOINTS, "overwrite")}
+    accuracy, files = export_checkpoint(CheckpointExport(**options, samples=int(count)))
+    return [accuracy, *map(str, files)]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ python=${PYTHON:-.venv/bin/python}
 experiment() { # NAME CONFIG FOLDER further options
     name=$1 config=$2 folder=$3
     shift 3
-    "$python" -m pipeline.paper "$name" --config "configs/paper/$config.toml" --out "docs/results/$folder" \
+    "$python" -m paper "$name" --config "configs/paper/$config.toml" --out "docs/results/$folder" \
         --cache "runs/paper/$folder" "$@"
 }
 
@@ -31,4 +31,4 @@ for name in "$@"; do
 done
 rm -f docs/results/*/*_[0-9]*.png # of further images, which no page shows
 "$python" scripts/fewer_colours.py docs/results/*/
-"$python" -m pipeline.paper pages
+"$python" -m paper pages

@@ -8,6 +8,8 @@
 
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
+:func:`train`             a spiking network, or its ANN twin, from images or events
+:func:`convert`           a spiking network from an ANN, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
@@ -54,11 +56,13 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
+    from pipeline.networks.convert.convert import Conversion, convert
     from pipeline.networks.imports.from_torch import from_torch
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.networks.train.train import train
     from pipeline.page.write import report
-    from pipeline.recording.record import record
+    from pipeline.record.record import record
     from recordings.errors import InputError, RasterError
     from recordings.maps.reader import MapReader, open_maps
     from recordings.raster.arrays import write_raster
@@ -67,10 +71,13 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "pipeline.networks.checkpoint:load_checkpoint",
+    "train": "pipeline.networks.train.train:train",
+    "convert": "pipeline.networks.convert.convert:convert",
+    "Conversion": "pipeline.networks.convert.convert:Conversion",
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
-    "record": "pipeline.recording.record:record",
+    "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
@@ -107,6 +114,7 @@ __all__ = [
     "BackendError",
     "Checkpoint",
     "Comparison",
+    "Conversion",
     "EventBinning",
     "Events",
     "InputError",
@@ -121,6 +129,7 @@ __all__ = [
     "SpikeEvents",
     "compact",
     "compare",
+    "convert",
     "explain",
     "from_nir",
     "from_torch",
@@ -136,6 +145,7 @@ __all__ = [
     "save",
     "simulate",
     "to_nir",
+    "train",
     "write_raster",
 ]
 __version__: str

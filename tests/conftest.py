@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,14 @@ from hypothesis import settings
 for library in ("OMP", "OPENBLAS", "NUMBA"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-settings.register_profile("busy machines", deadline=None)  # where others compute too, time says nothing of a test
-settings.load_profile("busy machines")
+# A shell starts a job in the background with SIGINT ignored, and child processes inherit this. Some tests send SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No deadline: where others compute too, time says nothing of a test. "suite" tries the same cases each time; "long"
+# tries many new ones, and those first that failed before; it is for tests/campaign.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None, derandomize=False, max_examples=1000, print_blob=True)
+settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -11,8 +11,6 @@ import pytest
 
 from .recordings.rasters import record_silence, samples
 
-pytestmark = pytest.mark.alone
-
 MEBIBYTE = 1 << 20
 STEPS = 32
 

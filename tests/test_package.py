@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -33,17 +34,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
     run("tar", "-xf", archive, cwd=folder)
-    run(
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "-t",
-        "wheel",
-        "-d",
-        folder,
-        cwd=archive.with_suffix("").with_suffix(""),
-    )
+    unpacked = archive.with_suffix("").with_suffix("")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=unpacked)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -57,6 +49,11 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "pip", "--python", programs / "python", "install", "--no-deps", wheel, cwd=environment)
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"])  # takes no notice of .pth files in there
+    for package in ("backends", "pipeline"):  # with the kernels compiled here, kept for sources of this time and size
+        for kernel in (ROOT / package).rglob("*.nb[ci]"):
+            shutil.copy(kernel, site / kernel.relative_to(ROOT))
+        for source in (site / package).rglob("*.py"):
+            shutil.copystat(ROOT / source.relative_to(site), source)
     return programs
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from typing import Any, Literal
 
 import numpy as np
@@ -77,10 +76,9 @@ class LavaBackend:
         """
         network.check_spiking(self.name)
         request.check(network, self.name)
-        sent: deque[memoryview] = deque()  # as many samples as the graph has ahead
-        samples = _remembering(_sample_bytes(inputs, n_samples, network), sent)
+        samples, sent = tee(_sample_bytes(inputs, n_samples, network))  # keeps the samples that the graph has ahead
         for sample, arrays in enumerate(self._simulated(network, samples, n_samples, request)):
-            arrays |= input_maps(network, request, sample, sent.popleft())
+            arrays |= input_maps(network, request, sample, next(sent))
             yield maps_of(network, request, sample, arrays)
 
     def _simulated(
@@ -111,10 +109,3 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
             yield np.ascontiguousarray(sample).data.cast("B")
             count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")
-
-
-def _remembering(samples: Iterator[memoryview], into: deque[memoryview]) -> Iterator[memoryview]:
-    """The samples, each put into `into` as well."""
-    for sample in samples:
-        into.append(sample)
-        yield sample

@@ -50,23 +50,25 @@ class TorchNeurons(ABC):
         self.driven.zero_()
         self.spikes.zero_()
 
-    def step(self, current: Tensor, t: int) -> Tensor:
+    def step(self, current: Tensor, t: int, out: Tensor | None = None) -> Tensor:
         """Advance from step t - 1 to t ≥ 1.
 
         Parameters
         ----------
         current : (B, P, C) — a[t]
+        out : (B, P, C), where to write s[t]; what was written at the step before is read once more
 
         Returns
         -------
-        (B, P, C), s[t] as 0 and 1, valid until the next step
+        (B, P, C), s[t] as 0 and 1, valid until the next step if no `out` was given
         """
         gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
         if self.to_zero:
             self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
         self._drive(current, gain, bias)
         self._integrate()
-        return torch.gt(self.membrane, self.fires_above, out=self.spikes)
+        self.spikes = torch.gt(self.membrane, self.fires_above, out=self.spikes if out is None else out)
+        return self.spikes
 
     @abstractmethod
     def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:

@@ -23,7 +23,6 @@ COMMANDS = {
     "explain": ("pipeline.explain", "map a raster file, or a network and images, by any method"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
-    "paper": ("pipeline.paper.__main__", "repeat an experiment of Kim & Panda 2021"),
     "validate": ("pipeline.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]

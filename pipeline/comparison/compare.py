@@ -19,15 +19,15 @@ from pipeline.engine.simulate import simulate
 from pipeline.networks.imports.checks import check_model
 from pipeline.networks.imports.example import Example, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
-from pipeline.networks.imports.following.drive import follow_model
+from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.libraries.neurons import Neurons
-from pipeline.networks.imports.libraries.spiking import Takes
+from pipeline.networks.imports.neuron_modules import NeuronModules
+from pipeline.networks.libraries.library import Takes
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .alone import alone
 from .result import PRECISIONS, Comparison
+from .single_layer import single_layer_network
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score
@@ -89,7 +89,7 @@ def compare(
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:
         check_model(model)
-        known = Neurons(neurons, takes)
+        known = NeuronModules(neurons, takes)
         example = _read_data(data, network, model, known)
         layers, scores = _followed(model, example, known, network)
     except InputError as error:
@@ -127,7 +127,7 @@ def _chosen(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     return chosen
 
 
-def _read_data(data: Any, network: Network, model: Any, neurons: Neurons) -> Example:
+def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) -> Example:
     """The data, as the network can be given it."""
     if not isinstance(network, Network):
         raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
@@ -145,7 +145,9 @@ def _read_data(data: Any, network: Network, model: Any, neurons: Neurons) -> Exa
     return example
 
 
-def _followed(model: Any, example: Example, neurons: Neurons, network: Network) -> tuple[list[FollowedLayer], Tensor]:
+def _followed(
+    model: Any, example: Example, neurons: NeuronModules, network: Network
+) -> tuple[list[FollowedLayer], Tensor]:
     """The model's layers, one for each of the network's, and its scores (B, K); some samples at a time."""
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
     orders = [layers_in_order(part) for part in parts]
@@ -183,7 +185,7 @@ def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) 
     driving: Any = None
     for number, layer in enumerate(layers):
         delay = 0 if layer.about.delayed else 1
-        one = alone(fixed, number, number * delay, steps)
+        one = single_layer_network(fixed, number, number * delay, steps)
         given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
         found = _against(simulate(one, given, backend="event"), [layer], [delay])
         shares.append(found["differ"][0] / layer.spikes.numel())

@@ -13,6 +13,7 @@ from .settings import (
     TrainingSection,
     Unit,
     load_config,
+    read_config,
     resolved,
     save_config,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "TrainingSection",
     "Unit",
     "load_config",
+    "read_config",
     "resolved",
     "save_config",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -205,6 +207,20 @@ def load_config(path: Path | None = None) -> Config:
     """
     path = path or DEFAULT_CONFIG
     return validated(Config, read_toml(path), path)
+
+
+def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None) -> Config:
+    """A configuration as it is, its tables as a dictionary, or read from a TOML file; None is the embedded default.
+
+    Raises
+    ------
+    InputError : as of :func:`load_config`
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return validated(Config, dict(config), "config")
+    return load_config(None if config is None else Path(config))
 
 
 def resolved(config: Config) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Pictures: `figures` says which a run gets; `grid`, `curves`, `intervals`, `rates`, `raster` draw a kind each."""
+"""Pictures: `figures` says which a run gets; `grid`, `curves`, `rates`, `raster` draw a kind each."""

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .canvas import GREY, PALETTE, drawing, grid_lines, text_width
-from .intervals import reach
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.75, 0.85, 1.05, 0.6  # inches
 APART = 0.12  # between curves in one category, whose width is 1
 MANY = 20  # points along x: from here on they have no markers
 OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-"}
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """How axes of curves are drawn.
+
+    Parameters
+    ----------
+    joined : join categories by lines and bands, too
+    level : height and name of a dashed line through all panels, to compare with
+    alike : give all panels the limits that hold the values of each
+    limits : of all y axes, in place of that
+    width : inches, of a panel
+    """
+
+    joined: bool = False
+    level: tuple[float, str] | None = None
+    alike: bool = False
+    limits: tuple[float, float] | None = None
+    width: float = WIDTH
+
+
+USUAL = CurveOptions()
 
 
 def draw_curves(
@@ -26,11 +50,7 @@ def draw_curves(
     table: pd.DataFrame,
     x: str,
     y: str | Mapping[str, str],
-    joined: bool = False,
-    level: tuple[float, str] | None = None,
-    alike: bool = False,
-    limits: tuple[float, float] | None = None,
-    width: float = WIDTH,
+    options: CurveOptions = USUAL,
 ) -> None:
     """Draw and save. Whatever has a name is shown in the order in which the table first names it.
 
@@ -47,19 +67,16 @@ def draw_curves(
         - colour: optional
     x : label of the x axis
     y : label of the y axis, or of each panel's
-    joined : join categories by lines and bands, too
-    level : height and name of a dashed line through all panels, to compare with
-    alike : give all panels the limits that hold the values of each
-    limits : of all y axes, in place of that
-    width : inches, of a panel
+    options : how axes are drawn
     """
+    level, width = options.level, options.width
     palette = dict(zip(table["curve"].unique(), cycle(PALETTE), strict=False))
     table = table.assign(**{name: value for name, value in OPTIONAL.items() if name not in table})
     table = table if "colour" in table else table.assign(colour=table["curve"].map(palette))
     categories = [] if pd.api.types.is_numeric_dtype(table["x"]) else list(table["x"].unique())
     if categories:
         table = table.assign(x=table["x"].map(categories.index).astype(float))
-    if dots := bool(categories) and not joined:
+    if dots := bool(categories) and not options.joined:
         shift = {curve: APART * (place - (len(palette) - 1) / 2) for place, curve in enumerate(palette)}
         table = table.assign(x=table["x"] + table["curve"].map(shift))
     panels = table.groupby("panel", sort=False, dropna=False)
@@ -85,7 +102,8 @@ def draw_curves(
             elif categories:
                 axes.set_xticks(range(len(categories)), categories, rotation=45, ha="right")
             grid_lines(axes, "y")
-        if alike:
+        limits = options.limits
+        if options.alike:
             lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
             limits = limits or (min(lows), max(highs))
         if limits is not None:
@@ -93,6 +111,13 @@ def draw_curves(
                 axes.set_ylim(limits)
         place = {"loc": "upper left", "bbox_to_anchor": (1 + 0.06 / width, 1.03), "borderaxespad": 0}
         drawn[-1].legend(legend.values(), legend, frameon=False, fontsize=8, handlelength=2.8, **place)
+
+
+def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:
+    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or unknown."""
+    mean, low, high = estimates[["mean", "low", "high"]].to_numpy(float).T
+    distance = np.array([mean - low, high - mean])
+    return np.where(np.isfinite(distance), np.maximum(distance, 0), np.nan)
 
 
 def _dots(axes: Any, points: pd.DataFrame) -> Any:

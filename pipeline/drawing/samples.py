@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .grid import Cell, Row, draw_maps
 from .padding import Outside, lit_border
-from .steps import best_step, shared_steps, stretches
+from .steps import best_step, common_steps, stretches
 from .subject import Subject
 
 Maps = Mapping[str, NDArray[np.float32]]  # layer -> (T, H, W) ≥ 0, in order of depth; T may differ
@@ -51,7 +51,7 @@ def draw_over_time(
     padded : layer -> which cells see much zero padding
     """
     over_time = max(map(len, maps.values())) > 1
-    shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in shared_steps(maps)]
+    shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in common_steps(maps)]
     rows = []
     for name, layer in maps.items():
         size = "×".join(map(str, layer.shape[1:])) if layer.any() else "all zero"

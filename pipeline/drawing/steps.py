@@ -29,7 +29,7 @@ def active_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
     return thinned(max(active, default=last) + 1, first=min(active, default=last))
 
 
-def shared_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
+def common_steps(maps: Mapping[str, NDArray[np.float32]]) -> list[int]:
     """At most eight steps at which every layer has a map, from the first at which each of them has shown something.
 
     Parameters

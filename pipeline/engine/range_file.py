@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,7 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
     everything : whether these are all positions of the run; otherwise a folder of very many files is not listed
     """
     if everything:
-        yield from sorted(path for path in (folder / PARTS).glob(f"*{SUFFIX}") if path.stem.isdecimal())
+        paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
-        yield from (path for path in (range_path(folder, first) for first in positions) if path.is_file())
+        paths = [range_path(folder, first) for first in positions]
+    yield from (path for path in paths if re.fullmatch("[0-9]+", path.stem) and path.is_file())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from recordings.errors import InputError
 
 from .datasets import Dataset, Entry, Item
-from .datasets.base import shorten
+from .datasets.base import Items, shorten
 from .datasets.folder import ClassFolders
 
 
-class KnownClasses:
+class KnownClasses(Items):
     """The items of a data set whose class is known, labelled by the known classes.
 
     A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
@@ -66,9 +66,6 @@ class KnownClasses:
         """See :class:`pipeline.images.datasets.Dataset`."""
         entry = self._dataset.entry(self._positions[position])
         return replace(entry, label=self._known(entry.label))
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
     def _known(self, label: int | None) -> int | None:
         return None if label is None else self._label_of[label]

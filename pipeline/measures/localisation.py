@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.preprocessing import box_mask
 from recordings.errors import InputError
 
 from .maps import TIE, Map, Mask, checked
@@ -143,7 +142,10 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
     height, width = size
     scale = np.sqrt(area / (height * width))
     x, y = scale * width / 2, scale * height / 2
-    guess = box_mask((width / 2 - x, height / 2 - y, width / 2 + x, height / 2 + y), size).astype(np.float64)
+    rows, columns = (np.arange(side) + 0.5 for side in size)
+    inside_rows = (rows >= height / 2 - y) & (rows < height / 2 + y)
+    inside_columns = (columns >= width / 2 - x) & (columns < width / 2 + x)
+    guess = (inside_rows[:, None] & inside_columns).astype(np.float64)
     guess[(height - 1) // 2 : height // 2 + 1, (width - 1) // 2 : width // 2 + 1] = 1 + 10 * TIE
     return guess
 

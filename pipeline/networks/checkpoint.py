@@ -18,7 +18,7 @@ from recordings.parsing import parse_json
 from recordings.text import LONGEST_NAME, printable
 
 from .checkpoint_files import find_checkpoint
-from .plan import outline, plan_layers
+from .layer_list import outline, plan_layers
 
 Preparation = Preprocessing | EventBinning
 

@@ -106,7 +106,7 @@ class DifferentiableNetwork(nn.Module):
         return torch.tensordot(_leaked(readout, timesteps).to(spikes), spikes, 1)
 
 
-class _SpikingLayer(nn.Module):
+class _LifLayer(nn.Module):
     """Spikes of a layer, (T, B, C, H, W), from those of the layer before, or from the constant current of an image.
 
     The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
@@ -122,7 +122,7 @@ class _SpikingLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         early, late = self.currents(inputs, 0, self.reach), self.currents(inputs.detach(), self.reach, self.steps)
-        return fire(self.layer, early, late)
+        return fire(self.layer.spiking_neuron, early, late)
 
     def currents(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """What the synapses hand to the neurons at steps start + 1 … stop, by default at all T - 1."""
@@ -144,7 +144,7 @@ class _SpikingLayer(nn.Module):
         return self.layer.output_shape((channels, height, width))
 
 
-class _RectifiedLayer(nn.Module):
+class _ReluLayer(nn.Module):
     """Activations of a layer of ReLU neurons."""
 
     def __init__(self, layer: Layer, network: Network) -> None:
@@ -156,7 +156,7 @@ class _RectifiedLayer(nn.Module):
         return functional.relu(rectifier_inputs(self.layer, self.weight, inputs))
 
 
-MODULES = {LIF: _SpikingLayer, ReLU: _RectifiedLayer}
+MODULES = {LIF: _LifLayer, ReLU: _ReluLayer}
 
 
 def rectifier_inputs(layer: Layer, weight: Tensor, activations: Tensor) -> Tensor:

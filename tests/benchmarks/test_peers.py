@@ -14,7 +14,7 @@ from benchmarks.optional import missing_spikingjelly
 from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, TorchLoopNetwork, as_tensor
 from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
 from pipeline.config import NetworkSection
-from pipeline.networks.architecture import SpikingNetwork
+from pipeline.networks.train.spiking_network import SpikingNetwork
 
 NETWORK = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=7, leak=0.9, threshold=1.3)
 

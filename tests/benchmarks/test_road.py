@@ -65,8 +65,7 @@ def test_a_command_is_watched_with_its_children(tmp_path):
     assert Command(("-c", parent), tmp_path / "new").peak() > 200 << 20
 
 
-def test_without_the_earlier_commit_this_project_stands_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(road, "missing_before", lambda: "commit 0: not here")
+def test_image_files_are_timed_and_their_memory_is_measured(tmp_path):
     rows = list(road.image_files(road.Sizes(files=(1, 2)), Options(repeats=1), tmp_path))
     assert {row.way.split(":")[0].split(",")[0] for row in rows} == {road.NOW}
     peaks = [row for row in rows if row.unit == "MB"]

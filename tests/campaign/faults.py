@@ -84,20 +84,20 @@ class Boundaries:
 
 
 def log_samples(log: Path, slow: float = 0.0) -> None:
-    """Let the writer of rasters note how many samples it has been given; the clock jumps `slow` seconds for each."""
-    from recordings.raster.writer import RasterWriter
+    """Let the folder of a run note how many samples it has been given; the clock jumps `slow` seconds for each."""
+    from pipeline.engine.folder import FolderStore
 
-    append, handle, clock = RasterWriter.append, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), time.monotonic
+    add, handle, clock = FolderStore.add, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), time.monotonic
     ahead = [0.0]
     if slow:
         time.monotonic = lambda: clock() + ahead[0]
 
-    def noted(self: RasterWriter, batch: Any) -> None:
-        ahead[0] += slow * len(batch)
-        append(self, batch)
-        os.write(handle, b"." * len(batch))
+    def noted(self: FolderStore, sample: Any) -> None:
+        ahead[0] += slow
+        add(self, sample)
+        os.write(handle, b".")
 
-    RasterWriter.append = noted  # type: ignore[method-assign]
+    FolderStore.add = noted  # type: ignore[method-assign]
 
 
 def _writes(path: Any, mode: str = "r", *args: Any, **more: Any) -> bool:

@@ -16,16 +16,21 @@ from recordings.errors import InputError
 
 COMPLAINT = re.compile(r"(/[\w/.-]*)(@\w+|\[\d+\]): .*expected ([0-9a-f]{64})")
 MOST = 40  # digests
+DTYPES = {"F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1", "BOOL": "?"}
 
 
 def forge_hdf5(path: Path, read: Callable[[Path], Any]) -> str:
     """Do as the reader says: put in each digest that it would have expected; says how many."""
     with h5py.File(path, "r+") as file:
-        _recount(file)
+        for group in file["layers"].values():
+            if "spikes" in group and "count" in group:
+                group["count"][...] = np.unpackbits(group["spikes"][...], axis=2).sum(axis=2, dtype=np.uint32)
     for done in range(MOST):
-        complaint = _complaint(path, read)
-        if not complaint:
+        try:
+            read(path)
             return f"{done} digests made anew"
+        except InputError as error:
+            complaint = str(error).removeprefix(f"{path}: ")
         if (found := COMPLAINT.search(complaint)) is None:
             return f"{done} digests made anew, until: {complaint:.60}"
         where, part, digest = found.groups()
@@ -37,38 +42,18 @@ def forge_hdf5(path: Path, read: Callable[[Path], Any]) -> str:
     return f"{MOST} digests made anew"
 
 
-def _complaint(path: Path, read: Callable[[Path], Any]) -> str:
-    try:
-        read(path)
-    except InputError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return ""
-
-
-def _recount(file: h5py.File) -> None:
-    """Count the spikes of a raster again."""
-    for group in file["layers"].values():
-        if "spikes" in group and "count" in group:
-            group["count"][...] = np.unpackbits(group["spikes"][...], axis=2).sum(axis=2, dtype=np.uint32)
-
-
 def forge_safetensors(data: bytes) -> bytes:
     """Put the digest of its new content into a network's file; backends/network/storage.py says what it covers."""
     size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
+    header, content = json.loads(data[8 : 8 + size]), data[8 + size :]
     metadata = header.pop("__metadata__")
     metadata.pop("sha256", None)
     tensors = {
-        name: np.frombuffer(data[8 + size :][slice(*about["data_offsets"])], DTYPES[about["dtype"]]).reshape(
-            about["shape"]
-        )
+        name: np.frombuffer(content[slice(*about["data_offsets"])], DTYPES[about["dtype"]]).reshape(about["shape"])
         for name, about in header.items()
     }
     described = {name: [tensor.dtype.name, list(tensor.shape)] for name, tensor in tensors.items()}
     text = json.dumps([metadata, described], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode() + b"".join(tensors[name].tobytes() for name in sorted(tensors)))
     raw = json.dumps({"__metadata__": {**metadata, "sha256": digest.hexdigest()}, **header}).encode()
-    return len(raw).to_bytes(8, "little") + raw + data[8 + size :]
-
-
-DTYPES = {"F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1", "BOOL": "?"}
+    return len(raw).to_bytes(8, "little") + raw + content

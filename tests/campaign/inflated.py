@@ -5,40 +5,42 @@ from __future__ import annotations
 import struct
 import zlib
 
+ZEROS = bytes(1 << 20)
 
-def repeated_deflate(piece: bytes, times: int, *, raw: bool = True) -> bytes:
+
+def repeated_deflate(piece: bytes, times: int) -> bytes:
     """The deflate stream of `piece`, `times` times over, without ever holding that: each piece ends on a full flush."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     first = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    stream = first + again * (times - 1) + packer.flush(zlib.Z_FINISH)
-    return stream if raw else b"\x78\xda" + stream + struct.pack(">I", adler_of_zeros(len(piece) * times))
+    return first + again * (times - 1) + packer.flush(zlib.Z_FINISH)
 
 
-def adler_of_zeros(size: int) -> int:
-    """Adler-32 of so many zeros."""
-    return (size % 65521) << 16 | 1
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG, with its checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png_bomb(width: int, height: int, depth: int = 8) -> bytes:
     """A grey PNG, all black."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     row = 1 + -(-width * depth // 8)
     rows = min(height, 1 << 17)  # of taller ones the rest is missing
-    per_piece = max(1, min(rows, (1 << 20) // row)) if row <= 1 << 24 else 0
-    stream = repeated_deflate(bytes(row * per_piece), -(-rows // per_piece), raw=False) if per_piece else b""
+    stream = b""
+    if row <= 1 << 24:
+        per_piece = max(1, min(rows, len(ZEROS) // row))
+        times = -(-rows // per_piece)
+        adler = (row * per_piece * times % 65521) << 16 | 1  # Adler-32 of so many zeros
+        stream = b"\x78\xda" + repeated_deflate(bytes(row * per_piece), times) + struct.pack(">I", adler)
     head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + png_chunk(b"IDAT", stream) + png_chunk(b"IEND", b"")
 
 
 def zip_bomb(names: list[str], size: int, declared: int | None = None) -> bytes:
     """A zip whose members hold `size` zeros each, and share nothing; `declared` is what it says instead."""
-    times = -(-size // (1 << 20))
-    stream, crc = repeated_deflate(bytes(1 << 20), times), _crc_of_zeros(times << 20)
-    declared = times << 20 if declared is None else declared
+    times, crc = -(-size // len(ZEROS)), 0
+    for _ in range(times):
+        crc = zlib.crc32(ZEROS, crc)
+    stream, declared = repeated_deflate(ZEROS, times), times * len(ZEROS) if declared is None else declared
     body, directory = b"", b""
     for name in names:
         raw = name.encode()
@@ -47,13 +49,6 @@ def zip_bomb(names: list[str], size: int, declared: int | None = None) -> bytes:
         body += b"PK\x03\x04" + common + raw + stream
     end = struct.pack("<HHHHIIH", 0, 0, len(names), len(names), len(directory), len(body), 0)
     return body + directory + b"PK\x05\x06" + end
-
-
-def _crc_of_zeros(size: int) -> int:
-    crc, piece = 0, bytes(1 << 20)
-    for _ in range(size >> 20):
-        crc = zlib.crc32(piece, crc)
-    return crc
 
 
 def share_chunks(data: bytes) -> bytes:
@@ -82,25 +77,12 @@ def lookup3(data: bytes) -> int:
         return (value << bits | value >> (32 - bits)) & mask
 
     a = b = c = (0xDEADBEEF + len(data)) & mask
-    at = 0
-    while len(data) - at > 12:
-        a, b, c = (
-            (word + int.from_bytes(data[at + 4 * place : at + 4 * place + 4], "little")) & mask
-            for place, word in enumerate((a, b, c))
-        )
-        for bits in (4, 6, 8, 16, 19, 4):
-            a = (a - c) & mask ^ rotated(c, bits)
-            c = (c + b) & mask
-            a, b, c = b, c, a
-        at += 12
-    rest = data[at:].ljust(12, b"\0")
-    if len(data) == at:
-        return c
-    a, b, c = (
-        (word + int.from_bytes(rest[4 * place : 4 * place + 4], "little")) & mask
-        for place, word in enumerate((a, b, c))
-    )
+    for at in range(0, len(data), 12):
+        words = struct.unpack("<III", data[at : at + 12].ljust(12, b"\0"))
+        a, b, c = ((word + more) & mask for word, more in zip((a, b, c), words, strict=True))
+        if at + 12 < len(data):
+            for bits in (4, 6, 8, 16, 19, 4):
+                a, b, c = b, (c + b) & mask, (a - c) & mask ^ rotated(c, bits)
     for bits in (14, 11, 25, 16, 4, 14, 24):
-        c = ((c ^ b) - rotated(b, bits)) & mask
-        a, b, c = b, c, a
+        a, b, c = b, ((c ^ b) - rotated(b, bits)) & mask, a
     return b

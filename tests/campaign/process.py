@@ -1,4 +1,4 @@
-"""Commands of this project in forked child processes, as a user would type them."""
+"""Commands of this project in forked child processes, as a user would type them; and processes seen from outside."""
 
 from __future__ import annotations
 
@@ -17,68 +17,42 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .outcomes import Outcome
-from .subject import Finding
-from .watch import descendants, describe, end_tree
-
-CLONE_NEWNS, MS_PRIVATE_REC = 0x20000, 0x44000  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
-T = TypeVar("T")
-
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+CLONE_NEWNS, MS_REMOUNT, MS_PRIVATE_REC = 0x20000, 32, 0x44000  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
 GRACE = 10.0  # seconds in which what a command started must end after it
 SHARED_MEMORY = Path("/dev/shm")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended.
-
-    Parameters
-    ----------
-    code : its exit code, or minus the number of the signal that ended it
-    error : what it wrote to standard error
-    seconds : how long it ran
-    """
+    """How a command ended: its exit code, or minus the number of a signal; and what it wrote to standard error."""
 
     code: int
     error: str
-    seconds: float
+    seconds: float = 0.0
 
     @property
     def line(self) -> str:
         """Its last line on standard error."""
         return self.error.strip().rpartition("\n")[2]
 
-    def finding(self, reports: bool = False) -> Finding | None:
-        """What is wrong with how it ended; None if it is done, or refused in one clean line.
-
-        Parameters
-        ----------
-        reports : whether the command writes lines of progress to standard error before
-        """
-        if self.code == 0:
-            return None
-        if self.code < 0:
-            return Outcome.CRASH, f"ended by {signal.Signals(-self.code).name}: {self.line[:200]}"
-        alone = self.error.count("\n") == 1 or (reports and "Traceback" not in self.error)
-        if self.code != 2 or not alone or not self.line.startswith("error: "):
-            return Outcome.EXCEPTION, f"exit code {self.code}: {self.error.strip()[-300:]!r}"
-        if not self.line.isprintable() or len(self.line) > 2000:
-            return Outcome.EXCEPTION, f"not one clean line: {self.line!r:.300}"
-        return None
+    def check(self, reports: bool = False) -> None:
+        """It must be done, or refused in one clean line; a command that `reports` may write lines before that one."""
+        if self.code:
+            assert self.code > 0, f"crash: {signal.Signals(-self.code).name}: {self.line[:200]}"
+            alone = self.error.count("\n") == 1 or (reports and "Traceback" not in self.error)
+            fine = self.code == 2 and alone and self.line.startswith("error: ")
+            assert fine, f"exit code {self.code}: {self.error.strip()[-300:]!r}"
+            assert self.line.isprintable() and len(self.line) <= 2000, f"not one clean line: {self.line!r:.300}"
 
 
 class Command:
-    """A command that runs.
-
-    Parameters
-    ----------
-    words : such as ["run", "--out", "a"]
-    folder : to run in
-    prepare : called in the new process before the command begins
-    """
+    """A command that runs in `folder`; `prepare` is called in its process before it begins."""
 
     def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
         self._errors, writes = os.pipe()  # no file: there may be a limit on these
@@ -86,15 +60,7 @@ class Command:
         self._error = b""
         self._began = time.monotonic()
         self._ended: Ended | None = None
-        if (pid := os.fork()) == 0:
-            code = 1
-            try:
-                code = _run(words, folder, writes, prepare)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        self.pid = pid
+        self.pid = forked(lambda: _run(words, folder, writes, prepare))
         os.close(writes)
 
     def poll(self) -> Ended | None:
@@ -130,84 +96,57 @@ def run(words: Sequence[str], folder: Path, prepare: Callable[[], object] = lamb
     return Command(words, folder, prepare).wait()
 
 
+def forked(function: Callable[[], int | None]) -> int:
+    """Call a function in a child process, which ends with what it returns as its exit code."""
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            code = function() or 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return pid
+
+
 def aside(function: Callable[..., T], *arguments: Any) -> T:
     """Call a function in a child process of its own, so that what it starts is not taken for what a command left.
 
     Raises
     ------
-    RuntimeError : if it raises
+    AssertionError : if it raises
     """
     here, there = multiprocessing.Pipe(duplex=False)
-    if (pid := os.fork()) == 0:
+
+    def answer() -> None:
         try:
             there.send((function(*arguments), ""))
         except BaseException as error:
             there.send((None, repr(error)))
-        finally:
-            os._exit(0)
+
+    pid = forked(answer)
     there.close()
     result, error = here.recv()
     os.waitpid(pid, 0)
-    if error:
-        raise RuntimeError(error)
+    assert not error, error
     return result
 
 
-def left_running() -> str:
-    """What still runs below this process after some grace, ended now; "" if nothing does. Needs `adopt_orphans`."""
-    end = time.monotonic() + GRACE
-    while found := _reap():
-        if time.monotonic() > end:
-            names = ", ".join(describe(pid) for pid in found)
-            for pid in found:
-                end_tree(pid)
-            return f"{len(found)} processes still run: {names}"
-        time.sleep(0.01)
-    return ""
-
-
-def _reap() -> list[int]:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-    return descendants(os.getpid())
-
-
-def own_mounts() -> bool:
-    """Give this process mounts of its own, and an empty /dev/shm; False where that is not allowed (it takes root)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_PRIVATE_REC, None):
-        return False
-    return not SHARED_MEMORY.is_dir() or mount_memory(SHARED_MEMORY, 2 << 30)
-
-
-def mount_memory(folder: Path, size: int, again: bool = False) -> bool:
-    """Mount a disk of so many bytes in memory, or change its size."""
-    flags = 32 if again else 0  # MS_REMOUNT
-    options = f"size={size}".encode()
-    return not ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options)
-
-
-def forget_exit_functions() -> None:
-    """What the parent wanted done when it exits is not for this process to do."""
-    atexit._clear()
-    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
-    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
-    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
-
-
 def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], object]) -> int:
-    """The child's side."""
+    """The child's side of a command."""
     from pipeline.cli.main import COMMANDS
 
     os.chdir(folder)
     for number, target in ((1, os.open(os.devnull, os.O_WRONLY)), (2, errors)):
         os.dup2(target, number)
-    forget_exit_functions()
+    atexit._clear()  # what the parent wanted done when it exits is not for this process to do
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+    tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
+    tracker._fd = tracker._pid = None
     sys.argv = ["spikesam", *words]
-    main = import_module(COMMANDS[words[0]][0]).main
+    main = import_module("paper.__main__" if words[0] == "paper" else COMMANDS[words[0]][0]).main
     prepare()
     try:
         code = main(list(words[1:]))
@@ -221,3 +160,72 @@ def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], 
     sys.stdout.flush()
     sys.stderr.flush()
     return code or 0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that :func:`descendants` still finds it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, their children, and so on; those that ended are left out."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return [process for child in found for process in (child, *descendants(child)) if not _over(process)]
+
+
+def _over(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    return True
+
+
+def end_tree(pid: int) -> None:
+    """Kill a process and all its descendants; the process itself is stopped first, so that it starts no more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    for process in (*descendants(pid), pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def describe(pid: int) -> str:
+    """Its command line, shortened."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f"{pid} {' '.join(b' '.join(words).decode(errors='replace').split())[:300]}"
+    return str(pid)
+
+
+def nothing_runs() -> None:
+    """All that this process started must have ended, after some grace; needs :func:`adopt_orphans`."""
+    end = time.monotonic() + GRACE
+    while found := _alive():
+        names = ", ".join(map(describe, found))
+        assert time.monotonic() < end, f"{len(found)} processes still run: {names}"
+        time.sleep(0.01)
+
+
+def _alive() -> list[int]:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    return descendants(os.getpid())
+
+
+def own_mounts() -> bool:
+    """Give this process mounts of its own, and an empty /dev/shm; False where that is not allowed (it takes root)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_PRIVATE_REC, None):
+        return False
+    return not SHARED_MEMORY.is_dir() or mount_memory(SHARED_MEMORY, 2 << 30)
+
+
+def mount_memory(folder: Path, size: int, again: bool = False) -> bool:
+    """Mount a disk of so many bytes in memory, or change its size."""
+    options = f"size={size}".encode()
+    flags = MS_REMOUNT if again else 0
+    return not ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options)

@@ -11,7 +11,7 @@ from pipeline.maps.sam import compile_kernel
 
 MODULES = (
     *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
-    *("pipeline.paper.__main__", "recordings.validate", "pipeline.networks.training.fit", "pipeline.paper.study.study"),
+    *("paper.__main__", "recordings.validate", "pipeline.networks.train.fit", "paper.common.setup"),
     *(
         "backends.available",
         "backends.event",
@@ -26,7 +26,8 @@ MODULES = (
         "pipeline.maps.localisation",
     ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
-    *("pipeline.paper.fig3", "pipeline.networks.conversion.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 
 for name in MODULES:

@@ -8,14 +8,21 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import Boundaries
-from .process import run
+import spikesam
+from backends.network.storage import read_network
+from pipeline.engine.range_file import RangeRecord
+from recordings.errors import InputError, RasterError
+from recordings.seal import seal
 
-MODULES = ("tests.campaign.warm",)
+from .faults import Boundaries
+from .formats.rasters import read_maps
+from .process import SHARED_MEMORY, Ended, aside, nothing_runs, run
+
 SMALL = """
 [data]
 source = "images"
@@ -34,8 +41,6 @@ calibration = 8
 PAPER = '[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\nimages = 6\nshown = 1\n'
 COMPILING = 15.0  # seconds: a command that takes longer has compiled something, which is kept, and is measured again
 FINAL = {"raster.h5", "sam.h5", "out.h5"}
-IMAGES = ("--data", "images", "--out")
-RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", *IMAGES, "out")
 
 
 @dataclass(frozen=True)
@@ -56,33 +61,28 @@ class Recipe:
     reports: bool = False
 
 
-RUN_LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
+IMAGES = ("--data", "images", "--out")
+RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", *IMAGES, "out", "--backend")
+LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
+PARTS = ("out/raster.parts/0*.range",)
+MADE = "out/checkpoint.safetensors"
 RECIPES = {
-    "event": Recipe((*RUN, "--backend", "event"), ("--resume",), RUN_LEAVES),
-    "part": Recipe(
-        (*RUN, "--backend", "event", "--range", "1/1"), (), ("out/raster.parts/0*.h5", "out/maps.parts/0*.h5")
-    ),
-    "torch": Recipe((*RUN, "--backend", "torch"), ("--resume",), RUN_LEAVES),
-    "lava": Recipe((*RUN, "--backend", "lava", "--lava-deadline", "20"), ("--resume",), RUN_LEAVES),
-    "train": Recipe(
-        ("train", "--config", "small.toml", "--out", "out"),
-        ("--resume",),
-        ("out/checkpoint.safetensors",),
-        reports=True,
-    ),
+    "event": Recipe((*RUN, "event"), ("--resume",), LEAVES),
+    "part": Recipe((*RUN, "event", "--range", "1/1"), (), PARTS),
+    "torch": Recipe((*RUN, "torch"), ("--resume",), LEAVES),
+    "lava": Recipe((*RUN, "lava", "--lava-deadline", "20"), ("--resume",), LEAVES),
+    "train": Recipe(("train", "--config", "small.toml", "--out", "out"), ("--resume",), (MADE,), reports=True),
     "convert": Recipe(
         ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "out"),
         ("--overwrite",),
-        ("out/checkpoint.safetensors", "out/accuracy.csv"),
+        (MADE, "out/accuracy.csv"),
     ),
     "paper": Recipe(
         ("paper", "fig3", "--config", "paper.toml", "--out", "out"), (), ("out/fig3.csv", "out/fig3.claims.csv")
     ),
     "explain": Recipe(("explain", "raster.h5", "--out", "out.h5"), ("--overwrite",), ("out.h5",)),
     "gradcam": Recipe(
-        ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"),
-        ("--overwrite",),
-        ("out.h5",),
+        ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
     ),
     "export": Recipe(
         ("export", "snn.safetensors", "--samples", "9", "--seeds", "2", *IMAGES, "out"),
@@ -92,80 +92,56 @@ RECIPES = {
 }
 
 
-def build(shared: Path, names: tuple[str, ...]) -> Path:
-    """Make the folder, and measure commands undisturbed in copies of it; what is there already is not made again.
+def build(base: Path) -> None:
+    """Make the folder `work` in `base`."""
+    from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+
+    work = base / "work"
+    work.mkdir()
+    small_checkpoint(work / "snn.safetensors")
+    small_ann(work / "ann.safetensors")
+    class_folders(work / "images", per_class=14, size=26)
+    (work / "small.toml").write_text(SMALL)
+    (work / "paper.toml").write_text(SMALL + PAPER)
+    assert (ended := run(RECIPES["event"].words, work)).code == 0, ended
+    (work / "out" / "raster.h5").replace(work / "raster.h5")
+    shutil.rmtree(work / "out")
+
+
+def measured(base: Path, name: str) -> dict[str, Any]:
+    """Run a command undisturbed in a copy of the folder, unless that was done before.
 
     Returns
     -------
-    the folder; :func:`measured` says what was found
+    how many `seconds` it takes and `boundaries` it passes; what it leaves: `results`, `files`, and the bytes of the
+    `largest` one
     """
-    from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+    kept = base / f"{name}.json"
+    if not kept.exists():
+        folder, count, seconds = base / "copy", base / "count", COMPILING
+        boundaries = Boundaries(report=count)
 
-    base = shared / "work"
-    if not base.exists():
-        base.mkdir(parents=True)
-        small_checkpoint(base / "snn.safetensors")
-        small_ann(base / "ann.safetensors")
-        class_folders(base / "images", per_class=14, size=26)
-        (base / "small.toml").write_text(SMALL)
-        (base / "paper.toml").write_text(SMALL + PAPER)
-        _undisturbed(base, (*RUN, "--backend", "event"), None)
-        (base / "out" / "raster.h5").replace(base / "raster.h5")
-        shutil.rmtree(base / "out")
-    for name in names:
-        if not (shared / f"{name}.json").exists():
-            (shared / f"{name}.json").write_text(json.dumps(_measure(base, shared / "copy", name)))
-    return base
+        def prepare() -> None:
+            boundaries.install()
+            atexit.register(boundaries.save)
 
-
-def shared(base: Path) -> Path:
-    """Where subjects with these materials share them."""
-    return base.with_name("workplace")
-
-
-def measured(shared: Path, name: str) -> dict[str, Any]:
-    """How many `seconds` a command takes undisturbed, how many `boundaries` it passes, and what it leaves:
-    `results`, `files`, and the bytes of the `largest` file.
-    """
-    found: dict[str, Any] = json.loads((shared / f"{name}.json").read_text())
-    return found
-
-
-def _measure(base: Path, folder: Path, name: str) -> dict[str, Any]:
-    seconds = COMPILING
-    count = folder.with_name("count")
-    for _ in range(2):
-        if seconds >= COMPILING:
-            shutil.rmtree(folder, ignore_errors=True)
-            copy(base, folder)
-            seconds = _undisturbed(folder, RECIPES[name].words, count)
-    found = {
-        "seconds": seconds,
-        "boundaries": int(count.read_text()),
-        "results": results(folder, RECIPES[name]),
-        "files": sorted(files(folder)),
-        "largest": max(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-    }
-    shutil.rmtree(folder)
-    return found
-
-
-def _undisturbed(folder: Path, words: tuple[str, ...], count: Path | None) -> float:
-    boundaries = Boundaries(report=count)
-
-    def prepare() -> None:
-        boundaries.install()
-        atexit.register(boundaries.save)
-
-    ended = run(words, folder, prepare)
-    assert ended.code == 0, f"{' '.join(words)}: {ended}"
-    return ended.seconds
-
-
-def copy(base: Path, folder: Path) -> Path:
-    """A copy of a workplace."""
-    shutil.copytree(base, folder)
-    return folder
+        for _ in range(2):
+            if seconds >= COMPILING:
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.copytree(base / "work", folder)
+                ended = run(RECIPES[name].words, folder, prepare)
+                assert ended.code == 0, ended
+                seconds = ended.seconds
+        found = {
+            "seconds": seconds,
+            "boundaries": int(count.read_text()),
+            "results": aside(results, folder, RECIPES[name]),
+            "files": sorted(files(folder)),
+            "largest": max(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        }
+        shutil.rmtree(folder)
+        kept.write_text(json.dumps(found))
+    return json.loads(kept.read_text())
 
 
 def files(folder: Path) -> set[str]:
@@ -179,57 +155,101 @@ def files(folder: Path) -> set[str]:
 
 
 def results(folder: Path, recipe: Recipe) -> dict[str, str]:
-    """Identity of each result: what a reader says of a raster, of maps, of a checkpoint; or the bytes of a file.
-
-    Raises
-    ------
-    InputError : if one is not whole
-    """
+    """Identity of each result."""
     found = {}
     for pattern in recipe.results:
         paths = sorted(folder.glob(pattern))
-        if not paths:
-            found[pattern] = "missing"
-        for path in paths:
-            found[path.relative_to(folder).as_posix()] = identity(path)
+        found |= {path.relative_to(folder).as_posix(): identity(path) for path in paths} or {pattern: "missing"}
     return found
 
 
 def identity(path: Path) -> str:
-    """Of one file, which must be whole."""
-    import spikesam
-    from backends.network.storage import read_network
+    """What a reader says of a raster, of maps, of a checkpoint; or the bytes of a file.
 
+    Raises
+    ------
+    InputError : if it is not whole
+    """
     if path.suffix == ".safetensors":
         return read_network(path)[0].sha256
+    if path.suffix == ".range":
+        said = read_range(path).model_dump_json(exclude={"job", "seconds", "sections"})  # of any run, however fast
+        return hashlib.sha256(said.encode()).hexdigest()
     if path.suffix != ".h5":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    from .maps import maps_content
-
-    if path.name == "raster.h5" or path.parent.name == "raster.parts":
+    if path.name == "raster.h5":
         with spikesam.open_raster(path) as raster:
             raster.verify()
             return raster.raster_digest
-    content = maps_content(path)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(read_maps(path), sort_keys=True).encode()).hexdigest()
 
 
-def broken(folder: Path) -> str:
-    """The first file under a final name that is not whole; "" if all are."""
-    from recordings.errors import InputError
+def read_range(path: Path) -> RangeRecord:
+    """The record of the samples of a range, whose file must be whole.
 
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and (path.name in FINAL or path.suffix == ".safetensors"):
-            try:
-                identity(path)
-            except InputError as error:
-                return f"{path.relative_to(folder)} is there and is not whole: {error}"
-            except OSError as error:
-                return f"{path.relative_to(folder)}: {error}"
-    return ""
+    Raises
+    ------
+    RasterError : if it is not
+    """
+    digest, line, content = path.read_bytes().split(b"\n", 2)
+    if hashlib.sha256(line).hexdigest().encode() != digest:
+        raise RasterError(f"{path}: damaged")
+    record = RangeRecord.model_validate_json(line)
+    for expected in record.sections.values():
+        if seal(content[: expected.size]) != expected:
+            raise RasterError(f"{path}: damaged")
+        content = content[expected.size :]
+    return record
 
 
-def leftovers(folder: Path) -> list[str]:
-    """What the commands left in the folder for temporary files."""
-    temporary = Path(os.environ["TMPDIR"])
-    return sorted(path.name for path in temporary.iterdir())
+def all_whole(folder: Path) -> None:
+    """Every file under a final name must be whole."""
+
+    def check() -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and (path.name in FINAL or path.suffix in (".range", ".safetensors")):
+                try:
+                    identity(path)
+                except (InputError, OSError) as error:
+                    raise AssertionError(f"{path.relative_to(folder)} is there and is not whole: {error}") from None
+
+    aside(check)
+
+
+def same_results(work: Path, base: Path, name: str) -> None:
+    """Every file is whole, and the results are those of an undisturbed command."""
+    all_whole(work)
+    left, good = aside(results, work, RECIPES[name]), measured(base, name)["results"]
+    none("differ from an undisturbed command's", {key for key in left | good if left.get(key) != good.get(key)})
+
+
+def finish(work: Path, base: Path, name: str, alone: bool) -> None:
+    """Continue a command that was stopped: it must end as if it had never been, and leave nothing else.
+
+    Parameters
+    ----------
+    alone : whether this process has a /dev/shm of its own
+    """
+    recipe, good = RECIPES[name], measured(base, name)
+    ended = continued(work, recipe)
+    ended.check(recipe.reports)
+    assert ended.code == 0, f"cannot be continued: {ended.line}"
+    same_results(work, base, name)
+    none("left, or lacking", files(work) ^ set(good["files"]))
+    none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
+    nothing_runs()
+    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [])
+
+
+def none(what: str, names: Collection[str]) -> None:
+    """There must be none of these."""
+    assert not names, f"{what}: {', '.join(sorted(names))[:300]}"
+
+
+def continued(work: Path, recipe: Recipe) -> Ended:
+    """The command again, with what continues it; from the start where nothing was kept to be continued."""
+    ended = run((*recipe.words, *recipe.again), work)
+    if ended.code == 2 and "--resume" in recipe.again:
+        again = run(recipe.words, work)
+        return again if again.code == 0 else ended
+    return ended

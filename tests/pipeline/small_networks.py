@@ -11,10 +11,10 @@ from PIL import Image
 
 from pipeline.config import NetworkSection
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.ann import ReluNetwork
-from pipeline.networks.architecture import SpikingNetwork
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
+from pipeline.networks.train.relu_network import ReluNetwork
+from pipeline.networks.train.spiking_network import SpikingNetwork
 
 CLASSES = ("apple", "pear", "plum")
 PREPARE = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.alone,
-    pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children")
 
 CHILD = "from recordings.child import *; die_with_parent(); print(os.getpid(), flush=True); signal.pause()"
 PARENT = f"import signal, subprocess, sys; subprocess.Popen([sys.executable, '-c', {CHILD!r}]); signal.pause()"

@@ -17,8 +17,6 @@ from recordings.raster.reader import RasterReader
 
 from .rasters import GOLDEN
 
-pytestmark = pytest.mark.alone
-
 HANGS = "opening it took more than 2 s of processor time, expected an intact file; get another copy"
 
 

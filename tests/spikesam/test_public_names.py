@@ -51,6 +51,8 @@ def test_every_name_is_documented(name: str) -> None:
     "name",
     [
         "load",
+        "train",
+        "convert",
         "compact",
         "simulate",
         "explain",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from PIL import Image
 from pipeline.images.events.events import Events
 from recordings.errors import InputError
 
-from .base import Entry, Item
+from .base import Entry, Item, Items
 
 
-class ImageArrays:
+class ImageArrays(Items):
     """Images (N, H, W, 3) or (N, H, W) uint8.
 
     Parameters
@@ -52,11 +52,8 @@ class ImageArrays:
         """See :class:`pipeline.images.datasets.base.Dataset`."""
         return Entry(position, self.labels[position], f"image {position}")
 
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
-
-class EventRecordings:
+class EventRecordings(Items):
     """Recordings of events in memory.
 
     Parameters
@@ -91,9 +88,6 @@ class EventRecordings:
     def entry(self, position: int) -> Entry:
         """See :class:`pipeline.images.datasets.base.Dataset`."""
         return Entry(position, self.labels[position], f"recording {position}")
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
 
 def _known(labels: Sequence[int], classes: Sequence[str]) -> tuple[int | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,19 @@ class Dataset(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Item]: ...
+
+
+class Items(ABC):
+    """A base for data sets, whose items can be iterated over by position."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, position: int) -> Item: ...
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from PIL import Image
 
 from recordings.errors import InputError
 
-from .base import Entry, Item, NamedSet, Object, Request, select_classes
+from .base import Entry, Item, Items, NamedSet, Object, select_classes
 from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
 
 CLUTTERED_DIGITS = "cluttered-digits"
@@ -40,7 +40,7 @@ APART, DARKEST, BRIGHTEST = (0.25, 0.55), 0.12, 0.88  # brightness of digit and 
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 
-class ClutteredDigits:
+class ClutteredDigits(Items):
     """Scenes of one split; index and position are the same unless classes are left out.
 
     Parameters
@@ -87,9 +87,6 @@ class ClutteredDigits:
 
     def __len__(self) -> int:
         return len(self._indices)
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, position: int) -> Item:
         entry = self.entry(position)
@@ -138,17 +135,13 @@ class ClutteredDigits:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
 
 
-def _cluttered(request: Request) -> ClutteredDigits:
-    return ClutteredDigits(request.split, request.classes, request.size, request.digits)
-
-
-def _contrast(request: Request) -> ClutteredDigits:
-    return ClutteredDigits(request.split, request.classes, request.size, contrast=True)
-
-
 NAMED = {
-    CLUTTERED_DIGITS: NamedSet(_cluttered, generated=True),
-    CONTRAST_DIGITS: NamedSet(_contrast, generated=True),
+    CLUTTERED_DIGITS: NamedSet(
+        lambda ask: ClutteredDigits(ask.split, ask.classes, ask.size, ask.digits), generated=True
+    ),
+    CONTRAST_DIGITS: NamedSet(
+        lambda ask: ClutteredDigits(ask.split, ask.classes, ask.size, contrast=True), generated=True
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
-from .base import Entry, Item, select_classes
+from .base import Entry, Item, Items, select_classes
 
 SPLITS = ("train", "val")
 
 
-class ClassFolders:
+class ClassFolders(Items):
     """Images or events in class folders, `<class>/*.jpg`, `<class>/*.bin`, either at once or below `train/` and `val/`.
 
     Parameters
@@ -64,11 +64,8 @@ class ClassFolders:
         file = self._files[position]
         return Entry(self._indices[position], self.labels[position], f"{file.parent.name}/{file.name}")
 
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
-
-class LooseFiles:
+class LooseFiles(Items):
     """Files of images or events in the order given, without labels.
 
     Parameters
@@ -98,9 +95,6 @@ class LooseFiles:
     def entry(self, position: int) -> Entry:
         """See :class:`pipeline.images.datasets.base.Dataset`."""
         return Entry(position, None, self._files[position].name)
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
 
 def class_folders(path: Path) -> list[Path]:

@@ -12,7 +12,7 @@ Orchard et al. 2015, Converting static image datasets to spiking neuromorphic da
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.images.events.camera import EventCamera
 from recordings.errors import InputError
 
-from .base import Entry, Item, NamedSet, Request, select_classes
+from .base import Entry, Item, Items, NamedSet, select_classes
 from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
 
 NAME = "saccade-digits"
@@ -41,7 +41,7 @@ SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # recordings, unless to
 _KEY = 0x73616363 << 32  # keeps a recording's random numbers apart from others of the seed
 
 
-class SaccadeDigits:
+class SaccadeDigits(Items):
     """Recordings of one split; index and position are the same unless classes are left out.
 
     An item's mask is every pixel that the digit covered at any time, its box the smallest around them.
@@ -78,9 +78,6 @@ class SaccadeDigits:
 
     def __len__(self) -> int:
         return len(self._indices)
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, position: int) -> Item:
         entry = self.entry(position)
@@ -149,8 +146,4 @@ def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -
     return render(np.repeat(glyph[None], len(way), axis=0), side, turns, SIDE, centres)
 
 
-def _open(request: Request) -> SaccadeDigits:
-    return SaccadeDigits(request.split, request.classes, request.size)
-
-
-NAMED = {NAME: NamedSet(_open, generated=True)}
+NAMED = {NAME: NamedSet(lambda ask: SaccadeDigits(ask.split, ask.classes, ask.size), generated=True)}

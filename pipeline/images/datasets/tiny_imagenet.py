@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.images.preprocessing import Box, read_image
@@ -20,7 +20,7 @@ from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
 from .archive import Archive
-from .base import Entry, Item, select_classes
+from .base import Entry, Item, Items, select_classes
 
 LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part
@@ -35,7 +35,7 @@ class _Record:
     box: Box | None
 
 
-class TinyImageNet:
+class TinyImageNet(Items):
     """One split of Tiny-ImageNet.
 
     Parameters
@@ -88,9 +88,6 @@ class TinyImageNet:
         record = self._records[position]
         name = record.file.rsplit("/", 1)[1].rsplit(".", 1)[0]
         return Entry(record.index, self.labels[position], name)
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
 
 _PARTS = {"train": "train/<wnid>/images/*.JPEG", "val": "val/val_annotations.txt and val/images/*.JPEG"}

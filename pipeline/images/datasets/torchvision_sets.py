@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from recordings.errors import InputError
 from recordings.private import is_private
 
-from .base import Entry, Item, NamedSet, Request, select_classes
+from .base import Entry, Item, Items, NamedSet, Request, select_classes
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
@@ -25,7 +25,7 @@ DIGESTS = {
 }
 
 
-class TorchvisionSet:
+class TorchvisionSet(Items):
     """One split of a torchvision data set; its test part is our "val".
 
     Parameters
@@ -72,9 +72,6 @@ class TorchvisionSet:
         """See :class:`pipeline.images.datasets.base.Dataset`."""
         index = self._indices[position]
         return Entry(index, self.labels[position], f"{self._split}_{index}")
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.__getitem__, range(len(self)))
 
 
 def _load(source: str, split: str, root: Path, download: bool) -> Any:

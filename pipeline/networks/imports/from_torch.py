@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from backends.network import LIF, Network, NetworkError
+from pipeline.networks.libraries.library import Takes
 
 from .checks import check_model
 from .example import read_example
 from .folding.assemble import assemble
-from .following.drive import follow_model
-from .libraries.neurons import Neurons
-from .libraries.spiking import Takes
+from .following.calling import follow_model
+from .neuron_modules import NeuronModules
 from .proving.proof import check_answer, check_that_all_fire, prove
 from .proving.rounding import prove_up_to_rounding
 
@@ -76,7 +76,7 @@ def from_torch(
             raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
         check_model(model)
         tried = read_example(example, timesteps, model)
-        followed = follow_model(model, tried, Neurons(neurons, takes))
+        followed = follow_model(model, tried, NeuronModules(neurons, takes))
         imported = assemble(model, followed, tried)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
         check_that_all_fire(imported)

@@ -1,4 +1,4 @@
-"""A part of a NIR graph -> a layer."""
+"""A group of NIR nodes -> a layer."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from backends.network import Layer, NetworkError, Shape
 from backends.network.checks import by_channel
 from pipeline.networks.delays import delayed
 
+from .attributes import metadata, numbers
 from .neurons import SAID, Rules, agreed, read_lif
-from .parts import Part
+from .node_groups import NodeGroup
 from .pooling import flattened, read_currents_pool, read_pool
 from .synapses import read_synapse
-from .values import metadata, numbers
 
 
-def read_layer(part: Part, shape: Shape, before: Sequence[Layer], timesteps: int, rules: Rules) -> Layer:
-    """The layer of a part, for a map of (C, H, W), behind the layers before it.
+def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timesteps: int, rules: Rules) -> Layer:
+    """The layer of a group, for a map of (C, H, W), behind the layers before it.
 
     Raises
     ------
     NetworkError : naming the node and what a layer cannot hold
     """
-    assert part.neuron is not None
-    name, node = part.neuron
+    assert group.neuron is not None
+    name, node = group.neuron
     where = f"node {name!r}"
-    if part.synapse is None:
+    if group.synapse is None:
         raise NetworkError(f"{where}: got no weights in front of it, expected Affine, Linear or Conv2d")
-    pool = read_pool(part, shape, rules)
-    synapse = read_synapse(part, flattened(part.flatten, pool.shape))
-    current_pool, currents = read_currents_pool(part, synapse.shape)
+    pool = read_pool(group, shape, rules)
+    synapse = read_synapse(group, flattened(group.flatten, pool.shape))
+    current_pool, currents = read_currents_pool(group, synapse.shape)
     weight = pool.factor * synapse.weight
-    neuron = read_lif(part.neuron, currents, synapse.scale, synapse.bias, rules)
+    neuron = read_lif(group.neuron, currents, synapse.scale, synapse.bias, rules)
     bias = delayed(neuron.bias, len(before), timesteps)
     said = metadata(node, where, SAID)
     if "gain" in said:
@@ -53,7 +53,7 @@ def read_layer(part: Part, shape: Shape, before: Sequence[Layer], timesteps: int
         agreed(bias[-1], neuron.bias, "bias", where)
     try:
         layer = Layer(
-            _name(part.synapse[0], before, weight.ndim),
+            _name(group.synapse[0], before, weight.ndim),
             weight,
             replace(neuron, bias=bias),
             pool.side,

@@ -21,8 +21,8 @@ from backends.network import NetworkError, Shape
 from backends.network.neurons import LIF, Reset
 
 from . import KEY
+from .attributes import by_channel, metadata, numbers
 from .chain import Named, kind_of
-from .values import by_channel, metadata, numbers
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is

@@ -9,10 +9,10 @@ import numpy as np
 from backends.network import NetworkError, Shape
 from backends.network.layers import Pooling
 
+from .attributes import by_channel, metadata, same_shape, side, text
 from .chain import Named, kind_of
 from .neurons import Rules
-from .parts import Part
-from .values import by_channel, metadata, same_shape, side, text
+from .node_groups import NodeGroup
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Pool:
     shape: Shape
 
 
-def read_pool(part: Part, shape: Shape, rules: Rules) -> Pool:
-    """The pooling of a part's spikes, for a map of (C, H, W)."""
-    if part.pool is None:
+def read_pool(group: NodeGroup, shape: Shape, rules: Rules) -> Pool:
+    """The pooling of a group's spikes, for a map of (C, H, W)."""
+    if group.pool is None:
         return Pool(1, "average", 1, shape)
-    k, pooled = _window(part.pool, shape)
-    summed = kind_of(part.pool[1]) == "SumPool2d"
-    if part.or_ is None:
+    k, pooled = _window(group.pool, shape)
+    summed = kind_of(group.pool[1]) == "SumPool2d"
+    if group.or_ is None:
         return Pool(k, "average", k**2 if summed else 1, pooled)
-    name, node = part.or_
+    name, node = group.or_
     threshold = by_channel(node.threshold, pooled, "threshold", f"node {name!r}")
     one = 1 if summed else k**-2  # what a single spike gives
     fires = np.greater_equal if rules.fires({}) else np.greater
@@ -53,17 +53,17 @@ def read_pool(part: Part, shape: Shape, rules: Rules) -> Pool:
     return Pool(k, "max", 1, pooled)
 
 
-def read_currents_pool(part: Part, shape: Shape) -> tuple[int, Shape]:
+def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[int, Shape]:
     """Side of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
-    if part.currents_pool is None:
+    if group.currents_pool is None:
         return 1, shape
-    name, node = part.currents_pool
+    name, node = group.currents_pool
     if str(metadata(node, f"node {name!r}", ("pooling",)).get("pooling")) != "max":
         raise NetworkError(
             f"node {name!r}: got {kind_of(node)} between weights and neurons, expected it behind the neurons: currents "
             "are not pooled here"
         )
-    return _window(part.currents_pool, shape)
+    return _window(group.currents_pool, shape)
 
 
 def flattened(node: Named | None, shape: Shape) -> Shape:

@@ -14,14 +14,14 @@ from recordings.errors import InputError
 from recordings.schema import check_size
 
 from . import DT
+from .attributes import metadata, same_shape
 from .chain import Named, chain
 from .files import read_graph
 from .layer import read_layer
 from .library import nir_library
 from .neurons import Rules
-from .parts import split
+from .node_groups import group_by_layer
 from .readout import read_readout
-from .values import metadata, same_shape
 
 
 def from_nir(
@@ -88,8 +88,8 @@ def from_nir(
 
 
 def _network(nodes: list[Named], timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
-    parts = split(nodes)
-    depth = len(parts) - 1
+    groups = group_by_layer(nodes)
+    depth = len(groups) - 1
     if timesteps is None and "timesteps" not in said:
         raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
     told = timesteps is not None
@@ -99,10 +99,10 @@ def _network(nodes: list[Named], timesteps: int | None, said: dict[str, Any], ru
         raise NetworkError(f"graph: got no neurons that spike, expected some before {nodes[-1][0]!r}")
     shape = first = _input_shape(nodes[0])
     layers: list[Layer] = []
-    for part in parts[:-1]:
-        layers.append(read_layer(part, shape, layers, total, rules))
+    for group in groups[:-1]:
+        layers.append(read_layer(group, shape, layers, total, rules))
         shape = layers[-1].output_shape(shape)
-    readout = read_readout(parts[-1], shape, depth, total, rules)
+    readout = read_readout(groups[-1], shape, depth, total, rules)
     name, output = nodes[-1]
     same_shape(output.output_type["output"], (len(readout.weight), 1, 1), "shape", f"node {name!r}")
     return Network(first, total, tuple(layers), readout, str(said.get("encoder", "spikes")))  # type: ignore[arg-type]

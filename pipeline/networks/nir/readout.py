@@ -10,33 +10,33 @@ from backends.network import NetworkError, Readout, Shape
 from backends.network.checks import by_channel, real
 from pipeline.networks.delays import delayed
 
+from .attributes import metadata, text
 from .chain import kind_of
 from .neurons import Rules, agreed, read_membrane
-from .parts import Part
+from .node_groups import NodeGroup
 from .pooling import flattened, read_pool
 from .synapses import read_synapse
-from .values import metadata, text
 
 MOST_CLASSES = 10_000  # of an identity matrix, where the spikes themselves are the output
 
 
-def read_readout(part: Part, shape: Shape, depth: int, timesteps: int, rules: Rules) -> Readout:
+def read_readout(group: NodeGroup, shape: Shape, depth: int, timesteps: int, rules: Rules) -> Readout:
     """The readout of a network of `depth` layers; without weights each neuron of the last layer is a class."""
-    pool = read_pool(part, shape, rules)
-    for node in (part.currents_pool, part.or_):
+    pool = read_pool(group, shape, rules)
+    for node in (group.currents_pool, group.or_):
         if node:
             raise NetworkError(
                 f"node {node[0]!r}: got {kind_of(node[1])} behind the last spikes, expected weights alone"
             )
-    weight, bias, said = _weights(part, flattened(part.flatten, pool.shape))
+    weight, bias, said = _weights(group, flattened(group.flatten, pool.shape))
     classes = len(weight)
     where, leak = "readout", 1.0
-    if part.neuron is not None:
-        membrane = read_membrane(part.neuron, (classes, 1, 1), rules)
-        where = f"node {part.neuron[0]!r}"
+    if group.neuron is not None:
+        membrane = read_membrane(group.neuron, (classes, 1, 1), rules)
+        where = f"node {group.neuron[0]!r}"
         if membrane.synaptic_leak.any():
             raise NetworkError(f"{where}: tau_syn is not dt, expected it: currents of a readout do not outlast a step")
-        said = metadata(part.neuron[1], where, ("scale", "leak", "bias"))
+        said = metadata(group.neuron[1], where, ("scale", "leak", "bias"))
         if (membrane.leak != membrane.leak[0]).any():
             raise NetworkError(f"{where}: tau differs between neurons, expected one for all classes")
         leak = float(agreed(said.get("leak", membrane.leak[0]), membrane.leak[0], "leak", where))
@@ -50,20 +50,20 @@ def read_readout(part: Part, shape: Shape, depth: int, timesteps: int, rules: Ru
     return Readout(weight, real(said.get("scale", 1.0), "scale", where), leak, rows)
 
 
-def _weights(part: Part, shape: Shape) -> tuple[Any, Any, dict[str, Any]]:
+def _weights(group: NodeGroup, shape: Shape) -> tuple[Any, Any, dict[str, Any]]:
     """(K, N) weights, (K,) bias and the metadata beside them."""
-    if part.synapse is None:
+    if group.synapse is None:
         if shape[1:] != (1, 1) or shape[0] > MOST_CLASSES:
             raise NetworkError(
                 f"graph: its output is {text(shape)}, expected one value per class, at most {MOST_CLASSES:,}"
             )
-        if part.scale is not None:
-            raise NetworkError(f"node {part.scale[0]!r}: got Scale behind spikes, expected it behind weights")
+        if group.scale is not None:
+            raise NetworkError(f"node {group.scale[0]!r}: got Scale behind spikes, expected it behind weights")
         return np.eye(shape[0]), np.zeros(shape[0]), {}
-    name, node = part.synapse
+    name, node = group.synapse
     if kind_of(node) == "Conv2d":
         raise NetworkError(f"node {name!r}: got Conv2d behind the last spikes, expected Affine or Linear")
-    synapse = read_synapse(part, shape)
+    synapse = read_synapse(group, shape)
     said = metadata(node, f"node {name!r}", ("scale", "bias"))
     return synapse.weight * synapse.scale[:, None], synapse.bias * synapse.scale, said
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from backends.network import NetworkError, Shape
 
+from .attributes import by_channel, numbers, same_shape, side, text
 from .chain import kind_of
-from .parts import Part
-from .values import by_channel, numbers, same_shape, side, text
+from .node_groups import NodeGroup
 
 MOST_WEIGHTS = 1 << 28  # of one layer, once groups and dilation are filled with zeros
 
@@ -36,10 +36,10 @@ class Synapse:
     padding: int = 0
 
 
-def read_synapse(part: Part, shape: Shape) -> Synapse:
-    """The weights of a part, and a Scale behind them, for a map of (C, H, W) that is pooled and flattened already."""
-    assert part.synapse is not None
-    name, node = part.synapse
+def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
+    """The weights of a group, and a Scale behind them, for a map of (C, H, W) that is pooled and flattened already."""
+    assert nodes.synapse is not None
+    name, node = nodes.synapse
     where = f"node {name!r}"
     weight = numbers(node.weight, "weight", where)
     stride, padding, outputs = 1, 0, (len(weight), 1, 1)
@@ -61,8 +61,8 @@ def read_synapse(part: Part, shape: Shape) -> Synapse:
     if bias.shape != outputs[:1]:
         raise NetworkError(f"{where}: bias has shape {bias.shape}, expected ({outputs[0]},), one per output of weight")
     scale = np.ones(outputs[0])
-    if part.scale is not None:
-        name, factors = part.scale
+    if nodes.scale is not None:
+        name, factors = nodes.scale
         scale = by_channel(factors.scale, outputs, "scale", f"node {name!r}")
     return Synapse(weight, bias, scale, outputs, stride, padding)
 

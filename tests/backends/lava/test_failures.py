@@ -20,8 +20,6 @@ pytest.importorskip("lava", reason="lava-nc is not installed")
 from backends.lava import LavaBackend
 from backends.lava.child import Child
 
-pytestmark = pytest.mark.alone
-
 TIMESTEPS = 5
 
 

@@ -16,8 +16,6 @@ import pytest
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from tests.backends.lava.machine import SECONDS, Machine, parent
 
-pytestmark = pytest.mark.alone
-
 START_UP = 1.5  # seconds that a worker takes, or a little longer
 
 

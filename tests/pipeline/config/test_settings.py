@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from paper.common.settings import load_paper_config
 from pipeline.cli.command_line import parse_with_config
 from pipeline.config import CONFIGS, Config, load_config, save_config
-from pipeline.networks.plan import plan_layers
-from pipeline.paper.study.settings import load_paper_config
+from pipeline.networks.layer_list import plan_layers
 from pipeline.train import TrainCommand
 from recordings.errors import InputError
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)
 def test_committed_configurations(path):
-    config = load_paper_config(path) if path.parent.name == "paper" else load_config(path)
+    of_paper = path.parent.name == "paper"
+    config = load_paper_config(path) if of_paper else load_config(path)
     assert plan_layers(config.network.layers)
     header = path.read_text().partition("[")[0]
-    assert "python -m pipeline." in header  # the command
+    assert ("python -m paper " if of_paper else "python -m pipeline.") in header  # the command
     assert "expected" in header  # time and accuracy
 
 

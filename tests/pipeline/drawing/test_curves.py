@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline.drawing.canvas import PALETTE
-from pipeline.drawing.curves import draw_curves
+from pipeline.drawing.curves import CurveOptions, draw_curves, reach
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 
-def draw(table: pd.DataFrame, path: Path, saved: list[Figure], **options: Any) -> list[Any]:
+def draw(table: pd.DataFrame, path: Path, saved: list[Figure], y: Any = "share", **options: Any) -> list[Any]:
     """The axes with curves."""
-    draw_curves(path / "curves.png", "Title", "subtitle", table, **{"x": "step", "y": "share", **options})
+    draw_curves(path / "curves.png", "Title", "subtitle", table, "step", y, CurveOptions(**options))
     assert (path / "curves.png").stat().st_size > 5000
     return saved[-1].axes[1:]
 
@@ -129,3 +129,8 @@ def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float)
     draw(table[:1], tmp_path, saved, width=width, level=(1, name))
     for figure in saved:
         assert_nothing_is_cut_off(figure)
+
+
+def test_reach() -> None:
+    estimates = pd.DataFrame({"mean": [1.0, 1], "low": [0.25, -np.inf], "high": [3, np.inf]})
+    np.testing.assert_array_equal(reach(estimates), [[0.75, np.nan], [2, np.nan]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.drawing.steps import active_steps, best_step, shared_steps, stretches, thinned
+from pipeline.drawing.steps import active_steps, best_step, common_steps, stretches, thinned
 
 
 def test_thinned() -> None:
@@ -23,13 +23,13 @@ def test_active_steps_span_what_happens() -> None:
     assert active_steps(maps) == [5, 8, 11, 14, 17, 20, 23, 26]
 
 
-def test_shared_steps_are_those_of_every_layer() -> None:
+def test_common_steps_are_those_of_every_layer() -> None:
     maps = {"a": np.ones((9, 2, 2), np.float32), "b": np.ones((12, 1, 1), np.float32)}
     maps["b"][:3] = 0
-    assert shared_steps(maps) == [3, 4, 5, 6, 7, 8]
-    assert shared_steps({"a": np.zeros((2, 1, 1), np.float32)}) == [0, 1]
+    assert common_steps(maps) == [3, 4, 5, 6, 7, 8]
+    assert common_steps({"a": np.zeros((2, 1, 1), np.float32)}) == [0, 1]
     maps["b"][:10] = 0  # it begins when the other has ended
-    assert shared_steps(maps) == [8]
+    assert common_steps(maps) == [8]
 
 
 def test_stretches_fill_a_long_time() -> None:

@@ -12,7 +12,7 @@ from pipeline.engine.summary import Answer, Interval, LocalisationScore, Summary
 from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "summary.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "summary.md"
 
 
 @pytest.fixture(scope="module")

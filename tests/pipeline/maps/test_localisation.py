@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paper.measures.tables import summary_of_shares
 from pipeline.images.preprocessing import box_mask
 from pipeline.maps.explain import explain
 from pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from pipeline.measures.localisation import MEASURES
-from pipeline.measures.tables import summary_of_shares
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from pipeline.maps.relevance import readout_relevance, relevance
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference

@@ -1,24 +1,16 @@
-"""Intervals: Wilson's for hits, the bootstrap's for anything else, and differences over the same images."""
+"""Intervals: Wilson's for hits, the bootstrap's for anything else."""
 
 from __future__ import annotations
 
-import random as random_module
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.measures.statistics import (
     Estimate,
     bootstrap_mean,
     bootstrap_means,
-    bootstrap_over_networks,
-    holm,
     mean_with_interval,
     means_with_intervals,
-    p_value,
-    paired_difference,
 )
 from recordings.errors import InputError
 
@@ -58,106 +50,8 @@ def test_several_measures_get_what_each_gets_alone() -> None:
         bootstrap_means([[0.1, 0.2], [0.1, 0.2, 0.3]])
 
 
-def test_pairs_know_what_separate_means_do_not() -> None:
-    difficulty = np.random.default_rng(0).normal(0, 10, 50)
-    difference = paired_difference(difficulty + 0.5, difficulty)
-    assert difference == (50, pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
-    assert bootstrap_mean(difficulty).high - bootstrap_mean(difficulty).low > 2
-
-
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=6))
-def test_interval_holds_the_mean_and_exchanging_mirrors_it(values: list[float]) -> None:
-    n, mean, low, high = paired_difference(values, np.zeros(len(values)))
-    assert n == len(values) and low - 1e-9 <= mean <= high + 1e-9
-    assert paired_difference(np.zeros(len(values)), values) == pytest.approx((n, -mean, -high, -low), abs=1e-9)
-
-
-def test_holm_by_hand() -> None:
-    # Sorted: 0.01 × 4 = 0.04, 0.02 × 3 = 0.06, 0.02 × 2 = 0.04 but not below the one before, 0.5 × 1.
-    np.testing.assert_allclose(holm([0.02, 0.5, 0.01, 0.02]), [0.06, 0.5, 0.04, 0.06])
-    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
-    assert holm([]).shape == (0,)
-    assert holm([0.03]).tolist() == [0.03]
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.randoms())
-def test_laws_of_holm(p_values: list[float], random: random_module.Random) -> None:
-    adjusted = holm(p_values)
-    given = np.array(p_values)
-    assert (given <= adjusted).all() and (adjusted <= np.minimum(1, given * len(given)) + 1e-12).all()
-    assert (np.diff(adjusted[np.argsort(given)]) >= 0).all()
-    shuffled = random.sample(range(len(given)), len(given))
-    np.testing.assert_array_equal(holm(given[shuffled]), adjusted[shuffled])
-
-
-def test_p_value_of_an_interval_by_hand() -> None:
-    # A reach of 1.96 standard errors: 2 of them are p = 0.0455, 3.92 of them 8.9e-5.
-    assert p_value(Estimate(50, 2.0, 2 - 1.96, 2 + 1.96)) == pytest.approx(0.0455, abs=1e-4)
-    assert p_value(Estimate(50, -2.0, -4.0, -1.0)) == pytest.approx(8.9e-5, rel=0.01)
-    # Of 5 networks: t(4) = 2.776 at the interval's end, so 2 × 2.776 = 5.552 is p = 0.0052.
-    assert p_value(Estimate(50, 2.0, 1.0, 3.0), networks=5) == pytest.approx(0.0052, abs=1e-4)
-    assert p_value(Estimate(1, 2.0, -np.inf, np.inf)) == p_value(Estimate(9, 0.0, -1, 1)) == 1
-    assert p_value(Estimate(9, 2.0, 2.0, 2.0)) == 0
-
-
-@given(st.floats(-3, 3), st.floats(0.01, 3), st.floats(0.01, 3), st.sampled_from([None, 2, 5]))
-def test_p_is_below_5_percent_where_0_lies_outside(mean: float, down: float, up: float, networks: int | None) -> None:
-    estimate = Estimate(20, mean, mean - down, mean + up)
-    p = p_value(estimate, networks)
-    assert 0 <= p <= 1
-    if min(abs(estimate.low), abs(estimate.high)) > 1e-6:
-        assert (p < 0.05) == (estimate.low > 0 or estimate.high < 0)
-
-
-@given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=4))
-def test_laws_of_the_bootstrap_over_networks(values: list[list[float]]) -> None:
-    sample = np.array(values)
-    n, mean, low, high = bootstrap_over_networks(sample)
-    assert n == 3 and mean == pytest.approx(sample.mean()) and low - 1e-9 <= mean <= high + 1e-9
-    assert bootstrap_over_networks(sample + 1) == pytest.approx((n, mean + 1, low + 1, high + 1), abs=1e-9)
-    alike = bootstrap_over_networks(np.full((4, 5), 2.5))
-    assert alike == (5, pytest.approx(2.5), pytest.approx(2.5), pytest.approx(2.5))
-
-
-def coverage(networks: int, of_networks: float, of_images: float, trials: int = 150) -> tuple[float, float]:
-    """How often 0, the truth, lies in the interval over networks and images, and in that over images alone."""
-    random = np.random.default_rng(0)
-    both = alone = 0
-    for trial in range(trials):
-        effects = random.normal(0, of_networks, (networks, 1)) + random.normal(0, of_images, 40)
-        values = effects + random.normal(0, 1, (networks, 40))
-        over_both, over_images = bootstrap_over_networks(values, trial), bootstrap_mean(values.mean(axis=0), trial)
-        both += over_both.low <= 0 <= over_both.high
-        alone += over_images.low <= 0 <= over_images.high
-    return both / trials, alone / trials
-
-
-@pytest.mark.parametrize(("networks", "of_networks", "of_images"), [(5, 1.0, 1.0), (5, 0.3, 2.0), (2, 1.0, 0.5)])
-def test_interval_over_networks_holds_the_truth_19_times_in_20(
-    networks: int, of_networks: float, of_images: float
-) -> None:
-    both, _ = coverage(networks, of_networks, of_images)
-    assert 0.89 <= both < 1
-
-
-def test_interval_over_images_alone_is_too_narrow_for_networks_that_differ() -> None:
-    _, alone = coverage(5, 1.0, 1.0)
-    assert alone < 0.7
-
-
-def test_of_one_network_the_interval_is_over_images() -> None:
-    values = np.random.default_rng(1).normal(0, 1, 30)
-    assert bootstrap_over_networks(values[None], 3) == bootstrap_mean(values, 3)
-
-
 def test_bad_values() -> None:
-    with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(3,\), expected \(networks, images\)"):
-        bootstrap_over_networks([1.0, 2.0, 3.0])
-    with pytest.raises(InputError, match="^bootstrap: got NaN or infinite values"):
-        bootstrap_over_networks([[1.0, np.nan]])
     with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(0,\), expected at least one in a row$"):
         bootstrap_mean([])
     with pytest.raises(InputError, match="^mean: got NaN or infinite values, expected finite ones"):
         mean_with_interval([0.5, np.nan])
-    with pytest.raises(InputError, match="^paired difference: got 2 and 1 values, expected the same images in both$"):
-        paired_difference([1.0, 2.0], [1.0])

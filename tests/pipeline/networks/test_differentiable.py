@@ -19,7 +19,7 @@ from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.checkpoint_files import bundled_names
 from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from recordings.raster.batch import unpack
 from tests.pipeline.small_networks import SMALL, small_model

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backends.network import LIF, Layer, Network, Readout
-from pipeline.networks.architecture import Surrogate
+from benchmarks.peers_training import Surrogate
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.firing import fire
 
@@ -46,6 +46,17 @@ def fire_step_by_step(neuron: LIF, currents: Tensor) -> Tensor:
     return torch.stack(spikes)
 
 
+def test_the_surrogate_by_hand() -> None:
+    # 0.3 · max(0, 1 - |u|) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
+    currents = torch.tensor([-1.0, 0.5, 1.0, 1.25, 2.0]).reshape(1, 1, 5).requires_grad_()
+    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), currents)
+    spikes.sum().backward()
+    assert spikes[0].tolist() == [[0, 0, 0, 0, 0]]
+    assert spikes[1].tolist() == [[0, 0, 0, 1, 1]]
+    assert currents.grad is not None
+    assert currents.grad.flatten().tolist() == pytest.approx([0, 0.15, 0.3, 0.225, 0])
+
+
 @pytest.mark.parametrize("late", [0, 3, 8])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_spikes_and_gradients_of_the_equations(neuron: LIF, late: int) -> None:
@@ -53,7 +64,7 @@ def test_spikes_and_gradients_of_the_equations(neuron: LIF, late: int) -> None:
     weights = torch.randn(9, 3, CHANNELS, 5, 2, generator=torch.Generator().manual_seed(9))
     layer = Layer("conv1", np.ones((CHANNELS, 1, 3, 3)), neuron, padding=1)
     expected = fire_step_by_step(layer.spiking_neuron, currents)
-    found = fire(layer, currents[: 8 - late], currents[8 - late :].detach())
+    found = fire(layer.spiking_neuron, currents[: 8 - late], currents[8 - late :].detach())
     assert 0.05 < expected.mean() < 0.9
     assert torch.equal(found, expected)
     weights[9 - late :] = 0  # of late spikes there is no gradient

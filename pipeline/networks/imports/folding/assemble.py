@@ -16,14 +16,14 @@ from torch import nn
 from backends.network import LIF, Layer, Network, NetworkError, Readout, Shape
 from pipeline.networks.delays import delayed
 from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.following.drive import FollowedModel
+from pipeline.networks.imports.following.calling import FollowedModel
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.following.stream import INPUT
 from pipeline.networks.layer_names import layer_name
 
 from .folds import fold
 from .readout import FoldedReadout, fold_readout
-from .synapses import Synapses
+from .synapses import FoldedSynapses
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
     return replace(neuron, **by_channel).of_channels(shape[0], where)
 
 
-def _layer(name: str, synapses: Synapses, neuron: LIF, silent: int, timesteps: int) -> Layer:
+def _layer(name: str, synapses: FoldedSynapses, neuron: LIF, silent: int, timesteps: int) -> Layer:
     assert synapses.weight is not None
     bias = synapses.bias * neuron.gain + neuron.bias
     driven = replace(neuron, gain=synapses.gain * neuron.gain, bias=delayed(bias[0], silent, timesteps))

@@ -8,13 +8,13 @@ from typing import Any
 
 from backends.network import NetworkError, Shape
 from pipeline.networks.imports.following.stream import Operation, Order, Path, Scale
-from pipeline.networks.imports.libraries.spiking import SpikingModule, recognised
+from pipeline.networks.libraries.library import SpikingModule, recognised
 
 from . import pooling, weights
-from .synapses import Fold, Synapses
+from .synapses import Fold, FoldedSynapses
 
 
-def fold(path: Path, shape: Shape) -> Synapses:
+def fold(path: Path, shape: Shape) -> FoldedSynapses:
     """The operations of a path as parts of a layer.
 
     Parameters
@@ -25,37 +25,37 @@ def fold(path: Path, shape: Shape) -> Synapses:
     ------
     NetworkError : naming the module or function that cannot be expressed, and what could
     """
-    synapses = Synapses(shape)
+    synapses = FoldedSynapses(shape)
     for operation in path.operations:
         synapses = fold_one(synapses, operation, FOLDS)
     return synapses
 
 
-def fold_one(synapses: Synapses, operation: Operation, folds: Mapping[str, Mapping[str, Fold]]) -> Synapses:
-    """Synapses with one more operation, by a table of library and class; see :func:`fold`."""
+def fold_one(synapses: FoldedSynapses, operation: Operation, folds: Mapping[str, Mapping[str, Fold]]) -> FoldedSynapses:
+    """FoldedSynapses with one more operation, by a table of library and class; see :func:`fold`."""
     for library, table in folds.items():
         if found := recognised(operation.what, library, table):
-            done: Synapses = found(synapses, operation.what, operation.where)
+            done: FoldedSynapses = found(synapses, operation.what, operation.where)
             return done
     raise NetworkError(f"{operation.where}: cannot stand between neurons")
 
 
-def _scaled(synapses: Synapses, scale: Scale, where: str) -> Synapses:
+def _scaled(synapses: FoldedSynapses, scale: Scale, where: str) -> FoldedSynapses:
     return synapses.scaled(scale.factor)
 
 
-def _ordered(synapses: Synapses, order: Order, where: str) -> Synapses:
+def _ordered(synapses: FoldedSynapses, order: Order, where: str) -> FoldedSynapses:
     return replace(synapses, order=order.neurons)
 
 
-def _membranes(synapses: Synapses, about: SpikingModule, where: str) -> Synapses:
+def _membranes(synapses: FoldedSynapses, about: SpikingModule, where: str) -> FoldedSynapses:
     raise NetworkError(
         f"{where}: its membranes drive other layers, expected its spikes; membranes can only be the answer"
     )
 
 
 def _refused(found: str) -> Fold:
-    def refuse(synapses: Synapses, module: Any, where: str) -> Synapses:
+    def refuse(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
         raise NetworkError(f"{where}: {found}")
 
     return refuse

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.networks.imports.libraries.spiking import expect
+from pipeline.networks.libraries.library import expect
 
 from . import kernels
-from .synapses import Synapses
+from .synapses import FoldedSynapses
 
 
-def average(synapses: Synapses, module: Any, where: str) -> Synapses:
+def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`AvgPool2d`."""
     expect(_pair(module.padding) == (0, 0), where, f"has padding={module.padding}", "none")
     expect(module.divisor_override is None, where, f"has divisor_override={module.divisor_override}", "none")
     return _averaged(synapses, _pair(module.kernel_size), _pair(module.stride), module.ceil_mode, where)
 
 
-def total(synapses: Synapses, module: Any, where: str) -> Synapses:
+def total(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`."""
     expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
     window = _pair(module.kernel_size)
@@ -33,7 +33,7 @@ def total(synapses: Synapses, module: Any, where: str) -> Synapses:
     return averaged.scaled(window[0] * window[1])
 
 
-def adaptive(synapses: Synapses, module: Any, where: str) -> Synapses:
+def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`AdaptiveAvgPool2d`."""
     sides = synapses.shape[1:]
     outputs = [wanted or side for wanted, side in zip(_pair(module.output_size), sides, strict=True)]
@@ -43,7 +43,7 @@ def adaptive(synapses: Synapses, module: Any, where: str) -> Synapses:
     return _averaged(synapses, window, window, False, where)
 
 
-def maximum(synapses: Synapses, module: Any, where: str) -> Synapses:
+def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`MaxPool2d`."""
     plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
     expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
@@ -67,8 +67,8 @@ def maximum(synapses: Synapses, module: Any, where: str) -> Synapses:
 
 
 def _averaged(
-    synapses: Synapses, window: tuple[int, int], stride: tuple[int, int], ceil_mode: bool, where: str
-) -> Synapses:
+    synapses: FoldedSynapses, window: tuple[int, int], stride: tuple[int, int], ceil_mode: bool, where: str
+) -> FoldedSynapses:
     """Average pooling, in front of the weights or behind them."""
     channels, height, width = synapses.shape
     if synapses.weight is None:
@@ -96,7 +96,7 @@ def _square(window: tuple[int, int], stride: tuple[int, int], where: str) -> int
     return window[0]
 
 
-def _expect_whole(synapses: Synapses, side: int, where: str) -> None:
+def _expect_whole(synapses: FoldedSynapses, side: int, where: str) -> None:
     """Windows that cover a map of spikes, and leave nothing over."""
     height, width = synapses.shape[1:]
     found, expected = f"pools {side} on a map of {height}×{width}", f"sides that are multiples of {side}"

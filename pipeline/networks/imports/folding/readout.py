@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from backends.network import LIF, NetworkError, Shape
 from pipeline.networks.imports.following.stream import Path, TimeSum
-from pipeline.networks.imports.libraries.spiking import Integrator, SpikingModule, expect
+from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, expect
 
 from .folds import FOLDS, fold_one
-from .synapses import Synapses
+from .synapses import FoldedSynapses
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     ------
     NetworkError : naming the module or function that cannot be expressed, and what could
     """
-    synapses, integrator, summed = Synapses(shape), Integrator(1.0), 1
+    synapses, integrator, summed = FoldedSynapses(shape), LeakyIntegrator(1.0), 1
     probabilities: nn.Module = nn.Identity()
     over = False
     for operation in path.operations:
@@ -83,17 +83,17 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     return FoldedReadout(weight.astype(np.float32), bias / summed, integrator.leak, probabilities)
 
 
-def _integrator(about: SpikingModule, where: str) -> Integrator:
+def _integrator(about: SpikingModule, where: str) -> LeakyIntegrator:
     """The readout that a module of neurons is whose membranes are the answer."""
     neuron = about.neuron
     if isinstance(neuron, LIF):
         expect(not np.any(neuron.synaptic_leak), where, "answers with membranes of a synaptic current", "spikes")
         none = neuron.reset == "subtract" and not np.any(neuron.subtracted)
         expect(none, where, "answers with membranes that are reset", "spikes, or membranes without a reset")
-        neuron = Integrator(neuron.leak, neuron.gain)
+        neuron = LeakyIntegrator(neuron.leak, neuron.gain)
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
-    return Integrator(float(leak[0]), neuron.gain)
+    return LeakyIntegrator(float(leak[0]), neuron.gain)
 
 
 def _unpooled(weight: NDArray[Any], side: int, shape: Shape) -> NDArray[np.float64]:
@@ -103,7 +103,7 @@ def _unpooled(weight: NDArray[Any], side: int, shape: Shape) -> NDArray[np.float
     return maps.repeat(side, axis=2).repeat(side, axis=3).reshape(len(weight), -1) / side**2
 
 
-def _votes(synapses: Synapses, module: Any, where: str) -> Synapses:
+def _votes(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """Classes that are the mean of some neurons each."""
     synapses = synapses.dense
     assert synapses.weight is not None

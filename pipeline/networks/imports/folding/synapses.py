@@ -13,7 +13,7 @@ from backends.network import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
+class FoldedSynapses:
     """Parts of a layer: i = gain · max(W ⊛ pool(s)) + bias.
 
     Parameters
@@ -36,12 +36,12 @@ class Synapses:
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: tuple[int, ...] | None = None
 
-    def scaled(self, factor: float) -> Synapses:
+    def scaled(self, factor: float) -> FoldedSynapses:
         """Everything times a number."""
         return replace(self, gain=self.gain * factor, bias=self.bias * factor)
 
     @property
-    def connected(self) -> Synapses:
+    def connected(self) -> FoldedSynapses:
         """With weights: where a model has none between two layers of neurons, each neuron drives one."""
         if self.weight is not None:
             return self
@@ -50,7 +50,7 @@ class Synapses:
         return replace(self, weight=identity[:, :, None, None] if height * width > 1 else identity)
 
     @property
-    def dense(self) -> Synapses:
+    def dense(self) -> FoldedSynapses:
         """With the weights of a dense layer: the identity where there are none."""
         if self.weight is not None:
             return self
@@ -58,4 +58,4 @@ class Synapses:
         return replace(self, weight=np.eye(inputs, dtype=np.float32), shape=(inputs, 1, 1))
 
 
-Fold = Callable[[Synapses, Any, str], Synapses]  # with an operation, and where it is, for errors
+Fold = Callable[[FoldedSynapses, Any, str], FoldedSynapses]  # with an operation, and where it is, for errors

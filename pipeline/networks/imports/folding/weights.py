@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.networks.imports.libraries.spiking import expect, number
+from pipeline.networks.libraries.library import expect, number
 
 from . import kernels
-from .synapses import Synapses
+from .synapses import FoldedSynapses
 
 
-def convolution(synapses: Synapses, module: Any, where: str) -> Synapses:
+def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`Conv2d`."""
     expect(module.padding_mode == "zeros", where, f"has padding_mode={module.padding_mode!r}", "'zeros'")
     weight = kernels.undilated(kernels.ungrouped(_weight(module), module.groups), module.dilation)
@@ -27,8 +27,8 @@ def convolution(synapses: Synapses, module: Any, where: str) -> Synapses:
 
 
 def _convolved(
-    synapses: Synapses, weight: NDArray[np.float32], padding: Any, stride: tuple[int, ...], bias: Any, where: str
-) -> Synapses:
+    synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: tuple[int, ...], bias: Any, where: str
+) -> FoldedSynapses:
     _expect_first(synapses, where)
     expect(synapses.order is None, where, "sees a map whose neurons are permuted", "C-order (C, H, W)")
     expect(stride[0] == stride[1], where, f"has stride={tuple(stride)}", "one number for rows and columns")
@@ -43,12 +43,12 @@ def _convolved(
     return _biased(made, bias)
 
 
-def dense(synapses: Synapses, module: Any, where: str) -> Synapses:
+def dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`Linear`."""
     return _connected(synapses, _weight(module), module.bias, where)
 
 
-def _connected(synapses: Synapses, weight: NDArray[np.float32], bias: Any, where: str) -> Synapses:
+def _connected(synapses: FoldedSynapses, weight: NDArray[np.float32], bias: Any, where: str) -> FoldedSynapses:
     _expect_first(synapses, where)
     inputs = int(np.prod(synapses.shape))
     if synapses.order is not None:
@@ -59,11 +59,11 @@ def _connected(synapses: Synapses, weight: NDArray[np.float32], bias: Any, where
     return _biased(replace(synapses, weight=weight, shape=(len(weight), 1, 1), order=None), bias)
 
 
-def _biased(synapses: Synapses, bias: Any) -> Synapses:
+def _biased(synapses: FoldedSynapses, bias: Any) -> FoldedSynapses:
     return synapses if bias is None else replace(synapses, bias=synapses.bias + np.asarray(number(bias)))
 
 
-def normalised(synapses: Synapses, module: Any, where: str) -> Synapses:
+def normalised(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the threshold."""
     expect(synapses.weight is not None, where, "normalises spikes", "a convolution or linear layer in front of it")
     expect(module.running_var is not None, where, "has track_running_stats=False", "running statistics")
@@ -76,20 +76,20 @@ def normalised(synapses: Synapses, module: Any, where: str) -> Synapses:
     return replace(synapses, gain=synapses.gain * gain, bias=synapses.bias * gain + shift)
 
 
-def lava_convolution(synapses: Synapses, module: Any, where: str) -> Synapses:
+def lava_convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """lava-dl's `synapse.Conv`."""
     weight = kernels.undilated(kernels.ungrouped(_lava_weight(module), module.groups), module.dilation[:2])
     rows, columns = module.padding[:2]
     return _convolved(synapses, weight, ((rows, rows), (columns, columns)), module.stride[:2], None, where)
 
 
-def lava_dense(synapses: Synapses, module: Any, where: str) -> Synapses:
+def lava_dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """lava-dl's `synapse.Dense`."""
     weight = _lava_weight(module)
     return _connected(synapses, weight.reshape(len(weight), -1), None, where)
 
 
-def lava_pooling(synapses: Synapses, module: Any, where: str) -> Synapses:
+def lava_pooling(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """lava-dl's `synapse.Pool`, a sum: a convolution of each channel with itself."""
     channels, height, width = synapses.shape
     kernel = _lava_weight(module)
@@ -112,7 +112,7 @@ def _weight(module: Any) -> NDArray[np.float32]:
     return np.asarray(module.weight.detach().cpu().numpy(), np.float32)
 
 
-def _expect_first(synapses: Synapses, where: str) -> None:
+def _expect_first(synapses: FoldedSynapses, where: str) -> None:
     expect(
         synapses.weight is None,
         where,

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from backends.network import NetworkError
-from pipeline.networks.imports.libraries.neurons import Neurons
-from pipeline.networks.imports.libraries.spiking import Integrator, SpikingModule, recognised
+from pipeline.networks.imports.neuron_modules import NeuronModules
+from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, recognised
 
 from .functions import Call, followed, tensors, through
 from .raster import FollowedLayer, Raster
@@ -47,7 +47,7 @@ KNOWN = (
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ModelOutput:
     """What the model gives.
 
     Parameters
@@ -69,7 +69,7 @@ class Follower:
     samples, timesteps : B and T of the example
     """
 
-    def __init__(self, neurons: Neurons, samples: int, timesteps: int) -> None:
+    def __init__(self, neurons: NeuronModules, samples: int, timesteps: int) -> None:
         self.samples, self.timesteps = samples, timesteps
         self._neurons = neurons
         self._kept: dict[int, tuple[Tensor, Followed]] = {}
@@ -103,7 +103,7 @@ class Follower:
         """
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
-    def answer(self, given: Iterable[Tensor]) -> Answer:
+    def answer(self, given: Iterable[Tensor]) -> ModelOutput:
         """What the tensors amount to that the model gave: one, or one for each step.
 
         Raises
@@ -128,7 +128,7 @@ class Follower:
                 "steps, their sum or their mean"
             )
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
-        return Answer(path, scores.index_add_(0, within, values).view(self.samples, size))
+        return ModelOutput(path, scores.index_add_(0, within, values).view(self.samples, size))
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Follow a function that was called between modules."""
@@ -220,7 +220,7 @@ class Follower:
             raster = self._rasters[name] = Raster(name, label, about, self.samples, self.timesteps, stream)
         timed = raster.timed(stream)
         membranes = timed.then(Operation(label, about))
-        if isinstance(about.neuron, Integrator):
+        if isinstance(about.neuron, LeakyIntegrator):
             self._keep(output, _at_steps(membranes, output))
             return
         if output[0].shape != timed.where.shape:

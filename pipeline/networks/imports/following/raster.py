@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from backends.network import NetworkError
-from pipeline.networks.imports.libraries.spiking import SpikingModule
+from pipeline.networks.libraries.library import SpikingModule
 
 from .stream import Path, Stream
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backends.constant_current import constant_currents
 from backends.network import LIF
+from backends.torch.neurons import FloatNeurons
 from backends.torch.synapses import FloatSynapses, exact_sums
 from pipeline.networks.imports.folding.assemble import Imported
 
@@ -95,16 +96,10 @@ def membrane(neuron: LIF, channel: int, currents: NDArray[np.float32]) -> NDArra
     -------
     (S,)
     """
-    leak, subtracted, above, outlasts = (
-        np.float32(value if np.ndim(value) == 0 else value[channel])
-        for value in (neuron.leak, neuron.subtracted, neuron.fires_above, neuron.synaptic_leak)
-    )
-    v, driven, fired, found = np.float32(0), np.float32(0), np.float32(0), []
-    for t, current in enumerate(currents):
-        gain, bias = (np.float32(rows[t % len(rows), channel]) for rows in (neuron.gain, neuron.bias))
-        driven = outlasts * driven + (current * gain + bias)
-        kept = v * (1 - fired) if neuron.reset == "zero" else v
-        v = leak * kept + driven - (fired * subtracted if neuron.reset == "subtract" else np.float32(0))
-        fired = np.float32(v > above)
-        found.append(v)
+    channels = neuron.gain.shape[1]
+    neurons = FloatNeurons(neuron, (1, 1, channels), "cpu")
+    found = []
+    for t, current in enumerate(torch.from_numpy(currents), start=1):
+        neurons.step(current.expand(1, 1, channels), t)
+        found.append(neurons.membrane[0, 0, channel].item())
     return np.array(found, np.float32)

@@ -13,7 +13,7 @@ from backends.readout import ReadoutIntegrator
 from backends.torch.backend import TorchBackend
 from pipeline.networks.imports.example import Example
 from pipeline.networks.imports.folding.assemble import Imported
-from pipeline.networks.imports.following.follower import Answer
+from pipeline.networks.imports.following.follower import ModelOutput
 from recordings.raster.batch import unpack
 
 from .difference import Difference
@@ -57,7 +57,7 @@ def check_that_all_fire(imported: Imported) -> None:
             )
 
 
-def check_answer(imported: Imported, answer: Answer) -> None:
+def check_answer(imported: Imported, answer: ModelOutput) -> None:
     """Refuse a model whose output is not what the readout makes of its last layer's spikes.
 
     Raises

@@ -19,7 +19,7 @@ from pipeline.maps.methods.occlusion import OcclusionMaps
 from pipeline.maps.methods.rise import random_masks, rise
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (
     class_folders,

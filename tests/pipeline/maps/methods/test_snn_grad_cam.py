@@ -8,7 +8,7 @@ import pytest
 from backends.network import LIF, Layer, Network, Readout
 from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.folding import export_network
+from pipeline.networks.train.export import export_network
 from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -1,0 +1,107 @@
+"""python -m paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it claims."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.cli.command_line import Flat, Positional, parse_with_config
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.names import listing, some_or_all
+from pipeline.cli.options import ConfigFile
+from pipeline.config import Section
+from pipeline.networks.allocator import keep_freed_memory
+from recordings.console import PlainConsole
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.lock import out_lock
+from recordings.text import printable
+
+from .common.settings import PaperSection, load_paper_config
+from .experiments import EXPERIMENTS, run_experiment
+from .pages.fill import experiments_page, write_pages
+
+PROG = "python -m paper"
+PAGES, DOCS = "pages", Path("docs")
+DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
+
+{names}
+
+examples:
+  python -m paper fig6 fig8 --config configs/paper/digits.toml
+  python -m paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  python -m paper all --out docs/results/digits --cache runs/paper/digits && python -m paper pages
+
+What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
+    names=listing(
+        {
+            **EXPERIMENTS,
+            "all": "every one of them",
+            PAGES: "no experiment: write the pages of docs/ anew from the tables in docs/results/*/",
+        }
+    )
+)
+
+
+class PaperCommand(Section):
+    """Options of the command."""
+
+    name: Positional[tuple[str, ...]] = Field(min_length=1, description="experiments, all, or pages")
+    paper: Annotated[PaperSection, Flat] = PaperSection()
+    config: ConfigFile = None
+    data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
+    out: Path | None = Field(None, description="folder for tables, figures and page; runs/paper/CONFIG if not given")
+    cache: Path | None = Field(None, description="folder for networks, recordings and maps; OUT/stages if not given")
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run."""
+    command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
+    if command.name == (PAGES,):
+        for path in write_pages(DOCS):
+            print(path)
+        return
+    if PAGES in command.name:
+        raise InputError(f"NAME: {PAGES} goes alone, since it takes its tables from {DOCS}/results, not from --out")
+    names = some_or_all(command.name, EXPERIMENTS)
+    if command.data is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
+    out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
+    cache = command.cache or out / "stages"
+    terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
+    from .common.setup import Setup  # torch is slow to import, --help need not wait
+
+    keep_freed_memory()
+    with out_lock(out), out_lock(cache):
+        setup = Setup(config, out, terminal, cache)
+        console.print(f"{len(setup.images)} images of {setup.images.name}")
+        impossible = []
+        for number, name in enumerate(names, 1):
+            console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
+            try:
+                result = run_experiment(name, setup, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+            except InputError as error:  # what these data or settings do not allow; the others may still be possible
+                if len(names) == 1:
+                    raise
+                console.print(f"  not done: {error}")
+                impossible.append(name)
+                continue
+            for claim in result.claims:
+                told = f"{claim.what} (paper: {claim.paper}): {claim.ours}; n = {claim.n}"
+                console.print(f"  {claim.same}: {printable(told)}")
+        write_file(out / "results.md", experiments_page(out).encode())
+        console.print(str(out / "results.md"))
+        if impossible:
+            raise InputError(
+                f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What the ANN twin says of images: its Grad-CAM, which maps are measured against, and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paper.common.widen import widen
+from pipeline.maps.methods.grad_cam import grad_cam
+from pipeline.networks.differentiable import DifferentiableNetwork, predictions
+
+from .images import ImageSet
+from .setup import Setup
+
+
+def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
+    """The map that the paper measures against: Grad-CAM of the ANN twin at its last convolution; cached.
+
+    It is taken for the true label, or where that is unknown for the class that the ANN predicts. Images may be larger
+    than the ANN's own, see :func:`paper.common.widen.widen`.
+
+    Returns
+    -------
+    (N, h, w) float32 ≥ 0
+    """
+    ann, size, seed = setup.networks.ann.network, setup.settings.batch_size, setup.settings.seed
+    network = widen(ann, *images.size)
+    last = [layer.name for layer in network.layers if layer.kind == "conv"][-1]
+
+    def compute() -> dict[str, NDArray[Any]]:
+        model, maps = DifferentiableNetwork(network), []
+        with setup.progress("Grad-CAM of the ANN", len(images)) as advance:
+            for start in range(0, len(images), size):
+                batch = range(start, min(start + size, len(images)))
+                (inputs,) = images.encoded(batch, network, seed, size)
+                _, found = grad_cam(model, inputs, images.labels[batch], [last])
+                maps.append(found[last][0])
+                advance(len(batch))
+        return {"maps": np.concatenate(maps)}
+
+    inputs = {"ann": ann.sha256, "images": images.sha256, "layer": last}
+    maps: NDArray[np.float32] = setup.cache.arrays("grad-cam", inputs, compute)["maps"]
+    return maps
+
+
+def ann_predictions(setup: Setup, images: ImageSet) -> NDArray[np.int64]:
+    """The class that the ANN twin gives every image: (N,)."""
+    network, settings = setup.networks.ann.network, setup.settings
+    return predictions(network, images.encoded(range(len(images)), network, settings.seed, settings.batch_size))

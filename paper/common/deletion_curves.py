@@ -1,0 +1,126 @@
+"""Deletion and insertion curves of every map: of pixels of the image, and of spikes of recorded layers; cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.available import make_backend
+from backends.base import Backend
+from backends.network import Network
+from paper.common.upper import upper_network
+from paper.measures.deletion import faithfulness, random_faithfulness, random_spike_deletion, spike_deletion
+from pipeline.images.encoding import encode
+from pipeline.maps.answers import BATCH, answers_of
+from recordings.raster.reader import RasterReader
+
+from .baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
+from .images import ImageSet
+from .setup import Setup
+
+RANDOM = "random order"
+ORDERS = 3  # random orders of each image
+PIXELS = "pixels"
+Floats = NDArray[np.float64]
+
+
+def curves(
+    setup: Setup, images: ImageSet, raster: RasterReader, network: Network, layers: Sequence[str]
+) -> dict[tuple[str, str], Floats]:
+    """Every curve of every map and of random orders.
+
+    Parameters
+    ----------
+    raster : of these images
+    network : that was recorded, in fixed point
+    layers : of the raster, in order of depth, whose maps are compared and whose spikes are deleted
+
+    Returns
+    -------
+    what is deleted ("pixels", or a layer whose spikes are) and the map ("SAM conv4") -> (N, 3, K + 1): of pixels the
+    shares taken, the probabilities of deletion and of insertion; of spikes the shares of places and of spikes that are
+    deleted, and the probability
+    """
+
+    def compute() -> dict[str, NDArray[Any]]:
+        backend = make_backend("auto", setup.settings.device)
+        answers = {layer: answers_of(upper_network(network, layer), backend) for layer in layers}
+        found: dict[str, list[Floats]] = {}
+        heatmaps = maps_to_compare(setup, images, raster, network, layers)
+        with setup.progress("deletion and insertion", len(images)) as advance:
+            for image, maps in enumerate(heatmaps):
+                seed = setup.settings.seed + ORDERS * image
+                pixels = pixel_score(network, images, image, setup.settings.seed, backend)
+                for name, curve in pixel_curves(pixels, images.pixels[image], maps, layers, seed):
+                    found.setdefault(f"{PIXELS}|{name}", []).append(curve)
+                for layer in layers:
+                    for name, curve in spike_curves(answers[layer], raster[layer][image], maps, layer, seed):
+                        found.setdefault(f"{layer}|{name}", []).append(curve)
+                advance(1)
+        return {name: np.stack(of_images) for name, of_images in found.items()}
+
+    inputs = {
+        "network": network.sha256,
+        "ann": setup.networks.ann.network.sha256,
+        "images": images.sha256,
+        "layers": list(layers),
+        "gamma": setup.settings.gamma,
+        "seed": setup.settings.seed,
+        "random orders": ORDERS,
+        "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
+    }
+    stored = setup.cache.arrays("faithfulness", inputs, compute)
+    return {(deleted, name): each for key, each in stored.items() for deleted, _, name in [key.partition("|")]}
+
+
+def pixel_score(
+    network: Network, images: ImageSet, image: int, seed: int, backend: Backend
+) -> Callable[[NDArray[np.float32]], Floats]:
+    """Logits of versions of one image, all encoded with its own random numbers."""
+
+    def logits(pixels: NDArray[np.float32]) -> Floats:
+        found: list[NDArray[Any]] = []
+        for start in range(0, len(pixels), BATCH):
+            batch = pixels[start : start + BATCH]
+            inputs = encode(network, batch, seed, np.repeat(images.indices[image], len(batch)))
+            found.extend(result.readout for result in backend.run(network, [inputs], len(batch)))
+        return np.concatenate(found) * (network.readout.scale / network.timesteps)
+
+    return logits
+
+
+def pixel_curves(
+    score: Callable[[NDArray[np.float32]], Floats],
+    pixels: NDArray[np.float32],
+    maps: Heatmaps,
+    layers: Sequence[str],
+    seed: int,
+) -> Iterator[tuple[str, Floats]]:
+    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
+    for (name, layer), each in maps.items():
+        others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
+        if layer in ("", layers[-1], *others):
+            yield label(name, layer), np.stack(faithfulness(score, pixels, each, seed=seed))
+    yield RANDOM, np.stack(random_faithfulness(score, pixels, repeats=ORDERS, seed=seed))
+
+
+def spike_curves(
+    score: Callable[[NDArray[Any]], Floats],
+    spikes: NDArray[np.bool_],
+    maps: Mapping[tuple[str, str], Heatmap],
+    layer: str,
+    seed: int,
+) -> Iterator[tuple[str, Floats]]:
+    """Of every map of the image or of the layer."""
+    for (name, of_layer), each in maps.items():
+        if of_layer in ("", layer):
+            yield label(name, of_layer), np.stack(spike_deletion(score, spikes, each, seed=seed))
+    yield RANDOM, np.stack(random_spike_deletion(score, spikes, repeats=ORDERS, seed=seed))
+
+
+def label(name: str, layer: str) -> str:
+    """What tables call a map: "SAM conv4", "RISE"."""
+    return f"{name} {layer}".strip()

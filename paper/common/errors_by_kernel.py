@@ -1,0 +1,121 @@
+"""The localisation error with either kernel, with and without the authors' floor, against Grad-CAM and the object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paper.measures.localisation_error import lowest_errors
+from paper.measures.maps import AUTHORS_FLOOR
+from paper.measures.tables import values
+from pipeline.maps.sam import Variant
+from pipeline.measures.statistics import mean_with_interval
+
+from .ann import reference_maps
+from .claims import with_interval
+from .heatmaps import Maps
+from .objects import score_maps
+from .setup import Setup
+from .sweep import swept
+
+EQUATIONS, SCRIPT, COUNT = "equations", "authors' script", "spike count"
+KERNELS: Mapping[str, Variant] = {EQUATIONS: "paper", SCRIPT: "authors-code"}
+ERROR = "localisation error"
+GRAD_CAM, OBJECT = "Grad-CAM", "object"
+NO_KERNEL = 1e3  # γ at which nothing is left of an earlier spike: e⁻¹⁰⁰⁰ is 0 in double precision
+POINTS, ENERGY = "pointing game", "energy in object"
+
+
+def maps_by_kernel(setup: Setup, path: Path, gammas: Sequence[float]) -> Iterator[tuple[str, int, str, Maps]]:
+    """SAM of every image with both kernels, and the plain spike count.
+
+    Yields
+    ------
+    kernel ("equations", "authors' script" or "spike count"), image, name of the layer, and (G, T', H, W) at the steps
+    that can still change the answer; G is 1 for the spike count
+    """
+    for kernel, variant in KERNELS.items():
+        for image, layer, maps in swept(setup, path, gammas, variant):
+            yield kernel, image, layer, maps
+    for image, layer, maps in swept(setup, path, [NO_KERNEL]):
+        yield COUNT, image, layer, maps
+
+
+def gammas_of(kernel: str, gammas: Sequence[float]) -> Sequence[float]:
+    """The γ of :func:`maps_by_kernel`: infinite for the spike count."""
+    return [np.inf] if kernel == COUNT else gammas
+
+
+def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
+    """What errors are taken against, the floor, and one reference for each image.
+
+    Against Grad-CAM without a floor first, then with the authors'; then, where every image has one, against the object.
+    """
+    images = setup.images
+    reference = list(reference_maps(setup, images))
+    objects = [mask.astype(np.float32) for mask in images.masks if mask is not None]
+    found: list[tuple[str, float, Sequence[NDArray[Any]]]] = [
+        (GRAD_CAM, 0.0, reference),
+        (GRAD_CAM, AUTHORS_FLOOR, reference),
+    ]
+    return [*found, (OBJECT, 0.0, objects)] if len(objects) == len(images) else found
+
+
+def lowest_by_case(setup: Setup, path: Path) -> pd.DataFrame:
+    """The paper's error, minimum over steps, at the γ of the settings: with every kernel, floor and reference.
+
+    Returns
+    -------
+    image, measure, layer, value; the measure is :data:`ERROR` for the paper's own case, and says what is different in
+    the others: "localisation error, authors' script, floor 0.001"
+    """
+    found, measured_against = [], targets(setup)
+    for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):
+        for against, floor, references in measured_against:
+            parts = [
+                *([kernel] if kernel != EQUATIONS else []),
+                *([f"floor {floor:g}"] if floor else []),
+                *([f"against the {OBJECT}"] if against == OBJECT else []),
+            ]
+            error = float(lowest_errors(maps, references[image], floor=floor))
+            found.append((image, ", ".join([ERROR, *parts]), layer, error))
+    return pd.DataFrame(found, columns=["image", "measure", "layer", "value"])
+
+
+def reference_scores(setup: Setup) -> pd.DataFrame:
+    """How well the reference, Grad-CAM of the ANN, points at the object itself: image, measure, value."""
+    images = setup.images
+    known = [image for image, mask in enumerate(images.masks) if mask is not None and mask.any()]
+    if not known:
+        return pd.DataFrame(columns=["image", "measure", "value"])
+    return score_maps(reference_maps(setup, images), images, known)
+
+
+def with_reference(setup: Setup, table: pd.DataFrame) -> pd.DataFrame:
+    """A summary, and below it how well the reference points; what does not apply to a row is ""."""
+    scores, found = reference_scores(setup), []
+    for measure in scores["measure"].unique():
+        about = {"measure": f"{measure} of the reference", "network": "ANN", "against": OBJECT}
+        estimate = mean_with_interval(values(scores, measure=measure))
+        found.append(dict.fromkeys(table.columns, "") | about | estimate._asdict())
+    return pd.concat([table, pd.DataFrame(found)]) if found else table
+
+
+def note_on_reference(setup: Setup) -> str:
+    """How well the reference points, for the page."""
+    scores = reference_scores(setup)
+    if scores.empty:
+        return "How well Grad-CAM of the ANN points itself is not known: no image has a box or mask."
+    points, energy = (
+        with_interval(mean_with_interval(values(scores, measure=measure))) for measure in (POINTS, ENERGY)
+    )
+    return (
+        f"The reference, Grad-CAM of the ANN, has its maximum on the object in a share of {points} of the images, and "
+        f"{energy} of its energy. The error says how near a map comes to this reference; against the object it is "
+        "measured beside it, where all images have a box or mask."
+    )

@@ -1,0 +1,112 @@
+"""The maps of a spiking network that experiments compare: SAM and spike counts of a raster file, and SNN Grad-CAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from pipeline.maps.sam import spike_activation_maps, spike_count_map
+from recordings.raster.reader import RasterReader
+
+from .images import ImageSet
+from .setup import Setup
+
+Maps = NDArray[np.float32]
+
+
+def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Maps:
+    """SAM of one sample at the steps that can still change the answer: (T', H, W)."""
+    spec = raster.layer(layer)
+    packed = raster.packed(spec, sample)[: raster.steps_that_matter(layer)]
+    return spike_activation_maps(packed, spec.shape, [gamma])[0]
+
+
+def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
+    """Spikes per pixel of one sample, SAM without its kernel, at the steps that matter: (T', H, W)."""
+    spec = raster.layer(layer)
+    return spike_count_map(raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape)
+
+
+def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
+    """The maps of these steps; None where they are too late for this layer to change the answer."""
+    return [maps[step] if step < len(maps) else None for step in steps]
+
+
+def convolutions(raster: RasterReader) -> list[str]:
+    """Names of the convolutions, in order of depth."""
+    return [spec.name for spec in raster.layers if spec.kind == "conv"]
+
+
+def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps; cached.
+
+    Returns
+    -------
+    layer -> (2, N, h, w) float32: SAM, then the count
+    """
+    gamma = setup.settings.gamma
+
+    def compute() -> dict[str, NDArray[Any]]:
+        found = {}
+        with RasterReader(path) as raster, setup.progress("maps", raster.n_samples * len(layers)) as advance:
+            for layer in layers:
+                maps = []
+                for sample in range(raster.n_samples):
+                    both = sam_maps(raster, layer, sample, gamma), count_maps(raster, layer, sample)
+                    maps.append([each.sum(axis=0) for each in both])
+                    advance(1)
+                found[layer] = np.array(maps).swapaxes(0, 1)
+        return found
+
+    with RasterReader(path) as raster:
+        inputs = {"raster": raster.raster_digest, "layers": list(layers), "gamma": gamma}
+    return setup.cache.arrays("time-sums", inputs, compute)
+
+
+def snn_grad_cams(
+    setup: Setup, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
+) -> dict[str, Maps]:
+    """SNN-crafted Grad-CAM at every convolution, for the true label; cached.
+
+    Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
+    point, was driven by.
+
+    Parameters
+    ----------
+    images : as recorded
+    raster : of those images; names the layers
+    network : float32, recorded in `raster`; the surrogate-trained one if not given
+    seed : of the recording; by default the settings'
+
+    Returns
+    -------
+    name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    """
+    from backends.torch.backend import TorchBackend
+    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+    network, settings = network or setup.networks.surrogate.network, setup.settings
+    seed = settings.seed if seed is None else seed
+    layers = convolutions(raster)
+
+    def compute() -> dict[str, NDArray[Any]]:
+        model = DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
+        found: dict[str, list[Maps]] = {layer: [] for layer in layers}
+        size = settings.batch_size
+        with setup.progress("SNN-crafted Grad-CAM", len(images)) as advance:
+            batches = images.encoded(range(len(images)), network, seed, size)
+            for start, inputs in zip(range(0, len(images), size), batches, strict=True):
+                labels = images.labels[start : start + size]
+                for layer, maps in snn_grad_cam(model, inputs, labels, layers)[1].items():
+                    found[layer].extend(maps.swapaxes(0, 1)[:, : raster.steps_that_matter(layer)])
+                advance(len(labels))
+        return {layer: np.stack(maps) for layer, maps in found.items()}
+
+    inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "layers": layers}
+    return setup.cache.arrays("snn-grad-cam", inputs, compute)

@@ -1,0 +1,60 @@
+"""What an experiment leaves: figures, and three small tables that a page is made from (CSV)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recordings.disk import write_file
+
+from .claims import Claim
+
+LONGEST_NOTE = 10_000  # characters
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment found.
+
+    Parameters
+    ----------
+    title : of the experiment
+    table : a row per condition with n, mean, low, high; see :mod:`paper.measures.tables`
+    claims : at least one
+    notes : sentences that a reader needs beside the numbers
+    """
+
+    title: str
+    table: pd.DataFrame
+    claims: Sequence[Claim]
+    notes: Sequence[str] = ()
+
+
+def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:
+    """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and `NAME.notes.csv`: kind, text.
+
+    Parameters
+    ----------
+    about : kind of note = text: how the numbers were made, such as command and seconds
+    """
+    claims = [{**asdict(claim), **_parts(claim)} for claim in result.claims]
+    notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
+    for suffix, table in (
+        ("", result.table.map(lambda value: _rounded(value, 5))),
+        (".claims", pd.DataFrame(claims).drop(columns="gain").map(lambda value: _rounded(value, 3))),
+        (".notes", pd.DataFrame(notes, columns=["kind", "text"])),
+    ):
+        write_file(directory / f"{name}{suffix}.csv", table.to_csv(index=False).encode("utf-8", "replace"))
+
+
+def _parts(claim: Claim) -> dict[str, float | None]:
+    gain = claim.gain
+    return {part: None if gain is None else getattr(gain, part) for part in ("mean", "low", "high")}
+
+
+def _rounded(value: Any, digits: int) -> Any:
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

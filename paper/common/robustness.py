@@ -1,0 +1,166 @@
+"""Accuracy of the ANN and the SNN against the strength of attacks: their own, each other's, and random signs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paper.measures.tables import difference, measured, rows, summary_of_shares
+from pipeline.drawing.curves import draw_curves
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+
+from .ann import ann_predictions
+from .attacked import ABOUT, attacked
+from .claims import Claim, compared
+from .images import ImageSet
+from .setup import Setup
+
+OWN = {"ANN": ABOUT["ann"], "SNN": ABOUT["snn"]}  # each network's own attack
+ITERATED = {"ANN": ABOUT["ann-iterated"], "SNN": ABOUT["snn-iterated"]}
+COLOURS = {"ANN": "#c8553d", "SNN": "#1f5a99"}
+CLAIM = "the SNN's accuracy falls more slowly"
+
+
+def answers(setup: Setup, epsilons: Sequence[float]) -> pd.DataFrame:
+    """Whether either network answers right, under every attack, of the images whose class is known.
+
+    Returns
+    -------
+    image, measure, network, map, layer, change, epsilon, value: 1 right, 0 wrong, of the SNN the mean over
+    `paper.attack_seeds` Poisson seeds
+
+    Raises
+    ------
+    InputError : if no class is known
+    """
+    known = np.flatnonzero(setup.images.labels >= 0)
+    if not known.size:
+        raise InputError(f"{setup.images.name}: got images without classes, expected labelled ones; use class folders")
+    parts = []
+    for through, change in ABOUT.items():
+        for epsilon in epsilons:
+            images = attacked(setup, through, epsilon)
+            right = {"ANN": ann_predictions(setup, images) == images.labels, "SNN": right_over_seeds(setup, images)}
+            for network, of_network in right.items():
+                names = {"measure": "accuracy", "network": network, "map": "", "layer": "", "change": change}
+                parts.append(measured(of_network[known], known.tolist(), **names, epsilon=epsilon))
+    return pd.concat(parts)
+
+
+def right_over_seeds(setup: Setup, images: ImageSet) -> NDArray[np.float64]:
+    """In what share of the Poisson seeds the SNN answers right: (N,)."""
+    found = []
+    for seed in range(setup.settings.seed, setup.settings.seed + setup.settings.attack_seeds):
+        with RasterReader(setup.recording(setup.networks.surrogate.network, images, seed=seed)) as raster:
+            found.append(raster.predictions == images.labels)
+    return np.mean(found, axis=0)
+
+
+def accuracy_table(right: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Accuracy of both networks under every attack, and how far they are apart under their own, at every strength."""
+    apart = []
+    for attacks, told in ((OWN, "each attacked through itself"), (ITERATED, "each attacked through itself, iterated")):
+        own = {network: rows(right, network=network, change=change) for network, change in attacks.items()}
+        for epsilon in right["epsilon"].unique():
+            estimate = difference(rows(own["SNN"], epsilon=epsilon), rows(own["ANN"], epsilon=epsilon), seed)
+            names = {"network": "SNN − ANN", "change": told, "epsilon": epsilon}
+            apart.append({"measure": "accuracy", "map": "", "layer": "", **names, **estimate._asdict()})
+    return pd.concat([summary_of_shares(right), pd.DataFrame(apart)])
+
+
+def accuracy_claims(right: pd.DataFrame, seed: int) -> list[Claim]:
+    """The SNN falls more slowly: under its own attack, in one step or iterated, and under the worst for each image."""
+    every = [*OWN.values(), *ITERATED.values()]
+    attacks = {
+        "each network attacked through itself": {name: [change] for name, change in OWN.items()},
+        "each network attacked through itself, iterated": {name: [change] for name, change in ITERATED.items()},
+        "each image under the worst of all attacks": dict.fromkeys(OWN, every),
+    }
+    claims = []
+    for told, changes in attacks.items():
+        ann, snn = (hits(right, network, changes[network]) for network in ("ANN", "SNN"))
+        claims.append(robustness_claim(f"share of the range of ε survived, {told}", ann, snn, seed))
+    return claims
+
+
+def hits(right: pd.DataFrame, network: str, changes: Sequence[str]) -> pd.DataFrame:
+    """How surely a network is right under all of these attacks: a row per image, a column per strength, ascending."""
+    found = rows(right, network=network)
+    found = found[found["change"].isin(changes)]
+    return found.groupby(["image", "epsilon"])["value"].min().unstack()
+
+
+def robustness_claim(what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int) -> Claim:
+    """Compare the areas under the curves of the images that both networks get right when clean."""
+    both = (ann[0.0] == 1) & (snn[0.0] == 1)
+    if not both.any():
+        return Claim(what, CLAIM, "no image that both networks get right", "cannot say", 0)
+    areas = {
+        name: measured(survived(hits[both].to_numpy(), hits.columns.tolist()))
+        for name, hits in (("SNN", snn), ("ANN", ann))
+    }
+    return compared(what, CLAIM, areas, seed)
+
+
+def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float64]:
+    """Area under right(ε) of each image, by the trapezoidal rule, as a share of the range of ε.
+
+    Parameters
+    ----------
+    right : (N, strengths) in 0 … 1
+    epsilons : (strengths,), ascending
+
+    Returns
+    -------
+    (N,) in 0 … 1
+    """
+    widths = np.diff(epsilons)
+    area: NDArray[np.float64] = (right[:, 1:].astype(float) + right[:, :-1]) / 2 @ widths / widths.sum()
+    return area
+
+
+def note_on_gradients(accuracies: pd.DataFrame) -> str:
+    """Whether a network looks robust only because its own gradient is useless."""
+    strongest = rows(accuracies, epsilon=accuracies["epsilon"].max())
+    last = {
+        (network, change): f"{mean:.0%}"
+        for network, change, mean in zip(strongest["network"], strongest["change"], strongest["mean"], strict=True)
+    }
+    through_ann, through_snn = OWN["ANN"], OWN["SNN"]
+    return (
+        f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of the images attacked "
+        f"through itself and on {last['ANN', through_snn]} of those attacked through the SNN. The SNN is right on "
+        f"{last['SNN', through_snn]} attacked through itself and on {last['SNN', through_ann]} attacked through the "
+        f"ANN. Iterated attacks through itself leave {last['ANN', ITERATED['ANN']]} of the ANN's answers and "
+        f"{last['SNN', ITERATED['SNN']]} of the SNN's. If the other network's attack were the stronger one, a network "
+        "would look robust only because its own gradient is misleading."
+    )
+
+
+def draw_accuracy(setup: Setup, accuracies: pd.DataFrame) -> None:
+    """A colour per network, a line style per attack."""
+    parts = []
+    styles = {"own attack": "-", "own attack, iterated": "-.", "other's attack": "--", "random signs": ":"}
+    for kind, style in styles.items():
+        for network, own in OWN.items():
+            other = "SNN" if network == "ANN" else "ANN"
+            change = {
+                "own attack": own,
+                "own attack, iterated": ITERATED[network],
+                "other's attack": OWN[other],
+                "random signs": ABOUT["noise"],
+            }[kind]
+            line = rows(accuracies, network=network, change=change).assign(
+                curve=f"{network}, {kind.replace('other', other)}", colour=COLOURS[network], style=style
+            )
+            line[["mean", "low", "high"]] *= 100
+            parts.append(line if kind != "random signs" else line.assign(low=np.nan, high=np.nan))
+    about = f"{accuracies['n'].max()} images; bands: 95 % interval"
+    points = pd.concat(parts).rename(columns={"epsilon": "x"})
+    axes = ("ε, in the 0 … 1 range of a pixel", "accuracy, %")
+    draw_curves(setup.out / "fig9.png", "Accuracy against attack strength", about, points, *axes)

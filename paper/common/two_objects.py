@@ -1,0 +1,81 @@
+"""Which of two objects in an image is predicted, and how much of a map's energy lies on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paper.measures.tables import measured
+from pipeline.measures.maps import resize_map
+from recordings.raster.reader import RasterReader
+
+from .heatmaps import count_maps, sam_maps
+from .scenes import Scenes
+from .setup import Setup
+
+SAM, COUNT = "SAM", "spike count"
+Floats = NDArray[np.float64]
+
+
+def taken_for_one(scenes: Scenes, predictions: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Images that are taken for one of their two objects, and which of them: (n,) and (n,) of 0 or 1."""
+    hits = scenes.labels == predictions[:, None]
+    chosen = np.flatnonzero(hits.any(axis=1))
+    return chosen, hits[chosen].argmax(axis=1)
+
+
+def attention(
+    setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Share of the energy on the predicted object: image, map, layer, when, value.
+
+    `when` is "early", "late" or "step t", from the image's arrival to the last step that matters.
+    """
+    energies: dict[tuple[str, str], list[Floats]] = {}
+    firsts, gamma = {}, setup.settings.gamma
+    with setup.progress("two objects", len(chosen)) as advance:
+        for sample, side in zip(chosen.tolist(), predicted.tolist(), strict=True):
+            objects = np.stack([mask for mask in scenes.masks[sample] if mask is not None])[[side, 1 - side]]
+            for layer in setup.layers(raster):
+                firsts[layer] = first = min(raster.layer(layer).number, raster.steps_that_matter(layer) - 1)
+                maps = {SAM: sam_maps(raster, layer, sample, gamma), COUNT: count_maps(raster, layer, sample)}
+                for kind, of_kind in maps.items():
+                    energies.setdefault((kind, layer), []).append(energy_on(of_kind[first:], objects))
+            advance(1)
+    parts = [
+        measured(share, chosen.tolist(), map=kind, layer=layer, when=when)
+        for (kind, layer), of_map in energies.items()
+        for when, share in shares(np.stack(of_map), firsts[layer]).items()
+    ]
+    return pd.concat(parts)
+
+
+def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
+    """Mean over each object's pixels: maps (T, h, w), resized bilinearly, and (K, H, W) bool -> (T, K)."""
+    resized = resize_map(maps, objects.shape[1:])
+    return np.stack([resized[:, where].mean(axis=1) for where in objects], axis=1)
+
+
+def shares(energies: Floats, first: int) -> dict[str, Floats]:
+    """Energy on the predicted object as a share of that on both; 0.5 where both are zero.
+
+    Parameters
+    ----------
+    energies : (N, T', 2) — mean energy on the predicted object and on the other one
+    first : the step of the first of them
+
+    Returns
+    -------
+    "early", "late" (first and last third) and "step t" -> (N,)
+    """
+    third = max(1, energies.shape[1] // 3)
+    windows = {"early": energies[:, :third].sum(axis=1), "late": energies[:, -third:].sum(axis=1)}
+    windows |= {f"step {first + step}": energies[:, step] for step in range(energies.shape[1])}
+    totals = {when: of_window.sum(axis=-1) for when, of_window in windows.items()}
+    return {
+        when: np.divide(windows[when][:, 0], total, out=np.full(total.shape, 0.5), where=total > 0)
+        for when, total in totals.items()
+    }

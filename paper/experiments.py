@@ -1,0 +1,63 @@
+"""The experiments: each is a module of this package with one function, run(setup) -> Result."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.config import save_config
+
+if TYPE_CHECKING:
+    from .common.result import Result
+    from .common.setup import Setup  # torch is slow to import, --help need not wait
+
+EXPERIMENTS = {
+    "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
+    "fig3": "variance of SAM and of SNN-crafted Grad-CAM, layer by layer",
+    "fig5": "SAM by layer and step, surrogate against converted; on every backend",
+    "fig6": "localisation error, and spike rate over time, surrogate against converted",
+    "table1": "localisation error and accuracy at three leaks",
+    "fig7": "maps before and after an attack",
+    "fig8": "localisation error against γ",
+    "fig9": "accuracy against attack strength, and how far heatmaps move",
+    "fig10": "two objects in one image",
+    "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
+    "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
+    "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
+    "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
+    "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",
+    "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
+}
+
+
+def run_experiment(name: str, setup: Setup, command: str) -> Result:
+    """Run one experiment and write what it found, with the configuration, into the setup's folder.
+
+    Parameters
+    ----------
+    command : as typed, for the page
+
+    Returns
+    -------
+    what was found; its claims are judged together, see :func:`paper.common.claims.over_family`
+    """
+    from .common.claims import over_family
+    from .common.result import write_result
+
+    setup.cache.found.clear()
+    begun = time.perf_counter()
+    result = importlib.import_module(f".{name}", __package__).run(setup)
+    seconds = time.perf_counter() - begun
+    result = replace(result, claims=over_family(result.claims))
+    about = {
+        "images": setup.images.name,
+        "seed": str(setup.settings.seed),
+        "command": command,
+        "seconds": f"{seconds:.0f}",
+        "seconds before": f"{sum(setup.cache.found.values()):.0f}",
+    }
+    write_result(name, result, about, setup.out)
+    save_config(setup.config, setup.out / "config.toml")
+    return result

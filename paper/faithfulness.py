@@ -1,0 +1,156 @@
+"""Does the network use what a map marks? Deletion and insertion of pixels, and deletion of spikes; not in the paper.
+
+Pixels are deleted from the image, or inserted into a blurred one, in the order of a map (Petsiuk et al. 2018); the
+network's probability of its own answer should fall fast, or rise fast. Spikes are deleted from a recorded layer, which
+needs no image that stands for nothing. The network is the fixed-point one; one set of random numbers drives it for
+every version of an image. Maps are summed over the steps that can still change the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.integrate import trapezoid
+
+from backends.network.quantise import quantise
+from paper.measures.tables import difference, measured, rows, summary, values
+from pipeline.drawing.canvas import PALETTE
+from pipeline.drawing.curves import draw_curves
+from pipeline.measures.statistics import Estimate
+from recordings.raster.reader import RasterReader
+
+from .common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
+from .common.claims import Claim, judged, over_family, with_interval
+from .common.deletion_curves import PIXELS, RANDOM, curves, label
+from .common.result import Result
+from .common.setup import Setup
+
+DELETION, INSERTION = "deletion area", "insertion area"
+BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
+Curves = Mapping[tuple[str, str], NDArray[np.float64]]  # see common/deletion_curves.py
+
+
+def run(setup: Setup) -> Result:
+    """Delete, insert, and compare the areas under the curves."""
+    images, network = setup.images.take(setup.settings.curves), setup.networks.surrogate.network
+    with RasterReader(setup.recording(network, images)) as raster:
+        layers = [*([raster.layers[0].name] if network.spiking_input else []), *setup.layers(raster)]
+        found = curves(setup, images, raster, quantise(network), layers)
+    areas, seed = pd.concat(areas_of(found)), setup.settings.seed
+    draw_pixels(setup, found, layers)
+    draw_spikes(setup, found, layers)
+    claims = [*against_chance(areas, seed), *against_baselines(areas, layers, seed)]
+    notes = (
+        losses(claims, len(images)),
+        "Deletion: lower is better; insertion: higher is better. Deleted pixels become the mean colour; insertion "
+        "starts from a blurred image.",
+        "Deleted spikes are those of a layer, with all channels and steps of a place, in the order of a map; the rest "
+        "is passed on through the layers behind. By places: over the share of places deleted; by spikes: over the "
+        "share of spikes, where a map does not win by marking places with many. Of Poisson input, deletion by places "
+        "is that of pixels: the mean colour has no spikes.",
+    )
+    return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes)
+
+
+def areas_of(found: Curves) -> Iterator[pd.DataFrame]:
+    """Areas under every curve: image, map, layer (whose spikes are deleted, "" of pixels), measure, value."""
+    for (deleted, name), (first, second, third) in ((key, each.swapaxes(0, 1)) for key, each in found.items()):
+        if deleted == PIXELS:
+            measures = {DELETION: (second, first), INSERTION: (third, first)}
+        else:
+            measures = {BY_PLACES: (third, first), BY_SPIKES: (third, second)}
+        for measure, (probability, share) in measures.items():
+            layer = "" if deleted == PIXELS else deleted
+            yield measured(trapezoid(probability, share, axis=1), map=name, layer=layer, measure=measure)
+
+
+def gain(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
+    """By how much a map is better than another: both means as text, and the difference. Insertion alone is to rise."""
+    own, other = (rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline))
+    better = difference(own, other, seed) if measure == INSERTION else difference(other, own, seed)
+    return f"{name} {values(own).mean():.3g}, {baseline} {values(other).mean():.3g}", better
+
+
+def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
+    """Every map against a random order and a Gaussian at the centre, by pixels."""
+    for name in rows(areas, layer="")["map"].unique():
+        for baseline in (RANDOM, GAUSSIAN):
+            if name in (RANDOM, baseline):
+                continue
+            for measure in (DELETION, INSERTION):
+                means, better = gain(areas, name, baseline, "", measure, seed)
+                what = f"{name}: better {measure.removesuffix(' area')} than {baseline}"
+                yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
+
+
+def against_baselines(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
+    """SAM against every other map: of the last layer by pixels, of each layer by its spikes."""
+    tests = [("", DELETION), ("", INSERTION), *((layer, BY_SPIKES) for layer in layers)]
+    for layer, measure in tests:
+        name = label(SAM, layer or layers[-1])
+        for baseline in rows(areas, layer=layer, measure=measure)["map"].unique():
+            if baseline.startswith(SAM) or (not layer and baseline in (RANDOM, GAUSSIAN)):
+                continue
+            means, better = gain(areas, name, baseline, layer, measure, seed)
+            where = f"in {layer}: " if layer else ""
+            what = f"{where}{name}: better {measure.replace(' area', '')} than {baseline}"
+            yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
+
+
+def losses(claims: Sequence[Claim], images: int) -> str:
+    """Where SAM loses, in one sentence; the claims are judged together."""
+    lost: dict[str, list[str]] = {}
+    for claim in over_family(claims):
+        what, _, baseline = claim.what.rpartition(" than ")
+        if claim.same == "no" and SAM in what:
+            lost.setdefault(what.replace(": better", ","), []).append(baseline)
+    if not lost:
+        return f"SAM loses to no other map ({images} images)."
+    return f"SAM loses ({images} images). " + " ".join(
+        f"{what[:1].upper()}{what[1:]}: to {', '.join(baselines)}." for what, baselines in lost.items()
+    )
+
+
+def draw_pixels(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
+    """Deletion and insertion, mean over images: SAM and relevance of one layer each, and every other map."""
+    hidden = [label(SAM, layer) for layer in layers[:-1]] + [label(name, layers[0]) for name in RULES]
+    panels = ("deletion (lower is better)", "insertion (higher is better)")
+    parts = []
+    for (deleted, name), each in found.items():
+        if deleted == PIXELS and name not in hidden:
+            shares, *both = each.mean(axis=0)
+            parts += [
+                pd.DataFrame({"panel": panel, "curve": name, "x": shares, "mean": probability})
+                for panel, probability in zip(panels, both, strict=True)
+            ]
+    subtitle = f"mean of {_images(found)} images; pixels in the order of each map"
+    title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
+    draw_curves(setup.out / "faithfulness.png", title, subtitle, _styled(parts), *axes)
+
+
+def draw_spikes(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
+    """Deletion of spikes over their share, mean over images; a panel per layer."""
+    shares, parts = np.linspace(0, 1, 17), []
+    of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
+    for (deleted, name), each in found.items():
+        if deleted in layers:
+            mean = np.mean([np.interp(shares, spikes, probability) for _, spikes, probability in each], axis=0)
+            curve = of_layers.get(name, name)
+            parts.append(pd.DataFrame({"panel": f"spikes of {deleted}", "curve": curve, "x": shares, "mean": mean}))
+    subtitle = f"mean of {_images(found)} images; places in the order of each map; lower is better"
+    title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
+    draw_curves(setup.out / "faithfulness_spikes.png", title, subtitle, _styled(parts), *axes)
+
+
+def _styled(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Curves in one table, dashed where there are no more colours."""
+    table = pd.concat(parts)
+    names = list(table["curve"].unique())
+    return table.assign(style=["-" if names.index(name) < len(PALETTE) else "--" for name in table["curve"]])
+
+
+def _images(found: Curves) -> int:
+    return len(next(iter(found.values())))

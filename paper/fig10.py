@@ -1,0 +1,168 @@
+"""Fig. 10: two objects in one image; which of them does the network attend to, and when?
+
+The paper: neurons compete early, attending to both objects, and settle on one later: the one that is predicted.
+
+Measured at every step: the map's mean energy on the predicted object as a share of its mean energy on both, so that
+0.5 is even, however large the objects are. Objects are the halves of two images side by side, or the digits of a scene.
+Early and late are the first and last third of the steps from the image's arrival to the last that can still change the
+answer. Only images whose prediction is one of the two classes count. The plain spike count, SAM without its kernel, is
+measured beside it; and two images side by side once more with left and right exchanged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paper.common.widen import widen
+from paper.measures.tables import difference, rows, summary, values
+from pipeline.drawing.curves import CurveOptions, draw_curves
+from pipeline.drawing.grid import draw_maps, row_of_maps
+from pipeline.drawing.steps import thinned
+from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
+from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+
+from .common.claims import Claim, Verdict, judged, with_interval
+from .common.heatmaps import at_steps, sam_maps
+from .common.result import Result
+from .common.scenes import Scenes, side_by_side, two_digit_scenes
+from .common.setup import Setup
+from .common.two_objects import COUNT, SAM, attention, taken_for_one
+
+NEAR = 0.05  # a share this close to one half is called even
+
+
+def run(setup: Setup) -> Result:
+    """Record images with two objects; see where the energy goes."""
+    settings, surrogate = setup.settings, setup.networks.surrogate
+    digits = setup.config.data.source == CLUTTERED_DIGITS
+    scenes = (
+        two_digit_scenes(surrogate, settings.two_objects)
+        if digits
+        else side_by_side(setup.images, settings.two_objects, settings.seed)
+    )
+    with RasterReader(setup.recording(widen(surrogate.network, *scenes.images.size), scenes.images)) as raster:
+        chosen, predicted = taken_for_one(scenes, raster.predictions)
+        if not len(chosen):
+            raise InputError(
+                f"{scenes.images.name}: none of {len(scenes)} images with two objects is taken for one of the two; "
+                "use a better network, or raise paper.images and paper.two_objects"
+            )
+        found = attention(setup, raster, scenes, chosen, predicted)
+        draw_shown(setup, raster, scenes, chosen, predicted)
+    table = summary(found)
+    draw(setup, table)
+    claims = [claim for _, of_layer in found.groupby("layer", sort=False) for claim in judge(of_layer)]
+    notes = [f"{len(chosen)} of {len(scenes)} images are taken for one of their two classes; the others do not count."]
+    if digits:
+        notes.append("Scenes of two digits cannot be exchanged left for right; that check is for images side by side.")
+    else:
+        claims += exchange(setup, scenes, dict(zip(chosen.tolist(), predicted.tolist(), strict=True)), found)
+    return Result("Fig. 10: two objects in one image", table, claims, notes)
+
+
+def judge(found: pd.DataFrame) -> list[Claim]:
+    """What the paper says of one layer, and whether the kernel has a part in it.
+
+    Parameters
+    ----------
+    found : the shares of one layer, see :func:`attention`
+    """
+    layer = found["layer"].iloc[0]
+    early, late, count = (
+        rows(found, map=name, when=when) for name, when in ((SAM, "early"), (SAM, "late"), (COUNT, "late"))
+    )
+    mean_early, mean_late = bootstrap_mean(values(early)), bootstrap_mean(values(late))
+    grown, kernel = difference(late, early), difference(late, count)
+    winners = mean_with_interval(values(late) > 0.5)
+    share, n = f"{layer}: share of the energy on the predicted object", grown.n
+    more = f"{layer}: images whose predicted object has more than half of the energy late"
+    both = f"SAM {values(late).mean():.3g}, spike count {values(count).mean():.3g}"
+    return [
+        Claim(f"{share}, early", "even (0.5)", with_interval(mean_early), near(mean_early), n),
+        judged(f"{share}, late", "more than half", with_interval(mean_late), above_half(mean_late)),
+        judged(f"{share}, late − early", "positive", with_interval(grown), grown),
+        judged(more, "all that are shown", with_interval(winners), above_half(winners)),
+        judged(f"{share}, late: SAM − spike count", "–", f"{both}; difference {with_interval(kernel)}", kernel),
+    ]
+
+
+def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
+    """Left and right exchanged: does the same object win, and does one side get more whatever it shows?
+
+    Parameters
+    ----------
+    predicted : image -> which of its objects is predicted
+    found : see :func:`attention`
+    """
+    exchanged = scenes.exchanged()
+    network = widen(setup.networks.surrogate.network, *exchanged.images.size)
+    with RasterReader(setup.recording(network, exchanged.images)) as raster:
+        again, winners = taken_for_one(exchanged, raster.predictions)
+        after = dict(zip(again.tolist(), winners.tolist(), strict=True))
+        both = [image for image in predicted if image in after]
+        if not both:
+            return []
+        others = attention(setup, raster, exchanged, again, winners)
+    same = mean_with_interval([predicted[image] == after[image] for image in both])
+    what = "left and right exchanged: the same object is predicted"
+    claims = [judged(what, "–", with_interval(same), above_half(same))]
+    on_left = {True: np.array([predicted[image] == 0 for image in both])}
+    on_left[False] = np.array([after[image] == 1 for image in both])
+    for layer in found["layer"].unique():
+        halves = []
+        for before, table in ((True, found), (False, others)):
+            late = rows(table, map=SAM, layer=layer, when="late").set_index("image")["value"].loc[both].to_numpy()
+            halves.append(np.where(on_left[before], late, 1 - late))
+        share = bootstrap_mean(np.mean(halves, axis=0))
+        what = f"{layer}: share of the left half late, mean of both orders"
+        claims.append(Claim(what, "even (0.5)", with_interval(share), near(share), share.n))
+    return claims
+
+
+def near(share: Estimate) -> Verdict:
+    """Whether a share is even, to within :data:`NEAR`."""
+    if share.n < 2:
+        return "cannot say"
+    if abs(share.low - 0.5) <= NEAR and abs(share.high - 0.5) <= NEAR:
+        return "yes"
+    return "no" if share.low > 0.5 + NEAR or share.high < 0.5 - NEAR else "cannot say"
+
+
+def above_half(share: Estimate) -> Estimate:
+    """By how much a share is more than one half."""
+    return Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5)
+
+
+def draw(setup: Setup, table: pd.DataFrame) -> None:
+    """A panel per kind of map, a curve per layer."""
+    points = table[table["when"].str.startswith("step ")]
+    points = points.assign(x=points["when"].str.removeprefix("step ").astype(int))
+    points = points.rename(columns={"map": "panel", "layer": "curve"})
+    title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
+    n = points["n"].max()
+    subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
+    draw_curves(
+        setup.out / "fig10.png", title, subtitle, points, "step", y, CurveOptions(level=(0.5, "even"), alike=True)
+    )
+
+
+def draw_shown(
+    setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> None:
+    """Maps of some images step by step, at the deepest layer."""
+    layer = setup.layers(raster)[-1]
+    names = setup.networks.surrogate.class_names
+    steps = thinned(raster.steps_that_matter(layer), first=raster.layer(layer).number)
+    grid = []
+    for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: setup.settings.shown]:
+        first, other = (names[label].split(",")[0] for label in scenes.labels[sample])
+        image = scenes.images.picture(sample) if setup.settings.show_images else None
+        maps = at_steps(sam_maps(raster, layer, sample, setup.settings.gamma), steps)
+        grid.append(row_of_maps(f"{first} and {other},\nanswer {(first, other)[side]}", maps, image))
+    subtitle = f"SAM of {layer}, relative to the row's maximum"
+    columns = [f"step {step}" for step in steps]
+    draw_maps(setup.out / "fig10_maps.png", "Two objects in one image", subtitle, columns, grid)

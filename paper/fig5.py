@@ -1,0 +1,207 @@
+"""Fig. 5: SAM layer by layer and step by step, of a surrogate-trained and a converted network, beside Grad-CAM.
+
+The paper: the surrogate-trained network is silent early, discriminative in between and silent again late; the converted
+one keeps similar maps all the time.
+
+Measured: activity, the spikes of a layer at each step relative to those at its busiest step. It is averaged over the
+early, middle and late third of the steps from the image's arrival to the last that can still change the answer. The
+paper's time is raw and begins with step 0, when nothing has arrived yet. So the thirds are also taken from step 0 on:
+early silence there is the delay of the layers before. A third counts as silent, in the paper's sense, where it is less
+than half as active as the middle. Also measured is how alike
+the maps of a network are at different steps: Pearson's correlation, where a flat map has nothing in common with any
+other. A single step of the converted network holds few spikes, so sums over eighths of the time are compared, too.
+
+Some images run on every backend, to show that maps do not depend on the backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from backends.available import BACKENDS
+from backends.base import BackendError
+from backends.network import Network
+from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
+from paper.measures.tables import difference, measured, rows, summary, values
+from pipeline.drawing.grid import Row, draw_maps, row_of_maps
+from pipeline.drawing.padding import outside
+from pipeline.drawing.samples import hatching, headings, row_over_time
+from pipeline.drawing.steps import stretches
+from pipeline.drawing.subject import Subject
+from recordings.raster.reader import RasterReader
+
+from .common.ann import reference_maps
+from .common.claims import Claim, compared, differences, judged, with_interval
+from .common.heatmaps import sam_maps
+from .common.result import Result
+from .common.setup import Setup
+from .common.sweep import arrivals, swept
+
+BY_NETWORK = (
+    "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
+    "named. First sums are relative to their own largest value, what follows to its layer's."
+)
+TO_THE_END = ", to the last step"  # of the recording, in place of the last step that matters
+RAW = ", raw time"  # from step 0 in place of the image's arrival
+ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on raw time"}
+
+
+def run(setup: Setup) -> Result:
+    """Measure all networks, draw some images, and compare the backends."""
+    networks = setup.networks.both
+    paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
+    found = pd.concat(
+        [
+            measure(setup, path).assign(network=name)
+            for name, path in paths.items()
+            for measure in (likenesses, activities)
+        ]
+    )[["image", "network", "layer", "measure", "value"]]
+    draw(setup, {name: paths[name] for name in networks}, "fig5")
+    if len(paths) > len(networks):
+        draw(setup, {name: path for name, path in paths.items() if name not in networks}, "fig5_rules")
+    claims = [
+        *activity_claims(rows(found, network="surrogate")),
+        *likeness_claims(found),
+        *(same_on_every_backend(setup, name, network) for name, network in networks.items()),
+    ]
+    notes = [
+        *notes_on_rules(found),
+        "A silent step has no spike in the whole layer; steps count from the image's arrival on. Maps are SAM with "
+        f"γ = {setup.settings.gamma:g}.",
+    ]
+    return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes)
+
+
+def likenesses(setup: Setup, path: Path) -> pd.DataFrame:
+    """How alike the maps of each image are at different steps: image, layer, measure, value."""
+    first = arrivals(path)
+    found = [
+        (image, layer, name, value)
+        for image, layer, (maps,) in swept(setup, path, [setup.settings.gamma])
+        for name, value in likeness(maps[first[layer] :]).items()
+    ]
+    return pd.DataFrame(found, columns=["image", "layer", "measure", "value"])
+
+
+def activities(setup: Setup, path: Path) -> pd.DataFrame:
+    """How active each layer is over time: image, layer, measure, value."""
+    parts = []
+    with RasterReader(path) as raster:
+        for layer in setup.layers(raster):
+            number, matter = raster.layer(layer).number, raster.steps_that_matter(layer)
+            for suffix, first, steps in (
+                ("", number, matter),
+                (TO_THE_END, number, raster.timesteps),
+                (RAW, 0, matter),
+            ):
+                counts = raster.counts(layer)[:, min(first, steps - 1) : steps]
+                for name, active in activity(counts).items():
+                    parts.append(measured(active, layer=layer, measure=name + suffix))
+    return pd.concat(parts)
+
+
+def activity_claims(found: pd.DataFrame) -> list[Claim]:
+    """The surrogate-trained network is silent early and late: less than half as active as in the middle."""
+    claims = []
+    for layer, of_layer in found.groupby("layer", sort=False):
+        for part, suffix, paper in (
+            ("early", "", "zero, then active"),
+            ("late", "", "active, then zero"),
+            ("late", TO_THE_END, "active, then zero"),
+            ("early", RAW, "zero, then active"),
+            ("late", RAW, "active, then zero"),
+        ):
+            other, middle = (rows(of_layer, measure=name + suffix) for name in (part, "middle"))
+            less = difference(middle, other)
+            silent = difference(middle.assign(value=middle["value"] / 2), other)
+            means = f"{part} {values(other).mean():.2f}, middle {values(middle).mean():.2f}"
+            ours = f"{means}; middle − {part}: {with_interval(less)}"
+            what = f"surrogate, {layer}: activity {part}{ABOUT[suffix]}"
+            claims.append(judged(what, paper, ours, silent))
+    return claims
+
+
+def likeness_claims(found: pd.DataFrame) -> list[Claim]:
+    """The converted network's maps are alike at all steps, more than the surrogate-trained network's."""
+    order = ("converted", "surrogate")
+    return [
+        compared(
+            f"converted, {layer}: correlation of the maps of {name}",
+            "similar, more than the surrogate's",
+            {network: rows(found, network=network, layer=layer, measure=name) for network in order},
+        )
+        for name in (ANY_TWO, EIGHTHS)
+        for layer in found["layer"].unique()
+    ]
+
+
+def notes_on_rules(found: pd.DataFrame) -> list[str]:
+    """How alike the converted network's maps are under the other rules of conversion."""
+    rules = [name for name in found["network"].unique() if name not in ("surrogate", "converted")]
+    told = []
+    for name in (ANY_TWO, EIGHTHS) if rules else ():
+        own = rows(found, network="surrogate", measure=name)
+        apart = [f"{rule}: {differences(rows(found, network=rule, measure=name), own)}" for rule in rules]
+        told.append(f"Correlation of the maps of {name}, minus the surrogate's, by rule. {'; '.join(apart)}.")
+    return told
+
+
+def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
+    """Whether every backend records identical spikes, from which identical maps follow, bit for bit."""
+    what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
+    images = setup.images.take(setup.settings.both_backends)
+    if not len(images):
+        return Claim(what, "–", "not run: paper.both_backends is 0", "cannot say", 0)
+    try:
+        paths = [setup.recording(network, images, backend=backend) for backend in BACKENDS]
+    except BackendError as error:
+        return Claim(what, "–", f"not run: {error}", "cannot say", 0)
+    digests = []
+    for path in paths:
+        with RasterReader(path) as raster:
+            digests.append(raster.raster_digest)
+    found = zip(*(swept(setup, path, [setup.settings.gamma]) for path in paths), strict=True)
+    equal = [all(np.array_equal(one[2], other[2]) for other in others) for one, *others in found]
+    if len(set(digests)) == 1 and all(equal):
+        ours = f"one raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
+        return Claim(what, "–", ours, "yes", len(images))
+    told = ", ".join(f"{digest[:12]}…" for digest in digests)
+    ours = f"raster digests {told}; {sum(equal)} of {len(equal)} series of maps bit-equal"
+    return Claim(what, "–", ours, "no", len(images))
+
+
+def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
+    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
+
+    Parameters
+    ----------
+    paths : name of the network -> its recording
+    stem : of the files, which is the whole name of the first one
+    """
+    images, gamma, reference = setup.images, setup.settings.gamma, reference_maps(setup, setup.images)
+    networks = setup.networks.by_rule
+    for image in range(min(setup.settings.shown, len(images))):
+        label = images.labels[image]
+        shown = setup.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
+        picture = images.picture(image) if setup.settings.show_images else None
+        subject = Subject(shown, image=picture)
+        grad_cam = row_of_maps("", [reference[image]], picture)
+        grid = [Row("", grad_cam.cells, ("image", "Grad-CAM")[-len(grad_cam.cells) :])]
+        for name, path in paths.items():
+            padded = outside(networks[name])
+            with RasterReader(path) as raster:
+                maps = {layer: sam_maps(raster, layer, image, gamma) for layer in setup.layers(raster)}
+            steps = stretches(maps)
+            of_network = [
+                row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded.get(layer))
+                for layer, found in maps.items()
+            ]
+            grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
+        subtitle = f"{BY_NETWORK} {hatching(grid)}".strip()
+        path = setup.out / (f"{stem}.png" if image == 0 else f"{stem}_{image + 1}.png")
+        draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)

@@ -1,0 +1,195 @@
+"""Beyond the paper: does the map find the object where the centre prior is powerless?
+
+Objects of photographs are centred, and their boxes are large. There a Gaussian at the centre, which has not seen the
+image, points at the object nine times in ten. So maps are also measured under conditions where this guess fails
+(:mod:`paper.common.conditions`), and beside simpler maps:
+
+* the plain spike count of the layer: SAM (γ as configured) must be better, or its kernel adds nothing;
+* the ANN twin's Grad-CAM at its last convolution, which is told the class of the object;
+* the spike count of the encoded input, which needs no training: where it finds the object, the object is easy to find;
+* three blind maps: a centred box of the object's area, a centred Gaussian, random 8×8 maps (the mean of five draws).
+
+Measures: pointing game, energy in the object, IoU above half the maximum, IoU of as many pixels as the object has
+(:mod:`pipeline.measures.localisation`), of maps summed over the steps whose spikes can still change the answer. Claims
+rest on the first and the last, in which a sharper map gains nothing (spikes squared have more energy in the object than
+spikes). Differences are paired over images. On canvases the converted network is given 128 steps, which takes a quarter
+of the time, and its accuracy there is in the table. Some subsets of the images are also scored by themselves. Under
+every condition: the images that the network gets right. Under the condition "as is" also halves of the images: those
+with a smaller or a larger object, and those with an object nearer to or farther from the centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backends.network import Network
+from paper.common.widen import widen
+from paper.measures.inference import p_value
+from paper.measures.tables import difference, groups, measured, rows, summary_of_shares
+from pipeline.measures.statistics import Estimate
+from recordings.raster.reader import RasterReader
+
+from .common.ann import reference_maps
+from .common.claims import Claim, Verdict, verdict, with_interval
+from .common.conditions import AS_IS, Condition, conditions, has_shapes
+from .common.heatmaps import convolutions, time_sums
+from .common.intervals import draw_intervals
+from .common.objects import blind, mean_of_parts, score_maps, strata
+from .common.pasting import inverted
+from .common.result import Result
+from .common.setup import Setup
+
+ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
+CANVAS_STEPS = 128
+INPUT, GRAD_CAM, ANY_OF_FOUR = "untrained input", "ANN Grad-CAM", "SAM, mean of the four"
+BLIND = ("centred box", "centred Gaussian", "random")
+METHODS = ("SAM", "spike count", ANY_OF_FOUR, GRAD_CAM, INPUT, *BLIND)
+BASELINES = ("spike count", INPUT, "centred Gaussian", GRAD_CAM, ANY_OF_FOUR)
+COLUMNS = ["image", "network", "condition", "subset", "layer", "method", "measure", "value"]
+TITLE = "Beyond the paper: does the map find the object where the centre prior is powerless?"
+
+
+def run(setup: Setup) -> Result:
+    """Measure."""
+    found = conditions(setup, setup.images)
+    parts = [
+        score_condition(setup, network, condition).assign(network=name, condition=condition.name)
+        for name, network in setup.networks.both.items()
+        for condition in found
+    ]
+    scores = pd.concat([*parts, recognition_of_negatives(setup)])[COLUMNS]
+    table = summary_of_shares(scores)
+    scores = scores[(scores["measure"] != "accuracy") & (scores["subset"] == "all")]
+    if scores.empty:
+        claim = Claim("the map finds the object", "assumed", "no image has a box or mask", "cannot say", 0)
+        return Result(TITLE, table, [claim], ["Without boxes or masks only accuracy can be told."])
+    deepest = scores[scores["method"] == "SAM"]["layer"].iloc[-1]
+    shown = scores[scores["layer"].isin(["", deepest])]
+    draw(setup, summary_of_shares(shown), deepest)
+    claims = [claim for _, each in groups(shown, ["network", "condition"]) for claim in claims_of(each)]
+    return Result(TITLE, table, claims, NOTES)
+
+
+NOTES = (
+    "Differences are SAM minus the other, at the deepest convolution shown, paired over images: pointing game / IoU at "
+    "the object's area. “yes”: SAM is better by one of them at least and worse by neither (95 % intervals exclude 0). "
+    "“no”: SAM is worse by one at least and better by neither. “cannot say”: the two contradict each other. The paper "
+    "assumes that maps show what matters; it has no such numbers.",
+    "SAM prefers the predicted image: its score on that image's object minus its mean score on all four.",
+    "ANN Grad-CAM is told the class. Of four images it is told the predicted one, or the class of one of them.",
+    f"On canvases twice as wide and high the converted network is given {CANVAS_STEPS} steps.",
+)
+
+
+def score_condition(setup: Setup, network: Network, condition: Condition) -> pd.DataFrame:
+    """Record, and score every method: image, subset, layer, method, measure, value.
+
+    Accuracy is of all images whose class is known; it stands at the top.
+    """
+    images = condition.images
+    if images.size != network.input_shape[1:]:
+        network = widen(replace(network, timesteps=min(network.timesteps, steps_on_canvas(network))), *images.size)
+    path = setup.recording(network, images)
+    with RasterReader(path) as raster:
+        layers = list(dict.fromkeys([convolutions(raster)[0], *setup.layers(raster)]))
+        inputs = [spec.name for spec in raster.layers if spec.kind == "input"]
+        predictions = raster.predictions
+    right, labelled = recognised(condition, predictions), np.flatnonzero(images.labels >= 0)
+    accuracy = measured(right[labelled], labelled.tolist(), subset="all", layer="", method="", measure="accuracy")
+    asked = condition.asked(predictions)
+    known = [image for image, mask in enumerate(asked.masks) if mask is not None and mask.any()]
+    if not known:
+        return accuracy
+    sums, parts = time_sums(setup, path, [*inputs, *layers]), []
+    for layer in layers:
+        sam, count = sums[layer]
+        parts += [score_maps(sam, asked, known).assign(layer=layer, method="SAM")]
+        parts += [score_maps(count, asked, known).assign(layer=layer, method="spike count")]
+        if condition.parts is not None and condition.predicted:
+            parts.append(mean_of_parts(sam, condition.parts, known).assign(layer=layer, method=ANY_OF_FOUR))
+    unlayered = {GRAD_CAM: score_maps(reference_maps(setup, asked), asked, known)}
+    unlayered |= {method: blind(method, asked, known, setup.settings.seed) for method in BLIND}
+    if inputs:
+        unlayered = {INPUT: score_maps(sums[inputs[0]][1], asked, known)} | unlayered
+    parts += [each.assign(layer="", method=method) for method, each in unlayered.items()]
+    scores = pd.concat(parts)
+    subsets = {"all": np.array(known), "recognised": np.flatnonzero(right)}
+    if condition.name == AS_IS:
+        subsets |= strata(asked, known)
+    chosen = [scores[scores["image"].isin(of)].assign(subset=subset) for subset, of in subsets.items()]
+    return pd.concat([accuracy, *chosen])
+
+
+def steps_on_canvas(network: Network) -> int:
+    """All of a trained network, whose normalisation belongs to its steps; a converted one may stop at any."""
+    constant = all(len(layer.spiking_neuron.gain) == len(layer.spiking_neuron.bias) == 1 for layer in network.layers)
+    return CANVAS_STEPS if constant else network.timesteps
+
+
+def recognised(condition: Condition, predictions: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """(N,): whether the prediction is right; of several images side by side, that it is the class of one."""
+    if condition.parts is not None:
+        return (condition.parts.labels == predictions[:, None]).any(axis=1)
+    return condition.images.labels == predictions
+
+
+def recognition_of_negatives(setup: Setup) -> pd.DataFrame:
+    """Accuracy on photographic negatives, where objects have shapes: why contrast cannot be randomised that way."""
+    if not has_shapes(setup.images):
+        return pd.DataFrame(columns=COLUMNS)
+    images = inverted(setup.images)
+    with RasterReader(setup.recording(setup.networks.surrogate.network, images)) as raster:
+        right = raster.predictions == images.labels
+    names = {"network": "surrogate", "condition": "negatives", "subset": "all", "layer": "", "method": ""}
+    return measured(right, **names, measure="accuracy")
+
+
+def claims_of(scores: pd.DataFrame) -> list[Claim]:
+    """SAM against every other method, under one condition.
+
+    Parameters
+    ----------
+    scores : of one network and condition, at the deepest layer and of what has no layer
+    """
+    where = f"{scores['network'].iloc[0]}, {scores['condition'].iloc[0]}"
+    claims = []
+    for baseline in (baseline for baseline in BASELINES if baseline in set(scores["method"])):
+        gains = [
+            difference(*(rows(scores, method=method, measure=measure) for method in ("SAM", baseline)))
+            for measure in ORDINAL
+        ]
+        what, paper = (
+            ("SAM prefers the predicted image", "settles on it late")
+            if baseline == ANY_OF_FOUR
+            else (f"SAM finds the object better than {baseline}", "assumed")
+        )
+        ours = " / ".join(with_interval(each) for each in gains)
+        p = min(1.0, len(gains) * min(p_value(each) for each in gains))  # Bonferroni: one of them is enough
+        claims.append(Claim(f"{where}: {what}", paper, ours, joint(gains), gains[0].n, p=p))
+    return claims
+
+
+def joint(differences: Iterable[Estimate]) -> Verdict:
+    """One verdict from several measures: yes if one says so and none contradicts; "cannot say" if they contradict."""
+    found = {verdict(each) for each in differences}
+    if "cannot say" in found or {"yes", "no"} <= found:
+        return "cannot say"
+    return "yes" if "yes" in found else "no" if "no" in found else "no difference seen"
+
+
+def draw(setup: Setup, table: pd.DataFrame, layer: str) -> None:
+    """Every method under every condition, at the deepest layer."""
+    points = table.rename(columns={"measure": "row", "condition": "column", "network": "series"})
+    points = points.sort_values("method", key=lambda methods: methods.map(METHODS.index), kind="stable")
+    draw_intervals(
+        setup.out / "localisation.png",
+        "Does the map find the object where the centre prior is powerless?",
+        f"{setup.images.name}, {len(setup.images)} images; mean and 95 % interval; SAM and spike count at {layer}",
+        points,
+    )

@@ -1,0 +1,1 @@
+"""Measures of the experiments: pure functions on arrays, and the tidy tables of what they gave."""

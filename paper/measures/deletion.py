@@ -1,0 +1,208 @@
+"""Does the network use what a map marks? The probability of its answer, as pixels or spikes go in the order of the map.
+
+Deletion of pixels replaces them by the data set's mean: the probability should fall. Insertion puts them onto a blurred
+image: it should rise.
+
+Deletion of spikes takes the places of a recorded layer, with all of their channels and steps, and passes the spikes
+that are left on through the rest of the network. No image has to stand for "nothing": a spike that is deleted is none.
+A map of where a layer is busy deletes the most spikes at the first places, so a fall by places can be of their number
+alone. Hence a second axis, the share of the spikes deleted: there a map wins if its spikes matter, not their number.
+
+The class is the one that is predicted before anything is deleted. The network is a function from images or spikes to
+logits.
+
+References
+----------
+Petsiuk, Das & Saenko 2018, RISE, arXiv:1806.07421, Section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.special import softmax
+
+from pipeline.measures.maps import TIE, checked, resize_map
+from recordings.errors import InputError
+
+from .maps import average_map
+
+Floats = NDArray[np.float64]
+Logits = NDArray[np.floating[Any]]
+
+STEPS = 16
+BLUR = 1 / 8  # standard deviation of the blur, in short sides of the image
+
+
+class PixelCurves(NamedTuple):
+    """Shares of the pixels that are deleted or inserted, from 0 to 1, and the probability by both: (K + 1,) each."""
+
+    fractions: Floats
+    deletion: Floats
+    insertion: Floats
+
+
+class SpikeCurve(NamedTuple):
+    """Shares of the places and of the spikes that are deleted, from 0 to 1, and the probability: (K + 1,) each."""
+
+    places: Floats
+    spikes: Floats
+    probability: Floats
+
+
+Curves = TypeVar("Curves", PixelCurves, SpikeCurve)
+
+
+def faithfulness(
+    score: Callable[[NDArray[np.float32]], Logits],
+    image: NDArray[np.float32],
+    image_map: ArrayLike,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> PixelCurves:
+    """Both curves of a map on one image, in one call of `score` with 2·(steps + 1) images.
+
+    Left open by the source: the map is resized bilinearly; pixels go in `steps` equal parts; the deleted ones become 0,
+    the mean after preprocessing; the blur has a standard deviation of an eighth of the short side. What it leaves of
+    the class shows in the curve's first value.
+
+    Parameters
+    ----------
+    score : (B, C, H, W) float32 -> logits (B, classes). Where it encodes with random spikes, use the same random
+        numbers for every image of the batch, or noise is measured too
+    image : (C, H, W) float32, preprocessed
+    image_map : (h, w) of any size; see :func:`pixel_order` for ties
+    steps : ≥ 1
+    seed : of the order of ties
+
+    Raises
+    ------
+    InputError : if map, image or logits are not finite or of another shape
+    """
+    if image.ndim != 3:
+        raise InputError(f"faithfulness: got an image of shape {image.shape}, expected (C, H, W)")
+    if steps < 1:
+        raise InputError(f"faithfulness: got {steps} steps, expected at least 1")
+    size, pixels = image.shape[1:], image[0].size
+    taken = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)
+    marked = _marked(pixel_order(image_map, size, seed), taken, size)
+    sigma = BLUR * min(size)
+    blurred = gaussian_filter(image, (0, sigma, sigma), mode="reflect")
+    images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(np.float32)
+    probability = _probability("faithfulness", score(images), len(images))
+    return PixelCurves(taken / pixels, *np.split(probability, 2))
+
+
+def spike_deletion(
+    score: Callable[[NDArray[np.bool_]], Logits],
+    spikes: NDArray[np.bool_],
+    layer_map: ArrayLike,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> SpikeCurve:
+    """Delete a layer's spikes in the order of a map, in one call of `score` with at most steps + 1 rasters.
+
+    Parameters
+    ----------
+    score : (T, B, C, H, W) bool, spikes of the layer -> logits (B, classes)
+    spikes : (T, C, H, W) bool, those of one sample
+    layer_map : (h, w) of any size: a larger one is averaged over each place, a smaller one resized bilinearly
+    steps : ≥ 1; equal parts of the places, as far as there are as many
+    seed : of the order of ties
+
+    Raises
+    ------
+    InputError : if map, spikes or logits are not finite or of another shape
+    """
+    if spikes.ndim != 4 or steps < 1:
+        raise InputError(
+            f"spike deletion: got spikes of {spikes.shape} and {steps} steps, expected (T, C, H, W) and at least 1"
+        )
+    size = spikes.shape[2:]
+    places = size[0] * size[1]
+    of_places = average_map(checked("spike deletion", layer_map, "(h, w)"), size)
+    taken = np.unique(np.rint(np.linspace(0, places, steps + 1)).astype(np.int64))
+    marked = _marked(pixel_order(of_places, size, seed), taken, size)
+    probability = _probability("spike deletion", score(spikes[:, None] & ~marked), len(taken))
+    counts = spikes.sum(axis=(0, 1))
+    deleted = (counts * marked[:, 0]).sum(axis=(1, 2)) / max(1, int(counts.sum()))
+    deleted[-1] = 1  # of no spikes at all, too
+    return SpikeCurve(taken / places, deleted, probability)
+
+
+def random_faithfulness(
+    score: Callable[[NDArray[np.float32]], Logits],
+    image: NDArray[np.float32],
+    *,
+    repeats: int = 3,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> PixelCurves:
+    """The baseline: mean curves of `repeats` random orders, seeded by seed, seed + 1, …; flat maps give such orders."""
+    flat = np.zeros(image.shape[1:])
+    return _mean(lambda each: faithfulness(score, image, flat, steps=steps, seed=each), repeats, seed)
+
+
+def random_spike_deletion(
+    score: Callable[[NDArray[np.bool_]], Logits],
+    spikes: NDArray[np.bool_],
+    *,
+    repeats: int = 3,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> SpikeCurve:
+    """The baseline: mean curve of `repeats` random orders of the places, seeded by seed, seed + 1, …"""
+    flat = np.zeros(spikes.shape[2:])
+    return _mean(lambda each: spike_deletion(score, spikes, flat, steps=steps, seed=each), repeats, seed)
+
+
+def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
+    """Pixels of the image from the map's highest value to its lowest; equal ones in a seeded random order.
+
+    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
+
+    Parameters
+    ----------
+    image_map : (h, w), resized to the image
+    size : height and width of the image
+    seed : ≥ 0
+
+    Returns
+    -------
+    (H·W,) int64 — C-order positions
+    """
+    values = resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel()
+    largest = np.abs(values).max()
+    level = np.rint(values / largest / TIE) if largest > 0 else values
+    return np.lexsort((np.random.default_rng(seed).permutation(len(level)), -level))
+
+
+def _marked(order: NDArray[np.int64], taken: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(K + 1, 1, H, W): whether a pixel is among the first ones of the order, so many as are taken."""
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return (rank < taken[:, None]).reshape(-1, 1, *size)
+
+
+def _probability(where: str, found: Logits, versions: int) -> Floats:
+    """(B,) — softmax probability of the class that the first version is given."""
+    logits = np.asarray(found, np.float64)
+    if logits.ndim != 2 or len(logits) != versions or not np.isfinite(logits).all():
+        raise InputError(f"{where}: got logits of shape {logits.shape}, expected finite ones of ({versions}, classes)")
+    probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
+    return probability
+
+
+def _mean(curves: Callable[[int], Curves], repeats: int, seed: int) -> Curves:
+    """Mean of the curves of several seeds; their first field is the same in all."""
+    if repeats < 1:
+        raise InputError(f"random orders: got {repeats} repeats, expected at least 1")
+    found = [curves(seed + repeat) for repeat in range(repeats)]
+    first, *others = zip(*found, strict=True)
+    return type(found[0])(first[0], *(np.mean(each, axis=0) for each in others))

@@ -1,0 +1,101 @@
+"""Tidy tables of what was measured, and their summaries: means with intervals, and differences over the same images.
+
+A measured table has a row per image and condition: the columns `image` and `value`, and between them columns that say
+what the value is of, such as network, layer, map and measure; what does not apply is "". A summary has a row per
+condition: its columns, then n, mean, low and high (:class:`pipeline.measures.statistics.Estimate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
+from recordings.errors import InputError
+
+from .inference import paired_difference
+
+
+def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
+    """One measurement of every image.
+
+    Parameters
+    ----------
+    values : (n,) — one per image
+    images : (n,) their numbers; 0 … n - 1 if not given
+    names : column = what the value is of, in this order
+
+    Returns
+    -------
+    n rows: image, the names, value
+    """
+    array = np.asarray(values, np.float64)
+    return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
+
+
+def rows(table: pd.DataFrame, **conditions: Any) -> pd.DataFrame:
+    """The rows that have the given values in the named columns."""
+    chosen = np.ones(len(table), np.bool_)
+    for column, value in conditions.items():
+        chosen &= (table[column] == value).to_numpy()
+    return table[chosen]
+
+
+def values(table: pd.DataFrame, **conditions: Any) -> NDArray[np.float64]:
+    """(n,) the column `value` of :func:`rows`."""
+    return rows(table, **conditions)["value"].to_numpy(np.float64)
+
+
+def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """The conditions of a table, in order of appearance: their values in the columns `by`, and their rows."""
+    return table.groupby(list(by), sort=False, dropna=False)
+
+
+def summary(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Every condition of a measured table with n, mean and the bootstrap's 95 % interval, in order of appearance.
+
+    Parameters
+    ----------
+    table : image, the columns of conditions, value
+    seed : ≥ 0, of the bootstrap
+
+    Raises
+    ------
+    InputError : if a value is NaN or infinite
+    """
+    return _summary(table, partial(bootstrap_mean, seed=seed))
+
+
+def summary_of_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """The summary of values in [0, 1], hits and misses among them, with the interval of `mean_with_interval`."""
+    return _summary(table, mean_with_interval)
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Estimate:
+    """Mean of first - second, image by image, with the bootstrap's interval.
+
+    Parameters
+    ----------
+    first, second : rows of one condition each; value i of both is of image i
+    seed : ≥ 0, of the bootstrap
+
+    Raises
+    ------
+    InputError : if they are not of the same images, one row each and in the same order
+    """
+    images = [each["image"].tolist() for each in (first, second)]
+    if images[0] != images[1] or len(set(images[0])) != len(images[0]):
+        counts = " and ".join(f"{len(each)} rows of {len(set(each))} images" for each in images)
+        raise InputError(f"paired difference: got {counts}, expected one row for each of the same images in both")
+    return paired_difference(values(first), values(second), seed)
+
+
+def _summary(table: pd.DataFrame, estimate: Callable[[NDArray[np.float64]], Estimate]) -> pd.DataFrame:
+    by = [column for column in table.columns if column not in ("image", "value")]
+    found = [(*names, *estimate(values(each))) for names, each in groups(table, by)]
+    return pd.DataFrame(found, columns=[*by, *Estimate._fields])

@@ -1,0 +1,1 @@
+"""Pages made from the tables that experiments left: `python -m paper pages`."""

@@ -1,0 +1,108 @@
+"""Pages that are made from the tables of the experiments: jinja2 templates, whose numbers are looked up in tables.
+
+In a template of `docs/_filled`, `results["digits"]` is a :class:`paper.pages.folder.Folder`:
+
+    {{ digits("fig3", map="SAM", layer="conv1").mean | number(3) }}
+    {{ digits.claims("fig6", "^conv2: error of the converted network$").mean | signed(2) }}
+    {{ digits("fig5", network="surrogate") | map(attribute="mean") | min | number }}
+
+A row that is missing, or not the only one, is an error. `results.md.jinja` beside this file is the page of a folder.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.text import printable
+
+from ..common.result import LONGEST_NOTE
+from .folder import Folder
+
+TEMPLATES, RESULTS = "_filled", "results"
+
+
+def pages(docs: Path) -> dict[Path, str]:
+    """Every page that is made from results, and its text: those of the templates, and one in each folder of results.
+
+    Parameters
+    ----------
+    docs : holds `_filled`, the templates, and `results`, a folder for each data set
+
+    Raises
+    ------
+    InputError : if there are no results, or a template asks for what is not there
+    """
+    folders = sorted(path.parent for path in (docs / RESULTS).glob("*/config.toml"))
+    if not folders:
+        raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")
+    environment = _environment(docs / TEMPLATES)
+    environment.globals["results"] = {path.name: Folder(path) for path in folders}
+    made = {path / "results.md": experiments_page(path) for path in folders}
+    return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
+
+
+def _filled(environment: Environment, name: str) -> str:
+    try:
+        return environment.get_template(name).render()
+    except (TemplateError, InputError) as error:
+        raise InputError(f"{TEMPLATES}/{name}: {error}") from None
+
+
+def experiments_page(path: Path) -> str:
+    """The page of the results in a folder, in Markdown: claims beside what was found, figures and notes."""
+    folder = Folder(path)
+    images = dict.fromkeys(images for name in folder.experiments for images in folder.notes(name, "images"))
+    template = _environment(Path(__file__).parent).get_template("results.md.jinja")
+    return template.render(folder=folder, images=images, longest=LONGEST_NOTE)
+
+
+def write_pages(docs: Path) -> list[Path]:
+    """Write them; gives their paths."""
+    made = pages(docs)
+    for path, text in made.items():
+        write_file(path, text.encode())
+    return list(made)
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """A number with so many decimals: 0.034, −0.13; never −0.00."""
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """A difference, with its sign: +0.03, −0.13, 0 if it rounds to zero."""
+    text = number(value, decimals)
+    return "0" if float(text.replace("−", "-")) == 0 else text if text.startswith("−") else f"+{text}"
+
+
+def percent(value: float, decimals: int = 0) -> str:
+    """A share: 96 %."""
+    return f"{number(100 * value, decimals)} %"
+
+
+def p_value(p: float) -> str:
+    """A p-value: 0.03, < 0.001; nothing where there is none."""
+    return "" if math.isnan(p) else "&lt; 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def cell(text: object) -> str:
+    """A text as a cell of a Markdown table that is no HTML."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _environment(templates: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
+    return environment

@@ -1,0 +1,147 @@
+"""The tables of a folder of results, as the experiments on one data set left them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.config.toml import read_toml
+from recordings.errors import InputError
+
+from ..experiments import EXPERIMENTS
+
+CLAIMS, NOTES = ".claims", ".notes"
+NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")
+
+
+class Rows:
+    """Rows of a table, each a dictionary; of exactly one row, `mean`, `low`, `high`, `n` and the like are attributes.
+
+    Parameters
+    ----------
+    where : what they are, for messages
+    rows : column -> value
+    """
+
+    def __init__(self, where: str, rows: Sequence[dict[str, Any]]) -> None:
+        self.where = where
+        self.rows = rows
+
+    def __call__(self, **wanted: Any) -> Rows:
+        """Those that have these values in these columns; a tuple stands for any of its values.
+
+        Raises
+        ------
+        InputError : if there is no such column, or no such row
+        """
+        chosen = self.rows
+        for column, value in wanted.items():
+            if chosen and column not in chosen[0]:
+                raise InputError(f"{self.where}: no column {column!r}, expected one of {', '.join(chosen[0])}")
+            values = value if isinstance(value, tuple) else (value,)
+            chosen = [row for row in chosen if any(_equal(row[column], one) for one in values)]
+        where = f"{self.where} {', '.join(f'{column} = {value}' for column, value in wanted.items())}".strip()
+        if not chosen:
+            raise InputError(f"{where}: no such row")
+        return Rows(where, chosen)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __getattr__(self, column: str) -> Any:
+        if column not in self.rows[0]:
+            raise AttributeError(f"{self.where}: no column {column!r}")
+        if len(self.rows) != 1:
+            raise InputError(f"{self.where}: {len(self.rows)} rows, expected one")
+        return self.rows[0][column]
+
+
+class Folder:
+    """Results of one data set.
+
+    Parameters
+    ----------
+    path : holds `NAME.csv`, `NAME.claims.csv` and `NAME.notes.csv` of each experiment, figures, and `config.toml`
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def experiments(self) -> list[str]:
+        """Names of the experiments that were run, in the order of the paper."""
+        found = sorted(path.name.removesuffix(f"{CLAIMS}.csv") for path in self.path.glob(f"*{CLAIMS}.csv"))
+        return [name for name in EXPERIMENTS if name in found] + [name for name in found if name not in EXPERIMENTS]
+
+    @cached_property
+    def config(self) -> Any:
+        """The configuration, as nested dictionaries."""
+        return read_toml(self.path / "config.toml")
+
+    def __call__(self, name: str, **wanted: Any) -> Rows:
+        """What an experiment measured: the rows of its table that have these values in these columns."""
+        return Rows(f"{self.path.name}/{name}.csv", _read(self.path / f"{name}.csv"))(**wanted)
+
+    def has(self, name: str, **wanted: Any) -> bool:
+        """Whether there are such rows."""
+        try:
+            self(name, **wanted)
+        except InputError:
+            return False
+        return True
+
+    def claims(self, name: str, pattern: str = "") -> Rows:
+        """The claims of an experiment whose text holds a regular expression."""
+        path = self.path / f"{name}{CLAIMS}.csv"
+        found = [claim for claim in _read(path) if re.search(pattern, claim["what"])]
+        return Rows(f"{self.path.name}/{path.name} {pattern!r}", found)()
+
+    def notes(self, name: str, kind: str = "note") -> list[str]:
+        """The texts of one kind: "title", "note", "command", "seconds", …"""
+        return [note["text"] for note in _read(self.path / f"{name}{NOTES}.csv") if note["kind"] == kind]
+
+    def figures(self, name: str) -> list[str]:
+        """The file names of an experiment's figures; those of further images are not among them."""
+        return [path.name for pattern in ("", "_[a-z]*") for path in sorted(self.path.glob(f"{name}{pattern}.png"))]
+
+    def verdict(self, name: str, pattern: str = "") -> str:
+        """Whether the claims that hold a regular expression came out as the paper says: word, and counts if several."""
+        if name not in self.experiments:
+            return "not run"
+        same = Counter(claim["same"] for claim in self.claims(name, pattern))
+        yes, no, total = same["yes"], same["no"], same.total()
+        word = "holds" if yes == total else "depends" if yes else "does not hold" if no else "no difference"
+        if total == 1:
+            return f"**{word}**"
+        parts = {"yes": yes, "opposite": no, "no difference": total - yes - no}
+        return f"**{word}**: {', '.join(f'{count} {part}' for part, count in parts.items() if count)}"
+
+
+@cache
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table whose columns are texts, but for those that are always numbers.
+
+    Raises
+    ------
+    InputError : if there is none
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error}); run that experiment first") from None
+    numbers = {column: pd.to_numeric(table[column], errors="coerce") for column in NUMBERS if column in table}
+    rows: list[dict[str, Any]] = table.assign(**numbers).to_dict("records")
+    return rows
+
+
+def _equal(cell: Any, wanted: Any) -> bool:
+    """Whether a text says what is wanted, which may be a number."""
+    if isinstance(wanted, str) or not isinstance(cell, str):
+        return bool(cell == wanted)
+    return cell != "" and float(cell) == wanted

@@ -1,0 +1,220 @@
+"""Do the maps depend on what was learnt? Weights are shuffled from the readout down; not in the paper.
+
+Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al. 2018,
+arXiv:1810.03292). SAM of a layer sees only the layers up to this one: shuffling the layers above cannot change it.
+SNN-crafted Grad-CAM also sees the layers above. Maps are summed over the steps that can still change the answer. The
+dashed line is the noise floor: the trained network with other Poisson spikes.
+
+BNTT's gains and biases hold the statistics of the trained weights' currents. With other weights they fit no longer, and
+a map may change because its layer falls silent or fires all the time. So shuffled layers are measured twice: with BNTT
+as learnt, and with its statistics estimated anew on the images (the learnt scale stays). How often neurons fire stands
+beside both. A correlation is the mean over several shuffles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backends.base import unpacked
+from backends.network import Network
+from paper.common.moments import current_moments, learnt_scales, renormalised
+from paper.measures.agreement import pearson
+from paper.measures.over_time import spike_rate
+from paper.measures.randomisation import randomise_from_top
+from paper.measures.tables import difference, groups, measured, rows, summary, values
+from pipeline.drawing.curves import CurveOptions, draw_curves
+from pipeline.measures.statistics import bootstrap_mean
+from recordings.raster.reader import RasterReader
+
+from .common.claims import Claim, judged, with_interval
+from .common.heatmaps import convolutions, sam_maps, snn_grad_cams
+from .common.images import ImageSet
+from .common.result import Result
+from .common.setup import Setup
+
+TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
+DOWN_TO = "shuffled down to"
+LEARNT, ANEW = "BNTT as learnt", "BNTT estimated anew"
+CORRELATION, RATE = "correlation", "spike rate"
+Maps = dict[tuple[str, str], NDArray[np.float64]]  # (map, layer) -> (N, h, w), summed over time
+
+
+def run(setup: Setup) -> Result:
+    """Shuffle, record, compare."""
+    settings = setup.settings
+    images, network = setup.images.take(settings.randomised), setup.networks.surrogate.network
+    trained = summed_maps(setup, network, images, settings.seed)
+    parts = [correlations(trained, trained).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0)]
+    parts.append(rates(setup, network, images).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0))
+    with setup.progress("shuffling weights", settings.shuffles * (len(network.layers) + 1)) as advance:
+        for shuffle in range(settings.shuffles):
+            for name, bntt, shuffled in shuffles(setup, network, images, settings.seed + shuffle):
+                maps = summed_maps(setup, shuffled, images, settings.seed)
+                both = pd.concat([correlations(trained, maps), rates(setup, shuffled, images)])
+                parts.append(both.assign(**{DOWN_TO: name}, bntt=bntt, shuffle=shuffle))
+                advance(bntt == LEARNT)
+    again = correlations(trained, summed_maps(setup, network, images, settings.seed + 1))
+    parts.append(again.assign(**{DOWN_TO: FLOOR}, bntt=LEARNT, shuffle=0))
+    every = pd.concat(parts)
+    by = ["measure", DOWN_TO, "bntt", "map", "layer"]
+    found = every.groupby(["image", *by], sort=False)["value"].mean().reset_index()
+    table = summary(found, settings.seed)
+    draw(setup, table)
+    maps_found = rows(found, measure=CORRELATION)
+    claims = [claim for _, each in groups(maps_found, ["map", "layer"]) for claim in claims_of(each, settings.seed)]
+    notes = [
+        "SAM of a layer cannot depend on the layers above it, the readout least of all. It shows what the layer "
+        "attends to, not what the answer rests on.",
+        note_on_rates(rows(table, measure=RATE)),
+        note_on_shuffles(rows(every, measure=CORRELATION)),
+    ]
+    return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
+
+
+def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
+    """The network shuffled layer by layer from above.
+
+    Yields
+    ------
+    name of the layer shuffled last, what BNTT holds, and the network; where the readout alone is shuffled, BNTT's
+    statistics are those of the trained network, and nothing is estimated
+    """
+    (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
+    inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
+    scales = learnt_scales(network, current_moments(network, inputs))
+    for position, (name, shuffled) in enumerate(randomise_from_top(network, seed)):
+        yield name, LEARNT, shuffled
+        if name != READOUT:
+            yield name, ANEW, renormalised(shuffled, inputs, scales, first=len(network.layers) - position)
+
+
+def summed_maps(setup: Setup, network: Network, images: ImageSet, seed: int) -> Maps:
+    """SAM and SNN-crafted Grad-CAM of every image and layer of interest, summed over time."""
+    found: Maps = {}
+    with RasterReader(setup.recording(network, images, seed=seed)) as raster:
+        gradients = snn_grad_cams(setup, images, raster, network, seed)
+        for layer in setup.layers(raster):
+            maps = [sam_maps(raster, layer, sample, setup.settings.gamma) for sample in range(raster.n_samples)]
+            found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
+            found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
+    return found
+
+
+def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
+    """Pearson's correlation of maps with those of the trained network: image, measure, map, layer, value."""
+    parts = [
+        measured(
+            [pearson(*both) for both in zip(maps, other[name, layer], strict=True)],
+            measure=CORRELATION,
+            map=name,
+            layer=layer,
+        )
+        for (name, layer), maps in trained.items()
+    ]
+    return pd.concat(parts)
+
+
+def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
+    """Share of a convolution's neurons that fire at a step, mean over the steps that matter from the image's arrival.
+
+    Returns
+    -------
+    image, measure, map (none), layer, value
+    """
+    parts = []
+    with RasterReader(setup.recording(network, images)) as raster:
+        for layer in convolutions(raster):
+            spec = raster.layer(layer)
+            counts = raster.counts(layer)[:, spec.number : raster.steps_that_matter(layer)]
+            rate = spike_rate(counts, spec.neurons).mean(axis=1)
+            parts.append(measured(rate, measure=RATE, map="", layer=layer))
+    return pd.concat(parts)
+
+
+def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
+    """One map in one layer changes when every weight is shuffled, whatever BNTT holds, or the readout alone."""
+    where = f"{found['map'].iloc[0]}, {found['layer'].iloc[0]}"
+    everything = [name for name in found[DOWN_TO].unique() if name not in (TRAINED, FLOOR)][-1]
+    floor = rows(found, **{DOWN_TO: FLOOR})
+    claims = []
+    for down_to, bntt, what in (
+        (everything, LEARNT, f"every weight is shuffled, {LEARNT}"),
+        (everything, ANEW, f"every weight is shuffled, {ANEW}"),
+        (READOUT, LEARNT, "the readout is shuffled"),
+    ):
+        shuffled = rows(found, **{DOWN_TO: down_to}, bntt=bntt)
+        loss = difference(floor, shuffled, seed)
+        ours = f"correlation {with_interval(bootstrap_mean(values(shuffled), seed))}"
+        ours += f"; noise floor − correlation: {with_interval(loss)}"
+        claims.append(judged(f"{where}: changes when {what}", "–", ours, loss))
+    return claims
+
+
+def note_on_rates(table: pd.DataFrame) -> str:
+    """How often neurons fire, trained and with every weight shuffled."""
+    everything = list(table[DOWN_TO].unique())[-1]
+    told = []
+    for name, about in (
+        ("trained", {DOWN_TO: TRAINED}),
+        (f"every weight shuffled, {LEARNT}", {DOWN_TO: everything, "bntt": LEARNT}),
+        (f"every weight shuffled, {ANEW}", {DOWN_TO: everything, "bntt": ANEW}),
+    ):
+        found = rows(table, **about)
+        each = ", ".join(f"{layer} {mean:.3f}" for layer, mean in zip(found["layer"], found["mean"], strict=True))
+        told.append(f"{name}: {each}")
+    return f"Share of a layer's neurons that fire at a step. {'; '.join(told)}."
+
+
+def note_on_shuffles(every: pd.DataFrame) -> str:
+    """How much the mean correlation depends on the shuffle."""
+    by_shuffle = every.groupby([DOWN_TO, "bntt", "map", "layer", "shuffle"], sort=False)["value"].mean()
+    spread = by_shuffle.groupby(level=[0, 1, 2, 3]).agg(lambda means: means.max() - means.min())
+    count = int(every["shuffle"].max()) + 1
+    return (
+        f"Of {count} shuffles, the mean correlations of one map and layer lie apart by {spread.max():.2f} at most, and "
+        f"by {spread[spread > 0].median() if (spread > 0).any() else 0:.2f} in the median case."
+    )
+
+
+def draw(setup: Setup, table: pd.DataFrame) -> None:
+    """A panel per kind of map and of BNTT, a colour per layer; dashed: the noise floor. And the spike rates."""
+    about = f"weights shuffled from the readout down; {table['n'].max()} images, {setup.settings.shuffles} shuffles"
+    points = table.rename(columns={"layer": "curve", DOWN_TO: "x"})
+    maps = rows(points, measure=CORRELATION)
+    everything = [name for name in maps["x"].unique() if name not in (TRAINED, FLOOR)][-1]
+    lines = []
+    for kind in maps["map"].unique():
+        for bntt in (LEARNT, ANEW):
+            of_kind = rows(maps, map=kind)
+            shown = of_kind[of_kind["x"].isin([TRAINED, READOUT]) | (of_kind["bntt"] == bntt)]
+            panel = {"panel": f"{kind}, {bntt}"}
+            lines.append(shown[shown["x"] != FLOOR].assign(style="-", **panel))
+            floor = rows(of_kind, x=FLOOR)
+            lines += [
+                floor.assign(x=end, low=np.nan, high=np.nan, style="--", **panel) for end in (TRAINED, everything)
+            ]
+    title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
+    subtitle = f"{about}; dashed: trained, other spikes"
+    drawn = pd.concat(lines)
+    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, CurveOptions(joined=True, alike=True))
+    fired = rows(points, measure=RATE)
+    lines = [
+        fired[fired["x"].isin([TRAINED, READOUT]) | (fired["bntt"] == bntt)].assign(panel=bntt)
+        for bntt in (LEARNT, ANEW)
+    ]
+    title, y = "How often neurons fire", "share of neurons that fire at a step"
+    draw_curves(
+        setup.out / "randomisation_rate.png",
+        title,
+        about,
+        pd.concat(lines),
+        "",
+        y,
+        CurveOptions(joined=True, alike=True),
+    )

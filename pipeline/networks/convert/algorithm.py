@@ -1,0 +1,196 @@
+"""An ANN becomes a spiking network: the same weights, integrate-and-fire neurons, a threshold for every layer.
+
+With thresholds θ_l the rate of a neuron approaches its ReLU activation in units of θ_1 ⋯ θ_l (clipped at 1), because
+without biases everything is homogeneous; the readout's sum is therefore proportional to the ANN's logits.
+
+============  =====================================================================================================
+rule          threshold of layer l
+============  =====================================================================================================
+"max"         largest input current, over all calibration images, neurons and steps, with the layers before already
+              converted (Kim & Panda 2021, Algorithm 1)
+"scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al. 2020)
+"percentile"  `percentile` of the positive input currents (after Rueckauer et al. 2017)
+"balanced"    one per channel, from the ANN's own activations: local threshold balancing (Bu, Li & Yu 2025)
+============  =====================================================================================================
+
+Neurons start at membrane 0, and all steps count (Bu et al. start at θ/2 and leave out early steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from backends.base import InputBatch, batch_size
+from backends.event.backend import EventBackend, first_currents
+from backends.network import LIF, Encoder, Layer, Network, Readout, Shape
+from pipeline.config import Config, ConversionSection
+from pipeline.images.encoding import encode, mean_spikes
+from pipeline.images.samples import choose_samples
+from pipeline.networks.checkpoint import Checkpoint
+from pipeline.networks.differentiable import rectifier_inputs
+from pipeline.networks.layer_list import description
+from pipeline.networks.train.export import with_off_planes
+from recordings.errors import InputError
+from recordings.raster.batch import PackedSpikes
+
+from .thresholds import balanced_thresholds, largest_current, percentile_current
+
+BATCH = 4  # images simulated together
+Advance = Callable[[int], None]
+
+
+def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
+    """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
+
+    Raises
+    ------
+    InputError : as :func:`convert`, or if the data have no training part or none of the ANN's classes
+    """
+    settings, data = config.conversion, config.data
+    samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
+    return replace(ann, network=convert(ann.network, samples.images(), settings, advance))
+
+
+def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
+    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
+    data = config.data.model_copy(update=asdict(ann.image_preprocessing) | {"classes": ann.classes})
+    network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
+    run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
+    return config.model_copy(update={"data": data, "network": network, "run": run})
+
+
+def convert(
+    ann: Network,
+    images: NDArray[np.float32],
+    settings: ConversionSection,
+    advance: Advance = lambda images: None,
+) -> Network:
+    """Convert an ANN, given calibration images.
+
+    Memory: one bit per neuron of two layers, step and image; with rule "balanced" a float32 per neuron of a layer.
+
+    Parameters
+    ----------
+    ann : whose neurons are ReLU
+    images : (N, C, H, W) float32 — preprocessed, of the training part
+    advance : called with the number of images that one more layer has seen
+
+    Returns
+    -------
+    float32 network: λ = 1, b = 0, and g = 1 except with "balanced", where θ = 1 and g = 1/θ_c per channel
+
+    Raises
+    ------
+    InputError : if the network spikes already, there are too few images, T is too short for the depth, or nothing
+        drives a layer
+    """
+    if ann.kind != "ann":
+        raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
+    if len(images) < 2:
+        raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
+    if settings.timesteps <= len(ann.layers):
+        raise InputError(
+            f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the image by as many "
+            f"steps; expected at least {len(ann.layers) + 1}, better several hundred"
+        )
+    shape, layers, readout = ann.input_shape, list(ann.layers), ann.readout
+    if settings.rule == "balanced":
+        layers, readout = _balance(ann, images, advance)
+    if settings.encoder == "poisson":
+        shape = (2 * shape[0], *shape[1:])
+        layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+    if settings.rule != "balanced":
+        layers = _simulate(layers, shape, images, settings, advance)
+    return Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
+
+
+def _simulate(
+    layers: list[Layer], shape: Shape, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
+) -> list[Layer]:
+    """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold they give."""
+    backend = EventBackend()
+    converted: list[Layer] = []
+    spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, sample by sample
+    for layer in layers:
+        encoder = settings.encoder if spikes is None else "poisson"
+        stage = _alone(replace(layer, neuron=LIF(1.0)), shape, settings.timesteps, encoder)
+        inputs = _counted(_inputs(stage, images, spikes, settings.seed), advance)
+        threshold = _threshold(first_currents(stage, inputs), settings)
+        _refuse_dead(threshold, layer, len(images))
+        converted.append(replace(layer, neuron=LIF(1.0, threshold)))
+        stage = replace(stage, layers=(converted[-1],))
+        inputs = _inputs(stage, images, spikes, settings.seed)
+        spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]  # one each
+        shape = stage.shapes[-1]
+    return converted
+
+
+def _threshold(currents: Iterator[NDArray[np.float32]], settings: ConversionSection) -> float:
+    if settings.rule == "percentile":
+        return percentile_current(currents, settings.percentile)
+    largest = largest_current(currents)
+    return settings.scale * largest if settings.rule == "scaled" else largest
+
+
+def _inputs(
+    stage: Network, images: NDArray[np.float32], spikes: list[NDArray[np.uint8]] | None, seed: int
+) -> Iterator[InputBatch]:
+    """What drives a layer, in batches: the encoded images, or the spikes of the layer before."""
+    if spikes is not None:
+        yield from (PackedSpikes(packed, stage.input_shape) for packed in spikes)
+        return
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        yield encode(stage, batch, seed, range(start, start + len(batch)))
+
+
+def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBatch]:
+    """The batches of `inputs`; `advance` learns the size of each when the next is asked for."""
+    for batch in inputs:
+        yield batch
+        advance(batch_size(batch))
+
+
+def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tuple[list[Layer], Readout]:
+    """Thresholds per channel; a spike of channel c is worth θ_c, which the next layer's weights absorb."""
+    layers: list[Layer] = []
+    x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
+    with torch.inference_mode():
+        for layer in ann.layers:
+            weight = torch.tensor(layer.weight)
+            z = torch.cat([rectifier_inputs(layer, weight, part) for part in x.split(BATCH)])
+            thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
+            _refuse_dead(float(thresholds.max()), layer, len(images))
+            neuron = LIF(1.0, gain=(1 / thresholds.double()).numpy())
+            layers.append(replace(layer, weight=_scaled(layer.weight, worth), neuron=neuron))
+            limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
+            x, worth = functional.relu(z).minimum(limit), thresholds.numpy()
+            advance(len(images))
+        return layers, replace(ann.readout, weight=_scaled(ann.readout.weight, worth))
+
+
+def _alone(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
+    """A network of that layer alone, with a readout of nothing."""
+    return Network(shape, timesteps, (layer,), Readout(np.zeros((1, prod(layer.output_shape(shape))))), encoder)
+
+
+def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights times what a spike of each input channel is worth; inputs of a dense layer are channel-major."""
+    factors = worth.repeat(weight.shape[1] // len(worth))
+    return weight * factors.reshape(-1, *[1] * (weight.ndim - 2))
+
+
+def _refuse_dead(threshold: float, layer: Layer, images: int) -> None:
+    if threshold <= 0:
+        raise InputError(
+            f"layer {layer.name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
+            "0), so it has no threshold; use more images, or train the ANN again"
+        )

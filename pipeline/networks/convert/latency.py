@@ -1,0 +1,112 @@
+"""How accurate a spiking network is after so many steps: its readout is a running sum, so one simulation tells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backends.base import Backend, batch_size
+from backends.network import Network
+from pipeline.drawing.curves import CurveOptions, draw_curves
+from pipeline.images.samples import Samples
+from recordings.disk import write_file
+from recordings.raster.batch import RasterBatch, unpack
+
+BATCH = 4  # images simulated together
+Curves = Mapping[str, NDArray[np.float64]]  # by precision, share of right answers after t = 1 … T steps
+
+
+def answers_over_time(network: Network, batch: RasterBatch) -> NDArray[np.int64]:
+    """The class after t = 1 … T steps of a batch: (B, T); see :func:`answers_of_spikes`."""
+    return answers_of_spikes(network, batch.spikes[network.raster_names[-1]])
+
+
+def answers_of_spikes(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest.
+
+    Parameters
+    ----------
+    packed : (B, T, bytes) uint8 — spikes of the last layer
+    """
+    spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
+    sums = (spikes.astype(np.float64) @ network.readout.weight.T.astype(np.float64)).cumsum(axis=0)
+    return sums.argmax(axis=-1).T
+
+
+def accuracy_over_time(
+    networks: Mapping[str, Network],
+    backend: Backend,
+    samples: Samples,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Curves:
+    """Share of right answers after t = 1 … T steps, (T,) for each network, all of them on the same input.
+
+    Parameters
+    ----------
+    networks : alike but for their numbers, such as both precisions of one
+    samples : labelled
+    seed : of the Poisson spikes
+    advance : called with the number of images just done
+    """
+    right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
+    some = next(iter(networks.values()))
+    labels, done = samples.known_labels(), 0
+    for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
+        size = batch_size(inputs)
+        for name, network in networks.items():
+            answers = np.concatenate(
+                [answers_over_time(network, batch) for batch in backend.run(network, [inputs], size)]
+            )
+            right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
+        done += size
+        advance(size)
+    return {name: counts / len(samples) for name, counts in right.items()}
+
+
+def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
+    """The number of steps from which on a curve stays at `level` or above; None if it ends below."""
+    below = np.flatnonzero(curve < level - 1e-9)
+    step = int(below[-1]) + 2 if below.size else 1
+    return step if step <= len(curve) else None
+
+
+def write_curves(path: Path, curves: Curves) -> None:
+    """CSV: the number of steps t, then the accuracy of each network after them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["t", *curves])
+    for t, row in enumerate(zip(*curves.values(), strict=True), 1):
+        writer.writerow([t, *(f"{value:.4f}" for value in row)])
+    write_file(path, text.getvalue().encode())
+
+
+def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtitle: str) -> None:
+    """Accuracy against t, the ANN's as a dashed line.
+
+    Parameters
+    ----------
+    reference : accuracy of the ANN on the same images
+    """
+    points = pd.concat(
+        pd.DataFrame({"x": np.arange(1, len(curve) + 1), "mean": 100 * curve}).assign(
+            curve=f"SNN {name} {curve[-1]:.1%}", style=style
+        )
+        for (name, curve), style in zip(curves.items(), cycle(("-", ":")), strict=False)
+    )
+    level = (100 * reference, f"ANN {reference:.1%}")
+    draw_curves(
+        path, title, subtitle, points, "steps t", "accuracy, %", CurveOptions(level=level, limits=(0, 102), width=5.0)
+    )
+
+
+def milestones(timesteps: int) -> Sequence[int]:
+    """A few numbers of steps to quote: 32, 64, 100, 250 as far as they go, and the last."""
+    return [*(t for t in (32, 64, 100, 250) if t < timesteps), timesteps]

@@ -1,0 +1,120 @@
+"""What `python -m pipeline.convert` found out: its summary.json, and the text it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+from rich.console import Console
+from rich.table import Table
+
+from backends.network import Network
+from pipeline.config import ConversionSection, Section
+from pipeline.images.samples import Samples
+from pipeline.networks.differentiable import predictions
+from recordings.disk import write_file
+from recordings.text import printable
+
+from .latency import Curves, milestones, plot_curves, settles_at, write_curves
+
+Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+WITHIN = 0.02  # accuracy
+
+
+class ConversionSummary(Section):
+    """summary.json of a conversion. Accuracies are shares in 0 … 1, of the float32 and the fixed-point network."""
+
+    ann: Name = Field(description="the ANN's name or file")
+    conversion: ConversionSection = Field(description="how it was converted")
+    dataset: Name = Field(description="whose validation images were measured on")
+    n_samples: int = Field(description="how many of them")
+    seed: int = Field(description="of their order and Poisson spikes")
+    ann_accuracy: float = Field(description="of the ANN on them")
+    accuracy: dict[str, dict[int, float]] = Field(description="by precision, after a few numbers of steps")
+    within_2_points_from_step: dict[str, int | None] = Field(
+        description="by precision, the step from which on accuracy is at most 2 points below the ANN's; null if never"
+    )
+    thresholds: dict[str, list[float]] = Field(
+        description="by layer, θ/g in units of its input current: one for all neurons, or one per channel"
+    )
+    network_sha256: str = Field(description="identity of the float32 network")
+    seconds: dict[str, float] = Field(description="by stage, by the clock")
+
+
+def summarise(
+    settings: ConversionSection,
+    ann: Network,
+    network: Network,
+    samples: Samples,
+    seed: int,
+    curves: Curves,
+    seconds: dict[str, float],
+) -> ConversionSummary:
+    """What is to be said of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples.
+
+    Parameters
+    ----------
+    curves : see :func:`pipeline.networks.convert.latency.accuracy_over_time`
+    """
+    encoded = samples.encoded(range(len(samples)), ann, seed, 1)
+    reference = float(np.mean(predictions(ann, encoded) == samples.table.label))
+    return ConversionSummary(
+        ann=settings.ann,
+        conversion=settings,
+        dataset=samples.name,
+        n_samples=len(samples),
+        seed=seed,
+        ann_accuracy=reference,
+        accuracy={name: {t: float(curve[t - 1]) for t in milestones(len(curve))} for name, curve in curves.items()},
+        within_2_points_from_step={name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()},
+        thresholds=thresholds(network),
+        network_sha256=network.sha256,
+        seconds=seconds,
+    )
+
+
+def thresholds(network: Network) -> dict[str, list[float]]:
+    """θ/g of each layer, in units of its input current: one for all, or one per channel."""
+    neurons = {layer.name: layer.spiking_neuron for layer in network.layers}
+    each = {name: (neuron.threshold / neuron.gain[0]).tolist() for name, neuron in neurons.items()}
+    return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
+
+
+def write_results(summary: ConversionSummary, curves: Curves, out: Path) -> tuple[Path, ...]:
+    """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
+    table_path, plot_path, summary_path = (out / name for name in ("accuracy.csv", "accuracy.png", "summary.json"))
+    write_curves(table_path, curves)
+    rule, encoder = summary.conversion.rule, summary.conversion.encoder
+    title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
+    plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
+    write_file(summary_path, (summary.model_dump_json(indent=2) + "\n").encode())
+    return table_path, plot_path, summary_path
+
+
+def print_summary(summary: ConversionSummary, console: Console) -> None:
+    """Thresholds, accuracy over time as a table, and when it is there."""
+    console.print(f"thresholds ({summary.conversion.rule}): {_thresholds_text(summary.thresholds)}")
+    table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")
+    for column in ("steps", *summary.accuracy):
+        table.add_column(column, justify="right")
+    for t in next(iter(summary.accuracy.values())):
+        table.add_row(str(t), *(f"{accuracy[t]:.1%}" for accuracy in summary.accuracy.values()))
+    console.print(table)
+    for name, step in summary.within_2_points_from_step.items():
+        when = f"from step {step}" if step else "not yet"
+        console.print(f"{name}: within 2 points of the ANN or above it {when}")
+
+
+def _where(summary: ConversionSummary) -> str:
+    return f"{summary.dataset}, {summary.n_samples} images"
+
+
+def _thresholds_text(thresholds: Mapping[str, list[float]]) -> str:
+    """ "conv1 4.42, conv2 1.97, …"; of several per layer, the median and the range."""
+    return ", ".join(
+        f"{name} {np.median(values):.3g}" + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
+        for name, values in thresholds.items()
+    )

@@ -1,0 +1,139 @@
+"""What is known of a library: which of its modules are neurons, told by the names of classes, so none is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from backends.network import LIF, NetworkError
+
+# The axes of what a model takes, "..." being those of one sample, such as C, H, W.
+Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyIntegrator:
+    """Neurons that never fire: v[t] = leak · v[t-1] + gain · i[t]; the last membrane is the answer.
+
+    Parameters
+    ----------
+    leak, gain : one number, or an array
+    """
+
+    leak: Any
+    gain: Any = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingModule:
+    """The neurons of a module.
+
+    Parameters
+    ----------
+    neuron : their equation, driven by i[t]: leak · v + gain · i. Constants are numbers, or arrays that broadcast with
+        the map of one sample, (C, H, W) or (N,)
+    takes : the axes of what one call gets: one step of all samples, or all steps; None if either
+    synapse : a module of synapses that belongs to it
+    delayed : whether what it gives is what its neurons fired one step earlier
+    caveat : why bits might differ in spite of the equation
+    rounding : how far the library's own rounding takes a membrane from the equation
+    """
+
+    neuron: LIF | LeakyIntegrator
+    takes: Takes | None = "B..."
+    synapse: nn.Module | None = None
+    delayed: bool = False
+    caveat: str = ""
+    rounding: float = 0.0
+
+
+Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The neurons of one library, for importing and for recording.
+
+    A class that is not named is what the nearest class is that it inherits from.
+
+    Parameters
+    ----------
+    package : the library's
+    equations : name of a class -> its equation, or why it cannot be imported
+    axes : of what one call of a module takes and gives
+    silent : pattern of the names of classes that put out no spikes: integrators, and blocks that hold their neurons as
+        modules
+    others : pattern of the full names of further classes that fire: they are recorded, but not known to imports
+    membrane : the attribute in which a module keeps its membrane from one call to the next; none if empty
+    rest : a class and the method of it that brings a module to rest; none if empty
+    """
+
+    package: str
+    equations: Mapping[str, Describe]
+    axes: Callable[[Any], Takes]
+    silent: str = ""
+    others: str = ""
+    membrane: str = ""
+    rest: tuple[str, str] = ("", "")
+
+    def equation(self, module: nn.Module) -> Describe | None:
+        """What imports ask a module for its equation; None if it is not known as neurons of this library."""
+        return recognised(module, self.package, self.equations)
+
+    def fires(self, module: nn.Module) -> bool:
+        """Whether a module puts out spikes, as neurons of this library."""
+        for kind in _classes(module, self.package):
+            if re.fullmatch(self.silent, kind.__name__):
+                return False
+            if kind.__name__ in self.equations or re.fullmatch(self.others, f"{kind.__module__}.{kind.__name__}"):
+                return bool(getattr(module, "does_spike", True))  # sinabs says so
+        return False
+
+    def keeps_state(self, module: nn.Module) -> bool:
+        """Whether a module of neurons holds a membrane that is not at rest, left by an earlier call."""
+        if not getattr(module, "init_hidden", True):  # snnTorch: the membrane is handed over with each call
+            return False
+        state = getattr(module, self.membrane, None) if self.membrane else None
+        return isinstance(state, Tensor) and bool(state.any())
+
+    def reset(self, module: nn.Module) -> None:
+        """Bring a module to rest, if it is neurons of this library."""
+        kind, method = self.rest
+        if kind and recognised(module, self.package, {kind: True}) and hasattr(module, method):
+            getattr(module, method)()
+
+
+def recognised(module: nn.Module, package: str, table: Mapping[str, Any]) -> Any:
+    """What a table holds for a module of a library, or for the nearest class that it inherits from; None if nothing."""
+    return next((table[kind.__name__] for kind in _classes(module, package) if kind.__name__ in table), None)
+
+
+def _classes(module: nn.Module, package: str) -> Iterator[type]:
+    """The classes of a library that a module inherits from, the nearest first."""
+    return (kind for kind in type(module).__mro__ if kind.__module__.partition(".")[0] == package)
+
+
+def refused(found: str, possible: str) -> Describe:
+    """A description that refuses: what the module has, and what would be possible."""
+
+    def refuse(module: nn.Module, where: str) -> SpikingModule:
+        raise NetworkError(f"{where}: has {found}; {possible}")
+
+    return refuse
+
+
+def expect(true: Any, where: str, found: str, expected: str) -> None:
+    """Refuse a property of a module."""
+    if not true:
+        raise NetworkError(f"{where}: {found}, expected {expected}")
+
+
+def number(value: Any) -> Any:
+    """A constant of a library as a float, or as an array where it is several: tensors leave their device and graph."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    return value.item() if getattr(value, "size", 0) == 1 else value

@@ -1,0 +1,76 @@
+"""Norse: its feed-forward neurons, one step (`…Cell`) or all steps (T, B, …) in one call.
+
+    v[t] = v[t-1] + x[t]                           IAF
+    v[t] = v[t-1] + k (v_leak + i[t] - v[t-1])     LIF and LIFBox, k = dt · tau_mem_inv
+    i[t] = (1 - dt · tau_syn_inv) i[t-1] + x[t]    LIF; of a LIFBox, i[t] = x[t]
+    s[t] = 1 if v[t] > v_th; then v[t] = v_reset, or v[t] - v_th with `reset_subtract`
+
+Membranes are counted from where they begin, v_reset of an IAF and v_leak of the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backends.network import LIF
+
+from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
+
+
+def integrate_and_fire(module: Any, where: str) -> SpikingModule:
+    """`IAFCell` and `IAF`."""
+    threshold = number(module.p.v_th) - number(module.p.v_reset)
+    return SpikingModule(LIF(1.0, threshold, reset="zero"), axes(module))
+
+
+def leaky(module: Any, where: str) -> SpikingModule:
+    """`LIFCell`, `LIF` and `LIFBoxCell`."""
+    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    threshold = number(module.p.v_th)
+    reset: dict[str, Any] = {"reset": "zero"}
+    if getattr(module.p, "reset_method", leaky).__name__ == "reset_subtract":
+        reset = {"reset_by": (1 - rate) * threshold}
+    else:
+        back = number(module.p.v_reset)
+        expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
+    outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
+    return SpikingModule(LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset), axes(module))
+
+
+def integrator(module: Any, where: str) -> SpikingModule:
+    """`LIBoxCell`."""
+    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    expect(not np.any(rest), where, f"has v_leak={rest}", "0 of a readout")
+    return SpikingModule(LeakyIntegrator(1 - rate, rate), axes(module))
+
+
+def axes(module: Any) -> Takes:
+    """One step a call, of cells, or all of them."""
+    all_steps = any(kind.__name__ in ("SNN", "SNNRecurrent") for kind in type(module).__mro__)
+    return "TB..." if all_steps else "B..."
+
+
+OTHER = refused(
+    "an equation that is not known here",
+    "IAFCell, IAF, LIFCell, LIF, LIFBoxCell and, for a readout, LIBoxCell can be imported",
+)
+CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
+RECURRENT = refused("recurrent connections", "layers here go one way; IAFCell, LIFCell and LIFBoxCell can be imported")
+EQUATIONS = {
+    "IAFCell": integrate_and_fire,
+    "IAF": integrate_and_fire,
+    "LIFBoxCell": leaky,
+    "LIFCell": leaky,
+    "LIF": leaky,
+    "LIBoxCell": integrator,
+    "LICell": CURRENT,
+    "LI": CURRENT,
+    "SNNCell": OTHER,
+    "SNN": OTHER,
+    "LILinearCell": OTHER,
+    "SNNRecurrentCell": RECURRENT,
+    "SNNRecurrent": RECURRENT,
+}
+LIBRARY = Library("norse", EQUATIONS, axes, silent="LI|LICell|LIBoxCell|LILinearCell", others=r".*\.CobaLIFCell")

@@ -1,0 +1,77 @@
+"""sinabs: `IAF` and `LIF`, and `ExpLeak` for a readout; all steps in one call, (B, T, …), or (B·T, …) of `…Squeeze`.
+
+    i[t] = α_syn (i[t-1] + x[t])               α_syn = exp(-1/tau_syn); without tau_syn, i[t] = x[t]
+    v[t] = α v[t-1] + i[t]                     α = exp(-1/tau_mem), 1 of an IAF; with norm_input, (1 - α) i[t]
+    s[t] = 1 if v[t] ≥ spike_threshold         `SingleSpike`
+    v[t] = v[t] - spike_threshold · s[t]       `MembraneSubtract`: at once, so before the next leak
+    v[t] = v[t] (1 - s[t])                     `MembraneReset`
+
+Spikes are bits only with `SingleSpike`; sinabs' own default counts several in one step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backends.network import LIF
+
+from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
+
+
+def spiking(module: Any, where: str) -> SpikingModule:
+    """`IAF`, `LIF` and their squeezed forms."""
+    leak, gain = _leak(module, where)
+    outlasts = 0.0
+    if module.alpha_syn_calculated is not None:
+        outlasts = number(module.alpha_syn_calculated)
+        gain = gain * outlasts
+    spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
+    single = spike == "SingleSpike" or getattr(module.spike_fn, "max_num_spikes_per_bin", None) == 1
+    expect(single, where, f"has spike_fn={spike}, several spikes per step", "SingleSpike: spikes are bits")
+    threshold = number(module.spike_threshold)
+    fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts}
+    neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, where), **fires)
+    return SpikingModule(neuron, axes(module))
+
+
+def integrator(module: Any, where: str) -> SpikingModule:
+    """`ExpLeak` and `ExpLeakSqueeze`."""
+    return SpikingModule(LeakyIntegrator(*_leak(module, where)), axes(module))
+
+
+def _reset(rule: Any, leak: Any, threshold: Any, where: str) -> dict[str, Any]:
+    name = type(rule).__name__
+    expect(
+        name in ("MembraneReset", "MembraneSubtract"), where, f"has reset_fn={name}", "MembraneReset, MembraneSubtract"
+    )
+    if name == "MembraneReset":
+        expect(rule.reset_value == 0, where, f"has reset_value={rule.reset_value}", "0")
+        return {"reset": "zero"}
+    return {"reset_by": leak * (threshold if rule.subtract_value is None else number(rule.subtract_value))}
+
+
+def _leak(module: Any, where: str) -> tuple[Any, Any]:
+    """The leak, and the gain of the input."""
+    expect(
+        module.min_v_mem is None,
+        where,
+        "has min_v_mem, a lower bound of membranes",
+        "None; sinabs.from_torch.from_model takes min_v_mem=None",
+    )
+    leak = number(module.alpha_mem_calculated)
+    return leak, 1 - leak if module.norm_input else 1.0
+
+
+def axes(module: Any) -> Takes:
+    """All steps in one call, on an axis of their own, or on that of the samples where a class is squeezed."""
+    return "(BT)..." if hasattr(module, "squeeze_forward") else "BT..."
+
+
+RECURRENT = refused("recurrent connections", "layers here go one way; IAF and LIF without them can be imported")
+EQUATIONS = {
+    "ExpLeak": integrator,
+    "LIFRecurrent": RECURRENT,
+    "LIF": spiking,
+    "StatefulLayer": refused("an equation that is not known here", "IAF, LIF and ExpLeak can be imported"),
+}
+LIBRARY = Library("sinabs", EQUATIONS, axes, membrane="v_mem", rest=("StatefulLayer", "reset_states"))

@@ -1,0 +1,63 @@
+"""A trained model as a plain `Network`: BNTT folded into one gain and bias per channel and step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
+from pipeline.networks.layer_list import LayerPlan
+
+from .relu_network import ReluNetwork
+from .spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
+
+
+def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
+    """The float32 :class:`Network` that behaves as `model` does in evaluation.
+
+    The first layer of a spiking network for images gets their ON and OFF planes with weights [W, -W]. BNTT becomes
+    g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
+    """
+    channels, height, width = model.input_shape
+    readout = Readout(_numpy(model.readout.weight))
+    if isinstance(model, ReluNetwork):
+        layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
+        return Network((channels, height, width), 1, tuple(layers), readout, "image")
+    layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    if model.encoder == "spikes":
+        return Network((channels, height, width), model.timesteps, tuple(layers), readout, "spikes")
+    layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+    return Network((2 * channels, height, width), model.timesteps, tuple(layers), readout)
+
+
+def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """W on signed input -> [W, -W] on its ON and OFF planes; a dense layer's inputs are channel-major too."""
+    return np.concatenate([weight, -weight], axis=1)
+
+
+def _layer(plan: LayerPlan, weight: Any, neuron: Neuron) -> Layer:
+    return Layer(plan.name, _numpy(weight), neuron, plan.pool, padding=1 if plan.kind == "conv" else 0)
+
+
+def _spiking_layer(plan: LayerPlan, layer: nn.Module) -> Layer:
+    assert isinstance(layer, TrainableLayer)
+    gain, bias = (1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    return _layer(plan, layer.synapses.weight, LIF(layer.neuron.leak, layer.neuron.threshold, gain, bias))
+
+
+def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(T, C) gain and bias of a BNTT layer, in double precision."""
+    scale, mean, variance = (
+        np.stack([_numpy(getattr(norm, name)).astype(np.float64) for norm in bntt])
+        for name in ("weight", "running_mean", "running_var")
+    )
+    gain = scale / np.sqrt(variance + BNTT_EPSILON)
+    return gain, -gain * mean
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().float().numpy()

@@ -1,0 +1,70 @@
+"""The trainable ANN: the list of layers that describes a spiking network, with ReLU in place of spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.networks.layer_list import count_inputs, plan_layers
+
+
+class ReluNetwork(nn.Module):
+    """Average pooling, synapses without bias, ReLU; dropout in front of dense layers and the readout; no normalisation.
+
+    Once trained, :func:`pipeline.networks.train.export.export_network` makes it a :class:`backends.network.Network`.
+
+    What it sees is what a Poisson-coded spiking network sees on average: pixels clipped to ±2 and halved, the mean of
+    the signed input spikes per step.
+
+    Parameters
+    ----------
+    layers : the VGG-like list, as a spiking network's
+    channels, height, width : of the images
+    classes : number of outputs
+    dropout : share of features dropped in training
+
+    Attributes
+    ----------
+    plans : the layers as planned
+    synapses : ModuleList of Conv2d and Linear, bias-free, one per plan
+    readout : Linear, bias-free
+
+    Raises
+    ------
+    InputError : if the list is not understood, or pooling does not divide a map
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int | str],
+        channels: int,
+        height: int,
+        width: int,
+        classes: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.plans = plan_layers(layers)
+        self.input_shape = (channels, height, width)
+        self.dropout = dropout
+        synapses: list[nn.Conv2d | nn.Linear] = []
+        for plan, inputs in zip(self.plans, count_inputs(self.plans, channels, height, width), strict=True):
+            if plan.kind == "conv":
+                synapses.append(nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
+            else:
+                synapses.append(nn.Linear(inputs, plan.outputs, bias=False))
+            nn.init.kaiming_normal_(synapses[-1].weight, nonlinearity="relu")
+        self.synapses = nn.ModuleList(synapses)
+        self.readout = nn.Linear(self.plans[-1].outputs, classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (B, C, H, W) -> logits (B, classes)."""
+        x = images.clamp(-2, 2) / 2
+        for plan, synapse in zip(self.plans, self.synapses, strict=True):
+            x = functional.avg_pool2d(x, plan.pool) if plan.pool > 1 else x
+            if plan.kind == "dense":
+                x = functional.dropout(x.flatten(1), self.dropout, self.training)
+            x = functional.relu(synapse(x))
+        return self.readout(functional.dropout(x, self.dropout, self.training))

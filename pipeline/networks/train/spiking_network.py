@@ -1,0 +1,181 @@
+"""The trainable spiking network: leaky integrate-and-fire neurons and BNTT layers, described by one VGG-like list."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import snntorch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backends.network import LIF
+from pipeline.config import NetworkSection
+from pipeline.networks.firing import SURROGATE_SLOPE, fire
+from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from recordings.errors import InputError
+
+from .fused import bntt_lif
+
+BNTT_EPSILON = 1e-4
+
+
+class TrainableLayer(nn.Module):
+    """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
+
+    A spike takes one step through the synapses, so what arrives at step t left at t-1, and layer number `depth` is
+    silent for its first `depth` steps, which are not computed.
+    """
+
+    def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
+        super().__init__()
+        self.pool = plan.pool
+        self.depth = depth
+        self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
+        self.fused = fused
+        self.synapses: nn.Conv2d | nn.Linear
+        if plan.kind == "conv":
+            self.synapses = nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False)
+            normalise = snntorch.BatchNormTT2d
+        else:
+            self.synapses = nn.Linear(inputs, plan.outputs, bias=False)
+            normalise = snntorch.BatchNormTT1d
+        nn.init.kaiming_normal_(self.synapses.weight)
+        self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON) if network.normalise else None
+
+    def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes that arrive -> spikes that these neurons fire in the same steps.
+
+        Parameters
+        ----------
+        early : (T', B, …) — arriving from step `depth` on
+        late : (T'', B, …) — arriving in the steps after those; no gradient passes them
+        """
+        first_late = self.depth + len(early)
+        if self.fused and self.training and self.bntt is not None and early.device.type == "cpu":
+            early, membrane = self._fused(early, self.depth, None)
+            if len(late):
+                with torch.no_grad():
+                    late, _ = self._fused(late, first_late, membrane)
+            return early, late
+        currents = self._normalised(early, self.depth)
+        with torch.no_grad():
+            of_late = self._normalised(late, first_late) if len(late) else None
+        spikes = fire(self.neuron, currents, of_late)
+        return spikes[1 : 1 + len(early)], spikes[1 + len(early) :].detach()
+
+    def _currents(self, spikes: Tensor) -> Tensor:
+        """Spikes that arrive, (T, B, …) -> what the synapses make of them."""
+        x = spikes.flatten(0, 1)
+        if self.pool > 1:
+            x = functional.avg_pool2d(x, self.pool)
+        dense = isinstance(self.synapses, nn.Linear)
+        x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
+        return self.synapses(x).unflatten(0, spikes.shape[:2])
+
+    def _norms(self, steps: int, step: int) -> list[Any]:
+        """BNTT of so many steps from `step` on, by the step of the input."""
+        return list(cast(nn.ModuleList, self.bntt))[step - 1 : step - 1 + steps]
+
+    def _normalised(self, spikes: Tensor, step: int) -> Tensor:
+        """What the neurons get of spikes that arrive from `step` on: (T, B, …) float32."""
+        currents = self._currents(spikes).float()
+        if self.bntt is None:
+            return currents
+        norms = self._norms(len(spikes), step)
+        return torch.stack([norm(current) for norm, current in zip(norms, currents, strict=True)])
+
+    def _fused(self, spikes: Tensor, step: int, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """From `step` on: spikes that arrive -> spikes fired, and the membrane at the end."""
+        channels_last = self._currents(spikes).movedim(2, -1)
+        rows = channels_last.flatten(1, -2)
+        norms = self._norms(len(spikes), step)
+        scale = torch.stack([norm.weight for norm in norms])
+        fired, membrane, mean, variance = bntt_lif(
+            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, SURROGATE_SLOPE, membrane
+        )
+        count = rows.shape[1]
+        if count < 2:  # as torch's own batch normalisation
+            raise ValueError("BNTT: got one value per channel and step, expected more in training")
+        for norm, batch_mean, batch_variance in zip(norms, mean, variance * (count / (count - 1)), strict=True):
+            norm.running_mean.lerp_(batch_mean, norm.momentum)
+            norm.running_var.lerp_(batch_variance, norm.momentum)
+            norm.num_batches_tracked += 1
+        return fired.reshape(channels_last.shape).movedim(-1, 2), membrane
+
+
+class SpikingNetwork(nn.Module):
+    """Layers as planned and an accumulating readout.
+
+    Parameters
+    ----------
+    network : the description
+    channels, height, width : of the images, or of input spikes
+    classes : number of outputs
+    dropout : share of features dropped in front of dense layers and the readout, the same ones at every step
+    fused : see `TrainingSection.fused`
+
+    Raises
+    ------
+    InputError : if pooling does not divide a map, or T is too short for the depth
+    """
+
+    def __init__(
+        self,
+        network: NetworkSection,
+        channels: int,
+        height: int,
+        width: int,
+        classes: int,
+        dropout: float = 0.0,
+        fused: bool = False,
+    ) -> None:
+        super().__init__()
+        plans = plan_layers(network.layers)
+        if network.timesteps <= len(plans):
+            raise InputError(
+                f"network.timesteps is {network.timesteps}, but {len(plans)} layers delay the image by as many steps; "
+                f"expected at least {len(plans) + 1}, better twice that"
+            )
+        self.plans = plans
+        self.timesteps = network.timesteps
+        self.encoder = network.encoder
+        self.normalise = network.normalise
+        self.input_shape = (channels, height, width)
+        self.dropout = dropout
+        inputs = count_inputs(plans, channels, height, width)
+        self.layers = nn.ModuleList(
+            TrainableLayer(plan, count, depth, network, fused)
+            for depth, (plan, count) in enumerate(zip(plans, inputs, strict=True), 1)
+        )
+        self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).
+
+        Each of L layers delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
+        the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics.
+        """
+        reach = self.timesteps - len(self.layers)
+        early, late = spikes[:reach], spikes[reach:]
+        if not (self.training and self.normalise):
+            late = late[:0]
+        for plan, layer in zip(self.plans, self.layers, strict=True):
+            early, late = layer(*self._drop(plan.kind, early, late[:-1]))
+        (early,) = self._drop("dense", early)
+        return self.readout(early.float().sum(0)) / self.timesteps
+
+    def _drop(self, kind: str, *spikes: Tensor) -> tuple[Tensor, ...]:
+        if kind == "conv" or not self.training or not self.dropout:
+            return spikes
+        kept = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
+        return tuple(part * kept for part in spikes)
+
+
+def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
+    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}.
+
+    The law is that of :mod:`pipeline.images.encoding`, the random numbers are torch's.
+    """
+    random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
+    return images.sign() * (random < images.abs() / 2)

@@ -1,0 +1,72 @@
+"""Training from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.config import Config, read_config
+from pipeline.networks.checkpoint import Checkpoint
+from recordings.console import PlainConsole
+from recordings.errors import InputError
+from recordings.lock import out_lock
+
+from .environment import process_rank
+from .fit import train_checkpoint
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
+    out: str | PathLike[str] = "runs/train",
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+) -> Checkpoint:
+    """Train a spiking network with surrogate gradients, or its ANN twin, into `out/checkpoint.safetensors`.
+
+    Backpropagation through time; the network of the epoch that did best on the selection images counts. Beside the
+    checkpoint, `out` receives `config.toml`, `epochs/*.ckpt`, `metrics.csv` and TensorBoard events.
+
+    Parameters
+    ----------
+    config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network` and `training` count.
+        If not given, `configs/default.toml`. An ANN is trained with `network.neuron = "relu"`
+    out : folder, made if missing
+    resume : continue after the last finished epoch in `out`, as if the training had never stopped
+    console : where a line for each epoch and a bar appear; standard error if not given
+
+    Returns
+    -------
+    the checkpoint that was written
+
+    Raises
+    ------
+    InputError : if the data do not fit, `out` holds a training already, the training to resume had other settings, or
+        the loss is no longer finite
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> small = {
+    ...     "data": {"height": 16, "width": 16, "train_scenes": 64},
+    ...     "network": {"layers": [4, "P4", "D8"], "timesteps": 6},
+    ...     "training": {"epochs": 1},
+    ... }
+    >>> checkpoint = spikesam.train(small, "small")
+    >>> checkpoint.network.shapes
+    ((6, 16, 16), (4, 16, 16), (8, 1, 1))
+    """
+    settings, folder = read_config(config), Path(out)
+    last = folder / "epochs" / "last.ckpt"
+    if resume and not last.is_file():
+        raise InputError(f"{last}: no finished epoch to resume from", "start-again")
+    if not resume and (last.is_file() or (folder / "checkpoint.safetensors").exists()):
+        raise InputError(f"{folder}: holds a training already", "resume-training")
+    if process_rank() > 0:  # a further process of one training, started by the first, which holds the folder
+        return train_checkpoint(settings, folder, resume, Console(quiet=True))
+    with out_lock(folder):
+        return train_checkpoint(settings, folder, resume, console or PlainConsole(stderr=True))

@@ -1,1 +1,0 @@
-"""The experiments of Kim & Panda 2021, one module each, and what they share: `python -m pipeline.paper fig8`."""

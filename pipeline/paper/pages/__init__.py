@@ -1,1 +1,0 @@
-"""Pages made from the tables that experiments left: `python -m pipeline.paper pages`."""

@@ -1,0 +1,78 @@
+"""The batch at hand: the layers that fired in it, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from recordings.errors import InputError
+
+from .layouts import Layout
+from .packing import LayerBits
+
+Key = tuple[str, str]  # where the spikes of a layer come from, and its name there
+
+
+class Batch:
+    """Layers in the order in which they first fired.
+
+    Parameters
+    ----------
+    fired : see :class:`pipeline.record.packing.LayerBits`
+    """
+
+    def __init__(self, fired: bool) -> None:
+        self.layers: dict[Key, LayerBits] = {}
+        self._fired = fired
+
+    def add(self, key: Key, name: str, spikes: Tensor, layout: Layout) -> None:
+        """Take what a call of a layer gave.
+
+        Raises
+        ------
+        InputError : naming the layer
+        """
+        if key not in self.layers:
+            self.layers[key] = LayerBits(name, self._fired)
+        with about(name):
+            self.layers[key].add(spikes, layout)
+
+    @property
+    def steps(self) -> int:
+        """The fewest steps of any layer; 0 if none fired."""
+        return min((layer.steps for layer in self.layers.values()), default=0)
+
+    def agreed(self) -> list[LayerBits]:
+        """The layers, the input first; all of one number of steps and samples.
+
+        Raises
+        ------
+        InputError : naming two layers that differ
+        """
+        layers = sorted(self.layers.values(), key=lambda layer: layer.name != "input")  # stable
+        shortest = min(layers, key=lambda layer: layer.steps)
+        for layer in layers:
+            with about(layer.name):
+                if layer.samples != layers[0].samples:
+                    raise InputError(
+                        f"got {layer.samples} samples, expected {layers[0].samples} as layer {layers[0].name!r}"
+                    )
+                if layer.steps != shortest.steps:
+                    times, rest = divmod(layer.steps, shortest.steps)
+                    twice = f", so it may be called {times} times a step; give each use a module of its own, or tap it"
+                    raise InputError(
+                        f"got {layer.steps} steps, expected {shortest.steps} as layer {shortest.name!r}"
+                        + ("" if rest else twice)
+                    )
+        return layers
+
+
+@contextmanager
+def about(layer: str) -> Iterator[None]:
+    """Name the layer in errors."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"layer {layer!r}: {error}") from error

@@ -1,0 +1,18 @@
+"""What the tests of this folder share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `work`, in which commands run; see workplace.py."""
+    from .isolated import attempt  # not before the profile of hypothesis is known, see LONG there
+    from .workplace import build
+
+    base = tmp_path_factory.mktemp("workplace")
+    attempt(build, base, seconds=600, memory=4 << 30)
+    return base

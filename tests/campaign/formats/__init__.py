@@ -1,0 +1,16 @@
+"""The formats of files that this project reads: good files of each, how they are read, and how they are spoiled."""
+
+from . import checkpoints, configs, events, images, rasters, zips
+from .base import Content, Format
+
+__all__ = ["FORMATS", "Content", "Format"]
+
+FORMATS: dict[str, Format] = {
+    "rasters": rasters.RASTERS,
+    "maps": rasters.MAPS,
+    "checkpoints": checkpoints.CHECKPOINTS,
+    "zips": zips.ZIPS,
+    "images": images.IMAGES,
+    "events": events.EVENTS,
+    "toml": configs.CONFIGS,
+}

@@ -1,0 +1,68 @@
+"""Configurations in TOML: read, validated and resolved; they hold no digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from paper.common.settings import load_paper_config
+from pipeline.config import CONFIGS as FOLDER
+from pipeline.config import load_config, resolved
+
+from ..damage import damage
+from ..hostile import TEXTS
+from .base import Content, Format
+
+
+def configs(base: Path) -> list[Path]:
+    """Three that come with the project."""
+    for name in ("cluttered_digits.toml", "vgg11.toml", "paper/digits.toml"):
+        (base / Path(name).name).write_bytes((FOLDER / name).read_bytes())
+    return sorted(base.glob("*.toml"))
+
+
+def read(path: Path) -> Content:
+    """What a configuration says, with what it leaves out."""
+    config = load_paper_config(path) if b"[paper]" in path.read_bytes() else load_config(path)
+    return {"config": repr(resolved(config))}
+
+
+def spoil(random: Random, path: Path, other: bytes) -> tuple[str, bool]:
+    """Damage; or another value for a key, another key, another table."""
+    if random.random() < 0.4:
+        data, done = damage(random, path.read_bytes(), other)
+    else:
+        data, done = edit_line(random, path.read_text())
+    path.write_bytes(data)
+    return done, False
+
+
+def edit_line(random: Random, content: str) -> tuple[bytes, str]:
+    """Change one line, or add one."""
+    lines = content.splitlines()
+    place = random.choice([number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")])
+    key = lines[place].partition("=")[0].strip()
+    depth = random.choice((3, 500, 100000, 400000))
+    odd = random.choice(TEXTS)
+    quoted = '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in odd) + '"'
+    values = (
+        *("true", "-1", "0", "1e400", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "1979-05-27T07:32:00Z", "07:32:00"),
+        *("{}", "[" * depth + "]" * depth, "{a=" * depth + "1" + "}" * depth, quoted, quoted, "[]", "Infinity"),
+        *("'''" + "x" * 100000 + "'''", "0x7fffffffffffffff", "[1, 'a', 2.5]", "1_000", "[nan, 1, 2]", "''", "5"),
+        *('"/dev/zero"', '"/proc/self/mem"', "[3, 'P']", "['P999']", "['D0']"),
+    )
+    value = random.choice(values)
+    what = random.choice(("value", "value", "value", "value", "key", "table", "double"))
+    if what == "value":
+        lines[place] = f"{key} = {value}"
+    elif what == "key":
+        lines[place] = f"{random.choice((key + 'x', quoted, key[:-1], key.upper(), 'a.' * depth + 'a'))} = {value}"
+    elif what == "table":
+        tables = ("[unknown]", "[[run]]", "[run.checkpoint]", "[" + "a." * depth + "a]", "[paper]")
+        lines.insert(place, random.choice(tables))
+    else:
+        lines.insert(place, lines[place])
+    return "\n".join(lines).encode("utf-8", "surrogatepass"), f"line {place + 1}: {lines[place]!r:.80}"
+
+
+CONFIGS = Format(configs, read, spoil, checksummed=False)

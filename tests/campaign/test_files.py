@@ -1,0 +1,130 @@
+"""Spoiled files: each is read as what it is, or refused in one line, within limits on time and memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import event, given, note
+from hypothesis import strategies as st
+
+from .formats import FORMATS, Content
+from .formats.zips import add, members
+from .inflated import png_bomb, share_chunks, zip_bomb
+from .isolated import LINUX, Refused, attempt, cases, only_long
+
+pytestmark = LINUX
+REGRESSIONS = Path(__file__).with_name("regressions")
+Originals = tuple[str, dict[Path, Content]]  # the name of a format; good files, each with what it says
+
+
+@pytest.fixture(scope="session", params=FORMATS)
+def originals(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Originals:
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, attempt(make, request.param, folder, seconds=60)
+
+
+def make(name: str, folder: Path) -> dict[Path, Content]:
+    """Good files of a format; they must read alike twice."""
+    good = {path: FORMATS[name].read(path) for path in FORMATS[name].originals(folder)}
+    for path, content in good.items():
+        assert FORMATS[name].read(path) == content, f"{path.name} reads differently the second time"
+    return good
+
+
+@cases(short=12, long=1000)
+@given(random=st.randoms(use_true_random=False))
+def test_a_spoiled_file(originals: Originals, random: Random) -> None:
+    name, good = originals
+    path, other = random.choice(sorted(good)), random.choice(sorted(good))
+    folder = Path(tempfile.mkdtemp(prefix="case-", dir=path.parent))  # stays, if the test fails
+    spoiled = shutil.copy(path, folder / f"input{path.suffix}")
+    done, valid = FORMATS[name].spoil(random, spoiled, other.read_bytes())
+    note(f"{path.name}: {done}; the file: {spoiled}")
+    event(examine(name, spoiled, good[path], valid, list(good.values())))
+    shutil.rmtree(folder)
+
+
+def examine(name: str, path: Path, good: Content, valid: bool, known: list[Content]) -> str:
+    """What is read must be what was written, unless the format has no digests, or these were made anew."""
+    found = attempt(FORMATS[name].read, path)
+    if isinstance(found, Refused):
+        return "refused"
+    differ = [key for key in sorted(found.keys() | good.keys()) if found.get(key) != good.get(key)]
+    # Two good files of equal beginnings, spliced there, are one of them.
+    fine = not differ or valid or not FORMATS[name].checksummed or found in known
+    assert fine, f"read without complaint, but {', '.join(differ)} differ: {found.get(differ[0])!r:.80}"
+    return "another valid" if differ else "identical"
+
+
+@pytest.mark.parametrize("kept", sorted(REGRESSIONS.iterdir()), ids=lambda path: path.name)
+def test_what_failed_once_fails_no_more(kept: Path, tmp_path: Path) -> None:
+    """Each folder is a small case that once failed; its name begins with the format."""
+    plan = json.loads((kept / "case.json").read_text())
+    shutil.copy(kept / plan["file"], tmp_path)
+    examine(kept.name.partition("-")[0], tmp_path / plan["file"], plan["good"], plan["valid"], plan["all"])
+
+
+def read_bomb(name: str, path: Path) -> None:
+    """As a command does; maps are made of a raster."""
+    import spikesam
+
+    FORMATS[name].read(path) if name != "rasters" else explain(spikesam.open_raster(path), path.with_suffix(".sam.h5"))
+
+
+def explain(raster: object, out: Path) -> None:
+    """Verify a raster, and make its maps."""
+    import spikesam
+
+    with raster:
+        raster.verify()
+        with spikesam.explain(raster, out) as maps:
+            maps.verify()
+            assert maps.read_sum(maps.layers[0], 0).sum() >= 0
+
+
+def write_bomb(kind: str, path: Path) -> None:
+    """A small file that asks for much memory or time."""
+    import spikesam
+
+    one = {"sample": [0], "step": [0], "neuron": [5]}
+    if kind == "large":
+        spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(1, 16384, 1, 256, 512))})
+    elif kind == "many samples":
+        spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(512, 4, 1, 512, 1024))})
+    elif kind == "shared chunks":
+        equal = np.zeros((64, 8, 1, 512, 2048), bool)
+        equal[:, 0, 0, 0, ::3] = True
+        spikesam.write_raster(path, {"conv1": equal})
+        path.write_bytes(share_chunks(path.read_bytes()))
+    elif kind.startswith("images"):
+        names = sorted(name for name in members() if name.endswith(".JPEG"))
+        path.write_bytes(zip_bomb(names, 1200 << 20, 10 if "lie" in kind else None))
+        add(path, {name: content for name, content in members().items() if name not in names})
+    elif kind.startswith("13300"):
+        path.write_bytes(png_bomb(13300, 13300, int(kind[-1])))
+    else:
+        begin, again = {"brackets": ("a = ", "["), "digits": ("[run]\nseed = ", "9"), "parts": ("", "a.b")}[kind]
+        path.write_text(begin + again * 10**6)
+
+
+@only_long
+@pytest.mark.parametrize(
+    ("name", "file", "kind", "refused"),
+    [
+        *(("rasters", "a.h5", kind, False) for kind in ("large", "many samples")),
+        ("rasters", "a.h5", "shared chunks", True),
+        *(("zips", "a.zip", kind, True) for kind in ("images", "images that lie")),
+        *(("images", "a.png", kind, False) for kind in ("13300², 1", "13300², 8")),
+        *(("toml", "a.toml", kind, True) for kind in ("brackets", "digits", "parts")),
+    ],
+)
+def test_a_small_file_that_asks_for_much(name: str, file: str, kind: str, refused: bool, tmp_path: Path) -> None:
+    attempt(write_bomb, kind, tmp_path / file, seconds=60, memory=4 << 30)
+    found = attempt(read_bomb, name, tmp_path / file, seconds=60)
+    assert isinstance(found, Refused) or not refused

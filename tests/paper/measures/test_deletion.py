@@ -1,0 +1,103 @@
+"""Insertion and deletion: curves worked by hand on networks of one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.integrate import trapezoid
+
+from paper.measures.deletion import faithfulness, pixel_order, random_faithfulness
+from recordings.errors import InputError
+
+Images = NDArray[np.float32]
+
+
+def brightness(images: Images) -> NDArray[np.float64]:
+    """Two classes: p(0) = 1 / (1 + exp(-sum of the pixels))."""
+    total = images.sum(axis=(1, 2, 3), dtype=np.float64)
+    return np.stack([total, np.zeros_like(total)], axis=1)
+
+
+IMAGE = np.log(np.float32([[[3, 3, 1, 1]]]))  # two pixels of ln 3: p = 9/10, 3/4 without one, 1/2 without both
+
+
+def test_deletion_by_hand() -> None:
+    good = faithfulness(brightness, IMAGE, [[4.0, 3, 2, 1]], steps=4)
+    np.testing.assert_allclose(good.fractions, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(good.deletion, [0.9, 0.75, 0.5, 0.5, 0.5], rtol=1e-6)
+    assert trapezoid(good.deletion, good.fractions) == pytest.approx((0.825 + 0.625 + 0.5 + 0.5) / 4)
+    bad = faithfulness(brightness, IMAGE, [[1.0, 2, 3, 4]], steps=4)
+    np.testing.assert_allclose(bad.deletion, [0.9, 0.9, 0.9, 0.75, 0.5], rtol=1e-6)
+    assert trapezoid(bad.deletion, bad.fractions) == pytest.approx((0.9 + 0.9 + 0.825 + 0.625) / 4)
+
+
+def test_insertion_goes_from_a_blurred_image_to_the_image_in_the_map_s_order() -> None:
+    seen: list[Images] = []
+
+    def score(images: Images) -> NDArray[np.float64]:
+        seen.append(images)
+        return images[:, :, 0, 0].astype(np.float64)  # one class per channel: its top left pixel
+
+    image = np.zeros((2, 64, 64), np.float32)
+    image[0, 0, 0], image[1, 40:] = 2, 1
+    curves = faithfulness(score, image, np.pad([[1.0]], ((0, 63), (0, 63))), steps=64 * 64 // 8)
+    (images,) = seen
+    insertion = images[len(images) // 2 :]
+    np.testing.assert_array_equal(insertion[-1], image)
+    assert insertion.dtype == np.float32 and insertion[0].max() < 1
+    np.testing.assert_allclose(insertion[0].sum(axis=(1, 2)), image.sum(axis=(1, 2)), rtol=1e-3)  # spread, not removed
+    assert insertion[1, 0, 0, 0] == 2 and (insertion[1] == image).all(axis=0).sum() >= 8
+    assert curves.insertion[0] == pytest.approx(0.5, abs=0.01)
+    np.testing.assert_allclose(curves.insertion[1:], 1 / (1 + np.exp(-2)), rtol=1e-6)
+
+
+def test_the_class_is_the_one_predicted_on_the_whole_image() -> None:
+    curves = faithfulness(brightness, -IMAGE, [[4.0, 3, 2, 1]], steps=2)
+    np.testing.assert_allclose(curves.deletion, [0.9, 0.5, 0.5], rtol=1e-6)
+
+
+@given(arrays(np.float64, (3, 4), elements=st.integers(0, 3).map(float)), st.integers(0, 5))
+def test_order_is_a_permutation_from_high_to_low(image_map: NDArray[np.float64], seed: int) -> None:
+    order = pixel_order(image_map, (3, 4), seed)
+    assert sorted(order) == list(range(12))
+    assert (np.diff(image_map.ravel()[order]) <= 0).all()
+
+
+@given(st.floats(0, 10, allow_subnormal=False), st.tuples(st.integers(1, 5), st.integers(1, 5)))
+def test_a_flat_map_is_a_random_order(value: float, size: tuple[int, int]) -> None:
+    order = pixel_order(np.full(size, value), (6, 7), 3)
+    np.testing.assert_array_equal(order, pixel_order(np.zeros((6, 7)), (6, 7), 3))
+    assert (order != pixel_order(np.zeros((6, 7)), (6, 7), 4)).any()
+
+
+def test_random_baseline_is_the_mean_over_flat_maps() -> None:
+    flat = [faithfulness(brightness, IMAGE, [[5.0]], steps=4, seed=seed) for seed in (7, 8)]
+    baseline = random_faithfulness(brightness, IMAGE, repeats=2, steps=4, seed=7)
+    np.testing.assert_allclose(baseline.deletion, (flat[0].deletion + flat[1].deletion) / 2)
+    np.testing.assert_allclose(baseline.insertion, (flat[0].insertion + flat[1].insertion) / 2)
+
+
+def test_one_pixel() -> None:
+    curves = faithfulness(brightness, np.log(np.float32([[[3]]])), [[1.0]])
+    areas = [trapezoid(each, curves.fractions) for each in (curves.deletion, curves.insertion)]
+    assert areas == pytest.approx([0.625, 0.75])
+
+
+def test_bad_input() -> None:
+    def broken(images: Images) -> Any:
+        return np.full((len(images), 2), np.nan)
+
+    with pytest.raises(InputError, match=r"got logits of shape \(34, 2\), expected finite ones of \(34, classes\)$"):
+        faithfulness(broken, IMAGE, [[1.0]])
+    with pytest.raises(InputError, match=r"got an image of shape \(1, 4\), expected \(C, H, W\)$"):
+        faithfulness(brightness, IMAGE[0], [[1.0]])
+    with pytest.raises(InputError, match="got 0 steps, expected at least 1$"):
+        faithfulness(brightness, IMAGE, [[1.0]], steps=0)
+    with pytest.raises(InputError, match="got 0 repeats, expected at least 1$"):
+        random_faithfulness(brightness, IMAGE, repeats=0)

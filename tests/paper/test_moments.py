@@ -1,0 +1,75 @@
+"""What BNTT sees, and its statistics estimated anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from paper.common.moments import current_moments, learnt_scales, renormalised
+from pipeline.networks.train.export import export_network
+from recordings.errors import InputError
+from tests.pipeline.small_networks import small_model
+
+
+@pytest.fixture
+def inputs() -> torch.Tensor:
+    """(8, 5, 6, 16, 24) spikes."""
+    return (torch.rand((8, 5, 6, 16, 24), generator=torch.Generator().manual_seed(0)) < 0.3).float()
+
+
+def test_moments_are_those_of_the_currents_by_channel_and_step(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    first, *_ = found = current_moments(network, inputs)
+    assert [moments.mean.shape for moments in found] == [(7, 4), (7, 6), (7, 8)]
+    weight = torch.tensor(network.layers[0].weight)
+    currents = torch.nn.functional.conv2d(inputs[2].double(), weight.double(), padding=1)[:, 3]
+    assert first.mean[2, 3] == pytest.approx(float(currents.mean()), rel=1e-4)
+    assert first.variance[2, 3] == pytest.approx(float(currents.var(correction=0)), rel=1e-4)
+    second = found[1]
+    assert not second.variance[0].any() and second.variance[1].any(), "what leaves at step 1 arrives at step 2"
+
+
+def test_statistics_estimated_anew_give_back_the_scale(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    trained = current_moments(network, inputs)
+    scales = learnt_scales(network, trained)
+    again = renormalised(network, inputs, scales)
+    for scale, one, other in zip(scales, learnt_scales(again, current_moments(again, inputs)), scales, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+        assert scale.any()
+    gain = np.asarray(again.layers[0].spiking_neuron.gain)
+    np.testing.assert_allclose(gain[:-1] ** 2 * (trained[0].variance + 1e-4), scales[0] ** 2, rtol=1e-6)
+
+
+def test_a_layer_made_too_strong_is_brought_back(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    scales = learnt_scales(network, current_moments(network, inputs))
+    strong = replace(network.layers[0], weight=network.layers[0].weight * 50 + 1)
+    loud = replace(network, layers=(strong, *network.layers[1:]))
+    means, variances = zip(*current_moments(renormalised(loud, inputs, scales), inputs), strict=True)
+    layer = renormalised(loud, inputs, scales).layers[0].spiking_neuron
+    driven = np.asarray(layer.gain)[:-1] * means[0] + np.asarray(layer.bias)[:-1]
+    np.testing.assert_allclose(driven, 0, atol=1e-4)  # centred, as BNTT does
+    np.testing.assert_allclose(np.asarray(layer.gain)[:-1] ** 2 * (variances[0] + 1e-4), scales[0] ** 2, rtol=1e-3)
+
+
+def test_a_network_without_a_gain_per_step_is_refused(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    plain = tuple(replace(layer, neuron=replace(layer.neuron, gain=1.0, bias=0.0)) for layer in network.layers)
+    constant = replace(network, layers=plain)
+    scales = learnt_scales(constant, current_moments(constant, inputs))
+    assert [scale.shape for scale in scales] == [(7, 4), (7, 6), (7, 8)]
+    with pytest.raises(InputError, match="^BNTT: conv1 has no gain per step"):
+        renormalised(constant, inputs, scales)
+
+
+def test_layers_before_the_first_keep_their_statistics(inputs: torch.Tensor) -> None:
+    network = export_network(small_model())
+    scales = learnt_scales(network, current_moments(network, inputs))
+    again = renormalised(network, inputs, scales, first=2)
+    assert again.layers[:2] == network.layers[:2]
+    assert not np.array_equal(again.layers[2].spiking_neuron.bias, network.layers[2].spiking_neuron.bias)
+    assert renormalised(network, inputs, scales, first=3).sha256 == network.sha256

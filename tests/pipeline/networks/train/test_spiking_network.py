@@ -1,0 +1,128 @@
+"""The trainable network: its surrogate, its delays, and that the exported network is the same network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from backends.network import LIF, Layer, Network
+from backends.torch.backend import TorchBackend
+from pipeline.config import CONFIGS, NetworkSection, load_config
+from pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
+from pipeline.networks.train.export import export_network
+from pipeline.networks.train.spiking_network import SpikingNetwork, poisson
+from recordings.errors import InputError
+from recordings.layers import steps_that_matter
+from tests.pipeline.small_networks import SMALL, small_model
+
+VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")
+
+
+def test_vgg11_as_a_list():
+    plans = plan_layers(VGG11)
+    assert [plan.name for plan in plans] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
+    assert plans[1] == LayerPlan("conv2", "conv", 128, 2)
+    assert plans[-1] == LayerPlan("fc1", "dense", 4096, 4)
+
+
+@pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "D5", "D6")])
+def test_an_outline_becomes_a_list_again(layers):
+    plans = plan_layers(layers)
+    assert plan_layers(description(outline(plans))) == plans
+    assert description(outline(plan_layers(VGG11))) == VGG11
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((16, "Q", "D8"), r"network.layers, entry 2: got 'Q', expected channels"),
+        ((16, "P0", "D8"), r"entry 2: got 'P0', expected a number of at least 1"),
+        ((16, "D8", 16), r"entry 3: convolution 16 after a dense layer"),
+        ((16, "P"), r"the last entry must be dense neurons"),
+        ((), r"the last entry must be dense neurons"),
+    ],
+)
+def test_a_list_that_makes_no_sense(layers, message):
+    with pytest.raises(InputError, match=message):
+        plan_layers(layers)
+
+
+def test_pooling_that_does_not_divide():
+    with pytest.raises(InputError, match="pooling 4 in front of fc1 does not divide its 5×12 input"):
+        small_model(height=10)
+
+
+def test_too_few_steps_for_the_depth():
+    with pytest.raises(InputError, match=r"timesteps is 3, but 3 layers delay the image.* at least 4"):
+        small_model(network=NetworkSection(layers=(4, 6, "P8", "D8"), timesteps=3))
+
+
+def test_training_spikes_follow_the_law_of_the_encoding():
+    images = torch.tensor([0.0, 0.5, -1.0, 2.0, -5.0]).reshape(1, 1, 1, 5)
+    spikes = poisson(images, 4000, torch.Generator().manual_seed(0)).mean(0).flatten()
+    assert spikes.tolist() == pytest.approx([0, 0.25, -0.5, 1, -1], abs=0.03)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_exported_network_is_the_same_network(normalise):
+    network = SMALL.model_copy(update={"normalise": normalise, "threshold": 0.7})
+    model = small_model(network=network)
+    images = torch.randn(5, 3, 16, 24, generator=torch.Generator().manual_seed(1))
+    signed = poisson(images, 8, torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        logits = model(signed)
+    planes = torch.cat([signed > 0, signed < 0], dim=2).numpy()
+    (batch,) = TorchBackend("cpu").run(export_network(model), [planes], 5)
+    assert np.count_nonzero(batch.readout) > 5  # something happened
+    np.testing.assert_allclose(batch.readout / 8, logits.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_bntt_becomes_a_gain_and_bias_per_step():
+    model = small_model()
+    norm = model.layers[1].bntt[3]
+    norm.weight.data[2], norm.running_mean[2], norm.running_var[2] = 1.5, 0.2, 0.5
+    neuron = export_network(model).layers[1].neuron
+    assert isinstance(neuron, LIF)
+    gain = 1.5 / np.sqrt(0.5 + 1e-4)
+    assert neuron.gain[3, 2] == pytest.approx(gain)
+    assert neuron.bias[3, 2] == pytest.approx(-gain * 0.2)
+
+
+def test_the_image_reaches_layer_l_at_step_l():
+    model = small_model()
+    planes = np.zeros((8, 1, 6, 16, 24), bool)
+    planes[:, :, :3] = True  # ON planes; with OFF planes as well, [W, -W] would cancel
+    (batch,) = TorchBackend("cpu").run(export_network(model), [planes], 1)
+    for depth, packed in enumerate(batch.spikes.values()):
+        active = np.flatnonzero(packed[0].any(axis=1))
+        assert active.size and active[0] >= depth
+
+
+def test_the_papers_network_fits_its_images():
+    settings = load_config(CONFIGS / "vgg11.toml")
+    model = SpikingNetwork(settings.network, 3, 64, 64, 200)
+    assert settings.network.layers == VGG11
+    assert tuple(model.layers[-1].synapses.weight.shape) == (4096, 512)
+    assert tuple(model.readout.weight.shape) == (200, 4096)
+
+
+def test_spikes_that_come_too_late_change_no_answer():
+    network = export_network(small_model())
+    planes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.3
+    (before,) = TorchBackend("cpu").run(network, [planes], 3)
+    layers = []
+    for number, layer in enumerate(network.layers, 1):
+        steps = steps_that_matter(8, number, len(network.layers), 1)
+        gain = layer.neuron.gain.copy()
+        gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
+        neuron = LIF(layer.neuron.leak, layer.neuron.threshold, gain, layer.neuron.bias)
+        layers.append(Layer(layer.name, layer.weight, neuron, layer.pool, layer.stride, layer.padding))
+    changed = Network(network.input_shape, 8, tuple(layers), network.readout)
+    (after,) = TorchBackend("cpu").run(changed, [planes], 3)
+    assert np.array_equal(before.readout, after.readout)
+    assert before.readout.any()
+    for number, name in enumerate(network.raster_names[1:], 1):
+        steps = steps_that_matter(8, number, len(network.layers), 1)
+        assert np.array_equal(before.spikes[name][:, :steps], after.spikes[name][:, :steps])
+    assert not np.array_equal(before.spikes["conv1"], after.spikes["conv1"])

@@ -1,0 +1,458 @@
+"""What recording leaves behind, and what it refuses: one line each, and never half a file."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from snntorch import utils
+from torch import Tensor, nn
+
+import spikesam
+from pipeline import explain
+from pipeline.record.record import record
+from recordings.validate import main as validate
+
+from .hand_written import Net
+
+T, B = 5, 3
+
+
+class SnnTorch(nn.Module):
+    """Two layers that keep their membranes; one step a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.lif1 = nn.Conv2d(2, 5, 3), snntorch.Leaky(0.9, threshold=0.4, init_hidden=True)
+        self.fc2, self.lif2 = nn.Linear(80, 4), snntorch.Leaky(0.9, threshold=0.4, init_hidden=True)
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.lif2(self.fc2(self.lif1(self.conv1(image)).flatten(1)))
+
+
+def images(batch: int = B, steps: int = T) -> Tensor:
+    return torch.rand(steps, batch, 2, 6, 6) * 2
+
+
+def run(model: nn.Module, batch: Tensor) -> Tensor:
+    """(T, B, K) from rest."""
+    utils.reset(model)
+    return torch.stack([model(image) for image in batch])
+
+
+def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
+    model, batch, seen = SnnTorch(), images(), []
+    model.lif1.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    expected, before = run(model, batch), {name: value.clone() for name, value in model.state_dict().items()}
+    hooks = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
+    with record(model, tmp_path) as recording:
+        assert torch.equal(run(model, batch), expected)
+        recording.finish()
+    assert hooks == [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert len(seen) == 2 * T
+
+
+def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = SnnTorch()
+    with record(model, tmp_path / "new", dataset="noise") as recording:
+        for size in (20, 3):  # shards hold 16
+            batch = images(size)
+            spikes = run(model, batch)
+            recording.tap("input", batch > 1, layout="TB...")
+            recording.finish(spikes, labels=torch.arange(size) % 4, index=np.arange(size) * 2)
+    path = tmp_path / "new" / "raster.h5"
+    assert [file.name for file in path.parent.iterdir()] == ["raster.h5"]
+    assert recording.path == path
+    assert validate([str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "23 samples of noise, T = 5, seed 0; float32 precision on torch-model (cpu)" in shown
+    with recording.raster as raster, spikesam.explain(path, tmp_path / "maps.h5") as maps:
+        assert [(layer.name, layer.number, layer.kind) for layer in raster.layers] == [
+            ("input", 0, "input"),
+            ("lif1", 1, "conv"),
+            ("lif2", 2, "dense"),
+        ]
+        assert raster.labels.tolist() == [*(n % 4 for n in range(20)), 0, 1, 2]
+        assert raster.samples.index.tolist() == [*range(0, 40, 2), 0, 2, 4]
+        assert raster.steps_that_matter("input") == T
+        assert json.loads(raster.header.config) == {"modules": {"lif1": "lif1", "lif2": "lif2"}}
+        assert np.array_equal(raster["input"][20:], (batch > 1).numpy())
+        assert np.allclose(maps["lif1"].sum[20:], spikesam.sam(raster["lif1"][20:]).sum(0), rtol=1e-5)
+    explain.main([str(path), "--out", str(tmp_path / "again.h5"), "--figures", str(tmp_path / "figures")])
+    assert any((tmp_path / "figures").glob("*.png"))
+
+
+def test_modules_are_named_by_the_caller(tmp_path: Path) -> None:
+    model, batch = SnnTorch(), images()
+    with record(model, tmp_path / "a", {"lif2": "out"}) as recording:
+        run(model, batch)
+        recording.finish()
+    assert list(recording.raster) == ["out"]
+    with record(model, tmp_path / "b", ["lif2", "lif1"]) as recording:
+        run(model, batch)
+        recording.finish()
+    assert list(recording.raster) == ["lif1", "lif2"]  # in the order in which they fire
+
+
+def test_functional_neurons_are_tapped(tmp_path: Path) -> None:
+    fc, expected = nn.Linear(72, 6).eval(), []
+    with record(fc, tmp_path, layers=[]) as recording:
+        for image in images():
+            spikes = fc(image.flatten(1)) > 0
+            recording.tap("fc1", spikes)
+            expected.append(spikes.numpy())
+        recording.tap("all", torch.stack([torch.from_numpy(each) for each in expected], dim=1), layout="BT...")
+        recording.finish(np.stack(expected))
+    with recording.raster as raster:
+        assert list(raster) == ["fc1", "all"]
+        for name in raster:
+            assert np.array_equal(raster[name][:][..., 0, 0], np.stack(expected))
+        assert raster.readout.tolist() == np.stack(expected).sum(0).tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_fire_0_and_1_too(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = Net().to(dtype)
+    with record(model, tmp_path) as recording:
+        spikes = torch.stack([model(image) for image in images().to(dtype)])
+        recording.finish(spikes)
+    assert spikes.dtype == dtype
+    assert 0 < spikes.sum() < spikes.numel()
+    assert np.array_equal(recording.raster["lif2"][:][..., 0, 0], spikes.bool())
+
+
+def test_images_laid_out_channels_last_give_the_same_bits(tmp_path: Path) -> None:
+    model, batch, rasters = SnnTorch(), images(), []
+    for name, layout in (("a", torch.contiguous_format), ("b", torch.channels_last)):
+        model = model.to(memory_format=layout)
+        with record(model, tmp_path / name) as recording:
+            run(model, torch.stack([image.contiguous(memory_format=layout) for image in batch]))
+            recording.finish()
+        rasters.append(recording.raster)
+    assert rasters[0].raster_digest == rasters[1].raster_digest
+    assert rasters[0]["lif1"].counts.sum() > 0
+
+
+@pytest.mark.parametrize("how", ["scores", "steps", "tuple"])
+def test_predictions_come_from_the_output(tmp_path: Path, how: str) -> None:
+    model = SnnTorch()
+    with record(model, tmp_path) as recording:
+        spikes = run(model, images())
+        output = {"scores": spikes.sum(0) / T, "steps": spikes, "tuple": (spikes, spikes * 0.1)}[how]
+        recording.finish(output, labels=[0, 1, -1])
+    assert recording.raster.predictions.tolist() == spikes.sum(0).argmax(1).tolist()
+    assert np.allclose(recording.raster.readout, spikes.sum(0) / (T if how == "scores" else 1))
+
+
+def test_gradients_do_not_hinder(tmp_path: Path) -> None:
+    model = SnnTorch()
+    with torch.enable_grad(), record(model, tmp_path) as recording:
+        spikes = run(model, images())
+        recording.finish(spikes)
+        spikes.sum().backward()
+    assert model.conv1.weight.grad is not None
+
+
+def test_state_that_nobody_reset_is_warned_of(tmp_path: Path) -> None:
+    model, batch = SnnTorch(), images()
+    with record(model, tmp_path) as recording:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            recording.finish(run(model, batch))
+        with pytest.warns(UserWarning, match="layer 'lif[12]': begins a batch with the membrane that an earlier"):
+            recording.finish(torch.stack([model(image) for image in batch]))
+
+
+def twice_a_step(model: Any, recording: Any) -> None:
+    utils.reset(model)
+    for image in images():
+        model.lif2(model.fc2(model.lif1(model.lif1(model.conv1(image))).flatten(1)))
+    recording.finish()
+
+
+def used_for_two_layers(model: Any, recording: Any) -> None:
+    utils.reset(model)
+    model.lif1(model.fc2(model.lif1(model.conv1(images()[0])).flatten(1)))
+
+
+def forgotten_pass(model: Any, recording: Any) -> None:
+    run(model, images())
+    recording.finish()
+    run(model, images())
+
+
+def other_steps(model: Any, recording: Any) -> None:
+    recording.finish(run(model, images()))
+    recording.finish(run(model, images(steps=T + 1)))
+
+
+def other_sizes_within_a_batch(model: Any, recording: Any) -> None:
+    for size in (B, B + 1):
+        model(images(size)[0])
+
+
+def exception(model: Any, recording: Any) -> None:
+    for _ in range(20):  # more than a shard
+        recording.finish(run(model, images()))
+    raise spikesam.InputError("of the user's own")
+
+
+def only_one_layer(model: Any, recording: Any) -> None:
+    model.lif1(model.conv1(images()[0]))
+    recording.finish()
+
+
+def nothing_called(model: Any, recording: Any) -> None:
+    model.lif1.forward(model.conv1(images()[0]))
+    recording.tap("fc", torch.zeros(B, 4))
+    recording.finish()
+
+
+def tapped(name: str, spikes: Any, **options: Any) -> Callable[[Any, Any], None]:
+    def fault(model: Any, recording: Any) -> None:
+        recording.tap(name, spikes, **options)
+        recording.finish(run(model, images()))
+
+    return fault
+
+
+def finished_with(*batches: dict[str, Any]) -> Callable[[Any, Any], None]:
+    def fault(model: Any, recording: Any) -> None:
+        for arguments in batches:
+            run(model, images())
+            recording.finish(**arguments)
+
+    return fault
+
+
+FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
+    (lambda model, recording: None, "record: nothing was recorded; run the model, then call recording.finish"),
+    (lambda model, recording: recording.finish(), "finish: got no spikes since the batch began; run the model before"),
+    (lambda model, recording: run(model, images()), r"record: the last batch was not ended; call recording.finish\("),
+    (forgotten_pass, "record: the last batch was not ended"),
+    (twice_a_step, "layer 'lif1': got 10 steps, expected 5 as layer 'lif2', so it may be called 2 times a step; give"),
+    (used_for_two_layers, r"layer 'lif1': got a step of 3 × \(4, 1, 1\) after one of 3 × \(5, 4, 4\); end a batch"),
+    (other_steps, "finish: got 6 steps, expected 5 as in the first batch"),
+    (other_sizes_within_a_batch, r"layer 'lif1': got a step of 4 × \(5, 4, 4\) after one of 3 × \(5, 4, 4\)"),
+    (only_one_layer, "layer 'lif2': module 'lif2' was not called; leave it out with layers="),
+    (nothing_called, "layer 'lif1': module 'lif1' was not called; leave it out with layers="),
+    (lambda model, recording: model(torch.rand(B, 2, 6, 6, device="meta")), "."),
+    (tapped("a b", torch.zeros(B, 4)), "layer 'a b': expected a name such as 'conv1'"),
+    (tapped("fc", torch.zeros(T, B + 1, 4), layout="TB..."), "layer 'lif1': got 3 samples, expected 4 as layer 'fc'"),
+    (tapped("fc", torch.zeros(T + 1, B, 4), layout="TB..."), "layer 'fc': got 6 steps, expected 5 as layer 'lif1'"),
+    (
+        tapped("fc", torch.zeros(0, B, 4), layout="TB..."),
+        r"layer 'fc': got shape \(0, 3, 4\), in which T = 0,",
+    ),
+    (tapped("fc", torch.zeros(0, 4)), r"layer 'fc': got a step of shape \(0, 4\), expected no side of 0"),
+    (tapped("fc", torch.zeros(B, 4), layout="T"), "layout: got 'T', expected one of B..., TB..., BT..., B...T"),
+    (
+        tapped("fc", torch.zeros(T, B, 4)),
+        r"layer 'fc': got shape \(5, 3, 4\), expected one step, .* with layout=",
+    ),
+    (tapped("fc", torch.zeros(T, B), layout="TB..."), r"layer 'fc': got shape \(3,\) of a step, expected \(B, K\),"),
+    (tapped("fc", torch.full((T, B, 4), 0.5), layout="TB..."), "layer 'fc': got values in 0.5 … 0.5 that are neither"),
+    (
+        tapped("lif1", torch.zeros(T, B, 4), layout="TB..."),
+        "layer 'lif1': got two of this name; give names with",
+    ),
+    (finished_with({"labels": [1, 2]}), r"finish: labels: got shape \(2,\) of int64, expected 3 whole numbers"),
+    (finished_with({"labels": [1.0, 2.0, 0.0]}), r"finish: labels: got shape \(3,\) of float64"),
+    (finished_with({"index": [1, 2, -2]}), r"finish: index: got -2 to 2, expected -1 to"),
+    (
+        finished_with({"output": torch.zeros(2, 4)}),
+        r"output: got shape \(2, 4\), expected class scores of \(3, K\)",
+    ),
+    (finished_with({"output": torch.zeros(6, 3, 4)}), r"output: .* or of every step, \(5, 3, K\)"),
+    (finished_with({"output": torch.full((3, 4), torch.nan)}), "output: got NaN or infinity, expected scores"),
+    (finished_with({"output": torch.zeros(3, 0)}), "output: got no class, expected scores"),
+    (finished_with({"output": {}}), "output: got dict, expected a tensor, or a tuple that begins with one"),
+    (
+        finished_with({"output": torch.zeros(3, 4)}, {}),
+        "finish: got no output, expected 4 classes as in the",
+    ),
+    (finished_with({}, {"output": torch.zeros(3, 4)}), "finish: got 4 classes, expected no output as in the"),
+    (exception, "of the user's own"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS)
+def test_a_fault_is_one_line_and_leaves_nothing(
+    tmp_path: Path, fault: Callable[[Any, Any], None], message: str
+) -> None:
+    model, out = SnnTorch(), tmp_path / "new"
+
+    def fail() -> None:
+        with record(model, out) as recording:
+            fault(model, recording)
+
+    with pytest.raises((spikesam.InputError, RuntimeError), match=f"^{message}") as caught:
+        fail()
+    assert isinstance(caught.value, spikesam.InputError) or "device" in str(caught.value)
+    assert "\n" not in str(caught.value) or not isinstance(caught.value, spikesam.InputError)
+    assert not out.exists()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_second_pass_of_all_steps_is_noticed_at_once(tmp_path: Path) -> None:
+    class Whole(SnnTorch):
+        def forward(self, batch: Tensor) -> Tensor:
+            utils.reset(self)
+            return torch.stack([super(Whole, self).forward(image) for image in batch])
+
+    model = Whole()
+
+    def fail() -> None:
+        with record(model, tmp_path):
+            model(images())
+            model(images())
+
+    with pytest.raises(spikesam.InputError, match="calls of the model: 1, in which layers fired for 5 steps, and now"):
+        fail()
+
+
+def test_forgetting_to_finish_the_first_batch_of_unknown_neurons_is_noticed(tmp_path: Path) -> None:
+    class Whole(Net):
+        def forward(self, batch: Tensor) -> Tensor:
+            self.reset()
+            return torch.stack([super(Whole, self).forward(image) for image in batch])
+
+    model = Whole()
+
+    def fail() -> None:
+        with record(model, tmp_path) as recording:
+            model(images())
+            recording.finish(model(images()))
+
+    with pytest.raises(spikesam.InputError, match="finish: got 10 steps in 2 calls of the model, expected one"):
+        fail()
+
+
+def test_a_module_that_is_all_layers_is_noticed(tmp_path: Path) -> None:
+    class Shared(SnnTorch):
+        def forward(self, image: Tensor) -> Tensor:
+            return self.lif1(self.lif1(self.conv1(image)))
+
+    model = Shared()
+
+    def fail() -> None:
+        with record(model, tmp_path, ["lif1"]) as recording:
+            recording.finish(run(model, images()))
+
+    with pytest.raises(
+        spikesam.InputError, match="model: 1, in which layers fired for 2 steps, and now one more; .* a module of its"
+    ):
+        fail()
+
+
+def in_training() -> nn.Module:
+    return SnnTorch().train()
+
+
+def partly_in_training() -> nn.Module:
+    model = SnnTorch()
+    model.fc2.train()
+    return model
+
+
+def compiled() -> nn.Module:
+    model = SnnTorch()
+    model.lif1.compile()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (lambda: "model", {}, "record: got str, expected a torch.nn.Module"),
+        (in_training, {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
+        (partly_in_training, {}, "record: module 'fc2' is in training mode"),
+        (lambda: nn.DataParallel(SnnTorch()), {}, "record: got DataParallel, .*; record model.module instead"),
+        (compiled, {}, "record: module 'lif1' is compiled"),
+        (lambda: torch.compile(SnnTorch()), {}, "record: the model is compiled, .* record the model that it was made"),
+        (SnnTorch, {"layers": "lif1"}, r"""layers: got 'lif1', expected several names, such as \["lif1"\]"""),
+        (SnnTorch, {"layers": ["lif3"]}, "layers: no module 'lif3' in SnnTorch; did you mean lif2 or lif1"),
+        (
+            SnnTorch,
+            {"layers": ["xyz"]},
+            "layers: no module 'xyz' in SnnTorch; did you mean conv1 or lif1 or",
+        ),
+        (SnnTorch, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
+        (SnnTorch, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
+        (SnnTorch, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),
+        (SnnTorch, {"counts": "all"}, "record: counts: got 'all', expected None or 'fired'"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_at_once(
+    tmp_path: Path, model: Callable[[], Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(spikesam.InputError, match=message):
+        record(model(), tmp_path / "new", **options).__enter__()
+    assert not any(tmp_path.iterdir())
+
+
+def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_path: Path) -> None:
+    model, batch = SnnTorch(), images()
+
+    def recorded(samples: int, **options: Any) -> Any:
+        with record(model, tmp_path, **options) as recording:
+            recording.finish(run(model, batch[:, :samples]))
+            if samples == B:
+                raise KeyboardInterrupt
+        return recording
+
+    recorded(1)
+    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; .* pass overwrite=True"):
+        recorded(2)
+    with pytest.raises(KeyboardInterrupt):
+        recorded(B, overwrite=True)
+    assert spikesam.open_raster(tmp_path / "raster.h5").n_samples == 1
+    assert recorded(2, overwrite=True).raster.n_samples == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
+
+
+def test_a_recording_is_read_and_written_at_its_time(tmp_path: Path) -> None:
+    model = SnnTorch()
+    with record(model, tmp_path) as recording:
+        recording.finish(run(model, images()))
+        with pytest.raises(spikesam.InputError, match="is not finished; read it when the block of record"):
+            _ = recording.raster
+    for late in (recording.finish, lambda: recording.tap("a", torch.zeros(B, 2))):
+        with pytest.raises(spikesam.InputError, match="the recording has ended, expected a call within the block"):
+            late()
+
+
+def test_what_a_killed_recording_left_is_removed_only_if_asked(tmp_path: Path) -> None:
+    model = SnnTorch()
+    (tmp_path / "raster.parts").mkdir()
+    (tmp_path / "raster.parts" / "00000000.h5").write_bytes(b"a shard")
+    with pytest.raises(spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "):
+        record(model, tmp_path).__enter__()
+    with record(model, tmp_path, overwrite=True) as recording:
+        recording.finish(run(model, images()))
+    assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
+
+
+def test_memory_does_not_grow_with_the_number_of_batches(tmp_path: Path) -> None:
+    """What Python and NumPy hold between batches; torch holds nothing."""
+    spikes, held = torch.rand(T, 16, 1 << 15) < 0.5, []
+    tracemalloc.start()
+    with record(nn.Identity().eval(), tmp_path, layers=[]) as recording:
+        for _ in range(8):
+            recording.tap("fc", spikes, layout="TB...")
+            recording.finish()
+            held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    packed = spikes.numel() / 8  # bytes of a batch
+    assert held[-1] - held[2] < packed / 2
