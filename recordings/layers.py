@@ -34,17 +34,11 @@ def parse_group(group: str) -> tuple[int, str] | None:
 
 
 def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
-    """Find the name of a layer by its name ("conv1") or its number (1 or "1").
-
-    Parameters
-    ----------
-    asked : the name or number that was given
-    numbers : the name of every layer -> its number
-    where : what an error message begins with
+    """Find the name of a layer by its name ("conv1") or its number (1 or "1"), among `numbers`: name -> number.
 
     Raises
     ------
-    InputError : if there is no such layer, with the names nearest to it
+    InputError : if there is no such layer, beginning with `where`, with the names nearest to it
     """
     by_number = {str(number): name for name, number in numbers.items()}
     text = str(asked)
@@ -66,7 +60,6 @@ def steps_that_matter(timesteps: int, layer: int, last_layer: int, delay: int) -
 
     Parameters
     ----------
-    timesteps : T
     layer, last_layer : numbers l and L of the layer and of the last one before the readout; the input is 0
     delay : steps that each synapse layer takes, 0 or 1
     """

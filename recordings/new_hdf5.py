@@ -46,15 +46,8 @@ class Target(io.FileIO):
 def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
     """Make HDF5 of an open, empty file, which survives a full disk: call `target.check()` now and then.
 
-    It is called at the end.
-
-    Parameters
-    ----------
-    on_disk : as :func:`recordings.disk.replacing` gives it; no name is opened, so no link is followed
-
-    Raises
-    ------
-    OSError : with the system's plain reason, if a write failed
+    It is called at the end, and raises an OSError with the system's plain reason if a write failed. No name is opened,
+    so no link is followed.
     """
     with Target(on_disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:

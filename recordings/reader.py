@@ -201,13 +201,7 @@ class Reader(ABC, Generic[Layer]):
         self._checked.check_dataset(self._datasets[where], where, spec, sizes)
 
     def _check_content(self, attributes: dict[str, dict[str, Any]], tables: Collection[str]) -> None:
-        """Compare the content digest with what was read.
-
-        Parameters
-        ----------
-        attributes : path -> name -> value, of everything that has any
-        tables : paths of all but those of the samples, in order
-        """
+        """Compare the content digest with what was read: attributes, tables of samples, then `tables`, by path."""
         paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *tables)
         digest = content_digest(attributes, map(self._table, paths))
         if (found := attributes["/"]["content_digest"]) != digest:

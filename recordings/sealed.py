@@ -1,10 +1,15 @@
-"""Reading a file whose bytes are those that were written (see seal.py): nothing in it has to be checked again."""
+"""Files that still have the size and the SHA-256 that are remembered of them: they hold what was written.
+
+So nothing in them has to be checked again, and no help of :mod:`recordings.inspection` is needed to open them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 from numpy.typing import NDArray
@@ -15,13 +20,31 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
 
-class SealedFile:
-    """A file of spikes or of maps in memory, for those who copy it as it is; a context manager.
+class Seal(NamedTuple):
+    """What is remembered of one file: its size in bytes, and its SHA-256 in hexadecimal digits."""
 
-    Parameters
-    ----------
-    content : as :func:`recordings.seal.sealed_content` gives it, of a file that holds what is asked for
-    """
+    size: int
+    sha256: str
+
+
+def seal(content: bytes | memoryview) -> Seal:
+    """The seal of a file with this content."""
+    return Seal(len(content), hashlib.sha256(content).hexdigest())
+
+
+def sealed_content(path: Path, expected: Seal) -> bytes | None:
+    """The content of a file that has this seal; None if it has another, or there is no such file."""
+    try:
+        if path.stat().st_size != expected.size:
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content if seal(content) == expected else None
+
+
+class SealedFile:
+    """A sealed file of spikes or of maps in memory, for those who copy it as it is; a context manager."""
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)

@@ -22,12 +22,7 @@ Advance = Callable[[], object]
 
 
 class Exporter(ABC):
-    """Writes a selection of a recording as one file, or folder, of another format.
-
-    Parameters
-    ----------
-    selection : what is written
-    """
+    """Writes a selection of a recording as one file, or folder, of another format."""
 
     takes_maps: ClassVar[bool] = False
 
@@ -59,13 +54,7 @@ class Exporter(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
-
-    Parameters
-    ----------
-    title : for people
-    exporter : module and class that writes it
-    """
+    """A file format: its title, for people, and the module and class that writes it."""
 
     title: str
     exporter: str

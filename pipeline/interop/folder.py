@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recordings.disk import sync
 from recordings.errors import InputError
 
 
@@ -30,14 +31,14 @@ def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
-                _sync(os.path.join(folder, name))
-            _sync(folder)
+                sync(Path(folder, name))
+            sync(Path(folder))
         if path.exists():
             if not overwrite:
                 raise InputError(f"{path}: already exists, and was not replaced; choose another name")
             path.rename(old)
         temporary.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -45,11 +46,3 @@ def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     finally:
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sync(path: str | Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

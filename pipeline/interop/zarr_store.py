@@ -40,14 +40,10 @@ class ZarrStore(Exporter):
     @property
     def most(self) -> int:
         """Bytes of the packed bits, or of the maps, without compression."""
-        tables = sum(variable.nbytes for name, variable in self._variables() if not _chunked(variable))
-        bits = sum(
-            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype == bool
-        )
-        maps = sum(
-            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype != bool
-        )
-        return bits // 8 + maps + tables + 2 * FILE_BYTES * (1 + len(self._variables())) + 64 * self.steps
+        variables = [variable for _, variable in self._variables()]
+        bits = sum(variable.nbytes for variable in variables if _chunked(variable) and variable.dtype == bool)
+        others = sum(variable.nbytes for variable in variables) - bits
+        return bits // 8 + others + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
 
     @property
     def steps(self) -> int:

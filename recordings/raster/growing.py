@@ -15,7 +15,7 @@ import numpy as np
 from recordings.disk import check_free, reason, write_file
 from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
-from recordings.seal import Seal, seal, sealed_content
+from recordings.sealed import Seal, seal, sealed_content
 
 from .batch import RasterBatch
 from .merging import merging
@@ -29,12 +29,7 @@ def parts_of(path: Path) -> Path:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced."""
     if os.path.lexists(path) and not (overwrite and path.is_file()):
         advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
         raise InputError(f"{path}: already exists; {advice}")

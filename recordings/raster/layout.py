@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import About, content_digest
 from recordings.new_hdf5 import hdf5_in_memory
-from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
+from recordings.schema import SAMPLE_DATASETS, DatasetSpec
 
 from .schema import (
     FORMAT,
@@ -75,22 +75,16 @@ def table_paths(header: RasterHeader) -> list[str]:
     return [*(f"/samples/{name}" for name in SAMPLE_DATASETS), *(["/readout"] if header.classes else []), *of_layers]
 
 
-def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uuid: str) -> None:
-    """Write attributes, the sample table and empty datasets; `complete` stays false until :func:`finish`."""
-    _lay_out(file, header, len(samples), run_uuid)
-    file["samples/index"][:] = samples.index
-    file["samples/label"][:] = samples.label
-
-
 @lru_cache(maxsize=1)
 def empty_raster(header: RasterHeader, count: int, run_uuid: str) -> bytes:
     """The content of a file that is laid out for `count` samples. Shards differ in nothing else; h5py takes 7 ms."""
     with hdf5_in_memory() as (file, image):
-        _lay_out(file, header, count, run_uuid)
+        lay_out(file, header, count, run_uuid)
         return image()
 
 
-def _lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -> None:
+def lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -> None:
+    """Write attributes, and empty datasets for `count` samples; `complete` stays false until :func:`finish`."""
     sizes = header.sizes(count)
     group = file.create_group("samples")
     for spec in SAMPLE_DATASETS.values():
@@ -109,9 +103,7 @@ def _lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -
 def finish(file: h5py.File, digest: str, about: About, tables: Iterable[NDArray[Any]]) -> None:
     """Say that everything is there, and what everything is: the raster digest, then one of all the rest.
 
-    Parameters
-    ----------
-    about, tables : what the file holds beside its spikes; the tables in the order of :func:`table_paths`
+    `about` and `tables` are what the file holds beside its spikes; the tables in the order of :func:`table_paths`.
     """
     about["/"]["raster_digest"] = digest
     file.attrs["raster_digest"] = digest

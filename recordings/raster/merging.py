@@ -26,13 +26,7 @@ from .schema import LAYER_TABLES, RasterHeader
 def merging(
     path: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, *, overwrite: bool = False
 ) -> Iterator[MergedRaster]:
-    """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left of it.
-
-    Raises
-    ------
-    InputError : if the file exists and may not be replaced
-    OSError : if it cannot be written
-    """
+    """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left."""
     with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
         merged = MergedRaster(file, target, header, samples, run_uuid)
         yield merged
@@ -40,20 +34,15 @@ def merging(
 
 
 class MergedRaster:
-    """Made by :func:`merging`; every sample is added once.
-
-    Parameters
-    ----------
-    file, target : of :func:`recordings.new_hdf5.new_hdf5`, empty
-    header, samples, run_uuid : what the raster says of itself
-    """
+    """Made by :func:`merging`; every sample is added once."""
 
     def __init__(
         self, file: h5py.File, target: Target, header: RasterHeader, samples: SampleTable, run_uuid: str
     ) -> None:
         self._file, self._target = file, target
         self.header, self.samples, self._run_uuid = header, samples, run_uuid
-        lay_out(file, header, samples, run_uuid)
+        lay_out(file, header, len(samples), run_uuid)
+        file["samples/index"][:], file["samples/label"][:] = samples.index, samples.label
         self._spikes = {layer.name: open_dataset(file, f"layers/{layer.group}/spikes") for layer in header.layers}
         paths = ["/samples/prediction", *(["/readout"] if header.classes else [])]
         paths += [f"/layers/{layer.group}/{name}" for layer in header.layers for name in LAYER_TABLES]
