@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, what a killed process left of them, and a disk that may be full."""
+"""Files and folders that appear whole or not at all, what a kill left of them, and a disk that may be full."""
 
 from __future__ import annotations
 
@@ -59,6 +59,34 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
+
+    A folder that was there is removed last, once the new one has its place. Whoever calls this holds
+    :func:`recordings.lock.file_lock` of `path`.
+    """
+    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
+    for leftover in (temporary, old):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for each in (*temporary.rglob("*"), temporary):
+            sync(each)
+        if path.exists():
+            if not overwrite:
+                raise _exists(path)
+            path.rename(old)
+        temporary.rename(path)
+        sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def write_file(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
     """Write a whole file, or nothing; see :func:`replacing`."""
     with replacing(path, overwrite=overwrite) as file:
@@ -71,6 +99,15 @@ def remove_leftovers(folder: Path) -> None:
         for entry in entries:
             if TEMPORARY.fullmatch(entry.name):
                 _remove_unless_held(entry.path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error while `path` is written into one line that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
 
 
 def unused(path: Path) -> Path:

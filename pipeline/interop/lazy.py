@@ -30,7 +30,7 @@ class LazyLayer(BackendArray):
     closed because too many others are open.
     """
 
-    dtype = np.dtype(np.float32)
+    dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def __init__(
         self, files: FileManager[Any], reader: RasterReader | MapReader, layer: str, shape: tuple[int, ...]

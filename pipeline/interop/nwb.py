@@ -39,7 +39,7 @@ HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dat
 class Nwb(Exporter):
     """Spike times in seconds, in the middle of their step; compressed by gzip."""
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
         self._raster = selection.recording
         self._layers = [SpikeTimes(selection, layer) for layer in selection.layers]

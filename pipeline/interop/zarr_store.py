@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recordings.disk import replacing_folder, writing
 from recordings.errors import InputError
 
-from .exporter import Advance, Exporter, missing, writing
-from .folder import replacing_folder
+from .exporter import Advance, Exporter, missing
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ZarrStore(Exporter):
 
     takes_maps = True
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
         self.dataset = _dataset(selection)
 
@@ -72,7 +72,7 @@ class ZarrStore(Exporter):
         return [(str(name), variable) for name, variable in self.dataset.variables.items()]
 
 
-def _dataset(selection: Selection[Any]) -> xr.Dataset:
+def _dataset(selection: Selection) -> xr.Dataset:
     """The selection as xarray has it; nothing is read yet."""
     if sys.version_info < (3, 11):
         raise InputError("this format needs the library zarr 3, which needs Python 3.11 or newer")
