@@ -173,21 +173,21 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
     """A row per layer of the network: rate, and how many bits differ from the model's."""
     rows = []
     for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
-        wanted = layer.spikes.cpu().numpy()
-        found = raster.spikes(spec, steps=slice(shift, shift + len(wanted))).reshape(wanted.shape)
-        rows.append({"rate": found.mean(), "differ": int(np.sum(found != wanted))})
+        of_model = layer.spikes.cpu().numpy()
+        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(of_model.shape)
+        rows.append({"rate": found.mean(), "differ": int(np.sum(found != of_model))})
     return pd.DataFrame(rows)
 
 
 def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) -> list[float]:
     """The share of bits that differ in each layer where it alone is in fixed point."""
-    fixed, steps, shares = quantise(network), example.timesteps, []
+    fixed, steps, fractions = quantise(network), example.timesteps, []
     driving: Any = None
     for number, layer in enumerate(layers):
         delay = 0 if layer.about.delayed else 1
         one = single_layer_network(fixed, number, number * delay, steps)
         given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
         found = _against(simulate(one, given, backend="event"), [layer], [delay])
-        shares.append(found["differ"][0] / layer.spikes.numel())
+        fractions.append(found["differ"][0] / layer.spikes.numel())
         driving = layer.spikes.cpu().numpy().reshape(steps, example.samples, *network.shapes[number + 1])
-    return shares
+    return fractions

@@ -33,7 +33,7 @@ class DifferentiableNetwork(nn.Module):
     """A network through which gradients flow from the logits to the outputs of its layers and to its input.
 
     Weights are constants. Of a spiking network, a layer's membranes are kept for the gradient only where one can flow
-    further back, so what is held at most is about three float32 per neuron and step.
+    further back, so the most memory is about three float32 per neuron and step.
 
     Parameters
     ----------

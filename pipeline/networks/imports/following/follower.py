@@ -118,13 +118,13 @@ class Follower:
         values = torch.cat([value for value, _ in pieces])
         steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
         within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
-        held, expected = len(summed) or len(steps.unique()), self.timesteps
+        found, expected = len(summed) or len(steps.unique()), self.timesteps
         if not summed and any(isinstance(each.what, SpikingModule) for each in path.operations):
             last = steps == self.timesteps - 1
-            values, within, held, expected = values[last], within[last], int(last.any()), 1
-        if held != expected or len(within) != (1 if summed else held) * self.samples * size:
+            values, within, found, expected = values[last], within[last], int(last.any()), 1
+        if found != expected or len(within) != (1 if summed else found) * self.samples * size:
             raise NetworkError(
-                f"the model's output comes from {path.last}, but from {held} of {self.timesteps} steps; expected all "
+                f"the model's output comes from {path.last}, but from {found} of {self.timesteps} steps; expected all "
                 "steps, their sum or their mean"
             )
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)

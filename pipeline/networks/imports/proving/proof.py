@@ -33,11 +33,11 @@ def prove(imported: Imported, example: Example) -> None:
     spikes = _run(network, arrived, device)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
         found = spikes[network.layers[number].name]
-        wanted = layer.spikes.cpu().numpy()
-        differs = found[shift : shift + example.timesteps].reshape(wanted.shape) != wanted
+        of_model = layer.spikes.cpu().numpy()
+        differs = found[shift : shift + example.timesteps].reshape(of_model.shape) != of_model
         if differs.any():
             t, sample, neuron = map(int, np.argwhere(differs)[0])
-            difference = Difference(imported, number, t, sample, neuron, bool(wanted[t, sample, neuron]))
+            difference = Difference(imported, number, t, sample, neuron, bool(of_model[t, sample, neuron]))
             raise NetworkError(difference.explained(arrived, device))
         arrived = found
 
