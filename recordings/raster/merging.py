@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from recordings.chunks import open_dataset, read_table, store_chunks, write_rows
+from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows
 from recordings.digests import raster_digest
 from recordings.disk import replacing
 from recordings.new_hdf5 import Target, new_hdf5
 from recordings.schema import SampleTable
-from recordings.sealed import SealedFile
 
 from .layout import attributes, finish, lay_out, table_paths
 from .records import SampleRecord, tables_of
@@ -58,11 +58,12 @@ class MergedRaster:
 
     def add_sealed(self, first: int, content: bytes) -> None:
         """Take the samples from `first` on of a shard whose bytes are those that were written."""
-        with SealedFile(content) as shard:
+        with h5py.File(io.BytesIO(content), "r") as shard:
             for layer in self.header.layers:
-                store_chunks(self._spikes[layer.name], first, shard.chunks(f"layers/{layer.group}/spikes"))
-            tables = {path: shard.table(path) for path in self._tables}
-            self._added(first, tables, shard.text("backend"), shard.text("device"))
+                chunks = stored_chunks(shard, content, f"layers/{layer.group}/spikes")
+                store_chunks(self._spikes[layer.name], first, chunks)
+            tables = {path: read_table(shard, path) for path in self._tables}
+            self._added(first, tables, shard.attrs["backend"], shard.attrs["device"])
 
     def finish(self) -> None:
         """Say that everything is there, once every sample was added."""
