@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
-from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
 from .images import ImageSet

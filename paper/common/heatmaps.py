@@ -88,7 +88,7 @@ def snn_grad_cams(
     name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
     """
     from backends.torch.backend import TorchBackend
-    from pipeline.maps.snn_grad_cam import snn_grad_cam
+    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings

@@ -19,8 +19,8 @@ import numpy as np
 from backends.available import LavaModels, make_backend
 from backends.base import Backend
 from backends.network import Network
+from pipeline.maps.layers import map_layers
 from pipeline.maps.sam import AnyVariant
-from pipeline.maps.sam_maps import map_layers
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
@@ -116,9 +116,9 @@ class JobSpec:
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
         if keep.maps == "backend":
-            formed = {"gamma": self.gamma, "variant": self.variant, "seed": self.header.seed}
-            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept)
-        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": True}
+            formed = {"gamma": float(self.gamma), "variant": self.variant, "seed": self.header.seed}
+            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept, "network_sha256")
+        parameters = {"gamma": float(self.gamma), "variant": self.variant, "include_current": True}
         return MapHeader("sam", raster, parameters, *kept)
 
     def digest(self, digests: dict[str, list[str]]) -> str:

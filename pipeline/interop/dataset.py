@@ -13,9 +13,10 @@ import xarray as xr
 from xarray.backends import CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
+from pipeline.maps.method import method_of
 from recordings.file_format import open_recording
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MAPS, METHODS
+from recordings.maps.schema import MAPS
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LAYER_DATASETS
 
@@ -99,7 +100,7 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = maps.header, Names([*COORDINATES, STEPPED])
-    method = METHODS[header.method]
+    method = method_of(header, maps.where)
     variables: Variables = {}
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))

@@ -17,7 +17,6 @@ from .schema import (
     DIGEST,
     FORMAT,
     MAPS,
-    METHODS,
     SCHEMA_VERSION,
     STEPS,
     SUM,
@@ -29,7 +28,6 @@ from .schema import (
 
 def attributes(header: MapHeader) -> About:
     """All attributes of a file of maps but those that are written last."""
-    method = METHODS[header.method]
     about: About = {
         "/": {
             "format": FORMAT,
@@ -37,8 +35,8 @@ def attributes(header: MapHeader) -> About:
             "method": header.method,
             "T": header.timesteps,
             "stepped": header.stepped,
-            method.source: header.source,
-            **{name: kind(header.parameters[name]) for name, kind in method.parameters.items()},
+            header.source_name: header.source,
+            **header.parameters,
         }
     }
     for layer in header.layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from recordings.compress import ChunkError, decode
 from recordings.errors import InputError
 from recordings.hdf5 import Source
+from recordings.layer_view import LayerView
 from recordings.reader import Reader
 from recordings.schema import DatasetSpec, check_size
 
-from .layer import LayerMaps
 from .schema import (
     AXES,
     DIGEST,
     FORMAT,
     MAPS,
     MAPS_ATTRIBUTES,
-    METHODS,
     ROOT_ATTRIBUTES,
     SCHEMA_VERSION,
     STEPS,
@@ -32,10 +31,13 @@ from .schema import (
     SUM_AXES,
     MapHeader,
     MapLayer,
+    SourceName,
     digest_path,
+    is_method_name,
+    is_parameter_name,
 )
 
-WHAT = "a file of maps (sam.h5) that pipeline.explain or pipeline.gradcam has finished"
+WHAT = "a file of maps (sam.h5) that pipeline.explain has finished"
 
 
 class MapReader(Reader[MapLayer]):
@@ -159,21 +161,24 @@ class MapReader(Reader[MapLayer]):
     def _open(self) -> None:
         checked = self._checked
         found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
-        if found["method"] not in METHODS:
-            raise checked.fail("/@method", repr(found["method"])[:80], f"one of {', '.join(METHODS)}")
-        method, stepped = METHODS[found["method"]], found["stepped"]
-        source = checked.attributes(checked.root, "/", {method.source: str})
-        parameters = checked.attributes(checked.root, "/", method.parameters)
-        attributes = {"/": found | source | parameters}
+        method, stepped = found["method"], found["stepped"]
+        if not is_method_name(method):
+            raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
+        parameters = checked.scalars(checked.root, "/", is_parameter_name)
+        attributes = {"/": found | parameters}
+        source_name = next((name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None)
+        if source_name is None:
+            raise checked.fail("/", "does not say what was explained", f"text @{' or @'.join(get_args(SourceName))}")
+        source = str(parameters.pop(source_name))
         checked.expect_children(checked.root, "/", {"samples", "layers", *(["steps"] if stepped else [])})
         n_samples = self._open_samples()
         if not 0 <= stepped <= n_samples:
             raise checked.fail("/@stepped", str(stepped), f"0 to {n_samples}, the number of samples")
         steps = self._read_steps() if stepped else ()
-        layers = tuple(self._read_layers(found["method"], bool(stepped), attributes))
+        layers = tuple(self._read_layers(method, bool(stepped), attributes))
         with checked.valid("/"):
             self.header = header = MapHeader(
-                found["method"], source[method.source], parameters, found["T"], layers, steps, stepped
+                method, source, parameters, found["T"], layers, steps, stepped, source_name
             )
         for layer in layers:
             kept = [(header.sum_path(layer), SUM, n_samples)]
@@ -214,6 +219,48 @@ class MapReader(Reader[MapLayer]):
             if len(shape) != 3:
                 raise checked.fail(where, f"shape {shape}", "(N, H, W)")
             yield MapLayer(name, number, (int(shape[1]), int(shape[2])), attributes[where]["steps"])
+
+
+class LayerMaps(LayerView[np.float32]):
+    """One layer of an open file of maps, made by `maps["conv1"]`.
+
+    `.sum` holds the sums of all samples. `[i]` reads (S, H, W) float32 of sample i, its maps at the steps that the file
+    keeps, `[a:b]` reads (S, B, H, W) float32. The length is N.
+
+    Attributes
+    ----------
+    spec : MapLayer — name, number, shape and steps that matter
+    """
+
+    def __init__(self, maps: MapReader, spec: MapLayer) -> None:
+        super().__init__(maps.where, (maps.n_samples, len(maps.header.steps), *spec.shape), np.float32)
+        self._maps, self.spec = maps, spec
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+        return self.spec.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.spec.shape
+
+    @property
+    def steps_that_matter(self) -> int:
+        """How many of the first steps can still change the answer."""
+        return self.spec.steps_that_matter
+
+    @property
+    def sum(self) -> NDArray[np.float32]:
+        """(N, H, W) float32: sums over the steps that matter, read anew at every call."""
+        sums = np.empty((len(self), *self.shape), np.float32)
+        for sample in range(len(self)):
+            sums[sample] = self._maps.read_sum(self.spec, sample)
+        return sums
+
+    def _read(self, sample: int) -> NDArray[np.float32]:
+        return self._maps.read(self.spec, sample)
 
 
 def open_maps(source: Source) -> MapReader:

@@ -22,7 +22,7 @@ from recordings.schema import SAMPLE_DATASETS, SampleTable
 
 from .layout import attributes, empty_maps, lay_out
 from .records import MapRecord, make_map_record
-from .schema import METHODS, STEPS, MapHeader, digest_path
+from .schema import STEPS, MapHeader, digest_path
 
 
 class MapWriter:
@@ -111,7 +111,7 @@ def writing_maps(
         raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
     if isinstance(target, io.BytesIO):
         with hdf5_in_memory(empty_maps(replace(header, source="0" * 64), len(samples))) as (file, image):
-            file.attrs[METHODS[header.method].source] = header.source
+            file.attrs[header.source_name] = header.source
             writer = MapWriter(file, header, samples, lambda: None)
             yield writer
             writer.finish()

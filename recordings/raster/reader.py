@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from recordings.compress import ChunkError, decode
 from recordings.digests import pad_bits_clear, raster_digest, spike_counts
 from recordings.hdf5 import Source
-from recordings.layer_view import position
+from recordings.layer_view import LayerView, position
 from recordings.reader import Reader
 from recordings.schema import check_size
 
 from .batch import unpack
-from .layer import RecordedLayer
 from .schema import (
     FORMAT,
     LAYER_ATTRIBUTES,
@@ -251,6 +250,44 @@ class RasterReader(Reader[LayerSpec]):
                 classes=attributes["K"],
                 readout_scale=about["/readout"]["scale"] if attributes["K"] else 1.0,
             )
+
+
+class RecordedLayer(LayerView[np.bool_]):
+    """One layer of an open raster, made by `raster["conv1"]`.
+
+    `[i]` reads (T, C, H, W) bool of sample i, `[a:b]` reads (T, B, C, H, W) bool. The length is N.
+
+    Attributes
+    ----------
+    spec : LayerSpec — name, number, kind, threshold and leak
+    """
+
+    def __init__(self, raster: RasterReader, spec: LayerSpec) -> None:
+        super().__init__(raster.where, (raster.n_samples, raster.timesteps, *spec.shape), np.bool_)
+        self._raster, self.spec = raster, spec
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+        return self.spec.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W); dense layers (C, 1, 1)."""
+        return self.spec.shape
+
+    @property
+    def counts(self) -> NDArray[np.uint32]:
+        """(N, T) uint32 number of spikes."""
+        return self._raster.counts(self.spec)
+
+    @property
+    def steps_that_matter(self) -> int:
+        """How many of the first steps can still change the answer."""
+        return self._raster.steps_that_matter(self.spec)
+
+    def _read(self, sample: int) -> NDArray[np.bool_]:
+        return unpack(self._raster.packed(self.spec, sample)[None], self.spec.shape)[:, 0]
 
 
 def open_raster(source: Source) -> RasterReader:
