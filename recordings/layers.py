@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from .errors import InputError
 
@@ -22,13 +23,21 @@ def check_name(name: str) -> None:
         raise InputError(f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _")
 
 
-def group_name(number: int, name: str) -> str:
-    """Name of a layer's group in a file: 1, "conv1" -> "001_conv1"."""
-    return f"{number:03d}_{name}"
+@dataclass(frozen=True)
+class NamedLayer:
+    """A layer as a header describes it: its name, such as "conv1", and its depth, 0 for the input."""
+
+    name: str
+    number: int
+
+    @property
+    def group(self) -> str:
+        """Name of its group in the file: "001_conv1"."""
+        return f"{self.number:03d}_{self.name}"
 
 
 def parse_group(group: str) -> tuple[int, str] | None:
-    """Undo :func:`group_name`; None if no layer's group can have this name."""
+    """Number and name of the layer whose group has this name; None if no layer's group can have it."""
     found = _GROUP.fullmatch(group)
     return (int(found[1]), found[2]) if found else None
 

@@ -39,9 +39,8 @@ class MapWriter:
         self._file, self._header, self._samples, self._check = file, header, samples, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
-        kept = [(header.sum_path(layer), len(samples)) for layer in header.layers]
-        kept += [(header.path(layer), header.stepped) for layer in header.layers if header.stepped]
-        self._rows = dict(kept)  # of each dataset of maps
+        kept = (kept for layer in header.layers for kept in header.datasets(layer, len(samples)))
+        self._rows = {path: rows for path, _, rows in kept}  # of each dataset of maps
         self._datasets = {name: open_dataset(file, name) for path in self._rows for name in (path, digest_path(path))}
 
     def write(
@@ -101,7 +100,6 @@ def writing_maps(
     Parameters
     ----------
     target : name of the file, or what holds its content in memory afterwards
-    overwrite : replace a file that exists
 
     Raises
     ------
