@@ -35,7 +35,7 @@ Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
-    """A file opened for reading.
+    """A file opened for reading; every method raises a RasterError if the file is not as expected.
 
     Parameters
     ----------
@@ -50,10 +50,6 @@ class CheckedFile:
     path : where the file lies; None if it is in memory
     where : what every error begins with, the path or "raster in memory"
     size : in bytes
-
-    Raises
-    ------
-    RasterError : from every method, if the file is not as expected
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:
