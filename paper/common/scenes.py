@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
@@ -123,7 +123,7 @@ def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
     ------
     InputError : if no scene is left
     """
-    dataset = open_dataset("cluttered-digits", "val", checkpoint.classes, size=count, digits=2)
+    dataset = ClutteredDigits("val", checkpoint.classes, count, digits=2)
     prepare = checkpoint.image_preprocessing
     items = [item for item in dataset if item.others[0].label is not None]
     if not items:
