@@ -12,16 +12,9 @@ import socket
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from backends.lava.magma import AbstractProcess, InPort, PyLoihiProcessModel, model_of, receives
 from backends.trace import STEP_TYPE, SUM_TYPE
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
@@ -96,12 +89,11 @@ class RecorderProcess(AbstractProcess):
         self.r_in = InPort(shape=(classes,))
 
 
-@implements(proc=RecorderProcess, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(RecorderProcess)
 class RecorderModel(PyLoihiProcessModel):
     """Base of :func:`recorder_model`: a model declares its ports as class attributes, here some per layer."""
 
-    r_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float64)
+    r_in = receives(np.float64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -150,7 +142,7 @@ class RecorderModel(PyLoihiProcessModel):
 
 def recorder_model(rasters: int, maps: int) -> type[RecorderModel]:
     """The model of a :class:`RecorderProcess` of so many rasters and layers with maps."""
-    ports = {f"bits_{number}": LavaPyType(PyInPort.VEC_DENSE, np.uint8) for number in range(rasters)}
-    ports |= {f"maps_{number}": LavaPyType(PyInPort.VEC_DENSE, STEP_TYPE.type) for number in range(maps)}
-    ports |= {f"sum_{number}": LavaPyType(PyInPort.VEC_DENSE, SUM_TYPE.type) for number in range(maps)}
+    ports = {f"bits_{number}": receives(np.uint8) for number in range(rasters)}
+    ports |= {f"maps_{number}": receives(STEP_TYPE.type) for number in range(maps)}
+    ports |= {f"sum_{number}": receives(SUM_TYPE.type) for number in range(maps)}
     return type("RecorderModel", (RecorderModel,), ports)
