@@ -18,7 +18,7 @@ from .process.layer import EventLayer, LayerProcess, StockLayer
 from .process.readout import EventReadout, ReadoutProcess, StockReadout
 from .process.recorder import RecorderProcess, recorder_model
 from .process.sources import CurrentSource, SpikeSource
-from .transfer import layers_with_maps, maps_of_layer, readout_type
+from .transfer import maps_of_layer, sent_arrays
 
 
 def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:
@@ -43,47 +43,37 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     ]
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     receivers = [*(layer.s_in for layer in layers), readout.s_in]
-    recorded: list[OutPort] = [layer.bits_out for layer in layers]
+    leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
     about = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
     source: AbstractProcess
     if network.spiking_input:
         channels, height, width = network.input_shape
         source = SpikeSource(shape=(height, width, channels), **about)
         source.s_out.reshape(receivers[0].shape).connect(receivers[0])
-        recorded.insert(0, source.bits_out)
+        leaving["bits", network.raster_names[0]] = source.bits_out
     else:
         source = CurrentSource(shape=layers[0].a_in.shape, **about)
         source.a_out.connect(layers[0].a_in)
     for layer, receiver in zip(layers, receivers[1:], strict=True):
         layer.s_out.reshape(receiver.shape).connect(receiver)
-    explained = [layer for layer in layers if layer.proc_params["maps"]]
-    recorded = recorded if request is None or request.spikes else []
+    for layer in layers:
+        leaving["bits", layer.name] = layer.bits_out
+        leaving["maps", layer.name], leaving["sum", layer.name] = layer.maps_out, layer.sum_out
+    layout = sent_arrays(network, request, 0)
+    stepped = request.stepped if request else 0
     recorder = RecorderProcess(
-        sizes=tuple(port.shape[1] for port in recorded),
-        pixels=tuple(layer.sum_out.shape[0] for layer in explained),
-        stepped=request.stepped if request else 0,
-        classes=network.classes,
-        readout_type=readout_type(network),
-        timesteps=timesteps,
-        socket_fd=socket_fd,
-        name="recorder",
+        layout=layout, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name="recorder"
     )
-    for number, port in enumerate(recorded):
-        port.connect(getattr(recorder, f"bits_{number}"))
-    for number, layer in enumerate(explained):
-        layer.maps_out.connect(getattr(recorder, f"maps_{number}"))
-        layer.sum_out.connect(getattr(recorder, f"sum_{number}"))
-    readout.r_out.connect(recorder.r_in)
+    for number, key in enumerate(layout):
+        leaving[key].connect(getattr(recorder, f"in_{number}"))
     return source
 
 
 def run_config(network: Network, models: str, request: MapRequest | None) -> Loihi1SimCfg:
     """Choose models: event-driven ones, or graphs of the Processes and models that Lava comes with ("stock")."""
     event = models == "event"
-    rasters = len(network.raster_names) if request is None or request.spikes else 0
-    maps = len(layers_with_maps(network, request)) if request else 0
     chosen: dict[type, type] = {
-        RecorderProcess: recorder_model(rasters, maps),
+        RecorderProcess: recorder_model(sent_arrays(network, request, 0)),
         LayerProcess: EventLayer if event else StockLayer,
         ReadoutProcess: EventReadout if event else StockReadout,
     }

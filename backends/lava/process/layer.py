@@ -11,20 +11,21 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
+from backends.lava.magma import (
+    AbstractProcess,
+    AbstractSubProcessModel,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
 from backends.lava.process.maps import LayerMapRequest, MapGatherer, MapMessages, map_ports, sum_over_channels
 from backends.lava.process.neuron import LIFNeurons
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
@@ -63,7 +64,7 @@ class LayerProcess(AbstractProcess):
         self.maps_out, self.sum_out = map_ports(neurons)
 
 
-@implements(proc=LayerProcess, protocol=LoihiProtocol)
+@model_of(LayerProcess)
 class StockLayer(AbstractSubProcessModel):
     """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
 
@@ -113,17 +114,16 @@ class StockLayer(AbstractSubProcessModel):
         return currents
 
 
-@implements(proc=LayerProcess, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(LayerProcess)
 class EventLayer(PyLoihiProcessModel):
     """The kernels of the event backend, one step at a time."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
-    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
-    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    s_in = receives(bool)
+    a_in = receives(np.float32)
+    s_out = sends(bool)
+    bits_out = sends(np.uint8)
+    maps_out = sends(np.uint16)
+    sum_out = sends(np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)

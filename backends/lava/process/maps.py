@@ -10,16 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 
+from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, due
 from backends.trace import SpikeTrace, StoredMaps
 
@@ -95,14 +88,13 @@ class MapGatherer(AbstractProcess):
         self.maps_out, self.sum_out = map_ports(shape)
 
 
-@implements(proc=MapGatherer, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(MapGatherer)
 class MapGathererModel(PyLoihiProcessModel):
     """int32 input."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
-    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in = receives(np.int32)
+    maps_out = sends(np.uint16)
+    sum_out = sends(np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)

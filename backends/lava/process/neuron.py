@@ -9,17 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from backends.event.kernels.layer import advance
 from backends.event.kernels.neurons import dynamics_of
+from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import FixedLIF, SpikingNeuron
 from backends.trace import GradedSpikes, SpikeTrace
@@ -56,35 +49,34 @@ class LIFNeurons(AbstractProcess):
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
 
 
-@implements(proc=LIFNeurons, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(LIFNeurons)
 class LIFNeuronsModel(PyLoihiProcessModel):
     """The kernel of all backends, one step at a time; in fixed point currents are integers that float32 holds."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    p_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    a_in = receives(np.float32)
+    s_out = sends(bool)
+    p_out = sends(np.int32)
+    bits_out = sends(np.uint8)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         neuron, trace, shape = proc_params["neuron"], proc_params["trace"], proc_params["shape"]
+        self.timesteps = proc_params["timesteps"]
         self.dynamics = dynamics_of(neuron)
         self.graded = GradedSpikes(trace) if trace else None
-        dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
-        maps = (-1, 1, shape[-1])
-        self.membrane, self.synaptic = np.zeros(shape, dtype).reshape(maps), np.zeros(shape, dtype).reshape(maps)
         self.spikes = np.zeros(shape, np.bool_)
+        self.fired = self.spikes.reshape(-1, 1, shape[-1])  # as the kernel sees them
+        dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
+        self.membrane, self.synaptic = np.zeros((2, *self.fired.shape), dtype)
         self.bits = np.zeros((MESSAGE_STEPS, -(-self.spikes.size // 8)), np.uint8)
 
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
-        t, timesteps = (self.time_step - 1) % self.proc_params["timesteps"], self.proc_params["timesteps"]
-        current = self.a_in.recv().astype(self.membrane.dtype, copy=False).reshape(self.membrane.shape)
-        fired = self.spikes.reshape(self.membrane.shape)
-        advance(t, self.dynamics, current, self.membrane, self.synaptic, fired, self.bits[t % MESSAGE_STEPS])
+        t = (self.time_step - 1) % self.timesteps
+        current = self.a_in.recv().astype(self.membrane.dtype, copy=False).reshape(self.fired.shape)
+        advance(t, self.dynamics, current, self.membrane, self.synaptic, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
             self.p_out.send(self.graded.step(t, self.spikes))
-        if ends_message(t, timesteps):
+        if ends_message(t, self.timesteps):
             self.bits_out.send(self.bits)

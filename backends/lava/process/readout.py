@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from backends.lava.magma import (
+    AbstractProcess,
+    AbstractSubProcessModel,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
 from backends.lava.process.layer import channels_last, exact_dense
 from backends.network import Readout, Shape
 from backends.readout import ReadoutIntegrator, integrate, rounded
@@ -42,7 +43,7 @@ class ReadoutProcess(AbstractProcess):
         self.r_out = OutPort(shape=(len(flat.weight),))
 
 
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
+@model_of(ReadoutProcess)
 class StockReadout(AbstractSubProcessModel):
     """Lava's `Dense`, then an accumulator."""
 
@@ -55,13 +56,12 @@ class StockReadout(AbstractSubProcessModel):
         self.accumulator.r_out.connect(process.r_out)
 
 
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(ReadoutProcess)
 class EventReadout(PyLoihiProcessModel):
     """:class:`backends.readout.ReadoutIntegrator`, one step at a time."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float64)
+    s_in = receives(bool)
+    r_out = sends(np.float64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -95,13 +95,12 @@ class Accumulator(AbstractProcess):
         self.r_out = OutPort(shape=shape)
 
 
-@implements(proc=Accumulator, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(Accumulator)
 class AccumulatorModel(PyLoihiProcessModel):
     """Sums in float64, rounded once."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float64)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float64)
+    a_in = receives(np.float64)
+    r_out = sends(np.float64)
     sums: NDArray[Any] = np.zeros(())
 
     def run_spk(self) -> None:

@@ -8,39 +8,19 @@ import threading
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, model_of, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 
 
-class AbstractSource(AbstractProcess):
+class AbstractSourceModel(PyLoihiProcessModel):
     """Sends samples without a pause between them, then zeros.
 
-    Parameters
-    ----------
-    timesteps, n_samples : length and number of samples
-    sample_shape : of the array that is read for each sample, in C-order
-    socket_fd : inherited file descriptor of a stream of such arrays, and nothing else
+    They are read on a thread, so that their sender, which decides how far ahead, never waits for a step to end. The
+    parameters of the Process are `timesteps` and `n_samples`, length and number of samples; `sample_shape`, of the
+    array that is read for each, in C-order; `socket_fd`, an inherited file descriptor of a stream of such arrays alone.
     """
-
-    def __init__(
-        self, *, timesteps: int, n_samples: int, sample_shape: tuple[int, ...], socket_fd: int, name: str
-    ) -> None:
-        super().__init__(
-            timesteps=timesteps, n_samples=n_samples, sample_shape=sample_shape, socket_fd=socket_fd, name=name
-        )
-
-
-class AbstractSourceModel(PyLoihiProcessModel):
-    """Reads samples on a thread, so that the sender, which decides how far ahead, never waits for a step to end."""
 
     sample_type: Any
 
@@ -64,13 +44,13 @@ class AbstractSourceModel(PyLoihiProcessModel):
         return np.zeros(self.proc_params["sample_shape"], self.sample_type)
 
 
-class SpikeSource(AbstractSource):
+class SpikeSource(AbstractProcess):
     """Sends input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
 
     Parameters
     ----------
     shape : (H, W, C)
-    timesteps, socket : see :class:`AbstractSource`
+    timesteps, socket : see :class:`AbstractSourceModel`
 
     Ports: `s_out` of `shape`, bool; `bits_out`, the bytes as they came, a message where
     :func:`~.recorder.ends_message`.
@@ -83,14 +63,13 @@ class SpikeSource(AbstractSource):
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, size))
 
 
-@implements(proc=SpikeSource, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(SpikeSource)
 class SpikeSourceModel(AbstractSourceModel):
     """Unpacks one step at a time."""
 
     sample_type = np.uint8
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    s_out = sends(bool)
+    bits_out = sends(np.uint8)
     packed: NDArray[np.uint8]
 
     def __init__(self, proc_params: Any) -> None:
@@ -111,13 +90,13 @@ class SpikeSourceModel(AbstractSourceModel):
             self.bits_out.send(self.bits)
 
 
-class CurrentSource(AbstractSource):
+class CurrentSource(AbstractProcess):
     """Sends constant currents: one map (C, H, W) or (C,) float32 per sample; in fixed point, of integers.
 
     Parameters
     ----------
     shape : (H, W, C) or (C,), of the neurons it drives
-    socket : see :class:`AbstractSource`
+    socket : see :class:`AbstractSourceModel`
 
     Ports: `a_out` of `shape`. It sends the map at every step of its sample; at the first one, neurons ignore it.
     """
@@ -127,13 +106,12 @@ class CurrentSource(AbstractSource):
         self.a_out = OutPort(shape=shape)
 
 
-@implements(proc=CurrentSource, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(CurrentSource)
 class CurrentSourceModel(AbstractSourceModel):
     """Sends a map again and again."""
 
     sample_type = np.float32
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
+    a_out = sends(np.float32)
     current: NDArray[np.float32]
 
     def run_spk(self) -> None:
