@@ -45,10 +45,6 @@ class Reader(ABC, Generic[Layer]):
     noun, what : see :class:`recordings.hdf5.CheckedFile`
     file_format, version : what the file must say it is
     trusted : whether this process wrote it
-
-    Raises
-    ------
-    RasterError : naming file, path in the file, finding and expectation
     """
 
     samples: SampleTable
@@ -123,12 +119,7 @@ class Reader(ABC, Generic[Layer]):
         return iter([layer.name for layer in self.layers])
 
     def layer(self, layer: str | int | Layer) -> Layer:
-        """Find a layer by its name ("conv1") or number (1).
-
-        Raises
-        ------
-        InputError : if there is no such layer, with the names nearest to it
-        """
+        """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if there is none."""
         asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (found := self._by_name.get(asked)) is not None:
             return found

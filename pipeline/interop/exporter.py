@@ -60,12 +60,7 @@ class Format:
     exporter: str
 
     def open(self, selection: Selection) -> Exporter:
-        """The exporter of a selection.
-
-        Raises
-        ------
-        InputError : if the library that this format needs is not installed
-        """
+        """The exporter of a selection; refuses one whose library is not installed."""
         module, _, name = self.exporter.partition(":")
         exporter: Exporter = getattr(import_module(module), name)(selection)
         return exporter
@@ -81,12 +76,7 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name stands for.
-
-    Raises
-    ------
-    InputError : if there is no such format
-    """
+    """The format that a file's name stands for; refuses a name that stands for none."""
     if path.suffix not in FORMATS:
         *most, last = FORMATS
         raise InputError(
