@@ -42,23 +42,27 @@ class Reader(ABC, Generic[Layer]):
     Parameters
     ----------
     source : name of the file, or its content in memory
-    noun, what : see :class:`recordings.hdf5.CheckedFile`
-    file_format, version : what the file must say it is
-    trusted : whether this process wrote it
+    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+        :mod:`recordings.inspection`
     """
 
+    header: Any
     samples: SampleTable
     predictions: NDArray[np.int32]
+    _noun: str  # what the file holds, and longer, for messages
+    _what: str
+    _format: str  # what it must say it is
+    _version: int
     _content: str  # what the chunks of a sample hold
     _tables_bytes = 0
 
-    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int, trusted: bool) -> None:
+    def __init__(self, source: Source, *, trusted: bool = False) -> None:
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
-        self._checked = CheckedFile(source, noun, what, opener)
+        self._checked = CheckedFile(source, self._noun, self._what, opener)
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._tables: dict[str, NDArray[Any]] = {}
         try:
-            self._checked.expect_finished(file_format, version)
+            self._checked.expect_finished(self._format, self._version)
             self._open()
         except BaseException:
             self.close()
@@ -105,14 +109,14 @@ class Reader(ABC, Generic[Layer]):
         return len(self.samples)
 
     @property
-    @abstractmethod
     def timesteps(self) -> int:
         """T."""
+        return int(self.header.timesteps)
 
     @property
-    @abstractmethod
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the file, in order of depth."""
+        """The layers that were recorded or that have maps, in order of depth, the input first if it is one of them."""
+        return tuple(self.header.layers)
 
     def __iter__(self) -> Iterator[str]:
         """The names of the layers, in order of depth."""
