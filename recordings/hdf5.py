@@ -40,16 +40,9 @@ class CheckedFile:
     Parameters
     ----------
     source : name of the file, or its content
-    noun : what it holds, such as "raster"
-    what : the longer description that an error gives of what was expected
+    noun, what : what it holds, such as "raster", and the longer description that an error gives of what was expected
     opener : what opens such a file in a process of its own first, see :func:`recordings.inspection.inspect`; None if
         this process wrote the file
-
-    Attributes
-    ----------
-    path : where the file lies; None if it is in memory
-    where : what every error begins with, the path or "raster in memory"
-    size : in bytes
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import h5py
 
 from .compress import DEFLATE_LEVEL
+from .disk import replacing
 from .schema import LIBVER, DatasetSpec
 
 
@@ -44,15 +46,15 @@ class Target(io.FileIO):
 
 
 @contextmanager
-def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
-    """Make HDF5 of an open, empty file, which survives a full disk: call `target.check()` now and then.
+def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """An HDF5 file that becomes `path` as :func:`recordings.disk.replacing` says; a full disk does not harm it.
 
-    It is called at the end, and raises an OSError with the system's plain reason if a write failed. No name is opened,
-    so no link is followed.
+    The function beside it is to be called now and then, and is called at the end: it raises an OSError with the
+    system's plain reason if a write has failed.
     """
-    with Target(on_disk.fileno(), "w+", closefd=False) as target:
+    with replacing(path, overwrite=overwrite) as disk, Target(disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:
-            yield file, target
+            yield file, target.check
         target.check()
 
 

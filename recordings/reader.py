@@ -42,27 +42,27 @@ class Reader(ABC, Generic[Layer]):
     Parameters
     ----------
     source : name of the file, or its content in memory
-    noun, what : see :class:`recordings.hdf5.CheckedFile`
-    file_format, version : what the file must say it is
-    trusted : whether this process wrote it
-
-    Raises
-    ------
-    RasterError : naming file, path in the file, finding and expectation
+    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+        :mod:`recordings.inspection`
     """
 
+    header: Any
     samples: SampleTable
     predictions: NDArray[np.int32]
+    _noun: str  # what the file holds, and longer, for messages
+    _what: str
+    _format: str  # what it must say it is
+    _version: int
     _content: str  # what the chunks of a sample hold
     _tables_bytes = 0
 
-    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int, trusted: bool) -> None:
+    def __init__(self, source: Source, *, trusted: bool = False) -> None:
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
-        self._checked = CheckedFile(source, noun, what, opener)
+        self._checked = CheckedFile(source, self._noun, self._what, opener)
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._tables: dict[str, NDArray[Any]] = {}
         try:
-            self._checked.expect_finished(file_format, version)
+            self._checked.expect_finished(self._format, self._version)
             self._open()
         except BaseException:
             self.close()
@@ -109,26 +109,21 @@ class Reader(ABC, Generic[Layer]):
         return len(self.samples)
 
     @property
-    @abstractmethod
     def timesteps(self) -> int:
         """T."""
+        return int(self.header.timesteps)
 
     @property
-    @abstractmethod
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the file, in order of depth."""
+        """The layers that were recorded or that have maps, in order of depth, the input first if it is one of them."""
+        return tuple(self.header.layers)
 
     def __iter__(self) -> Iterator[str]:
         """The names of the layers, in order of depth."""
         return iter([layer.name for layer in self.layers])
 
     def layer(self, layer: str | int | Layer) -> Layer:
-        """Find a layer by its name ("conv1") or number (1).
-
-        Raises
-        ------
-        InputError : if there is no such layer, with the names nearest to it
-        """
+        """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if there is none."""
         asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (found := self._by_name.get(asked)) is not None:
             return found

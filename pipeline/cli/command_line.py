@@ -63,13 +63,8 @@ def parse_with_config(
 ) -> tuple[CommandT, ConfigT]:
     """Parse like :func:`parse_command`; what ``--config`` holds are the defaults of the sections of that name.
 
-    Parameters
-    ----------
-    read : the value of ``--config`` (None if not given) -> the configuration
-
-    Returns
-    -------
-    the command, and the configuration with the sections that the options have changed
+    `read` makes the configuration of the value of ``--config``, None if not given. Returned are the command, and the
+    configuration with the sections that the options have changed.
     """
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)
@@ -96,12 +91,7 @@ def option(path: KeyPath, model: type[BaseModel]) -> str:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters.
-
-    Raises
-    ------
-    InputError : naming the first
-    """
+    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters."""
     for argument in arguments:
         if "\0" in argument or (not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)):
             shown = printable(argument, LONGEST_NAME)

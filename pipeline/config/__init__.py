@@ -199,12 +199,7 @@ class Config(Section):
 
 
 def load_config(path: Path | None = None) -> Config:
-    """Read a TOML file; None reads the embedded default.
-
-    Raises
-    ------
-    InputError : one line naming the file, the key, and the nearest valid name or range
-    """
+    """Read a TOML file; None reads the embedded default."""
     path = path or DEFAULT_CONFIG
     return validated(Config, read_toml(path), path)
 

@@ -18,7 +18,6 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
 
     Parameters
     ----------
-    model : the model at the root of the names in `error`
     spell : how the user writes a key: ("training", "lr") -> "training.lr" in TOML, "--training.lr" on a command line
     """
     first, *others = error.errors(include_url=False)

@@ -28,17 +28,7 @@ HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dat
 
 
 def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
-    """Open a raster or a file of maps; spikes and maps are read when they are used.
-
-    Parameters
-    ----------
-    source : name of the file, or its content in memory
-    drop : variables that are left out
-
-    Raises
-    ------
-    RasterError : naming file, path in the file, finding and expectation
-    """
+    """Open a raster or a file of maps, by name or content; spikes and maps are read when they are used."""
     files: CachingFileManager[Any] = CachingFileManager(_open, source, mode="r")
     found = _dataset(files, files.acquire()).drop_vars([name for name in drop if name], errors="ignore")
     found.set_close(files.close)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
-import h5py
-
-from recordings.disk import replacing, writing
 from recordings.errors import InputError
-from recordings.new_hdf5 import new_hdf5
 
 from .selection import Selection
 
@@ -60,12 +55,7 @@ class Format:
     exporter: str
 
     def open(self, selection: Selection) -> Exporter:
-        """The exporter of a selection.
-
-        Raises
-        ------
-        InputError : if the library that this format needs is not installed
-        """
+        """The exporter of a selection; refuses one whose library is not installed."""
         module, _, name = self.exporter.partition(":")
         exporter: Exporter = getattr(import_module(module), name)(selection)
         return exporter
@@ -81,12 +71,7 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name stands for.
-
-    Raises
-    ------
-    InputError : if there is no such format
-    """
+    """The format that a file's name stands for; refuses a name that stands for none."""
     if path.suffix not in FORMATS:
         *most, last = FORMATS
         raise InputError(
@@ -100,10 +85,3 @@ def missing(library: str, extra: str) -> InputError:
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
     )
-
-
-@contextmanager
-def hdf5_file(path: Path, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], object]]]:
-    """A new HDF5 file that appears whole or not at all, and what raises if the disk has become full."""
-    with writing(path), replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
-        yield file, target.check

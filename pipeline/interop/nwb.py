@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.disk import writing
+from recordings.new_hdf5 import new_hdf5
 from recordings.text import LONGEST_NAME, printable
 
-from .exporter import Advance, Exporter, hdf5_file, missing
+from .exporter import Advance, Exporter, missing
 from .selection import Selection
 from .spike_times import SpikeTimes
 
@@ -70,7 +72,7 @@ class Nwb(Exporter):
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Count the spikes of every neuron, then write them neuron by neuron."""
-        with hdf5_file(path, overwrite) as (file, check):
+        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
             counts = [layer.counts(advance) for layer in self._layers]
 
             def checked() -> None:

@@ -52,10 +52,6 @@ def select(recording: RasterReader | MapReader, samples: str | None, layers: Ite
     ----------
     samples : "8" for the first 8, "8:16" for those from position 8 to 15, "8:" and ":16"; all if not given
     layers : by name or number; all if there are none
-
-    Raises
-    ------
-    InputError : if the text names no sample, the recording has fewer samples, or there is no such layer
     """
     names = {recording.layer(layer).name for layer in layers} or set(recording)
     return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))

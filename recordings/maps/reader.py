@@ -63,20 +63,8 @@ class MapReader(Reader[MapLayer]):
 
     header: MapHeader
     content_digest: str
+    _noun, _what, _format, _version = "maps", WHAT, FORMAT, SCHEMA_VERSION
     _content = "maps"
-
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
-        super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION, trusted)
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return self.header.timesteps
-
-    @property
-    def layers(self) -> tuple[MapLayer, ...]:
-        """The layers that have maps, in order of depth."""
-        return self.header.layers
 
     @property
     def steps(self) -> tuple[int, ...]:

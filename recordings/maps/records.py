@@ -30,12 +30,10 @@ def make_map_record(
     sums: Mapping[str, NDArray[np.float32]],
     maps: Mapping[str, NDArray[np.float32]],
 ) -> MapRecord:
-    """Encode one sample; may run in any thread.
+    """Encode one sample, by its position among those of the header; may run in any thread.
 
     Parameters
     ----------
-    sample : its position among those of the header
-    prediction : the class that the network chose, -1 if unknown
     sums : (H, W) float32 for every layer
     maps : (S, H, W) float32 for every layer, of the steps that are kept; of the first `stepped` samples alone
 

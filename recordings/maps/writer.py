@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows, write_table
 from recordings.digests import content_digest
-from recordings.disk import reason, replacing
+from recordings.disk import reason
 from recordings.errors import InputError
 from recordings.lock import file_lock
 from recordings.new_hdf5 import hdf5_in_memory, new_hdf5
@@ -119,13 +119,9 @@ def writing_maps(
         return
     path = Path(target)
     try:
-        with (
-            file_lock(path),
-            replacing(path, overwrite=overwrite) as temporary,
-            new_hdf5(temporary) as (file, on_disk),
-        ):
+        with file_lock(path), new_hdf5(path, overwrite=overwrite) as (file, check):
             lay_out(file, header, len(samples))
-            writer = MapWriter(file, header, samples, on_disk.check)
+            writer = MapWriter(file, header, samples, check)
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:

@@ -26,11 +26,10 @@ def check_counts(counts: object, where: str) -> bool:
 def as_bits(
     spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
 ) -> NDArray[np.bool_]:
-    """Spikes of 0 and 1 as bool.
+    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool.
 
     Parameters
     ----------
-    spikes : array or torch tensor of any shape and device, bool or 0 and 1 of any dtype
     where : an index -> what names its place at the beginning of a message; () names the whole
     fired : take counts of spikes as well, and call what is above 0 a spike
     advice : what else could be done about other values than 0 and 1, the end of the message

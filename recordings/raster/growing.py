@@ -42,13 +42,8 @@ class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
     Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold
-    :func:`recordings.lock.file_lock` on the path, or a lock on its folder.
-
-    Parameters
-    ----------
-    path : of the file
-    header : what it says of its samples
-    overwrite : replace an existing file when the new one is whole, and what a run that was cut off left of one
+    :func:`recordings.lock.file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
+    existing one when it is whole, and what a run that was cut off left of one.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows
 from recordings.digests import raster_digest
-from recordings.disk import replacing
-from recordings.new_hdf5 import Target, new_hdf5
+from recordings.new_hdf5 import new_hdf5
 from recordings.schema import SampleTable
 
 from .layout import attributes, finish, lay_out, table_paths
@@ -27,8 +26,8 @@ def merging(
     path: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, *, overwrite: bool = False
 ) -> Iterator[MergedRaster]:
     """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left."""
-    with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
-        merged = MergedRaster(file, target, header, samples, run_uuid)
+    with new_hdf5(path, overwrite=overwrite) as (file, check):
+        merged = MergedRaster(file, check, header, samples, run_uuid)
         yield merged
         merged.finish()
 
@@ -37,10 +36,9 @@ class MergedRaster:
     """Made by :func:`merging`; every sample is added once."""
 
     def __init__(
-        self, file: h5py.File, target: Target, header: RasterHeader, samples: SampleTable, run_uuid: str
+        self, file: h5py.File, check: Callable[[], object], header: RasterHeader, samples: SampleTable, run_uuid: str
     ) -> None:
-        self._file, self._target = file, target
-        self.header, self.samples, self._run_uuid = header, samples, run_uuid
+        self._file, self._check, self.header, self._run_uuid = file, check, header, run_uuid
         lay_out(file, header, len(samples), run_uuid)
         file["samples/index"][:], file["samples/label"][:] = samples.index, samples.label
         self._spikes = {layer.name: open_dataset(file, f"layers/{layer.group}/spikes") for layer in header.layers}
@@ -81,4 +79,4 @@ class MergedRaster:
         for name, value in (("backend", backend), ("device", device)):
             if value not in self._origins[name]:
                 self._origins[name].append(value)
-        self._target.check()
+        self._check()

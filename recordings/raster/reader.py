@@ -61,20 +61,8 @@ class RasterReader(Reader[LayerSpec]):
     """
 
     header: RasterHeader
+    _noun, _what, _format, _version = "raster", WHAT, FORMAT, SCHEMA_VERSION
     _content = "spikes"
-
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
-        super().__init__(source, "raster", WHAT, FORMAT, SCHEMA_VERSION, trusted)
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return self.header.timesteps
-
-    @property
-    def layers(self) -> tuple[LayerSpec, ...]:
-        """Every recorded layer in order of depth, the input first where it has spikes."""
-        return self.header.layers
 
     @cached_property
     def raster_digest(self) -> str:
