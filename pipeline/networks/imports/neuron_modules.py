@@ -24,12 +24,7 @@ class NeuronModules:
         self.given, self.takes = given or {}, takes
 
     def check(self, model: nn.Module) -> None:
-        """Refuse equations of the caller's that are none, or of modules that the model does not have.
-
-        Raises
-        ------
-        NetworkError
-        """
+        """Refuse equations of the caller's that are none, or of modules that the model does not have."""
         modules = dict(model.named_modules())
         for key, neuron in self.given.items():
             if not isinstance(neuron, LIF):
@@ -51,12 +46,7 @@ class NeuronModules:
             yield from self.of(f"{name}.{part}" if name else part, inner)
 
     def describe(self, name: str, module: nn.Module) -> SpikingModule:
-        """What a module of neurons is.
-
-        Raises
-        ------
-        NetworkError : naming the module and the property that cannot be imported
-        """
+        """What a module of neurons is."""
         given = self._given(name, module)
         if given is not None:
             return SpikingModule(given, "B..." if self.takes is None else None)

@@ -50,12 +50,7 @@ class Way:
 
 
 def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> FollowedModel:
-    """Run a model on an example, and follow it.
-
-    Raises
-    ------
-    NetworkError : if no way of calling it gives every neuron every step, or what it does cannot be followed
-    """
+    """Run a model on an example, and follow it."""
     neurons.check(model)
     failures = []
     for way in _ways(model, example, neurons):

@@ -104,12 +104,7 @@ class Follower:
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
-        """What the tensors amount to that the model gave: one, or one for each step.
-
-        Raises
-        ------
-        NetworkError : if it is not known where they come from, or if steps are missing
-        """
+        """What the tensors amount to that the model gave: one, or one for each step."""
         pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
         path, size, summed = streams[0].path, streams[0].size, streams[0].summed

@@ -91,12 +91,7 @@ class Raster:
         return Stream(where, size, stream.path)
 
     def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
-        """Take what the module gave, and what drove it.
-
-        Raises
-        ------
-        NetworkError : if it gave no bits
-        """
+        """Take what the module gave, and what drove it."""
         if ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
                 f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes of 0 and 1; graded "
