@@ -12,13 +12,7 @@ from pipeline.networks.libraries.library import Describe, SpikingModule, Takes
 
 
 class NeuronModules:
-    """The modules of a model that are neurons.
-
-    Parameters
-    ----------
-    given : the caller's own: name or class of a module -> its equation
-    takes : the axes of what the model takes, if the caller says so
-    """
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
 
     def __init__(self, given: Mapping[str | type, LIF] | None = None, takes: Takes | None = None) -> None:
         self.given, self.takes = given or {}, takes

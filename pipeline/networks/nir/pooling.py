@@ -17,15 +17,7 @@ from .node_groups import NodeGroup
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling in front of weights.
-
-    Parameters
-    ----------
-    side : of a window, and from one to the next
-    pooling : "average" or "max"
-    factor : what the weights behind it are multiplied by
-    shape : (C, H, W) behind it
-    """
+    """Pooling in front of weights, which are multiplied by `factor`; `shape` is (C, H, W) behind it."""
 
     side: int
     pooling: Pooling

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 
 from pipeline.config import Config, save_config
@@ -18,10 +21,10 @@ from pipeline.networks.train.fused import compile_bntt_lif
 from pipeline.networks.train.relu_network import ReluNetwork
 from pipeline.networks.train.spiking_network import SpikingNetwork
 from recordings.child import isolated_spawning
+from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.progress import progress_bar
 
-from .checkpoints import WholeCheckpoints
 from .environment import end_together, process_rank, quiet_lightning
 from .epoch_log import EpochLog
 from .images import loaders, open_split
@@ -83,7 +86,7 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
         callbacks=[best, latest, EpochLog(console, out / "metrics.csv")],
-        plugins=[WholeCheckpoints()],
+        plugins=[_WholeCheckpoints()],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -112,5 +115,20 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
 def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
     network, settings = config.network, config.training
     if network.neuron == "relu":
-        return ReluNetwork(network.layers, *inputs.shape, classes, settings.dropout)
-    return SpikingNetwork(network, *inputs.shape, classes, settings.dropout, settings.fused)
+        return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
+    return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all.
+
+    Lightning writes to the system's folder for temporary files and moves from there, which copies where that is
+    another disk: killed meanwhile, a training could not be resumed.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write one."""
+        content = BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(Path(path), content.getvalue())

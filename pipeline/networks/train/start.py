@@ -54,10 +54,6 @@ def check_resumable(config: Config, saved: Path) -> None:
     ----------
     config : of the command that resumes
     saved : `config.toml` of the training; where images lie and how many processes load them may change
-
-    Raises
-    ------
-    InputError : naming the first setting that differs
     """
     if not saved.is_file():
         return

@@ -23,13 +23,7 @@ from .raster import FollowedLayer, NotTakenError
 
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
-    """A model as it ran on an example.
-
-    Parameters
-    ----------
-    layers : neurons, by the name of their module
-    answer : what it gave
-    """
+    """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
 
     layers: dict[str, FollowedLayer]
     answer: ModelOutput
@@ -37,13 +31,7 @@ class FollowedModel:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of calling a model.
-
-    Parameters
-    ----------
-    takes : the axes of what it is given
-    every_step : whether it is called at every step, or once; "B..." once means that it loops over steps itself
-    """
+    """One way of calling a model: once, or at every step; "B..." once means that it loops over steps itself."""
 
     takes: Takes
     every_step: bool = False
@@ -112,12 +100,7 @@ def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, fo
 
 
 def _called(model: nn.Module, how: str, *given: Any) -> Any:
-    """What a model gives.
-
-    Raises
-    ------
-    NotTakenError : if it fails
-    """
+    """What a model gives; NotTakenError if it fails."""
     try:
         return model(*given)
     except NetworkError:
