@@ -35,21 +35,11 @@ from .start import check_resumable, start_from
 
 
 def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Checkpoint:
-    """Train as :func:`fit` does; the first process writes `out/checkpoint.safetensors`."""
-    model = fit(config, out, resume, console)
-    dataset, preparation = open_split(config, "train"), training_inputs(config).preparation
-    checkpoint = Checkpoint(export_network(model), preparation, dataset.classes, dataset.class_names)
-    if process_rank() == 0:
-        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
-    return checkpoint
+    """Train as configured; the network of the epoch that did best on the selection split counts.
 
-
-def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
-    """Train as configured and return the network of the epoch that did best on the selection split.
-
-    `out` receives `config.toml`, `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events, but
-    nothing before data and network have proved fit. With `resume`, training goes on after the last finished epoch as if
-    it had never stopped: everything random is seeded by epoch.
+    The first process writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
+    `metrics.csv` and TensorBoard events into `out`, but nothing before data and network have proved fit. With `resume`,
+    training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
 
     Raises
     ------
@@ -65,8 +55,8 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
     if not torch.cuda.is_available():
         keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
-    classes = open_split(config, "train").classes
-    model = _build(config, inputs, len(classes)).to(memory_format=torch.channels_last)
+    dataset = open_split(config, "train")
+    model = _build(config, inputs, len(dataset.classes)).to(memory_format=torch.channels_last)
     if settings.start is not None and not resume:
         start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
@@ -109,7 +99,11 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
     if not Path(best.best_model_path).is_file():
         raise InputError(f"{out}: no epoch was finished", "train-again")
     module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
-    return model.cpu().eval()
+    network = export_network(model.cpu().eval())
+    checkpoint = Checkpoint(network, inputs.preparation, dataset.classes, dataset.class_names)
+    if process_rank() == 0:
+        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+    return checkpoint
 
 
 def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
