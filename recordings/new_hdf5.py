@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import h5py
 
-from .schema import LIBVER
+from .compress import DEFLATE_LEVEL
+from .schema import LIBVER, DatasetSpec
 
 
 class Target(io.FileIO):
@@ -46,20 +47,19 @@ class Target(io.FileIO):
 def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
     """Make HDF5 of an open, empty file, which survives a full disk: call `target.check()` now and then.
 
-    It is called at the end.
-
-    Parameters
-    ----------
-    on_disk : as :func:`recordings.disk.replacing` gives it; no name is opened, so no link is followed
-
-    Raises
-    ------
-    OSError : with the system's plain reason, if a write failed
+    It is called at the end, and raises an OSError with the system's plain reason if a write failed. No name is opened,
+    so no link is followed.
     """
     with Target(on_disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:
             yield file, target
         target.check()
+
+
+def create_dataset(file: h5py.File, path: str, spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
+    """An empty dataset as the format says."""
+    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if spec.deflate else {}
+    file.create_dataset(path, spec.shape(sizes), spec.dtype, chunks=spec.chunks(sizes), fletcher32=True, **deflate)
 
 
 @contextmanager

@@ -39,8 +39,13 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
         if request and sample < request.stepped:
             layout["maps", name] = STEP_TYPE, (timesteps, height, width)
         layout["sum", name] = SUM_TYPE, (height, width)
-    layout["readout", ""] = np.int32 if network.precision == "fixed" else np.float32, (network.classes,)
+    layout["readout", ""] = readout_type(network), (network.classes,)
     return layout
+
+
+def readout_type(network: Network) -> type:
+    """The dtype of a readout."""
+    return np.int32 if network.precision == "fixed" else np.float32
 
 
 def size_of(layout: Layout) -> int:

@@ -18,7 +18,7 @@ from recordings.errors import InputError
 from recordings.raster.bits import as_bits, on_cpu
 from recordings.schema import SampleTable
 
-from .datasets.arrays import EventRecordings, ImageArrays
+from .datasets.arrays import InMemory, identity_of_events
 from .encoding import encode
 from .events.events import Events
 from .preprocessing import Preprocessing
@@ -169,7 +169,7 @@ def _from_array(
         raise InputError(about)
     if isinstance(network, Network):
         raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
-    dataset = ImageArrays(_identity(array), array, _table(len(array), labels).label.tolist(), network.class_names)
+    dataset = InMemory(_identity(array), array, _table(len(array), labels).label.tolist(), network.class_names)
     return read_samples(dataset, range(len(array)), network.preparation, advance)
 
 
@@ -186,7 +186,8 @@ def _from_events(
             "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
         )
     known, recordings = _checked_labels(labels, len(recordings)), recordings[:samples]
-    dataset = EventRecordings(recordings, _table(len(recordings), known).label.tolist(), network.class_names)
+    numbers = _table(len(recordings), known).label.tolist()
+    dataset = InMemory(identity_of_events(recordings), recordings, numbers, network.class_names)
     return read_samples(dataset, range(len(dataset)), network.preparation, advance)
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import h5py
 
-from recordings.disk import reason, replacing
+from recordings.disk import replacing, writing
 from recordings.errors import InputError
 from recordings.new_hdf5 import new_hdf5
 
@@ -22,16 +22,11 @@ Advance = Callable[[], object]
 
 
 class Exporter(ABC):
-    """Writes a selection of a recording as one file, or folder, of another format.
-
-    Parameters
-    ----------
-    selection : what is written
-    """
+    """Writes a selection of a recording as one file, or folder, of another format."""
 
     takes_maps: ClassVar[bool] = False
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         self.selection = selection
 
     @property
@@ -59,18 +54,12 @@ class Exporter(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
-
-    Parameters
-    ----------
-    title : for people
-    exporter : module and class that writes it
-    """
+    """A file format: its title, for people, and the module and class that writes it."""
 
     title: str
     exporter: str
 
-    def open(self, selection: Selection[Any]) -> Exporter:
+    def open(self, selection: Selection) -> Exporter:
         """The exporter of a selection.
 
         Raises
@@ -111,15 +100,6 @@ def missing(library: str, extra: str) -> InputError:
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
     )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error while `path` is written into one line that names it."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -60,7 +59,7 @@ class NirData(Exporter):
                     check()
                     advance()
 
-    def _node(self, file: h5py.File, layer: LayerSpec | Any) -> h5py.Dataset:
+    def _node(self, file: h5py.File, layer: LayerSpec) -> h5py.Dataset:
         """The array of a layer, not yet filled."""
         node = file.create_group(f"nodes/{node_name(layer)}")
         node.attrs["__type__"] = nir.NIRNodeData.__name__

@@ -17,12 +17,7 @@ FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however 
 
 
 def check_counts(counts: object, where: str) -> bool:
-    """Whether to record of counts of spikes that there were any.
-
-    Raises
-    ------
-    InputError : if `counts` is neither None nor "fired"
-    """
+    """Whether to record of counts of spikes that there were any: None, or "fired"."""
     if counts not in (None, FIRED):
         raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
     return counts == FIRED
@@ -64,12 +59,7 @@ def on_cpu(values: Any) -> Any:
 
 
 def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
-    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what a dtype of a file holds from 0 on.
-
-    Raises
-    ------
-    InputError
-    """
+    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what the dtype holds from 0 on."""
     array = np.asarray(on_cpu(values))
     if array.shape != (count,) or array.dtype.kind not in "iu":
         found = f"shape {array.shape} of {array.dtype}"

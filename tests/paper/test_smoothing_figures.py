@@ -9,12 +9,7 @@ import pandas as pd
 import pytest
 
 from paper import fig2, fig3
-from paper.common.heatmaps import (
-    at_steps,
-    count_maps,
-    sam_maps,
-    snn_grad_cams,
-)
+from paper.common.heatmaps import at_steps, count_maps, sam_maps, snn_grad_cams
 from paper.common.steps import by_step, largest, mean_where_not_flat, step_of_largest
 from paper.measures.spread import heatmap_variance
 from pipeline.maps.sam import spike_activation_map
@@ -37,10 +32,7 @@ def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         maps = snn_grad_cams(setup, setup.images, raster)
-        assert {layer: each.shape for layer, each in maps.items()} == {
-            "conv1": (9, 6, 16, 24),
-            "conv2": (9, 7, 8, 12),
-        }
+        assert {layer: each.shape for layer, each in maps.items()} == {"conv1": (9, 6, 16, 24), "conv2": (9, 7, 8, 12)}
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
         assert not maps["conv2"][:, :2].any()  # the image has not arrived
         again = snn_grad_cams(small_setup(tmp_path), setup.images, raster)

@@ -33,11 +33,7 @@ def raster(tmp_path: Path) -> Path:
         (None, Image.new("RGB", (8, 8)), "data: got Image of other things than paths, expected images"),
         (None, [Image.new("RGB", (8, 8))], "data: got list of other things than paths, expected images"),
         (None, 3, "data: got int, expected images"),
-        (
-            None,
-            np.zeros((16, 24, 3), np.uint8),
-            r"shape \(16, 24, 3\) uint8, .*one image is image\[None\]",
-        ),
+        (None, np.zeros((16, 24, 3), np.uint8), r"shape \(16, 24, 3\) uint8, .*one image is image\[None\]"),
         (None, np.zeros((1, 16, 24, 3)), r"got prepared images of \(C, H, W\) = \(16, 24, 3\), expected \(3, 16, 24\)"),
         (None, np.full((1, 3, 16, 24), 200.0), r"values in 200 … 200, expected -2 … 2; prepare them as"),
         (None, np.full((1, 3, 16, 24), np.nan), "values in nan … nan"),

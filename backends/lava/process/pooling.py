@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.decorator import implements, requires
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
@@ -40,7 +39,6 @@ class SpikePooling(AbstractProcess):
 
 @implements(proc=SpikePooling, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("fixed_pt", "floating_pt")
 class SpikePoolingModel(PyLoihiProcessModel):
     """The kernel of the event backend."""
 
@@ -75,28 +73,14 @@ class CurrentPooling(AbstractProcess):
 
 @implements(proc=CurrentPooling, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("fixed_pt")
-class CurrentPoolingModelFixed(PyLoihiProcessModel):
-    """int32 currents."""
+class CurrentPoolingModel(PyLoihiProcessModel):
+    """The kernel of the event backend; in fixed point currents are integers that float32 holds."""
 
-    current_type: Any = np.int32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
 
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
-        currents = np.ascontiguousarray(self.a_in.recv(), self.current_type)
-        pooled = np.empty(self.a_out.shape, self.current_type)
-        pool_currents(currents, self.proc_params["pool"], pooled)
+        pooled = np.empty(self.a_out.shape, np.float32)
+        pool_currents(np.ascontiguousarray(self.a_in.recv(), np.float32), self.proc_params["pool"], pooled)
         self.a_out.send(pooled)
-
-
-@implements(proc=CurrentPooling, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class CurrentPoolingModelFloat(CurrentPoolingModelFixed):
-    """float32 currents."""
-
-    current_type: Any = np.float32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

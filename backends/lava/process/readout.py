@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.decorator import implements, requires
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
@@ -31,7 +31,8 @@ class ReadoutProcess(AbstractProcess):
     shape : (C, H, W) of the last layer
     timesteps : steps of a sample
 
-    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before.
+    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before,
+    in float64, which holds the int32 of fixed point and the float32 of other networks.
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
@@ -56,12 +57,11 @@ class StockReadout(AbstractSubProcessModel):
 
 @implements(proc=ReadoutProcess, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("fixed_pt")
-class EventReadoutFixed(PyLoihiProcessModel):
-    """Int32 readout: :class:`backends.readout.ReadoutIntegrator`, one step at a time."""
+class EventReadout(PyLoihiProcessModel):
+    """:class:`backends.readout.ReadoutIntegrator`, one step at a time."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -73,15 +73,6 @@ class EventReadoutFixed(PyLoihiProcessModel):
             self.r_out.send(self.integrator.result())
             self.integrator.rest()
         self.integrator.add(self.s_in.recv()[None])
-
-
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class EventReadoutFloat(EventReadoutFixed):
-    """float32 readout: sums in float64, rounded once."""
-
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
 
 
 class Accumulator(AbstractProcess):
@@ -106,29 +97,17 @@ class Accumulator(AbstractProcess):
 
 @implements(proc=Accumulator, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("fixed_pt")
-class AccumulatorFixed(PyLoihiProcessModel):
-    """int32 input."""
+class AccumulatorModel(PyLoihiProcessModel):
+    """Sums in float64, rounded once."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float64)
+    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float64)
     sums: NDArray[Any] = np.zeros(())
 
     def run_spk(self) -> None:
         """Integrate; where a sample begins, send and begin again."""
         readout, timesteps = self.proc_params["readout"], self.proc_params["timesteps"]
-        arrived = self.a_in.recv().astype(np.float64)
-        self.sums = integrate(readout, arrived[None], self.sums, (self.time_step - 2) % timesteps)
+        self.sums = integrate(readout, self.a_in.recv()[None], self.sums, (self.time_step - 2) % timesteps)
         if (self.time_step - 1) % timesteps == 0:
             self.r_out.send(rounded(readout, self.sums))
             self.sums = np.zeros(())
-
-
-@implements(proc=Accumulator, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class AccumulatorFloat(AccumulatorFixed):
-    """float32 input."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

@@ -55,7 +55,7 @@ class RecorderProcess(AbstractProcess):
     sizes : bytes per step of each raster
     pixels : H·W of each layer whose maps leave
     stepped : how many first samples' maps leave step by step
-    classes : size of the readout
+    classes, readout_type : size and dtype of the readout
     timesteps : steps of a sample
     socket_fd : file descriptor, inherited
 
@@ -74,12 +74,19 @@ class RecorderProcess(AbstractProcess):
         pixels: tuple[int, ...],
         stepped: int,
         classes: int,
+        readout_type: type,
         timesteps: int,
         socket_fd: int,
         name: str,
     ) -> None:
         super().__init__(
-            sizes=sizes, pixels=pixels, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name=name
+            sizes=sizes,
+            pixels=pixels,
+            stepped=stepped,
+            readout_type=readout_type,
+            timesteps=timesteps,
+            socket_fd=socket_fd,
+            name=name,
         )
         for number, size in enumerate(sizes):
             setattr(self, f"bits_{number}", InPort(shape=(MESSAGE_STEPS, size)))
@@ -94,7 +101,7 @@ class RecorderProcess(AbstractProcess):
 class RecorderModel(PyLoihiProcessModel):
     """Base of :func:`recorder_model`: a model declares its ports as class attributes, here some per layer."""
 
-    r_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    r_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -138,13 +145,12 @@ class RecorderModel(PyLoihiProcessModel):
             if with_steps:
                 self.socket.sendall(maps.data)
             self.socket.sendall(total.data)
-        self.socket.sendall(readout.data)
+        self.socket.sendall(readout.astype(self.proc_params["readout_type"]).data)
 
 
-def recorder_model(rasters: int, maps: int, readout_type: type) -> type[RecorderModel]:
-    """The model of a :class:`RecorderProcess` of so many rasters and layers with maps, with a readout of this dtype."""
+def recorder_model(rasters: int, maps: int) -> type[RecorderModel]:
+    """The model of a :class:`RecorderProcess` of so many rasters and layers with maps."""
     ports = {f"bits_{number}": LavaPyType(PyInPort.VEC_DENSE, np.uint8) for number in range(rasters)}
     ports |= {f"maps_{number}": LavaPyType(PyInPort.VEC_DENSE, STEP_TYPE.type) for number in range(maps)}
     ports |= {f"sum_{number}": LavaPyType(PyInPort.VEC_DENSE, SUM_TYPE.type) for number in range(maps)}
-    ports["r_in"] = LavaPyType(PyInPort.VEC_DENSE, readout_type)
     return type("RecorderModel", (RecorderModel,), ports)

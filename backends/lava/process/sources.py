@@ -8,13 +8,12 @@ import threading
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.decorator import implements, requires
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
@@ -82,7 +81,6 @@ class SpikeSource(AbstractSource):
         super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
         self.s_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, size))
-        self.bits = Var(shape=self.bits_out.shape, init=0)
 
 
 @implements(proc=SpikeSource, protocol=LoihiProtocol)
@@ -94,7 +92,10 @@ class SpikeSourceModel(AbstractSourceModel):
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
     bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
     packed: NDArray[np.uint8]
-    bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.bits = np.zeros((MESSAGE_STEPS, proc_params["sample_shape"][1]), np.uint8)
 
     def run_spk(self) -> None:
         """Send one step; the step after the last sample is silent."""
@@ -111,7 +112,7 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractSource):
-    """Sends constant currents: one map (C, H, W) or (C,) per sample, int32 in fixed point, float32 otherwise.
+    """Sends constant currents: one map (C, H, W) or (C,) float32 per sample; in fixed point, of integers.
 
     Parameters
     ----------
@@ -128,26 +129,15 @@ class CurrentSource(AbstractSource):
 
 @implements(proc=CurrentSource, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("fixed_pt")
-class CurrentSourceModelFixed(AbstractSourceModel):
-    """int32 currents."""
+class CurrentSourceModel(AbstractSourceModel):
+    """Sends a map again and again."""
 
-    sample_type: Any = np.int32
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    current: NDArray[Any]
+    sample_type = np.float32
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
+    current: NDArray[np.float32]
 
     def run_spk(self) -> None:
         """Send the same map all through a sample."""
         if (self.time_step - 1) % self.timesteps == 0:
             self.current = np.ascontiguousarray(np.moveaxis(self.next_sample(), 0, -1))
         self.a_out.send(self.current)
-
-
-@implements(proc=CurrentSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class CurrentSourceModelFloat(CurrentSourceModelFixed):
-    """float32 currents."""
-
-    sample_type = np.float32
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from pipeline.drawing.subject import subjects_of
 from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from pipeline.images.datasets.folder import LooseFiles
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
@@ -56,7 +58,7 @@ def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
     class Boxed(LooseFiles):
         def __getitem__(self, position: int):
             item = super().__getitem__(position)
-            return type(item)(item.image, None, position, item.name, box=(0, 0, 4, 8))
+            return replace(item, box=(0, 0, 4, 8))
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     samples = read_samples(Boxed([tmp_path / "a.png"]), [0], PREPARE)  # half as large: columns 0 and 1
@@ -108,7 +110,7 @@ def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_pat
 
 
 def test_scenes_of_two_digits_are_named_before_they_are_drawn() -> None:
-    dataset = open_dataset("cluttered-digits", "val", size=6, digits=2)
+    dataset = ClutteredDigits("val", size=6, digits=2)
     assert [dataset.entry(position).name for position in range(6)] == [item.name for item in dataset]
 
 

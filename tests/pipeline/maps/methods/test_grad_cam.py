@@ -8,7 +8,7 @@ import torch
 
 from backends.network import Layer, Network, Readout, ReLU
 from pipeline.images.encoding import mean_spikes
-from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.train.export import export_network
 from pipeline.networks.train.relu_network import ReluNetwork
