@@ -16,8 +16,7 @@ from torch import Tensor
 from backends.network import LIF, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
-from pipeline.networks.imports.checks import check_model
-from pipeline.networks.imports.example import Example, read_example
+from pipeline.networks.imports.example import Example, check_model, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
