@@ -31,7 +31,7 @@ def run_python(script: str) -> subprocess.CompletedProcess[str]:
 def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
-        "import recordings.raster.reader, recordings.raster.growing, recordings.validate\n"
+        "import recordings.raster.reader, recordings.raster.growing, recordings.raster.arrays, recordings.validate\n"
         "import pipeline.maps.sam, pipeline.explain\n"
         "import paper.measures.localisation_error, pipeline.measures.localisation, paper.measures.deletion\n"
         "import paper.measures.agreement, paper.measures.randomisation, pipeline.measures.statistics\n"

@@ -276,95 +276,82 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
 def test_a_fault_is_one_line_and_leaves_nothing(
     tmp_path: Path, fault: Callable[[Any, Any], None], message: str
 ) -> None:
-    model, out = SnnTorch(), tmp_path / "new"
-
-    def fail() -> None:
-        with record(model, out) as recording:
-            fault(model, recording)
-
-    with pytest.raises((spikesam.InputError, RuntimeError), match=f"^{message}") as caught:
-        fail()
+    model, out, refusals = SnnTorch(), tmp_path / "new", (spikesam.InputError, RuntimeError)
+    with pytest.raises(refusals, match=f"^{message}") as caught, record(model, out) as recording:
+        fault(model, recording)
     assert isinstance(caught.value, spikesam.InputError) or "device" in str(caught.value)
     assert "\n" not in str(caught.value) or not isinstance(caught.value, spikesam.InputError)
     assert not out.exists()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_second_pass_of_all_steps_is_noticed_at_once(tmp_path: Path) -> None:
-    class Whole(SnnTorch):
-        def forward(self, batch: Tensor) -> Tensor:
-            utils.reset(self)
-            return torch.stack([super(Whole, self).forward(image) for image in batch])
+def in_one_call(model: Any) -> Any:
+    """The model with a forward over all steps, (T, B, …)."""
+    step, reset = model.forward, model.reset if isinstance(model, Net) else lambda: utils.reset(model)
 
-    model = Whole()
+    def forward(batch: Tensor) -> Tensor:
+        reset()
+        return torch.stack([step(image) for image in batch])
 
-    def fail() -> None:
-        with record(model, tmp_path):
-            model(images())
-            model(images())
-
-    with pytest.raises(spikesam.InputError, match="calls of the model: 1, in which layers fired for 5 steps, and now"):
-        fail()
-
-
-def test_forgetting_to_finish_the_first_batch_of_unknown_neurons_is_noticed(tmp_path: Path) -> None:
-    class Whole(Net):
-        def forward(self, batch: Tensor) -> Tensor:
-            self.reset()
-            return torch.stack([super(Whole, self).forward(image) for image in batch])
-
-    model = Whole()
-
-    def fail() -> None:
-        with record(model, tmp_path) as recording:
-            model(images())
-            recording.finish(model(images()))
-
-    with pytest.raises(spikesam.InputError, match="finish: got 10 steps in 2 calls of the model, expected one"):
-        fail()
-
-
-def test_a_module_that_is_all_layers_is_noticed(tmp_path: Path) -> None:
-    class Shared(SnnTorch):
-        def forward(self, image: Tensor) -> Tensor:
-            return self.lif1(self.lif1(self.conv1(image)))
-
-    model = Shared()
-
-    def fail() -> None:
-        with record(model, tmp_path, ["lif1"]) as recording:
-            recording.finish(run(model, images()))
-
-    with pytest.raises(
-        spikesam.InputError, match="model: 1, in which layers fired for 2 steps, and now one more; .* a module of its"
-    ):
-        fail()
-
-
-def in_training() -> nn.Module:
-    return SnnTorch().train()
-
-
-def partly_in_training() -> nn.Module:
-    model = SnnTorch()
-    model.fc2.train()
+    model.forward = forward
     return model
 
 
-def compiled() -> nn.Module:
-    model = SnnTorch()
-    model.lif1.compile()
-    return model
+class Shared(SnnTorch):
+    """One module for both layers."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.lif1(self.lif1(self.conv1(image)))
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "fault", "message"),
+    [
+        (
+            lambda: in_one_call(SnnTorch()),
+            None,
+            lambda model, recording: (model(images()), model(images())),
+            "calls of the model: 1, in which layers fired for 5 steps, and now",
+        ),
+        (
+            lambda: in_one_call(Net()),  # whose neurons are not known before the first batch
+            None,
+            lambda model, recording: (model(images()), recording.finish(model(images()))),
+            "finish: got 10 steps in 2 calls of the model, expected one",
+        ),
+        (
+            Shared,
+            ["lif1"],
+            lambda model, recording: recording.finish(run(model, images())),
+            "model: 1, in which layers fired for 2 steps, and now one more; .* a module of its",
+        ),
+    ],
+)
+def test_a_call_too_many_is_noticed_at_once(
+    tmp_path: Path, model: Any, layers: Any, fault: Callable[[Any, Any], Any], message: str
+) -> None:
+    made = model()
+    with pytest.raises(spikesam.InputError, match=message), record(made, tmp_path, layers) as recording:
+        fault(made, recording)
+
+
+def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
+    def changed() -> nn.Module:
+        model = SnnTorch()
+        change(model)
+        return model
+
+    return changed
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         (lambda: "model", {}, "record: got str, expected a torch.nn.Module"),
-        (in_training, {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
-        (partly_in_training, {}, "record: module 'fc2' is in training mode"),
+        (after(SnnTorch.train), {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
+        (after(lambda model: model.fc2.train()), {}, "record: module 'fc2' is in training mode"),
         (lambda: nn.DataParallel(SnnTorch()), {}, "record: got DataParallel, .*; record model.module instead"),
-        (compiled, {}, "record: module 'lif1' is compiled"),
+        (after(lambda model: model.lif1.compile()), {}, "record: module 'lif1' is compiled"),
         (lambda: torch.compile(SnnTorch()), {}, "record: the model is compiled, .* record the model that it was made"),
         (SnnTorch, {"layers": "lif1"}, r"""layers: got 'lif1', expected several names, such as \["lif1"\]"""),
         (SnnTorch, {"layers": ["lif3"]}, "layers: no module 'lif3' in SnnTorch; did you mean lif2 or lif1"),
