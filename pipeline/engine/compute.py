@@ -54,7 +54,7 @@ class Store(Protocol):
 
     @property
     def recorded(self) -> Path | None:
-        """A raster of all samples, which another sitting has finished: their spikes need not be simulated again."""
+        """The finished raster of an earlier run of the command: its spikes need not be simulated again."""
 
     def add(self, sample: SampleResult) -> None:
         """Take the next sample that is missing."""
@@ -182,7 +182,7 @@ def _simulated(job: Job, store: Store, samples: _Ranges) -> Iterator[tuple[int, 
         check_batch(spec.header, batch)
         for row in range(len(batch)):
             position = next(positions)
-            yield position, partial(process_spikes, spec, batch, row, position, store=spec.keep.spikes)
+            yield position, partial(process_spikes, spec, batch, row, position, keep_spikes=spec.keep.spikes)
 
 
 def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
@@ -193,12 +193,12 @@ def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
 
 
 def _read_back(job: Job, path: Path, positions: Sequence[int]) -> Iterator[tuple[int, Process]]:
-    """Samples whose spikes another sitting has recorded."""
+    """Samples whose spikes an earlier run of the command has recorded."""
     with RasterReader(path) as raster:
         for position in positions:
             spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
             batch = RasterBatch(spikes, raster.readout[position : position + 1])
-            yield position, partial(process_spikes, job.spec, batch, 0, position, store=False)
+            yield position, partial(process_spikes, job.spec, batch, 0, position, keep_spikes=False)
 
 
 def _import_numba() -> None:

@@ -1,6 +1,7 @@
 """A job: which samples of which network are simulated, and what is kept of them; computed range by range, anywhere.
 
-:class:`JobSpec` is what decides the bits. It lies in the folder of a run, and whoever takes part compares his own.
+:class:`JobSpec` is what decides the bits. It lies in the folder of a run; every process that joins
+compares its own with it.
 :class:`Job` is that and what computing takes; it travels to other processes as one value.
 """
 

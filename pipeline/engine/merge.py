@@ -100,7 +100,7 @@ def remove_parts(folder: Path) -> None:
 def _merge_raster(
     folder: Path, files: list[Sections], totals: Totals, whole: WholeRaster, advance: Callable[[int], None]
 ) -> None:
-    path, merged_before = whole.path, whole.path.exists()  # an earlier sitting came as far as this
+    path, merged_before = whole.path, whole.path.exists()  # by an earlier run of the command
     if not merged_before:
         kept = f"all samples are kept in {folder / PARTS}"
         rest = [file for file in files if file.first not in whole.added]

@@ -57,7 +57,7 @@ def process_spikes(
     about: RangeSamples,
     timer: StageTimer,
     *,
-    store: bool,
+    keep_spikes: bool,
 ) -> SampleResult:
     """Encode, explain and measure one sample of a batch; may run in any thread.
 
@@ -65,11 +65,11 @@ def process_spikes(
     ----------
     position : of the sample in the run
     about : its range's samples, for its name and its mask
-    store : whether its spikes are to be stored
+    keep_spikes : whether its spikes are stored, or only their counts and digests
     """
     at = position % RANGE
     with timer.time("record"):
-        record = make_record(spec.header, batch, row, position, with_spikes=store)
+        record = make_record(spec.header, batch, row, position, keep_spikes=keep_spikes)
     if spec.keep.maps is None:
         return SampleResult(record, about.names[at])
 

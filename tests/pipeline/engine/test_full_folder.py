@@ -30,7 +30,7 @@ from recordings.progress import Tracker
 from pipeline.engine.folder import FolderStore, begin
 from pipeline.engine.compute import compute
 from pipeline.engine.merge import merge
-from pipeline.engine.run import compute_all
+from pipeline.engine.compute_folder import compute_all
 from recordings.errors import InputError
 from tests.pipeline.engine.jobs import job
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))

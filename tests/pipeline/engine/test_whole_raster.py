@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.compute_folder import compute_all
 from pipeline.engine.folder import begin
 from pipeline.engine.job import Job
 from pipeline.engine.merge import merge, remove_parts
-from pipeline.engine.run import compute_all
 from recordings.lock import out_lock
 from recordings.progress import Tracker
 from recordings.raster.merging import MergedRaster
