@@ -37,7 +37,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
             shape=shape,
             timesteps=timesteps,
             constant=layer is network.layers[0] and not network.spiking_input,
-            maps=maps_of_layer(network, request, layer.name) if request else None,
+            maps=maps_of_layer(network, request, layer.name),
         )
         for layer, shape in zip(network.layers, network.shapes, strict=False)
     ]
@@ -50,7 +50,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
         channels, height, width = network.input_shape
         source = SpikeSource(shape=(height, width, channels), **about)
         source.s_out.reshape(receivers[0].shape).connect(receivers[0])
-        leaving["bits", network.raster_names[0]] = source.bits_out
+        leaving["bits", "input"] = source.bits_out
     else:
         source = CurrentSource(shape=layers[0].a_in.shape, **about)
         source.a_out.connect(layers[0].a_in)

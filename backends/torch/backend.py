@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.base import BackendError, InputBatch, packed_spikes
-from backends.constant_current import constant_currents
+from backends.base import BackendError, InputBatch
+from backends.constant_current import drive
 from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch
@@ -68,11 +68,7 @@ class TorchBackend:
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
-                source: NDArray[Any] = (
-                    packed_spikes("torch", network, batch).bits
-                    if network.spiking_input
-                    else constant_currents(network, batch)
-                )
+                source = drive(self.name, network, batch)
                 for start in range(0, len(source), simulation.samples):
                     yield simulation.run(source[start : start + simulation.samples])
 

@@ -26,10 +26,11 @@ from backends.lava.magma import (
     receives,
     sends,
 )
-from backends.lava.process.maps import LayerMapRequest, MapGatherer, MapMessages, map_ports, sum_over_channels
+from backends.lava.process.maps import MapGatherer, MapMessages, map_ports, sum_over_channels
 from backends.lava.process.neuron import LIFNeurons
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from backends.lava.transfer import LayerMapRequest
 from backends.network import Layer, Shape
 from backends.trace import StepMaps
 
@@ -97,7 +98,10 @@ class StockLayer(AbstractSubProcessModel):
     def _synapses(self, process: LayerProcess, layer: Layer, shape: Shape) -> OutPort:
         """From the spikes that arrive to the currents."""
         averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
-        self.synapses = (stock_conv if layer.kind == "conv" else stock_dense)(layer, seen, averaged)
+        if layer.kind == "conv":
+            self.synapses = stock_conv(layer, seen, averaged)
+        else:
+            self.synapses = exact_dense(channels_last(layer.averaged_weight, seen, averaged), f"{layer.name}_synapses")
         spikes, currents = process.s_in, self.synapses.a_out
         if layer.pooling == "max":
             channels, height, width = shape
@@ -177,14 +181,8 @@ def stock_conv(layer: Layer, shape: Shape, pool: int) -> Conv:
     )
 
 
-def stock_dense(layer: Layer, shape: Shape, pool: int) -> Dense:
-    """Lava's `Dense` of a map (C, H, W) in its layout, (H, W, C), with average pooling folded into its weights."""
-    weight = channels_last(layer.averaged_weight, shape, pool)
-    return exact_dense(weight, f"{layer.name}_synapses")
-
-
 def channels_last(weight: NDArray[Any], shape: Shape, pool: int) -> NDArray[Any]:
-    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, channels last."""
+    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in Lava's layout."""
     channels, height, width = shape
     tensor = weight.reshape(-1, channels, height // pool, width // pool)
     tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)

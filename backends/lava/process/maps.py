@@ -7,31 +7,17 @@ step leaves at the first step of the next sample, as the readout does.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from lava.proc.conv.process import Conv
 
 from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, due
-from backends.trace import SpikeTrace, StoredMaps
+from backends.lava.transfer import LayerMapRequest
+from backends.trace import StoredMaps
 
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
-
-
-class LayerMapRequest(NamedTuple):
-    """Which maps of a layer leave the graph.
-
-    Parameters
-    ----------
-    trace : constants of its neurons
-    steps_that_matter : how many first steps are summed; the sum of every sample leaves
-    stepped : how many first samples' maps leave step by step as well
-    """
-
-    trace: SpikeTrace
-    steps_that_matter: int
-    stepped: int
 
 
 class MapMessages:
