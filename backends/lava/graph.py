@@ -44,7 +44,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     receivers = [*(layer.s_in for layer in layers), readout.s_in]
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
-    about = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
+    about: dict[str, Any] = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
     source: AbstractProcess
     if network.spiking_input:
         channels, height, width = network.input_shape
