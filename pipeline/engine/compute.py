@@ -23,8 +23,7 @@ from backends.base import InputBatch
 from backends.formed_maps import forms_maps
 from backends.trace import compile_maps
 from pipeline.images.encoding import compile_encoding
-from pipeline.maps.sam import compile_kernel
-from pipeline.maps.sam_sum import compile_sums
+from pipeline.maps.sam import compile_kernel, compile_sums
 from recordings.errors import InputError
 from recordings.parallel import behind, cores, in_order
 from recordings.raster.batch import RasterBatch

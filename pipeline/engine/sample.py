@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.maps.localisation import Score, score_sample
-from pipeline.maps.sam_maps import explain_spikes
-from pipeline.maps.sam_sum import spike_count_sum
+from pipeline.maps.methods.sam import explain_spikes
+from pipeline.maps.sam import spike_count_sum
 from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record

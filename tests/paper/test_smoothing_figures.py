@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from paper import fig2, fig3
-from paper.common.heatmaps import at_steps, count_maps, sam_maps, snn_grad_cams
+from paper.common.heatmaps import (
+    at_steps,
+    count_maps,
+    row_of_maps,
+    sam_maps,
+    snn_grad_cams,
+)
 from paper.common.steps import by_step, largest, mean_where_not_flat, step_of_largest
 from paper.measures.spread import heatmap_variance
 from pipeline.maps.sam import spike_activation_map
@@ -46,6 +52,17 @@ def test_steps_too_late_to_matter_are_blank() -> None:
     shown = at_steps(maps, [0, 2, 3])
     assert shown[1] is not None and shown[1].item() == 2
     assert shown[2] is None
+
+
+def test_a_row_is_relative_to_its_largest_value() -> None:
+    ones, picture = np.ones((2, 2), np.float32), np.random.default_rng(0).random((64, 64, 3))
+    row = row_of_maps("conv1", [2 * ones, None, 4 * ones])
+    assert [None if cell is None else cell.heat[0, 0] for cell in row.cells] == [0.5, None, 1]
+    row = row_of_maps("conv1", [2 * ones, 0 * ones], picture, each=True)
+    image, first, silent = row.cells
+    assert image.image is picture and image.heat is None
+    assert first.image is picture and first.heat.max() == 1
+    assert silent.heat.max() == 0
 
 
 def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:

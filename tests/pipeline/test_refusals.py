@@ -155,6 +155,16 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*EXPLAIN, "--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
         ((*EXPLAIN, "--figures", "busy"), "busy: already exists; choose another --figures"),
         ((*EXPLAIN, "--figures", "text.png/new"), "text.png is a file, expected the name of a folder for --figures"),
+        (
+            (*EXPLAIN, "--samples", "2"),
+            "--samples: belongs to --method grad-cam, gradient-x-input, integrated-gradients",
+        ),
+        (
+            (*EXPLAIN, "--method", "rise", "--steps", "all"),
+            "--steps: belongs to --method grad-cam; rise maps the input",
+        ),
+        ((*EXPLAIN, "--method", "rise", "--samples", "0"), "--samples"),
+        ((*EXPLAIN, "--method", "graph-sam"), "'graph-sam'"),
         ((*EXPLAIN, "--steps", "some"), """steps: got 'some', expected "pictured", "all", "none", or first:last:ev"""),
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
         ((*PAPER, "--out", "new", "--checkpoint", "nope"), "checkpoint 'nope': neither a bundled one"),
