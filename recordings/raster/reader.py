@@ -166,7 +166,7 @@ class RasterReader(Reader[LayerSpec]):
 
         Yields
         ------
-        the stored bytes of a chunk, and those of its steps that are wanted, (t, bytes) uint8
+        the stored bytes of a chunk, and those of its steps that were asked for, (t, bytes) uint8
         """
         where = f"/layers/{layer.group}/spikes"
         chunk_steps = self._chunk_steps(layer)
