@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.figures import figures_folder
-from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.cli.options import Figures, MapsFile, Overwrite, figures_folder
 from pipeline.config.fields import KeptSteps
 from pipeline.maps.explain import compute_maps, refuse_existing
 from pipeline.maps.method import DEFAULT, method_of, offline_methods, options_of, refuse_foreign

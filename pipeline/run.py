@@ -12,8 +12,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile
-from pipeline.cli.parts import part_of
+from pipeline.cli.options import ConfigFile, part_of
 from pipeline.cli.run_report import print_summary
 from recordings.command_names import spelled
 from recordings.console import PlainConsole

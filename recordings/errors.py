@@ -98,12 +98,7 @@ class InputError(ValueError):
         return self.worded(lambda argument: _PYTHON.get(argument, argument))
 
     def worded(self, spell: Callable[[str], str]) -> str:
-        """The whole line.
-
-        Parameters
-        ----------
-        spell : how the user writes an argument, such as "out" or "overwrite"
-        """
+        """The whole line; `spell` says how the user writes an argument, such as "out" or "overwrite"."""
         begin = f"{spell(self.argument)}: " if self.argument else ""
         end = re.sub(
             r"\{([\w-]+)\}",

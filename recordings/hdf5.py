@@ -35,25 +35,14 @@ Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
-    """A file opened for reading.
+    """A file opened for reading; every method raises a RasterError if the file is not as expected.
 
     Parameters
     ----------
     source : name of the file, or its content
-    noun : what it holds, such as "raster"
-    what : the longer description that an error gives of what was expected
+    noun, what : what it holds, such as "raster", and the longer description that an error gives of what was expected
     opener : what opens such a file in a process of its own first, see :func:`recordings.inspection.inspect`; None if
         this process wrote the file
-
-    Attributes
-    ----------
-    path : where the file lies; None if it is in memory
-    where : what every error begins with, the path or "raster in memory"
-    size : in bytes
-
-    Raises
-    ------
-    RasterError : from every method, if the file is not as expected
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:

@@ -39,11 +39,7 @@ def maps_to_compare(
 ) -> Iterator[Heatmaps]:
     """Per image every map, summed over the steps that can still change the answer; slow ones are cached.
 
-    Parameters
-    ----------
-    raster : of these images
-    network : that was recorded
-    layers : of the raster, in order of depth, each of which gets maps of its own
+    The raster is of these images through the network; each of its `layers` gets maps of its own.
     """
     answered = replace(images, labels=raster.predictions.astype(np.int64))
     gradients, reference = snn_grad_cams(setup, answered, raster), reference_maps(setup, answered)

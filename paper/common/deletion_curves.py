@@ -32,11 +32,8 @@ def curves(
 ) -> dict[tuple[str, str], Floats]:
     """Every curve of every map and of random orders.
 
-    Parameters
-    ----------
-    raster : of these images
-    network : that was recorded, in fixed point
-    layers : of the raster, in order of depth, whose maps are compared and whose spikes are deleted
+    The network is the recorded one in fixed point; `layers` are those whose maps are compared and whose spikes are
+    deleted.
 
     Returns
     -------

@@ -20,18 +20,7 @@ Maps = NDArray[np.float32]
 
 
 def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:
-    """The expected map where earlier spikes lie at random.
-
-    Parameters
-    ----------
-    packed, shape : as for :func:`pipeline.maps.sam.spike_activation_maps`
-    gamma : decay of the kernel, 1/step
-    first : the step a before which the layer cannot fire
-
-    Returns
-    -------
-    (T, H, W) float32
-    """
+    """The expected map, (T, H, W), where earlier spikes lie at random; before step `first` the layer cannot fire."""
     count = spike_count_map(packed, shape)
     (since,) = spike_activation_maps(packed, shape, [0.0])
     decays = np.exp(-gamma * np.arange(1, len(packed) + 1))

@@ -16,14 +16,13 @@ from pathlib import Path
 
 from backends.network.storage import write_network
 from pipeline.config import Config, save_config
-from recordings.disk import check_free, reason
+from recordings.disk import check_free, reason, remove_leftovers
 from recordings.errors import InputError, RasterError
 from recordings.lock import holds_files
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.records import FLUSH_BYTES, raster_image
-from recordings.temporary import remove_leftovers
 from recordings.text import printable
 
 from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster

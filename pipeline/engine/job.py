@@ -25,7 +25,7 @@ from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.lock import waiting_lock
+from recordings.lock import file_lock
 from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
@@ -168,7 +168,7 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     ------
     InputError : if what is there is another run's, naming the differences
     """
-    with waiting_lock(path):
+    with file_lock(path, wait=True):
         if path.exists():
             found = read_spec(path)
             _refuse_differences(path, found, spec)

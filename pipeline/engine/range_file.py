@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.maps.localisation import Score
 from recordings.disk import write_file
 from recordings.errors import RasterError
-from recordings.seal import Seal, seal
+from recordings.sealed import Seal, seal
 
 from .job import RANGE, JobSpec
 

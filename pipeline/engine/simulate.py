@@ -135,7 +135,9 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
-        if client is None:
+        if (folder / "raster.h5").exists():
+            pass  # it was finished before
+        elif client is None:
             compute_all(folder, job, tracker)
         else:
             compute_on_cluster(folder, job, client, tracker)

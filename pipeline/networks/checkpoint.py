@@ -140,12 +140,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
-    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it.
-
-    Raises
-    ------
-    InputError : naming the key, what the file says and what the checkpoint holds
-    """
+    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it."""
     network, prepare, data = checkpoint.network, checkpoint.preprocessing, config.data
     pairs: dict[str, tuple[object, object]] = {}  # what the checkpoint holds, and what the file says
     if "network" in config.model_fields_set:
@@ -170,12 +165,7 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
 
 
 def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
-    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer.
-
-    Raises
-    ------
-    InputError : naming what differs
-    """
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer."""
     for what, of_ann, of_snn in (
         ("classes", ann.classes, snn.classes),
         ("preprocessing", ann.preprocessing, snn.preprocessing),

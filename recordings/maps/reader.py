@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.compress import ChunkError, decode
 from recordings.errors import InputError
 from recordings.hdf5 import Source
 from recordings.layer_view import LayerView
 from recordings.reader import Reader
-from recordings.schema import DatasetSpec, check_size
+from recordings.schema import DatasetSpec
 
 from .schema import (
     AXES,
@@ -66,19 +63,8 @@ class MapReader(Reader[MapLayer]):
 
     header: MapHeader
     content_digest: str
-
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
-        super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION, trusted)
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return self.header.timesteps
-
-    @property
-    def layers(self) -> tuple[MapLayer, ...]:
-        """The layers that have maps, in order of depth."""
-        return self.header.layers
+    _noun, _what, _format, _version = "maps", WHAT, FORMAT, SCHEMA_VERSION
+    _content = "maps"
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -91,7 +77,7 @@ class MapReader(Reader[MapLayer]):
 
     def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
-        return self._read(self.header.sum_path(layer), SUM, layer, sample, layer.shape)
+        return self._read(self.header.sum_path(layer), SUM, layer, sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(S, H, W) float32: the maps of one sample in one layer, which both exist, at the steps that are kept.
@@ -107,56 +93,32 @@ class MapReader(Reader[MapLayer]):
                 f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
-        shape = (len(self.steps), *layer.shape)
-        return self._read(self.header.path(layer), MAPS, layer, sample, shape)
+        return self._read(self.header.path(layer), MAPS, layer, sample)
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every map, in pieces; calls `advance` after each layer of each sample."""
         for layer in self.layers:
             for sample in range(self.n_samples):
-                for _ in self._pieces(self.header.sum_path(layer), SUM, layer, sample):
-                    pass
-                if sample < self.header.stepped:
-                    for _ in self._pieces(self.header.path(layer), MAPS, layer, sample):
+                for path, spec, count in self.header.datasets(layer, self.n_samples):
+                    for _ in self._pieces(path, spec, layer, sample) if sample < count else ():
                         pass
                 advance()
 
-    def _read(
-        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        maps = np.empty(shape, np.float32)
-        filled = 0
-        for piece in self._pieces(path, spec, layer, sample):
-            maps[filled : filled + len(piece)] = piece
-            filled += len(piece)
+    def _read(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> NDArray[np.float32]:
+        maps = np.empty(spec.shape(self.header.sizes(layer, 1))[1:], np.float32)
+        for start, piece in self._pieces(path, spec, layer, sample):
+            maps[start : start + len(piece)] = piece
         return maps
 
-    def _pieces(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
-        """One sample of a dataset chunk by chunk, some steps or rows each; verified at the end."""
-        where = f"{path}[{sample}]"
+    def _pieces(
+        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """One sample of a dataset chunk by chunk, some steps or rows each, with the first of them."""
         sizes = self.header.sizes(layer, self.n_samples)
-        _, rows, *row = spec.chunks(sizes)
-        total = spec.shape(sizes)[1]
-        size = spec.dtype.itemsize * rows * math.prod(row)
-        sha256 = hashlib.sha256()
-        for start in range(0, total, rows):
-            with self._checked.reading(where):
-                place = (sample, start, *[0] * len(row))
-                _, stored = self._datasets[path].read_direct_chunk(place)
-            try:
-                chunk = decode(stored, size)
-            except ChunkError as error:
-                raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
-            piece = np.frombuffer(chunk, spec.dtype).reshape(-1, *row)[: total - start]
+        for start, piece in self._rows(path, digest_path(path), sample, spec, sizes, 0, spec.shape(sizes)[1]):
             if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
-                raise self._checked.fail(where, "negative or not finite", "numbers ≥ 0")
-            sha256.update(piece.data)
-            yield piece
-        at = digest_path(path)
-        found, digest = self._table(at)[sample], sha256.hexdigest().encode()
-        if found != digest:
-            finding, expected = found.decode("ascii", "replace"), f"{digest.decode()}, the SHA-256 of its maps"
-            raise self._checked.fail(f"{at}[{sample}]", finding, expected)
+                raise self._checked.fail(f"{path}[{sample}]", "negative or not finite", "numbers ≥ 0")
+            yield start, piece
 
     def _open(self) -> None:
         checked = self._checked
@@ -181,9 +143,7 @@ class MapReader(Reader[MapLayer]):
                 method, source, parameters, found["T"], layers, steps, stepped, source_name
             )
         for layer in layers:
-            kept = [(header.sum_path(layer), SUM, n_samples)]
-            kept += [(header.path(layer), MAPS, stepped)] if stepped else []
-            for path, spec, count in kept:
+            for path, spec, count in header.datasets(layer, n_samples):
                 self._check(path, spec, header.sizes(layer, count))
                 self._check(digest_path(path), DIGEST, {"N": count})
         self._read_samples(n_samples)
@@ -192,15 +152,8 @@ class MapReader(Reader[MapLayer]):
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""
-        checked = self._checked
-        self._datasets["/steps"] = dataset = checked.open_dataset(checked.root, "steps", "/steps")
-        with checked.reading("/steps"):
-            shape = dataset.shape
-        if len(shape) != 1:
-            raise checked.fail("/steps", f"shape {shape}", "(S,)")
-        with checked.valid("/steps"):
-            check_size("number of steps", shape[0], "S")
-        self._check("/steps", STEPS, {"S": shape[0]})
+        self._datasets["/steps"] = self._checked.open_dataset(self._checked.root, "steps", "/steps")
+        self._check("/steps", STEPS, {"S": self._length("/steps", "number of steps", "S")})
         return tuple(self._table("/steps").tolist())
 
     def _read_layers(self, method: str, stepped: bool, attributes: dict[str, dict[str, Any]]) -> Iterator[MapLayer]:

@@ -42,7 +42,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from recordings.errors import InputError
-from recordings.layers import check_name, group_name
+from recordings.layers import NamedLayer, check_name
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
@@ -70,7 +70,7 @@ Parameter = str | bool | int | float
 
 
 @dataclass(frozen=True)
-class MapLayer:
+class MapLayer(NamedLayer):
     """One layer that has maps.
 
     Parameters
@@ -81,15 +81,8 @@ class MapLayer:
     steps_that_matter : how many of the first steps can still change the answer, 1 … T
     """
 
-    name: str
-    number: int
     shape: tuple[int, int]
     steps_that_matter: int
-
-    @property
-    def group(self) -> str:
-        """Name of its group in the file: "001_conv1"."""
-        return group_name(self.number, self.name)
 
 
 @dataclass(frozen=True)
@@ -190,6 +183,11 @@ class MapHeader:
     def path(self, layer: MapLayer) -> str:
         """Where the maps of a layer lie in the file, step by step."""
         return f"/layers/{layer.group}/{self.method}"
+
+    def datasets(self, layer: MapLayer, n_samples: int) -> list[tuple[str, DatasetSpec, int]]:
+        """Where the sums of a layer and, if any are kept, its maps lie, what they are, and of how many samples."""
+        maps = [(self.path(layer), MAPS, self.stepped)] if self.stepped else []
+        return [(self.sum_path(layer), SUM, n_samples), *maps]
 
     def tables(self) -> list[str]:
         """Where the steps and the digests lie, in the order in which the content digest takes them."""

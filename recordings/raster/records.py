@@ -101,9 +101,7 @@ def encode_samples(
 ) -> Generator[SampleRecord, None, None]:
     """Check a batch, then encode its samples, which stand at these positions in the raster; a core takes one at a time.
 
-    Raises
-    ------
-    ValueError : if the batch is not what the header says, a fault of the program
+    A batch that is not what the header says is a fault of the program, a ValueError.
     """
     check_batch(header, batch)
     rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))

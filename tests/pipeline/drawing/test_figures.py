@@ -33,7 +33,7 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
             subjects = [Subject("sample 7", "class 2", "class 1"), Subject("sample 8")]
             written = save_figures(maps, method_of(maps.header), subjects, tmp_path / "new" / "figures", raster)
     assert [path.name for path in written] == [
-        *("overview.png", "spike_rates.png", "raster_conv1.png", "sam_000.png", "sam_001.png"),
+        *("overview.png", "spike_rates.png", "raster_conv1.png", "sam_000.png", "sam_001.png")
     ]
     assert all(path.is_file() for path in written)
     overview, _, spikes, first, second = titles(saved)

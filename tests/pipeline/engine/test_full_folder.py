@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.engine.merge import merge
-from recordings import disk
 from recordings.errors import InputError
 from tests.recordings.rasters import record
 
@@ -89,7 +88,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_ranges(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
-        broken.setattr(disk, "_sync", full)
+        broken.setattr("os.fsync", full)
         with pytest.raises(InputError) as caught:
             add(store, range(16, 32))
     assert str(caught.value) == (

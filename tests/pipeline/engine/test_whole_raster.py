@@ -102,7 +102,7 @@ def test_ranges_may_have_what_it_takes_of_a_full_disk(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as broken:
-        broken.setattr("recordings.disk._sync", full)
+        broken.setattr("os.fsync", full)
         add(store, range(24, 34))
     assert files(tmp_path) == RANGES[:2]
     add(store, range(34, COUNT))

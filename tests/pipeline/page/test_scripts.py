@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.maps.methods.sam import sam
-from pipeline.page.blobs import spike_trains
+from pipeline.page.content import spike_trains
 from pipeline.page.render import HERE
 
 NODE = shutil.which("node")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.networks import kernels
 from pipeline.networks.libraries.library import expect
 
-from . import kernels
 from .synapses import FoldedSynapses
 
 

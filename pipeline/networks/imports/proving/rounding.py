@@ -23,12 +23,7 @@ from .difference import ROUNDING, Difference
 
 
 def prove_up_to_rounding(imported: Imported, example: Example) -> None:
-    """Compare every bit of a model with what its network fires after the model's own bits.
-
-    Raises
-    ------
-    NetworkError : at the first bit that differs where the membrane is further from the threshold than rounding takes it
-    """
+    """Compare every bit of a model with what its network fires after the model's own bits."""
     network, device = imported.network, str(example.sequence.device)
     arrived = example.encoded(network.timesteps)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):

@@ -1,4 +1,4 @@
-"""The class scores in what a network returned."""
+"""What modules and networks return: the tensor in it, and the class scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ from torch import Tensor
 from recordings.errors import InputError
 
 from .layouts import Layout, time_first
-from .tensors import first_tensor
+
+
+def first_tensor(output: Any, where: str) -> Any:
+    """The tensor or array itself, or the first of a tuple, such as (spikes, membrane) or (spikes, state).
+
+    Raises
+    ------
+    InputError
+    """
+    found = output
+    while isinstance(found, tuple) and found:
+        found = found[0]
+    if not isinstance(found, Tensor | np.ndarray):
+        raise InputError(f"{where}: got {type(found).__name__}, expected a tensor, or a tuple that begins with one")
+    return found
 
 
 def class_scores(output: Any, timesteps: int, samples: int, layout: Layout) -> NDArray[np.float32]:
