@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(command: Any, source: str, own: Collection[str]) -> None:
-    """Explain, print what was written, and draw it if that is wanted.
+    """Explain, print what was written, and draw it where figures are asked for.
 
     Parameters
     ----------

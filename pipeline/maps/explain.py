@@ -91,8 +91,10 @@ def explain(
     (1, 80, 80)
     """
     tracker = tracker or Tracker()
-    chosen = chosen_method(method, **options)
-    refuse_foreign(type(chosen), [*(["layers"] if layers else []), *(["steps"] if steps != "pictured" else [])])
+    if (kind := offline_methods().get(method)) is None:
+        raise InputError(f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}")
+    refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
+    chosen = kind(**options)
     path = chosen.path(source)
     target = _target(out, path, chosen)
     if isinstance(target, Path):
@@ -101,20 +103,6 @@ def explain(
     with chosen.prepare(source, names, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
     return MapReader(target, trusted=True)
-
-
-def chosen_method(name: str, **options: Any) -> MapMethod:
-    """A method with its options.
-
-    Raises
-    ------
-    InputError : if there is none of that name, or an option belongs to another one or has no meaning
-    """
-    found = offline_methods()
-    if name not in found:
-        raise InputError(f"explain: method is {name!r}, expected one of {', '.join(found)}")
-    refuse_foreign(found[name], options)
-    return found[name](**options)
 
 
 def write_maps(
@@ -152,7 +140,7 @@ def write_maps(
 def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker, *, overwrite: bool = False) -> None:
     """Write maps as :func:`write_maps`, shown and timed, by as many threads as make it faster."""
     with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-        explainer.compile()
+        explainer.compile_kernels()
     with tracker.time("explain"), tracker.show("explaining", len(explainer.samples)) as advance:
         write_maps(explainer, target, advance, explainer.workers, overwrite=overwrite)
 

@@ -1,8 +1,7 @@
 """Integer SAM, the variant "fixed": maps whose bits a graph of neurons and one 1×1 convolution gives as well.
 
-The equations, and how many bits are kept, are those of :mod:`backends.trace`. Here are the definition in NumPy, to read
-and to test against, and one pass over packed bits. The two are equal to the bit, and so are the maps that leave Lava's
-graph (docs/on-chip.md).
+The equations, and how many bits are kept, are those of :mod:`backends.trace`. Here is one pass over packed bits; maps
+that leave Lava's graph are equal to the bit (docs/on-chip.md).
 
 References
 ----------
@@ -18,33 +17,6 @@ from backends.trace import maps_of_packed, spike_trace
 from recordings.errors import InputError
 
 from .sam import check_packed
-
-
-def fixed_spike_activation_map(spikes: NDArray[np.bool_], gamma: float) -> NDArray[np.int64]:
-    """Integer SAM of one layer, by the definition, before anything leaves.
-
-    Parameters
-    ----------
-    spikes : (T, B, C, H, W) bool — raster of one layer
-    gamma : float, 1/step — decay of the kernel, finite and ≥ 0
-
-    Returns
-    -------
-    (T, B, H, W) int64 — M, in units of 2⁻ᵏ
-
-    Raises
-    ------
-    InputError : as :func:`backends.trace.spike_trace`, or if `spikes` is not 5-D bool
-    """
-    if spikes.ndim != 5 or spikes.dtype != np.bool_:
-        raise InputError(f"SAM: got spikes of shape {spikes.shape} {spikes.dtype}, expected (T, B, C, H, W) bool")
-    trace = spike_trace(gamma, spikes.shape[2], len(spikes))
-    maps = np.zeros((len(spikes), spikes.shape[1], *spikes.shape[3:]), np.int64)
-    score = np.zeros(spikes.shape[1:], np.int64)
-    for fired, of_step in zip(spikes, maps, strict=True):
-        score = (score * trace.kept >> 12) + fired.astype(np.int64) * 2**trace.trace_bits
-        of_step[:] = (fired * (score >> (trace.trace_bits - trace.payload_bits))).sum(axis=1)
-    return maps
 
 
 def fixed_maps(

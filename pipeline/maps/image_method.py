@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from backends.base import InputBatch
 from backends.network import Kind, Network
 from pipeline.drawing.subject import Subject, subjects_of
+from pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, MapLayer, SourceName
-from recordings.schema import SampleTable
 
 from .layers import network_layers, spatial_layers
 from .method import Explained, Explainer, MapMethod, Option, summed
@@ -44,20 +44,10 @@ class ImageMethod(MapMethod):
     source: ClassVar[SourceName] = "network_sha256"
     kind: ClassVar[Kind | None] = "snn"
 
-    data: Annotated[
-        tuple[str, ...] | None,
-        Option(
-            'images: "cluttered-digits", "cifar10", "fashion-mnist", a data set (folder or zip), or files; events: '
-            '"saccade-digits", a folder of class folders, or files; if not given, the digits that fit the network'
-        ),
-    ] = None
-    samples: Annotated[
-        int, Option("how many images or recordings, in a random order in which classes take turns", at_least=1)
-    ] = 8
-    seed: Annotated[
-        int, Option("seed of the order of the images, and of the Poisson spikes", at_least=0, below=1 << 63)
-    ] = 0
-    download: Annotated[bool, Option("fetch cifar10 or fashion-mnist if it is not here")] = False
+    data: Annotated[tuple[str, ...] | None, Option(DATA)] = None
+    samples: Annotated[int, Option(SAMPLES, at_least=1)] = 8
+    seed: Annotated[int, Option(SEED, at_least=0, below=1 << 63)] = 0
+    download: Annotated[bool, Option(DOWNLOAD)] = False
 
     @abstractmethod
     def maps(
@@ -117,73 +107,36 @@ class ImageMethod(MapMethod):
         chosen = method.chosen_layers(network, layers, where)
         kept_steps(steps, network.timesteps, self.samples, pictured)  # refused before images are read
         images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
-        yield ImageExplainer(method, differentiable, checkpoint.class_names, images, chosen, steps, pictured)
+        kept = kept_steps(steps, network.timesteps, len(images), pictured)
+        yield method._explainer(differentiable, checkpoint.class_names, images, chosen, kept)
 
+    def _explainer(
+        self,
+        differentiable: DifferentiableNetwork,
+        class_names: tuple[str, ...],
+        images: Samples,
+        layers: tuple[str, ...],
+        kept: tuple[tuple[int, ...], int],
+    ) -> Explainer:
+        network, samples = differentiable.network, images.table
+        if self.layered:
+            timesteps, mapped = network.timesteps, network_layers(network, layers)
+        else:
+            timesteps, mapped, kept = 1, (MapLayer("input", 0, network.input_shape[1:], 1),), ((), 0)
+        parameters = {name: getattr(self, name) for name in self.parameters}
+        header = MapHeader(self.name, network.sha256, parameters, timesteps, mapped, *kept, self.source)
 
-@dataclass(frozen=True)
-class ImageExplainer(Explainer):
-    """Explains images one by one.
+        def explain(sample: int) -> Explained:
+            (inputs,) = images.encoded([sample], network, self.seed, 1)
+            predictions, maps = self.maps(differentiable, inputs, samples.label[[sample]], layers)
+            return summed(header, sample, int(predictions[0]), {name: each[:, 0] for name, each in maps.items()})
 
-    Parameters
-    ----------
-    method : how
-    network : in float32
-    class_names : for people
-    images : what is explained
-    layers : names of layers with a spatial extent, in order of depth
-    wanted_steps, pictured : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
-    """
+        def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
+            return subjects_of(images, predictions, class_names)
 
-    method: ImageMethod
-    network: DifferentiableNetwork
-    class_names: tuple[str, ...]
-    images: Samples
-    layers: tuple[str, ...]
-    wanted_steps: str
-    pictured: int
-    raster: None = field(default=None, init=False)
-
-    @property
-    def samples(self) -> SampleTable:
-        """What is explained."""
-        return self.images.table
-
-    @property
-    def header(self) -> MapHeader:
-        """What the file says of them; maps of the input alone have one step."""
-        network, method = self.network.network, self.method
-        parameters = {name: getattr(method, name) for name in method.parameters}
-        if not method.layered:
-            layer = MapLayer("input", 0, network.input_shape[1:], 1)
-            return MapHeader(method.name, network.sha256, parameters, 1, (layer,), source_name=method.source)
-        layers = network_layers(network, self.layers)
-        kept = kept_steps(self.wanted_steps, network.timesteps, len(self.samples), self.pictured)
-        return MapHeader(method.name, network.sha256, parameters, network.timesteps, layers, *kept, method.source)
-
-    @property
-    def what(self) -> str:
-        """What is computed."""
-        steps = self.header.timesteps
-        return f"{self.method.name} maps of {self._count}, {steps} step{'s' * (steps > 1)}"
-
-    @property
-    def notes(self) -> list[str]:
-        """Whether maps are for another class than the true one."""
-        unknown = int((self.samples.label < 0).sum())
-        if not unknown or self.method.target != "label":
-            return []
-        return [f"no label is known of {unknown} of {self._count}: explained for the predicted class"]
-
-    @property
-    def _count(self) -> str:
-        return f"{len(self.samples)} sample{'s' * (len(self.samples) > 1)}"
-
-    def explain(self, sample: int) -> Explained:
-        """Prediction, sums and, of the first samples, maps."""
-        (inputs,) = self.images.encoded([sample], self.network.network, self.method.seed, 1)
-        predictions, maps = self.method.maps(self.network, inputs, self.samples.label[[sample]], self.layers)
-        return summed(self.header, sample, int(predictions[0]), {name: each[:, 0] for name, each in maps.items()})
-
-    def subjects(self, predictions: NDArray[np.int32]) -> list[Subject]:
-        """The images."""
-        return subjects_of(self.images, predictions, self.class_names)
+        count = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
+        what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
+        unknown = int((samples.label < 0).sum())
+        note = f"no label is known of {unknown} of {count}: explained for the predicted class"
+        notes = [note] if unknown and self.target == "label" else []
+        return Explainer(header, samples, explain, subjects, what, None, notes)

@@ -28,13 +28,13 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
     )
 
 
-def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:
-    """Names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
+def spatial_layers(kinds: Mapping[str, str], asked: Iterable[str], where: object) -> tuple[str, ...]:
+    """Names of the layers asked for in order of depth, or of all that have a spatial extent if none is.
 
     Parameters
     ----------
     kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
-    wanted : names or numbers; one name may stand by itself
+    asked : names or numbers; one name may stand by itself
     where : what error messages begin with
 
     Raises
@@ -43,7 +43,7 @@ def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: objec
     """
     first = 0 if "input" in kinds.values() else 1
     numbers = {name: number for number, name in enumerate(kinds, first)}
-    names = {find_layer(name, numbers, where) for name in ([wanted] if isinstance(wanted, str) else wanted)}
+    names = {find_layer(name, numbers, where) for name in ([asked] if isinstance(asked, str) else asked)}
     spatial = [name for name, kind in kinds.items() if kind != "dense"]
     if dense := names - set(spatial):
         raise InputError(

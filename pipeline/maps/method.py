@@ -109,55 +109,32 @@ class MapMethod(ABC):
         """
 
 
-class Explainer(ABC):
+@dataclasses.dataclass(frozen=True)
+class Explainer:
     """Explains samples one by one.
 
-    Attributes
+    Parameters
     ----------
-    raster : where the spikes are from; None if no raster is explained
+    header : method, source, parameters, steps and layers, and which maps are kept step by step
+    samples : what is explained, in order
+    explain : gives the maps of a sample, by its position, in every layer of the header
+    subjects : gives the first samples, for pictures, from the classes that the network chose
     what : "maps of 3 samples, 8 steps", for people
+    raster : where the spikes are from; None if no raster is explained
     notes : further lines for people
     workers : how many threads may explain samples at once
+    compile_kernels : compiles what must be, before anything is timed
     """
 
-    raster: RasterReader | None
-
-    @property
-    @abstractmethod
-    def what(self) -> str:
-        """What is computed."""
-
-    @property
-    def notes(self) -> list[str]:
-        """None, unless there is something to say."""
-        return []
-
-    @property
-    def workers(self) -> int:
-        """One, unless more are faster."""
-        return 1
-
-    @property
-    @abstractmethod
-    def header(self) -> MapHeader:
-        """Method, source, parameters, steps and layers, and which maps are kept step by step."""
-
-    @property
-    @abstractmethod
-    def samples(self) -> SampleTable:
-        """What is explained, in order."""
-
-    @abstractmethod
-    def explain(self, sample: int) -> Explained:
-        """The maps of a sample, in every layer of the header."""
-
-    def subjects(self, predictions: NDArray[np.int32]) -> list[Subject]:
-        """The first samples, for pictures, by their numbers, with the classes that the network chose."""
-        table = zip(self.samples.index, predictions, self.samples.label, strict=False)
-        return [Subject(f"sample {index}", _class(predicted), _class(label)) for index, predicted, label in table]
-
-    def compile(self) -> None:  # noqa: B027
-        """Compile what must be, before anything is timed; nothing if not overridden."""
+    header: MapHeader
+    samples: SampleTable
+    explain: Callable[[int], Explained]
+    subjects: Callable[[NDArray[np.int32]], list[Subject]]
+    what: str
+    raster: RasterReader | None = None
+    notes: Sequence[str] = ()
+    workers: int = 1
+    compile_kernels: Callable[[], object] = lambda: None
 
 
 class Explained(NamedTuple):
@@ -261,7 +238,3 @@ def refuse_foreign(
             if not owners:
                 raise InputError(f"{spell(name)} is no option of any method; {method.name} has {', '.join(own)}")
             raise InputError(f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}")
-
-
-def _class(number: int) -> str | None:
-    return f"class {number}" if number >= 0 else None

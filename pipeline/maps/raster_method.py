@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.drawing.subject import Subject
 from recordings.errors import InputError
-from recordings.maps.schema import MapHeader, Parameter, SourceName
+from recordings.maps.schema import MapHeader, SourceName
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
-from recordings.schema import SampleTable
 
-from .layers import map_layers, spatial_layers
-from .method import Explainer, MapMethod
+from .layers import spatial_layers
+from .method import Explained, Explainer, MapMethod
 from .steps import kept_steps
 
 Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
@@ -54,35 +57,26 @@ class RasterMethod(MapMethod):
 
     @abstractmethod
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
-        """What computes the maps of these layers, which have a spatial extent."""
+        """What computes the maps of these layers, which have a spatial extent, by :func:`raster_explainer`."""
 
 
-@dataclass(frozen=True)
-class RasterExplainer(Explainer):
-    """What explainers of a raster share.
+def raster_explainer(
+    raster: RasterReader,
+    header: MapHeader,
+    explain: Callable[[int], Explained],
+    workers: int = 1,
+    compile_kernels: Callable[[], object] = lambda: None,
+) -> Explainer:
+    """What explains the samples of a raster, see :class:`pipeline.maps.method.Explainer`."""
+    samples = raster.samples
 
-    Parameters
-    ----------
-    raster : an open raster
-    layers : of the raster, with a spatial extent, at least one
-    kept : which maps are kept step by step
-    """
+    def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
+        table = zip(samples.index, predictions, samples.label, strict=False)
+        return [Subject(f"sample {index}", _class(predicted), _class(label)) for index, predicted, label in table]
 
-    raster: RasterReader
-    layers: tuple[LayerSpec, ...]
-    kept: Kept
+    what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
+    return Explainer(header, samples, explain, subjects, what, raster, (), workers, compile_kernels)
 
-    @property
-    def samples(self) -> SampleTable:
-        """The raster's."""
-        return self.raster.samples
 
-    @property
-    def what(self) -> str:
-        """What is computed."""
-        return f"maps of {self.raster.n_samples} samples, {self.raster.timesteps} steps"
-
-    def _header(self, method: str, parameters: Mapping[str, Parameter]) -> MapHeader:
-        raster = self.raster
-        layers = map_layers(raster.header, self.layers)
-        return MapHeader(method, raster.raster_digest, parameters, raster.timesteps, layers, *self.kept)
+def _class(number: int) -> str | None:
+    return f"class {number}" if number >= 0 else None

@@ -66,7 +66,7 @@ def neuronal_contribution_score(
     -------
     (T, ...) float64, dimensionless
     """
-    _check_real_parameters(gamma, include_current, variant)
+    check_parameters(gamma, include_current, variant, Variant)
     steps = np.arange(len(spikes))
     now, then = steps[:, None], steps[None, :]
     reached = then <= now if include_current else then < now
@@ -139,7 +139,7 @@ def spike_activation_maps(
     if not gammas:
         raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
     for gamma in gammas:
-        _check_real_parameters(gamma, include_current, variant)
+        check_parameters(gamma, include_current, variant, Variant)
     check_packed(packed, shape)
     pixels = shape[1] * shape[2]
     maps = np.empty((len(gammas), len(packed), pixels), np.float32)
@@ -191,10 +191,14 @@ def spike_activation_sum(
     ------
     InputError : as :func:`spike_activation_maps`, or if there are not as many steps
     """
-    _check_real_parameters(gamma, include_current, variant)
+    check_parameters(gamma, include_current, variant, Variant)
     count = _checked_steps(packed, shape, steps)
     if variant == "paper":
-        return _sum(packed, shape, math.exp(-gamma), count, include_current)
+        from .sam_sum_kernel import sum_trains
+
+        exact, current = np.empty(shape[1:]), True if include_current else None
+        sum_trains(_readable_words(packed), *_sizes(shape, count), math.exp(-gamma), current, exact.reshape(-1))
+        return exact.astype(np.float32)
     sums = np.empty(shape[1] * shape[2], np.float32)
     for begin, (maps,) in _strips_as_the_authors(packed[:count], shape, (gamma,)):
         sums[begin : begin + maps.shape[1]] = maps.sum(axis=0)
@@ -288,18 +292,6 @@ def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps
     return len(packed) if steps is None else steps
 
 
-def _sum(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], decay: float, steps: int, include_current: bool
-) -> NDArray[np.float32]:
-    from .sam_sum_kernel import sum_trains
-
-    sums = np.empty(shape[1:])
-    sum_trains(
-        _readable_words(packed), *_sizes(shape, steps), decay, True if include_current else None, sums.reshape(-1)
-    )
-    return sums.astype(np.float32)
-
-
 def _sizes(shape: tuple[int, int, int], steps: int) -> tuple[np.uint64, ...]:
     """Channels, pixels and steps, as the kernels take them."""
     return np.uint64(shape[0]), np.uint64(shape[1] * shape[2]), np.uint64(steps)
@@ -326,20 +318,11 @@ def _decays(gammas: tuple[float, ...], timesteps: int) -> NDArray[np.float64]:
     return decays
 
 
-def check_parameters(gamma: float, include_current: bool, variant: str) -> None:
-    """Refuse a kernel that has no meaning, with an InputError that says what would."""
-    _check(gamma, include_current, variant, get_args(AnyVariant))
-
-
-def _check_real_parameters(gamma: float, include_current: bool, variant: str) -> None:
-    """Refuse a kernel that has no meaning in real numbers."""
-    _check(gamma, include_current, variant, get_args(Variant))
-
-
-def _check(gamma: float, include_current: bool, variant: str, variants: tuple[str, ...]) -> None:
+def check_parameters(gamma: float, include_current: bool, variant: str, variants: Any = AnyVariant) -> None:
+    """Refuse a kernel that has no meaning, with an InputError that says what would; `variants` is a Literal."""
     if not (math.isfinite(gamma) and gamma >= 0):
         raise InputError(f"gamma: got {gamma}, expected a finite number ≥ 0 (1/step; 0.5 is the authors' default)")
-    if variant not in variants:
-        raise InputError(f"variant: got {variant!r}, expected one of {', '.join(variants)}")
+    if variant not in get_args(variants):
+        raise InputError(f"variant: got {variant!r}, expected one of {', '.join(get_args(variants))}")
     if variant != "paper" and not include_current:
         raise InputError(f"variant {variant!r} always counts the current spike; use 'paper' for earlier spikes only")

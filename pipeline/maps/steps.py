@@ -10,12 +10,12 @@ PICTURED = 4  # samples of which a command draws pictures unless it is told othe
 EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::10'
 
 
-def kept_steps(wanted: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
+def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
     """Choose steps, and of how many of the first samples their maps are kept.
 
     Parameters
     ----------
-    wanted : "pictured" for all steps of the samples that are pictured, "all", "none", or of all samples the steps that
+    asked : "pictured" for all steps of the samples that are pictured, "all", "none", or of all samples the steps that
         "first:last:every" means in Python, each part optional
     timesteps, n_samples : T and N
     pictured : how many of the first samples are pictured, ≥ 0
@@ -29,18 +29,18 @@ def kept_steps(wanted: str, timesteps: int, n_samples: int, pictured: int = PICT
     InputError : if the text means no step
     """
     everything = tuple(range(timesteps))
-    if wanted == "pictured":
+    if asked == "pictured":
         samples = min(pictured, n_samples)
         return (everything, samples) if samples else ((), 0)
-    if wanted == "none":
+    if asked == "none":
         return (), 0
-    if wanted == "all":
+    if asked == "all":
         return everything, n_samples
-    parts = re.fullmatch(r"(\d{0,9}):(\d{0,9})(?::(\d{0,9}))?", wanted.strip(), re.ASCII)
+    parts = re.fullmatch(r"(\d{0,9}):(\d{0,9})(?::(\d{0,9}))?", asked.strip(), re.ASCII)
     if not parts or (parts[3] and not int(parts[3])):
-        raise InputError(f"steps: got {wanted!r}, expected {EXPECTED}")
+        raise InputError(f"steps: got {asked!r}, expected {EXPECTED}")
     first, last, every = (int(part) if part else None for part in parts.groups())
     steps = everything[first:last:every]
     if not steps:
-        raise InputError(f"steps: {wanted!r} means none of the {timesteps} steps, 0 to {timesteps - 1}")
+        raise InputError(f"steps: {asked!r} means none of the {timesteps} steps, 0 to {timesteps - 1}")
     return steps, n_samples

@@ -29,36 +29,6 @@ if TYPE_CHECKING:
     from pipeline.networks.differentiable import DifferentiableNetwork
 
 
-@dataclass(frozen=True)
-class GradCam(ImageMethod):
-    """What speaks for the class in an ANN; of a spiking network, :class:`SnnGradCam` takes its place."""
-
-    name = "grad-cam"
-    title = "Grad-CAM of the ANN"
-    shows = "What speaks for the class"
-    target = "label"
-    kind = None
-
-    def of_kind(self, kind: Kind) -> ImageMethod:
-        """See :class:`ImageMethod`."""
-        return self if kind == "ann" else SnnGradCam(**asdict(self))
-
-    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
-        """The layers that are named, or the last convolution."""
-        chosen = super().chosen_layers(network, layers, where)
-        return chosen if layers else chosen[-1:]
-
-    def maps(
-        self,
-        network: DifferentiableNetwork,
-        inputs: InputBatch,
-        labels: NDArray[np.integer[Any]],
-        layers: Sequence[str],
-    ) -> Maps:
-        """See :class:`ImageMethod`."""
-        return grad_cam(network, inputs, labels, layers)
-
-
 def grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> Maps:
@@ -98,3 +68,25 @@ def grad_cam(
             of_layer = method.attribute(x, target, relu_attributions=True)
             maps[name] = of_layer.movedim(1, 0).detach().cpu().numpy()
     return logits.argmax(1).cpu().numpy(), maps
+
+
+@dataclass(frozen=True)
+class GradCam(ImageMethod):
+    """What speaks for the class in an ANN; of a spiking network, :class:`SnnGradCam` takes its place."""
+
+    name = "grad-cam"
+    title = "Grad-CAM of the ANN"
+    shows = "What speaks for the class"
+    target = "label"
+    kind = None
+
+    def of_kind(self, kind: Kind) -> ImageMethod:
+        """See :class:`ImageMethod`."""
+        return self if kind == "ann" else SnnGradCam(**asdict(self))
+
+    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
+        """The layers that are named, or the last convolution."""
+        chosen = super().chosen_layers(network, layers, where)
+        return chosen if layers else chosen[-1:]
+
+    maps = staticmethod(grad_cam)

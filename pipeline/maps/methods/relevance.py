@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from backends.network import Network
 from backends.network.quantise import quantise
 from backends.network.storage import read_network
-from pipeline.maps.method import Explained, Option
-from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
-from pipeline.maps.relevance import Rule, Spikes, relevance
+from pipeline.maps.layers import map_layers
+from pipeline.maps.method import Explained, Explainer, Option
+from pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from pipeline.maps.relevance import Rule, relevance
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader
 from recordings.raster.batch import unpack
@@ -48,45 +49,26 @@ class Relevance(RasterMethod):
         Rule, Option("of relevance: exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
     ] = "signed"
 
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> RelevanceExplainer:
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`."""
-        return RelevanceExplainer(raster, layers, kept, recorded_network(raster, self.network), self.rule)
+        network, (steps, stepped) = recorded_network(raster, self.network), kept
+        behind = raster.layers[raster.layers.index(layers[0]) :]  # what lies before it is not needed
+        parameters = {"network_sha256": network.sha256, "rule": self.rule}
+        spatial = map_layers(raster.header, layers)
+        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
 
+        def explain(sample: int) -> Explained:
+            spikes = [unpack(raster.packed(layer, sample)[None], layer.shape)[:, 0] for layer in behind]
+            prediction = int(raster.predictions[sample])
+            found = relevance(network, spikes, prediction, self.rule)
+            by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
+            return Explained(
+                prediction,
+                {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},
+                {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in layers * (sample < stepped)},
+            )
 
-@dataclass(frozen=True)
-class RelevanceExplainer(RasterExplainer):
-    """Relevance of every sample of a raster.
-
-    Parameters
-    ----------
-    network : that the raster was recorded from
-    rule : how relevance is divided
-    """
-
-    network: Network
-    rule: Rule
-
-    @property
-    def header(self) -> MapHeader:
-        """What the file says of them."""
-        return self._header(Relevance.name, {"network_sha256": self.network.sha256, "rule": self.rule})
-
-    def explain(self, sample: int) -> Explained:
-        """Prediction, sums and, of the first samples, maps."""
-        first = self.raster.layers.index(self.layers[0])  # what lies before it is not needed
-        behind = self.raster.layers[first:]
-        prediction = int(self.raster.predictions[sample])
-        found = relevance(self.network, [self._spikes(layer, sample) for layer in behind], prediction, self.rule)
-        by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
-        steps, stepped = self.kept
-        return Explained(
-            prediction,
-            {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in self.layers},
-            {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in self.layers * (sample < stepped)},
-        )
-
-    def _spikes(self, layer: LayerSpec, sample: int) -> Spikes:
-        return unpack(self.raster.packed(layer, sample)[None], layer.shape)[:, 0]
+        return raster_explainer(raster, header, explain)
 
 
 def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = None) -> Network:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from backends.trace import compile_maps, spike_trace
 from pipeline.maps.fixed_sam import fixed_maps
-from pipeline.maps.method import Explained, Option
-from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
+from pipeline.maps.layers import map_layers
+from pipeline.maps.method import Explained, Explainer, Option
+from pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from pipeline.maps.sam import (
     AnyVariant,
     check_parameters,
@@ -64,67 +65,38 @@ class SpikeActivationMaps(RasterMethod):
         variant = "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
         return f"γ = {parameters['gamma']:g}{variant}."
 
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> SamExplainer:
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`."""
-        return SamExplainer(raster, layers, kept, self)
-
-
-@dataclass(frozen=True)
-class SamExplainer(RasterExplainer):
-    """SAM of every sample of a raster.
-
-    Parameters
-    ----------
-    kernel : γ, the variant, and whether a spike counts itself
-    """
-
-    kernel: SpikeActivationMaps = SpikeActivationMaps()
-
-    def __post_init__(self) -> None:
-        if self.kernel.variant == "fixed":
-            for layer in self.layers:
-                spike_trace(self.kernel.gamma, layer.shape[0], self.raster.timesteps)  # refuses what could overflow
-        largest = max(self.layers, key=self._map_bytes)
-        if self._map_bytes(largest) > MAX_DATASET_BYTES:
+        if self.variant == "fixed":
+            for layer in layers:
+                spike_trace(self.gamma, layer.shape[0], raster.timesteps)  # refuses what could overflow
+        steps, _ = kept
+        last = steps[-1] + 1 if steps else 0
+        map_bytes = {layer: MAPS.dtype.itemsize * last * math.prod(layer.shape[1:]) for layer in layers}
+        largest = max(layers, key=map_bytes.__getitem__)
+        if map_bytes[largest] > MAX_DATASET_BYTES:
             raise InputError(
-                f"{self.raster.where}: maps of {largest.name} up to step {self.kept[0][-1]} take "
-                f"{self._map_bytes(largest):,} bytes a sample, expected at most {MAX_DATASET_BYTES:,}; "
-                "keep earlier steps, or none"
+                f"{raster.where}: maps of {largest.name} up to step {last - 1} take {map_bytes[largest]:,} bytes a "
+                f"sample, expected at most {MAX_DATASET_BYTES:,}; keep earlier steps, or none"
             )
+        parameters = {name: kind(getattr(self, name)) for name, kind in self.parameters.items()}
+        spatial = map_layers(raster.header, layers)
+        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
 
-    @property
-    def header(self) -> MapHeader:
-        """What the file says of them."""
-        kernel = self.kernel
-        return self._header(
-            kernel.name, {name: kind(getattr(kernel, name)) for name, kind in kernel.parameters.items()}
-        )
+        def explain(sample: int) -> Explained:
+            prediction = int(raster.predictions[sample])
+            return explain_spikes(header, layers, lambda layer: raster.packed(layer, sample), sample, prediction)
 
-    @property
-    def workers(self) -> int:
-        """As many threads as memory is there for what explaining one sample takes."""
-        layers = [self._map_bytes(layer) + self.raster.timesteps * layer.step_bytes for layer in self.layers]
-        return workers_within_memory(self.header.sample_bytes + max(layers), WORKERS)
+        working = max(map_bytes[layer] + raster.timesteps * layer.step_bytes for layer in layers)
+        workers = workers_within_memory(header.sample_bytes + working, WORKERS)
+        return raster_explainer(raster, header, explain, workers, self._compile_kernels)
 
-    def compile(self) -> None:
-        """Compile the kernels."""
-        if self.kernel.variant == "fixed":
+    def _compile_kernels(self) -> None:
+        if self.variant == "fixed":
             compile_maps()
         else:
             compile_kernel()
             compile_sums()
-
-    def explain(self, sample: int) -> Explained:
-        """Prediction, sums and, of the first samples, maps."""
-        prediction = int(self.raster.predictions[sample])
-        return explain_spikes(
-            self.header, self.layers, lambda layer: self.raster.packed(layer, sample), sample, prediction
-        )
-
-    def _map_bytes(self, layer: LayerSpec) -> int:
-        """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
-        steps = self.kept[0]
-        return MAPS.dtype.itemsize * (steps[-1] + 1 if steps else 0) * math.prod(layer.shape[1:])
 
 
 def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:

@@ -11,7 +11,7 @@ Kim & Panda 2021, Eq. 9-10.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,27 +24,6 @@ from pipeline.maps.layers import spatial_layers
 
 if TYPE_CHECKING:
     from pipeline.networks.differentiable import DifferentiableNetwork
-
-
-@dataclass(frozen=True)
-class SnnGradCam(ImageMethod):
-    """What speaks for the class in a spiking network, step by step."""
-
-    name = "snn-grad-cam"
-    title = "SNN-crafted Grad-CAM"
-    shows = "What speaks for the class"
-    target = "label"
-    parameters: ClassVar = {"seed": int}
-
-    def maps(
-        self,
-        network: DifferentiableNetwork,
-        inputs: InputBatch,
-        labels: NDArray[np.integer[Any]],
-        layers: Sequence[str],
-    ) -> Maps:
-        """See :class:`ImageMethod`."""
-        return snn_grad_cam(network, inputs, labels, layers)
 
 
 def snn_grad_cam(
@@ -84,3 +63,15 @@ def snn_grad_cam(
         weights = gradient.mean(dim=(0, 3, 4))
         maps[name] = torch.einsum("bk,tbkij->tbij", weights, of_layer[name].detach()).clamp(min=0).cpu().numpy()
     return logits.argmax(1).cpu().numpy(), maps
+
+
+@dataclass(frozen=True)
+class SnnGradCam(ImageMethod):
+    """What speaks for the class in a spiking network, step by step."""
+
+    name = "snn-grad-cam"
+    title = "SNN-crafted Grad-CAM"
+    shows = "What speaks for the class"
+    target = "label"
+    parameters: ClassVar = {"seed": int}
+    maps = staticmethod(snn_grad_cam)

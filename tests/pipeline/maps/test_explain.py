@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.maps.explain import explain, write_maps
-from pipeline.maps.methods.sam import SamExplainer
+from pipeline.maps.methods.sam import SpikeActivationMaps
 from pipeline.maps.sam import Variant, spike_activation_map
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
@@ -77,7 +77,7 @@ def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path
 
 def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
-        method = SamExplainer(reader, reader.layers[:2], ((), 0))
+        method = SpikeActivationMaps().of_raster(reader, reader.layers[:2], ((), 0))
         for workers in (1, 3):
             write_maps(method, tmp_path / f"{workers}.h5", workers=workers)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
@@ -86,7 +86,9 @@ def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> 
 def test_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     with RasterReader(raster) as reader:
-        write_maps(SamExplainer(reader, reader.layers[:2], ((), 0)), tmp_path / "sam.h5", seen.append)
+        write_maps(
+            SpikeActivationMaps().of_raster(reader, reader.layers[:2], ((), 0)), tmp_path / "sam.h5", seen.append
+        )
     assert seen == [1, 1, 1, 1, 1]
 
 
@@ -128,7 +130,7 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
 def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
     explained = io.BytesIO()
     with RasterReader(raster.read_bytes()) as in_memory:
-        method = SamExplainer(in_memory, in_memory.layers[:2], (tuple(range(6)), 4))
+        method = SpikeActivationMaps().of_raster(in_memory, in_memory.layers[:2], (tuple(range(6)), 4))
         write_maps(method, explained, workers=2)
     with RasterReader(raster) as on_disk:
         explain(on_disk, tmp_path / "sam.h5").close()

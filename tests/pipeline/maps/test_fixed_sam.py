@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.trace import compile_maps, spike_trace
 from pipeline.maps.explain import explain
-from pipeline.maps.fixed_sam import fixed_maps, fixed_spike_activation_map
+from pipeline.maps.fixed_sam import fixed_maps
 from pipeline.maps.methods.sam import sam
 from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
@@ -38,6 +38,17 @@ def maps_and_sum(
     return fixed_maps(pack(spikes[:, None])[0], spikes.shape[1:], gamma, summed, steps)
 
 
+def definition(spikes: NDArray[np.bool_], gamma: float) -> NDArray[np.int64]:
+    """Integer SAM of (T, C, H, W) as :mod:`backends.trace` defines it, before anything leaves: M, in units of 2⁻ᵏ."""
+    trace = spike_trace(gamma, spikes.shape[1], len(spikes))
+    maps = np.zeros((len(spikes), *spikes.shape[2:]), np.int64)
+    score = np.zeros(spikes.shape[1:], np.int64)
+    for fired, of_step in zip(spikes, maps, strict=True):
+        score = (score * trace.kept >> 12) + fired.astype(np.int64) * 2**trace.trace_bits
+        of_step[:] = (fired * (score >> (trace.trace_bits - trace.payload_bits))).sum(axis=0)
+    return maps
+
+
 def test_worked_by_hand() -> None:
     """One neuron firing at t = 1, 2, 4, with e^-γ = 1/2, which integers express."""
     spikes = single_neuron(0, 1, 1, 0, 1)
@@ -58,7 +69,7 @@ def test_one_pass_is_the_definition(spikes: NDArray[np.bool_], gamma: float, dat
     timesteps = len(spikes)
     summed, steps = data.draw(st.integers(1, timesteps)), data.draw(st.integers(0, timesteps))
     trace = spike_trace(gamma, spikes.shape[1], timesteps)
-    expected = fixed_spike_activation_map(spikes[:, None], gamma)[:, 0]
+    expected = definition(spikes, gamma)
     maps, total = maps_and_sum(spikes, gamma, summed, steps)
     unit = 2.0**trace.payload_bits
     np.testing.assert_array_equal(maps, (expected[:steps] >> trace.dropped_bits) * 2.0**trace.dropped_bits / unit)
@@ -105,8 +116,6 @@ def test_steps_that_are_not_there(summed: int, steps: int) -> None:
 def test_spikes_of_a_wrong_shape() -> None:
     with pytest.raises(InputError, match=r"^packed spikes: got shape \(3, 1\) uint8, expected \(T, 2\)"):
         fixed_maps(np.zeros((3, 1), np.uint8), (3, 3, 1), 0.5)
-    with pytest.raises(InputError, match=r"expected \(T, B, C, H, W\) bool$"):
-        fixed_spike_activation_map(np.zeros((3, 1, 1), np.bool_), 0.5)
 
 
 def test_a_file_of_them(tmp_path: Path) -> None:

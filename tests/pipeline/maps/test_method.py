@@ -31,25 +31,19 @@ from recordings.progress import Tracker
 from recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
+RAMP = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256")
 
-class Ramp(Explainer):
+
+def ramp(sample: int) -> Explained:
     """Maps whose pixels count up from the number of the sample, over 3 steps, of which 2 matter."""
-
-    header = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256")
-    what = "ramps of 2 samples"
-    raster = None
-    samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
-
-    def explain(self, sample: int) -> Explained:
-        return summed(
-            self.header, sample, 3 - sample, {"conv1": sample + np.arange(18, dtype=np.float32).reshape(3, 2, 3)}
-        )
+    return summed(RAMP, sample, 3 - sample, {"conv1": sample + np.arange(18, dtype=np.float32).reshape(3, 2, 3)})
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
-    write_maps(Ramp(), tmp_path / "maps.h5")
+    samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
+    write_maps(Explainer(RAMP, samples, ramp, lambda _: [], "ramps of 2 samples"), tmp_path / "maps.h5")
     with MapReader(tmp_path / "maps.h5") as maps:
-        assert maps.header == Ramp.header
+        assert maps.header == RAMP
         assert maps.predictions.tolist() == [3, 2]
         assert maps.samples.label.tolist() == [1, -1]
         np.testing.assert_array_equal(maps["conv1"].sum, [[[6, 8, 10], [12, 14, 16]], [[8, 10, 12], [14, 16, 18]]])

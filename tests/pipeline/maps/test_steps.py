@@ -9,7 +9,7 @@ from recordings.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("wanted", "steps", "stepped"),
+    ("asked", "steps", "stepped"),
     [
         ("pictured", (0, 1, 2, 3, 4), 4),
         ("all", (0, 1, 2, 3, 4), 7),
@@ -24,8 +24,8 @@ from recordings.errors import InputError
         ("0:999999999:999999999", (0,), 7),
     ],
 )
-def test_each_form(wanted: str, steps: tuple[int, ...], stepped: int) -> None:
-    assert kept_steps(wanted, 5, 7) == (steps, stepped)
+def test_each_form(asked: str, steps: tuple[int, ...], stepped: int) -> None:
+    assert kept_steps(asked, 5, 7) == (steps, stepped)
 
 
 @pytest.mark.parametrize(("pictured", "expected"), [(0, ((), 0)), (1, ((0, 1), 1)), (3, ((0, 1), 3)), (9, ((0, 1), 3))])
@@ -34,7 +34,7 @@ def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[i
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "asked",
     [
         "",
         "some",
@@ -54,12 +54,12 @@ def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[i
         "1234567890:",
     ],
 )
-def test_what_means_nothing(wanted: str) -> None:
+def test_what_means_nothing(asked: str) -> None:
     with pytest.raises(InputError, match='^steps: got .*, expected "pictured", "all", "none", or first:last:every'):
-        kept_steps(wanted, 5, 7)
+        kept_steps(asked, 5, 7)
 
 
-@pytest.mark.parametrize("wanted", ["5:", "2:2", "3:1", ":0", "999999999:"])
-def test_what_means_no_step(wanted: str) -> None:
-    with pytest.raises(InputError, match=f"^steps: '{wanted}' means none of the 5 steps, 0 to 4$"):
-        kept_steps(wanted, 5, 7)
+@pytest.mark.parametrize("asked", ["5:", "2:2", "3:1", ":0", "999999999:"])
+def test_what_means_no_step(asked: str) -> None:
+    with pytest.raises(InputError, match=f"^steps: '{asked}' means none of the 5 steps, 0 to 4$"):
+        kept_steps(asked, 5, 7)
