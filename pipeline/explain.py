@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Figures, MapsFile, Overwrite, figures_folder
+from pipeline.cli.explaining import explain_and_print
+from pipeline.cli.options import Figures, MapsFile, Overwrite
 from pipeline.config.fields import KeptSteps
-from pipeline.maps.explain import compute_maps, refuse_existing
-from pipeline.maps.method import DEFAULT, method_of, offline_methods, options_of, refuse_foreign
-from pipeline.maps.steps import PICTURED
-from recordings.console import PlainConsole
-from recordings.disk import readable
-from recordings.maps.reader import MapReader
-from recordings.progress import Tracker
+from pipeline.maps.method import DEFAULT, offline_methods, options_of
 
 PROG = "python -m pipeline.explain"
 DESCRIPTION = """\
@@ -63,36 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, (kind, has) in options_of(method).items():
             own[name] = kind, Field(getattr(method, name), description=has.about, ge=has.at_least, lt=has.below)
     command = parse_command(create_model("Explain", __base__=Common, **own), argv, prog=PROG, description=DESCRIPTION)
-    run(command, command.source, command.model_fields_set & own.keys())
-
-
-def run(command: Any, source: str, own: Collection[str]) -> None:
-    """Explain, print what was written, and draw it where figures are asked for.
-
-    Parameters
-    ----------
-    command : its options, those of :class:`Common` among them
-    source : what is explained
-    own : names of the given options that belong to a method
-    """
-    given, method = command.model_fields_set & {*own, "layers", "steps"}, offline_methods()[command.method]
-    refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
-    chosen = method(**{name: getattr(command, name) for name in own})
-    refuse_existing(command.out, chosen.path(source), command.overwrite)
-    tracker, console = Tracker(), PlainConsole(soft_wrap=True)
-    with (
-        figures_folder(command.figures, command.overwrite),
-        chosen.prepare(source, command.layers, command.steps, PICTURED) as explainer,
-    ):
-        compute_maps(explainer, command.out, tracker, overwrite=command.overwrite)
-        with MapReader(command.out, trusted=True) as maps:
-            written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
-            console.print(*explainer.notes, f"{command.out}  {written}", sep="\n")
-            if command.figures is not None:
-                from .drawing.figures import save_figures  # here, because importing matplotlib takes a second
-
-                about = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
-                console.print(*map(str, save_figures(maps, *about, command.figures, explainer.raster)), sep="\n")
+    explain_and_print(command, command.source, command.model_fields_set & own.keys())
 
 
 if __name__ == "__main__":

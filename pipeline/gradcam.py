@@ -9,11 +9,11 @@ from pydantic import Field
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
+from pipeline.cli.explaining import explain_and_print
 from pipeline.cli.options import Figures, MapsFile, Overwrite
 from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
 
 from .config import Section
-from .explain import run
 
 PROG = "python -m pipeline.gradcam"
 DESCRIPTION = """\
@@ -53,7 +53,7 @@ class GradCamCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
-    run(command, command.network, command.model_fields_set & {"data", "samples", "seed", "download"})
+    explain_and_print(command, command.network, command.model_fields_set & {"data", "samples", "seed", "download"})
 
 
 if __name__ == "__main__":

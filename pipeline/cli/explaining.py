@@ -1,0 +1,44 @@
+"""What `explain` and `gradcam` do once their options are parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pipeline.cli.options import figures_folder
+from pipeline.maps.explain import compute_maps, refuse_existing
+from pipeline.maps.method import method_of, offline_methods, refuse_foreign
+from pipeline.maps.steps import PICTURED
+from recordings.console import PlainConsole
+from recordings.disk import readable
+from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
+
+
+def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
+    """Explain, print what was written, and draw it where figures are asked for.
+
+    Parameters
+    ----------
+    command : its options, those of :class:`pipeline.explain.Common` among them, under the same names
+    source : what is explained
+    own : names of the given options that belong to a method
+    """
+    given, method = command.model_fields_set & {*own, "layers", "steps"}, offline_methods()[command.method]
+    refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
+    chosen = method(**{name: getattr(command, name) for name in own})
+    refuse_existing(command.out, chosen.path(source), command.overwrite)
+    tracker, console = Tracker(), PlainConsole(soft_wrap=True)
+    with (
+        figures_folder(command.figures, command.overwrite),
+        chosen.prepare(source, command.layers, command.steps, PICTURED) as explainer,
+    ):
+        compute_maps(explainer, command.out, tracker, overwrite=command.overwrite)
+        with MapReader(command.out, trusted=True) as maps:
+            written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
+            console.print(*explainer.notes, f"{command.out}  {written}", sep="\n")
+            if command.figures is not None:
+                from pipeline.drawing.figures import save_figures  # here, because importing matplotlib takes a second
+
+                about = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
+                console.print(*map(str, save_figures(maps, *about, command.figures, explainer.raster)), sep="\n")
