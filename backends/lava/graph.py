@@ -7,13 +7,14 @@ Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
 
 from __future__ import annotations
 
-from lava.magma.core.process.ports.ports import OutPort
-from lava.magma.core.process.process import AbstractProcess
+from typing import Any
+
 from lava.magma.core.run_configs import Loihi1SimCfg
 
 from backends.formed_maps import MapRequest
 from backends.network import Network
 
+from .magma import AbstractProcess, OutPort
 from .process.layer import EventLayer, LayerProcess, StockLayer
 from .process.readout import EventReadout, ReadoutProcess, StockReadout
 from .process.recorder import RecorderProcess, recorder_model
@@ -44,7 +45,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     receivers = [*(layer.s_in for layer in layers), readout.s_in]
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
-    about = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
+    about: dict[str, Any] = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
     source: AbstractProcess
     if network.spiking_input:
         channels, height, width = network.input_shape
