@@ -16,17 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
+from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import difference, rows, summary, values
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import draw_maps, row_of_maps
+from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
-from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
+from pipeline.measures.statistics import Estimate, mean_with_interval
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, Verdict, judged, with_interval
-from .common.heatmaps import at_steps, sam_maps
+from .common.heatmaps import at_steps, row_of_maps, sam_maps
 from .common.result import Result
 from .common.scenes import Scenes, side_by_side, two_digit_scenes
 from .common.setup import Setup
@@ -65,12 +66,7 @@ def run(setup: Setup) -> Result:
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:
-    """What the paper says of one layer, and whether the kernel has a part in it.
-
-    Parameters
-    ----------
-    found : the shares of one layer, see :func:`attention`
-    """
+    """What the paper says of one layer, whose shares these are, and whether the kernel has a part in it."""
     layer = found["layer"].iloc[0]
     early, late, count = (
         rows(found, map=name, when=when) for name, when in ((SAM, "early"), (SAM, "late"), (COUNT, "late"))
@@ -93,10 +89,7 @@ def judge(found: pd.DataFrame) -> list[Claim]:
 def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
     """Left and right exchanged: does the same object win, and does one side get more whatever it shows?
 
-    Parameters
-    ----------
-    predicted : image -> which of its objects is predicted
-    found : see :func:`attention`
+    Before, `found` was the :func:`attention`, and `predicted` says which object of each image was predicted.
     """
     exchanged = scenes.exchanged()
     network = widen(setup.networks.surrogate.network, *exchanged.images.size)

@@ -25,11 +25,11 @@ from backends.base import unpacked
 from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales, renormalised
 from paper.measures.agreement import pearson
+from paper.measures.inference import bootstrap_mean
 from paper.measures.over_time import spike_rate
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, judged, with_interval
@@ -78,12 +78,9 @@ def run(setup: Setup) -> Result:
 
 
 def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
-    """The network shuffled layer by layer from above.
+    """The network shuffled layer by layer from above: the layer shuffled last, what BNTT holds, and the network.
 
-    Yields
-    ------
-    name of the layer shuffled last, what BNTT holds, and the network; where the readout alone is shuffled, BNTT's
-    statistics are those of the trained network, and nothing is estimated
+    Where the readout alone is shuffled, BNTT's statistics are those of the trained network, and nothing is estimated.
     """
     (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
     inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
@@ -121,12 +118,7 @@ def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
 
 
 def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
-    """Share of a convolution's neurons that fire at a step, mean over the steps that matter from the image's arrival.
-
-    Returns
-    -------
-    image, measure, map (none), layer, value
-    """
+    """Share of a convolution's neurons that fire, mean over the steps that matter from the image's arrival."""
     parts = []
     with RasterReader(setup.recording(network, images)) as raster:
         for layer in convolutions(raster):

@@ -64,11 +64,11 @@ def test_killed_in_the_middle_and_resumed(shared, on_torch, tmp_path):
     command = [sys.executable, "-m", "pipeline.run", *arguments(shared, out, "--backend", "torch", "--batch-size", "1")]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    while not list((out / "raster.parts").glob("0*.h5")) and process.poll() is None and time.monotonic() < deadline:
+    while not list((out / "raster.parts").glob("0*.range")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert list((out / "raster.parts").glob("0*.h5")), "it was not killed in the middle"
+    assert list((out / "raster.parts").glob("0*.range")), "it was not killed in the middle"
     run.main(arguments(shared, out, "--backend", "torch", "--resume"))
     assert outcome(out)[0] == on_torch[0]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Network
+from pipeline.drawing.grid import Cell, Row
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 
@@ -37,18 +38,31 @@ def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
     return [maps[step] if step < len(maps) else None for step in steps]
 
 
+def row_of_maps(
+    label: str, maps: Sequence[Maps | None], image: NDArray[np.floating[Any]] | None = None, each: bool = False
+) -> Row:
+    """An image, if there is one, and the maps over it.
+
+    Parameters
+    ----------
+    maps : (h, w) each, ≥ 0; None leaves a cell blank
+    each : show every map relative to its own largest value, not to that of the row
+    """
+    largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
+    cells = [
+        None if shown is None else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image)
+        for shown in maps
+    ]
+    return Row(label, cells if image is None else [Cell(image=image), *cells])
+
+
 def convolutions(raster: RasterReader) -> list[str]:
     """Names of the convolutions, in order of depth."""
     return [spec.name for spec in raster.layers if spec.kind == "conv"]
 
 
 def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps; cached.
-
-    Returns
-    -------
-    layer -> (2, N, h, w) float32: SAM, then the count
-    """
+    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps: (2, N, h, w); cached."""
     gamma = setup.settings.gamma
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -71,24 +85,13 @@ def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDAr
 def snn_grad_cams(
     setup: Setup, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
 ) -> dict[str, Maps]:
-    """SNN-crafted Grad-CAM at every convolution, for the true label; cached.
+    """SNN-crafted Grad-CAM at every convolution, (N, T', H, W) float32 ≥ 0, for the true label; cached.
 
     Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
-    point, was driven by.
-
-    Parameters
-    ----------
-    images : as recorded
-    raster : of those images; names the layers
-    network : float32, recorded in `raster`; the surrogate-trained one if not given
-    seed : of the recording; by default the settings'
-
-    Returns
-    -------
-    name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    point, was driven by. The network is the surrogate-trained one and the seed the settings', if none is given.
     """
     from backends.torch.backend import TorchBackend
-    from pipeline.maps.snn_grad_cam import snn_grad_cam
+    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_mean, checked_values
+from pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_means, checked_values
 from recordings.errors import InputError
+
+
+def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
+    """The mean of (n,) values, see :func:`pipeline.measures.statistics.bootstrap_means`."""
+    return bootstrap_means([values], seed)[0]
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:
@@ -37,16 +42,7 @@ def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
 
     Parameters
     ----------
-    values : (K, N) — value [k, i] of network k on image i
-    seed : ≥ 0
-
-    Returns
-    -------
-    n is the number of images
-
-    Raises
-    ------
-    InputError : if there is no value, or one is NaN or infinite
+    values : (K, N) — value [k, i] of network k on image i; N is the estimate's n
 
     References
     ----------
@@ -100,13 +96,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
         p'(k) = max_{j ≤ k} min(1, (m - j + 1) p(j)),   p(1) ≤ … ≤ p(m)
 
-    Parameters
-    ----------
-    p_values : (m,) in 0 … 1, of one family; may be none
-
-    Returns
-    -------
-    (m,) in the order given
+    Given and returned are the (m,) of one family, in one order; m may be 0.
 
     References
     ----------

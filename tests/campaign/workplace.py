@@ -15,7 +15,9 @@ from typing import Any
 
 import spikesam
 from backends.network.storage import read_network
-from recordings.errors import InputError
+from pipeline.engine.range_file import RangeRecord
+from recordings.errors import InputError, RasterError
+from recordings.sealed import seal
 
 from .faults import Boundaries
 from .formats.rasters import read_maps
@@ -170,13 +172,34 @@ def identity(path: Path) -> str:
     """
     if path.suffix == ".safetensors":
         return read_network(path)[0].sha256
+    if path.suffix == ".range":
+        said = read_range(path).model_dump_json(exclude={"job", "seconds", "sections"})  # of any run, however fast
+        return hashlib.sha256(said.encode()).hexdigest()
     if path.suffix != ".h5":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    if path.name == "raster.h5" or path.parent.name == "raster.parts":
+    if path.name == "raster.h5":
         with spikesam.open_raster(path) as raster:
             raster.verify()
             return raster.raster_digest
     return hashlib.sha256(json.dumps(read_maps(path), sort_keys=True).encode()).hexdigest()
+
+
+def read_range(path: Path) -> RangeRecord:
+    """The record of the samples of a range, whose file must be whole.
+
+    Raises
+    ------
+    RasterError : if it is not
+    """
+    digest, line, content = path.read_bytes().split(b"\n", 2)
+    if hashlib.sha256(line).hexdigest().encode() != digest:
+        raise RasterError(f"{path}: damaged")
+    record = RangeRecord.model_validate_json(line)
+    for expected in record.sections.values():
+        if seal(content[: expected.size]) != expected:
+            raise RasterError(f"{path}: damaged")
+        content = content[expected.size :]
+    return record
 
 
 def all_whole(folder: Path) -> None:
@@ -184,7 +207,7 @@ def all_whole(folder: Path) -> None:
 
     def check() -> None:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and (path.name in FINAL or path.suffix == ".safetensors"):
+            if path.is_file() and (path.name in FINAL or path.suffix in (".range", ".safetensors")):
                 try:
                     identity(path)
                 except (InputError, OSError) as error:

@@ -28,13 +28,14 @@ def tables(folder: Path) -> dict[str, Any]:
 
 
 def test_the_checkpoint_that_is_written_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint = spikesam.train(tables(tmp_path), tmp_path / "out")
+    settings = tables(tmp_path)
+    checkpoint = spikesam.train(settings, tmp_path / "out")
     assert "epoch 1/1" in capsys.readouterr().err
     assert checkpoint.classes == ("apple", "pear", "plum")
     assert checkpoint.network.shapes == ((6, 8, 8), (4, 8, 8), (8, 1, 1))
     assert spikesam.load(tmp_path / "out" / "checkpoint.safetensors").network.sha256 == checkpoint.network.sha256
     with pytest.raises(InputError, match=f"{tmp_path / 'out'}: holds a training already"):
-        spikesam.train(tables(tmp_path), tmp_path / "out")
+        spikesam.train(settings, tmp_path / "out")
 
 
 def test_there_must_be_an_epoch_to_resume_from(tmp_path: Path) -> None:
