@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lava.magma.core.process.ports.ports import OutPort
-from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi1SimCfg
 
 from backends.formed_maps import MapRequest
 from backends.network import Network
 
+from .magma import AbstractProcess, OutPort
 from .process.layer import EventLayer, LayerProcess, StockLayer
 from .process.readout import EventReadout, ReadoutProcess, StockReadout
 from .process.recorder import RecorderProcess, recorder_model

@@ -98,6 +98,7 @@ class StockLayer(AbstractSubProcessModel):
     def _synapses(self, process: LayerProcess, layer: Layer, shape: Shape) -> OutPort:
         """From the spikes that arrive to the currents."""
         averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
+        self.synapses: Conv | Dense
         if layer.kind == "conv":
             self.synapses = stock_conv(layer, seen, averaged)
         else:
