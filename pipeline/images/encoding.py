@@ -114,9 +114,8 @@ def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
     products that float64 holds exactly: the same integers everywhere. Float32 of any shape, finite, becomes int8 in
     -127 … 127 of that shape.
     """
-    return np.rint(np.clip(_finite(x, "constant current"), -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(
-        np.int8
-    )
+    clipped = np.clip(_finite(x, "constant current"), -2, 2).astype(np.float64)
+    return np.rint(clipped * (PIXEL_LIMIT / 2)).astype(np.int8)
 
 
 def _checked(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.float32]:
