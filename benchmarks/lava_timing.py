@@ -55,12 +55,9 @@ def simulate(
 
 
 def steps_between(finished: Sequence[float], ended: float, timesteps: int) -> tuple[float, ...]:
-    """Seconds per step of each sample but the first.
+    """Seconds per step of each sample but the first, from when each was finished.
 
-    Parameters
-    ----------
-    finished : when each sample was
-    ended : when the file was closed, which counts as a part of every sample
+    When the file was closed, at `ended`, counts as a part of every sample.
     """
     closing = (ended - finished[-1]) / len(finished)
     return tuple((later - earlier + closing) / timesteps for earlier, later in pairwise(finished))

@@ -124,11 +124,7 @@ def first_calls(
     """What compiling takes, timed by itself: a first call with nothing compiled, and one after numba's cache is warm.
 
     The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
-    their first turn, which is not counted.
-
-    Parameters
-    ----------
-    first : measures, and says how: "compiling", …
+    their first turn, which is not counted. `first` measures, and is told how: "compiling", …
     """
     if not options.quick:
         yield Case("first call, compiling", partial(first, "compiling"), {"NUMBA_CACHE_DIR": str(scratch / "numba")})

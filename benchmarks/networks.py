@@ -48,18 +48,15 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     """A float32 network of random weights in which each layer fires at about `rate`, given input that does.
 
     The weights of a neuron add up to zero, so the current it receives fluctuates around zero, and when it fires is
-    chance. The gain gives currents one size in every layer; then the bias, one per layer, sets the rate.
-
-    Parameters
-    ----------
-    rate : share of neurons that spike in a step, in (0, 1]; at the first step none can
+    chance. The gain gives currents one size in every layer; then the bias, one per layer, sets the rate. At the first
+    step none can fire.
     """
     rng = np.random.default_rng(seed)
     plans, timesteps = plan_layers(design.layers), design.timesteps
     input_shape = shape = (PLANES, design.size, design.size)
     spikes = random_spikes(shape, timesteps, 1, rate, seed)
     built: list[Layer] = []
-    for plan, inputs in zip(plans, count_inputs(plans, *input_shape), strict=True):
+    for plan, inputs in zip(plans, count_inputs(plans, input_shape), strict=True):
         conv = plan.kind == "conv"
         weight = rng.standard_normal((plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32)
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)

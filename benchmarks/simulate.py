@@ -274,12 +274,7 @@ def run_peer(peer: Callable[[Any], Any], tensors: list[Any]) -> list[Any]:
 
 
 def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:
-    """Refuse to compare the speed of two backends that do not compute the same.
-
-    Raises
-    ------
-    RuntimeError : naming the first layer that differs
-    """
+    """Refuse to compare the speed of two backends that do not compute the same."""
     for name in expected[0].spikes:
         bits, others = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in (found, expected))
         if not np.array_equal(bits, others):

@@ -33,15 +33,9 @@ EXPERIMENTS = {
 
 
 def run_experiment(name: str, setup: Setup, command: str) -> Result:
-    """Run one experiment and write what it found, with the configuration, into the setup's folder.
+    """Run one experiment and write what it found, with the configuration and the command, into the setup's folder.
 
-    Parameters
-    ----------
-    command : as typed, for the page
-
-    Returns
-    -------
-    what was found; its claims are judged together, see :func:`paper.common.claims.over_family`
+    Its claims are judged together, see :func:`paper.common.claims.over_family`.
     """
     from .common.claims import over_family
     from .common.result import write_result

@@ -66,12 +66,7 @@ def run(setup: Setup) -> Result:
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:
-    """What the paper says of one layer, and whether the kernel has a part in it.
-
-    Parameters
-    ----------
-    found : the shares of one layer, see :func:`attention`
-    """
+    """What the paper says of one layer, whose shares these are, and whether the kernel has a part in it."""
     layer = found["layer"].iloc[0]
     early, late, count = (
         rows(found, map=name, when=when) for name, when in ((SAM, "early"), (SAM, "late"), (COUNT, "late"))
@@ -94,10 +89,7 @@ def judge(found: pd.DataFrame) -> list[Claim]:
 def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
     """Left and right exchanged: does the same object win, and does one side get more whatever it shows?
 
-    Parameters
-    ----------
-    predicted : image -> which of its objects is predicted
-    found : see :func:`attention`
+    Before, `found` was the :func:`attention`, and `predicted` says which object of each image was predicted.
     """
     exchanged = scenes.exchanged()
     network = widen(setup.networks.surrogate.network, *exchanged.images.size)

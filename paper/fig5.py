@@ -176,13 +176,7 @@ def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
 
 
 def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
-    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
-
-    Parameters
-    ----------
-    paths : name of the network -> its recording
-    stem : of the files, which is the whole name of the first one
-    """
+    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first."""
     images, gamma, reference = setup.images, setup.settings.gamma, reference_maps(setup, setup.images)
     networks = setup.networks.by_rule
     for image in range(min(setup.settings.shown, len(images))):

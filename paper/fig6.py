@@ -85,16 +85,9 @@ def steps_of_layers(setup: Setup, path: Path) -> dict[str, int]:
 
 
 def errors_of(setup: Setup, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
-    """Localisation errors of a recording.
+    """Localisation errors of a recording, over all steps that matter, over as many as `fewest` says, and of their sum.
 
-    Parameters
-    ----------
-    fewest : layer -> number of steps to which the minimum is also restricted
-
-    Returns
-    -------
-    image, measure, kernel, floor, against, layer, epsilon, steps, value; steps are all that matter, fewer of them,
-    evenly spaced, or the sum. ε is varied without a floor and against Grad-CAM alone
+    The fewer steps are evenly spaced. ε is varied without a floor and against Grad-CAM alone.
     """
     found, first, measured_against = [], arrivals(path), targets(setup)
     for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):
@@ -113,10 +106,7 @@ def errors_of(setup: Setup, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
 
 
 def rates_of(path: Path) -> pd.DataFrame:
-    """How the spike rate of every convolution varies, and when it peaks: image, measure, layer, value.
-
-    Steps count from the image's arrival to the last that matters.
-    """
+    """How the spike rate of every convolution varies, and when it peaks, from the image's arrival on."""
     parts = []
     first = arrivals(path)
     with RasterReader(path) as raster:

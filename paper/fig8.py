@@ -78,12 +78,7 @@ def run(setup: Setup) -> Result:
 
 
 def errors_of(setup: Setup, path: Path, gammas: Sequence[float]) -> pd.DataFrame:
-    """The paper's error of every image, and what could be meant by it instead.
-
-    Returns
-    -------
-    image, measure, kernel, floor, against, layer, gamma, value; γ is infinite for the spike count
-    """
+    """The paper's error of every image, and what could be meant by it instead; γ is infinite for the spike count."""
     found, measured_against = [], targets(setup)
     for kernel, image, layer, maps in maps_by_kernel(setup, path, gammas):
         flat = is_flat(maps)
@@ -118,10 +113,7 @@ def over_counting(papers: pd.DataFrame) -> pd.DataFrame:
 def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
     """What the paper says of one curve: highest at the smallest γ, lowest in between, rising again.
 
-    Parameters
-    ----------
-    where : network, layer and kernel
-    errors : (N, G ≥ 3) — a row per image, a column per γ, ascending
+    `where` names network, layer and kernel; errors are (N, G ≥ 3), a row per image, a column per γ, ascending.
     """
     small, large = (f"γ = {errors.columns[end]:g}" for end in (0, -1))
     means, found = errors.mean(), errors.to_numpy()

@@ -151,12 +151,7 @@ def recognition_of_negatives(setup: Setup) -> pd.DataFrame:
 
 
 def claims_of(scores: pd.DataFrame) -> list[Claim]:
-    """SAM against every other method, under one condition.
-
-    Parameters
-    ----------
-    scores : of one network and condition, at the deepest layer and of what has no layer
-    """
+    """SAM against every other method, for one network under one condition, at the deepest layer."""
     where = f"{scores['network'].iloc[0]}, {scores['condition'].iloc[0]}"
     claims = []
     for baseline in (baseline for baseline in BASELINES if baseline in set(scores["method"])):

@@ -78,12 +78,9 @@ def run(setup: Setup) -> Result:
 
 
 def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
-    """The network shuffled layer by layer from above.
+    """The network shuffled layer by layer from above: the layer shuffled last, what BNTT holds, and the network.
 
-    Yields
-    ------
-    name of the layer shuffled last, what BNTT holds, and the network; where the readout alone is shuffled, BNTT's
-    statistics are those of the trained network, and nothing is estimated
+    Where the readout alone is shuffled, BNTT's statistics are those of the trained network, and nothing is estimated.
     """
     (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
     inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
@@ -121,12 +118,7 @@ def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
 
 
 def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
-    """Share of a convolution's neurons that fire at a step, mean over the steps that matter from the image's arrival.
-
-    Returns
-    -------
-    image, measure, map (none), layer, value
-    """
+    """Share of a convolution's neurons that fire, mean over the steps that matter from the image's arrival."""
     parts = []
     with RasterReader(setup.recording(network, images)) as raster:
         for layer in convolutions(raster):

@@ -68,12 +68,7 @@ NOTES = (
 
 
 def networks_of(setup: Setup) -> dict[str, Network]:
-    """The networks by what tells them apart.
-
-    Raises
-    ------
-    InputError : if there are fewer than two, or one is not for the setup's images
-    """
+    """The networks by what tells them apart."""
     recipes = setup.config.recipes
     found = {f"gain decay {decay:g}": setup.networks.recipe(decay) for decay in recipes.gain_decays}
     for name in recipes.checkpoints:

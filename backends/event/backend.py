@@ -183,13 +183,8 @@ class _Progress:
     """Decides which layer computes which chunk of steps next, for the threads of one sample; each works inside `with`.
 
     A layer can compute a chunk when it has computed the chunk before, and the layer before has computed this one.
-    Of the chunks that can be computed, a thread takes the one that comes first in time.
-
-    Parameters
-    ----------
-    chunks, layers : how many
-    parallel : whether several threads simulate the sample; a single one computes a chunk in all layers while it is in
-        the cache
+    Of the chunks that can be computed, a thread takes the one that comes first in time. Where there is but one thread,
+    not `parallel`, it computes a chunk in all layers while it is in the cache.
     """
 
     def __init__(self, chunks: int, layers: int, *, parallel: bool) -> None:

@@ -103,7 +103,9 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
     count = 0
     for batch in inputs:
         samples: NDArray[Any] = (
-            packed_spikes("lava", network, batch).bits if network.spiking_input else constant_currents(network, batch)
+            packed_spikes("lava", network, batch).bits
+            if network.spiking_input
+            else constant_currents(network, batch).astype(np.float32)  # holds the integers of fixed point
         )
         for sample in samples:
             yield np.ascontiguousarray(sample).data.cast("B")

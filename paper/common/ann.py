@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
-from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
 from .images import ImageSet
@@ -16,14 +16,10 @@ from .setup import Setup
 
 
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
-    """The map that the paper measures against: Grad-CAM of the ANN twin at its last convolution; cached.
+    """The map that the paper measures against, (N, h, w) float32 ≥ 0: Grad-CAM of the ANN's last convolution; cached.
 
     It is taken for the true label, or where that is unknown for the class that the ANN predicts. Images may be larger
     than the ANN's own, see :func:`paper.common.widen.widen`.
-
-    Returns
-    -------
-    (N, h, w) float32 ≥ 0
     """
     ann, size, seed = setup.networks.ann.network, setup.settings.batch_size, setup.settings.seed
     network = widen(ann, *images.size)

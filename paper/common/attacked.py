@@ -85,12 +85,7 @@ def _changed(setup: Setup, through: Through, network: Network | None, epsilon: f
 
 
 def strengths(setup: Setup) -> tuple[float, ...]:
-    """The attack strengths in order, 0 among them.
-
-    Raises
-    ------
-    InputError : if one is negative, or none is positive
-    """
+    """The attack strengths in order, 0 among them."""
     given = setup.settings.epsilons
     if not given or min(given) < 0 or max(given) == 0:
         raise InputError(f"paper.epsilons: got {list(given)}, expected numbers ≥ 0 with at least one above 0")

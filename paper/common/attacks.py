@@ -59,20 +59,10 @@ def fgsm(
 
     Parameters
     ----------
-    network : of any encoder
-    images : (B, 3, H, W) float32, preprocessed
+    images : (B, 3, H, W) float32, preprocessed, as is what comes back
     labels : (B,) int — true classes, -1 where unknown
-    epsilon : ≥ 0, in the 0 … 1 range of a pixel; 0 gives the images bit for bit
-    preprocessing : that the images went through
+    epsilon : in 0 … 1, the range of a pixel; 0 gives the images bit for bit
     seed, indices : of the Poisson spikes, one index per image, see :mod:`pipeline.images.encoding`
-
-    Returns
-    -------
-    (B, 3, H, W) float32, preprocessed like `images`; computed a few images at a time
-
-    Raises
-    ------
-    InputError : if ε is negative or not finite, or the images cannot be encoded
     """
     _check(epsilon)
     if epsilon == 0:
@@ -105,19 +95,7 @@ def pgd(
 ) -> Images:
     """PGD, by captum: steps of 2.5 · ε / iterations from the clean image, the loss averaged over Poisson seeds.
 
-    Parameters
-    ----------
-    network, images, labels, epsilon, preprocessing, indices : see :func:`fgsm`
-    seeds : not empty; the attacker's own Poisson spikes. One will do where the input is not random
-    iterations : ≥ 1
-
-    Returns
-    -------
-    (B, 3, H, W) float32, preprocessed like `images`
-
-    Raises
-    ------
-    InputError : as :func:`fgsm`
+    The seeds are the attacker's own; one will do where the input is not random. The rest is as for :func:`fgsm`.
     """
     _check(epsilon)
     if epsilon == 0:
@@ -161,14 +139,8 @@ def encode_straight_through(
 ) -> Tensor:
     """The input of a network, exactly as it is simulated, with the gradient of its expectation.
 
-    Parameters
-    ----------
-    images : (B, C, H, W) float32, preprocessed, on the CPU, to which the gradient is to flow
-    seed, indices : of the Poisson spikes
-
-    Returns
-    -------
-    float32, (T, B, 2C, H, W) of 0 and 1; (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1
+    Images are (B, C, H, W) float32, preprocessed, on the CPU. The input is float32, (T, B, 2C, H, W) of 0 and 1; or
+    (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1.
     """
     if network.encoder == "image":
         expected = images.clamp(-2, 2) / 2

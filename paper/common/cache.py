@@ -45,7 +45,6 @@ class Cache:
 
         Parameters
         ----------
-        kind : short name, such as "raster"
         inputs : JSON-able; everything the result depends on. What came out of another stage is named by its hash
         build : fills an empty folder, or goes on with one that an earlier, interrupted build left
         """

@@ -81,14 +81,7 @@ def with_interval(estimate: Estimate) -> str:
 
 
 def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed: int = 0) -> Claim:
-    """The claim that the first of two conditions has the larger values, image by image.
-
-    Parameters
-    ----------
-    what, paper : of the claim
-    conditions : two names and their rows, see :func:`paper.measures.tables.difference`
-    seed : ≥ 0, of the bootstrap
-    """
+    """The claim that the first of two conditions, given by name, has the larger values, image by image."""
     first, second = conditions.values()
     gain = difference(first, second, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())

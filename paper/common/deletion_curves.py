@@ -15,10 +15,9 @@ from paper.common.upper import upper_network
 from paper.measures.deletion import faithfulness, random_faithfulness, random_spike_deletion, spike_deletion
 from pipeline.images.encoding import encode
 from pipeline.maps.answers import BATCH, answers_of
-from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
-from .baselines import RULES, SAM, Heatmap, Heatmaps, maps_to_compare
+from .baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
 from .images import ImageSet
 from .setup import Setup
 
@@ -33,11 +32,8 @@ def curves(
 ) -> dict[tuple[str, str], Floats]:
     """Every curve of every map and of random orders.
 
-    Parameters
-    ----------
-    raster : of these images
-    network : that was recorded, in fixed point
-    layers : of the raster, in order of depth, whose maps are compared and whose spikes are deleted
+    The network is the recorded one in fixed point; `layers` are those whose maps are compared and whose spikes are
+    deleted.
 
     Returns
     -------
@@ -71,7 +67,7 @@ def curves(
         "gamma": setup.settings.gamma,
         "seed": setup.settings.seed,
         "random orders": ORDERS,
-        "maps": [*RULES, *METHODS],
+        "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
     }
     stored = setup.cache.arrays("faithfulness", inputs, compute)
     return {(deleted, name): each for key, each in stored.items() for deleted, _, name in [key.partition("|")]}
@@ -100,7 +96,7 @@ def pixel_curves(
     layers: Sequence[str],
     seed: int,
 ) -> Iterator[tuple[str, Floats]]:
-    """Of every map of the image or the last layer; of SAM also in the layers before, of relevance also in the first."""
+    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
     for (name, layer), each in maps.items():
         others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
         if layer in ("", layers[-1], *others):

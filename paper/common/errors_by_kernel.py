@@ -36,8 +36,7 @@ def maps_by_kernel(setup: Setup, path: Path, gammas: Sequence[float]) -> Iterato
 
     Yields
     ------
-    kernel ("equations", "authors' script" or "spike count"), image, name of the layer, and (G, T', H, W) at the steps
-    that can still change the answer; G is 1 for the spike count
+    kernel, image, name of the layer, and (G, T', H, W) at the steps that matter; G is 1 for the spike count
     """
     for kernel, variant in KERNELS.items():
         for image, layer, maps in swept(setup, path, gammas, variant):
@@ -67,12 +66,10 @@ def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
 
 
 def lowest_by_case(setup: Setup, path: Path) -> pd.DataFrame:
-    """The paper's error, minimum over steps, at the γ of the settings: with every kernel, floor and reference.
+    """The errors of every image and layer, minimum over steps, at the settings' γ: by kernel, floor and reference.
 
-    Returns
-    -------
-    image, measure, layer, value; the measure is :data:`ERROR` for the paper's own case, and says what is different in
-    the others: "localisation error, authors' script, floor 0.001"
+    The measure is :data:`ERROR` for the paper's own case, and says what is different in the others: "localisation
+    error, authors' script, floor 0.001".
     """
     found, measured_against = [], targets(setup)
     for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):

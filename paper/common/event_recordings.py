@@ -58,12 +58,7 @@ class EventSet:
 
 
 def saccade_recordings(checkpoint: Checkpoint, count: int, seed: int) -> EventSet:
-    """The first `count` validation recordings of a seeded class-balanced order.
-
-    Parameters
-    ----------
-    checkpoint : of a network for these recordings, binned by time
-    """
+    """The first `count` validation recordings of a seeded class-balanced order."""
     binning = checkpoint.preparation
     assert isinstance(binning, EventBinning)
     assert binning.window_us is not None

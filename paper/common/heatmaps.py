@@ -62,12 +62,7 @@ def convolutions(raster: RasterReader) -> list[str]:
 
 
 def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps; cached.
-
-    Returns
-    -------
-    layer -> (2, N, h, w) float32: SAM, then the count
-    """
+    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps: (2, N, h, w); cached."""
     gamma = setup.settings.gamma
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -90,24 +85,13 @@ def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDAr
 def snn_grad_cams(
     setup: Setup, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
 ) -> dict[str, Maps]:
-    """SNN-crafted Grad-CAM at every convolution, for the true label; cached.
+    """SNN-crafted Grad-CAM at every convolution, (N, T', H, W) float32 ≥ 0, for the true label; cached.
 
     Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
-    point, was driven by.
-
-    Parameters
-    ----------
-    images : as recorded
-    raster : of those images; names the layers
-    network : float32, recorded in `raster`; the surrogate-trained one if not given
-    seed : of the recording; by default the settings'
-
-    Returns
-    -------
-    name of the layer -> (N, T', H, W) float32 ≥ 0, at the steps that can still change the answer
+    point, was driven by. The network is the surrogate-trained one and the seed the settings', if none is given.
     """
     from backends.torch.backend import TorchBackend
-    from pipeline.maps.snn_grad_cam import snn_grad_cam
+    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings

@@ -39,10 +39,7 @@ class Moments(NamedTuple):
 def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
     """What each layer's synapses hand to its neurons, in order of depth.
 
-    Parameters
-    ----------
-    network : spiking, in float32
-    inputs : (T, B, C, H, W) float32 of 0 and 1, the input spikes of all images that are measured on
+    The network is in float32; its inputs are (T, B, C, H, W) float32 of 0 and 1, of all images that are measured on.
     """
     found = []
     with torch.no_grad():
@@ -72,14 +69,9 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
 
     Parameters
     ----------
-    network : spiking, in float32, with a gain and bias for every step
-    inputs : as for :func:`current_moments`
+    network, inputs : as for :func:`current_moments`, with a gain and bias for every step
     scales : γ of every layer, see :func:`learnt_scales`
     first : position of the first layer whose statistics are estimated; those before keep theirs
-
-    Raises
-    ------
-    InputError : if a layer has no gain per step, so no BNTT
     """
     layers = list(network.layers)
     modules: Any = DifferentiableNetwork(network).layers

@@ -21,14 +21,7 @@ from .settings import PaperConfig
 
 
 class Networks:
-    """Every network that the experiments ask for.
-
-    Parameters
-    ----------
-    config : says which networks to load, and how to train and convert the others
-    cache : where trained and converted networks are kept
-    console : for progress
-    """
+    """Every network that the experiments ask for, loaded, trained or converted as the configuration says."""
 
     def __init__(self, config: PaperConfig, cache: Cache, console: Console) -> None:
         self.config = config
@@ -38,12 +31,7 @@ class Networks:
 
     @cached_property
     def surrogate(self) -> Checkpoint:
-        """The network trained with surrogate gradients.
-
-        Raises
-        ------
-        InputError : if the checkpoint to use is in fixed point, through which there are no gradients
-        """
+        """The network trained with surrogate gradients."""
         name = self.settings.checkpoint
         if name is None:
             return self.trained(self.config.network, self.config.training)
@@ -54,12 +42,7 @@ class Networks:
 
     @cached_property
     def ann(self) -> Checkpoint:
-        """The ANN twin of the surrogate-trained network.
-
-        Raises
-        ------
-        InputError : if the ANN to use is no twin
-        """
+        """The ANN twin of the surrogate-trained network."""
         if self.settings.ann is not None:
             ann = load_checkpoint(self.settings.ann, "ann")
             check_twins(ann, self.surrogate, self.settings.ann)

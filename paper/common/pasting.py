@@ -28,16 +28,10 @@ def paste(images: ImageSet, height: int, width: int, seed: int, fill: Literal["m
 
     Parameters
     ----------
-    images : N ≥ 1
-    height, width : of the canvas, at least the images'
-    seed : ≥ 0
+    height, width : of the canvas
     fill : what surrounds the image. "mean": the colour that preprocessing makes 0, which causes no input spike.
         "texture": another image of the set, mirrored to the canvas's size, with scrambled phases. It has the colours
         and the spectrum of a real image, but no object
-
-    Raises
-    ------
-    InputError : if the canvas is smaller than the images
     """
     own_height, own_width = images.size
     if height < own_height or width < own_width:
@@ -70,11 +64,6 @@ def with_decoys(images: ImageSet, count: int, side: int, seed: int) -> ImageSet:
     images : with masks; where one is unknown, decoys may lie anywhere
     count : decoys per image; fewer where the object leaves no room
     side : pixels of the square that a piece is cut with
-    seed : ≥ 0
-
-    Raises
-    ------
-    InputError : if fewer than two images have a mask, or a decoy is larger than the images
     """
     height, width = images.size
     sources = [number for number, mask in enumerate(images.masks) if mask is not None and mask.any()]

@@ -14,7 +14,7 @@ from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales
 from paper.measures.over_time import activity, spike_rate
 from paper.measures.tables import measured, summary, summary_of_shares
-from pipeline.networks.convert.latency import answers_of_spikes
+from pipeline.networks.convert.latency import answers_over_time
 from recordings.raster.reader import RasterReader
 
 from .heatmaps import convolutions
@@ -27,11 +27,8 @@ GAIN, RATE, RIGHT, SPIKES = "gain of BNTT", "spike rate", "accuracy", "spikes of
 def gains(setup: Setup, network: Network) -> pd.DataFrame:
     """BNTT's gain of every channel and step: how widely it spreads currents, in membrane per threshold 1.
 
-    A network file holds it divided by the spread of the currents, which is measured here.
-
-    Returns
-    -------
-    image, layer, step, value; `image` is the channel: units here are channels
+    A network file holds it divided by the spread of the currents, which is measured here. In the table: image, layer,
+    step, value, `image` is the channel: units here are channels.
     """
     images = setup.images.take(CALIBRATION)
     (inputs,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
@@ -61,12 +58,7 @@ def rates(raster: RasterReader) -> pd.DataFrame:
 
 
 def thirds(raster: RasterReader) -> pd.DataFrame:
-    """Activity of each third of the steps from 0 to the last that matters, and which is the busiest.
-
-    Returns
-    -------
-    image, layer, measure, value; "peak" is the number of a step
-    """
+    """Activity of each third of the steps from 0 to the last that matters, and the step of the "peak", the busiest."""
     parts = []
     for layer in convolutions(raster):
         counts = raster.counts(layer)[:, : raster.steps_that_matter(layer)]
@@ -76,17 +68,13 @@ def thirds(raster: RasterReader) -> pd.DataFrame:
 
 
 def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
-    """What an image's answer is worth after so many steps, and the spikes of all layers until then.
+    """What an image's answer is worth after so many steps (1 … T), and the spikes of all layers until then.
 
     Spikes that come too late to change the answer of the whole recording are not counted.
-
-    Returns
-    -------
-    image, measure (accuracy or spikes of one image), step (1 … T), value
     """
     last, labels = raster.layer(network.raster_names[-1]), raster.samples.label
     chosen = np.concatenate(
-        [answers_of_spikes(network, raster.packed(last, sample)[None]) for sample in range(raster.n_samples)]
+        [answers_over_time(network, raster.packed(last, sample)[None]) for sample in range(raster.n_samples)]
     )
     spent = np.zeros(chosen.shape, np.int64)
     for layer in raster.layers:
@@ -103,12 +91,8 @@ def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
 
 
 def curves(setup: Setup, network: Network) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All of it for one network, recorded with the setup's images.
-
-    Returns
-    -------
-    summary : measure, layer, step, n, mean, low, high
-    per image : image, layer, measure, value — thirds and peaks, and in layer "" accuracy and spikes of all steps
+    """All of it for one network, recorded with the setup's images: a summary by measure, layer and step; and per image
+    thirds and peaks, and in layer "" accuracy and spikes of all steps.
     """
     with RasterReader(setup.recording(network, setup.images)) as raster:
         of_rates, of_thirds, of_answers = rates(raster), thirds(raster), answers(network, raster)

@@ -29,14 +29,7 @@ CLAIM = "the SNN's accuracy falls more slowly"
 def answers(setup: Setup, epsilons: Sequence[float]) -> pd.DataFrame:
     """Whether either network answers right, under every attack, of the images whose class is known.
 
-    Returns
-    -------
-    image, measure, network, map, layer, change, epsilon, value: 1 right, 0 wrong, of the SNN the mean over
-    `paper.attack_seeds` Poisson seeds
-
-    Raises
-    ------
-    InputError : if no class is known
+    The value is 1 if right and 0 if wrong, of the SNN the mean over `paper.attack_seeds` Poisson seeds.
     """
     known = np.flatnonzero(setup.images.labels >= 0)
     if not known.size:
@@ -108,17 +101,7 @@ def robustness_claim(what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int)
 
 
 def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float64]:
-    """Area under right(ε) of each image, by the trapezoidal rule, as a share of the range of ε.
-
-    Parameters
-    ----------
-    right : (N, strengths) in 0 … 1
-    epsilons : (strengths,), ascending
-
-    Returns
-    -------
-    (N,) in 0 … 1
-    """
+    """Area under right(ε), (N, strengths), by the trapezoidal rule, as a share of the range of ε: (N,) in 0 … 1."""
     widths = np.diff(epsilons)
     area: NDArray[np.float64] = (right[:, 1:].astype(float) + right[:, :-1]) / 2 @ widths / widths.sum()
     return area

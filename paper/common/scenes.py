@@ -57,10 +57,6 @@ def mosaics(images: ImageSet, rows: int, columns: int, seed: int) -> Scenes:
     """A mosaic for every image, with others of other classes, in random cells.
 
     An object is that of the image in its cell; the masks of `images` hold all objects (None if one is unknown).
-
-    Raises
-    ------
-    InputError : if the set has fewer classes than a mosaic has cells
     """
     cells = rows * columns
     classes = len(set(images.labels.tolist()) - {-1})
@@ -84,17 +80,8 @@ def mosaics(images: ImageSet, rows: int, columns: int, seed: int) -> Scenes:
 def side_by_side(images: ImageSet, count: int, seed: int) -> Scenes:
     """Two images of different classes in one of twice the width; the objects are its halves.
 
-    Images of any size come here prepared, hence with one height; each is used once.
-
-    Parameters
-    ----------
-    images : to draw from; those without a class are left out
-    count : of images with two halves; fewer where classes or images run out
-    seed : of the choice
-
-    Raises
-    ------
-    InputError : if no two are of different classes
+    Images of any size come here prepared, hence with one height; each is used once, and those without a class are left
+    out. There are `count` pairs, fewer where classes or images run out.
     """
     waiting = [int(i) for i in np.random.default_rng(seed).permutation(len(images)) if images.labels[i] >= 0]
     chosen: list[tuple[int, int]] = []
@@ -117,12 +104,7 @@ def side_by_side(images: ImageSet, count: int, seed: int) -> Scenes:
 
 
 def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
-    """Cluttered digits, two in a scene; scenes are left out whose digits the checkpoint does not both know.
-
-    Raises
-    ------
-    InputError : if no scene is left
-    """
+    """Cluttered digits, two in a scene; scenes are left out whose digits the checkpoint does not both know."""
     dataset = ClutteredDigits("val", checkpoint.classes, count, digits=2)
     prepare = checkpoint.image_preprocessing
     items = [item for item in dataset if item.others[0].label is not None]

@@ -87,12 +87,7 @@ class PaperConfig(Config):
 
 
 def load_paper_config(path: Path | None = None) -> PaperConfig:
-    """Read a TOML file; None reads the embedded digits.
-
-    Raises
-    ------
-    InputError : one line naming the file, the key, and the nearest valid name or range
-    """
+    """Read a TOML file; None reads the embedded digits."""
     path = path or DEFAULT
     config = validated(PaperConfig, read_toml(path), path)
     if config.network.neuron != "lif":

@@ -12,7 +12,7 @@ from backends.available import make_backend
 from backends.network import Network
 from pipeline.engine.simulate import simulate
 from pipeline.images.samples import choose_samples
-from pipeline.maps.method import spatial_layers
+from pipeline.maps.layers import spatial_layers
 from pipeline.networks.precisions import in_precision
 from recordings.progress import Advance, Tracker
 from recordings.raster.reader import RasterReader
@@ -89,12 +89,7 @@ class Setup:
         return self.cache.folder("raster", inputs, build) / "raster.h5"
 
     def layers(self, raster: RasterReader) -> list[str]:
-        """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth.
-
-        Raises
-        ------
-        InputError : if one of them is none of the convolutions
-        """
+        """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth."""
         kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
         return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
 

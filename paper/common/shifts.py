@@ -35,12 +35,7 @@ BRIEFLY = {
 
 
 def heatmap_shifts(setup: Setup) -> pd.DataFrame:
-    """How far Grad-CAM and the SAM of some layers move, at either strength or with another seed.
-
-    Returns
-    -------
-    image, measure, network, map, layer, change, epsilon, value
-    """
+    """How far Grad-CAM and the SAM of some layers move, at either strength or with another seed."""
     settings, network, clean = setup.settings, setup.networks.surrogate.network, setup.images
     changed = {
         (about, epsilon): attacked(setup, through, epsilon)

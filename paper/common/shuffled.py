@@ -1,4 +1,4 @@
-"""SAM of spikes whose times are shuffled: what is left of a map when when neurons fire is forgotten.
+"""SAM of spikes whose times are shuffled: what is left of a map that knows how often neurons fired, but not when.
 
 Two ways. All times: each neuron's spikes are put at random steps; it fires as often, but not then. Earlier times: who
 fires at a step stays, and how often each neuron fired before, but its earlier spikes lie at random among the steps
@@ -20,18 +20,7 @@ Maps = NDArray[np.float32]
 
 
 def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:
-    """The expected map where earlier spikes lie at random.
-
-    Parameters
-    ----------
-    packed, shape : as for :func:`pipeline.maps.sam.spike_activation_maps`
-    gamma : decay of the kernel, 1/step
-    first : the step a before which the layer cannot fire
-
-    Returns
-    -------
-    (T, H, W) float32
-    """
+    """The expected map, (T, H, W), where earlier spikes lie at random; before step `first` the layer cannot fire."""
     count = spike_count_map(packed, shape)
     (since,) = spike_activation_maps(packed, shape, [0.0])
     decays = np.exp(-gamma * np.arange(1, len(packed) + 1))

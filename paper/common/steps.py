@@ -18,7 +18,7 @@ Measure = Callable[[Maps], float]
 def measured_by_step(
     setup: Setup, raster: RasterReader, layers: Sequence[str], maps: Sequence[str], measures: Mapping[str, Measure]
 ) -> pd.DataFrame:
-    """Measure the maps of the setup's images at every step that matters.
+    """Measure the maps of the setup's images at every step that matters: image, measure, layer, map, step, value.
 
     Parameters
     ----------
@@ -26,10 +26,6 @@ def measured_by_step(
     layers : convolutions
     maps : names in :data:`MAPS`
     measures : name -> function of (1, H, W) maps
-
-    Returns
-    -------
-    a row per layer, image, map, measure and step: image, measure, layer, map, step, value
     """
     grad_cams = snn_grad_cams(setup, setup.images, raster)
     gamma, found = setup.settings.gamma, []

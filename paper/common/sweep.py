@@ -25,10 +25,6 @@ def swept(
 ) -> Iterator[tuple[int, str, Maps]]:
     """SAM of every image, in the layers that stand for the paper's 4, 6 and 8.
 
-    Parameters
-    ----------
-    variant : the kernel, see :func:`pipeline.maps.sam.spike_activation_map`
-
     Yields
     ------
     image, name of the layer, (G, T', H, W) at the steps that can still change the answer; every layer of an image
@@ -62,10 +58,6 @@ def sweep(
 
     The raster is read once, and held one layer of one sample at a time; `workers` threads work ahead, at most as many
     layers and one. Keep the raster open until the last map was taken.
-
-    Raises
-    ------
-    InputError : as :func:`pipeline.maps.sam.spike_activation_maps`, or if a layer or sample is missing or damaged
     """
 
     def explain(chosen: tuple[int, LayerSpec]) -> tuple[int, LayerSpec, NDArray[np.float32]]:

@@ -60,16 +60,12 @@ def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
 
 
 def shares(energies: Floats, first: int) -> dict[str, Floats]:
-    """Energy on the predicted object as a share of that on both; 0.5 where both are zero.
+    """Energy on the predicted object as a share of that on both, (N,); 0.5 where both are zero.
 
     Parameters
     ----------
     energies : (N, T', 2) — mean energy on the predicted object and on the other one
     first : the step of the first of them
-
-    Returns
-    -------
-    "early", "late" (first and last third) and "step t" -> (N,)
     """
     third = max(1, energies.shape[1] // 3)
     windows = {"early": energies[:, :third].sum(axis=1), "late": energies[:, -third:].sum(axis=1)}

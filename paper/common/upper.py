@@ -7,19 +7,10 @@ from recordings.errors import InputError
 
 
 def upper_network(network: Network, layer: str) -> Network:
-    """A network that is given the spikes of a layer, and answers as the whole network does.
+    """A network that is given the spikes of a layer, or of the input, and answers as the whole network does.
 
     Every layer takes a step to pass spikes on, as the input does. So the recorded spikes of a layer, as an input, cause
-    the same spikes behind it, bit for bit.
-
-    Parameters
-    ----------
-    network : spiking
-    layer : name in its raster: "input", or any layer but the last
-
-    Raises
-    ------
-    InputError : if there is no such layer, or no layer behind it
+    the same spikes behind it, bit for bit. The last layer has nothing behind it.
     """
     number = network.first_raster + network.raster_names.index(layer) if layer in network.raster_names else None
     if number is None or number == len(network.layers):

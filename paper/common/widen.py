@@ -16,16 +16,8 @@ def widen(network: Network, height: int, width: int) -> Network:
     """Make a network take larger images, as if it averaged its last map over the whole image.
 
     Where the first dense layer (or the readout) saw one cell of the last map, it sees the mean over a block of the
-    larger one: its weights are repeated over the block and divided by its size.
-
-    Parameters
-    ----------
-    network : float32, spiking or an ANN
-    height, width : multiples of its own input's; its own size gives the network itself
-
-    Raises
-    ------
-    InputError : if they are not multiples, or the network is in fixed point (widen first, then quantise)
+    larger one: its weights are repeated over the block and divided by its size. Height and width are multiples of its
+    own input's; its own size gives the network itself.
     """
     channels, own_height, own_width = network.input_shape
     if network.precision != "float32":

@@ -17,16 +17,12 @@ from .maps import checked_pair, is_flat
 def pearson(first: ArrayLike, second: ArrayLike) -> float:
     """Pearson's correlation over all pixels (and steps): 1 equal up to scale and offset, 0 unrelated, -1 opposite.
 
-    Two flat maps agree (1). A flat map and a map that is not flat have nothing in common (0). A map is flat if it is
-    constant up to rounding.
+    Two flat maps, which are constant up to rounding, agree (1). A flat map and one that is not have nothing in common
+    (0).
 
     Parameters
     ----------
     first, second : (..., H, W), the same shape
-
-    Raises
-    ------
-    InputError : if the shapes differ, or a value is NaN or infinite
     """
     one, other = _pair("Pearson correlation", first, second)
     flat = bool(is_flat(one)), bool(is_flat(other))
@@ -41,20 +37,12 @@ def top_overlap(first: ArrayLike, second: ArrayLike, fraction: float = 0.2) -> f
     Pixels that tie at the border of the set belong to it in part, all to the same degree, so that it has exactly
     fraction · H · W pixels, and IoU = Σ min / Σ max over the degrees of membership. So the order of pixels does not
     matter: a flat map overlaps any other as much as chance would, fraction / (2 - fraction) = 0.11, and another flat
-    map fully.
+    map fully. Maps that order their pixels alike overlap fully (1), whatever their values.
 
     Parameters
     ----------
     first, second : (..., H, W), the same shape
     fraction : of the pixels, in (0, 1]
-
-    Returns
-    -------
-    float in [0, 1]; 1 for the same order of pixels, whatever their values
-
-    Raises
-    ------
-    InputError : if the shapes differ, a value is NaN or infinite, or the fraction lies outside
     """
     if not 0 < fraction <= 1:
         raise InputError(f"top overlap: got a share of {fraction}, expected a part of the pixels in 0 … 1, above 0")
@@ -63,21 +51,9 @@ def top_overlap(first: ArrayLike, second: ArrayLike, fraction: float = 0.2) -> f
 
 
 def temporal_centre_of_mass(maps: ArrayLike) -> NDArray[np.float64]:
-    """The mean step of a map, weighted by the sum over pixels, Σ_t t·m[t] / Σ_t m[t].
+    """The mean step of maps (..., T, H, W) ≥ 0, weighted by the sum over pixels, Σ_t t·m[t] / Σ_t m[t]: (...) float64.
 
     A map that is zero at every step has its centre in the middle, (T - 1)/2.
-
-    Parameters
-    ----------
-    maps : (..., T, H, W) ≥ 0
-
-    Returns
-    -------
-    (...) float64, steps in 0 … T - 1
-
-    Raises
-    ------
-    InputError : if a value is negative, NaN or infinite
     """
     array = checked("temporal centre of mass", maps, "(..., T, H, W)", positive=True)
     mass = array.sum(axis=(-2, -1), dtype=np.float64)

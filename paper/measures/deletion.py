@@ -76,13 +76,8 @@ def faithfulness(
     score : (B, C, H, W) float32 -> logits (B, classes). Where it encodes with random spikes, use the same random
         numbers for every image of the batch, or noise is measured too
     image : (C, H, W) float32, preprocessed
-    image_map : (h, w) of any size; see :func:`pixel_order` for ties
-    steps : ≥ 1
-    seed : of the order of ties
-
-    Raises
-    ------
-    InputError : if map, image or logits are not finite or of another shape
+    image_map : (h, w) of any size
+    seed : of the order of ties, see :func:`pixel_order`
     """
     if image.ndim != 3:
         raise InputError(f"faithfulness: got an image of shape {image.shape}, expected (C, H, W)")
@@ -115,10 +110,6 @@ def spike_deletion(
     layer_map : (h, w) of any size: a larger one is averaged over each place, a smaller one resized bilinearly
     steps : ≥ 1; equal parts of the places, as far as there are as many
     seed : of the order of ties
-
-    Raises
-    ------
-    InputError : if map, spikes or logits are not finite or of another shape
     """
     if spikes.ndim != 4 or steps < 1:
         raise InputError(
@@ -163,19 +154,10 @@ def random_spike_deletion(
 
 
 def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
-    """Pixels of the image from the map's highest value to its lowest; equal ones in a seeded random order.
+    """C-order positions of pixels from the map's highest value to its lowest; ties in a seeded random order.
 
-    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
-
-    Parameters
-    ----------
-    image_map : (h, w), resized to the image
-    size : height and width of the image
-    seed : ≥ 0
-
-    Returns
-    -------
-    (H·W,) int64 — C-order positions
+    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order. The map,
+    (h, w), is resized to the image.
     """
     values = resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel()
     largest = np.abs(values).max()

@@ -42,16 +42,7 @@ def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
 
     Parameters
     ----------
-    values : (K, N) — value [k, i] of network k on image i
-    seed : ≥ 0
-
-    Returns
-    -------
-    n is the number of images
-
-    Raises
-    ------
-    InputError : if there is no value, or one is NaN or infinite
+    values : (K, N) — value [k, i] of network k on image i; N is the estimate's n
 
     References
     ----------
@@ -105,13 +96,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
         p'(k) = max_{j ≤ k} min(1, (m - j + 1) p(j)),   p(1) ≤ … ≤ p(m)
 
-    Parameters
-    ----------
-    p_values : (m,) in 0 … 1, of one family; may be none
-
-    Returns
-    -------
-    (m,) in the order given
+    Given and returned are the (m,) of one family, in one order; m may be 0.
 
     References
     ----------

@@ -40,10 +40,6 @@ def localisation_errors(
     Returns
     -------
     (...) float64, nats, ≥ 0; smaller is better
-
-    Raises
-    ------
-    InputError : if a value is NaN or infinite, or ε lies outside
     """
     if not 0 < epsilon < 0.5:
         raise InputError(f"localisation error: got epsilon {epsilon}, expected a number between 0 and 0.5")
@@ -59,20 +55,11 @@ def localisation_errors(
 def lowest_errors(
     maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON, floor: float = 0.0
 ) -> NDArray[np.float64]:
-    """The smallest localisation error over steps; steps at which the map is flat do not count.
+    """The smallest localisation error over steps of maps (..., T, H, W); steps at which the map is flat do not count.
 
     Flat steps are left out, because a sparse reference rewards silence: where the mean of R is below 0.1, predicting 0
     everywhere has a lower error than an even grey (ln 2, at ε = 10⁻³). A step with a single spike does take part. Where
     every step is flat, the error is that of the zero map.
-
-    Parameters
-    ----------
-    maps : (..., T, H, W)
-    reference, epsilon, floor : see :func:`localisation_errors`
-
-    Returns
-    -------
-    (...) float64, nats, ≥ 0
     """
     array = checked("localisation error", maps, "(..., T, H, W)")
     return lowest(localisation_errors(array, reference, epsilon, floor), is_flat(array))

@@ -14,12 +14,7 @@ AUTHORS_FLOOR = 1e-3
 
 
 def checked_pair(where: str, first: ArrayLike, second: ArrayLike, *, positive: bool = False) -> tuple[Map, Map]:
-    """Two maps of one shape, see :func:`checked`.
-
-    Raises
-    ------
-    InputError : if the shapes differ, or a value is not as expected
-    """
+    """Two maps of one shape, see :func:`checked`."""
     one, other = checked(where, first, positive=positive), checked(where, second, positive=positive)
     if one.shape != other.shape:
         raise InputError(f"{where}: got maps of {one.shape} and {other.shape}, expected the same shape")
@@ -27,17 +22,7 @@ def checked_pair(where: str, first: ArrayLike, second: ArrayLike, *, positive: b
 
 
 def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """A map at a coarser resolution: every cell the mean of what it covers; where it is finer, as :func:`resize_map`.
-
-    Parameters
-    ----------
-    maps : (..., h, w)
-    size : height and width of the result
-
-    Returns
-    -------
-    (..., H, W) float64
-    """
+    """Maps (..., h, w) made coarser: each cell the mean of what it covers; where it is finer, resized bilinearly."""
     averaged = np.asarray(maps, np.float64)
     height, width = averaged.shape[-2:]
     if width > size[1]:
@@ -66,24 +51,11 @@ def is_flat(maps: Map) -> NDArray[np.bool_]:
 
 
 def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
-    """Every map stretched to 0 … 1 by itself: (m - min) / (max - min + floor); a flat map becomes 0.
+    """Every map (..., H, W) stretched to 0 … 1 by itself: (m - min) / (max - min + floor); a flat map becomes 0.
 
     The authors' code adds a floor of 10⁻³ (:data:`AUTHORS_FLOOR`). On SAM, whose unit is a spike, that changes a value
     by a part in a thousand at most where one spike is the range. On a gradient, which has no unit, it would decide the
     result: Grad-CAMs may be far below 10⁻³. So measures leave it out.
-
-    Parameters
-    ----------
-    maps : (..., H, W)
-    floor : ≥ 0, in the unit of the maps
-
-    Returns
-    -------
-    (..., H, W), of the maps' floating-point type
-
-    Raises
-    ------
-    InputError : if a value is NaN or infinite
     """
     array = checked("min-max", maps)
     lowest = array.min(axis=(-2, -1), keepdims=True)

@@ -27,14 +27,6 @@ def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.flo
     ----------
     counts : (N, T) — spikes of the whole layer, as rasters record them
     neurons : C·H·W
-
-    Returns
-    -------
-    (N, T) float64 in [0, 1]
-
-    Raises
-    ------
-    InputError : if a count is not in 0 … neurons
     """
     if counts.ndim != 2 or not counts.size:
         raise InputError(f"spike rate: got counts of shape {counts.shape}, expected (N, T), not empty")
@@ -57,13 +49,7 @@ def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
     """Activity of each third relative to the busiest step, and the fraction of silent steps.
 
-    Parameters
-    ----------
-    counts : (N, T) — spikes of a layer at the steps looked at
-
-    Returns
-    -------
-    "early", "middle", "late", "silent" -> (N,) in [0, 1]; no activity at all is 0
+    Spikes of a layer (N, T) -> "early", "middle", "late", "silent" -> (N,) in [0, 1]; no activity at all is 0.
     """
     relative = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
     thirds = np.array_split(relative, len(PARTS), axis=1)

@@ -27,20 +27,12 @@ def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Netwo
     The source draws new weights from the initial distribution. Here each layer's weights are permuted, over all of its
     channels: their distribution stays, and with it about as many spikes, so that a map does not change merely because
     its layer has fallen silent. Thresholds, leaks, gains and biases stay. In the first layer the OFF planes keep the
-    negated weights of the ON planes: these encode signed spikes, and are not learnt.
-
-    Parameters
-    ----------
-    network : in float32
-    seed : ≥ 0; the permutation of a layer depends on it and the layer's number alone
+    negated weights of the ON planes: these encode signed spikes, and are not learnt. The permutation of a layer depends
+    on `seed` and the layer's number alone. The network is in float32.
 
     Yields
     ------
     name of the layer shuffled last ("readout" first), and the network so far
-
-    Raises
-    ------
-    InputError : if the network is in fixed point, whose gains belong to the weights they were rounded with
     """
     if network.precision != "float32":
         raise InputError("randomise_from_top: got a network in fixed point, expected float32; quantise it afterwards")

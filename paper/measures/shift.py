@@ -26,10 +26,6 @@ def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
     Parameters
     ----------
     clean, attacked : (..., H, W), the same shape; leading axes are steps, none for the single map of an ANN
-
-    Raises
-    ------
-    InputError : if the shapes differ, or a value is NaN or infinite
     """
     one, other = checked_pair("heatmap shift", clean, attacked)
     distance = np.abs(min_max(one) - min_max(other)).mean(axis=(-2, -1), dtype=np.float64)
@@ -41,15 +37,7 @@ def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
 
     Unlike :func:`heatmap_shift`, it can compare sparse maps with smooth ones: it is 0 for identical maps, and 1 where
     no pixel is lit in both. Steps at which both maps are zero do not count (0 if all are). Where one of the two is
-    zero, the distance is 1.
-
-    Parameters
-    ----------
-    clean, attacked : (..., H, W) ≥ 0, the same shape
-
-    Raises
-    ------
-    InputError : if the shapes differ, or a value is negative, NaN or infinite
+    zero, the distance is 1. Maps are (..., H, W) ≥ 0.
     """
     one, other = checked_pair("mass shift", clean, attacked, positive=True)
     masses = [each.sum(axis=(-2, -1), dtype=np.float64) for each in (one, other)]

@@ -16,38 +16,22 @@ from .maps import min_max
 
 
 def heatmap_variance(maps: ArrayLike) -> float:
-    """Variance over pixels of the min-max normalised map, at the step where it is largest.
+    """Variance over pixels of min-max normalised maps (T, H, W), at the step where it is largest.
 
     At most 0.25 (half the pixels 0, half 1); 0 where every step is flat. It says how far a map is from an even grey,
     not whether it is right.
-
-    Parameters
-    ----------
-    maps : (T, H, W)
-
-    Raises
-    ------
-    InputError : if a value is NaN or infinite
     """
     scaled = min_max(checked("heatmap variance", maps, "(T, H, W)"))
     return float(scaled.var(axis=(-2, -1), dtype=np.float64).max())
 
 
 def total_variation(maps: ArrayLike) -> float:
-    """Mean difference between neighbouring pixels of the min-max normalised map, at the step where it is largest.
+    """Mean difference between neighbouring pixels of min-max normalised maps (T, H, W), at the step where it is most.
 
         V[t] = mean over pairs of neighbours (right, below) of |P_a - P_b|,   P = min_max(maps[t])
 
     At most 1 (a chessboard); 0 where every step is flat, and for a map of one pixel. Unlike the variance it depends on
     where the bright pixels are: a map that is bright on one side and dark on the other has variance but hardly varies.
-
-    Parameters
-    ----------
-    maps : (T, H, W)
-
-    Raises
-    ------
-    InputError : if a value is NaN or infinite
     """
     scaled = min_max(checked("total variation", maps, "(T, H, W)"))
     steps = len(scaled)

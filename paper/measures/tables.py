@@ -22,17 +22,12 @@ from .inference import bootstrap_mean, paired_difference
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
-    """One measurement of every image.
+    """One measurement of every image: a row each with its number (0 … n - 1 if not given), the names, and the value.
 
     Parameters
     ----------
     values : (n,) — one per image
-    images : (n,) their numbers; 0 … n - 1 if not given
     names : column = what the value is of, in this order
-
-    Returns
-    -------
-    n rows: image, the names, value
     """
     array = np.asarray(values, np.float64)
     return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
@@ -57,17 +52,7 @@ def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[Any, 
 
 
 def summary(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Every condition of a measured table with n, mean and the bootstrap's 95 % interval, in order of appearance.
-
-    Parameters
-    ----------
-    table : image, the columns of conditions, value
-    seed : ≥ 0, of the bootstrap
-
-    Raises
-    ------
-    InputError : if a value is NaN or infinite
-    """
+    """Every condition of a measured table with n, mean and the bootstrap's 95 % interval, in order of appearance."""
     return _summary(table, partial(bootstrap_mean, seed=seed))
 
 

@@ -27,16 +27,7 @@ TEMPLATES, RESULTS = "_filled", "results"
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """Every page that is made from results, and its text: those of the templates, and one in each folder of results.
-
-    Parameters
-    ----------
-    docs : holds `_filled`, the templates, and `results`, a folder for each data set
-
-    Raises
-    ------
-    InputError : if there are no results, or a template asks for what is not there
-    """
+    """Every page that is made from results, and its text: those of the templates, and one in each folder of results."""
     folders = sorted(path.parent for path in (docs / RESULTS).glob("*/config.toml"))
     if not folders:
         raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")

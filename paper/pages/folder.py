@@ -125,12 +125,7 @@ class Folder:
 
 @cache
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table whose columns are texts, but for those that are always numbers.
-
-    Raises
-    ------
-    InputError : if there is none
-    """
+    """The rows of a table whose columns are texts, but for those that are always numbers."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:

@@ -16,8 +16,7 @@ from torch import Tensor
 from backends.network import LIF, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
-from pipeline.networks.imports.checks import check_model
-from pipeline.networks.imports.example import Example, read_example
+from pipeline.networks.imports.example import Example, check_model, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
@@ -172,24 +171,24 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
     """A row per layer of the network: rate, and how many bits differ from the model's."""
     rows = []
     for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
-        wanted = layer.spikes.cpu().numpy()
-        found = raster.spikes(spec, steps=slice(shift, shift + len(wanted))).reshape(wanted.shape)
-        rows.append({"rate": found.mean(), "differ": int(np.sum(found != wanted))})
+        of_model = layer.spikes.cpu().numpy()
+        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(of_model.shape)
+        rows.append({"rate": found.mean(), "differ": int(np.sum(found != of_model))})
     return pd.DataFrame(rows)
 
 
 def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) -> list[float]:
     """The share of bits that differ in each layer where it alone is in fixed point."""
-    fixed, steps, shares = quantise(network), example.timesteps, []
+    fixed, steps, fractions = quantise(network), example.timesteps, []
     driving: Any = None
     for number, layer in enumerate(layers):
         delay = 0 if layer.about.delayed else 1
         one = _single_layer(fixed, number, number * delay, steps)
         given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
         found = _against(simulate(one, given, backend="event"), [layer], [delay])
-        shares.append(found["differ"][0] / layer.spikes.numel())
+        fractions.append(found["differ"][0] / layer.spikes.numel())
         driving = layer.spikes.cpu().numpy().reshape(steps, example.samples, *network.shapes[number + 1])
-    return shares
+    return fractions
 
 
 def _single_layer(network: Network, number: int, silent: int, steps: int) -> Network:

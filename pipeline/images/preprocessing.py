@@ -18,8 +18,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.quiet_libraries import silent_libraries, silent_warnings
 from recordings.text import LONGEST_NAME, printable
+
+from .quiet_libraries import silent_libraries, silent_warnings
 
 if TYPE_CHECKING:
     from .events.events import Events

@@ -12,17 +12,17 @@ from recordings.errors import InputError
 from recordings.layers import check_name
 
 
-def named_modules(model: nn.Module, wanted: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
-    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `wanted` may say."""
-    if isinstance(wanted, str):
-        raise InputError(f'layers: got {wanted!r}, expected several names, such as ["{wanted}"]')
-    names = list(wanted)
+def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers` may say, too."""
+    if isinstance(layers, str):
+        raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
+    names = list(layers)
     modules = dict(model.named_modules())
     for name in names:
         if name not in modules:
             near = difflib.get_close_matches(str(name), modules, 3) or [other for other in modules if other][:8]
             raise InputError(f"layers: no module {name!r} in {type(model).__name__}; did you mean {' or '.join(near)}?")
-    return dict(wanted) if isinstance(wanted, Mapping) else layer_names(model, names)
+    return dict(layers) if isinstance(layers, Mapping) else layer_names(model, names)
 
 
 def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:

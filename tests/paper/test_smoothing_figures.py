@@ -38,10 +38,7 @@ def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         maps = snn_grad_cams(setup, setup.images, raster)
-        assert {layer: each.shape for layer, each in maps.items()} == {
-            "conv1": (9, 6, 16, 24),
-            "conv2": (9, 7, 8, 12),
-        }
+        assert {layer: each.shape for layer, each in maps.items()} == {"conv1": (9, 6, 16, 24), "conv2": (9, 7, 8, 12)}
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
         assert not maps["conv2"][:, :2].any()  # the image has not arrived
         again = snn_grad_cams(small_setup(tmp_path), setup.images, raster)

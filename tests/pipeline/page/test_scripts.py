@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.maps.sam import sam
+from pipeline.maps.methods.sam import sam
 from pipeline.page.content import spike_trains
 from pipeline.page.render import HERE
 

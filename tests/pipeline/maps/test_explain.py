@@ -6,13 +6,13 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from pipeline.maps.explanation import explain
-from pipeline.maps.method import write_maps
+from pipeline.maps.explain import explain, write_maps
+from pipeline.maps.methods.sam import SamExplainer
 from pipeline.maps.sam import Variant, spike_activation_map
-from pipeline.maps.sam_maps import SpikeActivationMaps
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
@@ -77,7 +77,7 @@ def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path
 
 def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
-        method = SpikeActivationMaps(reader, reader.layers[:2])
+        method = SamExplainer(reader, reader.layers[:2], ((), 0))
         for workers in (1, 3):
             write_maps(method, tmp_path / f"{workers}.h5", workers=workers)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
@@ -86,7 +86,7 @@ def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> 
 def test_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     with RasterReader(raster) as reader:
-        write_maps(SpikeActivationMaps(reader, reader.layers[:2]), tmp_path / "sam.h5", seen.append)
+        write_maps(SamExplainer(reader, reader.layers[:2], ((), 0)), tmp_path / "sam.h5", seen.append)
     assert seen == [1, 1, 1, 1, 1]
 
 
@@ -115,9 +115,9 @@ def test_dense_layers_have_no_maps(raster: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
-    with RasterReader(raster) as reader:
-        layer, content = reader.layer("conv1"), bytearray(raster.read_bytes())
-        (chunk,) = reader.stored_chunks(layer, 3)
+    content = bytearray(raster.read_bytes())
+    with h5py.File(raster) as file:
+        _, chunk = file["layers/001_conv1/spikes"].id.read_direct_chunk((3, 0, 0))
     content[content.find(chunk) + len(chunk) // 2] ^= 0xFF
     raster.write_bytes(content)
     with RasterReader(raster) as reader, pytest.raises(InputError, match=r"/layers/001_conv1/spikes\[3\]"):
@@ -128,7 +128,7 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
 def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
     explained = io.BytesIO()
     with RasterReader(raster.read_bytes()) as in_memory:
-        method = SpikeActivationMaps(in_memory, in_memory.layers[:2], steps=tuple(range(6)), stepped=4)
+        method = SamExplainer(in_memory, in_memory.layers[:2], (tuple(range(6)), 4))
         write_maps(method, explained, workers=2)
     with RasterReader(raster) as on_disk:
         explain(on_disk, tmp_path / "sam.h5").close()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends.network import LIF, Layer, Network, Readout
-from pipeline.maps.snn_grad_cam import snn_grad_cam
+from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.train.export import export_network
 from recordings.errors import InputError

@@ -1,12 +1,14 @@
-"""Relevance of a raster's spikes for the predicted classes, as :func:`pipeline.maps.method.write_maps` takes it.
+"""Relevance of a raster's spikes for the predicted classes: what the answer rests on.
 
-Needs the raster and the network that it was recorded from: no image, no gradient, neither torch nor lava.
+Needs the raster and the network that it was recorded from: no image, no gradient, neither torch nor lava. The rules by
+which relevance is divided: :mod:`pipeline.maps.relevance`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,52 +16,60 @@ from numpy.typing import NDArray
 from backends.network import Network
 from backends.network.quantise import quantise
 from backends.network.storage import read_network
-from pipeline.networks.checkpoint_files import find_checkpoint
+from pipeline.maps.method import Explained, Option
+from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
+from pipeline.maps.relevance import Rule, Spikes, relevance
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader
 from recordings.raster.batch import unpack
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import LayerSpec
-from recordings.schema import SampleTable
-
-from .method import Explained
-from .relevance import Rule, Spikes, relevance
-from .sam_maps import map_header
 
 
 @dataclass(frozen=True)
-class RelevanceMaps:
-    """Where the spikes lie that speak for the answer, a :class:`pipeline.maps.method.MapMethod`.
+class Relevance(RasterMethod):
+    """Which spikes the predicted class rests on.
 
     A step's map is the positive part of the relevance summed over channels; the sum is that of the relevance summed
     over channels and steps, so evidence against the class counts wherever it lies in the sum.
+    """
+
+    name = "relevance"
+    title = "Relevance of spikes"
+    shows = "What the answer rests on"
+    target = "prediction"
+    parameters: ClassVar = {"network_sha256": str, "rule": str}
+
+    network: Annotated[
+        str | None,
+        Option("of relevance: what was recorded; network.safetensors beside the raster if not given"),
+    ] = None
+    rule: Annotated[
+        Rule, Option("of relevance: exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
+    ] = "signed"
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> RelevanceExplainer:
+        """See :class:`RasterMethod`."""
+        return RelevanceExplainer(raster, layers, kept, recorded_network(raster, self.network), self.rule)
+
+
+@dataclass(frozen=True)
+class RelevanceExplainer(RasterExplainer):
+    """Relevance of every sample of a raster.
 
     Parameters
     ----------
-    raster : an open raster
-    network : that it was recorded from, see :func:`recorded_network`
-    layers : of the raster, with a spatial extent, at least one
-    rule : how relevance is divided, see :mod:`pipeline.maps.relevance`
-    steps, stepped : which maps are kept step by step, see :func:`pipeline.maps.steps.kept_steps`
+    network : that the raster was recorded from
+    rule : how relevance is divided
     """
 
-    raster: RasterReader
     network: Network
-    layers: tuple[LayerSpec, ...]
-    rule: Rule = "signed"
-    steps: tuple[int, ...] = ()
-    stepped: int = 0
+    rule: Rule
 
     @property
     def header(self) -> MapHeader:
         """What the file says of them."""
-        parameters = {"rule": self.rule, "network_sha256": self.network.sha256}
-        return map_header("relevance", self.raster, self.layers, parameters, self.steps, self.stepped)
-
-    @property
-    def samples(self) -> SampleTable:
-        """The raster's."""
-        return self.raster.samples
+        return self._header(Relevance.name, {"network_sha256": self.network.sha256, "rule": self.rule})
 
     def explain(self, sample: int) -> Explained:
         """Prediction, sums and, of the first samples, maps."""
@@ -68,11 +78,11 @@ class RelevanceMaps:
         prediction = int(self.raster.predictions[sample])
         found = relevance(self.network, [self._spikes(layer, sample) for layer in behind], prediction, self.rule)
         by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
-        kept = list(self.steps) if sample < self.stepped else None
+        steps, stepped = self.kept
         return Explained(
             prediction,
             {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in self.layers},
-            {} if kept is None else {layer.name: _positive(by_step[layer.name][kept]) for layer in self.layers},
+            {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in self.layers * (sample < stepped)},
         )
 
     def _spikes(self, layer: LayerSpec, sample: int) -> Spikes:
@@ -90,6 +100,8 @@ def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = No
     ------
     InputError : if there is none, it is another network, or the raster does not hold all of its layers
     """
+    from pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+
     recorded = raster.header.network_sha256
     if not recorded:
         raise InputError(

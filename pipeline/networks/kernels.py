@@ -1,4 +1,4 @@
-"""Kernels of convolutions that say the same with fewer settings: exact, by zeros, or a mean of shifted kernels."""
+"""Weights that say the same with fewer settings: exact, by zeros or repeated, or a mean of shifted kernels."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Kernels = NDArray[np.float32]
+from backends.network import Shape
+
+Kernels = NDArray[Any]  # in single or double precision
 
 
 def ungrouped(kernels: Kernels, groups: int) -> Kernels:
     """(out, in/groups, y, x) -> (out, in, y, x): zeros where a group sees nothing."""
     if groups == 1:
         return kernels
-    outputs, inputs = kernels.shape[:2]
-    whole = np.zeros((outputs, inputs * groups, *kernels.shape[2:]), np.float32)
-    for output, kernel in enumerate(kernels):
-        first = output // (outputs // groups) * inputs
-        whole[output, first : first + inputs] = kernel
+    outputs, inputs = len(kernels) // groups, kernels.shape[1]
+    whole = np.zeros((len(kernels), inputs * groups, *kernels.shape[2:]), kernels.dtype)
+    for group in range(groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        whole[rows, group * inputs : (group + 1) * inputs] = kernels[rows]
     return whole
 
 
 def undilated(kernels: Kernels, dilation: tuple[int, int]) -> Kernels:
     """Zeros between the taps of a dilated kernel."""
     rows, columns = ((side - 1) * spacing + 1 for side, spacing in zip(kernels.shape[2:], dilation, strict=True))
-    whole = np.zeros((*kernels.shape[:2], rows, columns), np.float32)
+    whole = np.zeros((*kernels.shape[:2], rows, columns), kernels.dtype)
     whole[:, :, :: dilation[0], :: dilation[1]] = kernels
     return whole
 
@@ -64,3 +66,9 @@ def averaged(kernels: Kernels, stride: int, window: tuple[int, int]) -> Kernels:
     ]
     mean: Any = np.mean(shifted, axis=0, dtype=np.float64)
     return mean.astype(np.float32)
+
+
+def unpooled(weight: NDArray[Any], shape: Shape, side: int) -> NDArray[np.float64]:
+    """(K, N) weights that sum over windows of a side, of (K, C·H·W) weights of a dense layer behind them."""
+    maps = weight.reshape(len(weight), *shape).astype(np.float64)
+    return maps.repeat(side, axis=2).repeat(side, axis=3).reshape(len(weight), -1)

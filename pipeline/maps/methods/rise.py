@@ -14,26 +14,39 @@ Petsiuk, Das & Saenko 2018, arXiv:1806.07421, Section 3.
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from backends.base import InputBatch, unpacked
 from backends.network import Network
+from pipeline.maps.answers import BATCH, answers_of
+from pipeline.maps.input_method import Attributed, InputMethod
 from pipeline.measures.maps import resize_map
 
-from .answers import BATCH, answers_of
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
 
 MASKS = 512
 CELLS = 7  # of the grid, in each direction
 VISIBLE = 0.5
 
 
-def rise(
-    network: Network, inputs: InputBatch, seed: int, masks: int = MASKS
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+@dataclass(frozen=True)
+class RiseMaps(InputMethod):
+    """512 random masks, drawn by the seed."""
+
+    name = "rise"
+    title = "RISE"
+
+    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+        """See :class:`InputMethod`."""
+        return rise(network.network, inputs, self.seed)
+
+
+def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) -> Attributed:
     """RISE of B images, all with the same masks; simulated on the event backend.
 
     Parameters
@@ -52,6 +65,8 @@ def rise(
     ------
     NetworkError : if the network is an ANN
     """
+    from scipy.special import softmax
+
     answers, encoded = answers_of(network), unpacked(inputs)
     predictions = answers(encoded).argmax(axis=1)
     visible = random_masks(masks, encoded.shape[-2:], seed)

@@ -8,7 +8,7 @@ import torch
 
 from backends.network import Layer, Network, Readout, ReLU
 from pipeline.images.encoding import mean_spikes
-from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.train.export import export_network
 from pipeline.networks.train.relu_network import ReluNetwork
@@ -40,7 +40,7 @@ def test_grad_cam_of_an_ann_by_hand() -> None:
 def test_grad_cam_of_an_ann_is_the_formula() -> None:
     """α A with gradients by torch alone, at each layer; what captum does with them."""
     torch.manual_seed(0)
-    network = DifferentiableNetwork(export_network(ReluNetwork([5, "P", 6, 7, "P", "D8"], 3, 8, 12, 4)))
+    network = DifferentiableNetwork(export_network(ReluNetwork([5, "P", 6, 7, "P", "D8"], (3, 8, 12), 4)))
     inputs = np.random.default_rng(0).uniform(-1, 1, (3, 3, 8, 12)).astype(np.float32)
     labels = np.array([3, 0, 1])
     logits, activations = network(torch.from_numpy(inputs))

@@ -11,23 +11,57 @@ Selvaraju et al. 2017, ICCV.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 
 from backends.base import InputBatch, unpacked
-from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
+from backends.network import Kind, Network
+from pipeline.maps.image_method import ImageMethod, Maps
+from pipeline.maps.layers import spatial_layers
 
-from .method import spatial_layers
+from .snn_grad_cam import SnnGradCam
+
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+
+@dataclass(frozen=True)
+class GradCam(ImageMethod):
+    """What speaks for the class in an ANN; of a spiking network, :class:`SnnGradCam` takes its place."""
+
+    name = "grad-cam"
+    title = "Grad-CAM of the ANN"
+    shows = "What speaks for the class"
+    target = "label"
+    kind = None
+
+    def of_kind(self, kind: Kind) -> ImageMethod:
+        """See :class:`ImageMethod`."""
+        return self if kind == "ann" else SnnGradCam(**asdict(self))
+
+    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
+        """The layers that are named, or the last convolution."""
+        chosen = super().chosen_layers(network, layers, where)
+        return chosen if layers else chosen[-1:]
+
+    def maps(
+        self,
+        network: DifferentiableNetwork,
+        inputs: InputBatch,
+        labels: NDArray[np.integer[Any]],
+        layers: Sequence[str],
+    ) -> Maps:
+        """See :class:`ImageMethod`."""
+        return grad_cam(network, inputs, labels, layers)
 
 
 def grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
+) -> Maps:
     """Grad-CAM of B images, by captum.
 
     Parameters
@@ -46,6 +80,11 @@ def grad_cam(
     ------
     InputError : if there is no such layer, or it is dense
     """
+    import torch
+    from captum.attr import LayerGradCam
+
+    from pipeline.networks.differentiable import classes_meant
+
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device)

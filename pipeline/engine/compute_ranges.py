@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from recordings.lock import waiting_lock
+from recordings.lock import file_lock
 
 from .compute import compute
 from .folder import FolderStore
@@ -30,7 +30,7 @@ def compute_ranges(
     """
     for number in numbers:
         positions = job.spec.ranges[number]
-        with waiting_lock(range_path(folder, positions.start)):
+        with file_lock(range_path(folder, positions.start), wait=True):
             store = FolderStore(folder, job, positions)
             advance(len(positions) - len(store.missing))
             compute(job, store, advance, workers)

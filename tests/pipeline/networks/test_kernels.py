@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torch.nn import functional
 
-from pipeline.networks.imports.folding import kernels
+from pipeline.networks import kernels
 
 sides = some.integers(1, 4)
 

@@ -13,8 +13,10 @@ import torch
 from backends.network import LIF, Layer, Network, NetworkError, Readout
 from pipeline.gradcam import main
 from pipeline.maps.answers import answers_of
-from pipeline.maps.attribution import gradient_x_input, integrated_gradients, occlusion
-from pipeline.maps.rise import random_masks, rise
+from pipeline.maps.methods.gradient_x_input import GradientTimesInput
+from pipeline.maps.methods.integrated_gradients import integrated_gradients
+from pipeline.maps.methods.occlusion import OcclusionMaps
+from pipeline.maps.methods.rise import random_masks, rise
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from pipeline.networks.train.export import export_network
@@ -29,6 +31,8 @@ from tests.pipeline.small_networks import (
 )
 from tests.pipeline.test_gradcam import run
 from tests.reference import simulate_reference
+
+gradient_x_input, occlusion = GradientTimesInput().attributed, OcclusionMaps().attributed
 
 
 def pixelwise(height: int = 1, width: int = 4) -> Network:

@@ -11,22 +11,45 @@ Kim & Panda 2021, Eq. 9-10.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from backends.base import InputBatch, unpacked
-from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
+from pipeline.maps.image_method import ImageMethod, Maps
+from pipeline.maps.layers import spatial_layers
 
-from .method import spatial_layers
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+
+@dataclass(frozen=True)
+class SnnGradCam(ImageMethod):
+    """What speaks for the class in a spiking network, step by step."""
+
+    name = "snn-grad-cam"
+    title = "SNN-crafted Grad-CAM"
+    shows = "What speaks for the class"
+    target = "label"
+    parameters: ClassVar = {"seed": int}
+
+    def maps(
+        self,
+        network: DifferentiableNetwork,
+        inputs: InputBatch,
+        labels: NDArray[np.integer[Any]],
+        layers: Sequence[str],
+    ) -> Maps:
+        """See :class:`ImageMethod`."""
+        return snn_grad_cam(network, inputs, labels, layers)
 
 
 def snn_grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
+) -> Maps:
     """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
 
     Parameters
@@ -45,6 +68,10 @@ def snn_grad_cam(
     ------
     InputError : if a layer is unknown or dense
     """
+    import torch
+
+    from pipeline.networks.differentiable import classes_meant
+
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
