@@ -194,16 +194,8 @@ def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) 
 def _single_layer(network: Network, number: int, silent: int, steps: int) -> Network:
     """A network of one layer of another, for spikes that a model fired in front of it: what it fires is its own doing.
 
-    Parameters
-    ----------
-    network : the whole one, in fixed point
-    number : of the layer, from 0
-    silent : steps before anything can have arrived at it; they are left out
-    steps : T of the spikes that will drive it
-
-    Returns
-    -------
-    a network of T + 1 steps: the layer costs one
+    It takes T `steps` of spikes, and one more, which the layer costs. The `silent` steps before anything can have
+    arrived at it are left out.
     """
     layer, shape = network.layers[number], network.shapes[number]
     neuron = layer.spiking_neuron

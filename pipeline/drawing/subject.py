@@ -81,16 +81,14 @@ def subjects_of(
     predictions : class that the network chose for each of them, -1 where unknown
     class_names : of all classes
     """
-    subjects = []
-    for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False)):
-        subjects.append(
-            Subject(
-                name=samples.names[sample],
-                predicted=class_names[prediction] if prediction >= 0 else None,
-                true=class_names[label] if label >= 0 else None,
-                image=samples.pictures[sample] / np.float32(255),
-                box=samples.boxes[sample],
-                frames=None if samples.events is None else samples.events.frames(sample) / np.float32(255),
-            )
+    return [
+        Subject(
+            name=samples.names[sample],
+            predicted=class_names[prediction] if prediction >= 0 else None,
+            true=class_names[label] if label >= 0 else None,
+            image=samples.pictures[sample] / np.float32(255),
+            box=samples.boxes[sample],
+            frames=None if samples.events is None else samples.events.frames(sample) / np.float32(255),
         )
-    return subjects
+        for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False))
+    ]

@@ -102,52 +102,27 @@ def compile_encoding(network: Network) -> None:
 def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """The input of an ANN: pixels clipped to ±2 and halved, the mean of their signed Poisson spikes per step.
 
-    Parameters
-    ----------
-    x : float32 of any shape, finite
-
-    Returns
-    -------
-    float32 in -1 … 1, of that shape
-
-    Raises
-    ------
-    InputError : if a pixel is not finite
+    Float32 of any shape, finite, becomes float32 in -1 … 1 of that shape.
     """
-    x = np.asarray(x, np.float32)
-    _check_finite(x, "image")
-    return np.clip(x, -2, 2) / np.float32(2)
+    return np.clip(_finite(x, "image"), -2, 2) / np.float32(2)
 
 
 def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
     """Quantise preprocessed pixels, clipped to what Poisson spikes can express: rint(clip(x, ±2) · 127/2).
 
     So 127 stands for a Poisson plane that fires at every step, and one unit for 1/127. Rounding is half-to-even, of
-    products that float64 holds exactly: the same integers everywhere.
-
-    Parameters
-    ----------
-    x : float32 of any shape, finite
-
-    Returns
-    -------
-    int8 in -127 … 127, of the same shape
-
-    Raises
-    ------
-    InputError : if a pixel is not finite
+    products that float64 holds exactly: the same integers everywhere. Float32 of any shape, finite, becomes int8 in
+    -127 … 127 of that shape.
     """
-    x = np.asarray(x, np.float32)
-    _check_finite(x, "constant current")
-    return np.rint(np.clip(x, -2, 2).astype(np.float64) * (PIXEL_LIMIT / 2)).astype(np.int8)
+    clipped = np.clip(_finite(x, "constant current"), -2, 2).astype(np.float64)
+    return np.rint(clipped * (PIXEL_LIMIT / 2)).astype(np.int8)
 
 
 def _checked(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.float32]:
     """The image in float32, (C, H, W); refuses what Poisson spikes cannot be drawn for."""
-    x = np.asarray(x, np.float32)
-    if x.ndim != 3:
-        raise InputError(f"image {index}: got shape {x.shape} to encode, expected (C, H, W)")
-    _check_finite(x, f"image {index}")
+    if np.ndim(x) != 3:
+        raise InputError(f"image {index}: got shape {np.shape(x)} to encode, expected (C, H, W)")
+    x = _finite(x, f"image {index}")
     if timesteps < 1:
         raise InputError(f"timesteps: got {timesteps}, expected at least 1")
     for name, value in (("seed", seed), ("index", index)):
@@ -161,6 +136,8 @@ def _limits(x: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
 
 
-def _check_finite(x: NDArray[np.float32], what: str) -> None:
+def _finite(x: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         raise InputError(f"{what}: got NaN or infinite pixels, expected finite numbers; check the image")
+    return x

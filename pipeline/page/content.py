@@ -24,12 +24,7 @@ Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sam
 
 
 def run_content(run: ShownRun, limit: int) -> Content:
-    """Everything of one run.
-
-    Parameters
-    ----------
-    limit : bytes of its samples, as far as one fits
-    """
+    """Everything of one run, in at most `limit` bytes of samples."""
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
     shown = excerpt(partial(_sample, run, scores), raster.n_samples, raster.timesteps, limit)

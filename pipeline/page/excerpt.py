@@ -12,18 +12,11 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The part of a run that a page shows.
-
-    Parameters
-    ----------
-    samples : contents of the first ones
-    steps : how many of the first
-    note : what was left out, for people; None if nothing was
-    """
+    """The part of a run that a page shows: contents of its first samples, and how many of the first steps they hold."""
 
     samples: list[Content]
     steps: int
-    note: str | None
+    note: str | None  # what was left out, for people
 
 
 def excerpt(content: Callable[[int, int], Content], samples: int, steps: int, limit: int) -> Excerpt:

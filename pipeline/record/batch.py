@@ -16,24 +16,14 @@ Key = tuple[str, str]  # where the spikes of a layer come from, and its name the
 
 
 class Batch:
-    """Layers in the order in which they first fired.
-
-    Parameters
-    ----------
-    fired : see :class:`pipeline.record.packing.LayerBits`
-    """
+    """Layers in the order in which they first fired; `fired` as of :class:`pipeline.record.packing.LayerBits`."""
 
     def __init__(self, fired: bool) -> None:
         self.layers: dict[Key, LayerBits] = {}
         self._fired = fired
 
     def add(self, key: Key, name: str, spikes: Tensor, layout: Layout) -> None:
-        """Take what a call of a layer gave.
-
-        Raises
-        ------
-        InputError : naming the layer
-        """
+        """Take what a call of a layer gave."""
         if key not in self.layers:
             self.layers[key] = LayerBits(name, self._fired)
         with about(name):

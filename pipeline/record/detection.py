@@ -20,17 +20,11 @@ TOLERANCE = 1e-3  # of a unit
 
 
 class Grid:
-    """Whether all values seen so far lie on one grid {0, u, 2u, …}.
-
-    Attributes
-    ----------
-    fits : bool
-    unit : u, the smallest value above 0; None if there was none
-    """
+    """Whether all values seen so far lie on one grid {0, u, 2u, …}."""
 
     def __init__(self) -> None:
         self.fits = True
-        self.unit: float | None = None
+        self.unit: float | None = None  # u, the smallest value above 0
 
     def see(self, values: Tensor) -> None:
         """Take more values."""

@@ -32,12 +32,7 @@ def time_last(spikes: Tensor) -> Tensor:
 
 
 def likely_one_step(spikes: Tensor) -> Tensor:
-    """(B, K) or (B, C, H, W) of one step, where nobody said whether it is one.
-
-    Raises
-    ------
-    InputError : if it may as well be all steps of (T, B, K) or (T, B, C, H, W)
-    """
+    """(B, K) or (B, C, H, W) of one step, where nobody said whether it is one; refuses what may be several steps."""
     if spikes.ndim not in (2, 4):
         raise InputError(
             f"got shape {tuple(spikes.shape)}, expected one step, (B, K) or (B, C, H, W); say which axis is time with "
@@ -59,12 +54,7 @@ LAYOUTS: dict[str, Layout] = {"B...": one_step, "TB...": time_first, "BT...": ba
 
 
 def named_layout(name: str | None) -> Layout:
-    """The layout that a caller names; None is the likely one.
-
-    Raises
-    ------
-    InputError : if there is none of this name
-    """
+    """The layout that a caller names; None is the likely one."""
     if name is None:
         return likely_one_step
     if name not in LAYOUTS:
@@ -73,12 +63,7 @@ def named_layout(name: str | None) -> Layout:
 
 
 def shape_of_step(step: Tensor) -> tuple[int, int, int]:
-    """(C, H, W) of one step of spikes, (B, K), (B, C, L) or (B, C, H, W).
-
-    Raises
-    ------
-    InputError : if it has other axes
-    """
+    """(C, H, W) of one step of spikes, (B, K), (B, C, L) or (B, C, H, W)."""
     if step.ndim not in (2, 3, 4):
         raise InputError(f"got shape {tuple(step.shape)} of a step, expected (B, K), (B, C, L) or (B, C, H, W)")
     channels, *space = step.shape[1:]

@@ -13,16 +13,7 @@ from recordings.layers import check_name
 
 
 def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
-    """Names of modules -> names of layers, as a caller gives them.
-
-    Parameters
-    ----------
-    layers : names of modules, as `model.named_modules()` gives them; or with the name of the layer for each
-
-    Raises
-    ------
-    InputError : if there is no such module, or a name of a layer is none, or used twice
-    """
+    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers` may say, too."""
     if isinstance(layers, str):
         raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
     names = list(layers)
@@ -40,12 +31,7 @@ def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse what cannot be the names of layers.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse what cannot be the names of layers."""
     known = set()
     for name in names:
         check_name(name)

@@ -16,12 +16,7 @@ from .layouts import Layout, time_first
 
 
 def first_tensor(output: Any, where: str) -> Any:
-    """The tensor or array itself, or the first of a tuple, such as (spikes, membrane) or (spikes, state).
-
-    Raises
-    ------
-    InputError
-    """
+    """The tensor or array itself, or the first of a tuple, such as (spikes, membrane) or (spikes, state)."""
     found = output
     while isinstance(found, tuple) and found:
         found = found[0]

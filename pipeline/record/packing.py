@@ -47,12 +47,7 @@ class LayerBits:
         self._excess: list[Range] = []  # of x - x², which is 0 for 0 and 1 alone
 
     def add(self, spikes: Tensor, layout: Layout) -> None:
-        """Take what a call gave.
-
-        Raises
-        ------
-        InputError : if it has no steps, no samples, or other sizes than earlier calls
-        """
+        """Take what a call gave; refuses no steps, no samples, and other sizes than those of earlier calls."""
         steps = layout(spikes.detach())
         if not len(steps):
             raise InputError(f"got shape {tuple(spikes.shape)}, in which T = 0, expected at least one step")
@@ -82,12 +77,7 @@ class LayerBits:
             self._excess.append(torch.addcmul(maps, maps, maps, value=-1).aminmax())
 
     def packed(self) -> NDArray[np.uint8]:
-        """(B, T, bytes) uint8, on the CPU.
-
-        Raises
-        ------
-        InputError : if other values than 0 and 1, or below 0 if `fired`, were among the spikes
-        """
+        """(B, T, bytes) uint8, on the CPU; refuses other values than 0 and 1, or below 0 if `fired`."""
         low, high = _overall(self._values)
         if self.fired and not low >= 0:
             raise InputError(f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or more")

@@ -98,7 +98,7 @@ class Recording:
         header = self._header(layers, scores.shape[1])
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
-        refuse_differences(self._writer.header, header)
+        _refuse_differences(self._writer.header, header)
         self._writer.append(RasterBatch(spikes, scores), table)
         self._watch.begin_batch()
 
@@ -115,12 +115,7 @@ class Recording:
         return RasterReader(self.path, trusted=True)
 
     def close(self) -> None:
-        """Make the file of what was recorded.
-
-        Raises
-        ------
-        InputError : if nothing was, or the last batch was not ended
-        """
+        """Make the file of what was recorded; refuses if nothing was, or the last batch was not ended."""
         self._open = False
         if self._watch.pending:
             raise InputError("record: the last batch was not ended; call recording.finish(...) after each batch")
@@ -158,13 +153,8 @@ class Recording:
         )
 
 
-def refuse_differences(first: RasterHeader, header: RasterHeader) -> None:
-    """Refuse a batch that does not fit the first one.
-
-    Raises
-    ------
-    InputError
-    """
+def _refuse_differences(first: RasterHeader, header: RasterHeader) -> None:
+    """Refuse a batch that does not fit the first one."""
     if header.timesteps != first.timesteps:
         raise InputError(f"finish: got {header.timesteps} steps, expected {first.timesteps} as in the first batch")
     if header.classes != first.classes:

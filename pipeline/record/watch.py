@@ -71,12 +71,7 @@ class Watch:
         self._batch.add((TAP, name), name, spikes, layout)
 
     def layers(self) -> list[LayerBits]:
-        """What was collected, in order of depth, all layers of one number of steps and samples.
-
-        Raises
-        ------
-        InputError : if nothing was, if no module fires, if one that should was not called, or if layers do not agree
-        """
+        """What was collected, in order of depth; all layers have one number of steps and samples."""
         if self.names is None and self.pending:
             self.names = self._found()
             self._detach()

@@ -140,12 +140,7 @@ class NamedSet:
 def select_classes(
     where: str, item_classes: Sequence[str], available: Sequence[str], classes: Sequence[str] | None
 ) -> Choice:
-    """Keep the items whose class is in `classes` (None: in `available`).
-
-    Raises
-    ------
-    InputError : if none is left, or a class is named twice
-    """
+    """Keep the items whose class is in `classes` (None: in `available`), one at least."""
     kept = tuple(available if classes is None else classes)
     if len(set(kept)) < len(kept):
         raise InputError(f"{where}: classes named twice among {', '.join(kept)}; name each once")

@@ -15,12 +15,7 @@ MOST = 1 << 23  # events of a file: at about 100 bytes each while they are read,
 
 
 def check_count(count: int) -> None:
-    """Refuse more events than are read at once.
-
-    Raises
-    ------
-    InputError : if there are more
-    """
+    """Refuse more events than are read at once."""
     if count > MOST:
         raise InputError(f"events: got {count:,} or more, expected at most {MOST:,} in a file; cut the recording")
 

@@ -46,12 +46,7 @@ def read_with_faery(path: Path) -> Events:
 
 
 def decode(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
-    """The events of a file as faery has them, and (H, W) of its sensor.
-
-    Raises
-    ------
-    InputError : if faery cannot read the file, or it has no event or too many
-    """
+    """The events of a file as faery has them, and (H, W) of its sensor."""
     import faery
 
     try:
