@@ -18,8 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
 from recordings.errors import InputError
 
-from .inference import paired_difference
-
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
     """One measurement of every image: a row each with its number (0 … n - 1 if not given), the names, and the value.
@@ -61,8 +59,23 @@ def summary_of_shares(table: pd.DataFrame) -> pd.DataFrame:
     return _summary(table, mean_with_interval)
 
 
+def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of measured tables that have their rows in one order."""
+    return tables[0].assign(value=np.mean([values(each) for each in tables], axis=0))
+
+
+def minus(first: pd.DataFrame, second: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """First - second, image by image: the rows of `first`, whose value is now the difference.
+
+    `second` has one row for every image and what is in the columns `by`.
+    """
+    keys = ["image", *by]
+    other = second.set_index(keys)["value"]
+    return first.assign(value=first["value"].to_numpy() - other.loc[first.set_index(keys).index].to_numpy())
+
+
 def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Estimate:
-    """Mean of first - second, image by image, with the bootstrap's interval.
+    """Mean of first - second, image by image, with the bootstrap's interval: a difference if 0 lies outside.
 
     Parameters
     ----------
@@ -77,7 +90,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Esti
     if images[0] != images[1] or len(set(images[0])) != len(images[0]):
         counts = " and ".join(f"{len(each)} rows of {len(set(each))} images" for each in images)
         raise InputError(f"paired difference: got {counts}, expected one row for each of the same images in both")
-    return paired_difference(values(first), values(second), seed)
+    return bootstrap_mean(values(first) - values(second), seed)
 
 
 def _summary(table: pd.DataFrame, estimate: Callable[[NDArray[np.float64]], Estimate]) -> pd.DataFrame:
