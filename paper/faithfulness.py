@@ -120,9 +120,9 @@ def draw_spikes(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> Non
     shares, parts = np.linspace(0, 1, 17), []
     of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
     for (layer, name), of_map in groups(rows(found, measure=BY_SPIKES), ["layer", "map"]):
-        curves = [np.interp(shares, each["share"], each["value"]) for _, each in of_map.groupby("image")]
+        of_images = [np.interp(shares, each["share"], each["value"]) for _, each in of_map.groupby("image")]
         mean = pd.DataFrame({"panel": f"spikes of {layer}", "map": of_layers.get(name, name), "share": shares})
-        parts.append(mean.assign(value=np.mean(curves, axis=0)))
+        parts.append(mean.assign(value=np.mean(of_images, axis=0)))
     subtitle = f"mean of {found['image'].nunique()} images; places in the order of each map; lower is better"
     title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
     draw(setup.out / "faithfulness_spikes.png", title, subtitle, pd.concat(parts), *axes)

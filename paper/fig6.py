@@ -22,7 +22,7 @@ import pandas as pd
 
 from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
-from paper.measures.tables import difference, groups, measured, rows, summary
+from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
@@ -234,7 +234,7 @@ def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:
         with RasterReader(path) as raster:
             for layer in convolutions(raster):
                 rates = spike_rate(raster.counts(layer), raster.layer(layer).neurons)
-                points = summary(pd.concat([measured(rate, step=step) for step, rate in enumerate(rates.T)]))
+                points = summary(measured_over_steps(rates))
                 points = points.assign(
                     panel=f"{name}, {raster.timesteps} steps", curve=layer, x=points["step"] / raster.timesteps
                 )

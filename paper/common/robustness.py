@@ -107,10 +107,7 @@ def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float
 def note_on_gradients(accuracies: pd.DataFrame) -> str:
     """Whether a network looks robust only because its own gradient is useless."""
     strongest = rows(accuracies, epsilon=accuracies["epsilon"].max())
-    last = {
-        (network, change): f"{mean:.0%}"
-        for network, change, mean in zip(strongest["network"], strongest["change"], strongest["mean"], strict=True)
-    }
+    last = strongest.set_index(["network", "change"])["mean"].map("{:.0%}".format)
     through_ann, through_snn = OWN["ANN"], OWN["SNN"]
     return (
         f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of the images attacked "

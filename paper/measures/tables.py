@@ -31,6 +31,11 @@ def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names:
     return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
 
 
+def measured_over_steps(values: NDArray[Any], first: int = 0, /, **names: Any) -> pd.DataFrame:
+    """Measurements (N, T) of every image at every step, from step `first` on: image, names, step, value."""
+    return pd.concat([measured(of_step, **names, step=step) for step, of_step in enumerate(values.T, first)])
+
+
 def rows(table: pd.DataFrame, **conditions: Any) -> pd.DataFrame:
     """The rows that have the given values in the named columns."""
     chosen = np.ones(len(table), np.bool_)
