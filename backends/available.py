@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +10,7 @@ from .base import Backend, BackendError
 
 BackendName = Literal["auto", "event", "torch", "lava"]
 LavaModels = Literal["event", "stock"]
+BACKENDS = ("event", "torch", "lava")
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
 ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
@@ -39,41 +39,21 @@ def make_backend(
     """
     if name == "auto":
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
-    if name not in BACKENDS:
-        raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
-    return BACKENDS[name](device, lava_models, lava_deadline, threads)
-
-
-def _event(device: str, _models: LavaModels, _deadline: float | None, threads: int | None) -> Backend:
-    from .event.backend import EventBackend
-
-    _expect_cpu("event", device)
-    return EventBackend() if threads is None else EventBackend(threads)
-
-
-def _torch(device: str, *_: object) -> Backend:
-    from .torch.backend import TorchBackend
-
-    return TorchBackend(device)
-
-
-def _lava(device: str, models: LavaModels, deadline: float | None, _threads: int | None) -> Backend:
-    from .lava.backend import LavaBackend
-
-    _expect_cpu("lava", device)
-    return LavaBackend(models, deadline)
-
-
-BACKENDS: dict[str, Callable[[str, LavaModels, float | None, int | None], Backend]] = {
-    "event": _event,
-    "torch": _torch,
-    "lava": _lava,
-}
-
-
-def _expect_cpu(name: str, device: str) -> None:
-    if device not in ("auto", "cpu"):
+    if name in ("event", "lava") and device not in ("auto", "cpu"):
         raise BackendError(f"{name}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
+    if name == "event":
+        from .event.backend import EventBackend
+
+        return EventBackend(threads)
+    if name == "torch":
+        from .torch.backend import TorchBackend
+
+        return TorchBackend(device)
+    if name == "lava":
+        from .lava.backend import LavaBackend
+
+        return LavaBackend(lava_models, lava_deadline)
+    raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
 
 
 def _cuda() -> bool:

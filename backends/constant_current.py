@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .base import BackendError, InputBatch, unpacked
+from .base import BackendError, InputBatch, packed_spikes, unpacked
 from .network import PIXEL_LIMIT, Layer, Network
 
 
@@ -60,6 +60,11 @@ def constant_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] 
         unpooled = (matrix @ _patches(layer, image)).reshape(channels, rows, side, columns, side)
         current[:] = unpooled.max(axis=(2, 4)) / unit
     return currents
+
+
+def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
+    """What a backend of that name is driven by: packed spikes (B, T, bytes), or constant currents (B, C', H', W')."""
+    return packed_spikes(backend, network, batch).bits if network.spiking_input else constant_currents(network, batch)
 
 
 def _patches(layer: Layer, image: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -34,11 +34,7 @@ class MapRequest:
     spikes: bool = False
 
     def check(self, network: Network, backend: str) -> None:
-        """Refuse maps that this network does not have.
-
-        Parameters
-        ----------
-        backend : its name, for the message
+        """Refuse maps that this network does not have; `backend` is named in the message.
 
         Raises
         ------

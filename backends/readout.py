@@ -15,11 +15,6 @@ class ReadoutIntegrator:
 
     Without leak only the number of spikes of each neuron matters, so they are counted, and multiplied once. All sums
     are formed in float64: in fixed point every one is an integer that it holds; in float32 they are rounded at the end.
-
-    Parameters
-    ----------
-    readout : weights (K, n), leak and bias
-    timesteps : T
     """
 
     def __init__(self, readout: Readout, timesteps: int) -> None:

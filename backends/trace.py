@@ -48,6 +48,11 @@ class SpikeTrace:
     payload_bits: int
     dropped_bits: int
 
+    @property
+    def constants(self) -> tuple[np.int32, np.int32, np.int32]:
+        """What the kernels read: 4096 - κ, 2ⁿ and n - k."""
+        return np.int32(self.kept), np.int32(1 << self.trace_bits), np.int32(self.trace_bits - self.payload_bits)
+
     def of_steps(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Stored maps of single steps -> SAM; exact."""
         return np.ldexp(stored.astype(np.float32), self.dropped_bits - self.payload_bits)
@@ -150,9 +155,7 @@ class StepMaps:
     """
 
     def __init__(self, trace: SpikeTrace, shape: tuple[int, int, int]) -> None:
-        from .event.kernels.trace import constants_of
-
-        self._constants = constants_of(trace)
+        self._constants = trace.constants
         height, width, channels = shape
         self._traces = np.zeros((height * width, channels), np.int32)
         self._sums = np.empty(height * width, np.int32)
@@ -221,11 +224,11 @@ def maps_of_packed(
     -------
     (steps, H·W) uint16 of the first steps, (H·W,) int32 of the sum
     """
-    from .event.kernels.trace import constants_of, step_maps
+    from .event.kernels.trace import step_maps
 
     channels, height, width = shape
     of_steps, of_sum = np.empty((steps, height * width), STEP_TYPE), np.empty(height * width, SUM_TYPE)
-    about = (height, width, channels), constants_of(trace), steps_that_matter, of_sum, np.int32(trace.dropped_bits)
+    about = (height, width, channels), trace.constants, steps_that_matter, of_sum, np.int32(trace.dropped_bits)
     step_maps(np.ascontiguousarray(packed), *about, of_steps)
     return of_steps, of_sum
 

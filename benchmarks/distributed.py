@@ -24,13 +24,13 @@ from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.engine.cluster import Task, compute_range, connected, distribute
+from pipeline.engine.compute_ranges import compute_ranges
 from pipeline.engine.folder import begin
 from pipeline.engine.header import raster_header
 from pipeline.engine.job import RANGE, Job, JobSpec
 from pipeline.engine.keep import Keep
 from pipeline.engine.merge import merge
 from pipeline.engine.range_file import SUFFIX
-from pipeline.engine.ranges import compute_ranges
 from pipeline.engine.source import Parts
 from recordings.parallel import cores
 

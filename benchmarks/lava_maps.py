@@ -15,8 +15,8 @@ from backends.lava import LavaBackend
 from backends.lava.transfer import sent_arrays, size_of
 from backends.network import Network
 from backends.network.quantise import quantise
-from pipeline.maps.method import network_layers
-from recordings.maps.schema import MapHeader, MapLayer
+from pipeline.maps.layers import network_layers
+from recordings.maps.schema import MapHeader, MapLayer, Parameter
 from recordings.maps.writer import writing_maps
 from recordings.schema import SampleTable
 
@@ -59,9 +59,10 @@ def simulate_maps(
     """Seconds per step of each sample but the first, its maps written; closing the file counts as a part of all."""
     spikes = random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
     layers = tuple(layer for layer in map_layers(network) if layer.name in request.summed)
-    about = {"gamma": GAMMA, "variant": "fixed", "seed": seed}
+    about: dict[str, Parameter] = {"gamma": GAMMA, "variant": "fixed", "seed": seed}
     steps = tuple(range(network.timesteps)) * bool(request.stepped)
-    header = MapHeader("graph-sam", network.sha256, about, network.timesteps, layers, steps, request.stepped)
+    kept = network.timesteps, layers, steps, request.stepped
+    header = MapHeader("graph-sam", network.sha256, about, *kept, "network_sha256")
     table = SampleTable(np.arange(samples), np.full(samples, -1))
     inputs = (spikes[:, [sample]] for sample in range(samples))
     finished = []

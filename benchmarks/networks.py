@@ -56,7 +56,7 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     input_shape = shape = (PLANES, design.size, design.size)
     spikes = random_spikes(shape, timesteps, 1, rate, seed)
     built: list[Layer] = []
-    for plan, inputs in zip(plans, count_inputs(plans, *input_shape), strict=True):
+    for plan, inputs in zip(plans, count_inputs(plans, input_shape), strict=True):
         conv = plan.kind == "conv"
         weight = rng.standard_normal((plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32)
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)

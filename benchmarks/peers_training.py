@@ -53,7 +53,7 @@ class SnnTorchTraining(nn.Module):
         self.norms: Any = nn.ModuleList()
         self.neurons: Any = nn.ModuleList()
         plans = plan_layers(network.layers)
-        for plan, inputs in zip(plans, count_inputs(plans, 3, size, size), strict=True):
+        for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
             norm = snntorch.BatchNormTT2d if plan.kind == "conv" else snntorch.BatchNormTT1d
             self.synapses.append(synapses(plan, inputs))
             self.norms.append(norm(plan.outputs, network.timesteps, eps=BNTT_EPSILON))
@@ -90,7 +90,7 @@ class SpikingJellyTraining(nn.Module):
         self.library = spikingjelly()
         plans = plan_layers(network.layers)
         self.layers = nn.ModuleList()
-        for plan, inputs in zip(plans, count_inputs(plans, 3, size, size), strict=True):
+        for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
             norm = nn.BatchNorm2d if plan.kind == "conv" else nn.BatchNorm1d
             neuron = self.library.neuron.LIFNode(
                 tau=1 / (1 - network.leak),

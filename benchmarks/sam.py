@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.maps.sam_sum import spike_activation_sum
+from pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
 
 from .images import ends, many_images
 from .measurement import Case, Options, Row, first_call, first_calls, race, scaled

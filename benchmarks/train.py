@@ -106,4 +106,4 @@ class Step:
 
 def spiking_network(sizes: Sizes, fused: bool) -> SpikingNetwork:
     """What pipeline.train trains."""
-    return SpikingNetwork(sizes.network, 3, sizes.size, sizes.size, CLASSES, fused=fused)
+    return SpikingNetwork(sizes.network, (3, sizes.size, sizes.size), CLASSES, fused=fused)

@@ -26,9 +26,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
+from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import mean_of, measured, rows, summary, values
 from pipeline.drawing.curves import draw_curves
-from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, compared, with_interval

@@ -22,13 +22,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.overlap import iou_at_area
 from paper.measures.tables import groups, minus, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import Cell, Row, draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.preprocessing import Box
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.measures.localisation import energy_in_object, iou_at_area
+from pipeline.measures.localisation import energy_in_object
 from pipeline.measures.maps import resize_map
 from pipeline.networks.checkpoint import load_checkpoint
 from recordings.raster.reader import RasterReader

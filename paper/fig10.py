@@ -16,17 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
+from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import difference, rows, summary, values
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import draw_maps, row_of_maps
+from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
-from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
+from pipeline.measures.statistics import Estimate, mean_with_interval
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, Verdict, judged, with_interval
-from .common.heatmaps import at_steps, sam_maps
+from .common.heatmaps import at_steps, row_of_maps, sam_maps
 from .common.result import Result
 from .common.scenes import Scenes, side_by_side, two_digit_scenes
 from .common.setup import Setup

@@ -18,12 +18,12 @@ import pandas as pd
 from paper.measures.maps import min_max
 from paper.measures.spread import total_variation
 from paper.measures.tables import rows, summary
-from pipeline.drawing.grid import draw_maps, row_of_maps
+from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
 from .common.claims import differences
-from .common.heatmaps import Maps, at_steps, convolutions, sam_maps, snn_grad_cams
+from .common.heatmaps import Maps, at_steps, convolutions, row_of_maps, sam_maps, snn_grad_cams
 from .common.result import Result
 from .common.setup import Setup
 from .common.steps import largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam

@@ -27,7 +27,7 @@ from backends.base import BackendError
 from backends.network import Network
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, rows, summary, values
-from pipeline.drawing.grid import Row, draw_maps, row_of_maps
+from pipeline.drawing.grid import Row, draw_maps
 from pipeline.drawing.padding import outside
 from pipeline.drawing.samples import hatching, headings, row_over_time
 from pipeline.drawing.steps import stretches
@@ -36,7 +36,7 @@ from recordings.raster.reader import RasterReader
 
 from .common.ann import reference_maps
 from .common.claims import Claim, compared, differences, judged, with_interval
-from .common.heatmaps import sam_maps
+from .common.heatmaps import row_of_maps, sam_maps
 from .common.result import Result
 from .common.setup import Setup
 from .common.sweep import arrivals, swept

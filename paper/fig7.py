@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from paper.measures.maps import min_max
 from paper.measures.tables import rows, summary
-from pipeline.drawing.grid import Row, draw_maps, row_of_maps
+from pipeline.drawing.grid import Row, draw_maps
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
 from .common.ann import ann_predictions, reference_maps
 from .common.attacked import attacked
 from .common.claims import compared
-from .common.heatmaps import at_steps, convolutions, sam_maps
+from .common.heatmaps import at_steps, convolutions, row_of_maps, sam_maps
 from .common.images import ImageSet
 from .common.result import Result
 from .common.setup import Setup

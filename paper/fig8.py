@@ -25,12 +25,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.measures.inference import p_value
+from paper.measures.inference import bootstrap_mean, p_value
 from paper.measures.localisation_error import localisation_errors, lowest
 from paper.measures.maps import is_flat
 from paper.measures.tables import groups, minus, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.measures.statistics import Estimate, bootstrap_mean
+from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
 from .common.claims import Claim, Verdict, compared, judged, verdict, with_interval

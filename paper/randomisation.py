@@ -25,10 +25,10 @@ from backends.base import unpacked
 from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales, renormalised
 from paper.measures.agreement import pearson
+from paper.measures.inference import bootstrap_mean
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.measures.statistics import bootstrap_mean
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, judged, with_interval

@@ -24,14 +24,14 @@ from backends.network import Network
 from paper.measures.tables import difference, rows, values
 from pipeline.config import Config
 from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import draw_maps, row_of_maps
+from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
 from pipeline.networks.checkpoint import check_fit, load_checkpoint
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, compared, judged, with_interval
-from .common.heatmaps import convolutions, sam_maps
+from .common.heatmaps import convolutions, row_of_maps, sam_maps
 from .common.raw_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
 from .common.result import Result
 from .common.setup import Setup

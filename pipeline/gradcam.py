@@ -1,10 +1,9 @@
-"""python -m pipeline.gradcam: what speaks for a class, by Grad-CAM or methods beside it, into a file of maps."""
+"""`python -m pipeline.gradcam NETWORK`: :mod:`pipeline.explain` of a network and images, by default with Grad-CAM."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,20 +11,9 @@ from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Figures, MapsFile, Overwrite
 from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
-from pipeline.maps.method import figures_folder, refuse_existing, write_maps
-from pipeline.maps.steps import PICTURED
-from recordings.console import PlainConsole
-from recordings.disk import readable
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import METHODS
-from recordings.progress import Tracker
 
 from .config import Section
-
-if TYPE_CHECKING:
-    from pipeline.maps.attribution_maps import AttributionMaps
-    from pipeline.maps.network_maps import NetworkMaps
+from .explain import run
 
 PROG = "python -m pipeline.gradcam"
 DESCRIPTION = """\
@@ -65,54 +53,7 @@ class GradCamCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     command = parse_command(GradCamCommand, argv, prog=PROG, description=DESCRIPTION)
-    from pipeline.networks.checkpoint_files import find_checkpoint
-
-    refuse_existing(command.out, find_checkpoint(command.network), command.overwrite)
-    with figures_folder(command.figures, command.overwrite):
-        method = chosen(command)
-        with Tracker(PlainConsole(stderr=True)).show("explaining", len(method.samples)) as advance:
-            write_maps(method, command.out, advance, overwrite=command.overwrite)
-        report(method, command, PlainConsole(soft_wrap=True))
-
-
-def chosen(command: GradCamCommand) -> NetworkMaps | AttributionMaps:
-    """The method, with the network and images that it explains."""
-    about = command.network, command.data, command.samples, command.seed
-    if command.method == "grad-cam":
-        from pipeline.maps.network_maps import NetworkMaps  # torch is slow to import, --help need not wait
-
-        return NetworkMaps.load(*about, command.layers, command.download, command.steps)
-    for name in ("layers", "steps"):
-        if name in command.model_fields_set:
-            raise InputError(f"--{name}: belongs to --method grad-cam; {command.method} maps the input, over all steps")
-    from pipeline.maps.attribution_maps import AttributionMaps
-
-    return AttributionMaps.load(command.method, *about, command.download)
-
-
-def report(method: NetworkMaps | AttributionMaps, command: GradCamCommand, console: PlainConsole) -> None:
-    """Print what was written, and draw it if that is wanted."""
-    header, unknown = method.header, int((method.samples.label < 0).sum())
-    count = f"{len(method.samples)} sample{'s' * (len(method.samples) > 1)}"
-    if unknown and METHODS[header.method].target == "label":
-        console.print(f"no label is known of {unknown} of {count}: explained for the predicted class")
-    size, names = readable(command.out.stat().st_size), ", ".join(layer.name for layer in header.layers)
-    steps = f"{header.timesteps} step{'s' * (header.timesteps > 1)}"
-    console.print(f"{command.out}  {size}, {header.method} maps of {count}, {steps}, layers {names} ({header.kept})")
-    if command.figures is not None:
-        for figure in draw(method, command.out, command.figures):
-            console.print(str(figure))
-
-
-def draw(method: NetworkMaps | AttributionMaps, maps_path: Path, directory: Path) -> list[Path]:
-    """Picture the first samples; returns the files."""
-    from .drawing.figures import save_figures
-    from .drawing.subject import subjects_of
-
-    with MapReader(maps_path) as maps:
-        predictions = maps.predictions[:PICTURED]
-        subjects = subjects_of(method.images, predictions, method.class_names)
-        return save_figures(maps, subjects, directory)
+    run(command, command.network, command.model_fields_set & {"data", "samples", "seed", "download"})
 
 
 if __name__ == "__main__":

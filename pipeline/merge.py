@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
     folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
     from backends.network.storage import read_network  # torch is slow to import, --help need not wait
+    from pipeline.engine.compute_folder import merge_all
     from pipeline.engine.job import read_spec
     from pipeline.engine.prepare import read_samples_of
     from pipeline.engine.range_file import PARTS, SPEC
-    from pipeline.engine.run import merge_all
     from pipeline.page.results import write_results
 
     if not (folder / PARTS / SPEC).is_file():

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from pipeline.cli.command_line import Flat, parse_with_config
 from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile
-from pipeline.cli.parts import part_of
+from pipeline.cli.options import ConfigFile, part_of
 from pipeline.cli.run_report import print_summary
 from recordings.command_names import spelled
 from recordings.console import PlainConsole
@@ -91,9 +90,9 @@ def _expect_begun(out: Path | None) -> None:
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Compute all of it, and print what was found; `out` is locked."""
     from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
+    from pipeline.engine.compute_folder import compute_all, compute_on_cluster
     from pipeline.engine.folder import begin, undone_if_refused
     from pipeline.engine.prepare import prepare, read_all
-    from pipeline.engine.run import compute_all, compute_on_cluster
     from pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
@@ -120,9 +119,9 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     """Compute the K-th of N parts of a run, beside others."""
     from pipeline.engine.compute import compile_kernels
+    from pipeline.engine.compute_ranges import compute_ranges
     from pipeline.engine.folder import begin
     from pipeline.engine.prepare import prepare
-    from pipeline.engine.ranges import compute_ranges
 
     tracker = Tracker()
     with tracker.show("listing samples"):

@@ -26,14 +26,10 @@ exec(code)
 
 
 def python(code: str, *arguments: str) -> list[str]:
-    """The command that runs `code` in a new Python, for :mod:`subprocess`.
+    """The command that runs `code` in a new Python, for :mod:`subprocess`; `arguments` become ``sys.argv[1:]``.
 
     The child takes this process's path of imports, without the current folder; but where this project itself is from
     there, as with `python -m` in a clone, it stays.
-
-    Parameters
-    ----------
-    arguments : become ``sys.argv[1:]``
     """
     absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
     path = [folder for folder in absolute if folder == SOURCE or not _is_current(folder)]
@@ -59,11 +55,7 @@ def isolated_spawning() -> Iterator[None]:
 def die_with_parent(parent: int | None = None) -> None:
     """Let the kernel kill this process as soon as the thread that started it ends, even while this process is stopped.
 
-    Only Linux can; elsewhere, only `parent` matters.
-
-    Parameters
-    ----------
-    parent : the process that started this one, where it is known: if it ended already, this process ends at once
+    Only Linux can; elsewhere, only `parent` matters: if the process that started this one ended already, so does this.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -48,6 +48,17 @@ def write_rows(dataset: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> N
     dataset.write(h5py.h5s.create_simple(rows.shape), place, np.ascontiguousarray(rows))
 
 
+def stored_chunks(file: h5py.File, content: bytes, path: str) -> list[list[memoryview]]:
+    """The stored chunks of every row of a dataset, each in order; `content` is the whole file, which needs no check."""
+    dataset, whole = open_dataset(file, path), memoryview(content)
+    found: dict[tuple[int, ...], memoryview] = {}
+    dataset.chunk_iter(lambda at: found.update({at.chunk_offset: whole[at.byte_offset : at.byte_offset + at.size]}))
+    rows: list[list[memoryview]] = [[] for _ in range(dataset.shape[0])]
+    for place in sorted(found):
+        rows[place[0]].append(found[place])
+    return rows
+
+
 def store_chunks(dataset: h5py.h5d.DatasetID, first: int, samples: Iterable[Iterable[bytes | memoryview]]) -> None:
     """Store the encoded chunks of consecutive samples, in order of time, from row `first` on."""
     inside, write = (0,) * (dataset.rank - 2), dataset.write_direct_chunk

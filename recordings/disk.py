@@ -1,11 +1,13 @@
-"""Files that appear whole or not at all, and a disk that may be full."""
+"""Files and folders that appear whole or not at all, what a kill left of them, and a disk that may be full."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -15,17 +17,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import Advice, InputError
-from .temporary import PATTERN, new_temporary, remove_leftovers
+
+TEMPORARY = re.compile(r"\.spikesam-[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Yield an empty file, open for writing; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
 
-    Meanwhile it lies in the folder of `path`, under a name that nobody else has (see :mod:`recordings.temporary`), so
-    any number of processes may write the same `path`: it is always one of their files, and whole. A file that is
-    replaced hands on its permissions. A link that is called `path` is replaced itself, never followed: a link in a
-    folder that others can write to must not lead to your files.
+    Meanwhile it lies in the folder of `path`, under a name that nobody else has, so any number of processes may write
+    the same `path`: it is always one of their files, and whole. A file that is replaced hands on its permissions. A
+    link that is called `path` is replaced itself, never followed: a link in a folder that others can write to must not
+    lead to your files.
 
     Parameters
     ----------
@@ -40,20 +43,48 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     remove_leftovers(path.parent)
     temporary = path
     try:
-        temporary, file = new_temporary(path.parent)
+        temporary, file = _new_temporary(path.parent)
         with file:
             yield file
             file.flush()
             _keep_permissions(path, file.fileno())
-            _sync(file.fileno())
+            os.fsync(file.fileno())
             _name(temporary, path, overwrite)
-        _sync_folder(path.parent)
+        sync(path.parent)
     except BaseException as error:
         if temporary != path:
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and (error.filename is None or PATTERN.fullmatch(Path(error.filename).name)):
+        if isinstance(error, OSError) and (error.filename is None or TEMPORARY.fullmatch(Path(error.filename).name)):
             error.filename, error.filename2 = str(path), None  # the name that a user knows
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
+
+    A folder that was there is removed last, once the new one has its place. Whoever calls this holds
+    :func:`recordings.lock.file_lock` of `path`.
+    """
+    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
+    for leftover in (temporary, old):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for each in (*temporary.rglob("*"), temporary):
+            sync(each)
+        if path.exists():
+            if not overwrite:
+                raise _exists(path)
+            path.rename(old)
+        temporary.rename(path)
+        sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_file(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
@@ -62,20 +93,44 @@ def write_file(path: Path, content: bytes | memoryview, *, overwrite: bool = Tru
         file.write(content)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that no process holds: a kill left them. Files of other names are never touched."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if TEMPORARY.fullmatch(entry.name):
+                _remove_unless_held(entry.path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error while `path` is written into one line that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
+
+
 def unused(path: Path) -> Path:
     """The path itself, or with -2, -3, … behind its name if it exists."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
-def check_free(directory: Path, needed: int, kept: str = "", advice: Advice | None = None) -> None:
-    """Refuse to start what will not fit.
+def sync(path: Path) -> None:
+    """Make a file or the names in a folder last; where one cannot be read or synced, the system does so in its time."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise
 
-    Parameters
-    ----------
-    needed : bytes
-    kept : what is safe, for the message
-    """
+
+def check_free(directory: Path, needed: int, kept: str = "", advice: Advice | None = None) -> None:
+    """Refuse to start what will not fit: `needed` bytes; `kept` says in the message what is safe."""
     free = shutil.disk_usage(directory).free
     if free < needed:
         kept = kept and f"; {kept}"
@@ -111,6 +166,36 @@ def _exists(path: Path) -> InputError:
     return InputError(f"{path}: already exists, and was not replaced; choose another name")
 
 
+def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """Make and open an empty file, locked for as long as it is open; no file that exists is taken, no link followed."""
+    while True:
+        path = folder / f".spikesam-{secrets.token_hex(8)}.tmp"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        if _locked(handle) and os.path.lexists(path):
+            return path, open(handle, "w+b")
+        os.close(handle)  # another process took it for a leftover before it was locked
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks, on which nothing counts as a leftover either
+    return True
+
+
+def _remove_unless_held(path: str) -> None:
+    with suppress(OSError):  # held, gone, a link, or another user's
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(handle)
+
+
 def _keep_permissions(path: Path, file: int) -> None:
     with suppress(OSError):
         found = path.lstat().st_mode
@@ -140,20 +225,3 @@ def _name(temporary: Path, path: Path, overwrite: bool) -> None:
     except OSError:
         path.unlink()
         raise
-
-
-def _sync(file: int) -> None:
-    os.fsync(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name last; where a folder cannot be read or has no such operation, the system does so in its time."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
-            raise

@@ -1,7 +1,7 @@
 """The errors that mean "what you gave is wrong", shared by every package and command.
 
-An error knows by name what would help. It is worded where it is shown: here for who calls Python, and in
-`pipeline.cli.errors` for who types a command.
+An error stores by name what would help. This module words it for Python users, `pipeline.cli.errors` for the command
+line.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class InputError(ValueError):
     finding : where, what was found, what would be right; names neither an option of a command nor an argument
     advice : what would help
     argument : the argument that is wrong, if it is one; opens the line
-    details : what the words of the advice name beside arguments
+    details : values for other {names} in the words of the advice
     """
 
     def __init__(
@@ -98,12 +98,7 @@ class InputError(ValueError):
         return self.worded(lambda argument: _PYTHON.get(argument, argument))
 
     def worded(self, spell: Callable[[str], str]) -> str:
-        """The whole line.
-
-        Parameters
-        ----------
-        spell : how the user writes an argument, such as "out" or "overwrite"
-        """
+        """The whole line; `spell` says how the user writes an argument, such as "out" or "overwrite"."""
         begin = f"{spell(self.argument)}: " if self.argument else ""
         end = re.sub(
             r"\{([\w-]+)\}",

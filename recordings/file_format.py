@@ -1,9 +1,11 @@
-"""What an HDF5 file says it is: a raster, or a file of maps."""
+"""A recording is a raster or a file of maps: what a file says it is, and its reader."""
 
 from __future__ import annotations
 
 from .hdf5 import CheckedFile, Source
+from .maps.reader import MapReader
 from .maps.schema import FORMAT as MAPS
+from .raster.reader import RasterReader
 from .raster.schema import FORMAT as RASTER
 
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
@@ -12,17 +14,7 @@ WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 def file_format(source: Source) -> str:
     """Read the root attribute `format`, in a process of its own first, as every file of unknown origin is opened.
 
-    Parameters
-    ----------
-    source : name of the file, or its content in memory
-
-    Returns
-    -------
-    "spike-raster" or "spike-maps"; nothing else of the file was checked
-
-    Raises
-    ------
-    RasterError : if it is neither
+    Returns "spike-raster" or "spike-maps"; nothing else of the file was checked. A RasterError says if it is neither.
     """
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
@@ -32,3 +24,8 @@ def file_format(source: Source) -> str:
         return found
     finally:
         checked.file.close()
+
+
+def open_recording(source: Source) -> RasterReader | MapReader:
+    """Open a raster or a file of maps, whichever it is, with every check."""
+    return RasterReader(source) if file_format(source) == RASTER else MapReader(source)

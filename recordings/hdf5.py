@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from .schema import MAX_TEXT, DatasetSpec
 from .text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
+MAX_ATTRIBUTES = 64  # of one object, where all are read
 
+_SCALARS: dict[str, type] = {"text": str, "int64": int, "float64": float, "bool": bool}
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
 
@@ -33,25 +35,14 @@ Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
-    """A file opened for reading.
+    """A file opened for reading; every method raises a RasterError if the file is not as expected.
 
     Parameters
     ----------
     source : name of the file, or its content
-    noun : what it holds, such as "raster"
-    what : the longer description that an error gives of what was expected
+    noun, what : what it holds, such as "raster", and the longer description that an error gives of what was expected
     opener : what opens such a file in a process of its own first, see :func:`recordings.inspection.inspect`; None if
         this process wrote the file
-
-    Attributes
-    ----------
-    path : where the file lies; None if it is in memory
-    where : what every error begins with, the path or "raster in memory"
-    size : in bytes
-
-    Raises
-    ------
-    RasterError : from every method, if the file is not as expected
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:
@@ -159,13 +150,31 @@ class CheckedFile:
                 values[name] = self._attribute(h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind)
         return values
 
+    def scalars(self, owner: Any, where: str, wanted: Callable[[str], bool]) -> dict[str, str | int | float | bool]:
+        """Read all attributes of names that are `wanted`, ascending, whose types the file says itself."""
+        found = dict[str, str | int | float | bool]()
+        with self.reading(where):
+            if (count := h5py.h5a.get_num_attrs(owner)) > MAX_ATTRIBUTES:
+                raise self.fail(where, f"{count:,} attributes", f"at most {MAX_ATTRIBUTES}")
+            names = list[bytes]()
+            h5py.h5a.iterate(owner, names.append)
+            for name in sorted(name.decode("utf-8") for name in names):
+                if wanted(name):
+                    attribute = h5py.h5a.open(owner, name.encode())
+                    text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
+                    dtype = "text" if text else str(attribute.dtype)
+                    if (kind := _SCALARS.get(dtype)) is None:
+                        raise self.fail(f"{where}@{name}", dtype, f"one of {', '.join(_SCALARS)}")
+                    found[name] = self._attribute(attribute, f"{where}@{name}", kind)
+        return found
+
     def _attribute(self, attribute: h5py.h5a.AttrID, where: str, kind: type) -> Any:
         shape, type_id = attribute.shape, attribute.get_type()
         if attribute.get_space().get_simple_extent_type() == h5py.h5s.NULL:
             raise self.fail(where, "empty", "a value")
         text = isinstance(type_id, h5py.h5t.TypeStringID)
         dtype = "text" if text else str(attribute.dtype)
-        expected = {str: "text", int: "int64", float: "float64", bool: "bool", tuple: "int64"}[kind]
+        expected = {kind: name for name, kind in _SCALARS.items()}.get(kind, "int64")
         if shape != ((3,) if kind is tuple else ()) or dtype != expected:
             raise self.fail(where, f"{dtype} of shape {shape}", f"{'three' if kind is tuple else 'one'} {expected}")
         if text and not type_id.is_variable_str() and type_id.get_size() > MAX_TEXT:

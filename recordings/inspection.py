@@ -36,16 +36,12 @@ _in_child = False
 
 
 def inspect(source: Path | bytes, opener: str, where: str) -> None:
-    """Open a file, or its content, in the child process.
+    """Open a file, or its content, in the child process; raise there found, or the child's end, as a RasterError.
 
     Parameters
     ----------
     opener : module and name of the function or class that opens it, such as "recordings.raster.reader:RasterReader"
     where : what an error message begins with
-
-    Raises
-    ------
-    RasterError : what the opener finds wrong, or that opening the file took too long, too much memory, or crashed
     """
     if _in_child:
         return

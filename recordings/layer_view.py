@@ -59,12 +59,7 @@ class LayerView(ABC, Generic[Value]):
 
 
 def position(sample: Any, n_samples: int, where: object) -> int:
-    """Check the position of a sample; negative ones count from the end.
-
-    Raises
-    ------
-    InputError : if there is no such sample
-    """
+    """Refuse a position at which there is no sample; negative ones count from the end."""
     try:
         at = operator.index(sample)
     except TypeError as error:

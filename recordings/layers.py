@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from .errors import InputError
 
@@ -22,29 +23,31 @@ def check_name(name: str) -> None:
         raise InputError(f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _")
 
 
-def group_name(number: int, name: str) -> str:
-    """Name of a layer's group in a file: 1, "conv1" -> "001_conv1"."""
-    return f"{number:03d}_{name}"
+@dataclass(frozen=True)
+class NamedLayer:
+    """A layer as a header describes it: its name, such as "conv1", and its depth, 0 for the input."""
+
+    name: str
+    number: int
+
+    @property
+    def group(self) -> str:
+        """Name of its group in the file: "001_conv1"."""
+        return f"{self.number:03d}_{self.name}"
 
 
 def parse_group(group: str) -> tuple[int, str] | None:
-    """Undo :func:`group_name`; None if no layer's group can have this name."""
+    """Number and name of the layer whose group has this name; None if no layer's group can have it."""
     found = _GROUP.fullmatch(group)
     return (int(found[1]), found[2]) if found else None
 
 
 def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
-    """Find the name of a layer by its name ("conv1") or its number (1 or "1").
-
-    Parameters
-    ----------
-    asked : the name or number that was given
-    numbers : the name of every layer -> its number
-    where : what an error message begins with
+    """Find the name of a layer by its name ("conv1") or its number (1 or "1"), among `numbers`: name -> number.
 
     Raises
     ------
-    InputError : if there is no such layer, with the names nearest to it
+    InputError : if there is no such layer, beginning with `where`, with the names nearest to it
     """
     by_number = {str(number): name for name, number in numbers.items()}
     text = str(asked)
@@ -66,7 +69,6 @@ def steps_that_matter(timesteps: int, layer: int, last_layer: int, delay: int) -
 
     Parameters
     ----------
-    timesteps : T
     layer, last_layer : numbers l and L of the layer and of the last one before the readout; the input is 0
     delay : steps that each synapse layer takes, 0 or 1
     """

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .disk import reason
+from .disk import reason, remove_leftovers
 from .errors import Advice, InputError
-from .temporary import remove_leftovers
 
 LOCK_NAME = ".lock"
 _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
@@ -28,13 +27,11 @@ def out_lock(directory: Path, advice: Advice | None = None) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
-    nothing. What a killed process left of a file that it wrote there is removed.
-
-    A thread that holds a directory may hold it again.
+    nothing. What a killed process left of a file that it wrote there is removed. A thread that holds a directory may
+    hold it again.
 
     Parameters
     ----------
-    directory : may be a link to one
     advice : what to do about a directory that holds files already, which is then refused; None allows it
 
     Raises
@@ -58,28 +55,16 @@ def out_lock(directory: Path, advice: Advice | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the name of a file that is being made, so that nobody works for long on a file that another makes.
 
     The lock, `.NAME.lock`, lies beside it; folders that are missing are made, and removed if nothing came to lie there.
 
     Raises
     ------
-    InputError : at once, if another process or thread holds it, or the folder cannot be written
+    InputError : if the folder cannot be written; at once, unless `wait`, if another process or thread holds the name
     """
-    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path)):
-        yield
-
-
-@contextmanager
-def waiting_lock(path: Path) -> Iterator[None]:
-    """Hold the name of a file as :func:`file_lock` does, but wait until nobody else holds it.
-
-    Raises
-    ------
-    InputError : if the folder cannot be written
-    """
-    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path), timeout=-1):
+    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path), timeout=-1 if wait else 0):
         yield
 
 

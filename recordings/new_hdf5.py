@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import h5py
 
-from .schema import LIBVER
+from .compress import DEFLATE_LEVEL
+from .disk import replacing
+from .schema import LIBVER, DatasetSpec
 
 
 class Target(io.FileIO):
@@ -43,23 +46,22 @@ class Target(io.FileIO):
 
 
 @contextmanager
-def new_hdf5(on_disk: BinaryIO) -> Iterator[tuple[h5py.File, Target]]:
-    """Make HDF5 of an open, empty file, which survives a full disk: call `target.check()` now and then.
+def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """An HDF5 file that becomes `path` as :func:`recordings.disk.replacing` says; a full disk does not harm it.
 
-    It is called at the end.
-
-    Parameters
-    ----------
-    on_disk : as :func:`recordings.disk.replacing` gives it; no name is opened, so no link is followed
-
-    Raises
-    ------
-    OSError : with the system's plain reason, if a write failed
+    The function beside it is to be called now and then, and is called at the end: it raises an OSError with the
+    system's plain reason if a write has failed.
     """
-    with Target(on_disk.fileno(), "w+", closefd=False) as target:
+    with replacing(path, overwrite=overwrite) as disk, Target(disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:
-            yield file, target
+            yield file, target.check
         target.check()
+
+
+def create_dataset(file: h5py.File, path: str, spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
+    """An empty dataset as the format says."""
+    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if spec.deflate else {}
+    file.create_dataset(path, spec.shape(sizes), spec.dtype, chunks=spec.chunks(sizes), fletcher32=True, **deflate)
 
 
 @contextmanager

@@ -21,12 +21,9 @@ def cores() -> int:
 
 
 def workers_within_memory(item_bytes: int, most: int) -> int:
-    """How many threads to give to :func:`in_order`: at most one a core, and at least one.
+    """How many threads, one at least and one a core at most, :func:`in_order` may have.
 
-    Parameters
-    ----------
-    item_bytes : what one item and its result take
-    most : more threads than this would not help
+    `item_bytes` is what one item and its result take; more threads than `most` would not help.
     """
     return max(1, min(most, cores(), MEMORY // item_bytes - 2))  # two more results than workers exist at a time
 

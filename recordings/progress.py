@@ -33,10 +33,6 @@ def progress_bar(console: Console, transient: bool = False) -> Progress:
 class Tracker:
     """Shows and times what is being done.
 
-    Parameters
-    ----------
-    console : where bars appear, if it is a terminal; standard error if not given
-
     Attributes
     ----------
     seconds : stage -> seconds, added up over all times it ran

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .compress import ChunkError, decode
 from .digests import content_digest
 from .hdf5 import CheckedFile, Source
-from .layers import find_layer, parse_group
+from .layers import NamedLayer, find_layer, parse_group
 from .schema import (
     MAX_DATASET_BYTES,
     MAX_LAYERS,
@@ -30,18 +33,6 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
 
-class NamedLayer(Protocol):
-    """A layer as a header describes it."""
-
-    @property
-    def name(self) -> str:
-        """Such as "conv1"."""
-
-    @property
-    def number(self) -> int:
-        """Depth of the layer; 0 is the input."""
-
-
 Layer = TypeVar("Layer", bound=NamedLayer)
 
 
@@ -51,26 +42,27 @@ class Reader(ABC, Generic[Layer]):
     Parameters
     ----------
     source : name of the file, or its content in memory
-    noun, what : see :class:`recordings.hdf5.CheckedFile`
-    file_format, version : what the file must say it is
-    trusted : whether this process wrote it
-
-    Raises
-    ------
-    RasterError : naming file, path in the file, finding and expectation
+    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+        :mod:`recordings.inspection`
     """
 
+    header: Any
     samples: SampleTable
     predictions: NDArray[np.int32]
+    _noun: str  # what the file holds, and longer, for messages
+    _what: str
+    _format: str  # what it must say it is
+    _version: int
+    _content: str  # what the chunks of a sample hold
     _tables_bytes = 0
 
-    def __init__(self, source: Source, noun: str, what: str, file_format: str, version: int, trusted: bool) -> None:
+    def __init__(self, source: Source, *, trusted: bool = False) -> None:
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
-        self._checked = CheckedFile(source, noun, what, opener)
+        self._checked = CheckedFile(source, self._noun, self._what, opener)
         self._datasets: dict[str, h5py.h5d.DatasetID] = {}
         self._tables: dict[str, NDArray[Any]] = {}
         try:
-            self._checked.expect_finished(file_format, version)
+            self._checked.expect_finished(self._format, self._version)
             self._open()
         except BaseException:
             self.close()
@@ -117,26 +109,21 @@ class Reader(ABC, Generic[Layer]):
         return len(self.samples)
 
     @property
-    @abstractmethod
     def timesteps(self) -> int:
         """T."""
+        return int(self.header.timesteps)
 
     @property
-    @abstractmethod
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the file, in order of depth."""
+        """The layers that were recorded or that have maps, in order of depth, the input first if it is one of them."""
+        return tuple(self.header.layers)
 
     def __iter__(self) -> Iterator[str]:
         """The names of the layers, in order of depth."""
         return iter([layer.name for layer in self.layers])
 
     def layer(self, layer: str | int | Layer) -> Layer:
-        """Find a layer by its name ("conv1") or number (1).
-
-        Raises
-        ------
-        InputError : if there is no such layer, with the names nearest to it
-        """
+        """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if there is none."""
         asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (found := self._by_name.get(asked)) is not None:
             return found
@@ -157,12 +144,16 @@ class Reader(ABC, Generic[Layer]):
         checked.expect_children(group, "/samples", set(SAMPLE_DATASETS))
         for name in SAMPLE_DATASETS:
             self._datasets[f"/samples/{name}"] = checked.open_dataset(group, name, f"/samples/{name}")
-        with checked.reading("/samples/index"):
-            shape = self._datasets["/samples/index"].shape
+        return self._length("/samples/index", "number of samples", "N")
+
+    def _length(self, where: str, name: str, symbol: str) -> int:
+        """How long an opened dataset declares to be, which has one axis."""
+        with self._checked.reading(where):
+            shape = self._datasets[where].shape
         if len(shape) != 1:
-            raise checked.fail("/samples/index", f"shape {shape}", "(N,)")
-        with checked.valid("/samples/index"):
-            check_size("number of samples", shape[0], "N")
+            raise self._checked.fail(where, f"shape {shape}", f"({symbol},)")
+        with self._checked.valid(where):
+            check_size(name, shape[0], symbol)
         return int(shape[0])
 
     def _open_layers(self, datasets: Collection[str]) -> Iterator[tuple[str, int, str]]:
@@ -201,13 +192,7 @@ class Reader(ABC, Generic[Layer]):
         self._checked.check_dataset(self._datasets[where], where, spec, sizes)
 
     def _check_content(self, attributes: dict[str, dict[str, Any]], tables: Collection[str]) -> None:
-        """Compare the content digest with what was read.
-
-        Parameters
-        ----------
-        attributes : path -> name -> value, of everything that has any
-        tables : paths of all but those of the samples, in order
-        """
+        """Compare the content digest with what was read: attributes, tables of samples, then `tables`, by path."""
         paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *tables)
         digest = content_digest(attributes, map(self._table, paths))
         if (found := attributes["/"]["content_digest"]) != digest:
@@ -216,6 +201,31 @@ class Reader(ABC, Generic[Layer]):
                 repr(found[:64]),
                 f"{digest}; its texts, tables or attributes were changed after it was written",
             )
+
+    def _rows(
+        self, path: str, digests: str, sample: int, spec: DatasetSpec, sizes: dict[str, int], first: int, last: int
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Rows `first` to `last` - 1 of one sample, chunk by chunk, each with its first row; so no more need be held.
+
+        When all rows were read, they are compared with the sample's digest.
+        """
+        where, (_, rows, *row) = f"{path}[{sample}]", spec.chunks(sizes)
+        sha256 = hashlib.sha256()
+        for start in range(first - first % rows, last, rows):
+            with self._checked.reading(where):
+                _, stored = self._datasets[path].read_direct_chunk((sample, start, *[0] * len(row)))
+            try:
+                chunk = decode(stored, spec.dtype.itemsize * rows * math.prod(row))
+            except ChunkError as error:
+                raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
+            begin = max(first, start)
+            piece = np.frombuffer(chunk, spec.dtype).reshape(rows, *row)[begin - start : last - start]
+            yield begin, piece
+            sha256.update(piece.data)
+        found, digest = self._table(digests)[sample], sha256.hexdigest().encode()
+        if last - first == spec.shape(sizes)[1] and found != digest:
+            expected = f"{digest.decode()}, the SHA-256 of its {self._content}"
+            raise self._checked.fail(f"{digests}[{sample}]", found.decode("ascii", "replace"), expected)
 
     def _table(self, where: str) -> NDArray[Any]:
         """A whole dataset whose size and type were checked; read once, then kept."""

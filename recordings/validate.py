@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,6 @@ from .console import PlainConsole
 from .disk import readable
 from .errors import InputError, OtherFormatError
 from .maps.reader import MapReader
-from .maps.schema import METHODS
 from .progress import Tracker
 from .raster.reader import RasterReader
 from .text import printable
@@ -40,8 +40,21 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+Describe = Callable[[MapReader], tuple[str, Iterable[str]]]
+
+
+def described(maps: MapReader) -> tuple[str, Iterable[str]]:
+    """What maps are, and the names of their parameters, without knowing any method."""
+    return f"{maps.header.method} maps", maps.header.parameters
+
+
+def main(arguments: list[str] | None = None, describe: Describe = described) -> int:
+    """Run the command; returns its exit code.
+
+    Parameters
+    ----------
+    describe : as :func:`described`, by whoever knows methods; may refuse a file of maps
+    """
     parser = _Parser(
         spelled("python -m recordings.validate"),
         description=DESCRIPTION,
@@ -53,12 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for path in parser.parse_args(arguments).files:
             with _opened(path) as reader:
+                about = describe(reader) if isinstance(reader, MapReader) else ("", ())
                 _verify(reader)
                 console.print(f"{reader.where}  {readable(reader.size)}", style="bold")
                 if isinstance(reader, RasterReader):
                     _describe_raster(reader, console)
                 else:
-                    _describe_maps(reader, console)
+                    _describe_maps(reader, *about, console)
                 console.print(Text("valid\n", style="green"))
     except (InputError, OSError) as error:  # a name that the system refuses is no InputError yet
         print(f"error: {printable(error)}", file=sys.stderr)
@@ -101,19 +115,17 @@ def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
     console.print(f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}")
 
 
-def _describe_maps(maps: MapReader, console: PlainConsole) -> None:
+def _describe_maps(maps: MapReader, what: str, names: Iterable[str], console: PlainConsole) -> None:
     header = maps.header
-    method = METHODS[header.method]
-    parameters = "".join(f", {name} {value}" for name, value in header.parameters.items())
-    about = f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}"
-    console.print(about)
+    parameters = "".join(f", {name} {header.parameters[name]}" for name in names)
+    console.print(f"{what} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}")
     table = Table("layer", "H × W", "steps that matter", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for layer in maps.layers:
         table.add_row(layer.name, " × ".join(map(str, layer.shape)), str(layer.steps_that_matter))
     console.print(table)
-    console.print(f"{method.source.replace('_', ' ')} {header.source}")
+    console.print(f"{header.source_name.replace('_', ' ')} {header.source}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@
 :func:`train`             a spiking network, or its ANN twin, from images or events
 :func:`convert`           a spiking network from an ANN, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
-:func:`explain`           maps of recorded spikes, SAM or relevance; a reader of the maps
+:func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from pipeline.images.events.events import Events
     from pipeline.images.events.files import read_events
     from pipeline.images.preprocessing import Preprocessing
-    from pipeline.maps.explanation import explain
+    from pipeline.maps.explain import explain
     from pipeline.maps.measure import measure
-    from pipeline.maps.sam import sam
+    from pipeline.maps.methods.sam import sam
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
@@ -75,7 +75,7 @@ _WHERE = {
     "convert": "pipeline.networks.convert.convert:convert",
     "Conversion": "pipeline.networks.convert.convert:Conversion",
     "simulate": "pipeline.engine.simulate:simulate",
-    "explain": "pipeline.maps.explanation:explain",
+    "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
     "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
@@ -83,7 +83,7 @@ _WHERE = {
     "open_maps": "recordings.maps.reader:open_maps",
     "write_raster": "recordings.raster.arrays:write_raster",
     "SpikeEvents": "recordings.raster.events:SpikeEvents",
-    "sam": "pipeline.maps.sam:sam",
+    "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "compare": "pipeline.comparison.compare:compare",
     "Comparison": "pipeline.comparison.result:Comparison",

@@ -24,7 +24,7 @@ def test_an_example(
     pytest.importorskip(LIBRARIES[name], reason=f"{name} is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    enough = 800 if name in ("norse", "lava_dl") else 200  # for every layer to fire, or from_torch refuses it
+    enough = 800 if name not in ("snntorch", "sinabs") else 200  # for every layer to fire, or from_torch refuses it
     monkeypatch.setattr("digits.TRAINING", enough)
     runpy.run_path(str(EXAMPLES / f"{name}_network.py"), run_name="__main__")
     printed = capsys.readouterr().out

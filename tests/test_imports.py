@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
 COMMANDS = (
@@ -24,7 +31,7 @@ def run_python(script: str) -> subprocess.CompletedProcess[str]:
 def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
-        "import recordings.raster.reader, recordings.raster.growing, recordings.validate\n"
+        "import recordings.raster.reader, recordings.raster.growing, recordings.raster.arrays, recordings.validate\n"
         "import pipeline.maps.sam, pipeline.explain\n"
         "import paper.measures.localisation_error, pipeline.measures.localisation, paper.measures.deletion\n"
         "import paper.measures.agreement, paper.measures.randomisation, pipeline.measures.statistics\n"
@@ -58,3 +65,18 @@ def test_a_run_takes_the_time_of_what_it_uses_alone():
         f"print([name for name in {unused} if name in sys.modules])"
     )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_the_page_on_architecture_lists_the_layers_in_the_order_that_is_checked():
+    root = Path(__file__).parents[1]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["pipeline"])
+    floors = {name.strip(): -floor for floor, line in enumerate(layers) for name in line.split("|")}
+    page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = [re.findall(r"`pipeline/(\w+)/`", row.split("|")[1]) for row in page.splitlines() if row.startswith("| `")]
+    folders = [name for row in listed for name in row]
+    assert {name for name in floors if (root / "pipeline" / name).is_dir()} == set(folders)
+    numbers = [floors[name] for name in folders]
+    assert numbers == sorted(numbers, reverse=True)

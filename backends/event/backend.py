@@ -17,14 +17,14 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Condition
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, packed_spikes
-from backends.constant_current import constant_currents
+from backends.base import InputBatch
+from backends.constant_current import drive
 from backends.network import Network, Shape
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
@@ -97,10 +97,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
     """One by one: packed spikes (T, bytes), or the constant current of the first layer (C', H', W')."""
     for batch in inputs:
-        if network.encoder == "constant-current":
-            yield from constant_currents(network, batch)
-        else:
-            yield from packed_spikes("event", network, batch).bits
+        yield from drive("event", network, batch)
 
 
 def _arrived(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
@@ -109,13 +106,6 @@ def _arrived(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
     spikes = np.empty((len(packed), height, width, channels), np.bool_)
     unpack_spikes(packed, spikes)
     return spikes
-
-
-class _Room(NamedTuple):
-    """The memory that one sample changes: the state of every layer, and the sums of the readout."""
-
-    states: list[State]
-    integrator: ReadoutIntegrator
 
 
 class _PreparedNetwork:
@@ -132,14 +122,15 @@ class _PreparedNetwork:
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
         largest = max(math.prod(layer.output_shape) for layer in self.layers)
         self.chunk = 2 * CHUNK if largest <= FEW else CHUNK
-        self._unused: SimpleQueue[_Room] = SimpleQueue()  # memory that no sample uses now; new memory costs page faults
+        # What one sample changes, where no sample uses it now: new memory costs page faults.
+        self._unused: SimpleQueue[tuple[list[State], ReadoutIntegrator]] = SimpleQueue()
 
-    def run(self, sample: NDArray[Any], threads: int = 1) -> RasterBatch:
+    def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
         """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
         try:
             room = self._unused.get_nowait()
         except Empty:
-            room = _Room([layer.rest() for layer in self.layers], ReadoutIntegrator(self.readout, self.timesteps))
+            room = [layer.rest() for layer in self.layers], ReadoutIntegrator(self.readout, self.timesteps)
         states, integrator = room
         integrator.rest()
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
@@ -183,13 +174,8 @@ class _Progress:
     """Decides which layer computes which chunk of steps next, for the threads of one sample; each works inside `with`.
 
     A layer can compute a chunk when it has computed the chunk before, and the layer before has computed this one.
-    Of the chunks that can be computed, a thread takes the one that comes first in time.
-
-    Parameters
-    ----------
-    chunks, layers : how many
-    parallel : whether several threads simulate the sample; a single one computes a chunk in all layers while it is in
-        the cache
+    Of the chunks that can be computed, a thread takes the one that comes first in time. Where there is but one thread,
+    not `parallel`, it computes a chunk in all layers while it is in the cache.
     """
 
     def __init__(self, chunks: int, layers: int, *, parallel: bool) -> None:

@@ -6,13 +6,12 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, tee
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backends.base import BackendError, InputBatch, packed_spikes
-from backends.constant_current import constant_currents
+from backends.base import BackendError, InputBatch
+from backends.constant_current import drive
 from backends.event.kernels.layer import compile_kernels
 from backends.formed_maps import FormedMaps, MapRequest
 from backends.network import Network
@@ -102,10 +101,8 @@ def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network
     """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples than expected."""
     count = 0
     for batch in inputs:
-        samples: NDArray[Any] = (
-            packed_spikes("lava", network, batch).bits if network.spiking_input else constant_currents(network, batch)
-        )
-        for sample in samples:
-            yield np.ascontiguousarray(sample).data.cast("B")
+        for sample in drive("lava", network, batch):
+            # The graph takes currents as float32, which holds the integers of fixed point.
+            yield np.ascontiguousarray(sample, np.uint8 if network.spiking_input else np.float32).data.cast("B")
             count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.formed_maps import FormedMaps, MapRequest
 from backends.network import Network
-from backends.trace import STEP_TYPE, SUM_TYPE, maps_of_packed
+from backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed
 from recordings.raster.batch import RasterBatch
-
-if TYPE_CHECKING:
-    from .process.maps import LayerMapRequest
 
 # By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
 Layout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
@@ -34,11 +31,12 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
     if request is None or request.spikes:
         for name, size in zip(network.raster_names, network.raster_bytes, strict=True):
             layout["bits", name] = np.uint8, (timesteps, size)
-    for name in layers_with_maps(network, request) if request else ():
-        _, height, width = network.raster_shape(name)
-        if request and sample < request.stepped:
-            layout["maps", name] = STEP_TYPE, (timesteps, height, width)
-        layout["sum", name] = SUM_TYPE, (height, width)
+    for layer in network.layers:
+        if request and layer.name in request.summed:
+            _, height, width = network.raster_shape(layer.name)
+            if sample < request.stepped:
+                layout["maps", layer.name] = STEP_TYPE, (timesteps, height, width)
+            layout["sum", layer.name] = SUM_TYPE, (height, width)
     layout["readout", ""] = np.int32 if network.precision == "fixed" else np.float32, (network.classes,)
     return layout
 
@@ -76,16 +74,24 @@ def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) 
     )
 
 
-def layers_with_maps(network: Network, request: MapRequest) -> list[str]:
-    """The layers that form maps in the graph: all that are requested, but the input, see :func:`input_maps`."""
-    return [layer.name for layer in network.layers if layer.name in request.summed]
+class LayerMapRequest(NamedTuple):
+    """Which maps of a layer leave the graph.
+
+    Parameters
+    ----------
+    trace : constants of its neurons
+    steps_that_matter : how many first steps are summed; the sum of every sample leaves
+    stepped : how many first samples' maps leave step by step as well
+    """
+
+    trace: SpikeTrace
+    steps_that_matter: int
+    stepped: int
 
 
-def maps_of_layer(network: Network, request: MapRequest, name: str) -> LayerMapRequest | None:
+def maps_of_layer(network: Network, request: MapRequest | None, name: str) -> LayerMapRequest | None:
     """What the process of a layer is told about its maps; None if it has none."""
-    from .process.maps import LayerMapRequest
-
-    if name not in request.summed:
+    if request is None or name not in request.summed:
         return None
     return LayerMapRequest(request.trace(network, name), request.summed[name], request.stepped)
 
@@ -99,9 +105,9 @@ def input_maps(network: Network, request: MapRequest, sample: int, spikes: memor
     ----------
     spikes : bytes of the input spikes, packed step by step
     """
-    if len(layers_with_maps(network, request)) == len(request.summed):
+    name, shape = "input", network.input_shape
+    if name not in request.summed:
         return {}
-    name, shape = network.raster_names[0], network.input_shape
     steps = network.timesteps if sample < request.stepped else 0
     packed = np.frombuffer(spikes, np.uint8).reshape(network.timesteps, -1)
     maps, total = maps_of_packed(packed, shape, request.trace(network, name), request.summed[name], steps)

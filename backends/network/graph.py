@@ -192,8 +192,8 @@ class Network:
 
     @property
     def outline(self) -> list[tuple[str, int, int]]:
-        """Kind, outputs and pool of every layer: equal in all networks of one description."""
-        return [layer.outline for layer in self.layers]
+        """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
+        return [(layer.kind, len(layer.weight), layer.pool) for layer in self.layers]
 
     @property
     def classes(self) -> int:

@@ -94,11 +94,6 @@ class Layer:
         return self.neuron
 
     @property
-    def outline(self) -> tuple[str, int, int]:
-        """Kind, outputs and pool: equal in all networks of one description, whatever their neurons."""
-        return self.kind, len(self.weight), self.pool
-
-    @property
     def summed(self) -> int:
         """How many neurons average pooling sums into one value; 1 with maximum pooling."""
         return 1 if self.pooling == "max" else self.pool**2

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.base import BackendError, InputBatch, packed_spikes
-from backends.constant_current import constant_currents
+from backends.base import BackendError, InputBatch
+from backends.constant_current import drive
 from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch
@@ -68,11 +68,7 @@ class TorchBackend:
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
-                source: NDArray[Any] = (
-                    packed_spikes("torch", network, batch).bits
-                    if network.spiking_input
-                    else constant_currents(network, batch)
-                )
+                source = drive(self.name, network, batch)
                 for start in range(0, len(source), simulation.samples):
                     yield simulation.run(source[start : start + simulation.samples])
 
@@ -97,14 +93,13 @@ class _Simulation:
     def run(self, inputs: NDArray[Any]) -> RasterBatch:
         """All steps of some samples: packed spikes (B, T, bytes), or constant currents (B, C, H, W)."""
         network, samples = self.network, len(inputs)
-        spiking = network.spiking_input
         source = torch.tensor(inputs, device=self.device)
         self._rest(samples)
         packed = [
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
             for shape in network.shapes[1:]
         ]
-        integrator = _DeviceIntegrator(network.readout, self.neurons[-1].spikes, self.device)
+        integrator = _DeviceIntegrator(network.readout, self.neurons[-1].spikes)
         chunk = max(1, self.maps // samples)
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
@@ -115,14 +110,9 @@ class _Simulation:
                 if following:
                     currents = following(fired[:-1].flatten(0, 1))
             integrator.add(fired[1:])
-        rasters = [
-            *([inputs] if spiking else []),
-            *(bits.cpu().numpy() for bits in packed),
-        ]
-        return RasterBatch(
-            dict(zip(network.raster_names, rasters, strict=True)),
-            integrator.result(network.timesteps),
-        )
+        rasters = [*([inputs] if network.spiking_input else []), *(bits.cpu().numpy() for bits in packed)]
+        spikes = dict(zip(network.raster_names, rasters, strict=True))
+        return RasterBatch(spikes, integrator.result(network.timesteps))
 
     def _rest(self, samples: int) -> None:
         """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
@@ -145,15 +135,12 @@ class _Simulation:
 class _DeviceIntegrator:
     """:class:`backends.readout.ReadoutIntegrator` for several samples on a device; nothing happens at step 0.
 
-    Parameters
-    ----------
-    readout : weights, leak and bias
-    spikes : (B, P, C) like those of the last layer, at rest
+    `spikes` are (B, P, C), those of the last layer at rest.
     """
 
-    def __init__(self, readout: Readout, spikes: Tensor, device: str) -> None:
+    def __init__(self, readout: Readout, spikes: Tensor) -> None:
         self.readout = readout
-        self.weight = torch.tensor(readout.weight, dtype=torch.float64, device=device)
+        self.weight = torch.tensor(readout.weight, dtype=torch.float64, device=spikes.device)
         self.counts = torch.zeros_like(spikes)
         self.sums = integrate(readout, np.zeros((1, len(spikes), len(readout.weight))), np.zeros(1), 0)
         self.t = 1

@@ -7,7 +7,8 @@ place: what a step costs is moving memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,21 +18,13 @@ from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
 
 
 class TorchNeurons(ABC):
-    """The neurons of a layer in some samples, first at rest, the state at t = 0.
-
-    Parameters
-    ----------
-    neuron : type and constants of all
-    shape : (B, P, C) — samples, positions, channels
-    device : torch's name for it
-    """
+    """The neurons of a layer in some samples, of `shape` (B, P, C); first at rest, the state at t = 0."""
 
     dtype: ClassVar[torch.dtype]
 
     def __init__(self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> None:
-        self.device = device
-        self.gain = torch.tensor(neuron.gain, dtype=self.dtype, device=device)
-        self.bias = torch.tensor(neuron.bias, dtype=self.dtype, device=device)
+        self._constant = partial(torch.tensor, dtype=self.dtype, device=device)  # of one number, or (C,) or rows of it
+        self.gain, self.bias = self._constant(neuron.gain), self._constant(neuron.bias)
         self.to_zero = neuron.reset == "zero"
         self.fires_above, self.subtracted = self._constant(neuron.fires_above), self._constant(neuron.subtracted)
         self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
@@ -39,10 +32,6 @@ class TorchNeurons(ABC):
         self.driven = torch.zeros_like(self.membrane)  # i[t]
         self.outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
         self.current = torch.empty_like(self.membrane) if self.outlasts else self.driven
-
-    def _constant(self, number: Any) -> Tensor:
-        """One number, or (C,)."""
-        return torch.tensor(number, dtype=self.dtype, device=self.device)
 
     def rest(self) -> None:
         """Return to rest."""

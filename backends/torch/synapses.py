@@ -34,12 +34,7 @@ from backends.network import Layer, Shape
 
 
 class Workspace:
-    """Memory of a device that layers use in turn: new memory costs a page fault every 4 KiB.
-
-    Parameters
-    ----------
-    device : torch's name for it
-    """
+    """Memory of a device that layers use in turn: new memory costs a page fault every 4 KiB."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -59,10 +54,8 @@ class FixedSynapses:
 
     Parameters
     ----------
-    layer : whose weights they are
-    shape : (C, H, W) of its input
-    workspace : of the device to run on
-    dtype : what is multiplied, int8 or float32; the faster of those that are exact there if not given
+    shape : (C, H, W) of the layer's input
+    dtype : what is multiplied, int8 or float32; the faster of those that are exact on the device if not given
     """
 
     def __init__(self, layer: Layer, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None) -> None:
@@ -116,14 +109,7 @@ class FixedSynapses:
 
 
 class FloatSynapses:
-    """A layer's weights in float32.
-
-    Parameters
-    ----------
-    layer : whose weights they are
-    shape : (C, H, W) of its input
-    device : torch's name for it
-    """
+    """A layer's weights in float32, for an input of `shape` (C, H, W)."""
 
     def __init__(self, layer: Layer, shape: Shape, device: str) -> None:
         self.layer, self.map = layer, shape[1:]

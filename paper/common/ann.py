@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from paper.common.widen import widen
 from pipeline.images.samples import batches
-from pipeline.maps.grad_cam import grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
 from .images import ImageSet

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Network
-from pipeline.maps.attribution_maps import ATTRIBUTIONS
+from pipeline.maps.input_method import InputMethod
+from pipeline.maps.method import methods
 from pipeline.maps.relevance import Rule, relevance
 from pipeline.measures.localisation import centred_gaussian
 from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
 from .ann import reference_maps
@@ -28,6 +28,7 @@ from .setup import Setup
 
 SAM, COUNT, SNN_GRAD_CAM, ANN_GRAD_CAM = "SAM", "spike count", "SNN Grad-CAM", "Grad-CAM of the ANN"
 GAUSSIAN, BRIGHTNESS = "centred Gaussian", "brightness"
+ATTRIBUTIONS = ("gradient-x-input", "integrated-gradients", "occlusion", "rise")
 RULES: dict[str, Rule] = {"relevance": "signed", "SLTRP": "positive"}
 Heatmap = NDArray[np.floating[Any]]
 Heatmaps = dict[tuple[str, str], Heatmap]  # map, and its layer, "" of a map of the image -> (h, w)
@@ -42,7 +43,7 @@ def maps_to_compare(
     """
     answered = replace(images, labels=raster.predictions.astype(np.int64))
     gradients, reference = snn_grad_cams(setup, answered, raster), reference_maps(setup, answered)
-    found = {METHODS[name].title: attributions(setup, images, name) for name in ATTRIBUTIONS}
+    found = {methods()[name].title: attributions(setup, images, name) for name in ATTRIBUTIONS}
     for image in range(len(images)):
         of_image: Heatmaps = {}
         fired = [raster[name][image] for name in raster]
@@ -64,14 +65,15 @@ def maps_to_compare(
 
 
 def attributions(setup: Setup, images: ImageSet, name: str) -> NDArray[np.float32]:
-    """(N, H, W) ≥ 0 by a method of :data:`pipeline.maps.attribution_maps.ATTRIBUTIONS`; cached."""
+    """(N, H, W) ≥ 0 by a method of :data:`ATTRIBUTIONS`; cached."""
     network, seed = setup.networks.surrogate.network, setup.settings.seed
 
     def compute() -> dict[str, NDArray[Any]]:
         model, maps = DifferentiableNetwork(network), []
-        with setup.progress(METHODS[name].title, len(images)) as advance:
+        method = cast("type[InputMethod]", methods()[name])(seed=seed)
+        with setup.progress(method.title, len(images)) as advance:
             for inputs in images.encoded(range(len(images)), network, seed, 1):
-                maps.append(ATTRIBUTIONS[name](model, inputs, seed)[1][0])
+                maps.append(method.attributed(model, inputs)[1][0])
                 advance(1)
         return {"maps": np.stack(maps)}
 

@@ -16,10 +16,9 @@ from paper.measures.deletion import faithfulness, random_orders, spike_deletion
 from pipeline.images.encoding import encode
 from pipeline.maps.answers import BATCH, answers_of
 from recordings.errors import InputError
-from recordings.maps.schema import METHODS
 from recordings.raster.reader import RasterReader
 
-from .baselines import RULES, SAM, Heatmap, Heatmaps, maps_to_compare
+from .baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
 from .images import ImageSet
 from .setup import Setup
 
@@ -72,7 +71,7 @@ def curves(
         "gamma": setup.settings.gamma,
         "seed": setup.settings.seed,
         "random orders": ORDERS,
-        "maps": [*RULES, *METHODS],
+        "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
     }
     parts = []
     for key, stored in setup.cache.arrays("faithfulness", inputs, compute).items():
@@ -108,7 +107,7 @@ def pixel_curves(
     layers: Sequence[str],
     seed: int,
 ) -> Iterator[tuple[str, Floats]]:
-    """Of every map of the image or the last layer; of SAM also in the layers before, of relevance also in the first."""
+    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
     for (name, layer), each in maps.items():
         others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
         if layer in ("", layers[-1], *others):

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets.saccade_digits import NAME, SaccadeDigits
+from pipeline.images.datasets.saccade_digits import DURATION_US, NAME, SaccadeDigits
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.samples import Samples, choose
 from pipeline.networks.checkpoint import Checkpoint
@@ -40,5 +40,18 @@ def saccade_recordings(checkpoint: Checkpoint, count: int, seed: int) -> EventSe
     assert binning.window_us is not None
     chosen = choose(NAME, checkpoint, count, seed)
     dataset = SaccadeDigits("val")
-    digits = [dataset.masks_over_time(int(index), binning.window_us) for index in chosen.table.index]
+    digits = [masks_over_time(dataset, int(index), binning.window_us) for index in chosen.table.index]
     return EventSet(**vars(chosen.read()), digits=np.stack(digits))
+
+
+def masks_over_time(dataset: SaccadeDigits, index: int, window_us: int) -> NDArray[np.bool_]:
+    """Where the digit was in each bin: (bins, 32, 32) bool, every pixel that it covered between begin and end.
+
+    Parameters
+    ----------
+    window_us : length of a bin, µs; a divisor of the recording's 300 ms
+    """
+    ink, times, _, _ = dataset.seen(index)
+    covered = ink >= 0.5
+    begins = range(0, DURATION_US, window_us)
+    return np.stack([covered[(times >= begin) & (times <= begin + window_us)].any(axis=0) for begin in begins])

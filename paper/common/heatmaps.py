@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from paper.measures.over_time import spike_rate
+from pipeline.drawing.grid import Cell, Row
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 
@@ -36,6 +37,24 @@ def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
 def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
     """The maps of these steps; None where they are too late for this layer to change the answer."""
     return [maps[step] if step < len(maps) else None for step in steps]
+
+
+def row_of_maps(
+    label: str, maps: Sequence[Maps | None], image: NDArray[np.floating[Any]] | None = None, each: bool = False
+) -> Row:
+    """An image, if there is one, and the maps over it.
+
+    Parameters
+    ----------
+    maps : (h, w) each, ≥ 0; None leaves a cell blank
+    each : show every map relative to its own largest value, not to that of the row
+    """
+    largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
+    cells = [
+        None if shown is None else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image)
+        for shown in maps
+    ]
+    return Row(label, cells if image is None else [Cell(image=image), *cells])
 
 
 def convolutions(raster: RasterReader) -> list[str]:
@@ -82,7 +101,7 @@ def snn_grad_cams(
     point, was driven by. The network is the surrogate-trained one and the seed the settings', if none is given.
     """
     from backends.torch.backend import TorchBackend
-    from pipeline.maps.snn_grad_cam import snn_grad_cam
+    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
     from pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.measures.overlap import iou_at_area
 from paper.measures.tables import mean_of, measured
-from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian, iou_at_area
+from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
 from pipeline.measures.maps import Map, resize_map
 
 from .images import ImageSet

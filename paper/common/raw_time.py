@@ -14,7 +14,7 @@ from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales
 from paper.measures.over_time import activity, spike_rate
 from paper.measures.tables import measured, measured_over_steps, summary, summary_of_shares
-from pipeline.networks.convert.latency import answers_of_spikes
+from pipeline.networks.convert.latency import answers_over_time
 from recordings.raster.reader import RasterReader
 
 from .heatmaps import convolutions
@@ -73,7 +73,7 @@ def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
     """
     last, labels = raster.layer(network.raster_names[-1]), raster.samples.label
     chosen = np.concatenate(
-        [answers_of_spikes(network, raster.packed(last, sample)[None]) for sample in range(raster.n_samples)]
+        [answers_over_time(network, raster.packed(last, sample)[None]) for sample in range(raster.n_samples)]
     )
     spent = np.zeros(chosen.shape, np.int64)
     for layer in raster.layers:

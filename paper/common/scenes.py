@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
@@ -105,7 +105,7 @@ def side_by_side(images: ImageSet, count: int, seed: int) -> Scenes:
 
 def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
     """Cluttered digits, two in a scene; scenes are left out whose digits the checkpoint does not both know."""
-    dataset = open_dataset("cluttered-digits", "val", checkpoint.classes, size=count, digits=2)
+    dataset = ClutteredDigits("val", checkpoint.classes, count, digits=2)
     prepare = checkpoint.image_preprocessing
     items = [item for item in dataset if item.others[0].label is not None]
     if not items:

@@ -11,7 +11,7 @@ from backends.available import make_backend
 from backends.network import Network
 from pipeline.engine.simulate import simulate
 from pipeline.images.samples import choose_samples
-from pipeline.maps.method import spatial_layers
+from pipeline.maps.layers import spatial_layers
 from pipeline.networks.precisions import in_precision
 from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader

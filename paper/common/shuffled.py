@@ -1,4 +1,4 @@
-"""SAM of spikes whose times are shuffled: what is left of a map when when neurons fire is forgotten.
+"""SAM of spikes whose times are shuffled: what is left of a map that knows how often neurons fired, but not when.
 
 Two ways. All times: each neuron's spikes are put at random steps; it fires as often, but not then. Earlier times: who
 fires at a step stays, and how often each neuron fired before, but its earlier spikes lie at random among the steps

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_mean, checked_values
+from pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_means, checked_values
 from recordings.errors import InputError
+
+
+def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
+    """The mean of (n,) values, see :func:`pipeline.measures.statistics.bootstrap_means`."""
+    return bootstrap_means([values], seed)[0]
 
 
 def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:

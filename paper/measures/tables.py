@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.statistics import Estimate, bootstrap_mean, mean_with_interval
+from pipeline.measures.statistics import Estimate, mean_with_interval
 from recordings.errors import InputError
+
+from .inference import bootstrap_mean
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from pipeline.config.mistakes import KeyPath, explanation, leaves, nearest
+from pipeline.config.mistakes import KeyPath, explanation, is_section, leaves, nearest
 from recordings.command_names import spelled
 from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
@@ -63,20 +63,15 @@ def parse_with_config(
 ) -> tuple[CommandT, ConfigT]:
     """Parse like :func:`parse_command`; what ``--config`` holds are the defaults of the sections of that name.
 
-    Parameters
-    ----------
-    read : the value of ``--config`` (None if not given) -> the configuration
-
-    Returns
-    -------
-    the command, and the configuration with the sections that the options have changed
+    `read` makes the configuration of the value of ``--config``, None if not given. Returned are the command, and the
+    configuration with the sections that the options have changed.
     """
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
     config = read(first.parse_known_args(arguments)[0].config)
-    sections = [name for name, field in model.model_fields.items() if _is_section(field)]
+    sections = [name for name, field in model.model_fields.items() if is_section(field)]
     command = _parse(model, arguments, {name: getattr(config, name) for name in sections}, prog, description)
     return command, config.model_copy(update={name: getattr(command, name) for name in sections})
 
@@ -96,12 +91,7 @@ def option(path: KeyPath, model: type[BaseModel]) -> str:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters.
-
-    Raises
-    ------
-    InputError : naming the first
-    """
+    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters."""
     for argument in arguments:
         if "\0" in argument or (not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)):
             shown = printable(argument, LONGEST_NAME)
@@ -126,7 +116,7 @@ def _parse(
     model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
 ) -> CommandT:
     _check(arguments)
-    sections = {name: field.default for name, field in model.model_fields.items() if _is_section(field)}
+    sections = {name: field.default for name, field in model.model_fields.items() if is_section(field)}
     values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
     parser = _Parser(
         spelled(prog),
@@ -191,10 +181,6 @@ class _Switch(argparse.Action):
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
         setattr(namespace, self.dest, option_string == self.option_strings[0])
-
-
-def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:

@@ -15,7 +15,7 @@ from recordings.text import printable
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
-# How an argument that an error names is typed, where it is not an option of that name.
+# How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
     "keep-all": "--keep all",
     "run-data": "python -m pipeline.run --data",
@@ -28,7 +28,7 @@ Main = Callable[[Sequence[str] | None], None]
 
 
 def exit_codes(main: Main) -> Callable[..., None]:
-    """Make `main(argv)` of a command keep the exit-code contract; what it decorates simply raises.
+    """Turn what `main(argv)` of a command raises into one line and an exit code.
 
     ======================================  ====  =============================================
     what escapes `main`                     exit  on standard error

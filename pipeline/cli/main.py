@@ -20,10 +20,10 @@ COMMANDS = {
     "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("pipeline.convert", "convert an ANN to a spiking network"),
     "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
-    "explain": ("pipeline.explain", "compute Spike Activation Maps from a raster file"),
+    "explain": ("pipeline.explain", "map a raster file, or a network and images, by any method"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
-    "validate": ("recordings.validate", "check rasters and files of maps completely"),
+    "validate": ("pipeline.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]
 

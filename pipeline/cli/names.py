@@ -15,12 +15,7 @@ def listing(about: Mapping[str, str]) -> str:
 
 
 def some_or_all(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The known names that these stand for, each once, in the order in which they were asked for.
-
-    Raises
-    ------
-    InputError : if there is none of a name
-    """
+    """The known names that these stand for, each once, in the order in which they were asked for."""
     every = tuple(known)
     found: list[str] = []
     for name in names:

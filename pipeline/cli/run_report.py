@@ -16,14 +16,7 @@ SHOWN_ANSWERS = 8  # images whose classes are printed
 
 
 def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console) -> None:
-    """Print the results of a run.
-
-    Parameters
-    ----------
-    out : folder of the run
-    figures : pictures that were drawn
-    notes : further lines, printed first
-    """
+    """Print the results of a run in `out`, the pictures that were drawn, and before them the notes."""
 
     def say(text: str) -> None:
         console.print(printable(text))

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from backends.network import LIF, Network, NetworkError
+from backends.network import LIF, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
-from pipeline.networks.imports.checks import check_model
-from pipeline.networks.imports.example import Example, read_example
+from pipeline.networks.imports.example import Example, check_model, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
@@ -27,7 +26,6 @@ from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .result import PRECISIONS, Comparison
-from .single_layer import single_layer_network
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score
@@ -173,21 +171,47 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
     """A row per layer of the network: rate, and how many bits differ from the model's."""
     rows = []
     for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
-        wanted = layer.spikes.cpu().numpy()
-        found = raster.spikes(spec, steps=slice(shift, shift + len(wanted))).reshape(wanted.shape)
-        rows.append({"rate": found.mean(), "differ": int(np.sum(found != wanted))})
+        of_model = layer.spikes.cpu().numpy()
+        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(of_model.shape)
+        rows.append({"rate": found.mean(), "differ": int(np.sum(found != of_model))})
     return pd.DataFrame(rows)
 
 
 def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) -> list[float]:
     """The share of bits that differ in each layer where it alone is in fixed point."""
-    fixed, steps, shares = quantise(network), example.timesteps, []
+    fixed, steps, fractions = quantise(network), example.timesteps, []
     driving: Any = None
     for number, layer in enumerate(layers):
         delay = 0 if layer.about.delayed else 1
-        one = single_layer_network(fixed, number, number * delay, steps)
+        one = _single_layer(fixed, number, number * delay, steps)
         given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
         found = _against(simulate(one, given, backend="event"), [layer], [delay])
-        shares.append(found["differ"][0] / layer.spikes.numel())
+        fractions.append(found["differ"][0] / layer.spikes.numel())
         driving = layer.spikes.cpu().numpy().reshape(steps, example.samples, *network.shapes[number + 1])
-    return shares
+    return fractions
+
+
+def _single_layer(network: Network, number: int, silent: int, steps: int) -> Network:
+    """A network of one layer of another, for spikes that a model fired in front of it: what it fires is its own doing.
+
+    Parameters
+    ----------
+    network : the whole one, in fixed point
+    number : of the layer, from 0
+    silent : steps before anything can have arrived at it; they are left out
+    steps : T of the spikes that will drive it
+
+    Returns
+    -------
+    a network of T + 1 steps: the layer costs one
+    """
+    layer, shape = network.layers[number], network.shapes[number]
+    neuron = layer.spiking_neuron
+    shown = np.arange(silent, silent + steps + 1)
+    gain, bias = (
+        rows if len(rows) == 1 else rows[np.minimum(shown, len(rows) - 1)] for rows in (neuron.gain, neuron.bias)
+    )
+    only = replace(layer, neuron=replace(neuron, gain=gain, bias=bias))
+    readout = Readout(np.zeros((1, prod(network.shapes[number + 1])), network.readout.weight.dtype))
+    encoder = network.encoder if number == 0 else "spikes"
+    return Network(shape, steps + 1, (only,), readout, encoder)

@@ -1,37 +1,228 @@
-"""The settings: strict sections, read from TOML, saved resolved with every result."""
+"""The settings: sections of fields with limits and a line of help; how they are read, and saved with every result."""
 
-from .settings import (
-    CONFIGS,
-    Config,
-    ConversionRule,
-    ConversionSection,
-    DataSection,
-    NetworkSection,
-    RunSection,
-    Section,
-    TrainingPrecision,
-    TrainingSection,
-    Unit,
-    load_config,
-    read_config,
-    resolved,
-    save_config,
-)
+from __future__ import annotations
 
-__all__ = [
-    "CONFIGS",
-    "Config",
-    "ConversionRule",
-    "ConversionSection",
-    "DataSection",
-    "NetworkSection",
-    "RunSection",
-    "Section",
-    "TrainingPrecision",
-    "TrainingSection",
-    "Unit",
-    "load_config",
-    "read_config",
-    "resolved",
-    "save_config",
-]
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field
+
+from backends.available import BackendName, LavaModels
+from recordings.disk import write_file
+
+from .bundled import bundled
+from .fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
+from .toml import read_toml, validated
+
+CONFIGS = bundled("configs")
+DEFAULT_CONFIG = CONFIGS / "default.toml"
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+ChannelsOrName = Annotated[int | str, Field(union_mode="left_to_right")]  # "16" on a command line is a number
+
+
+class Section(BaseModel):
+    """A frozen group of settings that knows nothing but its own keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataSection(Section):
+    """What the network is trained on, and how images are prepared for it."""
+
+    source: str = Field(
+        "cluttered-digits",
+        description='"cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: '
+        "Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of events",
+    )
+    classes: tuple[str, ...] | None = Field(None, description="classes to use, ordered by label; all if not given")
+    height: int = Field(80, ge=1, description="rows of the network's input, pixels")
+    width: int = Field(80, ge=1, description="columns of the network's input, pixels")
+    mean: tuple[float, ...] = Field(
+        (0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1; one number: from grey"
+    )
+    std: tuple[float, ...] = Field((0.25, 0.25, 0.25), description="what they, or grey, are then divided by")
+    window_us: int | None = Field(
+        None, ge=1, description="of events: length of a bin, µs; equal parts of each recording if not given"
+    )
+    binning: Literal["time", "count"] = Field(
+        "time", description="of events: bins of equal length, or of equally many events"
+    )
+    download: Download = False
+    train_scenes: int = Field(
+        8000,
+        ge=1,
+        description="training scenes of cluttered-, contrast- or saccade-digits; other sets have a fixed number",
+    )
+
+
+class NetworkSection(Section):
+    """The network; one list describes its layers, from the image to the last dense layer."""
+
+    layers: tuple[ChannelsOrName, ...] = Field(
+        (16, "P", 32, "P", 64, "P", "D128"),
+        description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average pooling by 2 or 4; '
+        '"D256": 256 dense neurons',
+    )
+    neuron: Literal["lif", "relu"] = Field(
+        "lif",
+        description='"lif": neurons that spike; "relu": an ANN for pipeline.convert, which needs only layers',
+    )
+    encoder: Literal["poisson", "spikes"] = Field(
+        "poisson", description="poisson: images become Poisson spikes; spikes: the data are events; for lif"
+    )
+    timesteps: int = Field(16, ge=1, description="T, steps per image; for lif")
+    leak: Unit = Field(0.99, description="λ, share of the membrane that is kept from step to step; for lif")
+    threshold: float = Field(1.0, gt=0, description="θ, a neuron fires when its membrane is above it; for lif")
+    normalise: bool = Field(True, description="batch normalisation through time (BNTT); for lif")
+
+
+TrainingPrecision = Literal["auto", "bfloat16", "float32"]
+
+
+class TrainingSection(Section):
+    """Backpropagation; of spiking networks, through time."""
+
+    epochs: int = Field(20, ge=1, description="passes over the training part")
+    batch_size: int = Field(32, ge=2, description="images per step and process")
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="the paper uses sgd")
+    learning_rate: float = Field(2e-3, gt=0, description="largest learning rate of the schedule")
+    momentum: Unit = Field(0.9, description="momentum of sgd")
+    weight_decay: float = Field(5e-4, ge=0, description="weight decay: an L2 penalty for sgd, decoupled for adamw")
+    gain_decay: float | None = Field(
+        None, ge=0, description="weight decay of BNTT's gains, one per channel and step; weight_decay if not given"
+    )
+    schedule: Literal["step", "one-cycle"] = Field(
+        "one-cycle", description="step: divide the rate by 10 after 50, 70 and 90 %"
+    )
+    flip: bool = Field(True, description="mirror training images at random")
+    shift: int = Field(4, ge=0, description="move training images by up to so many pixels, edges repeated")
+    crop: float = Field(1.0, gt=0, le=1, description="smallest share of the area that a random zoom keeps")
+    keep_object: bool = Field(False, description="never let a zoom cut the object off, where its box is known")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped in front of dense layers")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 for no limit")
+    selection: float = Field(
+        0.1, gt=0, lt=1, description="share of the training images that the best epoch is chosen on"
+    )
+    precision: TrainingPrecision = Field(
+        "auto", description="type of the convolutions; auto: bfloat16 where the processor has instructions for it"
+    )
+    fused: bool = Field(
+        True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
+    )
+    workers: int = Field(0, ge=0, description="processes that load data")
+    processes: int = Field(1, ge=1, description="how many GPUs to train with, or how many processes on a CPU")
+    seed: int = Field(0, ge=0, description="seed of weights, order, augmentation and Poisson spikes")
+    start: Path | None = Field(
+        None,
+        description="begin with the weights of another training, epochs/best.ckpt; its images may have another size",
+    )
+
+
+ConversionRule = Literal["max", "percentile", "scaled", "balanced"]
+
+
+class ConversionSection(Section):
+    """ANN-to-SNN conversion."""
+
+    ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that pipeline.train made")
+    timesteps: int = Field(500, ge=1, description="T, steps per image")
+    rule: ConversionRule = Field(
+        "max",
+        description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
+        "input currents, the largest times a scale, or what local threshold balancing gives",
+    )
+    percentile: float = Field(99.9, gt=0, le=100, description="of the positive input currents; for rule percentile")
+    scale: float = Field(0.8, gt=0, le=1, description="share of the largest input current; for rule scaled")
+    encoder: Literal["poisson", "constant-current"] = Field(
+        "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"
+    )
+    calibration: int = Field(64, ge=2, description="how many training images the thresholds are measured on")
+    seed: int = Field(0, ge=0, description="seed of the choice of these images, and of their Poisson spikes")
+
+
+class RunSection(Section):
+    """Simulation, recording and explanation."""
+
+    checkpoint: CheckpointName = "cluttered-digits"
+    data: Data = None
+    download: Download = False
+    backend: BackendName = Field(
+        "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
+    )
+    samples: Samples = 8
+    seed: Seed = 0
+    precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, equal bits on every backend")
+    device: Device = "auto"
+    batch_size: int = Field(
+        8, ge=1, le=16, description="how many images are encoded together; torch simulates at most so many at a time"
+    )
+    gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
+    steps: KeptSteps = "pictured"
+    layers: tuple[str, ...] = Field(
+        (), description="layers to record and explain, by name or number, and always the last; all if not given"
+    )
+    keep: Literal["all", "maps"] = Field(
+        "all",
+        description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained, "
+        "and on lava never leave the graph, which forms the maps",
+    )
+    variant: Literal["auto", "paper", "fixed"] = Field(
+        "auto",
+        description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that Lava's graph gives; "
+        "auto: fixed on lava with --keep maps, else paper",
+    )
+    lava_models: LavaModels = Field(
+        "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
+    )
+    lava_deadline: float | None = Field(
+        None,
+        gt=0,
+        description="stop Lava after so many seconds without a finished image; none: 300, stock 3600",
+    )
+    figures: int = Field(4, ge=0, description="how many samples to make pictures of")
+    report: bool = Field(True, description="write report.html, a page to explore the run in; needs --keep all")
+
+
+class Config(Section):
+    """Everything; `train` uses data, network and training, `convert` conversion and data, `run` uses run."""
+
+    data: DataSection = DataSection()
+    network: NetworkSection = NetworkSection()
+    training: TrainingSection = TrainingSection()
+    conversion: ConversionSection = ConversionSection()
+    run: RunSection = RunSection()
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read a TOML file; None reads the embedded default."""
+    path = path or DEFAULT_CONFIG
+    return validated(Config, read_toml(path), path)
+
+
+def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None) -> Config:
+    """A configuration as it is, its tables as a dictionary, or read from a TOML file; None is the embedded default.
+
+    Raises
+    ------
+    InputError : as of :func:`load_config`
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return validated(Config, dict(config), "config")
+    return load_config(None if config is None else Path(config))
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """Every setting of the sections that were given; a checkpoint, not a default, stands for those that were not."""
+    return config.model_dump(mode="json", include=config.model_fields_set, exclude_none=True)
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the resolved configuration as TOML; it reads back equal."""
+    write_file(path, tomli_w.dumps(resolved(config)).encode())

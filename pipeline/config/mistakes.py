@@ -18,7 +18,6 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
 
     Parameters
     ----------
-    model : the model at the root of the names in `error`
     spell : how the user writes a key: ("training", "lr") -> "training.lr" in TOML, "--training.lr" on a command line
     """
     first, *others = error.errors(include_url=False)
@@ -63,10 +62,15 @@ def nearest(given: str, known: Iterable[str]) -> str | None:
     return best if best is not None and scores[best][0] >= ALIKE else None
 
 
+def is_section(field: FieldInfo) -> bool:
+    """Whether a field is itself a model."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
 def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
     """Every field of a model that is not itself a model, by its path."""
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, (*prefix, name))
+        if is_section(field):
+            yield from leaves(field.annotation, (*prefix, name))  # type: ignore[arg-type]
         else:
             yield (*prefix, name), field

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Network
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import METHODS
+from recordings.maps.schema import Parameter
 from recordings.raster.reader import RasterReader
 
 from .padding import outside
@@ -23,8 +24,21 @@ from .subject import Subject
 OVERVIEW_LAYERS = 3
 
 
+class Method(Protocol):
+    """What pictures say of the method that made the maps, see :class:`pipeline.maps.method.MapMethod`."""
+
+    title: ClassVar[str]
+    shows: ClassVar[str]
+    target: ClassVar[Literal["none", "label", "prediction"]]
+
+    @classmethod
+    def caption(cls, parameters: Mapping[str, Parameter]) -> str:
+        """What to say of the parameters, if anything."""
+
+
 def save_figures(
     maps: MapReader,
+    method: type[Method],
     subjects: Sequence[Subject],
     directory: Path,
     raster: RasterReader | None = None,
@@ -35,6 +49,7 @@ def save_figures(
     Parameters
     ----------
     maps : an open file of maps, whatever made them
+    method : what did
     subjects : the first samples, not empty
     directory : made if missing
     raster : draw the spikes that the maps were computed from, too
@@ -46,15 +61,14 @@ def save_figures(
     raster_LAYER.png, LAYER being the deepest that has maps
     """
     directory.mkdir(parents=True, exist_ok=True)
-    method = maps.header.method
-    title = METHODS[method].title
+    title, kernel = method.title, method.caption(maps.header.parameters)
     hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
     chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
     delays, padded = _delays(maps), {} if network is None else outside(network)
     few = [_SampleMaps(maps, sample, chosen) for sample in range(len(subjects))]
     written = [directory / "overview.png"]
     about = title + _of_class(method, subjects) + _sums_alone(maps, 0)
-    draw_side_by_side(written[0], subjects, few, METHODS[method].shows, about, delays, padded)
+    draw_side_by_side(written[0], subjects, few, method.shows, about, delays, padded)
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
@@ -62,10 +76,10 @@ def save_figures(
         neurons, facts = raster.layer(hidden[-1]).neurons, ", ".join(subjects[0].facts)
         draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
     for number, subject in enumerate(subjects):
-        written.append(directory / f"{method}_{number:03d}.png")
+        written.append(directory / f"{maps.header.method}_{number:03d}.png")
         about = title + _of_class(method, [subject]) + _sums_alone(maps, number)
         layers = dict(_SampleMaps(maps, number, list(maps)))
-        draw_over_time(written[-1], subject, layers, about, _kernel(maps), delays, padded)
+        draw_over_time(written[-1], subject, layers, about, kernel, delays, padded)
     return written
 
 
@@ -107,21 +121,12 @@ def _delays(maps: MapReader) -> dict[str, int]:
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
-def _of_class(method: str, subjects: Sequence[Subject]) -> str:
+def _of_class(method: type[Method], subjects: Sequence[Subject]) -> str:
     """The class that the maps explain: the predicted one, or the true one where a method takes it and it is known."""
-    target = METHODS[method].target
+    target = method.target
     if target == "none":
         return ""
     known = sorted({"true" if target == "label" and subject.true is not None else "predicted" for subject in subjects})[
         ::-1
     ]
     return f" for the {' or '.join(known)} class"
-
-
-def _kernel(maps: MapReader) -> str:
-    """How SAM weighs spikes; nothing for other methods."""
-    parameters = maps.header.parameters
-    if "gamma" not in parameters:
-        return ""
-    variant = "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
-    return f"γ = {parameters['gamma']:g}{variant}."

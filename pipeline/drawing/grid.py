@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from pipeline.images.preprocessing import Box
+from pipeline.measures.maps import resize_map
 
 from .canvas import MARGIN, Canvas, drawing, fitted, text_width
-from .overlay import overlay
 from .subject import Subject
 
 Image = NDArray[np.floating[Any]]  # (H, W, 3) in 0 … 1
 Heat = NDArray[np.floating[Any]]  # (h, w)
 
+HEAT = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.2, 1, 256)))  # black would look like shadow
 FRAME = "#35e0ff"
 PALE = np.full((1, 1, 3), 0.95)
 TAG: Any = {"fontsize": 7, "color": "white", "bbox": {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0}}
@@ -74,22 +76,6 @@ class Row:
     label: str
     cells: Sequence[Cell | None]
     headings: Sequence[str] = ()
-
-
-def row_of_maps(label: str, maps: Sequence[Heat | None], image: Image | None = None, each: bool = False) -> Row:
-    """An image, if there is one, and the maps over it.
-
-    Parameters
-    ----------
-    maps : (h, w) each, ≥ 0; None leaves a cell blank
-    each : show every map relative to its own largest value, not to that of the row
-    """
-    largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
-    cells = [
-        None if shown is None else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image)
-        for shown in maps
-    ]
-    return Row(label, cells if image is None else [Cell(image=image), *cells])
 
 
 def draw_maps(
@@ -150,6 +136,24 @@ def draw_maps(
         )
         over_image = any(cell.heat is not None and cell.image is not None for cell in cells)
         _draw_bar(canvas, right + 0.08, first, min(tops[-1] + high - first - GAP, LONGEST_BAR), over_image)
+
+
+def overlay(image: Image | None, heat: Heat, size: tuple[int, int]) -> NDArray[np.float64]:
+    """A map over its image, (H, W, 3) in 0 … 1. Low values let the image through, high ones cover it.
+
+    Parameters
+    ----------
+    image : (H, W, 3) in 0 … 1; None shows the map alone
+    heat : (h, w) in 0 … 1, resized bilinearly
+    size : (H, W)
+    """
+    heat = np.clip(resize_map(heat, size), 0, 1)
+    colours: NDArray[np.float64] = HEAT(heat)[..., :3]
+    if image is None:
+        return colours
+    alpha = 0.95 * heat[..., None]
+    grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    return (1 - alpha) * (0.5 * grey + 0.2 * image + 0.05) + alpha * colours
 
 
 def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, float], size: tuple[int, int]) -> None:

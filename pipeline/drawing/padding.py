@@ -26,10 +26,6 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
 
     A cell's fraction is the mean, over its kernel, of the fractions in the layer before; padding has 0. So padding of
     earlier layers counts, too. In a corner it is the smaller fraction of the two sides.
-
-    Returns
-    -------
-    convolution -> (H, W) in 0 … 1
     """
     height, width = network.input_shape[1:]
     rows, columns = np.ones(height), np.ones(width)
@@ -44,13 +40,7 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
 
 
 def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """The cells that see much padding, where they are brighter than the others; None where they are not.
-
-    Parameters
-    ----------
-    heat : (H, W) ≥ 0
-    padded : (H, W), see :func:`outside`; None if unknown
-    """
+    """The cells of a map that see much padding, where they are brighter than the others; None where they are not."""
     if padded is None or not padded.any() or padded.all():
         return None
     return padded if heat[padded].mean() > BRIGHTER * heat[~padded].mean() else None

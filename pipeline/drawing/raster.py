@@ -20,10 +20,8 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
 
     Parameters
     ----------
-    layer : its name
     packed : (T, bytes) uint8, the spikes of one sample, see :func:`recordings.raster.batch.pack`
     neurons : how many the layer has, C·H·W
-    sample : its name
     """
     timesteps, counts = len(packed), np.zeros(neurons, np.int32)
     for step in packed:

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from .grid import Cell, Row, draw_maps
 from .padding import Outside, lit_border
-from .steps import best_step, common_steps, stretches
+from .steps import Maps, best_step, common_steps, stretches
 from .subject import Subject
-
-Maps = Mapping[str, NDArray[np.float32]]  # layer -> (T, H, W) ≥ 0, in order of depth; T may differ
 
 NO_DELAY: Mapping[str, int] = MappingProxyType({})
 NOT_PADDED: Outside = MappingProxyType({})

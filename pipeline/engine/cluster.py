@@ -23,8 +23,8 @@ from recordings.child import isolated_spawning
 from recordings.errors import InputError
 from recordings.text import printable
 
+from .compute_ranges import compute_ranges
 from .job import Job
-from .ranges import compute_ranges
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -49,7 +49,7 @@ class Task:
     job: Job
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels, also from one worker to another: all but :attr:`here`, which each makes for itself."""
+        """What travels, also from one worker to another: all but :attr:`here`. Each worker makes its own."""
         return {name: value for name, value in vars(self).items() if name != "here"}
 
     @cached_property

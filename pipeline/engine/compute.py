@@ -23,8 +23,7 @@ from backends.base import InputBatch
 from backends.formed_maps import forms_maps
 from backends.trace import compile_maps
 from pipeline.images.encoding import compile_encoding
-from pipeline.maps.sam import compile_kernel
-from pipeline.maps.sam_sum import compile_sums
+from pipeline.maps.sam import compile_kernel, compile_sums
 from recordings.errors import InputError
 from recordings.parallel import behind, cores, in_order
 from recordings.raster.batch import RasterBatch
@@ -55,7 +54,7 @@ class Store(Protocol):
 
     @property
     def recorded(self) -> Path | None:
-        """A raster of all samples, which another sitting has finished: their spikes need not be simulated again."""
+        """The finished raster of an earlier run of the command: its spikes need not be simulated again."""
 
     def add(self, sample: SampleResult) -> None:
         """Take the next sample that is missing."""
@@ -183,7 +182,7 @@ def _simulated(job: Job, store: Store, samples: _Ranges) -> Iterator[tuple[int, 
         check_batch(spec.header, batch)
         for row in range(len(batch)):
             position = next(positions)
-            yield position, partial(process_spikes, spec, batch, row, position, store=spec.keep.spikes)
+            yield position, partial(process_spikes, spec, batch, row, position, keep_spikes=spec.keep.spikes)
 
 
 def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
@@ -194,12 +193,12 @@ def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
 
 
 def _read_back(job: Job, path: Path, positions: Sequence[int]) -> Iterator[tuple[int, Process]]:
-    """Samples whose spikes another sitting has recorded."""
+    """Samples whose spikes an earlier run of the command has recorded."""
     with RasterReader(path) as raster:
         for position in positions:
             spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
             batch = RasterBatch(spikes, raster.readout[position : position + 1])
-            yield position, partial(process_spikes, job.spec, batch, 0, position, store=False)
+            yield position, partial(process_spikes, job.spec, batch, 0, position, keep_spikes=False)
 
 
 def _import_numba() -> None:

@@ -19,7 +19,7 @@ from .summary import LARGEST_SUMMARY, Summary
 def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summary | None:
     """The summary of a finished run that keeps no spikes; None if it is not finished, or not all of it is intact.
 
-    It may have pictured more or fewer samples than are asked for: without spikes that would compute everything again.
+    The number of pictures may differ. Drawing more needs spikes, so everything would be computed again.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The folder of a run: begun once, by whoever comes first; then files of ranges, so that a kill loses nothing finished.
+"""The folder of a run: the first process makes it; finished samples are saved in files of ranges, which survive a kill.
 
-What `resume` does is here: :func:`begin` refuses a folder in which another run lies, and :class:`FolderStore` finds out
-which samples are missing.
+To resume a run, :func:`begin` refuses a folder in which another run lies, and :class:`FolderStore` finds out which
+samples are missing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from pathlib import Path
 
 from backends.network.storage import write_network
 from pipeline.config import Config, save_config
-from recordings.disk import check_free, reason
+from recordings.disk import check_free, reason, remove_leftovers
 from recordings.errors import InputError, RasterError
 from recordings.lock import holds_files
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.records import FLUSH_BYTES, raster_image
-from recordings.temporary import remove_leftovers
 from recordings.text import printable
 
 from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
@@ -42,7 +41,7 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     Parameters
     ----------
     config : stored as `config.toml`
-    resume : whether a run that is there may be continued; others than this one never are
+    resume : False refuses any run that is there; True continues this one. Another run is always refused
 
     Returns
     -------
@@ -94,14 +93,15 @@ class FolderStore:
     """Files of the ranges of a run; see :class:`pipeline.engine.compute.Store`.
 
     Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
-    loses the samples at hand, and at most 15 finished ones, which took less than ten seconds in all.
+    loses at most 15 finished samples, which took less than ten seconds in all, and those at hand: what the backend is
+    simulating, what threads explain, and up to 8 that wait for the disk.
 
     Parameters
     ----------
     folder : of the run, where it has begun
     job : with the specification that :func:`begin` gave
-    positions : of whole ranges, while others compute the rest in the same folder; all, for this process alone, if not
-        given. Then damaged files are removed, whatever samples are in them
+    positions : of whole ranges, while other processes compute the rest in the same folder. If not given, all samples,
+        and no other process works here
     whole : takes the spikes from memory, too, so that they need not be read again; given up if the disk is full
 
     Attributes

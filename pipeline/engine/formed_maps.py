@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from backends.formed_maps import FormedMaps, MapRequest
 from backends.network import Network
 from backends.trace import spike_trace
+from pipeline.maps.layers import spatial_layers
 from pipeline.maps.localisation import Score, score_sample
-from pipeline.maps.method import spatial_layers
 from recordings.maps.records import make_map_record
 from recordings.raster.records import SampleRecord
 

@@ -1,6 +1,7 @@
 """A job: which samples of which network are simulated, and what is kept of them; computed range by range, anywhere.
 
-:class:`JobSpec` is what decides the bits. It lies in the folder of a run, and whoever takes part compares his own.
+:class:`JobSpec` is what decides the bits. It lies in the folder of a run; every process that joins
+compares its own with it.
 :class:`Job` is that and what computing takes; it travels to other processes as one value.
 """
 
@@ -19,13 +20,13 @@ import numpy as np
 from backends.available import LavaModels, make_backend
 from backends.base import Backend
 from backends.network import Network
+from pipeline.maps.layers import map_layers
 from pipeline.maps.sam import AnyVariant
-from pipeline.maps.sam_maps import map_layers
 from recordings.digests import raster_digest
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.lock import waiting_lock
+from recordings.lock import file_lock
 from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
@@ -116,9 +117,9 @@ class JobSpec:
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
         if keep.maps == "backend":
-            formed = {"gamma": self.gamma, "variant": self.variant, "seed": self.header.seed}
-            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept)
-        parameters = {"gamma": self.gamma, "variant": self.variant, "include_current": True}
+            formed = {"gamma": float(self.gamma), "variant": self.variant, "seed": self.header.seed}
+            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept, "network_sha256")
+        parameters = {"gamma": float(self.gamma), "variant": self.variant, "include_current": True}
         return MapHeader("sam", raster, parameters, *kept)
 
     def digest(self, digests: dict[str, list[str]]) -> str:
@@ -168,7 +169,7 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     ------
     InputError : if what is there is another run's, naming the differences
     """
-    with waiting_lock(path):
+    with file_lock(path, wait=True):
         if path.exists():
             found = read_spec(path)
             _refuse_differences(path, found, spec)

@@ -14,10 +14,10 @@ class Keep:
 
     Parameters
     ----------
-    spikes : whether every spike is, in `raster.h5`
+    spikes : whether every spike is, in `raster.h5`; if not, `make_record` drops them once a sample was explained
     maps : what `sam.h5` is made of: the spikes, or what the backend forms while no spike leaves it. None for no maps
     steps : the steps whose maps are kept one by one, beside the sum over steps
-    stepped : of how many first samples they are
+    stepped : how many samples, from the first on, keep these single steps
     layers : the layers that are recorded, by name or number; all if there are none
     """
 
@@ -29,7 +29,7 @@ class Keep:
 
     @property
     def name(self) -> str:
-        """The word that files and messages have for spikes and maps."""
+        """Its name in files and messages: "all", "maps", "raster" (no maps), or "graph" (the backend formed maps)."""
         if self.maps == "backend":
             return "graph"
         return "maps" if not self.spikes else "raster" if self.maps is None else "all"

@@ -20,7 +20,6 @@ from recordings.errors import InputError, RasterError
 from recordings.maps.writer import writing_maps
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
-from recordings.sealed import SealedFile
 
 from .job import RANGE, JobSpec
 from .range_file import PARTS, SPEC, RangeFile, Sections, range_files
@@ -87,8 +86,7 @@ def merge(
             header = spec.maps(range(len(spec.samples)), totals.raster_digest or "")
             maps = stack.enter_context(writing_maps(folder / "sam.h5", header, spec.samples, overwrite=True))
             for file in files:
-                with SealedFile(file.read("maps")) as section:
-                    maps.copy(file.first, section)
+                maps.copy(file.first, file.read("maps"))
         if spec.keep.spikes:
             _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
     return totals
@@ -102,7 +100,7 @@ def remove_parts(folder: Path) -> None:
 def _merge_raster(
     folder: Path, files: list[Sections], totals: Totals, whole: WholeRaster, advance: Callable[[int], None]
 ) -> None:
-    path, merged_before = whole.path, whole.path.exists()  # an earlier sitting came as far as this
+    path, merged_before = whole.path, whole.path.exists()  # by an earlier run of the command
     if not merged_before:
         kept = f"all samples are kept in {folder / PARTS}"
         rest = [file for file in files if file.first not in whole.added]

@@ -9,7 +9,7 @@ from backends.base import Backend
 from backends.formed_maps import forms_maps
 from pipeline.config import Config, RunSection
 from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
-from pipeline.maps.method import spatial_layers
+from pipeline.maps.layers import spatial_layers
 from pipeline.maps.sam import AnyVariant
 from pipeline.maps.steps import kept_steps
 from pipeline.networks.checkpoint import check_fit, load_checkpoint

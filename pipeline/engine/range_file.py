@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.maps.localisation import Score
 from recordings.disk import write_file
 from recordings.errors import RasterError
-from recordings.seal import Seal, seal
+from recordings.sealed import Seal, seal
 
 from .job import RANGE, JobSpec
 
@@ -193,7 +193,7 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
 
     Parameters
     ----------
-    everything : whether these are all positions of the run; otherwise a folder of very many files is not listed
+    everything : True lists the folder; False looks for files at the given positions alone, which is faster
     """
     if everything:
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.maps.localisation import Score, score_sample
-from pipeline.maps.sam_maps import explain_spikes
-from pipeline.maps.sam_sum import spike_count_sum
+from pipeline.maps.methods.sam import explain_spikes
+from pipeline.maps.sam import spike_count_sum
 from recordings.maps.records import MapRecord, make_map_record
 from recordings.raster.batch import RasterBatch
 from recordings.raster.records import SampleRecord, make_record
@@ -57,7 +57,7 @@ def process_spikes(
     about: RangeSamples,
     timer: StageTimer,
     *,
-    store: bool,
+    keep_spikes: bool,
 ) -> SampleResult:
     """Encode, explain and measure one sample of a batch; may run in any thread.
 
@@ -65,11 +65,11 @@ def process_spikes(
     ----------
     position : of the sample in the run
     about : its range's samples, for its name and its mask
-    store : whether its spikes are to be stored
+    keep_spikes : whether its spikes are stored, or only their counts and digests
     """
     at = position % RANGE
     with timer.time("record"):
-        record = make_record(spec.header, batch, row, position, with_spikes=store)
+        record = make_record(spec.header, batch, row, position, keep_spikes=keep_spikes)
     if spec.keep.maps is None:
         return SampleResult(record, about.names[at])
 

@@ -21,13 +21,13 @@ from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 
 from .compute import compile_kernels, compute
+from .compute_folder import compute_all, compute_on_cluster
 from .folder import begin, undone_if_refused
 from .header import raster_header
 from .job import BackendChoice, Job, JobSpec
 from .keep import RASTER
 from .memory import MemoryStore
 from .merge import remove_parts
-from .run import compute_all, compute_on_cluster
 from .source import Parts
 
 if TYPE_CHECKING:
@@ -135,7 +135,9 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
-        if client is None:
+        if (folder / "raster.h5").exists():
+            pass  # it was finished before
+        elif client is None:
             compute_all(folder, job, tracker)
         else:
             compute_on_cluster(folder, job, client, tracker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import math
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,8 +18,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from recordings.errors import InputError
 from recordings.files import read_file
-from recordings.quiet_libraries import silent_libraries, silent_warnings
 from recordings.text import LONGEST_NAME, printable
+
+from .quiet_libraries import silent_libraries, silent_warnings
 
 if TYPE_CHECKING:
     from .events.events import Events
@@ -33,6 +34,7 @@ TOO_MANY = f"expected at most {LARGEST_IMAGE_PIXELS:,} pixels; make it smaller"
 LARGE_IMAGE_PIXELS = LARGEST_IMAGE_PIXELS // 4  # beyond, images are unpacked one at a time, however many threads read
 ROWS = 64  # of an image, converted at once
 UPRIGHT = 1  # EXIF's orientation of most images
+LARGEST_FLOAT = sys.float_info.max
 LARGEST_INPUT = 1 << 24  # pixels of a network's input, 4096×4096
 LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
 _one_large_image = threading.Lock()
@@ -58,7 +60,8 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
     try:
         with silent_warnings():  # large photos and odd metadata are no concern of the user's
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_pixels(image, where)
+            if image.width * image.height > LARGEST_IMAGE_PIXELS:  # unpacked, which it is not yet, it takes a gigabyte
+                raise InputError(f"{where}: {image.width:,}×{image.height:,} pixels; {TOO_MANY}")
             with _one_large_image if image.width * image.height > LARGE_IMAGE_PIXELS else nullcontext():
                 # libtiff comments on what it reads
                 with silent_libraries() if image.format == "TIFF" else nullcontext():
@@ -74,13 +77,6 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
     except Exception as error:  # decoders raise whatever a broken stream makes them stumble over
         reason = printable(error, 200)
         raise InputError(f"{where}: broken or truncated image ({reason}); get an intact copy") from None
-
-
-def _check_pixels(image: Image.Image, where: str) -> None:
-    """Refuse what would take a gigabyte once it is unpacked, as its header says; nothing is unpacked yet."""
-    width, height = image.size
-    if width * height > LARGEST_IMAGE_PIXELS:
-        raise InputError(f"{where}: {width:,}×{height:,} pixels; {TOO_MANY}")
 
 
 def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
@@ -130,13 +126,6 @@ def check_size(height: object, width: object, where: str) -> None:
         raise InputError(f"{where}: got size {height}×{width}, expected at most {LARGEST_INPUT:,} pixels")
 
 
-def _finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # an integer beyond double precision
-        return False
-
-
 @dataclass(frozen=True)
 class Preprocessing:
     """RGB or grey, resized bilinearly until it just covers (height, width), centre-cropped, (p/255 - mean)/std.
@@ -163,7 +152,7 @@ class Preprocessing:
             raise InputError(
                 f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers each, or one for grey"
             )
-        if not all(map(_finite, (*self.mean, *self.std))) or min(self.std) <= 0:
+        if not all(abs(number) <= LARGEST_FLOAT for number in (*self.mean, *self.std)) or min(self.std) <= 0:
             raise InputError(
                 f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and std > 0"
             )

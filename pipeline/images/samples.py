@@ -134,61 +134,6 @@ def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
         yield list(chosen[start : start + size])
 
 
-def read_samples(
-    dataset: Dataset,
-    positions: Sequence[int] | NDArray[np.int64],
-    preprocessing: Preprocessing | EventBinning,
-    advance: Callable[[int], None] = lambda images: None,
-) -> Samples:
-    """Read and prepare every image or recording once, so that a broken one is found before anything starts.
-
-    Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is small.
-    The first broken image is reported. The pictures lie in a temporary file without a name, so that the system may
-    take back their memory.
-
-    Parameters
-    ----------
-    positions : in `dataset`, at least one
-    advance : called with the number of items just read
-
-    Raises
-    ------
-    InputError : if an item cannot be read, or the network does not take such items
-    """
-    shape = (len(positions), preprocessing.height, preprocessing.width, 3)
-    events = PackedEvents.empty(len(positions), preprocessing) if isinstance(preprocessing, EventBinning) else None
-    pictures = _scratch(shape)
-    entries, boxes, masks = [], [], []
-
-    def prepared(place: int, item: Item) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
-        pictures[place] = preprocessing.picture(item.image) if events is None else events.add(place, item.image)
-        box = None if item.box is None else preprocessing.box(item.box, item.image.size)
-        return Entry(item.index, item.label, item.name), box, _mask(item, box, preprocessing)
-
-    def read(place: int) -> tuple[Entry, Box | None, NDArray[np.bool_] | None]:
-        return prepared(place, dataset[int(positions[place])])
-
-    first = dataset[int(positions[0])]
-    small = events is not None or math.prod(first.image.size) < SMALL
-    workers = 1 if small else min(cores(), READERS, len(positions))
-    with closing(in_order(read, range(1, len(positions)), workers)) as others:
-        for entry, box, mask in chain([prepared(0, first)], others):
-            entries.append(entry)
-            boxes.append(box)
-            masks.append(mask)
-            advance(1)
-    names = tuple(entry.name for entry in entries)
-    return Samples(
-        *(dataset.name, _table(entries), names, pictures, tuple(boxes), tuple(masks)),
-        *(preprocessing, dataset.skipped, events),
-    )
-
-
-def _table(entries: Sequence[Entry]) -> SampleTable:
-    labels = [-1 if entry.label is None else entry.label for entry in entries]
-    return SampleTable(np.array([entry.index for entry in entries], np.int64), np.array(labels, np.int32))
-
-
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """An array in a temporary file without a name.
 
@@ -238,7 +183,8 @@ class Chosen:
     @cached_property
     def table(self) -> SampleTable:
         """Index in the data set and label of every item; -1 where the class is unknown."""
-        return _table(self._entries)
+        labels = [-1 if entry.label is None else entry.label for entry in self._entries]
+        return SampleTable(np.array([entry.index for entry in self._entries], np.int64), np.array(labels, np.int32))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -250,8 +196,47 @@ class Chosen:
         return [self.dataset.entry(position) for position in self.positions.tolist()]
 
     def read(self, part: slice | range = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
-        """Read and prepare a part of the items, all if not given; see :func:`read_samples`."""
-        return read_samples(self.dataset, self.positions[part], self.preprocessing, advance)
+        """Read and prepare every item once, so that a broken one is found before anything starts.
+
+        Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is
+        small. The first broken image is reported. The pictures lie in a temporary file without a name, so that the
+        system may take back their memory.
+
+        Parameters
+        ----------
+        part : of the items, at least one; all if not given
+        advance : called with the number of items just read
+
+        Raises
+        ------
+        InputError : if an item cannot be read, or the network does not take such items
+        """
+        some, prepare = slice(part.start, part.stop), self.preprocessing
+        positions = self.positions[some]
+        pictures = _scratch((len(positions), prepare.height, prepare.width, 3))
+        events = PackedEvents.empty(len(positions), prepare) if isinstance(prepare, EventBinning) else None
+        boxes, masks = [], []
+
+        def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None]:
+            pictures[place] = prepare.picture(item.image) if events is None else events.add(place, item.image)
+            box = None if item.box is None else prepare.box(item.box, item.image.size)
+            return box, _mask(item, box, prepare)
+
+        def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None]:
+            return prepared(place, self.dataset[int(positions[place])])
+
+        first = self.dataset[int(positions[0])]
+        small = events is not None or math.prod(first.image.size) < SMALL
+        workers = 1 if small else min(cores(), READERS, len(positions))
+        with closing(in_order(read, range(1, len(positions)), workers)) as others:
+            for box, mask in chain([prepared(0, first)], others):
+                boxes.append(box)
+                masks.append(mask)
+                advance(1)
+        return Samples(
+            *(self.dataset.name, self.table[some], self.names[some], pictures, tuple(boxes), tuple(masks)),
+            *(prepare, self.dataset.skipped, events),
+        )
 
 
 def choose(
@@ -294,5 +279,5 @@ def choose_samples(
     split: str = "val",
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """Choose items, see :func:`choose`, and read them, see :func:`read_samples`."""
+    """Choose items, see :func:`choose`, and read them, see :meth:`Chosen.read`."""
     return choose(source, checkpoint, count, seed, download, split).read(advance=advance)

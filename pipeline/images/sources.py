@@ -18,11 +18,11 @@ from recordings.errors import InputError
 from recordings.raster.bits import as_bits, on_cpu
 from recordings.schema import SampleTable
 
-from .datasets.arrays import EventRecordings, ImageArrays
+from .datasets.arrays import InMemory, identity_of_events
 from .encoding import encode
 from .events.events import Events
 from .preprocessing import Preprocessing
-from .samples import batches, choose_samples, read_samples
+from .samples import Chosen, batches, choose_samples
 
 if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
@@ -156,21 +156,20 @@ def _from_array(
 ) -> Source:
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
-        labels = _checked_labels(labels, array.shape[1])
+        table = _table(labels, array.shape[1], samples)
         spikes = as_bits(array[:, :samples], lambda place: f"data: index {place}" if place else "data")
-        return InputSpikes(_identity(spikes), _table(spikes.shape[1], labels), spikes)
+        return InputSpikes(_identity(spikes), table, spikes)
     if array.ndim == 3 and array.shape[2] == 3:
         raise InputError(f"{about}; one image is image[None]")
-    labels, array = _checked_labels(labels, len(array)), array[:samples]
+    table, array = _table(labels, len(array), samples), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
         _check_prepared(array, network)
-        return PreparedImages(_identity(array), _table(len(array), labels), array.astype(np.float32))
+        return PreparedImages(_identity(array), table, array.astype(np.float32))
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise InputError(about)
     if isinstance(network, Network):
         raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
-    dataset = ImageArrays(_identity(array), array, _table(len(array), labels).label.tolist(), network.class_names)
-    return read_samples(dataset, range(len(array)), network.preparation, advance)
+    return _read(InMemory(_identity(array), array, table.label.tolist(), network.class_names), network, advance)
 
 
 def _from_events(
@@ -185,16 +184,21 @@ def _from_events(
             "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
             "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
         )
-    known, recordings = _checked_labels(labels, len(recordings)), recordings[:samples]
-    dataset = EventRecordings(recordings, _table(len(recordings), known).label.tolist(), network.class_names)
-    return read_samples(dataset, range(len(dataset)), network.preparation, advance)
+    table, recordings = _table(labels, len(recordings), samples), recordings[:samples]
+    name = identity_of_events(recordings)
+    return _read(InMemory(name, recordings, table.label.tolist(), network.class_names), network, advance)
 
 
-def _checked_labels(labels: ArrayLike | None, count: int) -> NDArray[Any]:
+def _read(dataset: InMemory, checkpoint: Checkpoint, advance: Callable[[int], None]) -> Source:
+    return Chosen(dataset, np.arange(len(dataset)), checkpoint.preparation).read(advance=advance)
+
+
+def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleTable:
+    """The first samples of so many."""
     known = np.full(count, -1) if labels is None else np.asarray(labels)
     if known.shape != (count,):
         raise InputError(f"labels: got {known.shape}, expected one for each of the {count} samples")
-    return known
+    return SampleTable(np.arange(count)[:samples], known[:samples])
 
 
 def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None:
@@ -215,10 +219,6 @@ def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None
             f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "
             f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
         )
-
-
-def _table(count: int, labels: NDArray[Any]) -> SampleTable:
-    return SampleTable(np.arange(count), labels[:count])
 
 
 def _identity(array: NDArray[Any]) -> str:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from recordings.disk import check_free, readable
 from recordings.errors import InputError
-from recordings.file_format import file_format
+from recordings.file_format import open_recording
 from recordings.lock import file_lock
 from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import FORMAT as RASTER
 
 from .exporter import Exporter, format_of
 from .selection import select
@@ -35,11 +33,8 @@ def export_recording(
 
     Parameters
     ----------
-    source : a raster or a file of maps
     samples, layers : see :func:`pipeline.interop.selection.select`
-    overwrite : replace what is there
     say : prints a line: first what will be written and how large it will be, at the end what was
-    progress : the bar to show
 
     Raises
     ------
@@ -48,10 +43,9 @@ def export_recording(
     """
     target_format = format_of(target)
     _refuse_existing(source, target, overwrite)
-    is_raster = file_format(source) == RASTER
-    with RasterReader(source) if is_raster else MapReader(source) as recording:
+    with open_recording(source) as recording:
         exporter = target_format.open(select(recording, samples, layers))
-        if not (is_raster or exporter.takes_maps):
+        if isinstance(recording, MapReader) and not exporter.takes_maps:
             raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
         say(f"{source} -> {target}: {_contents(exporter)}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())

@@ -5,7 +5,7 @@ docs/other-formats.md describes them for those who use them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ import xarray as xr
 from xarray.backends import CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
+from pipeline.maps.method import method_of
+from recordings.file_format import open_recording
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MAPS, METHODS
+from recordings.maps.schema import MAPS
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LAYER_DATASETS, LayerSpec
+from recordings.raster.schema import LAYER_DATASETS
 
-from .lazy import LazyLayer, LazyMaps, LazySpikes, LazySums, open_recording
-from .names import Names
+from .lazy import LazyLayer, LazyMaps, LazySpikes, LazySums
 
 SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
 COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")
@@ -27,21 +28,16 @@ HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dat
 
 
 def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
-    """Open a raster or a file of maps; spikes and maps are read when they are used.
-
-    Parameters
-    ----------
-    source : name of the file, or its content in memory
-    drop : variables that are left out
-
-    Raises
-    ------
-    RasterError : naming file, path in the file, finding and expectation
-    """
-    files: CachingFileManager[Any] = CachingFileManager(open_recording, source, mode="r")
+    """Open a raster or a file of maps, by name or content; spikes and maps are read when they are used."""
+    files: CachingFileManager[Any] = CachingFileManager(_open, source, mode="r")
     found = _dataset(files, files.acquire()).drop_vars([name for name in drop if name], errors="ignore")
     found.set_close(files.close)
     return found
+
+
+def _open(source: Any, mode: str = "r") -> RasterReader | MapReader:
+    """Open a recording; copies of xarray's manager of open files give a mode, asked or not."""
+    return open_recording(source)
 
 
 def describe(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
@@ -66,7 +62,7 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
     variables: Variables = {}
     for layer in raster.layers:
         name = names.new(layer.name)
-        place = ("channel",) if _dense(layer) else ("channel", "row", "column")
+        place = ("channel",) if layer.shape[1:] == (1, 1) else ("channel", "row", "column")
         dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
         shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
         chunk = LAYER_DATASETS["spikes"].chunks(header.sizes(raster.n_samples, layer))[1]
@@ -79,7 +75,7 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
             "leak": layer.leak,
             "steps_that_matter": raster.steps_that_matter(layer),
         }
-        variables[name] = _lazy(dims, LazySpikes(files, raster, layer.name, shape, np.bool_), about, chunk)
+        variables[name] = _lazy(dims, LazySpikes(files, raster, layer.name, shape), about, chunk)
         about = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
         variables[names.new(f"{layer.name}_count")] = xr.Variable((SAMPLE, STEP), raster.counts(layer), about)
     if header.classes:
@@ -94,17 +90,17 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = maps.header, Names([*COORDINATES, STEPPED])
-    method = METHODS[header.method]
+    method = method_of(header, maps.where)
     variables: Variables = {}
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
         about = {"layer": layer.name, "number": layer.number, "steps_that_matter": layer.steps_that_matter}
-        sums = LazySums(files, maps, layer.name, (maps.n_samples, *layer.shape), np.float32)
+        sums = LazySums(files, maps, layer.name, (maps.n_samples, *layer.shape))
         title = {"long_name": f"{method.title} of {layer.name}, summed over the steps that matter"}
         variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | about)
         if header.stepped:
             shape = (header.stepped, len(maps.steps), *layer.shape)
-            steps = LazyMaps(files, maps, layer.name, shape, np.float32)
+            steps = LazyMaps(files, maps, layer.name, shape)
             chunk = MAPS.chunks(header.sizes(layer, header.stepped))[1]
             title = {"long_name": f"{method.title} of {layer.name}"}
             variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about, chunk)
@@ -118,11 +114,6 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
     parameters = {name: int(value) if isinstance(value, bool) else value for name, value in header.parameters.items()}
     about = {"method": header.method, "timesteps": header.timesteps, method.source: header.source}
     return variables, coordinates, {**about, **parameters}
-
-
-def _dense(layer: LayerSpec) -> bool:
-    """Whether a layer has channels alone: neither rows nor columns."""
-    return layer.shape[1:] == (1, 1)
 
 
 def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], steps: int | None = None) -> xr.Variable:
@@ -144,3 +135,17 @@ def _coordinates(reader: RasterReader | MapReader) -> Variables:
         **{name: xr.Variable(SAMPLE, values, {"long_name": about[name]}) for name, values in table.items()},
         STEP: xr.Variable(STEP, np.arange(reader.timesteps)),
     }
+
+
+class Names:
+    """Hands out every name once, and none of `taken`: a layer may have the name of a coordinate."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def new(self, name: str) -> str:
+        """The name, with underscores behind it until it is free."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import h5py
-
-from recordings.disk import reason, replacing
 from recordings.errors import InputError
-from recordings.new_hdf5 import new_hdf5
 
 from .selection import Selection
 
@@ -22,16 +17,11 @@ Advance = Callable[[], object]
 
 
 class Exporter(ABC):
-    """Writes a selection of a recording as one file, or folder, of another format.
-
-    Parameters
-    ----------
-    selection : what is written
-    """
+    """Writes a selection of a recording as one file, or folder, of another format."""
 
     takes_maps: ClassVar[bool] = False
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         self.selection = selection
 
     @property
@@ -59,24 +49,13 @@ class Exporter(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
-
-    Parameters
-    ----------
-    title : for people
-    exporter : module and class that writes it
-    """
+    """A file format: its title, for people, and the module and class that writes it."""
 
     title: str
     exporter: str
 
-    def open(self, selection: Selection[Any]) -> Exporter:
-        """The exporter of a selection.
-
-        Raises
-        ------
-        InputError : if the library that this format needs is not installed
-        """
+    def open(self, selection: Selection) -> Exporter:
+        """The exporter of a selection; refuses one whose library is not installed."""
         module, _, name = self.exporter.partition(":")
         exporter: Exporter = getattr(import_module(module), name)(selection)
         return exporter
@@ -92,12 +71,7 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name stands for.
-
-    Raises
-    ------
-    InputError : if there is no such format
-    """
+    """The format that a file's name stands for; refuses a name that stands for none."""
     if path.suffix not in FORMATS:
         *most, last = FORMATS
         raise InputError(
@@ -111,19 +85,3 @@ def missing(library: str, extra: str) -> InputError:
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
     )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error while `path` is written into one line that names it."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
-
-
-@contextmanager
-def hdf5_file(path: Path, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], object]]]:
-    """A new HDF5 file that appears whole or not at all, and what raises if the disk has become full."""
-    with writing(path), replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
-        yield file, target.check

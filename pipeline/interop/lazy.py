@@ -12,23 +12,10 @@ from xarray.backends import BackendArray, FileManager
 from xarray.core import indexing
 
 from recordings.errors import RasterError
-from recordings.file_format import file_format
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import FORMAT as RASTER
 
 Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
-
-
-def open_recording(source: Any, mode: str = "r") -> RasterReader | MapReader:
-    """Open a raster or a file of maps, whichever it is, with every check.
-
-    Parameters
-    ----------
-    source : name of the file, or its content in memory
-    mode : always "r"; copies of xarray's manager of open files give one, asked or not
-    """
-    return RasterReader(source) if file_format(source) == RASTER else MapReader(source)
 
 
 def identity(reader: RasterReader | MapReader) -> str:
@@ -39,27 +26,16 @@ def identity(reader: RasterReader | MapReader) -> str:
 class LazyLayer(BackendArray):
     """One layer, (sample, step, …), read sample by sample; steps are those between the first and the last asked for.
 
-    It may be copied to other processes, which open the file for themselves.
-
-    Parameters
-    ----------
-    files : opens the file, and again after it was closed because too many others are open
-    reader : the open file
-    layer : name of the layer
-    shape : of the array
-    dtype : of its elements
+    It may be copied to other processes, which open the file for themselves: `files` opens it, and again after it was
+    closed because too many others are open.
     """
 
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
     def __init__(
-        self,
-        files: FileManager[Any],
-        reader: RasterReader | MapReader,
-        layer: str,
-        shape: tuple[int, ...],
-        dtype: Any,
+        self, files: FileManager[Any], reader: RasterReader | MapReader, layer: str, shape: tuple[int, ...]
     ) -> None:
-        self._files, self._identity, self._layer = files, identity(reader), layer
-        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._files, self._identity, self._layer, self.shape = files, identity(reader), layer, shape
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """The selection that xarray asks for."""
@@ -86,6 +62,8 @@ class LazyLayer(BackendArray):
 
 class LazySpikes(LazyLayer):
     """Spikes of one layer of a raster, bool."""
+
+    dtype = np.dtype(np.bool_)
 
     def _read(self, reader: Any, sample: int, first: int, last: int) -> NDArray[Any]:
         spikes = reader.spikes(self._layer, slice(sample, sample + 1), slice(first, last))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
+from recordings.disk import writing
+from recordings.new_hdf5 import new_hdf5
 from recordings.raster.schema import LayerSpec
 
-from .exporter import Advance, Exporter, hdf5_file, missing
+from .exporter import Advance, Exporter, missing
 
 try:
     import nir
@@ -47,7 +48,7 @@ class NirData(Exporter):
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Write sample by sample."""
         raster, samples = self.selection.recording, self.selection.samples
-        with hdf5_file(path, overwrite) as (file, check):
+        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
             file.attrs.update({"__type__": nir.NIRGraphData.__name__, "raster_digest": raster.raster_digest})
             rows = slice(samples.start, samples.stop)
             about = {"index": raster.samples.index, "label": raster.labels, "prediction": raster.predictions}
@@ -60,7 +61,7 @@ class NirData(Exporter):
                     check()
                     advance()
 
-    def _node(self, file: h5py.File, layer: LayerSpec | Any) -> h5py.Dataset:
+    def _node(self, file: h5py.File, layer: LayerSpec) -> h5py.Dataset:
         """The array of a layer, not yet filled."""
         node = file.create_group(f"nodes/{node_name(layer)}")
         node.attrs["__type__"] = nir.NIRNodeData.__name__

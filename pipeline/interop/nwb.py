@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.disk import writing
+from recordings.new_hdf5 import new_hdf5
 from recordings.text import LONGEST_NAME, printable
 
-from .exporter import Advance, Exporter, hdf5_file, missing
+from .exporter import Advance, Exporter, missing
 from .selection import Selection
 from .spike_times import SpikeTimes
 
@@ -40,11 +41,12 @@ HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dat
 class Nwb(Exporter):
     """Spike times in seconds, in the middle of their step; compressed by gzip."""
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
         self._raster = selection.recording
         self._layers = [SpikeTimes(selection, layer) for layer in selection.layers]
-        spikes = self._counted()
+        rows = slice(selection.samples.start, selection.samples.stop)
+        spikes = [int(self._raster.counts(layer)[rows].sum(dtype=np.int64)) for layer in selection.layers]
         self._spikes = sum(spikes)
         self._units = sum(min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True))
 
@@ -70,30 +72,18 @@ class Nwb(Exporter):
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Count the spikes of every neuron, then write them neuron by neuron."""
-        with ExitStack() as stack:
-            file, check = stack.enter_context(hdf5_file(path, overwrite))
+        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
             counts = [layer.counts(advance) for layer in self._layers]
 
             def checked() -> None:
                 check()
                 advance()
 
-            content = self._file(
-                path,
-                counts,
-                chain.from_iterable(
-                    layer.steps(count, checked) for layer, count in zip(self._layers, counts, strict=True)
-                ),
-            )
+            steps = (layer.steps(count, checked) for layer, count in zip(self._layers, counts, strict=True))
             with NWBHDF5IO(file=file, mode="w") as io:
-                io.write(content)
+                io.write(self._file(counts, chain.from_iterable(steps)))
 
-    def _counted(self) -> list[int]:
-        """Spikes of every layer, as the tables of the raster say."""
-        rows = slice(self.selection.samples.start, self.selection.samples.stop)
-        return [int(self._raster.counts(each.layer)[rows].sum(dtype=np.int64)) for each in self._layers]
-
-    def _file(self, path: Path, counts: list[NDArray[np.int64]], steps: Iterator[NDArray[np.int64]]) -> NWBFile:
+    def _file(self, counts: list[NDArray[np.int64]], steps: Iterator[NDArray[np.int64]]) -> NWBFile:
         header, where = self._raster.header, self._raster.path
         seconds = where.stat().st_mtime if where else 0
         chosen = f"{self._raster.raster_digest} {self.selection.samples} {self.selection.names}"
@@ -128,13 +118,8 @@ class Nwb(Exporter):
         if raster.header.classes:
             scale = raster.header.readout_scale
             columns["readout"] = (f"raw sums of each class over all steps; one unit is {scale}", raster.readout[rows])
-        return TimeIntervals(
-            name="trials",
-            description="one trial per sample; between samples the network starts anew",
-            id=ElementIdentifiers(name="id", data=np.asarray(samples)),
-            columns=[VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()],
-            colnames=list(columns),
-        )
+        about = "one trial per sample; between samples the network starts anew"
+        return _table(TimeIntervals, "trials", about, np.asarray(samples), columns)
 
     def _layer_table(self) -> DynamicTable:
         layers = [each.layer for each in self._layers]
@@ -151,13 +136,15 @@ class Nwb(Exporter):
                 [self._raster.steps_that_matter(layer) for layer in layers],
             ),
         }
-        return DynamicTable(
-            name="layers",
-            description="the layers of the network in order of depth; id is the depth, 0 the input",
-            id=ElementIdentifiers(name="id", data=[layer.number for layer in layers]),
-            columns=[VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()],
-            colnames=list(columns),
-        )
+        about = "the layers of the network in order of depth; id is the depth, 0 the input"
+        return _table(DynamicTable, "layers", about, [layer.number for layer in layers], columns)
+
+
+def _table(kind: type[Any], name: str, about: str, ids: Any, columns: Mapping[str, tuple[str, Any]]) -> Any:
+    """A table of NWB, of columns by name: what each says, and its values."""
+    vectors = [VectorData(name=column, description=text, data=data) for column, (text, data) in columns.items()]
+    numbers = ElementIdentifiers(name="id", data=ids)
+    return kind(name=name, description=about, id=numbers, columns=vectors, colnames=list(columns))
 
 
 def _units(
@@ -174,11 +161,8 @@ def _units(
     )
     index = VectorIndex(name="spike_times_index", data=_compressed(ends), target=times)
     names = [each.layer.name for each, some in zip(layers, firing, strict=True) for _ in range(len(some))]
-    columns = [
-        index,
-        times,
-        VectorData(name="layer", description="name of the layer of the neuron", data=np.array(names, str)),
-    ]
+    about = "name of the layer of the neuron"
+    columns = [index, times, VectorData(name="layer", description=about, data=np.array(names, str))]
     for axis, name in enumerate(("channel", "row", "column")):
         place = np.concatenate([each[axis] for each in places]).astype(np.uint32)
         columns.append(VectorData(name=name, description=f"{name} of the neuron in its layer", data=_compressed(place)))

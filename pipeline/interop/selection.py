@@ -6,29 +6,18 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapLayer
 from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-
-Recording = TypeVar("Recording", bound="RasterReader | MapReader")
 
 
 @dataclass(frozen=True)
-class Selection(Generic[Recording]):
-    """Some samples and layers of an open recording.
+class Selection:
+    """Some samples of an open recording, by position, and some layers, by name in order of depth."""
 
-    Parameters
-    ----------
-    recording : the open file
-    samples : positions in the file, ascending
-    names : of the layers, in order of depth
-    """
-
-    recording: Recording
+    recording: Any  # a raster or a file of maps
     samples: range
     names: tuple[str, ...]
 
@@ -47,7 +36,7 @@ class Selection(Generic[Recording]):
         """The fraction of the recording's values that are selected, 0 … 1."""
         return self.values / self._values(self.recording.layers, range(self.recording.n_samples))
 
-    def _values(self, layers: Iterable[LayerSpec | MapLayer], samples: range) -> int:
+    def _values(self, layers: Iterable[Any], samples: range) -> int:
         pixels = sum(math.prod(layer.shape) for layer in layers)
         if not isinstance(self.recording, MapReader):
             return pixels * self.recording.timesteps * len(samples)
@@ -56,17 +45,13 @@ class Selection(Generic[Recording]):
         return pixels * (len(samples) + len(stepped) * len(header.steps))
 
 
-def select(recording: Recording, samples: str | None = None, layers: Iterable[str] = ()) -> Selection[Recording]:
+def select(recording: RasterReader | MapReader, samples: str | None, layers: Iterable[str]) -> Selection:
     """Choose samples and layers.
 
     Parameters
     ----------
     samples : "8" for the first 8, "8:16" for those from position 8 to 15, "8:" and ":16"; all if not given
     layers : by name or number; all if there are none
-
-    Raises
-    ------
-    InputError : if the text names no sample, the recording has fewer samples, or there is no such layer
     """
     names = {recording.layer(layer).name for layer in layers} or set(recording)
     return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +16,12 @@ UNPACKED_BYTES = 16 << 20
 
 
 class SpikeTimes:
-    """The spikes of one layer in order of neuron, and of step within a neuron.
+    """The spikes of one layer of a raster in order of neuron, and of step within a neuron.
 
     The samples follow each other: step t of the p-th chosen sample is step p·T + t.
-
-    Parameters
-    ----------
-    selection : of a raster
-    layer : one of its layers
     """
 
-    def __init__(self, selection: Selection[Any], layer: LayerSpec) -> None:
+    def __init__(self, selection: Selection, layer: LayerSpec) -> None:
         self.layer = layer
         self._raster, self._samples = selection.recording, selection.samples
         steps = len(self._samples) * self._raster.timesteps

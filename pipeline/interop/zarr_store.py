@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recordings.disk import replacing_folder, writing
 from recordings.errors import InputError
 
-from .exporter import Advance, Exporter, missing, writing
-from .folder import replacing_folder
+from .exporter import Advance, Exporter, missing
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ZarrStore(Exporter):
 
     takes_maps = True
 
-    def __init__(self, selection: Selection[Any]) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
         self.dataset = _dataset(selection)
 
@@ -40,14 +40,10 @@ class ZarrStore(Exporter):
     @property
     def most(self) -> int:
         """Bytes of the packed bits, or of the maps, without compression."""
-        tables = sum(variable.nbytes for name, variable in self._variables() if not _chunked(variable))
-        bits = sum(
-            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype == bool
-        )
-        maps = sum(
-            variable.nbytes for _, variable in self._variables() if _chunked(variable) and variable.dtype != bool
-        )
-        return bits // 8 + maps + tables + 2 * FILE_BYTES * (1 + len(self._variables())) + 64 * self.steps
+        variables = [variable for _, variable in self._variables()]
+        bits = sum(variable.nbytes for variable in variables if _chunked(variable) and variable.dtype == bool)
+        others = sum(variable.nbytes for variable in variables) - bits
+        return bits // 8 + others + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
 
     @property
     def steps(self) -> int:
@@ -76,7 +72,7 @@ class ZarrStore(Exporter):
         return [(str(name), variable) for name, variable in self.dataset.variables.items()]
 
 
-def _dataset(selection: Selection[Any]) -> xr.Dataset:
+def _dataset(selection: Selection) -> xr.Dataset:
     """The selection as xarray has it; nothing is read yet."""
     if sys.version_info < (3, 11):
         raise InputError("this format needs the library zarr 3, which needs Python 3.11 or newer")

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Backend
-from backends.event.backend import EventBackend
 from backends.network import Network
 
 BATCH = 16  # inputs packed together
@@ -29,7 +28,10 @@ def answers_of(network: Network, backend: Backend | None = None) -> Answer:
     ------
     NetworkError : if the network is an ANN
     """
-    backend = backend or EventBackend()
+    if backend is None:
+        from backends.event.backend import EventBackend  # here, because numba takes half a second to import
+
+        backend = EventBackend()
     backend.prepare(network)
     return partial(_answers, backend, network)
 

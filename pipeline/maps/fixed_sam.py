@@ -11,17 +11,12 @@ Kim & Panda 2021, Sci. Rep. 11, 19037, Eq. 12-14.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.trace import maps_of_packed, spike_trace
 from recordings.errors import InputError
-from recordings.maps.schema import MapHeader
-from recordings.raster.schema import LayerSpec
 
-from .method import Explained
 from .sam import check_packed
 
 
@@ -87,21 +82,3 @@ def fixed_maps(
     trace = spike_trace(gamma, shape[0], timesteps)
     of_steps, of_sum = maps_of_packed(packed, shape, trace, summed, steps)
     return trace.of_steps(of_steps).reshape(-1, *shape[1:]), trace.of_sum(of_sum).reshape(shape[1:])
-
-
-def explain_fixed(
-    header: MapHeader,
-    layers: Sequence[LayerSpec],
-    packed: Callable[[LayerSpec], NDArray[np.uint8]],
-    sample: int,
-    prediction: int,
-) -> Explained:
-    """Integer SAM of one sample; see :func:`pipeline.maps.sam_maps.explain_spikes`."""
-    gamma, stepped = header.parameters["gamma"], sample < header.stepped
-    last = header.steps[-1] + 1 if stepped else 0
-    sums, maps = {}, {}
-    for layer, of_layer in zip(layers, header.layers, strict=True):
-        of_steps, sums[layer.name] = fixed_maps(packed(layer), layer.shape, gamma, of_layer.steps_that_matter, last)
-        if stepped:
-            maps[layer.name] = of_steps[list(header.steps)]
-    return Explained(prediction, sums, maps)

@@ -15,7 +15,7 @@ from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
-from .sam_sum import spike_count_sum
+from .sam import spike_count_sum
 
 OF_LAYERS = ("SAM", "spike count")
 GUESSES = ("centred box", "centred Gaussian")

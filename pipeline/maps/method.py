@@ -1,40 +1,163 @@
-"""Maps of where layers attend, whatever made them: one interface, one way to a file (see recordings/maps/schema.py)."""
+"""What a method of maps is, and all that there are: one file each in `methods/`, found by being there.
+
+A method is a frozen dataclass. Its class says what a file of maps tells of it, its fields are its options, and
+:meth:`MapMethod.prepare` gives what computes its maps. None of the files may import torch or numba when it is imported,
+so that methods can be listed, and offline ones used, without them.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from io import BytesIO
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from pipeline.drawing.subject import Subject
 from recordings.errors import InputError
-from recordings.layers import find_layer, steps_that_matter
-from recordings.lock import out_lock
-from recordings.maps.schema import MapHeader, MapLayer
-from recordings.maps.writer import writing_maps
-from recordings.parallel import in_order
+from recordings.maps.schema import MapHeader, Parameter, SourceName
 from recordings.schema import SampleTable
+from recordings.text import LONGEST_NAME, printable
+
+if TYPE_CHECKING:
+    from recordings.raster.reader import RasterReader
+
+METHODS = "pipeline.maps.methods"
+DEFAULT = "sam"
 
 
-class MapMethod(Protocol):
-    """A way to explain samples: SAM of a raster, Grad-CAM of an ANN or of a spiking network, or one of your own."""
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What annotates a field that is an option of a method: `gamma: Annotated[float, Option("decay")] = 0.5`.
+
+    Parameters
+    ----------
+    about : one line of help
+    at_least, below : limits of a whole number
+    """
+
+    about: str
+    at_least: int | None = None
+    below: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MapMethod(ABC):
+    """A way to map what a network does.
+
+    Attributes
+    ----------
+    name : in files, commands and functions
+    title : what its maps are called, for people
+    shows : what they show, for people
+    target : the class that they speak for: "none", "label" (the prediction where that is unknown) or "prediction"
+    source : the attribute of a file that says what was explained
+    parameters : further attributes of a file, and their types
+    offline : whether :func:`pipeline.maps.explain.explain` computes it
+    layered : whether it maps any layers, and steps; otherwise it maps the input, over all steps
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    shows: ClassVar[str]
+    target: ClassVar[Literal["none", "label", "prediction"]]
+    source: ClassVar[SourceName]
+    parameters: ClassVar[Mapping[str, type]] = {}
+    offline: ClassVar[bool] = True
+    layered: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse options of which there is no such choice, or that are too small."""
+        for name, (kind, option) in options_of(type(self)).items():
+            value, least = getattr(self, name), option.at_least
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise InputError(f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}")
+            if least is not None and not (isinstance(value, int) and value >= least):
+                raise InputError(f"explain: {name} is {value!r}, expected a whole number ≥ {least}")
+
+    @classmethod
+    def caption(cls, parameters: Mapping[str, Parameter]) -> str:
+        """What a picture says of the parameters; nothing if not overridden."""
+        return ""
+
+    @abstractmethod
+    def path(self, source: Any) -> Path | None:
+        """The file of what is explained, which no maps may replace; None if it is in memory."""
+
+    @abstractmethod
+    def prepare(
+        self, source: Any, layers: Sequence[str], steps: str, pictured: int
+    ) -> AbstractContextManager[Explainer]:
+        """Open what is explained.
+
+        Parameters
+        ----------
+        source : a raster or a network, open or by its name
+        layers : by name or number; the method's own choice if empty
+        steps, pictured : see :func:`pipeline.maps.steps.kept_steps`
+
+        Raises
+        ------
+        InputError : if it cannot be explained
+        """
+
+
+class Explainer(ABC):
+    """Explains samples one by one.
+
+    Attributes
+    ----------
+    raster : where the spikes are from; None if no raster is explained
+    what : "maps of 3 samples, 8 steps", for people
+    notes : further lines for people
+    workers : how many threads may explain samples at once
+    """
+
+    raster: RasterReader | None
 
     @property
+    @abstractmethod
+    def what(self) -> str:
+        """What is computed."""
+
+    @property
+    def notes(self) -> list[str]:
+        """None, unless there is something to say."""
+        return []
+
+    @property
+    def workers(self) -> int:
+        """One, unless more are faster."""
+        return 1
+
+    @property
+    @abstractmethod
     def header(self) -> MapHeader:
         """Method, source, parameters, steps and layers, and which maps are kept step by step."""
 
     @property
+    @abstractmethod
     def samples(self) -> SampleTable:
         """What is explained, in order."""
 
+    @abstractmethod
     def explain(self, sample: int) -> Explained:
         """The maps of a sample, in every layer of the header."""
+
+    def subjects(self, predictions: NDArray[np.int32]) -> list[Subject]:
+        """The first samples, for pictures, by their numbers, with the classes that the network chose."""
+        table = zip(self.samples.index, predictions, self.samples.label, strict=False)
+        return [Subject(f"sample {index}", _class(predicted), _class(label)) for index, predicted, label in table]
+
+    def compile(self) -> None:  # noqa: B027
+        """Compile what must be, before anything is timed; nothing if not overridden."""
 
 
 class Explained(NamedTuple):
@@ -63,102 +186,82 @@ def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, N
     return Explained(prediction, sums, kept)
 
 
-def write_maps(
-    method: MapMethod,
-    target: Path | BytesIO,
-    advance: Callable[[int], None] = lambda samples: None,
-    workers: int = 1,
-    *,
-    overwrite: bool = False,
+@cache
+def methods() -> Mapping[str, type[MapMethod]]:
+    """Every method by its name, the default first: one of each file in `methods/`."""
+    folder = import_module(METHODS)
+    found = dict[str, type[MapMethod]]()
+    for file in iter_modules(folder.__path__):
+        module = import_module(f"{METHODS}.{file.name}")
+        for each in vars(module).values():
+            if isinstance(each, type) and issubclass(each, MapMethod) and each.__module__ == module.__name__:
+                found[each.name] = each
+    return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+
+
+def offline_methods() -> dict[str, type[MapMethod]]:
+    """The methods that :func:`pipeline.maps.explain.explain` computes, by name."""
+    return {name: method for name, method in methods().items() if method.offline}
+
+
+def options_of(method: type[MapMethod]) -> dict[str, tuple[Any, Option]]:
+    """The options of a method: name -> its type, and its help and limits."""
+    kinds = get_type_hints(method, include_extras=True)
+    return {each.name: get_args(kinds[each.name]) for each in dataclasses.fields(method)}
+
+
+def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
+    """The method that made a file of maps.
+
+    Parameters
+    ----------
+    where : what errors begin with, the name of the file
+
+    Raises
+    ------
+    InputError : if there is none of that name, or the file says other things than it would
+    """
+    if (method := methods().get(header.method)) is None:
+        raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
+    if header.parameters.keys() != method.parameters.keys():
+        found, expected = (", ".join(names) or "none" for names in (header.parameters, method.parameters))
+        raise InputError(f"{where}: parameters of {method.name} are {found}, expected {expected}")
+    for name, kind in method.parameters.items():
+        if type(value := header.parameters[name]) is not kind:
+            shown = printable(repr(value), LONGEST_NAME)
+            raise InputError(f"{where}: {name} of {method.name} is {shown}, expected a value of type {kind.__name__}")
+    if header.source_name != method.source:
+        raise InputError(f"{where}: {method.name} maps by {header.source_name}, expected {method.source}")
+    return method
+
+
+def refuse_foreign(
+    method: type[MapMethod],
+    given: Iterable[str],
+    spell: Callable[[str], str] = "explain: {}".format,
+    flag: str = "method",
 ) -> None:
-    """Explain every sample into a file, holding the maps of at most `workers` + 2 samples, of one if `workers` is 1.
+    """Refuse options of other methods, and layers and steps of a method that maps the input alone.
 
     Parameters
     ----------
-    method : how
-    target : a path, at which the file appears only when it is complete, or memory
-    advance : called with the number of samples just explained
-    workers : threads that explain samples; more than one only if `method.explain` allows it
-    overwrite : replace a file that exists
-
-    Raises
-    ------
-    InputError : if the file cannot be written, or exists
+    given : names of options
+    spell : how a message begins, by the name of an option
+    flag : what chooses the method
     """
-    samples = range(len(method.samples))
-    with (
-        writing_maps(target, method.header, method.samples, overwrite=overwrite) as file,
-        closing(in_order(method.explain, samples, workers)) as explained,
-    ):
-        for sample in samples:
-            file.write(sample, *next(explained))
-            advance(1)
+    own = options_of(method)
+    for name in given:
+        if name in ("layers", "steps"):
+            if not method.layered:
+                raise InputError(
+                    f"{spell(name)} belongs to {flag} grad-cam; {method.name} maps the input, over all steps"
+                )
+        elif name not in own:
+            owners = [each.name for each in offline_methods().values() if name in options_of(each)]
+            if not owners:
+                raise InputError(f"{spell(name)} is no option of any method; {method.name} has {', '.join(own)}")
+            raise InputError(f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}")
 
 
-def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, ...]:
-    """What a file of maps says of these layers of a spiking network or ANN, in order of depth; no raster is needed."""
-    rasters = zip(network.raster_names, network.raster_shapes, strict=True)
-    return tuple(
-        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
-        for number, (name, shape) in enumerate(rasters, network.first_raster)
-        if name in names
-    )
-
-
-def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:
-    """Names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
-
-    Parameters
-    ----------
-    kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
-    wanted : names or numbers; one name may stand by itself
-    where : what error messages begin with
-
-    Raises
-    ------
-    InputError : if a layer is unknown or dense, or none is left
-    """
-    first = 0 if "input" in kinds.values() else 1
-    numbers = {name: number for number, name in enumerate(kinds, first)}
-    names = {find_layer(name, numbers, where) for name in ([wanted] if isinstance(wanted, str) else wanted)}
-    spatial = [name for name, kind in kinds.items() if kind != "dense"]
-    if dense := names - set(spatial):
-        raise InputError(
-            f"{where}: layer {min(dense)!r} is dense, its neurons have no place in the image; "
-            f"choose from {', '.join(name for name in spatial) or 'none'}"
-        )
-    if not spatial:
-        raise InputError(f"{where}: has dense layers only, expected at least one with a spatial extent")
-    return tuple(name for name in spatial if name in names or not names)
-
-
-def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
-    """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
-    if not os.path.lexists(out_path):
-        return
-    if not out_path.is_file():
-        found = "a directory" if out_path.is_dir() else "not a regular file"
-        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
-    if source is not None and os.path.samefile(out_path, source):
-        raise InputError(f"{out_path}: is what the maps are to be made from", "other-out")
-    if not overwrite:
-        raise InputError(f"{out_path}: already exists", "overwrite")
-
-
-@contextmanager
-def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
-    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are drawn.
-
-    Raises
-    ------
-    InputError : at once, if it exists without `overwrite`, cannot be written, or another process holds it
-    """
-    if folder is None:
-        yield
-        return
-    if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
-        raise InputError(f"{folder}: {file} is a file", "figures-folder")
-    if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists", "add-figures")
-    with out_lock(folder, None if overwrite else "add-figures"):
-        yield
+def _class(number: int) -> str | None:
+    return f"class {number}" if number >= 0 else None

@@ -6,9 +6,13 @@ For a neuron with spikes S[t] ∈ {0, 1} and P its firing times up to and includ
     NCS   N[t]     = Σ_{t' ∈ P, t' ≤ t} T(t, t')
     SAM   M[t,h,w] = Σ_c S[t] · N[t]
 
-No gradient, no class label. Two forms of the same thing: :func:`spike_activation_map` is the definition, to read and to
-test against; :func:`spike_activation_maps` makes one pass over packed bits, for any number of γ. They agree to float32
-rounding.
+γ is the decay of a spike's weight per step: with γ = 0 all earlier spikes count alike, with a large one only those just
+before, and γ → ∞ leaves the number of spikes. No gradient, no class label.
+
+Two forms of the same thing: :func:`spike_activation_map` is the definition, to read and to test against. One pass over
+packed bits gives the maps of every step, for any number of γ (:func:`spike_activation_maps`), or their sum over steps
+without anything of size T (:func:`spike_activation_sum`): pictures, measures and files of maps show these sums. All
+agree to float32 rounding. γ enters the kernels as e^{-γΔ} or e^{-γ}; see sam_kernel.py and sam_sum_kernel.py.
 
 References
 ----------
@@ -18,8 +22,6 @@ Kim & Panda 2021, Sci. Rep. 11, 19037, Eq. 12-14.
 from __future__ import annotations
 
 import math
-import numbers
-import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -28,68 +30,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recordings.errors import InputError
-from recordings.raster.batch import pack
-from recordings.raster.bits import as_bits
 
 Variant = Literal["paper", "authors-code"]
 AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see fixed_sam.py
 STRIP_BYTES = 1 << 26  # of float64 sums that the variant "authors-code" holds at a time
-
-
-def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
-    """Spike Activation Maps of one layer's spikes, from an array.
-
-    Parameters
-    ----------
-    spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
-        or any other dtype
-    gamma, include_current, variant : see :func:`spike_activation_map`; "fixed" is the paper's kernel in integers, see
-        :mod:`pipeline.maps.fixed_sam`
-
-    Returns
-    -------
-    (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
-    that :func:`pipeline.maps.explanation.explain` stores step by step
-
-    Raises
-    ------
-    InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or the variant is none
-
-    References
-    ----------
-    Kim & Panda 2021, Eq. 12-14.
-
-    Examples
-    --------
-    One neuron that fires at steps 0 and 1: its second spike counts itself and what is left of the first, exp(-γ).
-
-    >>> import numpy as np
-    >>> import spikesam
-    >>> spikes = np.array([1, 1, 0]).reshape(3, 1, 1, 1, 1)
-    >>> spikesam.sam(spikes, gamma=0.5).ravel()
-    array([1.       , 1.6065307, 0.       ], dtype=float32)
-    """
-    if not isinstance(gamma, numbers.Real):
-        raise InputError(f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)")
-    check_parameters(float(gamma), include_current, variant)
-    bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
-    if bits.ndim != 5 or not bits.size:
-        raise InputError(
-            f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one sample is spikes[:, None]"
-        )
-    packed, shape = pack(bits), bits.shape[2:]
-    if variant == "fixed":
-        from .fixed_sam import fixed_maps
-
-        of_samples = [fixed_maps(sample, shape, float(gamma))[0] for sample in packed]
-    else:
-        options: dict[str, Any] = {"include_current": include_current, "variant": variant}
-        of_samples = [spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed]
-    maps = np.stack(of_samples, axis=1)
-    if not hasattr(spikes, "detach"):
-        return maps
-    torch: Any = sys.modules["torch"]  # a tensor was given, so it is there; arrays do without
-    return torch.from_numpy(maps).to(spikes.device)
 
 
 def temporal_spike_contribution_score(t: ArrayLike, t_previous: ArrayLike, gamma: float) -> NDArray[np.float64]:
@@ -122,7 +66,7 @@ def neuronal_contribution_score(
     -------
     (T, ...) float64, dimensionless
     """
-    check_real_parameters(gamma, include_current, variant)
+    _check_real_parameters(gamma, include_current, variant)
     steps = np.arange(len(spikes))
     now, then = steps[:, None], steps[None, :]
     reached = then <= now if include_current else then < now
@@ -195,14 +139,14 @@ def spike_activation_maps(
     if not gammas:
         raise InputError("gammas: got none, expected at least one (0.5 is the authors' default)")
     for gamma in gammas:
-        check_real_parameters(gamma, include_current, variant)
+        _check_real_parameters(gamma, include_current, variant)
     check_packed(packed, shape)
     pixels = shape[1] * shape[2]
     maps = np.empty((len(gammas), len(packed), pixels), np.float32)
     if variant == "paper":
         _sum_scores(packed, shape, gammas, include_current, 0, maps)
     else:
-        for begin, strip in strips_as_the_authors(packed, shape, gammas):
+        for begin, strip in _strips_as_the_authors(packed, shape, gammas):
             maps[..., begin : begin + strip.shape[-1]] = strip
     return maps.reshape(*maps.shape[:2], *shape[1:])
 
@@ -218,9 +162,70 @@ def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> N
     return maps.reshape(len(packed), *shape[1:])
 
 
+def spike_activation_sum(
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    gamma: float,
+    steps: int | None = None,
+    *,
+    include_current: bool = True,
+    variant: Variant = "paper",
+) -> NDArray[np.float32]:
+    """SAM of one sample in one layer, summed over its first steps.
+
+    Scores and their sums are float64, rounded to float32 once. The same spikes give the same bits, whatever wrote them.
+
+    Parameters
+    ----------
+    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
+    shape : (C, H, W)
+    gamma : decay of the kernel, 1/step, finite and ≥ 0
+    steps : how many first steps are summed, 1 … T; all if not given
+    include_current, variant : see :func:`spike_activation_map`
+
+    Returns
+    -------
+    (H, W) float32, dimensionless, ≥ 0
+
+    Raises
+    ------
+    InputError : as :func:`spike_activation_maps`, or if there are not as many steps
+    """
+    _check_real_parameters(gamma, include_current, variant)
+    count = _checked_steps(packed, shape, steps)
+    if variant == "paper":
+        return _sum(packed, shape, math.exp(-gamma), count, include_current)
+    sums = np.empty(shape[1] * shape[2], np.float32)
+    for begin, (maps,) in _strips_as_the_authors(packed[:count], shape, (gamma,)):
+        sums[begin : begin + maps.shape[1]] = maps.sum(axis=0)
+    return sums.reshape(shape[1:])
+
+
+def spike_count_sum(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], steps: int | None = None
+) -> NDArray[np.float32]:
+    """Spikes per pixel over its first steps, Σ_t Σ_c S[t]: the baseline that SAM's kernel must beat.
+
+    Parameters and result are those of :func:`spike_activation_sum`.
+    """
+    from .sam_sum_kernel import count_trains
+
+    count = _checked_steps(packed, shape, steps)
+    counts = np.empty(shape[1:], np.float32)
+    count_trains(_readable_words(packed), *_sizes(shape, count), counts.reshape(-1))
+    return counts
+
+
 def compile_kernel() -> None:
     """Compile the kernel for one γ, or load it from numba's cache: a second the first time. Call it before timing."""
     spike_count_map(np.zeros((1, 1), np.uint8), (1, 1, 1))
+
+
+def compile_sums() -> None:
+    """Compile the kernels of sums, or load them from numba's cache. Call it before timing."""
+    spikes = np.zeros((1, 1), np.uint8)
+    spike_activation_sum(spikes, (1, 1, 1), 0.0)
+    spike_count_sum(spikes, (1, 1, 1))
 
 
 def check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None:
@@ -233,7 +238,7 @@ def check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None
         )
 
 
-def strips_as_the_authors(
+def _strips_as_the_authors(
     packed: NDArray[np.uint8], shape: tuple[int, int, int], gammas: tuple[float, ...]
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The variant "authors-code", some pixels at a time: the first pixel, and (G, T, pixels) float64."""
@@ -268,15 +273,39 @@ def _sum_scores(
     maps: NDArray[Any],
 ) -> None:
     """Σ_c S·N for every γ, ∞ allowed, into (G, T, pixels): the pixels from `begin` on."""
-    from .sam_kernel import sum_scores  # here, because importing numba takes half a second
+    from .sam_kernel import sum_scores  # here, because numba takes half a second to import
 
     channels, pixels = np.uint64(shape[0]), np.uint64(shape[1] * shape[2])
     decays = _decays(gammas, len(packed))
     current = (float(include_current),) * decays.shape[1]
-    sum_scores(readable_words(packed), channels, pixels, np.uint64(begin), decays, current, maps)
+    sum_scores(_readable_words(packed), channels, pixels, np.uint64(begin), decays, current, maps)
 
 
-def readable_words(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _checked_steps(packed: NDArray[np.uint8], shape: tuple[int, int, int], steps: int | None) -> int:
+    check_packed(packed, shape)
+    if steps is not None and not 1 <= steps <= len(packed):
+        raise InputError(f"steps: got {steps}, expected 1 to {len(packed)}, the steps of these spikes")
+    return len(packed) if steps is None else steps
+
+
+def _sum(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], decay: float, steps: int, include_current: bool
+) -> NDArray[np.float32]:
+    from .sam_sum_kernel import sum_trains
+
+    sums = np.empty(shape[1:])
+    sum_trains(
+        _readable_words(packed), *_sizes(shape, steps), decay, True if include_current else None, sums.reshape(-1)
+    )
+    return sums.astype(np.float32)
+
+
+def _sizes(shape: tuple[int, int, int], steps: int) -> tuple[np.uint64, ...]:
+    """Channels, pixels and steps, as the kernels take them."""
+    return np.uint64(shape[0]), np.uint64(shape[1] * shape[2]), np.uint64(steps)
+
+
+def _readable_words(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Packed spikes as the kernels read them: eight bytes at a time, and never written."""
     spikes = np.ascontiguousarray(packed).view()
     if spikes.shape[1] < 8:
@@ -302,7 +331,7 @@ def check_parameters(gamma: float, include_current: bool, variant: str) -> None:
     _check(gamma, include_current, variant, get_args(AnyVariant))
 
 
-def check_real_parameters(gamma: float, include_current: bool, variant: str) -> None:
+def _check_real_parameters(gamma: float, include_current: bool, variant: str) -> None:
     """Refuse a kernel that has no meaning in real numbers."""
     _check(gamma, include_current, variant, get_args(Variant))
 

@@ -1,4 +1,4 @@
-"""The kernels behind :mod:`pipeline.maps.sam_sum`, compiled by numba.
+"""The kernels behind :func:`pipeline.maps.sam.spike_activation_sum`, compiled by numba.
 
 64 neighbouring pixels of a channel go through all steps at once, silent or not: their scores and sums are vectors that
 stay in registers. Per neuron and step that is a product and two additions, which cost less than finding spikes one by

@@ -83,27 +83,6 @@ def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
     return _fraction(_count(region & inside), _count(region | inside), highest)
 
 
-def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Overlap of the object with the map's highest pixels, as many as the object has: intersection over union.
-
-    Like in the pointing game, only the order of the pixels counts. Squaring a map, or subtracting a constant from it,
-    raises energy in the object and IoU although the map shows nothing new; here it changes nothing. Pixels that are
-    equal at the limit all count in part.
-
-    Parameters
-    ----------
-    maps : (..., H, W)
-    mask : (H, W) bool, not empty
-    """
-    values, inside = _rows("IoU", maps, mask)
-    if not (area := int(mask.sum())):
-        return np.zeros(values.shape[:-1])[()]
-    limit = np.partition(values, -area, axis=-1)[..., -area, None]
-    above, tied = values > limit * (1 + TIE), np.abs(values - limit) <= np.abs(limit) * TIE
-    overlap = _count(above & inside) + (area - _count(above)) * (_count(tied & inside) / _count(tied))
-    return _fraction(overlap, 2 * area - overlap, values.max(axis=-1, keepdims=True))
-
-
 MEASURES: dict[str, Callable[[Map, Mask], NDArray[np.float64]]] = {
     "pointing game": pointing_game,
     "energy in object": energy_in_object,

@@ -59,14 +59,15 @@ def _wilson(sample: NDArray[np.float64]) -> Estimate:
     return Estimate(n, mean, float(max(middle - reach, 0)), float(min(middle + reach, 1)))
 
 
-def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
-    """Mean of any measure, and the 2.5th and 97.5th percentile of the means of seeded resamples.
+def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
+    """Means of any measures of the same images, and the 2.5th and 97.5th percentile of the means of seeded resamples.
 
-    The percentile bootstrap is a little too narrow for fewer than about 20 values; -∞ … ∞ for a single one.
+    The images are resampled once for all measures. The percentile bootstrap is a little too narrow for fewer than about
+    20 values; -∞ … ∞ for a single one.
 
     Parameters
     ----------
-    values : (n,), n ≥ 1 — one per image, or whatever is independent of the others
+    measures : (n,) each, n ≥ 1 — one per image, or whatever is independent of the others
     seed : ≥ 0
 
     Raises
@@ -77,11 +78,6 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
     ----------
     Efron 1979, Bootstrap methods: another look at the jackknife, Ann. Statist. 7.
     """
-    return bootstrap_means([values], seed)[0]
-
-
-def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
-    """:func:`bootstrap_mean` of several measures of the same images, which are resampled once for all."""
     samples = [checked_values("bootstrap", values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:
         raise InputError(f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all")

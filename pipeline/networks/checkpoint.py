@@ -42,8 +42,8 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.network, Network) and isinstance(self.preprocessing, Preparation | None)):
-            held = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
-            raise InputError(f"checkpoint: got {held}, expected a Network and its Preprocessing, EventBinning or None")
+            found = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
+            raise InputError(f"checkpoint: got {found}, expected a Network and its Preprocessing, EventBinning or None")
         _check_preparation(self.network, self.preprocessing)
         for field in ("classes", "class_names"):
             names = getattr(self, field)
@@ -140,12 +140,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
-    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it.
-
-    Raises
-    ------
-    InputError : naming the key, what the file says and what the checkpoint holds
-    """
+    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it."""
     network, prepare, data = checkpoint.network, checkpoint.preprocessing, config.data
     pairs: dict[str, tuple[object, object]] = {}  # what the checkpoint holds, and what the file says
     if "network" in config.model_fields_set:
@@ -161,29 +156,24 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
             pairs["data.window_us, data.binning"] = ((prepare.window_us, prepare.by), (data.window_us, data.binning))
         if data.classes is not None:
             pairs["data.classes"] = (checkpoint.classes, data.classes)
-    for key, (held, wanted) in pairs.items():
-        if held != wanted:
+    for key, (found, configured) in pairs.items():
+        if found != configured:
             raise InputError(
-                f"checkpoint {name!r} does not fit the configuration: {key} is {wanted}, the checkpoint has {held}; "
-                "choose the checkpoint or the configuration that belongs to it"
+                f"checkpoint {name!r} does not fit the configuration: {key} is {configured}, the checkpoint has "
+                f"{found}; choose the checkpoint or the configuration that belongs to it"
             )
 
 
 def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
-    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer.
-
-    Raises
-    ------
-    InputError : naming what differs
-    """
-    for what, held, wanted in (
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer."""
+    for what, of_ann, of_snn in (
         ("classes", ann.classes, snn.classes),
         ("preprocessing", ann.preprocessing, snn.preprocessing),
         ("layers (kind, outputs, pool)", ann.network.outline, snn.network.outline),
     ):
-        if held != wanted:
+        if of_ann != of_snn:
             raise InputError(
-                f"ANN {name!r} is no twin of the spiking network: its {what} are {held}, the other's {wanted}; "
+                f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the other's {of_snn}; "
                 "choose an ANN with the layers, classes and image preparation of the spiking network"
             )
 
@@ -207,8 +197,8 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
         what = f"ON and OFF planes of {colours}" if planes == 2 else colours
         expected = (planes * prepare.channels, prepare.height, prepare.width)
     if network.input_shape != expected:
-        held, wanted = ("×".join(map(str, shape)) for shape in (network.input_shape, expected))
-        raise InputError(f"checkpoint: the network's input is {held}, but its data are prepared as {what}, {wanted}")
+        found, prepared = ("×".join(map(str, shape)) for shape in (network.input_shape, expected))
+        raise InputError(f"checkpoint: the network's input is {found}, but its data are prepared as {what}, {prepared}")
 
 
 def _preparation(parts: dict[str, Any] | None) -> Preparation | None:

@@ -33,7 +33,7 @@ class DifferentiableNetwork(nn.Module):
     """A network through which gradients flow from the logits to the outputs of its layers and to its input.
 
     Weights are constants. Of a spiking network, a layer's membranes are kept for the gradient only where one can flow
-    further back, so what is held at most is about three float32 per neuron and step.
+    further back, so the most memory is about three float32 per neuron and step.
 
     Parameters
     ----------
@@ -93,17 +93,11 @@ class DifferentiableNetwork(nn.Module):
 
     def _read(self, last: Tensor) -> Tensor:
         """Logits of what the last layer fires or activates."""
-        if self.network.kind == "snn":
-            last = self._integrated(last)
-        logits = (last.flatten(1) @ self.readout.T + self.bias) / self.network.timesteps
-        return logits * self.network.readout.scale
-
-    def _integrated(self, spikes: Tensor) -> Tensor:
-        """Spikes of the last layer, (T, …), summed over the steps as the readout does: those long ago have leaked."""
         readout, timesteps = self.network.readout, self.network.timesteps
-        if readout.leak == 1:
-            return spikes.sum(0)
-        return torch.tensordot(_leaked(readout, timesteps).to(spikes), spikes, 1)
+        if self.network.kind == "snn":  # (T, …), summed over the steps as the readout does: those long ago have leaked
+            without_leak = readout.leak == 1
+            last = last.sum(0) if without_leak else torch.tensordot(_leaked(readout, timesteps).to(last), last, 1)
+        return (last.flatten(1) @ self.readout.T + self.bias) / timesteps * readout.scale
 
 
 class _LifLayer(nn.Module):

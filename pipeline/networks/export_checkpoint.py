@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from backends.available import make_backend
@@ -22,9 +22,19 @@ from .nir.write import to_nir
 from .precisions import predictions
 
 
-@dataclass(frozen=True)
-class CheckpointExport:
-    """What to export, and what to measure it on.
+def export_checkpoint(
+    source: str,
+    out: Path,
+    *,
+    data: str | None,
+    samples: int,
+    seeds: int,
+    nir: Path | None,
+    device: str,
+    download: bool,
+    overwrite: bool,
+) -> tuple[str, list[Path]]:
+    """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the files written.
 
     Parameters
     ----------
@@ -37,46 +47,31 @@ class CheckpointExport:
     device : of the torch backend
     download : whether data may be downloaded
     overwrite : write into a folder that holds files already
-    """
-
-    source: str
-    out: Path
-    data: str | None
-    samples: int
-    seeds: int
-    nir: Path | None
-    device: str
-    download: bool
-    overwrite: bool
-
-
-def export_checkpoint(export: CheckpointExport) -> tuple[str, list[Path]]:
-    """Write both networks, and measure them; a line about their accuracy, and the files that were written.
 
     Raises
     ------
     InputError : if there is no such checkpoint or data set, or the network is in fixed point or cannot be
     """
-    checkpoint = load_checkpoint(export.source, "snn")
+    checkpoint = load_checkpoint(source, "snn")
     if checkpoint.network.precision != "float32":
-        raise InputError(f"checkpoint {export.source!r} is in fixed point already, expected float32")
-    samples = choose_samples(export.data, checkpoint, export.samples, seed=0, download=export.download)
-    labels = samples.known_labels()
-    backend = make_backend("auto", export.device)
-    seeds = export.seeds if checkpoint.network.encoder == "poisson" else 1
+        raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")
+    chosen = choose_samples(data, checkpoint, samples, seed=0, download=download)
+    labels = chosen.known_labels()
+    backend = make_backend("auto", device)
+    seeds = seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-    files = [export.out / f"network.{precision}.safetensors" for precision in networks]
-    with out_lock(export.out, None if export.overwrite else "overwrite"):
-        if export.nir is not None:  # first, because it may be refused
-            to_nir(checkpoint.network, export.nir, overwrite=export.overwrite)
+    files = [out / f"network.{precision}.safetensors" for precision in networks]
+    with out_lock(out, None if overwrite else "overwrite"):
+        if nir is not None:  # first, because it may be refused
+            to_nir(checkpoint.network, nir, overwrite=overwrite)
         for path, network in zip(files, networks.values(), strict=True):
             write_network(network, path)
-        float32, fixed = predictions([*networks.values()], backend, samples, _shown(seeds))
+        float32, fixed = predictions([*networks.values()], backend, chosen, _shown(seeds))
         found = paired_accuracy(float32, fixed, labels)
-        report = {**asdict(found), "checkpoint": export.source, "dataset": samples.name, "samples": len(samples)}
-        write_file(export.out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
-    line = f"{samples.name}, {len(samples)} {samples.kind} × {accuracy_text(found)}"
-    return line, files if export.nir is None else [*files, export.nir]
+        report = {**asdict(found), "checkpoint": source, "dataset": chosen.name, "samples": len(chosen)}
+        write_file(out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
+    line = f"{chosen.name}, {len(chosen)} {chosen.kind} × {accuracy_text(found)}"
+    return line, files if nir is None else [*files, nir]
 
 
 def _shown(seeds: int) -> Iterator[int]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from backends.network import Shape
 from recordings.errors import InputError
 
 
@@ -67,13 +68,14 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
     return tuple(plans)
 
 
-def count_inputs(plans: Sequence[LayerPlan], channels: int, height: int, width: int) -> tuple[int, ...]:
-    """How many channels (dense: features) each layer gets for images of (channels, height, width).
+def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
+    """How many channels (dense: features) each layer gets for images of (C, H, W).
 
     Raises
     ------
     InputError : if pooling does not divide a map
     """
+    channels, height, width = shape
     counts: list[int] = []
     for plan in plans:
         if height % plan.pool or width % plan.pool:

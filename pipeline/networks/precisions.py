@@ -45,12 +45,10 @@ def predictions(
     -------
     per network (seeds, N)
     """
-    chosen: list[list[list[int]]] = [[] for _ in networks]
+    chosen: list[list[NDArray[np.int64]]] = [[] for _ in networks]  # batch by batch
     for seed in seeds:
-        for of_network in chosen:
-            of_network.append([])
         for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):
             for of_network, network in zip(chosen, networks, strict=True):
-                for batch in backend.run(network, [inputs], batch_size(inputs)):
-                    of_network[-1] += batch.readout.argmax(axis=1).tolist()
-    return [np.array(of_network, np.int64) for of_network in chosen]
+                batches = backend.run(network, [inputs], batch_size(inputs))
+                of_network += [batch.readout.argmax(axis=1) for batch in batches]
+    return [np.concatenate(of_network).reshape(-1, len(samples)) for of_network in chosen]

@@ -11,6 +11,7 @@ from pipeline.config import RunSection
 from pipeline.engine.merge import Totals, remove_parts
 from pipeline.engine.summary import Summary, summarise
 from pipeline.images.samples import ReadSamples
+from pipeline.maps.method import method_of
 from recordings.errors import InputError, finding
 from recordings.maps.reader import MapReader
 from recordings.progress import Tracker
@@ -78,7 +79,7 @@ def _pictures(
 
             with tracker.time("figures"), tracker.show("drawing"):
                 subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
-                figures = save_figures(maps, subjects, folder / "figures", raster, network)
+                figures = save_figures(maps, method_of(maps.header), subjects, folder / "figures", raster, network)
         if with_page and raster is not None:
             from .shown_run import ShownRun, grad_cams
             from .write import write_page

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pipeline.config import load_config
 from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import Score, localisation_scores
+from pipeline.maps.method import method_of
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
@@ -141,8 +143,9 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
     with MapReader(path) as maps:
         if maps.header.method != "sam" or maps.header.source != run.raster.raster_digest:
             raise InputError("It holds maps of something else")
-        gamma, variant = maps.header.parameters["gamma"], maps.header.parameters["variant"]
-        if variant != "paper" or not maps.header.parameters["include_current"]:
+        method_of(maps.header, maps.where)  # refuses other parameters than its own
+        kernel: Mapping[str, Any] = maps.header.parameters
+        if kernel["variant"] != "paper" or not kernel["include_current"]:
             raise InputError("It holds maps of another variant; the page computes those of the paper")
         scores = [] if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
-        return replace(run, gamma=gamma, scores=scores)
+        return replace(run, gamma=kernel["gamma"], scores=scores)

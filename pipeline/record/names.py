@@ -12,26 +12,26 @@ from recordings.errors import InputError
 from recordings.layers import check_name
 
 
-def named_modules(model: nn.Module, wanted: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
     """Names of modules -> names of layers, as a caller gives them.
 
     Parameters
     ----------
-    wanted : names of modules, as `model.named_modules()` gives them; or with the name of the layer for each
+    layers : names of modules, as `model.named_modules()` gives them; or with the name of the layer for each
 
     Raises
     ------
     InputError : if there is no such module, or a name of a layer is none, or used twice
     """
-    if isinstance(wanted, str):
-        raise InputError(f'layers: got {wanted!r}, expected several names, such as ["{wanted}"]')
-    names = list(wanted)
+    if isinstance(layers, str):
+        raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
+    names = list(layers)
     modules = dict(model.named_modules())
     for name in names:
         if name not in modules:
             near = difflib.get_close_matches(str(name), modules, 3) or [other for other in modules if other][:8]
             raise InputError(f"layers: no module {name!r} in {type(model).__name__}; did you mean {' or '.join(near)}?")
-    return dict(wanted) if isinstance(wanted, Mapping) else layer_names(model, names)
+    return dict(layers) if isinstance(layers, Mapping) else layer_names(model, names)
 
 
 def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:

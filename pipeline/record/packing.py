@@ -20,7 +20,7 @@ Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each
 
 
 class LayerBits:
-    """One layer. Unpacked, a step is held at a time, or some small ones; what is no bit is found when all is read.
+    """The spikes of one layer, packed as they come, a step or some small ones at a time; `packed` refuses other values.
 
     Parameters
     ----------

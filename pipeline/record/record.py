@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
 from recordings.raster.bits import check_counts
 from recordings.raster.growing import refuse_existing
 
 from .layouts import named_layout
-from .models import check_model
 from .names import check_names, layer_names, named_modules
 from .recording import Recording
 from .spiking_layers import find_known
@@ -81,7 +82,7 @@ def record(
     >>> recording.raster
     <mine/raster.h5: 4 samples, 10 steps, layers leaky_1, leaky_4>
     """
-    check_model(model)
+    _check_model(model)
     fired, arranged = check_counts(counts, "record"), named_layout(layout)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
@@ -101,3 +102,26 @@ def record(
         except BaseException:
             recording.discard()
             raise
+
+
+def _check_model(model: object) -> None:
+    """Refuse a model in which hooks do not see everything, or something is random."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"record: got {type(model).__name__}, expected a torch.nn.Module")
+    if isinstance(model, nn.DataParallel):
+        raise InputError("record: got DataParallel, which hides its copies from hooks; record model.module instead")
+    for name, module in model.named_modules():
+        where = f"record: module {name!r}" if name else "record: the model"
+        if _is_compiled(module):
+            raise InputError(f"{where} is compiled, so hooks may not see it; record the model that it was made from")
+        if module.training:
+            raise InputError(
+                f"{where} is in training mode, in which dropout and batch normalisation change what fires; "
+                "call model.eval() before"
+            )
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """By torch.compile, or by torch.jit."""
+    by_compile = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None)
+    return bool(by_compile) or isinstance(module, torch.jit.ScriptModule)

@@ -24,8 +24,8 @@ from recordings.schema import SampleTable
 
 from .batch import about
 from .layouts import named_layout
+from .outputs import class_scores
 from .packing import LayerBits
-from .scores import class_scores
 from .watch import Watch
 
 BACKEND = "torch-model"

@@ -17,9 +17,9 @@ from .batch import Batch
 from .detection import Probe, find_firing
 from .layouts import Layout
 from .names import check_names, layer_names
+from .outputs import first_tensor
 from .packing import LayerBits
 from .spiking_layers import keeps_state, known_layout
-from .tensors import first_tensor
 
 MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 

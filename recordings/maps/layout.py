@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import h5py
 
-from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import About
-from recordings.new_hdf5 import hdf5_in_memory
-from recordings.schema import SAMPLE_DATASETS, DatasetSpec
+from recordings.new_hdf5 import create_dataset, hdf5_in_memory
+from recordings.schema import SAMPLE_DATASETS
 
 from .schema import (
     AXES,
     DIGEST,
     FORMAT,
-    MAPS,
-    METHODS,
     SCHEMA_VERSION,
     STEPS,
-    SUM,
     SUM_AXES,
     MapHeader,
     digest_path,
@@ -29,7 +24,6 @@ from .schema import (
 
 def attributes(header: MapHeader) -> About:
     """All attributes of a file of maps but those that are written last."""
-    method = METHODS[header.method]
     about: About = {
         "/": {
             "format": FORMAT,
@@ -37,8 +31,8 @@ def attributes(header: MapHeader) -> About:
             "method": header.method,
             "T": header.timesteps,
             "stepped": header.stepped,
-            method.source: header.source,
-            **{name: kind(header.parameters[name]) for name, kind in method.parameters.items()},
+            header.source_name: header.source,
+            **header.parameters,
         }
     }
     for layer in header.layers:
@@ -51,15 +45,13 @@ def attributes(header: MapHeader) -> About:
 def lay_out(file: h5py.File, header: MapHeader, count: int) -> None:
     """Write attributes and empty datasets for `count` samples."""
     for spec in SAMPLE_DATASETS.values():
-        _create(file, f"/samples/{spec.name}", spec, {"N": count})
+        create_dataset(file, f"/samples/{spec.name}", spec, {"N": count})
     if header.stepped:
-        _create(file, "/steps", STEPS, {"S": len(header.steps)})
+        create_dataset(file, "/steps", STEPS, {"S": len(header.steps)})
     for layer in header.layers:
-        kept = [(header.sum_path(layer), SUM, count)]
-        kept += [(header.path(layer), MAPS, header.stepped)] if header.stepped else []
-        for path, spec, rows in kept:
-            _create(file, path, spec, header.sizes(layer, rows))
-            _create(file, digest_path(path), DIGEST, {"N": rows})
+        for path, spec, rows in header.datasets(layer, count):
+            create_dataset(file, path, spec, header.sizes(layer, rows))
+            create_dataset(file, digest_path(path), DIGEST, {"N": rows})
     for path, values in attributes(header).items():
         file[path].attrs.update(values)
     file.attrs.update({"complete": False, "content_digest": ""})
@@ -71,8 +63,3 @@ def empty_maps(header: MapHeader, count: int) -> bytes:
     with hdf5_in_memory() as (file, image):
         lay_out(file, header, count)
         return image()
-
-
-def _create(file: h5py.File, path: str, spec: DatasetSpec, sizes: dict[str, int]) -> None:
-    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if spec.deflate else {}
-    file.create_dataset(path, spec.shape(sizes), spec.dtype, chunks=spec.chunks(sizes), fletcher32=True, **deflate)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.compress import ChunkError, decode
 from recordings.errors import InputError
 from recordings.hdf5 import Source
+from recordings.layer_view import LayerView
 from recordings.reader import Reader
-from recordings.schema import DatasetSpec, check_size
+from recordings.schema import DatasetSpec
 
-from .layer import LayerMaps
 from .schema import (
     AXES,
     DIGEST,
     FORMAT,
     MAPS,
     MAPS_ATTRIBUTES,
-    METHODS,
     ROOT_ATTRIBUTES,
     SCHEMA_VERSION,
     STEPS,
@@ -32,10 +28,13 @@ from .schema import (
     SUM_AXES,
     MapHeader,
     MapLayer,
+    SourceName,
     digest_path,
+    is_method_name,
+    is_parameter_name,
 )
 
-WHAT = "a file of maps (sam.h5) that pipeline.explain or pipeline.gradcam has finished"
+WHAT = "a file of maps (sam.h5) that pipeline.explain has finished"
 
 
 class MapReader(Reader[MapLayer]):
@@ -64,19 +63,8 @@ class MapReader(Reader[MapLayer]):
 
     header: MapHeader
     content_digest: str
-
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
-        super().__init__(source, "maps", WHAT, FORMAT, SCHEMA_VERSION, trusted)
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return self.header.timesteps
-
-    @property
-    def layers(self) -> tuple[MapLayer, ...]:
-        """The layers that have maps, in order of depth."""
-        return self.header.layers
+    _noun, _what, _format, _version = "maps", WHAT, FORMAT, SCHEMA_VERSION
+    _content = "maps"
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -89,7 +77,7 @@ class MapReader(Reader[MapLayer]):
 
     def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
-        return self._read(self.header.sum_path(layer), SUM, layer, sample, layer.shape)
+        return self._read(self.header.sum_path(layer), SUM, layer, sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(S, H, W) float32: the maps of one sample in one layer, which both exist, at the steps that are kept.
@@ -105,80 +93,57 @@ class MapReader(Reader[MapLayer]):
                 f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
-        shape = (len(self.steps), *layer.shape)
-        return self._read(self.header.path(layer), MAPS, layer, sample, shape)
+        return self._read(self.header.path(layer), MAPS, layer, sample)
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every map, in pieces; calls `advance` after each layer of each sample."""
         for layer in self.layers:
             for sample in range(self.n_samples):
-                for _ in self._pieces(self.header.sum_path(layer), SUM, layer, sample):
-                    pass
-                if sample < self.header.stepped:
-                    for _ in self._pieces(self.header.path(layer), MAPS, layer, sample):
+                for path, spec, count in self.header.datasets(layer, self.n_samples):
+                    for _ in self._pieces(path, spec, layer, sample) if sample < count else ():
                         pass
                 advance()
 
-    def _read(
-        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int, shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        maps = np.empty(shape, np.float32)
-        filled = 0
-        for piece in self._pieces(path, spec, layer, sample):
-            maps[filled : filled + len(piece)] = piece
-            filled += len(piece)
+    def _read(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> NDArray[np.float32]:
+        maps = np.empty(spec.shape(self.header.sizes(layer, 1))[1:], np.float32)
+        for start, piece in self._pieces(path, spec, layer, sample):
+            maps[start : start + len(piece)] = piece
         return maps
 
-    def _pieces(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> Iterator[NDArray[np.float32]]:
-        """One sample of a dataset chunk by chunk, some steps or rows each; verified at the end."""
-        where = f"{path}[{sample}]"
+    def _pieces(
+        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """One sample of a dataset chunk by chunk, some steps or rows each, with the first of them."""
         sizes = self.header.sizes(layer, self.n_samples)
-        _, rows, *row = spec.chunks(sizes)
-        total = spec.shape(sizes)[1]
-        size = spec.dtype.itemsize * rows * math.prod(row)
-        sha256 = hashlib.sha256()
-        for start in range(0, total, rows):
-            with self._checked.reading(where):
-                place = (sample, start, *[0] * len(row))
-                _, stored = self._datasets[path].read_direct_chunk(place)
-            try:
-                chunk = decode(stored, size)
-            except ChunkError as error:
-                raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
-            piece = np.frombuffer(chunk, spec.dtype).reshape(-1, *row)[: total - start]
+        for start, piece in self._rows(path, digest_path(path), sample, spec, sizes, 0, spec.shape(sizes)[1]):
             if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
-                raise self._checked.fail(where, "negative or not finite", "numbers ≥ 0")
-            sha256.update(piece.data)
-            yield piece
-        at = digest_path(path)
-        found, digest = self._table(at)[sample], sha256.hexdigest().encode()
-        if found != digest:
-            finding, expected = found.decode("ascii", "replace"), f"{digest.decode()}, the SHA-256 of its maps"
-            raise self._checked.fail(f"{at}[{sample}]", finding, expected)
+                raise self._checked.fail(f"{path}[{sample}]", "negative or not finite", "numbers ≥ 0")
+            yield start, piece
 
     def _open(self) -> None:
         checked = self._checked
         found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
-        if found["method"] not in METHODS:
-            raise checked.fail("/@method", repr(found["method"])[:80], f"one of {', '.join(METHODS)}")
-        method, stepped = METHODS[found["method"]], found["stepped"]
-        source = checked.attributes(checked.root, "/", {method.source: str})
-        parameters = checked.attributes(checked.root, "/", method.parameters)
-        attributes = {"/": found | source | parameters}
+        method, stepped = found["method"], found["stepped"]
+        if not is_method_name(method):
+            raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
+        parameters = checked.scalars(checked.root, "/", is_parameter_name)
+        attributes = {"/": found | parameters}
+        source_name = next((name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None)
+        if source_name is None:
+            raise checked.fail("/", "does not say what was explained", f"text @{' or @'.join(get_args(SourceName))}")
+        source = str(parameters.pop(source_name))
         checked.expect_children(checked.root, "/", {"samples", "layers", *(["steps"] if stepped else [])})
         n_samples = self._open_samples()
         if not 0 <= stepped <= n_samples:
             raise checked.fail("/@stepped", str(stepped), f"0 to {n_samples}, the number of samples")
         steps = self._read_steps() if stepped else ()
-        layers = tuple(self._read_layers(found["method"], bool(stepped), attributes))
+        layers = tuple(self._read_layers(method, bool(stepped), attributes))
         with checked.valid("/"):
             self.header = header = MapHeader(
-                found["method"], source[method.source], parameters, found["T"], layers, steps, stepped
+                method, source, parameters, found["T"], layers, steps, stepped, source_name
             )
         for layer in layers:
-            kept = [(header.sum_path(layer), SUM, n_samples)]
-            kept += [(header.path(layer), MAPS, stepped)] if stepped else []
-            for path, spec, count in kept:
+            for path, spec, count in header.datasets(layer, n_samples):
                 self._check(path, spec, header.sizes(layer, count))
                 self._check(digest_path(path), DIGEST, {"N": count})
         self._read_samples(n_samples)
@@ -187,15 +152,8 @@ class MapReader(Reader[MapLayer]):
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""
-        checked = self._checked
-        self._datasets["/steps"] = dataset = checked.open_dataset(checked.root, "steps", "/steps")
-        with checked.reading("/steps"):
-            shape = dataset.shape
-        if len(shape) != 1:
-            raise checked.fail("/steps", f"shape {shape}", "(S,)")
-        with checked.valid("/steps"):
-            check_size("number of steps", shape[0], "S")
-        self._check("/steps", STEPS, {"S": shape[0]})
+        self._datasets["/steps"] = self._checked.open_dataset(self._checked.root, "steps", "/steps")
+        self._check("/steps", STEPS, {"S": self._length("/steps", "number of steps", "S")})
         return tuple(self._table("/steps").tolist())
 
     def _read_layers(self, method: str, stepped: bool, attributes: dict[str, dict[str, Any]]) -> Iterator[MapLayer]:
@@ -214,6 +172,48 @@ class MapReader(Reader[MapLayer]):
             if len(shape) != 3:
                 raise checked.fail(where, f"shape {shape}", "(N, H, W)")
             yield MapLayer(name, number, (int(shape[1]), int(shape[2])), attributes[where]["steps"])
+
+
+class LayerMaps(LayerView[np.float32]):
+    """One layer of an open file of maps, made by `maps["conv1"]`.
+
+    `.sum` holds the sums of all samples. `[i]` reads (S, H, W) float32 of sample i, its maps at the steps that the file
+    keeps, `[a:b]` reads (S, B, H, W) float32. The length is N.
+
+    Attributes
+    ----------
+    spec : MapLayer — name, number, shape and steps that matter
+    """
+
+    def __init__(self, maps: MapReader, spec: MapLayer) -> None:
+        super().__init__(maps.where, (maps.n_samples, len(maps.header.steps), *spec.shape), np.float32)
+        self._maps, self.spec = maps, spec
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+        return self.spec.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.spec.shape
+
+    @property
+    def steps_that_matter(self) -> int:
+        """How many of the first steps can still change the answer."""
+        return self.spec.steps_that_matter
+
+    @property
+    def sum(self) -> NDArray[np.float32]:
+        """(N, H, W) float32: sums over the steps that matter, read anew at every call."""
+        sums = np.empty((len(self), *self.shape), np.float32)
+        for sample in range(len(self)):
+            sums[sample] = self._maps.read_sum(self.spec, sample)
+        return sums
+
+    def _read(self, sample: int) -> NDArray[np.float32]:
+        return self._maps.read(self.spec, sample)
 
 
 def open_maps(source: Source) -> MapReader:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recordings.chunks import encode_chunks
 from recordings.digests import sample_digest
 
-from .schema import MAPS, SUM, MapHeader, MapLayer
+from .schema import SUM, MapHeader
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,10 @@ def make_map_record(
     sums: Mapping[str, NDArray[np.float32]],
     maps: Mapping[str, NDArray[np.float32]],
 ) -> MapRecord:
-    """Encode one sample; may run in any thread.
+    """Encode one sample, by its position among those of the header; may run in any thread.
 
     Parameters
     ----------
-    sample : its position among those of the header
-    prediction : the class that the network chose, -1 if unknown
     sums : (H, W) float32 for every layer
     maps : (S, H, W) float32 for every layer, of the steps that are kept; of the first `stepped` samples alone
 
@@ -45,23 +43,12 @@ def make_map_record(
     """
     record = MapRecord(prediction, {}, {})
     for layer in header.layers:
-        _add(record, header, header.sum_path(layer), layer, sums[layer.name], layer.shape)
-        if sample < header.stepped:
-            _add(record, header, header.path(layer), layer, maps[layer.name], (len(header.steps), *layer.shape))
+        for path, spec, rows in header.datasets(layer, sample + 1):
+            if sample < rows:
+                given, sizes = (sums if spec is SUM else maps)[layer.name], header.sizes(layer, 1)
+                if given.shape != (shape := spec.shape(sizes)[1:]):
+                    raise ValueError(f"{path}: maps of shape {given.shape}, the header says {shape}")
+                stored = np.ascontiguousarray(given, spec.dtype)
+                record.chunks[path] = list(encode_chunks(stored, spec.chunks(sizes)[1]))
+                record.digests[path] = sample_digest(stored)
     return record
-
-
-def _add(
-    record: MapRecord,
-    header: MapHeader,
-    path: str,
-    layer: MapLayer,
-    maps: NDArray[np.float32],
-    shape: tuple[int, ...],
-) -> None:
-    if maps.shape != shape:
-        raise ValueError(f"{path}: maps of shape {maps.shape}, the header says {shape}")
-    stored = np.ascontiguousarray(maps, MAPS.dtype)
-    rows = (SUM if len(shape) == 2 else MAPS).chunks(header.sizes(layer, 1))[1]  # or steps, of a chunk
-    record.chunks[path] = list(encode_chunks(stored, rows))
-    record.digests[path] = sample_digest(stored)

@@ -1,8 +1,8 @@
 """The file of maps (sam.h5, …), whatever made them: its layout and what it may hold.
 
     /                             attributes format="spike-maps", schema_version=5, complete, content_digest, T, method,
-                                  stepped: how many of the first samples have maps step by step; and as
-                                  :data:`METHODS` says the digest of what was explained and the method's parameters
+                                  stepped: how many of the first samples have maps step by step; raster_digest or
+                                  network_sha256: what was explained; and the parameters of the method
     /samples/index                (N,) int64    position in the data set
     /samples/label                (N,) int32    class, -1 where unknown
     /samples/prediction           (N,) int32    class that the network chose, -1 where unknown
@@ -37,12 +37,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from recordings.errors import InputError
-from recordings.layers import check_name, group_name
+from recordings.layers import NamedLayer, check_name
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
@@ -53,6 +53,7 @@ MAPS = DatasetSpec("maps", ("N", "S", "H", "W"), np.dtype("<f4"), deflate=True)
 DIGEST = DatasetSpec("digest", ("N",), np.dtype("S64"))
 STEPS = DatasetSpec("steps", ("S",), np.dtype("<i4"))
 MAX_STEP_BYTES = 1 << 26  # of one map
+MAX_PARAMETERS = 32
 ROOT_ATTRIBUTES: dict[str, type] = {
     "format": str,
     "schema_version": int,
@@ -64,67 +65,12 @@ ROOT_ATTRIBUTES: dict[str, type] = {
 }
 SUM_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
 MAPS_ATTRIBUTES: dict[str, type] = {"axes": str}
+SourceName = Literal["raster_digest", "network_sha256"]
+Parameter = str | bool | int | float
 
 
 @dataclass(frozen=True)
-class Method:
-    """What a file says about maps of one kind.
-
-    Parameters
-    ----------
-    source : root attribute with the SHA-256 of what was explained
-    parameters : further root attributes and their types
-    title : what the maps are called, for people
-    shows : what they show, for people
-    target : the class they speak for, "none", "label" (the prediction where that is unknown) or "prediction"
-    """
-
-    source: str
-    parameters: Mapping[str, type]
-    title: str
-    shows: str
-    target: Literal["none", "label", "prediction"]
-
-
-METHODS = {
-    "sam": Method(
-        "raster_digest",
-        {"gamma": float, "variant": str, "include_current": bool},
-        "Spike Activation Map",
-        "Where neurons fire in short intervals",
-        "none",
-    ),
-    "relevance": Method(
-        "raster_digest",
-        {"network_sha256": str, "rule": str},
-        "Relevance of spikes",
-        "What the answer rests on",
-        "prediction",
-    ),
-    "grad-cam": Method("network_sha256", {}, "Grad-CAM of the ANN", "What speaks for the class", "label"),
-    "snn-grad-cam": Method(
-        "network_sha256", {"seed": int}, "SNN-crafted Grad-CAM", "What speaks for the class", "label"
-    ),
-    "graph-sam": Method(
-        "network_sha256",
-        {"gamma": float, "variant": str, "seed": int},
-        "Spike Activation Map, formed in the network's graph",
-        "Where neurons fire in short intervals",
-        "none",
-    ),
-} | {
-    name: Method("network_sha256", {"seed": int}, title, "What speaks for the class", "prediction")
-    for name, title in {
-        "gradient-x-input": "Gradient × input",
-        "integrated-gradients": "Integrated gradients",
-        "occlusion": "Occlusion",
-        "rise": "RISE",
-    }.items()
-}
-
-
-@dataclass(frozen=True)
-class MapLayer:
+class MapLayer(NamedLayer):
     """One layer that has maps.
 
     Parameters
@@ -135,15 +81,8 @@ class MapLayer:
     steps_that_matter : how many of the first steps can still change the answer, 1 … T
     """
 
-    name: str
-    number: int
     shape: tuple[int, int]
     steps_that_matter: int
-
-    @property
-    def group(self) -> str:
-        """Name of its group in the file: "001_conv1"."""
-        return group_name(self.number, self.name)
 
 
 @dataclass(frozen=True)
@@ -152,35 +91,31 @@ class MapHeader:
 
     Parameters
     ----------
-    method : a key of :data:`METHODS`
+    method : its name, such as "snn-grad-cam"
     source : identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
-    parameters : those of the method; gamma, in 1/step, is finite and ≥ 0
+    parameters : those of the method, by names such as "gamma"; real numbers are finite and ≥ 0
     timesteps : T ≥ 1
     layers : in order of depth
     steps : those of which maps are kept beside the sums, ascending
     stepped : how many of the first samples have them; 0 if and only if there are no such steps
+    source_name : the attribute that holds the source
     """
 
     method: str
     source: str
-    parameters: Mapping[str, Any] = field(hash=False)
+    parameters: Mapping[str, Parameter] = field(hash=False)
     timesteps: int
     layers: tuple[MapLayer, ...]
     steps: tuple[int, ...] = ()
     stepped: int = 0
+    source_name: SourceName = "raster_digest"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method is {self.method[:80]!r}, expected one of {', '.join(METHODS)}")
+        if not is_method_name(self.method):
+            raise InputError(f"method is {self.method[:80]!r}, expected a name such as 'grad-cam'")
         if not re.fullmatch(r"[0-9a-f]{64}", self.source):
-            name = METHODS[self.method].source
-            raise InputError(f"{name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
-        if self.parameters.keys() != METHODS[self.method].parameters.keys():
-            expected = ", ".join(METHODS[self.method].parameters) or "none"
-            raise InputError(f"parameters of {self.method} are {', '.join(self.parameters)}, expected {expected}")
-        gamma = self.parameters.get("gamma", 0.0)
-        if not (math.isfinite(gamma) and gamma >= 0):
-            raise InputError(f"gamma is {gamma}, expected a finite number ≥ 0")
+            raise InputError(f"{self.source_name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
+        self._check_parameters()
         check_size("timesteps", self.timesteps, "T")
         steps = list(self.steps)
         if steps != sorted(set(steps)) or (steps and not 0 <= steps[0] <= steps[-1] < self.timesteps):
@@ -212,6 +147,17 @@ class MapHeader:
             named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
             raise InputError(f"layers are {named}; expected different names, and ascending numbers from 0 on")
 
+    def _check_parameters(self) -> None:
+        for name, value in self.parameters.items():
+            if not is_parameter_name(name) or name == self.source_name:
+                raise InputError(f"parameter {name[:80]!r}, expected a name such as 'gamma' that means nothing else")
+            if type(value) not in get_args(Parameter):
+                raise InputError(f"{name} is of type {type(value).__name__}, expected str, bool, int or float")
+            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} is {value}, expected a finite number ≥ 0")
+        if len(self.parameters) > MAX_PARAMETERS:
+            raise InputError(f"{len(self.parameters)} parameters, expected at most {MAX_PARAMETERS}")
+
     @property
     def kept(self) -> str:
         """What is kept of each sample, for people."""
@@ -238,12 +184,27 @@ class MapHeader:
         """Where the maps of a layer lie in the file, step by step."""
         return f"/layers/{layer.group}/{self.method}"
 
+    def datasets(self, layer: MapLayer, n_samples: int) -> list[tuple[str, DatasetSpec, int]]:
+        """Where the sums of a layer and, if any are kept, its maps lie, what they are, and of how many samples."""
+        maps = [(self.path(layer), MAPS, self.stepped)] if self.stepped else []
+        return [(self.sum_path(layer), SUM, n_samples), *maps]
+
     def tables(self) -> list[str]:
         """Where the steps and the digests lie, in the order in which the content digest takes them."""
         digests = [digest_path(self.sum_path(layer)) for layer in self.layers]
         if not self.stepped:
             return digests
         return ["/steps", *digests, *(digest_path(self.path(layer)) for layer in self.layers)]
+
+
+def is_method_name(name: str) -> bool:
+    """Whether a method may have this name, which is that of its datasets as well."""
+    return name != SUM.name and re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name) is not None
+
+
+def is_parameter_name(name: str) -> bool:
+    """Whether an attribute of this name is a parameter of the method."""
+    return name not in ROOT_ATTRIBUTES and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) is not None
 
 
 def digest_path(maps: str) -> str:

@@ -12,18 +12,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import open_dataset, read_table, store_chunks, write_rows, write_table
+from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows, write_table
 from recordings.digests import content_digest
-from recordings.disk import reason, replacing
+from recordings.disk import reason
 from recordings.errors import InputError
 from recordings.lock import file_lock
 from recordings.new_hdf5 import hdf5_in_memory, new_hdf5
 from recordings.schema import SAMPLE_DATASETS, SampleTable
-from recordings.sealed import SealedFile
 
 from .layout import attributes, empty_maps, lay_out
 from .records import MapRecord, make_map_record
-from .schema import METHODS, STEPS, MapHeader, digest_path
+from .schema import STEPS, MapHeader, digest_path
 
 
 class MapWriter:
@@ -40,9 +39,8 @@ class MapWriter:
         self._file, self._header, self._samples, self._check = file, header, samples, check
         self._written = np.zeros(len(samples), np.bool_)
         self._predictions = np.zeros(len(samples), np.int32)
-        kept = [(header.sum_path(layer), len(samples)) for layer in header.layers]
-        kept += [(header.path(layer), header.stepped) for layer in header.layers if header.stepped]
-        self._rows = dict(kept)  # of each dataset of maps
+        kept = (kept for layer in header.layers for kept in header.datasets(layer, len(samples)))
+        self._rows = {path: rows for path, _, rows in kept}  # of each dataset of maps
         self._datasets = {name: open_dataset(file, name) for path in self._rows for name in (path, digest_path(path))}
 
     def write(
@@ -64,13 +62,14 @@ class MapWriter:
                 write_rows(self._datasets[digest_path(path)], first, digests)
         self._finished(first, np.array([record.prediction for record in records], np.int32))
 
-    def copy(self, first: int, maps: SealedFile) -> None:
+    def copy(self, first: int, content: bytes) -> None:
         """Take the samples of another file of the same maps, chunk by chunk as they are stored, to `first` on."""
-        for path, rows in self._rows.items():
-            if first < rows:
-                store_chunks(self._datasets[path], first, maps.chunks(path))
-                write_rows(self._datasets[digest_path(path)], first, maps.table(digest_path(path)))
-        self._finished(first, maps.table("/samples/prediction"))
+        with h5py.File(io.BytesIO(content), "r") as maps:
+            for path, rows in self._rows.items():
+                if first < rows:
+                    store_chunks(self._datasets[path], first, stored_chunks(maps, content, path))
+                    write_rows(self._datasets[digest_path(path)], first, read_table(maps, digest_path(path)))
+            self._finished(first, read_table(maps, "/samples/prediction"))
 
     def finish(self) -> None:
         """Mark the file complete; a fault of the program if a sample was never written."""
@@ -101,7 +100,6 @@ def writing_maps(
     Parameters
     ----------
     target : name of the file, or what holds its content in memory afterwards
-    overwrite : replace a file that exists
 
     Raises
     ------
@@ -111,7 +109,7 @@ def writing_maps(
         raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
     if isinstance(target, io.BytesIO):
         with hdf5_in_memory(empty_maps(replace(header, source="0" * 64), len(samples))) as (file, image):
-            file.attrs[METHODS[header.method].source] = header.source
+            file.attrs[header.source_name] = header.source
             writer = MapWriter(file, header, samples, lambda: None)
             yield writer
             writer.finish()
@@ -121,13 +119,9 @@ def writing_maps(
         return
     path = Path(target)
     try:
-        with (
-            file_lock(path),
-            replacing(path, overwrite=overwrite) as temporary,
-            new_hdf5(temporary) as (file, on_disk),
-        ):
+        with file_lock(path), new_hdf5(path, overwrite=overwrite) as (file, check):
             lay_out(file, header, len(samples))
-            writer = MapWriter(file, header, samples, on_disk.check)
+            writer = MapWriter(file, header, samples, check)
             yield writer
             writer.finish()
     except (OSError, RuntimeError) as error:

@@ -135,12 +135,7 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def layer_specs(shapes: Mapping[str, tuple[int, ...]]) -> tuple[LayerSpec, ...]:
-    """Layers of which only spikes are known, in order of depth, the one called "input" first.
-
-    Parameters
-    ----------
-    shapes : name -> (C, H, W), or (K,)
-    """
+    """Layers of which only shapes are known, (C, H, W) or (K,), in order of depth, the one called "input" first."""
     names = sorted(shapes, key=lambda name: name != "input")  # a stable order: the others stay as they are
     specs = []
     for number, name in enumerate(names, 0 if "input" in shapes else 1):

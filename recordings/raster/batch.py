@@ -18,12 +18,8 @@ class PackedSpikes:
 
     Parameters
     ----------
-    bits : (B, T, ceil(C*H*W/8)) uint8, as of :func:`pack`
+    bits : (B, T, ceil(C*H*W/8)) uint8, as of :func:`pack`; pad bits are 0
     map_shape : (C, H, W)
-
-    Raises
-    ------
-    InputError : if the bits are of another shape or dtype, or a pad bit is set
     """
 
     bits: NDArray[np.uint8]

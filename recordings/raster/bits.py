@@ -17,12 +17,7 @@ FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however 
 
 
 def check_counts(counts: object, where: str) -> bool:
-    """Whether to record of counts of spikes that there were any.
-
-    Raises
-    ------
-    InputError : if `counts` is neither None nor "fired"
-    """
+    """Whether to record of counts of spikes that there were any: None, or "fired"."""
     if counts not in (None, FIRED):
         raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
     return counts == FIRED
@@ -31,11 +26,10 @@ def check_counts(counts: object, where: str) -> bool:
 def as_bits(
     spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
 ) -> NDArray[np.bool_]:
-    """Spikes of 0 and 1 as bool.
+    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool.
 
     Parameters
     ----------
-    spikes : array or torch tensor of any shape and device, bool or 0 and 1 of any dtype
     where : an index -> what names its place at the beginning of a message; () names the whole
     fired : take counts of spikes as well, and call what is above 0 a spike
     advice : what else could be done about other values than 0 and 1, the end of the message
@@ -64,12 +58,7 @@ def on_cpu(values: Any) -> Any:
 
 
 def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
-    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what a dtype of a file holds from 0 on.
-
-    Raises
-    ------
-    InputError
-    """
+    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what the dtype holds from 0 on."""
     array = np.asarray(on_cpu(values))
     if array.shape != (count,) or array.dtype.kind not in "iu":
         found = f"shape {array.shape} of {array.dtype}"

@@ -73,11 +73,7 @@ class SpikeEvents:
         Parameters
         ----------
         where : (sample of these,) -> what names it at the beginning of a message
-        fired : whether a neuron may be listed twice in a step
-
-        Raises
-        ------
-        InputError : if a neuron is listed twice in a step, unless `fired`
+        fired : whether a neuron may be listed twice in a step, which is refused otherwise
         """
         events = slice(*np.searchsorted(np.asarray(self.sample), (rows.start, rows.stop)))
         columns = (self.sample, self.step, self.neuron)

@@ -6,16 +6,15 @@ import os
 import shutil
 import uuid
 from array import array
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from recordings.disk import check_free, reason, write_file
+from recordings.disk import check_free, write_file, writing
 from recordings.errors import InputError, RasterError
 from recordings.schema import SampleTable
-from recordings.seal import Seal, seal, sealed_content
+from recordings.sealed import Seal, seal, sealed_content
 
 from .batch import RasterBatch
 from .merging import merging
@@ -29,12 +28,7 @@ def parts_of(path: Path) -> Path:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced."""
     if os.path.lexists(path) and not (overwrite and path.is_file()):
         advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
         raise InputError(f"{path}: already exists; {advice}")
@@ -48,13 +42,8 @@ class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
     Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold
-    :func:`recordings.lock.file_lock` on the path, or a lock on its folder.
-
-    Parameters
-    ----------
-    path : of the file
-    header : what it says of its samples
-    overwrite : replace an existing file when the new one is whole, and what a run that was cut off left of one
+    :func:`recordings.lock.file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
+    existing one when it is whole, and what a run that was cut off left of one.
 
     Raises
     ------
@@ -99,32 +88,21 @@ class GrowingWriter:
         InputError : if the disk is full, or a shard was damaged since it was written
         """
         self._flush()
-        with self._writing():
-            needed = sum(each.size for each in self._seals.values())
-            if self._seals:
-                check_free(parts_of(self.path), needed, "free space, or choose another name")
-            samples = self._samples(0)
+        with writing(self.path):
+            needed, samples = sum(each.size for each in self._seals.values()), self._samples(0)
+            check_free(parts_of(self.path), needed, "free space, or choose another name")
             with merging(self.path, self.header, samples, self._run_uuid, overwrite=self._overwrite) as merged:
                 for first, expected in self._seals.items():
-                    merged.add_sealed(first, self._shard(first, expected))
+                    path = self._shard_path(first)
+                    if (content := sealed_content(path, expected)) is None:
+                        raise RasterError(f"{path}: was changed or removed since it was written; record again")
+                    merged.add_sealed(first, content)
         self.discard()
         return self.path
 
     def discard(self) -> None:
         """Remove the shards; nothing is left of a file that is not finished."""
         shutil.rmtree(parts_of(self.path), ignore_errors=True)
-
-    def _shard(self, first: int, expected: Seal) -> bytes:
-        """The content of a shard.
-
-        Raises
-        ------
-        RasterError : if it was changed or removed since it was written
-        """
-        path = self._shard_path(first)
-        if (content := sealed_content(path, expected)) is None:
-            raise RasterError(f"{path}: was changed or removed since it was written; record again")
-        return content
 
     def _shard_path(self, first: int) -> Path:
         return parts_of(self.path) / f"{first:08d}.h5"
@@ -134,7 +112,7 @@ class GrowingWriter:
             return
         first, parts = self._records[0].position, parts_of(self.path)
         samples = self._samples(first)[: len(self._records)]
-        with self._writing():
+        with writing(self.path):
             if not self._seals:
                 self.discard()
                 parts.mkdir(parents=True)
@@ -146,12 +124,3 @@ class GrowingWriter:
     def _samples(self, first: int) -> SampleTable:
         """The table of the samples from a position on."""
         return SampleTable(np.array(self._index[first:]), np.array(self._label[first:]))
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"{self.path}: cannot be written ({reason(error)}); free space or choose another name"
-            ) from error

@@ -14,10 +14,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.compress import DEFLATE_LEVEL
 from recordings.digests import About, content_digest
-from recordings.new_hdf5 import hdf5_in_memory
-from recordings.schema import SAMPLE_DATASETS, DatasetSpec, SampleTable
+from recordings.new_hdf5 import create_dataset, hdf5_in_memory
+from recordings.schema import SAMPLE_DATASETS
 
 from .schema import (
     FORMAT,
@@ -75,32 +74,23 @@ def table_paths(header: RasterHeader) -> list[str]:
     return [*(f"/samples/{name}" for name in SAMPLE_DATASETS), *(["/readout"] if header.classes else []), *of_layers]
 
 
-def lay_out(file: h5py.File, header: RasterHeader, samples: SampleTable, run_uuid: str) -> None:
-    """Write attributes, the sample table and empty datasets; `complete` stays false until :func:`finish`."""
-    _lay_out(file, header, len(samples), run_uuid)
-    file["samples/index"][:] = samples.index
-    file["samples/label"][:] = samples.label
-
-
 @lru_cache(maxsize=1)
 def empty_raster(header: RasterHeader, count: int, run_uuid: str) -> bytes:
     """The content of a file that is laid out for `count` samples. Shards differ in nothing else; h5py takes 7 ms."""
     with hdf5_in_memory() as (file, image):
-        _lay_out(file, header, count, run_uuid)
+        lay_out(file, header, count, run_uuid)
         return image()
 
 
-def _lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -> None:
-    sizes = header.sizes(count)
-    group = file.create_group("samples")
-    for spec in SAMPLE_DATASETS.values():
-        _create(group, spec, sizes)
+def lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -> None:
+    """Write attributes, and empty datasets for `count` samples; `complete` stays false until :func:`finish`."""
+    for name, spec in SAMPLE_DATASETS.items():
+        create_dataset(file, f"/samples/{name}", spec, header.sizes(count))
     if header.classes:
-        _create(file, READOUT_DATASETS[header.precision], sizes)
+        create_dataset(file, "/readout", READOUT_DATASETS[header.precision], header.sizes(count))
     for layer in header.layers:
-        group = file.create_group(f"layers/{layer.group}")
-        for spec in LAYER_DATASETS.values():
-            _create(group, spec, header.sizes(count, layer))
+        for name, spec in LAYER_DATASETS.items():
+            create_dataset(file, f"/layers/{layer.group}/{name}", spec, header.sizes(count, layer))
     for path, values in attributes(header, run_uuid).items():
         file[path].attrs.update(values)
     file.attrs.update({"complete": False, "raster_digest": "", "content_digest": ""})
@@ -109,26 +99,12 @@ def _lay_out(file: h5py.File, header: RasterHeader, count: int, run_uuid: str) -
 def finish(file: h5py.File, digest: str, about: About, tables: Iterable[NDArray[Any]]) -> None:
     """Say that everything is there, and what everything is: the raster digest, then one of all the rest.
 
-    Parameters
-    ----------
-    about, tables : what the file holds beside its spikes; the tables in the order of :func:`table_paths`
+    `about` and `tables` are what the file holds beside its spikes; the tables in the order of :func:`table_paths`.
     """
     about["/"]["raster_digest"] = digest
     file.attrs["raster_digest"] = digest
     file.attrs["content_digest"] = content_digest(about, tables)
     file.attrs["complete"] = True
-
-
-def _create(group: h5py.Group, spec: DatasetSpec, sizes: dict[str, int]) -> h5py.Dataset:
-    return group.create_dataset(
-        spec.name,
-        spec.shape(sizes),
-        spec.dtype,
-        chunks=spec.chunks(sizes),
-        compression="gzip" if spec.deflate else None,
-        compression_opts=DEFLATE_LEVEL if spec.deflate else None,
-        fletcher32=True,
-    )
 
 
 @cache

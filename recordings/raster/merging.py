@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,10 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from recordings.chunks import open_dataset, read_table, store_chunks, write_rows
+from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows
 from recordings.digests import raster_digest
-from recordings.disk import replacing
-from recordings.new_hdf5 import Target, new_hdf5
+from recordings.new_hdf5 import new_hdf5
 from recordings.schema import SampleTable
-from recordings.sealed import SealedFile
 
 from .layout import attributes, finish, lay_out, table_paths
 from .records import SampleRecord, tables_of
@@ -26,34 +25,22 @@ from .schema import LAYER_TABLES, RasterHeader
 def merging(
     path: Path, header: RasterHeader, samples: SampleTable, run_uuid: str, *, overwrite: bool = False
 ) -> Iterator[MergedRaster]:
-    """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left of it.
-
-    Raises
-    ------
-    InputError : if the file exists and may not be replaced
-    OSError : if it cannot be written
-    """
-    with replacing(path, overwrite=overwrite) as temporary, new_hdf5(temporary) as (file, target):
-        merged = MergedRaster(file, target, header, samples, run_uuid)
+    """A raster to be filled with all its samples; it becomes `path` if the block succeeds, else nothing is left."""
+    with new_hdf5(path, overwrite=overwrite) as (file, check):
+        merged = MergedRaster(file, check, header, samples, run_uuid)
         yield merged
         merged.finish()
 
 
 class MergedRaster:
-    """Made by :func:`merging`; every sample is added once.
-
-    Parameters
-    ----------
-    file, target : of :func:`recordings.new_hdf5.new_hdf5`, empty
-    header, samples, run_uuid : what the raster says of itself
-    """
+    """Made by :func:`merging`; every sample is added once."""
 
     def __init__(
-        self, file: h5py.File, target: Target, header: RasterHeader, samples: SampleTable, run_uuid: str
+        self, file: h5py.File, check: Callable[[], object], header: RasterHeader, samples: SampleTable, run_uuid: str
     ) -> None:
-        self._file, self._target = file, target
-        self.header, self.samples, self._run_uuid = header, samples, run_uuid
-        lay_out(file, header, samples, run_uuid)
+        self._file, self._check, self.header, self._run_uuid = file, check, header, run_uuid
+        lay_out(file, header, len(samples), run_uuid)
+        file["samples/index"][:], file["samples/label"][:] = samples.index, samples.label
         self._spikes = {layer.name: open_dataset(file, f"layers/{layer.group}/spikes") for layer in header.layers}
         paths = ["/samples/prediction", *(["/readout"] if header.classes else [])]
         paths += [f"/layers/{layer.group}/{name}" for layer in header.layers for name in LAYER_TABLES]
@@ -69,11 +56,12 @@ class MergedRaster:
 
     def add_sealed(self, first: int, content: bytes) -> None:
         """Take the samples from `first` on of a shard whose bytes are those that were written."""
-        with SealedFile(content) as shard:
+        with h5py.File(io.BytesIO(content), "r") as shard:
             for layer in self.header.layers:
-                store_chunks(self._spikes[layer.name], first, shard.chunks(f"layers/{layer.group}/spikes"))
-            tables = {path: shard.table(path) for path in self._tables}
-            self._added(first, tables, shard.text("backend"), shard.text("device"))
+                chunks = stored_chunks(shard, content, f"layers/{layer.group}/spikes")
+                store_chunks(self._spikes[layer.name], first, chunks)
+            tables = {path: read_table(shard, path) for path in self._tables}
+            self._added(first, tables, shard.attrs["backend"], shard.attrs["device"])
 
     def finish(self) -> None:
         """Say that everything is there, once every sample was added."""
@@ -91,4 +79,4 @@ class MergedRaster:
         for name, value in (("backend", backend), ("device", device)):
             if value not in self._origins[name]:
                 self._origins[name].append(value)
-        self._target.check()
+        self._check()

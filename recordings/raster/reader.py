@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.compress import ChunkError, decode
 from recordings.digests import pad_bits_clear, raster_digest, spike_counts
 from recordings.hdf5 import Source
-from recordings.layer_view import position
+from recordings.layer_view import LayerView, position
 from recordings.reader import Reader
 from recordings.schema import check_size
 
 from .batch import unpack
-from .layer import RecordedLayer
 from .schema import (
     FORMAT,
     LAYER_ATTRIBUTES,
@@ -64,19 +61,8 @@ class RasterReader(Reader[LayerSpec]):
     """
 
     header: RasterHeader
-
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
-        super().__init__(source, "raster", WHAT, FORMAT, SCHEMA_VERSION, trusted)
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return self.header.timesteps
-
-    @property
-    def layers(self) -> tuple[LayerSpec, ...]:
-        """Every recorded layer in order of depth, the input first where it has spikes."""
-        return self.header.layers
+    _noun, _what, _format, _version = "raster", WHAT, FORMAT, SCHEMA_VERSION
+    _content = "spikes"
 
     @cached_property
     def raster_digest(self) -> str:
@@ -139,71 +125,29 @@ class RasterReader(Reader[LayerSpec]):
                 advance()
         _ = self.raster_digest
 
-    def stored_chunks(self, layer: LayerSpec, sample: int) -> list[bytes]:
-        """The stored bytes of one sample's chunks, in order of time, verified as :meth:`packed` does."""
-        return [stored for stored, _ in self._pieces(layer, sample, 0, self.timesteps)]
-
-    def _chunk(self, where: str, sample: int, start: int) -> bytes:
-        with self._checked.reading(f"{where}[{sample}]"):
-            _, stored = self._datasets[where].read_direct_chunk((sample, start, 0))
-            return bytes(stored)
-
-    def _chunk_steps(self, layer: LayerSpec) -> int:
-        return LAYER_DATASETS["spikes"].chunks(self.header.sizes(self.n_samples, layer))[1]
-
     def _steps(self, layer: LayerSpec, sample: int, first: int, last: int) -> NDArray[np.uint8]:
         """(last - first, bytes) uint8 of one sample, verified as far as these steps allow."""
         packed = np.empty((last - first, layer.step_bytes), np.uint8)
-        filled = 0
-        for _, piece in self._pieces(layer, sample, first, last):
-            packed[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        for step, piece in self._pieces(layer, sample, first, last):
+            packed[step - first : step - first + len(piece)] = piece
         return packed
 
-    def _pieces(
-        self, layer: LayerSpec, sample: int, first: int, last: int
-    ) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
-        """The steps of :meth:`_steps` chunk by chunk, so that no more of a sample need be held; verified at the end.
-
-        Yields
-        ------
-        the stored bytes of a chunk, and those of its steps that are wanted, (t, bytes) uint8
-        """
-        where = f"/layers/{layer.group}/spikes"
-        chunk_steps = self._chunk_steps(layer)
-        sha256 = hashlib.sha256()
-        for start in range(first - first % chunk_steps, last, chunk_steps):
-            stored = self._chunk(where, sample, start)
-            try:
-                chunk = decode(stored, chunk_steps * layer.step_bytes)
-            except ChunkError as error:
-                raise self._checked.fail(f"{where}[{sample}]", f"damaged: {error}", "an intact chunk") from error
-            skip = max(first - start, 0)
-            piece = np.frombuffer(chunk, np.uint8).reshape(chunk_steps, layer.step_bytes)[skip : last - start]
-            self._check_piece(layer, sample, start + skip, piece)
-            sha256.update(piece.data)
-            yield stored, piece
-        found, digest = self.digests(layer)[sample], sha256.hexdigest().encode()
-        if (first, last) == (0, self.timesteps) and found != digest:
-            raise self._checked.fail(
-                f"/layers/{layer.group}/digest[{sample}]",
-                found.decode("ascii", "replace"),
-                f"{digest.decode()}, the SHA-256 of its spikes",
-            )
-
-    def _check_piece(self, layer: LayerSpec, sample: int, first: int, piece: NDArray[np.uint8]) -> None:
-        """Compare consecutive steps from `first` on with their counts."""
-        if not pad_bits_clear(piece, layer.neurons):
-            where = f"/layers/{layer.group}/spikes[{sample}]"
-            raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
-        found, counts = spike_counts(piece), self.counts(layer)[sample, first : first + len(piece)]
-        if (wrong := np.flatnonzero(found != counts)).size:
-            step = int(wrong[0])
-            raise self._checked.fail(
-                f"/layers/{layer.group}/count[{sample}, {first + step}]",
-                str(counts[step]),
-                f"{found[step]}, the number of spikes",
-            )
+    def _pieces(self, layer: LayerSpec, sample: int, first: int, last: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The steps of :meth:`_steps` chunk by chunk, each with its first step, compared with their counts."""
+        group, sizes = f"/layers/{layer.group}", self.header.sizes(self.n_samples, layer)
+        where, spec = f"{group}/spikes", LAYER_DATASETS["spikes"]
+        for start, piece in self._rows(where, f"{group}/digest", sample, spec, sizes, first, last):
+            if not pad_bits_clear(piece, layer.neurons):
+                raise self._checked.fail(f"{where}[{sample}]", "pad bits that are set", "zero behind the last neuron")
+            found, counts = spike_counts(piece), self.counts(layer)[sample, start : start + len(piece)]
+            if (wrong := np.flatnonzero(found != counts)).size:
+                step = int(wrong[0])
+                raise self._checked.fail(
+                    f"{group}/count[{sample}, {start + step}]",
+                    str(counts[step]),
+                    f"{found[step]}, the number of spikes",
+                )
+            yield start, piece
 
     def _open(self) -> None:
         checked = self._checked
@@ -251,6 +195,44 @@ class RasterReader(Reader[LayerSpec]):
                 classes=attributes["K"],
                 readout_scale=about["/readout"]["scale"] if attributes["K"] else 1.0,
             )
+
+
+class RecordedLayer(LayerView[np.bool_]):
+    """One layer of an open raster, made by `raster["conv1"]`.
+
+    `[i]` reads (T, C, H, W) bool of sample i, `[a:b]` reads (T, B, C, H, W) bool. The length is N.
+
+    Attributes
+    ----------
+    spec : LayerSpec — name, number, kind, threshold and leak
+    """
+
+    def __init__(self, raster: RasterReader, spec: LayerSpec) -> None:
+        super().__init__(raster.where, (raster.n_samples, raster.timesteps, *spec.shape), np.bool_)
+        self._raster, self.spec = raster, spec
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+        return self.spec.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W); dense layers (C, 1, 1)."""
+        return self.spec.shape
+
+    @property
+    def counts(self) -> NDArray[np.uint32]:
+        """(N, T) uint32 number of spikes."""
+        return self._raster.counts(self.spec)
+
+    @property
+    def steps_that_matter(self) -> int:
+        """How many of the first steps can still change the answer."""
+        return self._raster.steps_that_matter(self.spec)
+
+    def _read(self, sample: int) -> NDArray[np.bool_]:
+        return unpack(self._raster.packed(self.spec, sample)[None], self.spec.shape)[:, 0]
 
 
 def open_raster(source: Source) -> RasterReader:

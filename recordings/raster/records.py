@@ -48,21 +48,21 @@ class SampleRecord:
 
 
 def make_record(
-    header: RasterHeader, batch: RasterBatch, row: int, position: int, *, with_spikes: bool = True
+    header: RasterHeader, batch: RasterBatch, row: int, position: int, *, keep_spikes: bool = True
 ) -> SampleRecord:
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
     given = -1 if batch.predictions is None else int(batch.predictions[row])
     prediction = int(readout.argmax()) if header.classes else given
     layers = {
-        layer.name: _make_layer(header, layer, batch.spikes[layer.name][row], with_spikes) for layer in header.layers
+        layer.name: _make_layer(header, layer, batch.spikes[layer.name][row], keep_spikes) for layer in header.layers
     }
     return SampleRecord(position, readout, prediction, layers)
 
 
-def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8], with_spikes: bool) -> LayerRecord:
+def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8], keep_spikes: bool) -> LayerRecord:
     steps = LAYER_DATASETS["spikes"].chunks(header.sizes(1, layer))[1]
-    chunks = list(encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)) if with_spikes else []
+    chunks = list(encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)) if keep_spikes else []
     return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
 
 
@@ -101,9 +101,7 @@ def encode_samples(
 ) -> Generator[SampleRecord, None, None]:
     """Check a batch, then encode its samples, which stand at these positions in the raster; a core takes one at a time.
 
-    Raises
-    ------
-    ValueError : if the batch is not what the header says, a fault of the program
+    A batch that is not what the header says is a fault of the program, a ValueError.
     """
     check_batch(header, batch)
     rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recordings.errors import InputError
-from recordings.layers import check_name, group_name, steps_that_matter
+from recordings.layers import NamedLayer, check_name, steps_that_matter
 from recordings.parsing import parse_json
 from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
 
@@ -58,7 +58,7 @@ ROOT_PATHS = {"samples", "readout", "layers"}
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class LayerSpec(NamedLayer):
     """One raster of the file.
 
     Parameters
@@ -71,8 +71,6 @@ class LayerSpec:
         they are unknown; one of them is 0 where channels differ in it
     """
 
-    name: str
-    number: int
     shape: tuple[int, int, int]
     kind: str
     threshold: float
@@ -89,11 +87,6 @@ class LayerSpec:
             raise InputError(f"{where}: {self.neurons:,} neurons, expected at most {8 * MAX_SIZES['bytes']:,}")
         if not (math.isfinite(self.threshold) and math.isfinite(self.leak)):
             raise InputError(f"{where}: threshold {self.threshold}, leak {self.leak}; expected finite numbers")
-
-    @property
-    def group(self) -> str:
-        """Name of its group in the file: "001_conv1"."""
-        return group_name(self.number, self.name)
 
     @property
     def neurons(self) -> int:

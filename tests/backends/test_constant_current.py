@@ -81,10 +81,7 @@ def test_127_stands_for_a_plane_that_fires_at_every_step():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (
-            np.zeros((1, 1, 2, 5), np.int8),
-            r"got images of \(1, 1, 2, 5\) int8, expected .* int8; encode",
-        ),
+        (np.zeros((1, 1, 2, 5), np.int8), r"got images of \(1, 1, 2, 5\) int8, expected .* int8; encode"),
         (np.zeros((1, 1, 2, 4), np.float32), r"\(1, 1, 2, 4\) float32, expected \(B, 1, 2, 4\) int8"),
         (np.zeros((3, 1, 1, 2, 4), np.bool_), r"\(3, 1, 1, 2, 4\) bool, expected"),
         (np.full((1, 1, 2, 4), -128, np.int8), "got a pixel of -128, expected -127 … 127"),

@@ -82,7 +82,7 @@ def check(backend: str, seed: int) -> None:
 
 @pytest.mark.parametrize("backend", ["event", "torch"])
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_network(backend: str, seed: int) -> None:
     check(backend, seed)
 

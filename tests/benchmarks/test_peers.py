@@ -58,7 +58,7 @@ def test_the_loop_fires_as_spikingjelly_does():
 
 def test_snntorch_trains_the_function_of_this_project():
     torch.manual_seed(0)
-    ours, theirs = SpikingNetwork(NETWORK, 3, 16, 16, 5).train(), SnnTorchTraining(NETWORK, 16, 5).train()
+    ours, theirs = SpikingNetwork(NETWORK, (3, 16, 16), 5).train(), SnnTorchTraining(NETWORK, 16, 5).train()
     for number, layer in enumerate(ours.layers):
         theirs.synapses[number][-1].load_state_dict(layer.synapses.state_dict())
         theirs.norms[number].load_state_dict(layer.bntt.state_dict())

@@ -24,7 +24,7 @@ from .process import end_tree
 
 LONG = settings.default.max_examples > 100
 LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
-only_long = pytest.mark.skipif(not LONG, reason="takes minutes: pytest tests/campaign --hypothesis-profile=long")
+only_long = pytest.mark.skipif(not LONG, reason="takes minutes, with --hypothesis-profile=long")
 
 PATIENCE = 3.0  # wall time per processor time, on a machine where others compute too
 LONGEST = 2000  # characters of a refusal

@@ -42,7 +42,7 @@ def kill_with_ranges(base: Path, folder: Path) -> None:
     measured(base, NAME)
 
 
-@cases(short=6, long=200)
+@cases(short=3, long=200)
 @given(random=st.randoms(use_true_random=False))
 def test_a_spoiled_range(workplace: Path, stopped: Path, random: Random) -> None:
     case = Path(tempfile.mkdtemp(prefix="case-", dir=workplace))

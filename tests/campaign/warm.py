@@ -22,7 +22,7 @@ MODULES = (
     *(
         "pipeline.drawing.figures",
         "pipeline.engine.simulate",
-        "pipeline.maps.network_maps",
+        "pipeline.maps.methods.snn_grad_cam",
         "pipeline.maps.localisation",
     ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),

@@ -17,7 +17,7 @@ import spikesam
 from backends.network.storage import read_network
 from pipeline.engine.range_file import RangeRecord
 from recordings.errors import InputError, RasterError
-from recordings.seal import seal
+from recordings.sealed import seal
 
 from .faults import Boundaries
 from .formats.rasters import read_maps

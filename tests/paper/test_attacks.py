@@ -116,7 +116,7 @@ def test_gradients_pass_straight_through_the_encoder() -> None:
             assert gradient.flatten().tolist() == [slope, slope, 0, 0]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(epsilon=st.floats(0, 1), seed=st.integers(0, 9))
 def test_no_pixel_moves_further_than_asked(epsilon: float, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (3, 3, 1, 2)) / np.float32(255)

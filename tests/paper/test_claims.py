@@ -36,11 +36,7 @@ def test_one_image_gives_neither_verdict_nor_interval() -> None:
 def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
     sam, grad_cam = measured([0.3, 0.5, 0.7]), measured([0.2, 0.4, 0.6])
     found = compared("variance", "SAM's is larger", {"SAM": sam, "Grad-CAM": grad_cam})
-    assert (found.ours, found.same, found.n) == (
-        "SAM 0.5, Grad-CAM 0.4; SAM − Grad-CAM: 0.1 (0.1 … 0.1)",
-        "yes",
-        3,
-    )
+    assert (found.ours, found.same, found.n) == ("SAM 0.5, Grad-CAM 0.4; SAM − Grad-CAM: 0.1 (0.1 … 0.1)", "yes", 3)
     assert found.gain is not None and found.gain.mean == pytest.approx(0.1)
     assert found.p == 0
     assert compared("variance", "", {"Grad-CAM": grad_cam, "SAM": sam}).same == "no"

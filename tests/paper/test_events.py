@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from paper import events
 from paper.common.errors_by_kernel import COUNT
-from paper.common.event_recordings import saccade_recordings
+from paper.common.event_recordings import masks_over_time, saccade_recordings
 from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
 from paper.measures.tables import rows
 from pipeline.images.datasets.saccade_digits import SaccadeDigits
@@ -73,7 +73,7 @@ def test_energy_is_on_the_digit_of_the_bin_that_has_just_arrived() -> None:
 
 def test_masks_of_bins_are_parts_of_the_whole_mask() -> None:
     dataset = SaccadeDigits("val", size=10)
-    masks = dataset.masks_over_time(3, 10_000)
+    masks = masks_over_time(dataset, 3, 10_000)
     assert masks.shape == (30, 32, 32)
     whole = dataset[3].mask
     assert whole is not None

@@ -59,13 +59,7 @@ def test_a_step_counts_by_its_energy_and_silence_is_even() -> None:
 def test_judgement_of_attention_that_settles() -> None:
     settles, even = energies(0.5, 0.5, 0.9), energies(0.5, 0.5, 0.5)
     assert judged(settles, even) == ["yes", "yes", "yes", "yes", "yes"]
-    assert judged(even, settles) == [
-        "yes",
-        "no difference seen",
-        "no difference seen",
-        "no",
-        "no",
-    ]
+    assert judged(even, settles) == ["yes", "no difference seen", "no difference seen", "no", "no"]
     assert judged(energies(0.7, 0.5, 0.2), even) == ["no", "no", "no", "no", "no"]
     assert set(judged(energies(0.5, 0.5, 0.9, n=1), energies(0.5, 0.5, 0.5, n=1))) == {"cannot say"}
 

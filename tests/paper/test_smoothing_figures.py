@@ -12,6 +12,7 @@ from paper import fig2, fig3
 from paper.common.heatmaps import (
     at_steps,
     count_maps,
+    row_of_maps,
     sam_maps,
     snn_grad_cams,
 )
@@ -37,10 +38,7 @@ def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         maps = snn_grad_cams(setup, setup.images, raster)
-        assert {layer: each.shape for layer, each in maps.items()} == {
-            "conv1": (9, 6, 16, 24),
-            "conv2": (9, 7, 8, 12),
-        }
+        assert {layer: each.shape for layer, each in maps.items()} == {"conv1": (9, 6, 16, 24), "conv2": (9, 7, 8, 12)}
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
         assert not maps["conv2"][:, :2].any()  # the image has not arrived
         again = snn_grad_cams(small_setup(tmp_path), setup.images, raster)
@@ -54,6 +52,17 @@ def test_steps_too_late_to_matter_are_blank() -> None:
     shown = at_steps(maps, [0, 2, 3])
     assert shown[1] is not None and shown[1].item() == 2
     assert shown[2] is None
+
+
+def test_a_row_is_relative_to_its_largest_value() -> None:
+    ones, picture = np.ones((2, 2), np.float32), np.random.default_rng(0).random((64, 64, 3))
+    row = row_of_maps("conv1", [2 * ones, None, 4 * ones])
+    assert [None if cell is None else cell.heat[0, 0] for cell in row.cells] == [0.5, None, 1]
+    row = row_of_maps("conv1", [2 * ones, 0 * ones], picture, each=True)
+    image, first, silent = row.cells
+    assert image.image is picture and image.heat is None
+    assert first.image is picture and first.heat.max() == 1
+    assert silent.heat.max() == 0
 
 
 def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:

@@ -132,11 +132,7 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(setup: Setup) -> N
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
         if network == "surrogate":  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
-    assert {path.name for path in setup.out.glob("fig6*.png")} == {
-        "fig6.png",
-        "fig6_kernel.png",
-        "fig6_rate.png",
-    }
+    assert {path.name for path in setup.out.glob("fig6*.png")} == {"fig6.png", "fig6_kernel.png", "fig6_rate.png"}
 
 
 @pytest.mark.parametrize(

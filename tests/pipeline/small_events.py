@@ -18,7 +18,9 @@ def bar(direction: str, start: float) -> Events:
     x = np.arange(SIDE)[None, :]
     place = start + np.arange(FRAMES)[:, None] * (0.5 if direction == "right" else -0.5)
     ink = np.clip(2 - np.abs(x - place), 0, 1)
-    return EventCamera().record(np.repeat(0.2 + ink[:, None], SIDE, axis=1), np.arange(FRAMES) * 1000)
+    return EventCamera().record(
+        np.repeat(0.2 + ink[:, None], SIDE, axis=1), np.arange(FRAMES) * 1000, np.random.default_rng(0)
+    )
 
 
 def bar_folders(path: Path, per_class: int) -> Path:

@@ -24,7 +24,7 @@ SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
 def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMALL, seed: int = 0) -> SpikingNetwork:
     """An untrained network whose BNTT statistics are not the initial ones, so that every layer spikes."""
     torch.manual_seed(seed)
-    model = SpikingNetwork(network, 3, height, width, len(CLASSES)).eval()
+    model = SpikingNetwork(network, (3, height, width), len(CLASSES)).eval()
     for depth, layer in enumerate(model.layers):
         for norm in layer.bntt[depth:] if layer.bntt is not None else ():  # earlier steps are never seen in training
             norm.running_mean.uniform_(-0.2, 0.2)
@@ -65,7 +65,7 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
 def small_ann_model() -> ReluNetwork:
     """An untrained ANN of the layers of :func:`small_model`."""
     torch.manual_seed(0)
-    return ReluNetwork(SMALL.layers, 3, 16, 24, len(CLASSES)).eval()
+    return ReluNetwork(SMALL.layers, (3, 16, 24), len(CLASSES)).eval()
 
 
 def small_ann(path: Path) -> Path:

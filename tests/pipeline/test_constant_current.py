@@ -15,7 +15,7 @@ from backends.network.quantise import quantise
 from pipeline import explain, export, run
 from pipeline.images.encoding import constant_current
 from pipeline.images.samples import choose_samples
-from pipeline.maps import explanation
+from pipeline.maps import explain as explanation
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from recordings import validate
 from recordings.errors import InputError

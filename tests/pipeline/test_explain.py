@@ -86,6 +86,10 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsy
         (("--figures", f"{__file__}/new"), "test_explain.py is a file, expected the name of a folder for --figures"),
         (("--steps", "some"), 'steps: got \'some\', expected "pictured", "all", "none", or first:last:every'),
         (("--steps", "6:"), "steps: '6:' means none of the 6 steps, 0 to 5"),
+        (("--samples", "2"), "--samples: belongs to --method grad-cam, gradient-x-input, integrated-gradients, occl"),
+        (("--method", "rise", "--steps", "all"), "--steps: belongs to --method grad-cam; rise maps the input"),
+        (("--method", "rise", "--samples", "0"), "--samples"),
+        (("--method", "graph-sam"), "'graph-sam'"),
         (("--gama", "1"), "unknown option --gama; did you mean --gamma?"),
     ],
 )

@@ -77,12 +77,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
         ("run", 0, "cannot hold 2.3 kB of prepared pictures", ""),
         ("run", 3500, "network.safetensors", ""),
         ("run", 10_000, "cannot write there", ""),
-        (
-            "run",
-            26_000,
-            "cannot write there",
-            "",
-        ),
+        ("run", 26_000, "cannot write there", ""),
         (
             "run",
             80_000,

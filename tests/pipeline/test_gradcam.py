@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.explain import main as explain
 from pipeline.gradcam import main
 from pipeline.images.encoding import mean_spikes
 from pipeline.images.preprocessing import read_image
 from pipeline.images.samples import choose_samples
-from pipeline.maps.grad_cam import grad_cam
-from pipeline.maps.snn_grad_cam import snn_grad_cam
+from pipeline.maps.methods.grad_cam import grad_cam
+from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.maps.reader import MapReader
@@ -78,11 +79,23 @@ def test_command_for_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.Capt
     inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
     with MapReader(out) as maps:
         layers = (MapLayer("conv2", 2, (8, 12), 1),)
-        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1)
+        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1, "network_sha256")
         assert maps.samples.label[0] == -1
         expected = grad_cam(DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"])[1]["conv2"]
         np.testing.assert_allclose(maps["conv2"][0], expected[0], rtol=1e-5, atol=1e-7)
         np.testing.assert_array_equal(maps["conv2"].sum, maps["conv2"][0])  # of one step
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "snn-grad-cam", "occlusion"])
+def test_explain_is_the_same_command(
+    method: str, workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = workplace / "snn.safetensors", "--data", workplace / "data", "--samples", 2, "--seed", 1, "--out"
+    run(*about, tmp_path / "maps.h5", *(("--method", method) if method == "occlusion" else ()))
+    expected = capsys.readouterr().out
+    explain([str(argument) for argument in (*about, tmp_path / "same.h5", "--method", method)])
+    assert capsys.readouterr().out == expected.replace("maps.h5", "same.h5")
+    assert (tmp_path / "same.h5").read_bytes() == (tmp_path / "maps.h5").read_bytes()
 
 
 def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,7 +92,8 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
     layer = LayerSpec("conv1", 1, shape, "conv", 0.0, 0.0)
     header = replace(HEADER, timesteps=timesteps, layers=(layer,), classes=0, readout_scale=1.0)
     with h5py.File(path, "w", libver=LIBVER) as file:
-        lay_out(file, header, samples, "a run")
+        lay_out(file, header, len(samples), "a run")
+        file["samples/index"][:], file["samples/label"][:] = samples.index, samples.label
         file["samples/prediction"][:] = -1
         group = file[f"layers/{layer.group}"]
         group["count"][:] = 0

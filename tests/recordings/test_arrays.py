@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,12 +137,6 @@ def test_a_file_is_replaced_only_if_asked(tmp_path: Path) -> None:
         write_raster(tmp_path, {"a": CONV}, overwrite=True)
     with pytest.raises(InputError, match=r"cannot be written \(.*\); free space or choose another name"):
         write_raster(path / "below.h5", {"a": CONV})
-
-
-def test_torch_is_not_imported() -> None:
-    code = "import sys, recordings.raster.arrays; print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", ["readout", "predictions"])

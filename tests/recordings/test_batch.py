@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from recordings.errors import InputError
 from recordings.raster.batch import PackedSpikes
 
 
-@settings(deadline=None)
 @given(arrays(np.bool_, array_shapes(min_dims=5, max_dims=5, max_side=5)))
 def test_unpacked_is_what_was_packed(spikes):
     packed = PackedSpikes.of(spikes)

@@ -39,9 +39,7 @@ def test_a_list_of_spikes_gives_the_raster_of_their_array(tmp_path: Path, dtype:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["arrays.h5", "events.h5"]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 10)), unique=True),
-)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 10)), unique=True))
 def test_packed_events_are_packed_bits(spikes: list[tuple[int, int, int]]) -> None:
     events = SpikeEvents(*np.array(spikes, int).reshape(-1, 3).T, shape=(3, 4, 11))
     dense = np.zeros((3, 4, 11), bool)

@@ -94,10 +94,7 @@ def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         return ask(self, *question)  # type: ignore[arg-type]
 
     monkeypatch.setattr(inspection._Inspector, "ask", crash)
-    with pytest.raises(
-        RasterError,
-        match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected",
-    ):
+    with pytest.raises(RasterError, match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected"):
         RasterReader(GOLDEN)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from recordings.errors import InputError
-from recordings.layers import check_name, find_layer, group_name, parse_group, steps_that_matter
+from recordings.layers import NamedLayer, check_name, find_layer, parse_group, steps_that_matter
 
 
 def test_a_group_is_the_number_and_the_name() -> None:
-    assert group_name(1, "conv1") == "001_conv1"
+    assert NamedLayer("conv1", 1).group == "001_conv1"
     assert parse_group("012_fc_out") == (12, "fc_out")
     assert [parse_group(wrong) for wrong in ("conv1", "01_conv1", "001_1", "001_a.b", "001_" + "a" * 65, "٠٠١_a")] == [
         None

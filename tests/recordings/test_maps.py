@@ -196,13 +196,15 @@ def test_the_content_digest_is_what_the_documentation_says(tmp_path: Path, heade
         ("grad-cam", {}, {"network_sha256": "cd" * 32}),
         ("snn-grad-cam", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
         ("rise", {"seed": 3}, {"network_sha256": "cd" * 32, "seed": 3}),
+        ("of-ones-own", {"depth": 2, "bent": True}, {"network_sha256": "cd" * 32, "depth": 2, "bent": True}),
     ],
 )
 def test_other_methods_say_what_they_have(
     tmp_path: Path, method: str, parameters: dict[str, object], about: dict[str, object]
 ) -> None:
     layer = MapLayer("conv2", 2, (4, 5), 1)
-    header = MapHeader(method, "cd" * 32, parameters, 1, (layer,), (0,), 3)
+    source = "raster_digest" if "raster_digest" in about else "network_sha256"
+    header = MapHeader(method, "cd" * 32, parameters, 1, (layer,), (0,), 3, source)
     path = write(tmp_path / "maps.h5", header)
     with h5py.File(path) as file:
         common = {"format": "spike-maps", "schema_version": 5, "complete": True, "method": method, "T": 1, "stepped": 3}
@@ -331,10 +333,15 @@ def test_unknown_layer_or_sample(path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("method", "cam", "method is 'cam', expected one of sam, relevance, grad-cam, snn-grad-cam"),
-        ("method", "grad-cam", "parameters of grad-cam are gamma, variant, include_current, expected none"),
-        ("parameters", {"gamma": 0.5}, "parameters of sam are gamma, expected gamma, variant, include_current"),
+        ("method", "Cam", "method is 'Cam', expected a name such as 'grad-cam'"),
+        ("method", "sum", "method is 'sum', expected a name such as 'grad-cam'"),
         ("parameters", KERNEL | {"gamma": -1.0}, "gamma is -1.0, expected a finite number"),
+        ("parameters", KERNEL | {"gamma": np.inf}, "gamma is inf, expected a finite number"),
+        ("parameters", KERNEL | {"gamma": [0.5]}, "gamma is of type list, expected str, bool, int or float"),
+        ("parameters", {"stepped": 1}, "parameter 'stepped', expected a name such as 'gamma' that means nothing else"),
+        ("parameters", {"raster_digest": "cd"}, "parameter 'raster_digest', expected a name such as 'gamma'"),
+        ("parameters", {"a b": 1}, "parameter 'a b', expected a name such as 'gamma'"),
+        ("parameters", {f"p{i}": i for i in range(33)}, "33 parameters, expected at most 32"),
         ("source", "abc", "raster_digest is 'abc', expected 64 hexadecimal digits"),
         ("timesteps", 0, "timesteps is 0, expected 1"),
         ("layers", (MapLayer("a b", 1, (2, 2), 1),), "layer 'a b': expected a name such as 'conv1'"),
@@ -416,16 +423,31 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "another version": (lambda file: file.attrs.update(schema_version=4), "/@schema_version: 4, expected 5"),
     "no method": (lambda file: file.attrs.pop("method"), "/@method: missing"),
-    "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected one of sam, "),
-    "another method": (lambda file: file.attrs.update(method="grad-cam"), "/@network_sha256: missing"),
+    "unknown method": (lambda file: file.attrs.update(method="cam\n"), r"/@method: 'cam\\n', expected a name such as"),
+    "sums as a method": (lambda file: file.attrs.update(method="sum"), "/@method: 'sum', expected a name such as"),
+    "another method": (lambda file: file.attrs.update(method="grad-cam"), "/layers/000_input/grad-cam: missing"),
+    "no source": (lambda file: file.attrs.pop("raster_digest"), "/: does not say what was explained, expected text"),
+    "a source that is no text": (lambda file: file.attrs.update(raster_digest=1), "/: does not say what was explained"),
+    "a short source": (lambda file: file.attrs.update(raster_digest="cd"), "raster_digest is 'cd', expected 64 hexa"),
     "maps of another method": (
         lambda file: file.attrs.update(method="grad-cam", network_sha256="cd" * 32),
         "/layers/000_input/grad-cam: missing",
     ),
     "unfinished": (lambda file: file.attrs.update(complete=np.bool_(False)), "/@complete: False, expected True"),
-    "no gamma": (lambda file: file.attrs.pop("gamma"), "/@gamma: missing"),
+    "no gamma": (lambda file: file.attrs.pop("gamma"), CHANGED),
+    "one more parameter": (lambda file: file.attrs.update(more=1), CHANGED),
+    "an array as a parameter": (lambda file: file.attrs.update(gamma=[0.5, 1.0]), r"/@gamma: float64 of shape \(2,\)"),
+    "a parameter in bytes": (
+        lambda file: file.attrs.update(gamma=np.uint8(1)),
+        "/@gamma: uint8, expected one of text, ",
+    ),
+    "a gamma below zero": (lambda file: file.attrs.update(gamma=-0.5), "gamma is -0.5, expected a finite number"),
+    "very many attributes": (
+        lambda file: file.attrs.update({f"more{number}": 1 for number in range(64)}),
+        "/: 75 attributes, expected at most 64",
+    ),
     "meaningless gamma": (lambda file: file.attrs.update(gamma=np.nan), "gamma is nan, expected a finite number"),
-    "gamma as text": (lambda file: file.attrs.update(gamma="0.5"), "/@gamma: "),
+    "gamma as text": (lambda file: file.attrs.update(gamma="0.5"), CHANGED),
     "no steps that matter": (
         lambda file: file["layers/001_conv1/sum"].attrs.update(steps=0),
         "layer 'conv1': 0 steps matter, expected 1 to 6",
@@ -534,6 +556,13 @@ def test_damage_is_refused_on_opening(path: Path, case: str) -> None:
         MapReader(path)
 
 
+def test_attributes_that_other_programs_add_are_ignored(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs.update({"CLASS": np.bytes_("GROUP"), "_NCProperties": "version=2", "TITLE": ""})
+    with MapReader(path) as maps:
+        assert maps.header == HEADER
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1])
 def test_impossible_values_are_refused_on_reading(path: Path, value: float) -> None:
     with h5py.File(path, "r+") as file:
@@ -574,7 +603,7 @@ def test_a_bomb_is_not_unpacked(path: Path) -> None:
 def test_validate_describes_maps(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(path)]) == 0
     shown = capsys.readouterr().out
-    assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True" in shown
+    assert "sam maps of 3 samples, T = 6, gamma 0.5, include_current True, variant paper" in shown
     assert "; sums, and 3 of 6 steps of 2 samples\n" in shown
     assert "conv1  2 × 3                  5" in shown
     assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")

@@ -20,7 +20,7 @@ from recordings.raster.records import encode_samples, raster_image
 from .rasters import HEADER, batch, record, samples
 
 UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")
-MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),), (0, 1), 1)
+MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),), (0, 1), 1, "network_sha256")
 
 
 def recorded(count: int) -> bytes:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import spikesam
 from tests.pipeline.small_networks import class_folders, small_checkpoint
@@ -23,40 +21,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> spikesam.Checkpoint:
 @pytest.fixture
 def raster(tmp_path: Path) -> Path:
     return spikesam.write_raster(tmp_path / "mine.h5", {"conv1": SPIKES, "conv2": SPIKES[:, :, :1]})
-
-
-@pytest.mark.parametrize(
-    ("network", "data", "message"),
-    [
-        (np.zeros((2, 3)), None, "network: got ndarray, expected a Network, a Checkpoint, or its name or file"),
-        ("cluttered-digit", None, "neither a bundled one .* did you mean 'cluttered-digits'"),
-        (None, Image.new("RGB", (8, 8)), "data: got Image of other things than paths, expected images"),
-        (None, [Image.new("RGB", (8, 8))], "data: got list of other things than paths, expected images"),
-        (None, 3, "data: got int, expected images"),
-        (
-            None,
-            np.zeros((16, 24, 3), np.uint8),
-            r"shape \(16, 24, 3\) uint8, .*one image is image\[None\]",
-        ),
-        (None, np.zeros((1, 16, 24, 3)), r"got prepared images of \(C, H, W\) = \(16, 24, 3\), expected \(3, 16, 24\)"),
-        (None, np.full((1, 3, 16, 24), 200.0), r"values in 200 … 200, expected -2 … 2; prepare them as"),
-        (None, np.full((1, 3, 16, 24), np.nan), "values in nan … nan"),
-    ],
-)
-def test_simulate(checkpoint: spikesam.Checkpoint, network: Any, data: Any, message: str) -> None:
-    with pytest.raises(spikesam.InputError, match=message):
-        spikesam.simulate(checkpoint if network is None else network, data)
-
-
-@pytest.mark.parametrize("samples", [0, -1, "4", 2.5])
-def test_samples(checkpoint: spikesam.Checkpoint, samples: Any) -> None:
-    with pytest.raises(spikesam.InputError, match="samples: got .*, expected a whole number, at least 1"):
-        spikesam.simulate(checkpoint, samples=samples)
-
-
-def test_as_many_labels_as_samples(checkpoint: spikesam.Checkpoint) -> None:
-    with pytest.raises(spikesam.InputError, match=r"labels: got \(2,\), expected one for each of the 1 samples"):
-        spikesam.simulate(checkpoint, np.zeros((1, 16, 24, 3), np.uint8), labels=[1, 2])
 
 
 def test_what_is_no_raster(raster: Path, tmp_path: Path) -> None:

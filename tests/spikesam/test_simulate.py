@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import spikesam
 from pipeline import run
@@ -94,19 +95,31 @@ def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"network": "cluttered-digit"}, "neither a bundled one"),
+        ({"network": np.zeros((2, 3))}, "network: got ndarray, expected a Network, a Checkpoint, or its name or file"),
+        ({"network": "cluttered-digit"}, "neither a bundled one .* did you mean 'cluttered-digits'"),
         ({"network": "cluttered-digits-ann"}, "an ANN, which does not spike; convert it"),
         ({"data": "nowhere"}, "nowhere: no such data set or file"),
         ({"data": np.zeros((2, 4, 4))}, r"data: got an array of shape \(2, 4, 4\) float64, expected images"),
         ({"data": np.full((8, 1, 6, 16, 24), 0.5)}, r"data: index \(0, 0, 0, 0, 0\): got the value 0.5, expected"),
         ({"data": np.zeros((8, 1, 6, 16, 16))}, r"got input samples of \(T, C, H, W\) = \(8, 6, 16, 16\)"),
-        ({"data": np.zeros((2, 16, 24, 3), np.uint8), "labels": [0]}, "labels: got"),
+        ({"data": Image.new("RGB", (8, 8))}, "data: got Image of other things than paths, expected images"),
+        ({"data": [Image.new("RGB", (8, 8))]}, "data: got list of other things than paths, expected images"),
+        ({"data": 3}, "data: got int, expected images"),
+        ({"data": np.zeros((16, 24, 3), np.uint8)}, r"shape \(16, 24, 3\) uint8, .*one image is image\[None\]"),
+        ({"data": np.zeros((1, 16, 24, 3))}, r"prepared images of .* = \(16, 24, 3\), expected \(3, 16, 24\)"),
+        ({"data": np.full((1, 3, 16, 24), 200.0)}, r"values in 200 … 200, expected -2 … 2; prepare them as"),
+        ({"data": np.full((1, 3, 16, 24), np.nan)}, "values in nan … nan"),
+        (
+            {"data": np.zeros((1, 16, 24, 3), np.uint8), "labels": [1, 2]},
+            r"labels: got \(2,\), expected one for each",
+        ),
         ({"data": np.zeros((1, 16, 24, 3), np.uint8), "labels": [7]}, r"labels: got 7 … 7, expected -1 … 2"),
         ({"labels": [1]}, "labels: got some beside a data set"),
         ({"backend": "loihi"}, "backend is 'loihi', expected one of auto, event, torch, lava"),
         ({"precision": "int4"}, "precision is 'int4', expected 'fixed' or 'float32'"),
         ({"batch_size": 17}, "batch_size: got 17, expected 1 … 16"),
         ({"seed": -1}, "seed: got -1, expected"),
+        *(({"samples": wrong}, "samples: got .*, expected a whole number, at least 1") for wrong in (0, -1, "4", 2.5)),
     ],
 )
 def test_what_does_not_fit_is_one_line(workplace, checkpoint, tmp_path, arguments, message) -> None:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
 from .events import unpack_spikes
 
-if TYPE_CHECKING:
-    from backends.trace import SpikeTrace
-
 LOW = np.int32(4095)
 TWELVE = np.int32(12)
 
-
-class Constants(NamedTuple):
-    """4096 - κ, 2ⁿ and n - k, int32; made by :func:`constants_of`."""
-
-    kept: np.int32
-    spike: np.int32
-    shift: np.int32
-
-
-def constants_of(trace: SpikeTrace) -> Constants:
-    """What the kernels read of a trace."""
-    shift = trace.trace_bits - trace.payload_bits
-    return Constants(np.int32(trace.kept), np.int32(1 << trace.trace_bits), np.int32(shift))
+Constants = tuple[np.int32, np.int32, np.int32]  # see backends.trace.SpikeTrace.constants
 
 
 @compiled

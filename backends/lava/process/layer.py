@@ -11,30 +11,32 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.event.kernels.layer import LayerKernel
-from backends.lava.process.maps import LayerMapRequest, MapMessages, Maps, map_ports
-from backends.lava.process.neuron import layout, neurons_of
+from backends.lava.magma import (
+    AbstractProcess,
+    AbstractSubProcessModel,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
+from backends.lava.process.maps import MapGatherer, MapMessages, map_ports, sum_over_channels
+from backends.lava.process.neuron import LIFNeurons
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from backends.lava.transfer import LayerMapRequest
 from backends.network import Layer, Shape
 from backends.trace import StepMaps
 
 
 class LayerProcess(AbstractProcess):
-    """Synapses, which take one step, and the neurons they drive.
+    """Synapses, which take one step, and the neurons they drive; or these neurons alone, driven by a constant current.
 
     Parameters
     ----------
@@ -42,35 +44,64 @@ class LayerProcess(AbstractProcess):
     shape : (C, H, W) of the input
     timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
         are dropped
+    constant : whether the current is constant
     maps : which maps of the layer leave the graph, if any
 
-    Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; `bits_out`,
-    the same spikes packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`; `maps_out`
-    and `sum_out`, see :class:`~.maps.Maps`.
+    Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; or in place
+    of `s_in`, the constant current `a_in`, as `s_out`; `bits_out`, the spikes packed to bits in C-order (C', H', W'), a
+    message where :func:`~.recorder.ends_message`; `maps_out` and `sum_out`, see :class:`~.maps.MapGatherer`.
     """
 
-    def __init__(self, *, layer: Layer, shape: Shape, timesteps: int, maps: LayerMapRequest | None = None) -> None:
-        super().__init__(layer=layer, shape=shape, timesteps=timesteps, maps=maps, name=layer.name)
+    def __init__(
+        self, *, layer: Layer, shape: Shape, timesteps: int, constant: bool, maps: LayerMapRequest | None
+    ) -> None:
+        super().__init__(layer=layer, shape=shape, timesteps=timesteps, constant=constant, maps=maps, name=layer.name)
         channels, height, width = shape
+        outputs, rows, columns = layer.output_shape(shape)
+        neurons = (rows, columns, outputs) if layer.kind == "conv" else (outputs,)
         self.s_in = InPort(shape=(height, width, channels) if layer.kind == "conv" else (channels * height * width,))
-        self.s_out = OutPort(shape=layout(layer, shape))
-        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(self.s_out.shape) // 8)))
-        self.maps_out, self.sum_out = map_ports(self.s_out.shape)
+        self.a_in, self.s_out = InPort(shape=neurons), OutPort(shape=neurons)
+        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(neurons) // 8)))
+        self.maps_out, self.sum_out = map_ports(neurons)
 
 
-@implements(proc=LayerProcess, protocol=LoihiProtocol)
+@model_of(LayerProcess)
 class StockLayer(AbstractSubProcessModel):
     """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
 
-    A process that forms maps follows, if they are requested.
+    Processes that form maps follow, if they are requested.
     """
 
     def __init__(self, process: LayerProcess) -> None:
-        layer, shape = process.proc_params["layer"], process.proc_params["shape"]
-        timesteps, maps = process.proc_params["timesteps"], process.proc_params["maps"]
+        about = process.proc_params
+        layer, timesteps, maps = about["layer"], about["timesteps"], about["maps"]
+        currents = process.a_in if about["constant"] else self._synapses(process, layer, about["shape"])
+        self.neurons = LIFNeurons(
+            shape=process.s_out.shape,
+            timesteps=timesteps,
+            neuron=layer.spiking_neuron,
+            trace=maps and maps.trace,
+            name=layer.name,
+        )
+        currents.connect(self.neurons.a_in)
+        self.neurons.s_out.connect(process.s_out)
+        self.neurons.bits_out.connect(process.bits_out)
+        if maps:
+            self.sums = sum_over_channels(process.s_out.shape, f"{layer.name}_sums")
+            shape = self.sums.a_out.shape
+            self.gatherer = MapGatherer(shape=shape, maps=maps, timesteps=timesteps, name=f"{layer.name}_maps")
+            self.neurons.p_out.connect(self.sums.s_in)
+            self.sums.a_out.connect(self.gatherer.a_in)
+            self.gatherer.maps_out.connect(process.maps_out)
+            self.gatherer.sum_out.connect(process.sum_out)
+
+    def _synapses(self, process: LayerProcess, layer: Layer, shape: Shape) -> OutPort:
+        """From the spikes that arrive to the currents."""
         averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
-        self.synapses = (stock_conv if layer.kind == "conv" else stock_dense)(layer, seen, averaged)
-        self.neurons = neurons_of(layer, shape, timesteps, maps and maps.trace)
+        if layer.kind == "conv":
+            self.synapses = stock_conv(layer, seen, averaged)
+        else:
+            self.synapses = exact_dense(channels_last(layer.averaged_weight, seen, averaged), f"{layer.name}_synapses")
         spikes, currents = process.s_in, self.synapses.a_out
         if layer.pooling == "max":
             channels, height, width = shape
@@ -78,33 +109,25 @@ class StockLayer(AbstractSubProcessModel):
             self.spike_pooling = SpikePooling(shape=(height, width, channels), pool=layer.pool, flat=flat, name=name)
             spikes.connect(self.spike_pooling.s_in)
             spikes = self.spike_pooling.s_out
+        spikes.connect(self.synapses.s_in)
         if layer.current_pool > 1:
             name = f"{layer.name}_current_pooling"
             self.current_pooling = CurrentPooling(shape=currents.shape, pool=layer.current_pool, name=name)
             currents.connect(self.current_pooling.a_in)
             currents = self.current_pooling.a_out
-        spikes.connect(self.synapses.s_in)
-        currents.connect(self.neurons.a_in)
-        self.neurons.s_out.connect(process.s_out)
-        self.neurons.bits_out.connect(process.bits_out)
-        if maps:
-            self.maps = Maps(shape=process.s_out.shape, maps=maps, timesteps=timesteps, name=f"{layer.name}_maps")
-            self.neurons.p_out.connect(self.maps.p_in)
-            self.maps.maps_out.connect(process.maps_out)
-            self.maps.sum_out.connect(process.sum_out)
+        return currents
 
 
-@implements(proc=LayerProcess, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt", "floating_pt")
+@model_of(LayerProcess)
 class EventLayer(PyLoihiProcessModel):
     """The kernels of the event backend, one step at a time."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
-    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
-    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    s_in = receives(bool)
+    a_in = receives(np.float32)
+    s_out = sends(bool)
+    bits_out = sends(np.uint8)
+    maps_out = sends(np.uint16)
+    sum_out = sends(np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -128,7 +151,10 @@ class EventLayer(PyLoihiProcessModel):
         if self.proc_params["maps"]:
             self.messages.send(self)
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
-        self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
+        if self.proc_params["constant"]:
+            self.state.current[:] = self.a_in.recv().reshape(self.fired.shape)
+        else:
+            self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
 
 
 def pooled(shape: Shape, pool: int) -> Shape:
@@ -155,14 +181,8 @@ def stock_conv(layer: Layer, shape: Shape, pool: int) -> Conv:
     )
 
 
-def stock_dense(layer: Layer, shape: Shape, pool: int) -> Dense:
-    """Lava's `Dense` of a map (C, H, W) in its layout, (H, W, C), with average pooling folded into its weights."""
-    weight = channels_last(layer.averaged_weight, shape, pool)
-    return exact_dense(weight, f"{layer.name}_synapses")
-
-
 def channels_last(weight: NDArray[Any], shape: Shape, pool: int) -> NDArray[Any]:
-    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, channels last."""
+    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in Lava's layout."""
     channels, height, width = shape
     tensor = weight.reshape(-1, channels, height // pool, width // pool)
     tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)

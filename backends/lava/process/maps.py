@@ -7,39 +7,17 @@ step leaves at the first step of the next sample, as the readout does.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 
+from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, due
-from backends.trace import SpikeTrace, StoredMaps
+from backends.lava.transfer import LayerMapRequest
+from backends.trace import StoredMaps
 
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
-
-
-class LayerMapRequest(NamedTuple):
-    """Which maps of a layer leave the graph.
-
-    Parameters
-    ----------
-    trace : constants of its neurons
-    steps_that_matter : how many first steps are summed; the sum of every sample leaves
-    stepped : how many first samples' maps leave step by step as well
-    """
-
-    trace: SpikeTrace
-    steps_that_matter: int
-    stepped: int
 
 
 class MapMessages:
@@ -65,71 +43,16 @@ class MapMessages:
             model.sum_out.send(self.leaving.sum)
 
 
-class Maps(AbstractProcess):
-    """Sums graded spikes over channels.
-
-    Parameters
-    ----------
-    shape : (H, W, C) of the neurons
-    maps : which maps leave
-    timesteps : steps of a sample
-
-    Ports: `p_in` of `shape`; `maps_out` of (MESSAGE_STEPS, H·W), maps of single steps, and `sum_out` of (H·W,), a
-    message each where :func:`~.recorder.due`.
-    """
-
-    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:
-        super().__init__(shape=shape, maps=maps, timesteps=timesteps, name=name)
-        self.p_in = InPort(shape=shape)
-        self.maps_out, self.sum_out = map_ports(shape)
-
-
 def map_ports(shape: tuple[int, ...]) -> tuple[OutPort, OutPort]:
     """`maps_out` and `sum_out` of neurons of a shape (H, W, C); of dense ones, (C,), they are never used."""
     pixels = int(np.prod(shape[:-1]))
     return OutPort(shape=(MESSAGE_STEPS, pixels)), OutPort(shape=(pixels,))
 
 
-@implements(proc=Maps, protocol=LoihiProtocol)
-class StockMaps(AbstractSubProcessModel):
-    """Lava's `Conv`, then a :class:`MapGatherer`."""
-
-    def __init__(self, process: Maps) -> None:
-        shape, name = process.proc_params["shape"], process.name
-        self.convolution = Conv(
-            weight=np.ones((1, 1, 1, shape[-1]), np.int8),
-            input_shape=shape,
-            num_message_bits=PAYLOAD_MESSAGE_BITS,
-            name=f"{name}_convolution",
-        )
-        about = {key: process.proc_params[key] for key in ("maps", "timesteps")}
-        self.gatherer = MapGatherer(shape=self.convolution.a_out.shape, **about, name=f"{name}_gatherer")
-        process.p_in.connect(self.convolution.s_in)
-        self.convolution.a_out.connect(self.gatherer.a_in)
-        self.gatherer.maps_out.connect(process.maps_out)
-        self.gatherer.sum_out.connect(process.sum_out)
-
-
-@implements(proc=Maps, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class EventMaps(PyLoihiProcessModel):
-    """Sums over channels and gathers them, in one process."""
-
-    p_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
-    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-
-    def __init__(self, proc_params: Any) -> None:
-        super().__init__(proc_params)
-        height, width, _ = proc_params["shape"]
-        self.messages = MapMessages(proc_params["maps"], height * width, proc_params["timesteps"])
-
-    def run_spk(self) -> None:
-        """Send what the step before completed; take this step's spikes."""
-        self.messages.send(self)
-        sums = self.p_in.recv().sum(axis=2, dtype=np.int32)
-        self.messages.leaving.add((self.time_step - 1) % self.proc_params["timesteps"], sums.ravel())
+def sum_over_channels(shape: tuple[int, int, int], name: str) -> Conv:
+    """Lava's `Conv` that sums the graded spikes of neurons of a shape (H, W, C)."""
+    ones = np.ones((1, 1, 1, shape[-1]), np.int8)
+    return Conv(weight=ones, input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, name=name)
 
 
 class MapGatherer(AbstractProcess):
@@ -138,9 +61,11 @@ class MapGatherer(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, 1)
-    maps, timesteps : see :class:`Maps`
+    maps : which maps leave
+    timesteps : steps of a sample
 
-    Ports: `a_in` of `shape`; `maps_out` and `sum_out`, see :class:`Maps`.
+    Ports: `a_in` of `shape`; `maps_out` of (MESSAGE_STEPS, H·W), maps of single steps, and `sum_out` of (H·W,), a
+    message each where :func:`~.recorder.due`.
     """
 
     def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:
@@ -149,15 +74,13 @@ class MapGatherer(AbstractProcess):
         self.maps_out, self.sum_out = map_ports(shape)
 
 
-@implements(proc=MapGatherer, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@model_of(MapGatherer)
 class MapGathererModel(PyLoihiProcessModel):
     """int32 input."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    maps_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint16)
-    sum_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in = receives(np.int32)
+    maps_out = sends(np.uint16)
+    sum_out = sends(np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from backends.event.kernels.pooling import pool_currents, pool_spikes
+from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
 
 
 class SpikePooling(AbstractProcess):
@@ -38,14 +30,12 @@ class SpikePooling(AbstractProcess):
         self.s_out = OutPort(shape=(prod(pooled),) if flat else pooled)
 
 
-@implements(proc=SpikePooling, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt", "floating_pt")
+@model_of(SpikePooling)
 class SpikePoolingModel(PyLoihiProcessModel):
     """The kernel of the event backend."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
+    s_in = receives(bool)
+    s_out = sends(bool)
 
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
@@ -73,30 +63,15 @@ class CurrentPooling(AbstractProcess):
         self.a_out = OutPort(shape=(height // pool, width // pool, channels))
 
 
-@implements(proc=CurrentPooling, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class CurrentPoolingModelFixed(PyLoihiProcessModel):
-    """int32 currents."""
+@model_of(CurrentPooling)
+class CurrentPoolingModel(PyLoihiProcessModel):
+    """The kernel of the event backend; in fixed point currents are integers that float32 holds."""
 
-    current_type: Any = np.int32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in = receives(np.float32)
+    a_out = sends(np.float32)
 
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
-        currents = np.ascontiguousarray(self.a_in.recv(), self.current_type)
-        pooled = np.empty(self.a_out.shape, self.current_type)
-        pool_currents(currents, self.proc_params["pool"], pooled)
+        pooled = np.empty(self.a_out.shape, np.float32)
+        pool_currents(np.ascontiguousarray(self.a_in.recv(), np.float32), self.proc_params["pool"], pooled)
         self.a_out.send(pooled)
-
-
-@implements(proc=CurrentPooling, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class CurrentPoolingModelFloat(CurrentPoolingModelFixed):
-    """float32 currents."""
-
-    current_type: Any = np.float32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from backends.lava.magma import (
+    AbstractProcess,
+    AbstractSubProcessModel,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
 from backends.lava.process.layer import channels_last, exact_dense
 from backends.network import Readout, Shape
 from backends.readout import ReadoutIntegrator, integrate, rounded
@@ -31,7 +32,8 @@ class ReadoutProcess(AbstractProcess):
     shape : (C, H, W) of the last layer
     timesteps : steps of a sample
 
-    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before.
+    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before,
+    in float64, which holds the int32 of fixed point and the float32 of other networks.
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
@@ -41,7 +43,7 @@ class ReadoutProcess(AbstractProcess):
         self.r_out = OutPort(shape=(len(flat.weight),))
 
 
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
+@model_of(ReadoutProcess)
 class StockReadout(AbstractSubProcessModel):
     """Lava's `Dense`, then an accumulator."""
 
@@ -54,14 +56,12 @@ class StockReadout(AbstractSubProcessModel):
         self.accumulator.r_out.connect(process.r_out)
 
 
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class EventReadoutFixed(PyLoihiProcessModel):
-    """Int32 readout: :class:`backends.readout.ReadoutIntegrator`, one step at a time."""
+@model_of(ReadoutProcess)
+class EventReadout(PyLoihiProcessModel):
+    """:class:`backends.readout.ReadoutIntegrator`, one step at a time."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, bool)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    s_in = receives(bool)
+    r_out = sends(np.float64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -73,15 +73,6 @@ class EventReadoutFixed(PyLoihiProcessModel):
             self.r_out.send(self.integrator.result())
             self.integrator.rest()
         self.integrator.add(self.s_in.recv()[None])
-
-
-@implements(proc=ReadoutProcess, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class EventReadoutFloat(EventReadoutFixed):
-    """float32 readout: sums in float64, rounded once."""
-
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)
 
 
 class Accumulator(AbstractProcess):
@@ -104,31 +95,18 @@ class Accumulator(AbstractProcess):
         self.r_out = OutPort(shape=shape)
 
 
-@implements(proc=Accumulator, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class AccumulatorFixed(PyLoihiProcessModel):
-    """int32 input."""
+@model_of(Accumulator)
+class AccumulatorModel(PyLoihiProcessModel):
+    """Sums in float64, rounded once."""
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_in = receives(np.float64)
+    r_out = sends(np.float64)
     sums: NDArray[Any] = np.zeros(())
 
     def run_spk(self) -> None:
         """Integrate; where a sample begins, send and begin again."""
         readout, timesteps = self.proc_params["readout"], self.proc_params["timesteps"]
-        arrived = self.a_in.recv().astype(np.float64)
-        self.sums = integrate(readout, arrived[None], self.sums, (self.time_step - 2) % timesteps)
+        self.sums = integrate(readout, self.a_in.recv()[None], self.sums, (self.time_step - 2) % timesteps)
         if (self.time_step - 1) % timesteps == 0:
             self.r_out.send(rounded(readout, self.sums))
             self.sums = np.zeros(())
-
-
-@implements(proc=Accumulator, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class AccumulatorFloat(AccumulatorFixed):
-    """float32 input."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.float32)
-    r_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

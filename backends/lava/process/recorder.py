@@ -9,20 +9,13 @@ from __future__ import annotations
 
 import os
 import socket
+from math import prod
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
-from numpy.typing import NDArray
 
-from backends.trace import STEP_TYPE, SUM_TYPE
+from backends.lava.magma import AbstractProcess, InPort, PyLoihiProcessModel, model_of, receives
+from backends.lava.transfer import Layout
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
 
@@ -48,103 +41,70 @@ def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
 
 
 class RecorderProcess(AbstractProcess):
-    """Collects the packed spikes, and the maps, of layers, and sends each finished sample over a socket.
+    """Collects the arrays of each sample, and sends them over a socket when it is complete.
 
     Parameters
     ----------
-    sizes : bytes per step of each raster
-    pixels : H·W of each layer whose maps leave
+    layout : what is sent of a first sample, in order; see :func:`backends.lava.transfer.sent_arrays`
     stepped : how many first samples' maps leave step by step
-    classes : size of the readout
     timesteps : steps of a sample
     socket_fd : file descriptor, inherited
 
-    Ports: `bits_0`, `bits_1`, … of (MESSAGE_STEPS, size), a message where :func:`ends_message`; `maps_0`, … of
-    (MESSAGE_STEPS, H·W) and `sum_0`, … of (H·W,), where :func:`due`; `r_in` of (classes,), the readout of a sample at
-    the first step of the next.
-
-    The bytes of a sample: raster 0 (timesteps, size), raster 1, …; then layer by layer the maps (timesteps, H·W)
-    uint16, of the first `stepped` samples alone, and their sum (H·W,) int32; then the readout.
+    Ports: `in_0`, `in_1`, …, one for each array. Bits and maps come as messages of (MESSAGE_STEPS, bytes or H·W) where
+    :func:`ends_message` and :func:`due`; sums (H·W,) where :func:`due`; and the readout (classes,) of a sample at the
+    first step of the next.
     """
 
-    def __init__(
-        self,
-        *,
-        sizes: tuple[int, ...],
-        pixels: tuple[int, ...],
-        stepped: int,
-        classes: int,
-        timesteps: int,
-        socket_fd: int,
-        name: str,
-    ) -> None:
-        super().__init__(
-            sizes=sizes, pixels=pixels, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name=name
-        )
-        for number, size in enumerate(sizes):
-            setattr(self, f"bits_{number}", InPort(shape=(MESSAGE_STEPS, size)))
-        for number, size in enumerate(pixels):
-            setattr(self, f"maps_{number}", InPort(shape=(MESSAGE_STEPS, size)))
-            setattr(self, f"sum_{number}", InPort(shape=(size,)))
-        self.r_in = InPort(shape=(classes,))
+    def __init__(self, *, layout: Layout, stepped: int, timesteps: int, socket_fd: int, name: str) -> None:
+        super().__init__(layout=layout, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name=name)
+        for number, ((kind, _), (_, shape)) in enumerate(layout.items()):
+            step_by_step = kind in ("bits", "maps")
+            message = (MESSAGE_STEPS, prod(shape[1:])) if step_by_step else (prod(shape),)
+            setattr(self, f"in_{number}", InPort(shape=message))
 
 
-@implements(proc=RecorderProcess, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(RecorderProcess)
 class RecorderModel(PyLoihiProcessModel):
-    """Base of :func:`recorder_model`: a model declares its ports as class attributes, here some per layer."""
-
-    r_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    """Base of :func:`recorder_model`: a model declares its ports as class attributes, here one for each array."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.timesteps, self.stepped = proc_params["timesteps"], proc_params["stepped"]
-        self.rasters = [np.zeros((self.timesteps, size), np.uint8) for size in proc_params["sizes"]]
-        self.maps = [np.zeros((self.timesteps, size), STEP_TYPE) for size in proc_params["pixels"]]
-        self.sums = [np.zeros(size, SUM_TYPE) for size in proc_params["pixels"]]
+        self.arrays = {key: np.zeros(shape, dtype) for key, (dtype, shape) in proc_params["layout"].items()}
         self.socket = socket.socket(fileno=os.dup(proc_params["socket_fd"]))
 
     def run_spk(self) -> None:
         """Receive the messages of this step; at a sample's first step, send the sample before, now complete."""
         t = (self.time_step - 1) % self.timesteps
-        self._receive_maps()
-        if t == 0:
-            readout = self.r_in.recv()
-            if self.time_step > 1:
-                self._send(readout)
-        if ends_message(t, self.timesteps):
-            self._receive("bits", self.rasters, t)
-
-    def _receive_maps(self) -> None:
-        t, steps, total = due(self.time_step, self.timesteps, self.stepped)
+        before, steps, total = due(self.time_step, self.timesteps, self.stepped)
         if steps:
-            self._receive("maps", self.maps, t)
+            self._receive("maps", before)
         if total:
-            for number, of_layer in enumerate(self.sums):
-                of_layer[:] = getattr(self, f"sum_{number}").recv()
+            self._receive("sum")
+        if t == 0:
+            self._receive("readout")
+            if self.time_step > 1:
+                self._send()
+        if ends_message(t, self.timesteps):
+            self._receive("bits", t)
 
-    def _receive(self, ports: str, into: list[NDArray[Any]], t: int) -> None:
-        """Receive a message of the steps up to t of every layer."""
-        place = t % MESSAGE_STEPS
-        for number, of_layer in enumerate(into):
-            of_layer[t - place : t + 1] = getattr(self, f"{ports}_{number}").recv()[: place + 1]
+    def _receive(self, kind: str, t: int | None = None) -> None:
+        """Receive all arrays of a kind, or a message of their steps up to t."""
+        for number, (key, array) in enumerate(self.arrays.items()):
+            if key[0] == kind:
+                part = array if t is None else array[t - t % MESSAGE_STEPS : t + 1]
+                message = getattr(self, f"in_{number}").recv().reshape(-1, *array.shape[1:])
+                part[:] = message[: len(part)]
 
-    def _send(self, readout: NDArray[Any]) -> None:
+    def _send(self) -> None:
         """Send the sample that has just been completed."""
-        for raster in self.rasters:
-            self.socket.sendall(raster.data)
         with_steps = (self.time_step - 2) // self.timesteps < self.stepped
-        for maps, total in zip(self.maps, self.sums, strict=True):
-            if with_steps:
-                self.socket.sendall(maps.data)
-            self.socket.sendall(total.data)
-        self.socket.sendall(readout.data)
+        for (kind, _), array in self.arrays.items():
+            if kind != "maps" or with_steps:
+                self.socket.sendall(array.data)
 
 
-def recorder_model(rasters: int, maps: int, readout_type: type) -> type[RecorderModel]:
-    """The model of a :class:`RecorderProcess` of so many rasters and layers with maps, with a readout of this dtype."""
-    ports = {f"bits_{number}": LavaPyType(PyInPort.VEC_DENSE, np.uint8) for number in range(rasters)}
-    ports |= {f"maps_{number}": LavaPyType(PyInPort.VEC_DENSE, STEP_TYPE.type) for number in range(maps)}
-    ports |= {f"sum_{number}": LavaPyType(PyInPort.VEC_DENSE, SUM_TYPE.type) for number in range(maps)}
-    ports["r_in"] = LavaPyType(PyInPort.VEC_DENSE, readout_type)
+def recorder_model(layout: Layout) -> type[RecorderModel]:
+    """The model of a :class:`RecorderProcess` of these arrays."""
+    ports = {f"in_{number}": receives(np.dtype(dtype).type) for number, (dtype, _) in enumerate(layout.values())}
     return type("RecorderModel", (RecorderModel,), ports)

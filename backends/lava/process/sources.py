@@ -8,40 +8,19 @@ import threading
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import OutPort
-from lava.magma.core.process.process import AbstractProcess
-from lava.magma.core.process.variable import Var
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, model_of, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 
 
-class AbstractSource(AbstractProcess):
+class AbstractSourceModel(PyLoihiProcessModel):
     """Sends samples without a pause between them, then zeros.
 
-    Parameters
-    ----------
-    timesteps, n_samples : length and number of samples
-    sample_shape : of the array that is read for each sample, in C-order
-    socket_fd : inherited file descriptor of a stream of such arrays, and nothing else
+    They are read on a thread, so that their sender, which decides how far ahead, never waits for a step to end. The
+    parameters of the Process are `timesteps` and `n_samples`, length and number of samples; `sample_shape`, of the
+    array that is read for each, in C-order; `socket_fd`, an inherited file descriptor of a stream of such arrays alone.
     """
-
-    def __init__(
-        self, *, timesteps: int, n_samples: int, sample_shape: tuple[int, ...], socket_fd: int, name: str
-    ) -> None:
-        super().__init__(
-            timesteps=timesteps, n_samples=n_samples, sample_shape=sample_shape, socket_fd=socket_fd, name=name
-        )
-
-
-class AbstractSourceModel(PyLoihiProcessModel):
-    """Reads samples on a thread, so that the sender, which decides how far ahead, never waits for a step to end."""
 
     sample_type: Any
 
@@ -65,13 +44,13 @@ class AbstractSourceModel(PyLoihiProcessModel):
         return np.zeros(self.proc_params["sample_shape"], self.sample_type)
 
 
-class SpikeSource(AbstractSource):
+class SpikeSource(AbstractProcess):
     """Sends input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
 
     Parameters
     ----------
     shape : (H, W, C)
-    timesteps, socket : see :class:`AbstractSource`
+    timesteps, socket : see :class:`AbstractSourceModel`
 
     Ports: `s_out` of `shape`, bool; `bits_out`, the bytes as they came, a message where
     :func:`~.recorder.ends_message`.
@@ -82,19 +61,20 @@ class SpikeSource(AbstractSource):
         super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
         self.s_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, size))
-        self.bits = Var(shape=self.bits_out.shape, init=0)
 
 
-@implements(proc=SpikeSource, protocol=LoihiProtocol)
-@requires(CPU)
+@model_of(SpikeSource)
 class SpikeSourceModel(AbstractSourceModel):
     """Unpacks one step at a time."""
 
     sample_type = np.uint8
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, bool)
-    bits_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+    s_out = sends(bool)
+    bits_out = sends(np.uint8)
     packed: NDArray[np.uint8]
-    bits: NDArray[np.uint8] = LavaPyType(np.ndarray, np.uint8)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.bits = np.zeros((MESSAGE_STEPS, proc_params["sample_shape"][1]), np.uint8)
 
     def run_spk(self) -> None:
         """Send one step; the step after the last sample is silent."""
@@ -110,13 +90,13 @@ class SpikeSourceModel(AbstractSourceModel):
             self.bits_out.send(self.bits)
 
 
-class CurrentSource(AbstractSource):
-    """Sends constant currents: one map (C, H, W) or (C,) per sample, int32 in fixed point, float32 otherwise.
+class CurrentSource(AbstractProcess):
+    """Sends constant currents: one map (C, H, W) or (C,) float32 per sample; in fixed point, of integers.
 
     Parameters
     ----------
     shape : (H, W, C) or (C,), of the neurons it drives
-    socket : see :class:`AbstractSource`
+    socket : see :class:`AbstractSourceModel`
 
     Ports: `a_out` of `shape`. It sends the map at every step of its sample; at the first one, neurons ignore it.
     """
@@ -126,28 +106,16 @@ class CurrentSource(AbstractSource):
         self.a_out = OutPort(shape=shape)
 
 
-@implements(proc=CurrentSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class CurrentSourceModelFixed(AbstractSourceModel):
-    """int32 currents."""
+@model_of(CurrentSource)
+class CurrentSourceModel(AbstractSourceModel):
+    """Sends a map again and again."""
 
-    sample_type: Any = np.int32
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    current: NDArray[Any]
+    sample_type = np.float32
+    a_out = sends(np.float32)
+    current: NDArray[np.float32]
 
     def run_spk(self) -> None:
         """Send the same map all through a sample."""
         if (self.time_step - 1) % self.timesteps == 0:
             self.current = np.ascontiguousarray(np.moveaxis(self.next_sample(), 0, -1))
         self.a_out.send(self.current)
-
-
-@implements(proc=CurrentSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class CurrentSourceModelFloat(CurrentSourceModelFixed):
-    """float32 currents."""
-
-    sample_type = np.float32
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.float32)

@@ -15,13 +15,11 @@ from pkgutil import iter_modules
 from recordings.errors import InputError
 
 from .archive import Archive, FolderArchive, ZipArchive
-from .base import Dataset, Entry, Item, NamedSet, Object, Request, did_you_mean
-from .cluttered_digits import CLUTTERED_DIGITS
+from .base import Dataset, Entry, Item, NamedSet, did_you_mean
 from .folder import ClassFolders, LooseFiles, class_folders, sample_files
 from .tiny_imagenet import TinyImageNet, find_root
-from .torchvision_sets import ROOT
 
-__all__ = ["Dataset", "Entry", "Item", "Object", "open_dataset"]
+__all__ = ["Dataset", "Entry", "Item", "open_dataset"]
 
 NAMED: dict[str, NamedSet] = {}
 for _name in sorted(module.name for module in iter_modules(__path__)):
@@ -38,8 +36,6 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     *,
     size: int | None = None,
-    digits: int = 1,
-    root: str | Path = ROOT,
     download: bool = False,
 ) -> Dataset:
     """Open a data set by its name or path.
@@ -47,15 +43,13 @@ def open_dataset(
     Parameters
     ----------
     source : a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10",
-        "fashion-mnist"; the path of a
-        Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images or events; or the paths of
-        such files
+        "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of
+        images or events; or the paths of such files
     split : "train" or "val"; the three sets of digits also have "selection", whose handwriting is in neither
     classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
         None keeps all
     size : number of items; for the three sets of digits alone
-    digits : number of digits in each scene; for cluttered-digits alone
-    root, download : the folder of torchvision's data, and whether to fetch data that is not there
+    download : fetch data of torchvision that is not there
 
     Raises
     ------
@@ -67,10 +61,8 @@ def open_dataset(
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if size is not None and source not in GENERATED:
         raise InputError(f"{source}: size belongs to {', '.join(GENERATED)}; leave it out")
-    if digits != 1 and source != CLUTTERED_DIGITS:
-        raise InputError(f"{source}: digits belong to {CLUTTERED_DIGITS}; leave them out")
     if isinstance(source, str) and source in NAMED:
-        return NAMED[source].open(Request(split, classes, size, digits, Path(root), download))
+        return NAMED[source].open(split, classes, size, download)
     paths = [Path(source)] if isinstance(source, str) else [Path(path) for path in source]
     if not paths:
         raise InputError(f"data: got nothing, expected {EXPECTED}")

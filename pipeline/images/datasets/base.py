@@ -6,8 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,83 +26,83 @@ class Object:
     mask: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an item before it is read.
+
+    Parameters
+    ----------
+    index : position in the whole split, whatever subset of classes is used; the key of an image's Poisson spikes
+    label : index into the data set's `classes`; None if unknown
+    name : short, for people
+    """
+
+    index: int
+    label: int | None
+    name: str
+
+
 @dataclass(frozen=True, eq=False)
-class Item:
+class Item(Entry):
     """One image, or one recording of events, and what is known about it.
 
     Parameters
     ----------
+    index, label, name : see :class:`Entry`
     image : RGB, or events
-    label : index into the data set's `classes`; None if unknown
-    index : position in the whole split, whatever subset of classes is used; the key of an image's Poisson spikes
-    name : short, for people
     box : (x0, y0, x1, y1) pixels of `image`, end exclusive
     mask : (H, W) bool, the object's pixels; of events, those it covered at any time
     others : further objects in the image, where known
     """
 
     image: Image.Image | Events
-    label: int | None
-    index: int
-    name: str
     box: Box | None = None
     mask: NDArray[np.bool_] | None = None
     others: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is known of an item before it is read; the fields mean what :class:`Item`'s do."""
+class Choice:
+    """Which items of a data set remain once only some classes are asked for.
 
-    index: int
-    label: int | None
-    name: str
+    Parameters
+    ----------
+    classes : the classes asked for, in that order (it defines the labels), or all
+    indices : of the remaining items
+    labels : of the remaining items, indices into `classes`; None where unknown
+    skipped : number of items left out
+    """
 
-
-class Dataset(Protocol):
-    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too."""
-
-    @property
-    def name(self) -> str:
-        """Identity stored in files, such as "tiny-imagenet/val"; holds no path."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Identifiers (WordNet id, folder name, "digit-0"), in the order of the labels."""
-        ...
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes for people."""
-        ...
-
-    @property
-    def labels(self) -> Sequence[int | None]:
-        """Label of every item, without decoding an image."""
-        ...
-
-    @property
-    def skipped(self) -> int:
-        """How many items were left out because their class was not asked for."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, position: int) -> Item: ...
-
-    def entry(self, position: int) -> Entry:
-        """What is known of an item, without reading it."""
-        ...
-
-    def __iter__(self) -> Iterator[Item]: ...
+    classes: tuple[str, ...]
+    indices: Sequence[int]
+    labels: tuple[int | None, ...]
+    skipped: int = 0
 
 
-class Items(ABC):
-    """A base for data sets, whose items can be iterated over by position."""
+class Dataset(ABC):
+    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too.
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    Parameters
+    ----------
+    name : identity stored in files, such as "tiny-imagenet/val"; holds no path
+    choice : the items
+    class_names : names of the classes for people; their identifiers if not given
+
+    Attributes
+    ----------
+    classes : identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
+    labels : of every item, without decoding an image
+    indices : of every item in the whole split
+    skipped : how many items were left out because their class was not asked for
+    """
+
+    def __init__(self, name: str, choice: Choice, class_names: Sequence[str] = ()) -> None:
+        self.name = name
+        self.classes, self.class_names = choice.classes, tuple(class_names) or choice.classes
+        self.labels, self.indices, self.skipped = choice.labels, choice.indices, choice.skipped
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @abstractmethod
     def __getitem__(self, position: int) -> Item: ...
@@ -111,22 +110,17 @@ class Items(ABC):
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
+    def entry(self, position: int) -> Entry:
+        """What is known of an item, without reading it."""
+        return Entry(self.indices[position], self.labels[position], self._name_of(position))
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a data set that is opened by its name; each set reads the fields that concern it.
+    @abstractmethod
+    def _name_of(self, position: int) -> str: ...
 
-    Parameters
-    ----------
-    split, classes, size, digits, root, download : see :func:`pipeline.images.datasets.open_dataset`
-    """
-
-    split: str
-    classes: Sequence[str] | None
-    size: int | None
-    digits: int
-    root: Path
-    download: bool
+    def _item(self, position: int, image: Image.Image | Events, *about: Any) -> Item:
+        """An item of what was read; `about` it are box, mask and others."""
+        entry = self.entry(position)
+        return Item(entry.index, entry.label, entry.name, image, *about)
 
 
 @dataclass(frozen=True)
@@ -135,35 +129,17 @@ class NamedSet:
 
     Parameters
     ----------
-    open : opens it
+    open : opens it: split, classes, size, download -> data set, see :func:`pipeline.images.datasets.open_dataset`
     generated : whether items are made when they are read: any number of them, and also a "selection" split
     """
 
-    open: Callable[[Request], Dataset]
+    open: Callable[[str, Sequence[str] | None, int | None, bool], Dataset]
     generated: bool = False
-
-
-@dataclass(frozen=True)
-class ClassSelection:
-    """Which items of a data set remain once only some classes are asked for.
-
-    Parameters
-    ----------
-    classes : the classes asked for, in that order (it defines the labels), or all
-    positions : of the remaining items
-    labels : of the remaining items, indices into `classes`
-    skipped : number of items left out
-    """
-
-    classes: tuple[str, ...]
-    positions: tuple[int, ...]
-    labels: tuple[int, ...]
-    skipped: int
 
 
 def select_classes(
     where: str, item_classes: Sequence[str], available: Sequence[str], classes: Sequence[str] | None
-) -> ClassSelection:
+) -> Choice:
     """Keep the items whose class is in `classes` (None: in `available`).
 
     Raises
@@ -181,7 +157,7 @@ def select_classes(
             f"it has {shorten(available)}{did_you_mean(kept[0] if kept else '', available)}"
         )
     labels = tuple(label_of[item_classes[i]] for i in positions)
-    return ClassSelection(kept, positions, labels, len(item_classes) - len(positions))
+    return Choice(kept, positions, labels, len(item_classes) - len(positions))
 
 
 def shorten(names: Sequence[str], most: int = 5) -> str:

@@ -24,8 +24,8 @@ from PIL import Image
 
 from recordings.errors import InputError
 
-from .base import Entry, Item, Items, NamedSet, Object, select_classes
-from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
+from .base import Item, NamedSet, Object
+from .handwriting import CLASSES, DigitSet, Floats, handwriting, render, turn
 
 CLUTTERED_DIGITS = "cluttered-digits"
 CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity
@@ -34,22 +34,16 @@ DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene h
 CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
 LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
 FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
-
-SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # scenes, unless told otherwise
 APART, DARKEST, BRIGHTEST = (0.25, 0.55), 0.12, 0.88  # brightness of digit and background, with `contrast`
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 
-class ClutteredDigits(Items):
-    """Scenes of one split; index and position are the same unless classes are left out.
+class ClutteredDigits(DigitSet):
+    """Scenes of one split, see :class:`.handwriting.DigitSet`.
 
     Parameters
     ----------
-    split : "train", "selection" or "val"; no handwritten digit is in two of them
-    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
-    size : number of scenes, any; each block of ten holds every class once
     digits : 1, or 2 of different classes (the item is about the first, `Item.others` holds the second)
-    seed : of the scenes, in 0 … 2³⁰-1
     contrast : whether contrast and polarity are random; otherwise the digit is bright
     """
 
@@ -62,37 +56,17 @@ class ClutteredDigits(Items):
         seed: int = 0,
         contrast: bool = False,
     ) -> None:
-        if split not in FRACTIONS:
-            raise InputError(f"cluttered-digits: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
         if digits not in DIGIT_SIDES:
             raise InputError(f"cluttered-digits: got {digits} digits per scene, expected 1 or 2")
-        size = SIZES[split] if size is None else size
-        if size < 1:
-            raise InputError(f"cluttered-digits: got size {size}, expected at least 1 scene")
-        if not 0 <= seed < 1 << 30:
-            raise InputError(f"cluttered-digits: got seed {seed}, expected an integer in 0 … 2³⁰-1")
-        self._split, self._digits, self._contrast = split, digits, contrast
-        self._key = _KEY + 4 * seed + list(FRACTIONS).index(split)
-        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
-        digit_of = np.concatenate(blocks)[:size]
-        selection = select_classes("cluttered-digits", [CLASSES[digit] for digit in digit_of], CLASSES, classes)
-        name = CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS
-        self.name = f"{name}/{split}" + ("-pairs" if digits == 2 else "") + (f"/seed-{seed}" if seed else "")
-        self.classes = selection.classes
-        self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
-        self.labels = selection.labels
-        self.skipped = selection.skipped
-        self._indices = selection.positions
-        self._digit_of = digit_of
-
-    def __len__(self) -> int:
-        return len(self._indices)
+        self._digits, self._contrast = digits, contrast
+        name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + ("-pairs" if digits == 2 else "")
+        super().__init__(CLUTTERED_DIGITS, "scene", name, _KEY, split, classes, size, seed)
 
     def __getitem__(self, position: int) -> Item:
-        entry = self.entry(position)
-        random = self._random(entry.index, stream=0)
+        index = self.indices[position]
+        random = self._random(index, stream=0)
         glyphs, labels = handwriting(self._split)
-        chosen = self._digits_in(entry.index, random)
+        chosen = self._digits_in(index, random)
         if self._contrast:
             level, brightness = _levels(random)
             polarity = np.where(random.random(FRAGMENTS) < 0.5, -1.0, 1.0)
@@ -118,29 +92,23 @@ class ClutteredDigits(Items):
             objects.append(Object(label, (float(x), float(y), float(x + width), float(y + height)), mask))
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
         first, *others = objects
-        return Item(Image.fromarray(pixels), first.label, entry.index, entry.name, first.box, first.mask, tuple(others))
+        return self._item(position, Image.fromarray(pixels), first.box, first.mask, tuple(others))
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
-        index = self._indices[position]
+    def _name_of(self, position: int) -> str:
+        index = self.indices[position]
         digits = self._digits_in(index, self._random(index, stream=0))
-        return Entry(index, self.labels[position], f"{'+'.join(map(str, digits))} (scene {index})")
+        return f"{'+'.join(map(str, digits))} (scene {index})"
 
     def _digits_in(self, index: int, random: np.random.Generator) -> list[int]:
         """The digits of a scene; the second one takes the first number that the scene draws."""
         first = int(self._digit_of[index])
         return [first] if self._digits == 1 else [first, (first + 1 + int(random.random() * 9)) % 10]
 
-    def _random(self, number: int, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
-
 
 NAMED = {
-    CLUTTERED_DIGITS: NamedSet(
-        lambda ask: ClutteredDigits(ask.split, ask.classes, ask.size, ask.digits), generated=True
-    ),
+    CLUTTERED_DIGITS: NamedSet(lambda split, classes, size, _: ClutteredDigits(split, classes, size), generated=True),
     CONTRAST_DIGITS: NamedSet(
-        lambda ask: ClutteredDigits(ask.split, ask.classes, ask.size, contrast=True), generated=True
+        lambda split, classes, size, _: ClutteredDigits(split, classes, size, contrast=True), generated=True
     ),
 }
 

@@ -15,12 +15,12 @@ from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
-from .base import Entry, Item, Items, select_classes
+from .base import Choice, Dataset, Item, select_classes
 
 SPLITS = ("train", "val")
 
 
-class ClassFolders(Items):
+class ClassFolders(Dataset):
     """Images or events in class folders, `<class>/*.jpg`, `<class>/*.bin`, either at once or below `train/` and `val/`.
 
     Parameters
@@ -43,29 +43,20 @@ class ClassFolders(Items):
         base = path / split if parts else path
         files = [file for folder in class_folders(base) for file in sample_files(folder)]
         item_classes = [file.parent.name for file in files]
-        selection = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
+        choice = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
+        super().__init__(_identity(f"{path.resolve().name}/{split}", files, base), choice)
         self.path = base
-        self.name = _identity(f"{path.resolve().name}/{split}", files, base)
-        self.classes = self.class_names = selection.classes
-        self.labels = selection.labels
-        self.skipped = selection.skipped
-        self._indices = selection.positions
-        self._files = [files[i] for i in selection.positions]
-
-    def __len__(self) -> int:
-        return len(self._files)
+        self._files = [files[i] for i in choice.indices]
 
     def __getitem__(self, position: int) -> Item:
-        entry = self.entry(position)
-        return Item(read_sample(self._files[position]), entry.label, entry.index, entry.name)
+        return self._item(position, read_sample(self._files[position]))
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
+    def _name_of(self, position: int) -> str:
         file = self._files[position]
-        return Entry(self._indices[position], self.labels[position], f"{file.parent.name}/{file.name}")
+        return f"{file.parent.name}/{file.name}"
 
 
-class LooseFiles(Items):
+class LooseFiles(Dataset):
     """Files of images or events in the order given, without labels.
 
     Parameters
@@ -79,22 +70,15 @@ class LooseFiles(Items):
             if not file.is_file():
                 found = "a folder among several files" if file.is_dir() else "no such file"
                 raise InputError(f"{file}: {found}; give one folder, or files of images or events")
-        self.name = _identity("events" if holds_events(files[0]) else "images", files, None)
-        self.classes = self.class_names = tuple(classes or ())
-        self.labels = (None,) * len(files)
-        self.skipped = 0
+        name = _identity("events" if holds_events(files[0]) else "images", files, None)
+        super().__init__(name, Choice(tuple(classes or ()), range(len(files)), (None,) * len(files)))
         self._files = list(files)
 
-    def __len__(self) -> int:
-        return len(self._files)
-
     def __getitem__(self, position: int) -> Item:
-        entry = self.entry(position)
-        return Item(read_sample(self._files[position]), entry.label, entry.index, entry.name)
+        return self._item(position, read_sample(self._files[position]))
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
-        return Entry(position, None, self._files[position].name)
+    def _name_of(self, position: int) -> str:
+        return self._files[position].name
 
 
 def class_folders(path: Path) -> list[Path]:

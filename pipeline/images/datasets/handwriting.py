@@ -1,10 +1,11 @@
-"""The handwriting inside scikit-learn: 1,797 digits of 8×8, split once for all sets made of it, enlarged and turned.
+"""Data sets made of the handwriting inside scikit-learn: 1,797 digits of 8×8, split once, enlarged and turned.
 
 Elementwise float32 arithmetic alone: equal to the bit on every machine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,62 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.errors import InputError
+
+from .base import Dataset, select_classes
+
 FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 CLASSES = tuple(f"digit-{digit}" for digit in range(10))
+SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # items of a set, unless told otherwise
 _KEY = 0x636C7574 << 32  # of the order in which each class's handwriting is split
 
 Floats = NDArray[np.float32]
 Tangent = TypeVar("Tangent", float, NDArray[np.float64])
+
+
+class DigitSet(Dataset):
+    """Items made of one split's handwriting; index and position are the same unless classes are left out.
+
+    Parameters
+    ----------
+    where : name of the set, in errors
+    item : "scene" or "recording"
+    name : identity, without the seed
+    key : keeps an item's random numbers apart from others of the seed
+    split : "train", "selection" or "val"; no handwritten digit is in two of them
+    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
+    size : number of items, any; each block of ten holds every class once
+    seed : of the items, in 0 … 2³⁰-1
+    """
+
+    def __init__(
+        self,
+        where: str,
+        item: str,
+        name: str,
+        key: int,
+        split: str,
+        classes: Sequence[str] | None,
+        size: int | None,
+        seed: int,
+    ) -> None:
+        if split not in FRACTIONS:
+            raise InputError(f"{where}: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
+        size = SIZES[split] if size is None else size
+        if size < 1:
+            raise InputError(f"{where}: got size {size}, expected at least 1 {item}")
+        if not 0 <= seed < 1 << 30:
+            raise InputError(f"{where}: got seed {seed}, expected an integer in 0 … 2³⁰-1")
+        self._split = split
+        self._key = key + 4 * seed + list(FRACTIONS).index(split)
+        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
+        self._digit_of = np.concatenate(blocks)[:size]
+        choice = select_classes(where, [CLASSES[digit] for digit in self._digit_of], CLASSES, classes)
+        names = [name.removeprefix("digit-") for name in choice.classes]
+        super().__init__(name + (f"/seed-{seed}" if seed else ""), choice, names)
+
+    def _random(self, number: int, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
 
 
 @lru_cache

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.events.camera import EventCamera
-from recordings.errors import InputError
 
-from .base import Entry, Item, Items, NamedSet, select_classes
-from .handwriting import CLASSES, FRACTIONS, Floats, handwriting, render, turn
+from .base import Item, NamedSet
+from .handwriting import DigitSet, Floats, handwriting, render, turn
 
 NAME = "saccade-digits"
 SIDE = 32  # pixels of the sensor
@@ -37,70 +36,29 @@ WANDER = 1.0  # pixels that the way may lie off the middle, in x and in y
 DARK, BRIGHT = 0.2, (0.6, 1.0)  # intensity around the digit, and its own
 CAMERA = EventCamera(threshold=0.3, noise=0.5)
 
-SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # recordings, unless told otherwise
 _KEY = 0x73616363 << 32  # keeps a recording's random numbers apart from others of the seed
 
 
-class SaccadeDigits(Items):
-    """Recordings of one split; index and position are the same unless classes are left out.
+class SaccadeDigits(DigitSet):
+    """Recordings of one split, see :class:`.handwriting.DigitSet`.
 
     An item's mask is every pixel that the digit covered at any time, its box the smallest around them.
-
-    Parameters
-    ----------
-    split : "train", "selection" or "val"; no handwritten digit is in two of them
-    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
-    size : number of recordings, any; each block of ten holds every class once
-    seed : of the recordings, in 0 … 2³⁰-1
     """
 
     def __init__(
         self, split: str, classes: Sequence[str] | None = None, size: int | None = None, seed: int = 0
     ) -> None:
-        if split not in FRACTIONS:
-            raise InputError(f"{NAME}: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
-        size = SIZES[split] if size is None else size
-        if size < 1:
-            raise InputError(f"{NAME}: got size {size}, expected at least 1 recording")
-        if not 0 <= seed < 1 << 30:
-            raise InputError(f"{NAME}: got seed {seed}, expected an integer in 0 … 2³⁰-1")
-        self._split = split
-        self._key = _KEY + 4 * seed + list(FRACTIONS).index(split)
-        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
-        self._digit_of = np.concatenate(blocks)[:size]
-        selection = select_classes(NAME, [CLASSES[digit] for digit in self._digit_of], CLASSES, classes)
-        self.name = f"{NAME}/{split}" + (f"/seed-{seed}" if seed else "")
-        self.classes = selection.classes
-        self.class_names = tuple(name.removeprefix("digit-") for name in self.classes)
-        self.labels = selection.labels
-        self.skipped = selection.skipped
-        self._indices = selection.positions
-
-    def __len__(self) -> int:
-        return len(self._indices)
+        super().__init__(NAME, "recording", f"{NAME}/{split}", _KEY, split, classes, size, seed)
 
     def __getitem__(self, position: int) -> Item:
-        entry = self.entry(position)
-        ink, times, bright, random = self._seen(entry.index)
+        ink, times, bright, random = self.seen(self.indices[position])
         events = CAMERA.record(DARK + (bright - DARK) * ink, times, random)
         mask = (ink >= 0.5).any(axis=0)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        return Item(events, entry.label, entry.index, entry.name, box, mask)
+        return self._item(position, events, box, mask)
 
-    def masks_over_time(self, position: int, window_us: int) -> NDArray[np.bool_]:
-        """Where the digit was in each bin: (bins, 32, 32) bool, every pixel that it covered between begin and end.
-
-        Parameters
-        ----------
-        window_us : length of a bin, µs; a divisor of the recording's 300 ms
-        """
-        ink, times, _, _ = self._seen(self.entry(position).index)
-        covered = ink >= 0.5
-        begins = range(0, DURATION_US, window_us)
-        return np.stack([covered[(times >= begin) & (times <= begin + window_us)].any(axis=0) for begin in begins])
-
-    def _seen(self, index: int) -> tuple[Floats, NDArray[np.int64], float, np.random.Generator]:
+    def seen(self, index: int) -> tuple[Floats, NDArray[np.int64], float, np.random.Generator]:
         """Ink (F, 32, 32) and times of the frames, the digit's intensity, and random numbers left for the camera."""
         random = self._random(index, stream=0)
         glyphs, labels = handwriting(self._split)
@@ -112,13 +70,9 @@ class SaccadeDigits(Items):
         way, times = saccades()
         return film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent), times, bright, random
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
-        index = self._indices[position]
-        return Entry(index, self.labels[position], f"{self._digit_of[index]} (recording {index})")
-
-    def _random(self, number: int, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+    def _name_of(self, position: int) -> str:
+        index = self.indices[position]
+        return f"{self._digit_of[index]} (recording {index})"
 
 
 def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -146,4 +100,4 @@ def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -
     return render(np.repeat(glyph[None], len(way), axis=0), side, turns, SIDE, centres)
 
 
-NAMED = {NAME: NamedSet(lambda ask: SaccadeDigits(ask.split, ask.classes, ask.size), generated=True)}
+NAMED = {NAME: NamedSet(lambda split, classes, size, _: SaccadeDigits(split, classes, size), generated=True)}

@@ -13,14 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.images.preprocessing import Box, read_image
 from recordings.errors import InputError
 from recordings.text import LONGEST_NAME, printable
 
 from .archive import Archive
-from .base import Entry, Item, Items, select_classes
+from .base import Dataset, Item, select_classes
 
 LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part
@@ -35,7 +35,7 @@ class _Record:
     box: Box | None
 
 
-class TinyImageNet(Items):
+class TinyImageNet(Dataset):
     """One split of Tiny-ImageNet.
 
     Parameters
@@ -63,31 +63,21 @@ class TinyImageNet(Items):
         records = _train_records(archive, root) if split == "train" else _val_records(archive, root)
         if not records:
             raise InputError(f"{archive.path}: has no {split} part; expected {_PARTS[split]}")
-        selection = select_classes(
+        choice = select_classes(
             f"{archive.path} ({split})", [record.wnid for record in records], _wnids(archive, root, records), classes
         )
-        words = _words(archive, root)
-        self.name = f"tiny-imagenet/{split}"
-        self.classes = selection.classes
-        self.class_names = tuple(words.get(wnid, wnid) for wnid in self.classes)
-        self.labels = selection.labels
-        self.skipped = selection.skipped
-        self._records = [records[i] for i in selection.positions]
-
-    def __len__(self) -> int:
-        return len(self._records)
+        self._records = [records[i] for i in choice.indices]
+        words, indices = _words(archive, root), [record.index for record in self._records]
+        names = [words.get(wnid, wnid) for wnid in choice.classes]
+        super().__init__(f"tiny-imagenet/{split}", replace(choice, indices=indices), names)
 
     def __getitem__(self, position: int) -> Item:
         record = self._records[position]
         image = read_image(self._archive.read(record.file), f"{self._archive.path}: {record.file}")
-        entry = self.entry(position)
-        return Item(image, entry.label, entry.index, entry.name, record.box)
+        return self._item(position, image, record.box)
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
-        record = self._records[position]
-        name = record.file.rsplit("/", 1)[1].rsplit(".", 1)[0]
-        return Entry(record.index, self.labels[position], name)
+    def _name_of(self, position: int) -> str:
+        return self._records[position].file.rsplit("/", 1)[1].rsplit(".", 1)[0]
 
 
 _PARTS = {"train": "train/<wnid>/images/*.JPEG", "val": "val/val_annotations.txt and val/images/*.JPEG"}
@@ -148,9 +138,7 @@ def _indexed(records: list[_Record], official: list[int]) -> list[_Record]:
     """The records with their official positions, in that order, if each has its own; otherwise unchanged."""
     if len(set(official)) < len(records):
         return records
-    numbered = [
-        _Record(record.file, record.wnid, index, record.box) for record, index in zip(records, official, strict=True)
-    ]
+    numbered = [replace(record, index=index) for record, index in zip(records, official, strict=True)]
     return sorted(numbered, key=lambda record: record.index)
 
 

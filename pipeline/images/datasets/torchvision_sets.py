@@ -11,7 +11,7 @@ from typing import Any
 from recordings.errors import InputError
 from recordings.private import is_private
 
-from .base import Entry, Item, Items, NamedSet, Request, select_classes
+from .base import Dataset, Item, NamedSet, select_classes
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
@@ -25,7 +25,7 @@ DIGESTS = {
 }
 
 
-class TorchvisionSet(Items):
+class TorchvisionSet(Dataset):
     """One split of a torchvision data set; its test part is our "val".
 
     Parameters
@@ -33,45 +33,26 @@ class TorchvisionSet(Items):
     source : "cifar10" or "fashion-mnist"
     split : "train" or "val"
     classes : names to keep, as torchvision spells them, which also order the labels; None keeps all
-    root : folder of the data
-    download : fetch the data if it is not in `root`
+    download : fetch the data if it is not in :data:`ROOT`
 
     Raises
     ------
     InputError : if the data is not there and `download` is false or fails, or none of the classes is
     """
 
-    def __init__(
-        self,
-        source: str,
-        split: str,
-        classes: Sequence[str] | None = None,
-        root: Path = ROOT,
-        download: bool = False,
-    ) -> None:
-        self._data = _load(source, split, root.expanduser(), download)
+    def __init__(self, source: str, split: str, classes: Sequence[str] | None, download: bool) -> None:
+        self._data = _load(source, split, ROOT.expanduser(), download)
         available = tuple(self._data.classes)
         targets = [available[int(target)] for target in self._data.targets]
-        selection = select_classes(source, targets, available, classes)
-        self.name = f"{source}/{split}"
-        self.classes = self.class_names = selection.classes
-        self.labels = selection.labels
-        self.skipped = selection.skipped
+        super().__init__(f"{source}/{split}", select_classes(source, targets, available, classes))
         self._split = split
-        self._indices = selection.positions
-
-    def __len__(self) -> int:
-        return len(self._indices)
 
     def __getitem__(self, position: int) -> Item:
-        entry = self.entry(position)
-        image, _ = self._data[entry.index]
-        return Item(image.convert("RGB"), entry.label, entry.index, entry.name)
+        image, _ = self._data[self.indices[position]]
+        return self._item(position, image.convert("RGB"))
 
-    def entry(self, position: int) -> Entry:
-        """See :class:`pipeline.images.datasets.base.Dataset`."""
-        index = self._indices[position]
-        return Entry(index, self.labels[position], f"{self._split}_{index}")
+    def _name_of(self, position: int) -> str:
+        return f"{self._split}_{self.indices[position]}"
 
 
 def _load(source: str, split: str, root: Path, download: bool) -> Any:
@@ -116,8 +97,8 @@ def _fetch(source: str, kind: Any, root: Path) -> None:
             )
 
 
-def _open(source: str, request: Request) -> TorchvisionSet:
-    return TorchvisionSet(source, request.split, request.classes, request.root, request.download)
+def _open(source: str, split: str, classes: Sequence[str] | None, _: int | None, download: bool) -> Dataset:
+    return TorchvisionSet(source, split, classes, download)
 
 
 NAMED = {name: NamedSet(partial(_open, name)) for name in TORCHVISION_NAMES}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.images.quiet_libraries import silent_libraries
 from recordings.errors import InputError
 from recordings.inspection import inspect
-from recordings.quiet_libraries import silent_libraries
 from recordings.text import printable
 
 from .events import Events, check_count

@@ -5,14 +5,18 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recordings.errors import InputError
 from recordings.files import read_file
 
-from .events import MOST, Events
+from .events import MOST, Events, check_count
 from .faery_files import FORMATS, read_with_faery
-from .nmnist import EVENT_BYTES, parse_nmnist
 
 NMNIST, NMNIST_SENSOR = ".bin", (34, 34)
+EVENT_BYTES = 5  # of N-MNIST
+OVERFLOW_Y, OVERFLOW_US = 240, 1 << 13  # such an event is none: times after it are later by so much
 SUFFIXES = frozenset({NMNIST, *FORMATS})
 
 
@@ -42,7 +46,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
         if not path.stat().st_size:
             raise InputError(f"{path}: the file is empty (0 bytes), expected events")
         if suffix == NMNIST:
-            return parse_nmnist(read_file(path, MOST * EVENT_BYTES), sensor or NMNIST_SENSOR)
+            return _parse_nmnist(read_file(path, MOST * EVENT_BYTES), sensor or NMNIST_SENSOR)
         return read_with_faery(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a recording of events") from None
@@ -50,3 +54,24 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a recording of events") from None
     except InputError as error:
         raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from None
+
+
+def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
+    """N-MNIST and N-Caltech101: five bytes an event, x, y, a bit of polarity and 23 bits of time in µs, highest first.
+
+    References
+    ----------
+    Orchard et al. 2015, Converting static image datasets to spiking neuromorphic datasets using saccades.
+    """
+    if len(data) % EVENT_BYTES:
+        raise InputError(
+            f"{len(data):,} bytes are no whole number of events of {EVENT_BYTES} bytes; "
+            "the file is truncated, or not in the format of N-MNIST"
+        )
+    check_count(len(data) // EVENT_BYTES)
+    columns: NDArray[np.int64] = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES).T.astype(np.int64)
+    x, y, high, middle, low = columns
+    overflow = y == OVERFLOW_Y
+    t = ((high & 127) << 16) + (middle << 8) + low + OVERFLOW_US * np.cumsum(overflow)
+    kept = ~overflow
+    return Events(t[kept], x[kept], y[kept], high[kept] >= 128, sensor)

@@ -121,7 +121,7 @@ def _simulate(
     spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, sample by sample
     for layer in layers:
         encoder = settings.encoder if spikes is None else "poisson"
-        stage = _alone(replace(layer, neuron=LIF(1.0)), shape, settings.timesteps, encoder)
+        stage = _single_layer(replace(layer, neuron=LIF(1.0)), shape, settings.timesteps, encoder)
         inputs = _counted(_inputs(stage, images, spikes, settings.seed), advance)
         threshold = _threshold(first_currents(stage, inputs), settings)
         _refuse_dead(threshold, layer, len(images))
@@ -177,8 +177,8 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
         return layers, replace(ann.readout, weight=_scaled(ann.readout.weight, worth))
 
 
-def _alone(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
-    """A network of that layer alone, with a readout of nothing."""
+def _single_layer(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
+    """A network of one layer, with a readout of zeros."""
     return Network(shape, timesteps, (layer,), Readout(np.zeros((1, prod(layer.output_shape(shape))))), encoder)
 
 

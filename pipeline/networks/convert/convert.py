@@ -119,5 +119,4 @@ def _converted(config: Config, out: Path, count: int, seed: int, device: str) ->
     seconds = {stage: round(taken, 3) for stage, taken in tracker.seconds.items()}
     summary = summarise(settings, ann.network, checkpoint.network, samples, seed, curves, seconds)
     files = (target, *write_results(summary, curves, out))
-    steps = pd.RangeIndex(1, settings.timesteps + 1, name="t")
-    return Conversion(checkpoint, pd.DataFrame(dict(curves), steps), summary, files)
+    return Conversion(checkpoint, curves, summary, files)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -17,18 +15,12 @@ from backends.network import Network
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.images.samples import Samples
 from recordings.disk import write_file
-from recordings.raster.batch import RasterBatch, unpack
+from recordings.raster.batch import unpack
 
 BATCH = 4  # images simulated together
-Curves = Mapping[str, NDArray[np.float64]]  # by precision, share of right answers after t = 1 … T steps
 
 
-def answers_over_time(network: Network, batch: RasterBatch) -> NDArray[np.int64]:
-    """The class after t = 1 … T steps of a batch: (B, T); see :func:`answers_of_spikes`."""
-    return answers_of_spikes(network, batch.spikes[network.raster_names[-1]])
-
-
-def answers_of_spikes(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
+def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest.
 
     Parameters
@@ -46,8 +38,8 @@ def accuracy_over_time(
     samples: Samples,
     seed: int,
     advance: Callable[[int], None],
-) -> Curves:
-    """Share of right answers after t = 1 … T steps, (T,) for each network, all of them on the same input.
+) -> pd.DataFrame:
+    """Share of right answers, a row per number of steps t = 1 … T, a column per network; all see the same input.
 
     Parameters
     ----------
@@ -62,13 +54,12 @@ def accuracy_over_time(
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = batch_size(inputs)
         for name, network in networks.items():
-            answers = np.concatenate(
-                [answers_over_time(network, batch) for batch in backend.run(network, [inputs], size)]
-            )
+            batches, last = backend.run(network, [inputs], size), network.raster_names[-1]
+            answers = np.concatenate([answers_over_time(network, batch.spikes[last]) for batch in batches])
             right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
         done += size
         advance(size)
-    return {name: counts / len(samples) for name, counts in right.items()}
+    return pd.DataFrame(right, pd.RangeIndex(1, some.timesteps + 1, name="t")) / len(samples)
 
 
 def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
@@ -78,26 +69,16 @@ def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
     return step if step <= len(curve) else None
 
 
-def write_curves(path: Path, curves: Curves) -> None:
+def write_curves(path: Path, curves: pd.DataFrame) -> None:
     """CSV: the number of steps t, then the accuracy of each network after them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["t", *curves])
-    for t, row in enumerate(zip(*curves.values(), strict=True), 1):
-        writer.writerow([t, *(f"{value:.4f}" for value in row)])
-    write_file(path, text.getvalue().encode())
+    write_file(path, curves.to_csv(float_format="%.4f", lineterminator="\n").encode())
 
 
-def plot_curves(path: Path, curves: Curves, reference: float, title: str, subtitle: str) -> None:
-    """Accuracy against t, the ANN's as a dashed line.
-
-    Parameters
-    ----------
-    reference : accuracy of the ANN on the same images
-    """
+def plot_curves(path: Path, curves: pd.DataFrame, reference: float, title: str, subtitle: str) -> None:
+    """Accuracy against t, and as a dashed line that of the ANN on the same images, the reference."""
     points = pd.concat(
-        pd.DataFrame({"x": np.arange(1, len(curve) + 1), "mean": 100 * curve}).assign(
-            curve=f"SNN {name} {curve[-1]:.1%}", style=style
+        pd.DataFrame({"x": curve.index, "mean": 100 * curve}).assign(
+            curve=f"SNN {name} {curve.iloc[-1]:.1%}", style=style
         )
         for (name, curve), style in zip(curves.items(), cycle(("-", ":")), strict=False)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +19,7 @@ from pipeline.networks.differentiable import predictions
 from recordings.disk import write_file
 from recordings.text import printable
 
-from .latency import Curves, milestones, plot_curves, settles_at, write_curves
+from .latency import milestones, plot_curves, settles_at, write_curves
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 WITHIN = 0.02  # accuracy
@@ -50,15 +51,10 @@ def summarise(
     network: Network,
     samples: Samples,
     seed: int,
-    curves: Curves,
+    curves: pd.DataFrame,
     seconds: dict[str, float],
 ) -> ConversionSummary:
-    """What is to be said of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples.
-
-    Parameters
-    ----------
-    curves : see :func:`pipeline.networks.convert.latency.accuracy_over_time`
-    """
+    """What to say of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples."""
     encoded = samples.encoded(range(len(samples)), ann, seed, 1)
     reference = float(np.mean(predictions(ann, encoded) == samples.table.label))
     return ConversionSummary(
@@ -68,7 +64,7 @@ def summarise(
         n_samples=len(samples),
         seed=seed,
         ann_accuracy=reference,
-        accuracy={name: {t: float(curve[t - 1]) for t in milestones(len(curve))} for name, curve in curves.items()},
+        accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
         within_2_points_from_step={name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()},
         thresholds=thresholds(network),
         network_sha256=network.sha256,
@@ -83,7 +79,7 @@ def thresholds(network: Network) -> dict[str, list[float]]:
     return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
 
 
-def write_results(summary: ConversionSummary, curves: Curves, out: Path) -> tuple[Path, ...]:
+def write_results(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
     """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
     table_path, plot_path, summary_path = (out / name for name in ("accuracy.csv", "accuracy.png", "summary.json"))
     write_curves(table_path, curves)

@@ -1,4 +1,4 @@
-"""What a model is tried on: the example of :func:`from_torch`, checked, and as the imported network can be given it."""
+"""The model and the example of :func:`from_torch`, checked; the example as the imported network can be given it."""
 
 from __future__ import annotations
 
@@ -65,6 +65,20 @@ class Example:
         return spikes
 
 
+def check_model(model: Any) -> None:
+    """Refuse a model that would not be what it seems."""
+    if not isinstance(model, nn.Module):
+        raise NetworkError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
+    for name, module in model.named_modules():
+        if module.training and not any(True for _ in module.children()):
+            raise NetworkError(f"model: module {name!r} is in training mode, expected evaluation; call model.eval()")
+    for name, weight in (*model.named_parameters(), *model.named_buffers()):
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            raise NetworkError(f"model: {name!r} has dtype {weight.dtype}, expected float32; call model.float()")
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            raise NetworkError(f"model: {name!r} holds NaN or infinite numbers, expected finite ones")
+
+
 def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: Encoder | None = None) -> Example:
     """An example as a sequence; images are rounded to the grid of constant currents.
 
@@ -73,10 +87,6 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: E
     given : tensor or array, see :data:`FORMS`
     timesteps : T; needed where `given` is one batch
     encoder : what the network takes; if not given, spikes where all is 0 and 1
-
-    Raises
-    ------
-    NetworkError : naming what does not fit
     """
     tensor = _tensor(given, model)
     sequence = tensor.ndim in (3, 5)

@@ -8,8 +8,7 @@ from typing import Any, get_args
 from backends.network import LIF, Network, NetworkError
 from pipeline.networks.libraries.library import Takes
 
-from .checks import check_model
-from .example import read_example
+from .example import check_model, read_example
 from .folding.assemble import assemble
 from .following.calling import follow_model
 from .neuron_modules import NeuronModules

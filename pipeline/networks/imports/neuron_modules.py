@@ -12,24 +12,13 @@ from pipeline.networks.libraries.library import Describe, SpikingModule, Takes
 
 
 class NeuronModules:
-    """The modules of a model that are neurons.
-
-    Parameters
-    ----------
-    given : the caller's own: name or class of a module -> its equation
-    takes : the axes of what the model takes, if the caller says so
-    """
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
 
     def __init__(self, given: Mapping[str | type, LIF] | None = None, takes: Takes | None = None) -> None:
         self.given, self.takes = given or {}, takes
 
     def check(self, model: nn.Module) -> None:
-        """Refuse equations of the caller's that are none, or of modules that the model does not have.
-
-        Raises
-        ------
-        NetworkError
-        """
+        """Refuse equations of the caller's that are none, or of modules that the model does not have."""
         modules = dict(model.named_modules())
         for key, neuron in self.given.items():
             if not isinstance(neuron, LIF):
@@ -51,12 +40,7 @@ class NeuronModules:
             yield from self.of(f"{name}.{part}" if name else part, inner)
 
     def describe(self, name: str, module: nn.Module) -> SpikingModule:
-        """What a module of neurons is.
-
-        Raises
-        ------
-        NetworkError : naming the module and the property that cannot be imported
-        """
+        """What a module of neurons is."""
         given = self._given(name, module)
         if given is not None:
             return SpikingModule(given, "B..." if self.takes is None else None)

@@ -17,12 +17,7 @@ Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]
 
 @dataclass(frozen=True, eq=False)
 class LeakyIntegrator:
-    """Neurons that never fire: v[t] = leak · v[t-1] + gain · i[t]; the last membrane is the answer.
-
-    Parameters
-    ----------
-    leak, gain : one number, or an array
-    """
+    """Neurons that never fire: v[t] = leak · v[t-1] + gain · i[t]; the last membrane is the answer."""
 
     leak: Any
     gain: Any = 1.0

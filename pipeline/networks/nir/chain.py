@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from backends.network import NetworkError
 
-Named = tuple[str, Any]  # a node and its name
 MOST_NAMED = 8  # names of nodes in a message
+
+
+class Named(NamedTuple):
+    """A node with its name."""
+
+    name: str
+    node: Any
+
+    @property
+    def kind(self) -> str:
+        """The type of the node."""
+        return kind_of(self.node)
+
+    @property
+    def where(self) -> str:
+        """The node in a message."""
+        return f"node {self.name!r}"
 
 
 def kind_of(node: Any) -> str:
@@ -21,10 +37,6 @@ def chain(graph: Any) -> list[Named]:
     """The nodes of a `nir.NIRGraph` in the order that a spike takes, graphs inside it opened.
 
     The nodes Input and Output of inner graphs stay in the chain, where they do nothing.
-
-    Raises
-    ------
-    NetworkError : naming nodes and edges that are no such chain
     """
     nodes, edges = _opened(graph, "")
     before: dict[str, list[str]] = {name: [] for name in nodes}
@@ -50,7 +62,7 @@ def chain(graph: Any) -> list[Named]:
     order = list(_followed(first, after))
     if apart := [name for name in nodes if name not in set(order)]:
         raise NetworkError(f"graph: no edges lead from the input {first!r} to {_listed(apart)}, expected one chain")
-    return [(name, nodes[name]) for name in order]
+    return [Named(name, nodes[name]) for name in order]
 
 
 def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:

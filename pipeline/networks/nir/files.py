@@ -12,7 +12,7 @@ import h5py
 from recordings.errors import InputError
 from recordings.hdf5 import CheckedFile
 
-from .library import nir_library
+from . import nir_library
 
 MOST_OBJECTS = 20_000  # groups and datasets in a file
 MOST_BYTES = 1 << 30  # of all arrays in a file, once they are unpacked
@@ -20,12 +20,7 @@ DEEPEST = 16  # groups inside groups
 
 
 def read_graph(path: str | PathLike[str]) -> Any:
-    """The graph that a file holds, a `nir.NIRGraph`; its sizes are not compared yet.
-
-    Raises
-    ------
-    InputError : if the file is missing, damaged, no NIR file, or reaches outside itself; if a node's type is unknown
-    """
+    """The graph that a file holds, a `nir.NIRGraph`; its sizes are not compared yet."""
     nir = nir_library()
     opener = f"{__name__}:{read_graph.__name__}"
     checked = CheckedFile(path, "network", "a NIR file", opener)  # type: ignore[arg-type]

@@ -21,15 +21,9 @@ from .synapses import read_synapse
 
 
 def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timesteps: int, rules: Rules) -> Layer:
-    """The layer of a group, for a map of (C, H, W), behind the layers before it.
-
-    Raises
-    ------
-    NetworkError : naming the node and what a layer cannot hold
-    """
+    """The layer of a group, for a map of (C, H, W), behind the layers before it."""
     assert group.neuron is not None
-    name, node = group.neuron
-    where = f"node {name!r}"
+    where = group.neuron.where
     if group.synapse is None:
         raise NetworkError(f"{where}: got no weights in front of it, expected Affine, Linear or Conv2d")
     pool = read_pool(group, shape, rules)
@@ -38,7 +32,7 @@ def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timestep
     weight = pool.factor * synapse.weight
     neuron = read_lif(group.neuron, currents, synapse.scale, synapse.bias, rules)
     bias = delayed(neuron.bias, len(before), timesteps)
-    said = metadata(node, where, SAID)
+    said = metadata(group.neuron.node, where, SAID)
     if "gain" in said:
         gain = by_channel(said["gain"], len(weight), np.float64, "gain", where)
         if len(gain) == 1:  # for all steps: the weights of the node are multiplied by it
@@ -53,7 +47,7 @@ def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timestep
         agreed(bias[-1], neuron.bias, "bias", where)
     try:
         layer = Layer(
-            _name(group.synapse[0], before, weight.ndim),
+            _name(group.synapse.name, before, weight.ndim),
             weight,
             replace(neuron, bias=bias),
             pool.side,

@@ -22,7 +22,7 @@ from backends.network.neurons import LIF, Reset
 
 from . import KEY
 from .attributes import by_channel, metadata, numbers
-from .chain import Named, kind_of
+from .chain import Named
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
@@ -75,8 +75,7 @@ class Membrane:
 
 def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
     """One step of a node's neurons on a map of (C, H, W)."""
-    (name, node), kind, dt = neuron, kind_of(neuron[1]), rules.dt
-    where = f"node {name!r}"
+    node, kind, where, dt = neuron.node, neuron.kind, neuron.where, rules.dt
     ones, zeros = np.ones(shape[0]), np.zeros(shape[0])
     if kind == "Threshold":
         return Membrane(zeros, ones, zeros, zeros)
@@ -104,14 +103,8 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
 
 
 def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any], rules: Rules) -> LIF:
-    """The neurons of a node that spikes, driven by scale · (a + bias), with a bias for all steps.
-
-    Raises
-    ------
-    NetworkError : naming the node and what :class:`LIF` cannot hold
-    """
-    name, node = neuron
-    where = f"node {name!r}"
+    """The neurons of a node that spikes, driven by scale · (a + bias), with a bias for all steps."""
+    node, where = neuron.node, neuron.where
     said = metadata(node, where, SAID)
     membrane = read_membrane(neuron, shape, rules)
     gain = near_one(membrane.drive * scale)
@@ -120,7 +113,7 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
         for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
     )
     fires = rules.fires(said)
-    if kind_of(node) == "Threshold":
+    if neuron.kind == "Threshold":
         threshold = by_channel(node.threshold, shape, "threshold", where)
         return LIF(leak, threshold, gain, gain * bias, "zero", None, fires)
     threshold = by_channel(node.v_threshold, shape, "v_threshold", where)
@@ -136,12 +129,7 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
 
 
 def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
-    """What metadata say, if it is what the node says but for rounding.
-
-    Raises
-    ------
-    NetworkError : if both contradict each other, as when a program changed one of them
-    """
+    """What metadata say, if it is what the node says but for rounding."""
     exact = numbers(said, what, where)
     if exact.shape not in ((), np.shape(found)) or not np.allclose(exact, found, rtol=CLOSE, atol=CLOSE):
         raise NetworkError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from backends.network import NetworkError
 
-from .chain import Named, kind_of
+from .chain import Named
 
 POOLS = ("AvgPool2d", "SumPool2d")
 SYNAPSES = ("Affine", "Linear", "Conv2d")
@@ -46,24 +46,21 @@ class NodeGroup:
         return [slot.name for slot in fields(self) if getattr(self, slot.name)]
 
     def add(self, node: Named) -> None:
-        """Put a node where it belongs.
-
-        Raises
-        ------
-        NetworkError : if its type is not supported, or its place is not behind those of the nodes before it
-        """
-        (name, kind), filled = (node[0], kind_of(node[1])), self.filled
+        """Put a node where it belongs."""
+        kind, filled = node.kind, self.filled
         slot = _slot(kind, filled)
         if slot is None:
             reason = REASONS.get(kind, f"expected one of {SUPPORTED}")
-            raise NetworkError(f"node {name!r}: type {kind} is not supported: {reason}")
+            raise NetworkError(f"{node.where}: type {kind} is not supported: {reason}")
         order = [each.name for each in fields(self)]
         if filled and order.index(slot) <= order.index(filled[-1]):
-            previous, found = getattr(self, filled[-1])
+            previous = getattr(self, filled[-1])
             expected = f"nodes of a layer in the order {ORDER}"
-            if kind_of(found) in LEAKY:
+            if previous.kind in LEAKY:
                 expected = "the end: only spikes can go on to another layer"
-            raise NetworkError(f"node {name!r}: got {kind} behind {kind_of(found)} {previous!r}, expected {expected}")
+            raise NetworkError(
+                f"{node.where}: got {kind} behind {previous.kind} {previous.name!r}, expected {expected}"
+            )
         setattr(self, slot, node)
 
 
@@ -80,17 +77,12 @@ def _slot(kind: str, filled: list[str]) -> str | None:
 
 
 def group_by_layer(nodes: Iterable[Named]) -> list[NodeGroup]:
-    """The groups of a chain, the last of which is the readout; nodes Input and Output do nothing and are left out.
-
-    Raises
-    ------
-    NetworkError : naming the node that no layer can hold
-    """
+    """The groups of a chain, the last of which is the readout; nodes Input and Output do nothing and are left out."""
     groups = [NodeGroup()]
     for node in nodes:
-        if kind_of(node[1]) in ("Input", "Output"):
+        if node.kind in ("Input", "Output"):
             continue
         groups[-1].add(node)
-        if groups[-1].neuron and kind_of(node[1]) in SPIKING:
+        if groups[-1].neuron and node.kind in SPIKING:
             groups.append(NodeGroup())
     return groups

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from backends.network import LIF, Layer, Readout, Shape
 from pipeline.networks.delays import delayed
 
-from . import KEY
+from . import KEY, nir_library
 from .layer import divided
-from .library import nir_library
 
 Size = tuple[int, ...]  # a map as NIR has it: (C, H, W) or (N,)
 

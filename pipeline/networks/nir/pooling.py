@@ -10,22 +10,14 @@ from backends.network import NetworkError, Shape
 from backends.network.layers import Pooling
 
 from .attributes import by_channel, metadata, same_shape, side, text
-from .chain import Named, kind_of
+from .chain import Named
 from .neurons import Rules
 from .node_groups import NodeGroup
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling in front of weights.
-
-    Parameters
-    ----------
-    side : of a window, and from one to the next
-    pooling : "average" or "max"
-    factor : what the weights behind it are multiplied by
-    shape : (C, H, W) behind it
-    """
+    """Pooling in front of weights, which are multiplied by `factor`; `shape` is (C, H, W) behind it."""
 
     side: int
     pooling: Pooling
@@ -38,17 +30,16 @@ def read_pool(group: NodeGroup, shape: Shape, rules: Rules) -> Pool:
     if group.pool is None:
         return Pool(1, "average", 1, shape)
     k, pooled = _window(group.pool, shape)
-    summed = kind_of(group.pool[1]) == "SumPool2d"
+    summed = group.pool.kind == "SumPool2d"
     if group.or_ is None:
         return Pool(k, "average", k**2 if summed else 1, pooled)
-    name, node = group.or_
-    threshold = by_channel(node.threshold, pooled, "threshold", f"node {name!r}")
+    threshold = by_channel(group.or_.node.threshold, pooled, "threshold", group.or_.where)
     one = 1 if summed else k**-2  # what a single spike gives
     fires = np.greater_equal if rules.fires({}) else np.greater
     if fires(0, threshold).any() or not fires(one, threshold).all():
         raise NetworkError(
-            f"node {name!r}: threshold is {threshold[0]:g}, expected one between 0 and {one:g}, which a single spike "
-            "passes: behind pooling others are not supported"
+            f"{group.or_.where}: threshold is {threshold[0]:g}, expected one between 0 and {one:g}, which a single "
+            "spike passes: behind pooling others are not supported"
         )
     return Pool(k, "max", 1, pooled)
 
@@ -57,21 +48,20 @@ def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[int, Shape]:
     """Side of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
     if group.currents_pool is None:
         return 1, shape
-    name, node = group.currents_pool
-    if str(metadata(node, f"node {name!r}", ("pooling",)).get("pooling")) != "max":
+    pool = group.currents_pool
+    if str(metadata(pool.node, pool.where, ("pooling",)).get("pooling")) != "max":
         raise NetworkError(
-            f"node {name!r}: got {kind_of(node)} between weights and neurons, expected it behind the neurons: currents "
+            f"{pool.where}: got {pool.kind} between weights and neurons, expected it behind the neurons: currents "
             "are not pooled here"
         )
-    return _window(group.currents_pool, shape)
+    return _window(pool, shape)
 
 
 def flattened(node: Named | None, shape: Shape) -> Shape:
     """(C·H·W, 1, 1) behind a node Flatten, the map's own shape where there is none."""
     if node is None:
         return shape
-    name, flatten = node
-    where = f"node {name!r}"
+    flatten, where = node.node, node.where
     same_shape(flatten.input_type["input"], shape, "its input", where)
     whole = int(np.prod(shape))
     start, end = (side(getattr(flatten, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
@@ -84,8 +74,7 @@ def flattened(node: Named | None, shape: Shape) -> Shape:
 
 def _window(pool: Named, shape: Shape) -> tuple[int, Shape]:
     """Side of a pooling's window, and (C, H, W) behind it."""
-    name, node = pool
-    where = f"node {name!r}"
+    node, where = pool.node, pool.where
     k = side(node.kernel_size, "kernel_size", where, 1)
     stride, padding = side(node.stride, "stride", where, 1), side(node.padding, "padding", where, 0)
     channels, height, width = shape

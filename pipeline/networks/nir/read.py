@@ -13,12 +13,11 @@ from backends.network.neurons import Reset
 from recordings.errors import InputError
 from recordings.schema import check_size
 
-from . import DT
+from . import DT, nir_library
 from .attributes import metadata, same_shape
 from .chain import Named, chain
 from .files import read_graph
 from .layer import read_layer
-from .library import nir_library
 from .neurons import Rules
 from .node_groups import group_by_layer
 from .readout import read_readout
@@ -96,22 +95,20 @@ def _network(nodes: list[Named], timesteps: int | None, said: dict[str, Any], ru
     total = whole(timesteps if told else said["timesteps"], "timesteps", "from_nir", 1) + depth * told
     check_size("from_nir: timesteps", total, "T")
     if not depth:
-        raise NetworkError(f"graph: got no neurons that spike, expected some before {nodes[-1][0]!r}")
+        raise NetworkError(f"graph: got no neurons that spike, expected some before {nodes[-1].name!r}")
     shape = first = _input_shape(nodes[0])
     layers: list[Layer] = []
     for group in groups[:-1]:
         layers.append(read_layer(group, shape, layers, total, rules))
         shape = layers[-1].output_shape(shape)
     readout = read_readout(groups[-1], shape, depth, total, rules)
-    name, output = nodes[-1]
-    same_shape(output.output_type["output"], (len(readout.weight), 1, 1), "shape", f"node {name!r}")
+    same_shape(nodes[-1].node.output_type["output"], (len(readout.weight), 1, 1), "shape", nodes[-1].where)
     return Network(first, total, tuple(layers), readout, str(said.get("encoder", "spikes")))  # type: ignore[arg-type]
 
 
 def _input_shape(named: Named) -> Shape:
     """(C, H, W) of a node Input of (C, H, W) or (N,)."""
-    name, node = named
-    shape = np.asarray(node.input_type["input"]).ravel().tolist()
+    shape = np.asarray(named.node.input_type["input"]).ravel().tolist()
     if len(shape) not in (1, 3) or not all(isinstance(length, int) and length > 0 for length in shape):
-        raise NetworkError(f"node {name!r}: shape is {tuple(shape)}, expected (C, H, W) or (N,)")
+        raise NetworkError(f"{named.where}: shape is {tuple(shape)}, expected (C, H, W) or (N,)")
     return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])

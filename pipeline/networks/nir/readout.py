@@ -9,9 +9,9 @@ import numpy as np
 from backends.network import NetworkError, Readout, Shape
 from backends.network.checks import by_channel, real
 from pipeline.networks.delays import delayed
+from pipeline.networks.kernels import unpooled
 
 from .attributes import metadata, text
-from .chain import kind_of
 from .neurons import Rules, agreed, read_membrane
 from .node_groups import NodeGroup
 from .pooling import flattened, read_pool
@@ -25,18 +25,16 @@ def read_readout(group: NodeGroup, shape: Shape, depth: int, timesteps: int, rul
     pool = read_pool(group, shape, rules)
     for node in (group.currents_pool, group.or_):
         if node:
-            raise NetworkError(
-                f"node {node[0]!r}: got {kind_of(node[1])} behind the last spikes, expected weights alone"
-            )
+            raise NetworkError(f"{node.where}: got {node.kind} behind the last spikes, expected weights alone")
     weight, bias, said = _weights(group, flattened(group.flatten, pool.shape))
     classes = len(weight)
     where, leak = "readout", 1.0
     if group.neuron is not None:
         membrane = read_membrane(group.neuron, (classes, 1, 1), rules)
-        where = f"node {group.neuron[0]!r}"
+        where = group.neuron.where
         if membrane.synaptic_leak.any():
             raise NetworkError(f"{where}: tau_syn is not dt, expected it: currents of a readout do not outlast a step")
-        said = metadata(group.neuron[1], where, ("scale", "leak", "bias"))
+        said = metadata(group.neuron.node, where, ("scale", "leak", "bias"))
         if (membrane.leak != membrane.leak[0]).any():
             raise NetworkError(f"{where}: tau differs between neurons, expected one for all classes")
         leak = float(agreed(said.get("leak", membrane.leak[0]), membrane.leak[0], "leak", where))
@@ -46,7 +44,7 @@ def read_readout(group: NodeGroup, shape: Shape, depth: int, timesteps: int, rul
         rows = by_channel(said["bias"], classes, np.float64, "bias", where)
         agreed(rows[-1], bias, "bias", where)
     if pool.side > 1:
-        weight = _unpooled(weight, pool.shape, pool.side) * (pool.factor / pool.side**2)
+        weight = unpooled(weight, pool.shape, pool.side) * (pool.factor / pool.side**2)
     return Readout(weight, real(said.get("scale", 1.0), "scale", where), leak, rows)
 
 
@@ -58,17 +56,10 @@ def _weights(group: NodeGroup, shape: Shape) -> tuple[Any, Any, dict[str, Any]]:
                 f"graph: its output is {text(shape)}, expected one value per class, at most {MOST_CLASSES:,}"
             )
         if group.scale is not None:
-            raise NetworkError(f"node {group.scale[0]!r}: got Scale behind spikes, expected it behind weights")
+            raise NetworkError(f"{group.scale.where}: got Scale behind spikes, expected it behind weights")
         return np.eye(shape[0]), np.zeros(shape[0]), {}
-    name, node = group.synapse
-    if kind_of(node) == "Conv2d":
-        raise NetworkError(f"node {name!r}: got Conv2d behind the last spikes, expected Affine or Linear")
+    if group.synapse.kind == "Conv2d":
+        raise NetworkError(f"{group.synapse.where}: got Conv2d behind the last spikes, expected Affine or Linear")
     synapse = read_synapse(group, shape)
-    said = metadata(node, f"node {name!r}", ("scale", "bias"))
+    said = metadata(group.synapse.node, group.synapse.where, ("scale", "bias"))
     return synapse.weight * synapse.scale[:, None], synapse.bias * synapse.scale, said
-
-
-def _unpooled(weight: Any, shape: Shape, k: int) -> Any:
-    """(K, C·kH·kW) weights that sum over windows, of (K, C·H·W) weights behind them."""
-    maps = weight.reshape(len(weight), *shape).repeat(k, axis=2).repeat(k, axis=3)
-    return maps.reshape(len(weight), -1)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import NetworkError, Shape
+from pipeline.networks.kernels import undilated, ungrouped
 
 from .attributes import by_channel, numbers, same_shape, side, text
-from .chain import kind_of
 from .node_groups import NodeGroup
 
 MOST_WEIGHTS = 1 << 28  # of one layer, once groups and dilation are filled with zeros
@@ -39,11 +39,10 @@ class Synapse:
 def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
     """The weights of a group, and a Scale behind them, for a map of (C, H, W) that is pooled and flattened already."""
     assert nodes.synapse is not None
-    name, node = nodes.synapse
-    where = f"node {name!r}"
+    node, where = nodes.synapse.node, nodes.synapse.where
     weight = numbers(node.weight, "weight", where)
     stride, padding, outputs = 1, 0, (len(weight), 1, 1)
-    if kind_of(node) == "Conv2d":
+    if nodes.synapse.kind == "Conv2d":
         weight, stride, padding = _convolution(node, weight, shape, where)
         rows, columns = (
             (size + 2 * padding - length) // stride + 1
@@ -62,8 +61,7 @@ def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
         raise NetworkError(f"{where}: bias has shape {bias.shape}, expected ({outputs[0]},), one per output of weight")
     scale = np.ones(outputs[0])
     if nodes.scale is not None:
-        name, factors = nodes.scale
-        scale = by_channel(factors.scale, outputs, "scale", f"node {name!r}")
+        scale = by_channel(nodes.scale.node.scale, outputs, "scale", nodes.scale.where)
     return Synapse(weight, bias, scale, outputs, stride, padding)
 
 
@@ -86,12 +84,7 @@ def _convolution(
         raise NetworkError(f"{where}: a kernel of {extent} does not fit its input {text(shape)} with padding {padding}")
     if len(weight) * shape[0] * extent[0] * extent[1] > MOST_WEIGHTS:
         raise NetworkError(f"{where}: more than {MOST_WEIGHTS:,} weights without groups and dilation, expected fewer")
-    whole = np.zeros((len(weight), shape[0], *extent))
-    outputs, inputs = len(weight) // groups, weight.shape[1]
-    for group in range(groups):
-        rows, columns = slice(group * outputs, (group + 1) * outputs), slice(group * inputs, (group + 1) * inputs)
-        whole[rows, columns, ::dilation, ::dilation] = weight[rows]
-    return whole, stride, padding
+    return undilated(ungrouped(weight, groups), (dilation, dilation)), stride, padding
 
 
 def _padding(padding: Any, extent: tuple[int, ...], stride: int, where: str) -> int:

@@ -14,8 +14,7 @@ from backends.network import Network, NetworkError
 from backends.network.checks import real
 from recordings.disk import write_file
 
-from . import DT, KEY
-from .library import nir_library
+from . import DT, KEY, nir_library
 from .nodes import layer_nodes, nir_size, readout_nodes
 from .read import from_nir
 

@@ -22,16 +22,15 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     The first layer of a spiking network for images gets their ON and OFF planes with weights [W, -W]. BNTT becomes
     g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
     """
-    channels, height, width = model.input_shape
-    readout = Readout(_numpy(model.readout.weight))
+    shape, readout = model.input_shape, Readout(_numpy(model.readout.weight))
     if isinstance(model, ReluNetwork):
         layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
-        return Network((channels, height, width), 1, tuple(layers), readout, "image")
+        return Network(shape, 1, tuple(layers), readout, "image")
     layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
     if model.encoder == "spikes":
-        return Network((channels, height, width), model.timesteps, tuple(layers), readout, "spikes")
+        return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
     layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
-    return Network((2 * channels, height, width), model.timesteps, tuple(layers), readout)
+    return Network((2 * shape[0], *shape[1:]), model.timesteps, tuple(layers), readout)
 
 
 def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 
 from pipeline.config import Config, save_config
@@ -18,10 +21,10 @@ from pipeline.networks.train.fused import compile_bntt_lif
 from pipeline.networks.train.relu_network import ReluNetwork
 from pipeline.networks.train.spiking_network import SpikingNetwork
 from recordings.child import isolated_spawning
+from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.progress import progress_bar
 
-from .checkpoints import WholeCheckpoints
 from .environment import end_together, process_rank, quiet_lightning
 from .epoch_log import EpochLog
 from .images import loaders, open_split
@@ -32,21 +35,11 @@ from .start import check_resumable, start_from
 
 
 def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Checkpoint:
-    """Train as :func:`fit` does; the first process writes `out/checkpoint.safetensors`."""
-    model = fit(config, out, resume, console)
-    dataset, preparation = open_split(config, "train"), training_inputs(config).preparation
-    checkpoint = Checkpoint(export_network(model), preparation, dataset.classes, dataset.class_names)
-    if process_rank() == 0:
-        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
-    return checkpoint
+    """Train as configured; the network of the epoch that did best on the selection split counts.
 
-
-def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNetwork | ReluNetwork:
-    """Train as configured and return the network of the epoch that did best on the selection split.
-
-    `out` receives `config.toml`, `epochs/*.ckpt` (the best and the last), `metrics.csv` and TensorBoard events, but
-    nothing before data and network have proved fit. With `resume`, training goes on after the last finished epoch as if
-    it had never stopped: everything random is seeded by epoch.
+    The first process writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
+    `metrics.csv` and TensorBoard events into `out`, but nothing before data and network have proved fit. With `resume`,
+    training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
 
     Raises
     ------
@@ -62,8 +55,8 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
     if not torch.cuda.is_available():
         keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
-    classes = open_split(config, "train").classes
-    model = _build(config, inputs, len(classes)).to(memory_format=torch.channels_last)
+    dataset = open_split(config, "train")
+    model = _build(config, inputs, len(dataset.classes)).to(memory_format=torch.channels_last)
     if settings.start is not None and not resume:
         start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
@@ -83,7 +76,7 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
         callbacks=[best, latest, EpochLog(console, out / "metrics.csv")],
-        plugins=[WholeCheckpoints()],
+        plugins=[_WholeCheckpoints()],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -106,11 +99,30 @@ def fit(config: Config, out: Path, resume: bool, console: Console) -> SpikingNet
     if not Path(best.best_model_path).is_file():
         raise InputError(f"{out}: no epoch was finished", "train-again")
     module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
-    return model.cpu().eval()
+    network = export_network(model.cpu().eval())
+    checkpoint = Checkpoint(network, inputs.preparation, dataset.classes, dataset.class_names)
+    if process_rank() == 0:
+        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+    return checkpoint
 
 
 def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
     network, settings = config.network, config.training
     if network.neuron == "relu":
-        return ReluNetwork(network.layers, *inputs.shape, classes, settings.dropout)
-    return SpikingNetwork(network, *inputs.shape, classes, settings.dropout, settings.fused)
+        return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
+    return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all.
+
+    Lightning writes to the system's folder for temporary files and moves from there, which copies where that is
+    another disk: killed meanwhile, a training could not be resumed.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write one."""
+        content = BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(Path(path), content.getvalue())

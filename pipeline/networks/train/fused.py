@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.networks.firing import SURROGATE_SLOPE
+
 from .fused_kernels import backward_through_normalisation, backward_through_time, fire, moments
 
 
@@ -25,20 +27,19 @@ def bntt_lif(
     epsilon: float,
     leak: float,
     threshold: float,
-    slope: float,
     membrane: Tensor | None = None,
 ) -> Any:
     """Normalise over the batch at each step, integrate, fire; differentiable.
 
         i[t] = scale[t]·(a[t] - μ[t]) / √(σ²[t] + ε)
         v[t] = leak·v[t-1] + i[t] - threshold·s[t-1]        s[t] = v[t] > threshold
-        ∂s/∂v = slope·max(0, 1 - |v/threshold - 1|) / threshold, no gradient through the reset
+        ∂s/∂v = 0.3·max(0, 1 - |v/threshold - 1|) / threshold, no gradient through the reset
 
     Parameters
     ----------
     current : (T, rows, C) float32 or bfloat16, contiguous — a, with samples and pixels as rows
     scale : (T, C) float32 — γ of BNTT
-    epsilon, leak, threshold, slope : floats
+    epsilon, leak, threshold : floats
     membrane : (rows, C) float32 — v before the first step, a constant; zero if None
 
     Returns
@@ -51,14 +52,14 @@ def bntt_lif(
     ----------
     Kim & Panda 2021, Eq. 2-4 and 8
     """
-    return _BnttLif.apply(current, scale, epsilon, leak, threshold, slope, membrane)
+    return _BnttLif.apply(current, scale, epsilon, leak, threshold, membrane)
 
 
 def compile_bntt_lif(dtype: torch.dtype) -> None:
     """Compile the operation for currents of one dtype, or load it from numba's cache: ten seconds the first time."""
     current = torch.ones(1, 2, 1, dtype=dtype, requires_grad=True)
     for membrane in (None, torch.zeros(2, 1)):
-        spikes, *_ = bntt_lif(current, torch.ones(1, 1), 1e-4, 0.9, 1.0, 0.3, membrane)
+        spikes, *_ = bntt_lif(current, torch.ones(1, 1), 1e-4, 0.9, 1.0, membrane)
         spikes.sum().backward()
 
 
@@ -71,7 +72,6 @@ class _BnttLif(torch.autograd.Function):
         epsilon: float,
         leak: float,
         threshold: float,
-        slope: float,
         membrane: Tensor | None,
     ) -> tuple[Tensor, ...]:
         a = _as_numpy(current)
@@ -87,7 +87,7 @@ class _BnttLif(torch.autograd.Function):
         fire(a, gain, bias, np.float32(leak), np.float32(threshold), end.numpy(), _as_numpy(spikes))
         batch_mean, batch_variance = (torch.from_numpy(array.astype(np.float32)) for array in (mean, variance))
         ctx.save_for_backward(current, membrane)
-        ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold, slope)
+        ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold)
         ctx.mark_non_differentiable(end, batch_mean, batch_variance)
         ctx.set_materialize_grads(False)  # no zeros in the place of their gradients
         return spikes, end, batch_mean, batch_variance
@@ -95,7 +95,7 @@ class _BnttLif(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         current, membrane = ctx.saved_tensors
-        mean, inverse, gain, bias, leak, threshold, slope = ctx.constants
+        mean, inverse, gain, bias, leak, threshold = ctx.constants
         a = _as_numpy(current)
         through_spikes = _as_numpy(gradients[0].to(current.dtype).contiguous())
         through_membrane = np.empty(a.shape, np.float32)
@@ -108,7 +108,7 @@ class _BnttLif(torch.autograd.Function):
             inverse,
             np.float32(leak),
             np.float32(threshold),
-            np.float32(slope),
+            np.float32(SURROGATE_SLOPE),
             None if membrane is None else _as_numpy(membrane),
             through_membrane,
         )
@@ -118,7 +118,7 @@ class _BnttLif(torch.autograd.Function):
         backward_through_normalisation(
             a, through_membrane, gain, mean, inverse, total / rows, scale_gradient / rows, _as_numpy(result)
         )
-        return result, torch.from_numpy(scale_gradient), None, None, None, None, None
+        return result, torch.from_numpy(scale_gradient), None, None, None, None
 
 
 def _as_numpy(tensor: Tensor) -> NDArray[Any]:

@@ -20,12 +20,7 @@ from .augmentation import augment, move_events
 
 
 class ImageInputs:
-    """Images as Poisson spikes, or for an ANN as they are.
-
-    Parameters
-    ----------
-    config : of the training
-    """
+    """Images as Poisson spikes, or for an ANN as they are."""
 
     def __init__(self, config: Config) -> None:
         data = config.data
@@ -60,10 +55,6 @@ class ImageInputs:
 
 class EventInputs:
     """Binned events, one bin per step; silent steps follow, one per layer, so that every bin reaches the answer.
-
-    Parameters
-    ----------
-    config : of the training
 
     Raises
     ------

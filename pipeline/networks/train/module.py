@@ -21,14 +21,7 @@ SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy 
 
 
 class TrainingModule(lightning.LightningModule):
-    """What Lightning asks for: loss, selection accuracy and optimizer of either trainable network.
-
-    Parameters
-    ----------
-    model : what is trained
-    settings : how
-    inputs : what it sees of images or events, which come as bytes
-    """
+    """What Lightning asks for: loss, selection accuracy and optimizer of either trainable network."""
 
     def __init__(self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backends.network import Shape
 from pipeline.networks.layer_list import count_inputs, plan_layers
 
 
@@ -21,36 +22,22 @@ class ReluNetwork(nn.Module):
     Parameters
     ----------
     layers : the VGG-like list, as a spiking network's
-    channels, height, width : of the images
+    shape : (C, H, W) of the images
     classes : number of outputs
     dropout : share of features dropped in training
-
-    Attributes
-    ----------
-    plans : the layers as planned
-    synapses : ModuleList of Conv2d and Linear, bias-free, one per plan
-    readout : Linear, bias-free
 
     Raises
     ------
     InputError : if the list is not understood, or pooling does not divide a map
     """
 
-    def __init__(
-        self,
-        layers: Sequence[int | str],
-        channels: int,
-        height: int,
-        width: int,
-        classes: int,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.plans = plan_layers(layers)
-        self.input_shape = (channels, height, width)
+        self.input_shape = shape
         self.dropout = dropout
         synapses: list[nn.Conv2d | nn.Linear] = []
-        for plan, inputs in zip(self.plans, count_inputs(self.plans, channels, height, width), strict=True):
+        for plan, inputs in zip(self.plans, count_inputs(self.plans, shape), strict=True):
             if plan.kind == "conv":
                 synapses.append(nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
             else:

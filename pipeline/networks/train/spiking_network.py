@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.network import LIF
+from backends.network import LIF, Shape
 from pipeline.config import NetworkSection
-from pipeline.networks.firing import SURROGATE_SLOPE, fire
+from pipeline.networks.firing import fire
 from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
 from recordings.errors import InputError
 
@@ -92,7 +92,7 @@ class TrainableLayer(nn.Module):
         norms = self._norms(len(spikes), step)
         scale = torch.stack([norm.weight for norm in norms])
         fired, membrane, mean, variance = bntt_lif(
-            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, SURROGATE_SLOPE, membrane
+            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, membrane
         )
         count = rows.shape[1]
         if count < 2:  # as torch's own batch normalisation
@@ -110,7 +110,7 @@ class SpikingNetwork(nn.Module):
     Parameters
     ----------
     network : the description
-    channels, height, width : of the images, or of input spikes
+    shape : (C, H, W) of the images, or of input spikes
     classes : number of outputs
     dropout : share of features dropped in front of dense layers and the readout, the same ones at every step
     fused : see `TrainingSection.fused`
@@ -121,14 +121,7 @@ class SpikingNetwork(nn.Module):
     """
 
     def __init__(
-        self,
-        network: NetworkSection,
-        channels: int,
-        height: int,
-        width: int,
-        classes: int,
-        dropout: float = 0.0,
-        fused: bool = False,
+        self, network: NetworkSection, shape: Shape, classes: int, dropout: float = 0.0, fused: bool = False
     ) -> None:
         super().__init__()
         plans = plan_layers(network.layers)
@@ -141,9 +134,9 @@ class SpikingNetwork(nn.Module):
         self.timesteps = network.timesteps
         self.encoder = network.encoder
         self.normalise = network.normalise
-        self.input_shape = (channels, height, width)
+        self.input_shape = shape
         self.dropout = dropout
-        inputs = count_inputs(plans, channels, height, width)
+        inputs = count_inputs(plans, shape)
         self.layers = nn.ModuleList(
             TrainableLayer(plan, count, depth, network, fused)
             for depth, (plan, count) in enumerate(zip(plans, inputs, strict=True), 1)

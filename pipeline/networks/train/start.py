@@ -48,17 +48,7 @@ def start_from(model: nn.Module, path: Path) -> None:
 
 
 def check_resumable(config: Config, saved: Path) -> None:
-    """Refuse to go on with a training whose settings were others.
-
-    Parameters
-    ----------
-    config : of the command that resumes
-    saved : `config.toml` of the training; where images lie and how many processes load them may change
-
-    Raises
-    ------
-    InputError : naming the first setting that differs
-    """
+    """Refuse to go on with a training whose settings, in its `config.toml`, were others than those that may change."""
     if not saved.is_file():
         return
     earlier = load_config(saved)

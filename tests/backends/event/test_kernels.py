@@ -52,7 +52,7 @@ def test_events_of_a_pooled_row_by_hand() -> None:
 @given(
     st.integers(1, 4), st.integers(1, 9), st.integers(1, 70), st.integers(1, 3), st.booleans(), st.integers(0, 2**32)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_events_are_listed_pixel_by_pixel(
     height: int, width: int, channels: int, pool: int, fired: bool, seed: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_the_window_of_a_kernel_by_hand() -> None:
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
     spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
     packed = np.full(-(-spikes.size // 8), 255, np.uint8)
@@ -145,7 +145,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
 
 
 @given(convolutions(), st.sampled_from((np.int8, np.float32)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: Any) -> None:
     layer, spikes = drawn
     expected = (layer_current(layer, spikes) * layer.pool**2).transpose(1, 2, 0)
@@ -154,7 +154,7 @@ def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[
 
 
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, density: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     weight = rng.integers(-127, 128, (outputs, channels * 2)).astype(np.int8)
@@ -191,7 +191,7 @@ def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, sh
 
 
 @given(st.integers(0, 4096), st.integers(0, 30), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     state: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)

@@ -37,19 +37,17 @@ def break_something(fault: str) -> None:
     from lava.proc.dense.models import PyDenseModelBitAcc
 
     from backends.lava.process.layer import EventLayer
-    from backends.lava.process.neuron import LIFNeuronsModelFixed
-    from backends.lava.process.readout import EventReadoutFixed
+    from backends.lava.process.readout import EventReadout
     from backends.lava.process.recorder import RecorderModel
 
     if fault == "raise":
-        for model in (EventLayer, LIFNeuronsModelFixed):  # the second where the current is constant
-            model.run_spk = _after(STEP, model.run_spk, _raise)
+        EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _raise)
     elif fault == "raise in recorder":
         RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
     elif fault == "raise in stock":
         PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
     elif fault == "raise early":
-        EventReadoutFixed.__init__ = _raise_early
+        EventReadout.__init__ = _raise_early
     elif fault == "hang":
         EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _sleep_forever)
     elif fault == "exit":

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -113,7 +113,6 @@ def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
     array_shapes(min_dims=4, max_dims=4, max_side=6).flatmap(lambda shape: arrays(np.bool_, shape)),
     st.one_of(st.just(0.0), st.floats(0.0002, 9)),
 )
-@settings(deadline=None)
 def test_graded_spikes_summed_over_channels_are_the_maps(spikes: NDArray[np.bool_], gamma: float) -> None:
     """(T, C, H, W): what neurons send, what a fused process sums, and what is made of packed bits; two samples each."""
     timesteps, channels, height, width = spikes.shape

@@ -17,10 +17,7 @@ DENSE = random.normal(size=(5, 4 * 3 * 4))
 
 
 def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DENSE, **changes: object) -> Network:
-    layers = (
-        Layer("conv1", conv, LIF(0.9), padding=1),
-        Layer("fc1", dense, LIF(1.0, 0.5), pool=2),
-    )
+    layers = (Layer("conv1", conv, LIF(0.9), padding=1), Layer("fc1", dense, LIF(1.0, 0.5), pool=2))
     arguments = {"input_shape": (2, 6, 8), "layers": layers, "readout": Readout(np.ones((3, 5)))} | changes
     return Network(timesteps=timesteps, **arguments)
 
@@ -255,10 +252,7 @@ def test_files_that_are_not_networks(tmp_path):
     with pytest.raises(NetworkError, match="missing.safetensors: no such file"):
         read_network(tmp_path / "missing.safetensors")
     save_file({"a": np.ones(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(
-        NetworkError,
-        match="other.safetensors: safetensors, but not a network: got format None",
-    ):
+    with pytest.raises(NetworkError, match="other.safetensors: safetensors, but not a network: got format None"):
         read_network(tmp_path / "other.safetensors")
 
 

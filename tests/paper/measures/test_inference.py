@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper.measures.inference import bootstrap_over_networks, holm, p_value
+from paper.measures.inference import bootstrap_mean, bootstrap_over_networks, holm, p_value
 from paper.measures.tables import difference, measured
-from pipeline.measures.statistics import Estimate, bootstrap_mean
+from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import difference, groups, measured, rows, summary, summary_of_shares, values
-from pipeline.measures.statistics import bootstrap_mean, mean_with_interval
+from pipeline.measures.statistics import mean_with_interval
 from recordings.errors import InputError
 
 SAM = measured([0.2, 0.4, 0.9], layer="conv2", map="SAM")

@@ -155,10 +155,7 @@ MISTAKES = [
         "--training.flip False",
         "unexpected argument 'False'; a switch takes no value, write --X or --no-X; see toy --help",
     ),
-    (
-        "--training.flip=no",
-        "--training.flip/--training.no-flip: expected no value, got 'no'; see toy --help",
-    ),
+    ("--training.flip=no", "--training.flip/--training.no-flip: expected no value, got 'no'; see toy --help"),
 ]
 
 
@@ -263,11 +260,7 @@ def test_examples_are_spelled_as_the_program_was_started(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("path", "spelled"),
-    [
-        (("training", "batch_size"), "--training.batch-size"),
-        (("run", "samples"), "--samples"),
-        (("out",), "--out"),
-    ],
+    [(("training", "batch_size"), "--training.batch-size"), (("run", "samples"), "--samples"), (("out",), "--out")],
 )
 def test_flags_are_spelled_as_they_parse(path, spelled):
     assert option(path, Command) == spelled

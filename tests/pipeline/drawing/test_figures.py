@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from pipeline.drawing.figures import _delays, save_figures
 from pipeline.drawing.subject import Subject
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
+from pipeline.maps.method import method_of
 from recordings.maps.reader import MapReader
 from recordings.maps.schema import MapHeader, MapLayer
 from recordings.maps.writer import writing_maps
@@ -30,9 +31,9 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
         explain(raster, tmp_path / "sam.h5", variant=variant).close()
         with MapReader(tmp_path / "sam.h5") as maps:
             subjects = [Subject("sample 7", "class 2", "class 1"), Subject("sample 8")]
-            written = save_figures(maps, subjects, tmp_path / "new" / "figures", raster)
+            written = save_figures(maps, method_of(maps.header), subjects, tmp_path / "new" / "figures", raster)
     assert [path.name for path in written] == [
-        *("overview.png", "spike_rates.png", "raster_conv1.png", "sam_000.png", "sam_001.png"),
+        *("overview.png", "spike_rates.png", "raster_conv1.png", "sam_000.png", "sam_001.png")
     ]
     assert all(path.is_file() for path in written)
     overview, _, spikes, first, second = titles(saved)
@@ -63,13 +64,18 @@ def test_layers_see_what_is_as_many_steps_old_as_they_are_deep(tmp_path: Path) -
 def test_grad_cam_names_its_class(
     tmp_path: Path, saved: list[Figure], true: tuple[str | None, ...], overview: str, each: tuple[str, str]
 ) -> None:
-    header = MapHeader("grad-cam", "0" * 64, {}, 1, (MapLayer("conv2", 2, (2, 3), 1),))
+    header = MapHeader("grad-cam", "0" * 64, {}, 1, (MapLayer("conv2", 2, (2, 3), 1),), source_name="network_sha256")
     table = SampleTable(np.arange(2, dtype=np.int64), np.full(2, -1, np.int32))
     with writing_maps(tmp_path / "ann.h5", header, table) as writer:
         for sample in range(2):
             writer.write(sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})
     with MapReader(tmp_path / "ann.h5") as maps:
-        written = save_figures(maps, [Subject(f"sample {i}", "cat", true[i]) for i in range(2)], tmp_path / "figures")
+        written = save_figures(
+            maps,
+            method_of(maps.header),
+            [Subject(f"sample {i}", "cat", true[i]) for i in range(2)],
+            tmp_path / "figures",
+        )
     assert [path.name for path in written] == ["overview.png", "grad-cam_000.png", "grad-cam_001.png"]
     first, *others = titles(saved)
     assert first.startswith(f"What speaks for the class: Grad-CAM of the ANN for the {overview} class. Each map is")

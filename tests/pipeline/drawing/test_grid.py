@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.grid import PALE, Cell, Row, draw_maps, row_of_maps
-from pipeline.drawing.overlay import overlay
+from pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, overlay
 from pipeline.drawing.subject import Subject
 from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
@@ -19,14 +18,18 @@ IMAGE = RANDOM.random((64, 64, 3))
 ONE, HALF = np.ones((2, 2), np.float32), np.full((2, 2), 0.5, np.float32)
 
 
-def test_a_row_is_relative_to_its_largest_value() -> None:
-    row = row_of_maps("conv1", [2 * ONE, None, 4 * ONE])
-    assert [None if cell is None else cell.heat[0, 0] for cell in row.cells] == [0.5, None, 1]
-    row = row_of_maps("conv1", [2 * ONE, 0 * ONE], IMAGE, each=True)
-    image, first, silent = row.cells
-    assert image.image is IMAGE and image.heat is None
-    assert first.image is IMAGE and first.heat.max() == 1
-    assert silent.heat.max() == 0
+def test_a_map_covers_the_image_with_its_value() -> None:
+    image = np.random.default_rng(0).random((8, 12, 3))
+    shown = [overlay(image, np.full((2, 3), value, np.float32), (8, 12)) for value in (0, 1)]
+    grey = image @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(np.corrcoef(shown[0].mean(axis=2).ravel(), grey.ravel())[0, 1], 1, atol=0.1)
+    np.testing.assert_allclose(shown[1], np.broadcast_to(HEAT(1.0)[:3], shown[1].shape), atol=0.05)
+
+
+def test_a_map_alone_goes_from_the_first_colour_to_the_last() -> None:
+    alone = overlay(None, np.array([[0, 1]], np.float32), (4, 8))
+    np.testing.assert_allclose(alone[:, 0], np.broadcast_to(HEAT(0.0)[:3], (4, 3)))
+    np.testing.assert_allclose(alone[:, -1], np.broadcast_to(HEAT(1.0)[:3], (4, 3)))
 
 
 def test_cells_lie_in_rows_and_columns(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
@@ -82,7 +85,7 @@ def test_every_grid_fits_a_page(
     tmp_path: Path, saved: list[Figure], rows: int, columns: int, shape: tuple[int, int]
 ) -> None:
     maps = RANDOM.random((rows, columns, *shape))
-    named = [row_of_maps(f"conv{number}\n{shape}", list(row), each=True) for number, row in enumerate(maps)]
+    named = [Row(f"conv{number}\n{shape}", [Cell(each) for each in row]) for number, row in enumerate(maps)]
     headings = ["a very long name of a class indeed\nis another"] * columns
     draw_maps(tmp_path / "grid.png", "Title", "about", headings, named)
     width, height = saved[0].get_size_inches()

@@ -50,12 +50,7 @@ def test_spikes_of_neighbours_do_not_touch(tmp_path: Path, saved: list[Figure], 
 @pytest.mark.parametrize(
     ("timesteps", "shape", "rate", "said"),
     [
-        (
-            16,
-            (8, 16, 16),
-            0.1,
-            f"One in 42 is shown, from the most to the least active. {WHAT}",
-        ),
+        (16, (8, 16, 16), 0.1, f"One in 42 is shown, from the most to the least active. {WHAT}"),
         (5, (2, 3, 3), 0, "0 of 18 neurons fire."),
         (1, (1, 1, 1), 1, f"1 of 1 neurons fire. {WHAT}"),
     ],

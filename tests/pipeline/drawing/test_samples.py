@@ -59,7 +59,7 @@ def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
         "their own largest value, steps to their layer's. Blank: too late to change the answer."
     )
     assert [sums, first, second, third, size, small, top, half, zero] == [
-        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×1", "max", "half", "0"),
+        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×1", "max", "half", "0")
     ]
     silent = {"conv1": np.zeros((1, 4, 6), np.float32)}
     draw_over_time(
@@ -173,10 +173,7 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
     ("subject", "maps"),
     [
         (Subject("3", "lion", "cat", RANDOM.random((64, 64, 3)), (3.5, 4, 50, 64)), some_maps(16, (64, 64), (16, 16))),
-        (
-            Subject("a very long name of a file.jpeg", "x", None, RANDOM.random((48, 80, 3))),
-            some_maps(3, (48, 80)),
-        ),
+        (Subject("a very long name of a file.jpeg", "x", None, RANDOM.random((48, 80, 3))), some_maps(3, (48, 80))),
         (Subject("tall", "tall", "tall", RANDOM.random((90, 30, 3))), some_maps(5, (45, 15), (3, 1))),
         (Subject("sample 3"), some_maps(30, *[(8, 8)] * 10)),
         (Subject("sample 3", "class 3", "class 4"), {"conv1": np.zeros((1, 1, 1), np.float32)}),
@@ -184,11 +181,7 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
     ids=["usual", "wide", "tall", "ten layers without image", "one silent pixel"],
 )
 def test_every_shape_is_drawn(
-    tmp_path: Path,
-    saved: list[Figure],
-    pictures: Pictures,
-    subject: Subject,
-    maps: dict[str, NDArray[np.float32]],
+    tmp_path: Path, saved: list[Figure], pictures: Pictures, subject: Subject, maps: dict[str, NDArray[np.float32]]
 ) -> None:
     draw_over_time(tmp_path / "maps.png", subject, maps, "Spike Activation Map", "γ = 0.5.")
     draw_side_by_side(tmp_path / "overview.png", [subject] * 3, [maps] * 3, "Where neurons fire", "SAM")

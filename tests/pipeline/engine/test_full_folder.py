@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.engine.merge import merge
-from recordings import disk
 from recordings.errors import InputError
 from tests.recordings.rasters import record
 
@@ -31,7 +30,7 @@ from recordings.progress import Tracker
 from pipeline.engine.folder import FolderStore, begin
 from pipeline.engine.compute import compute
 from pipeline.engine.merge import merge
-from pipeline.engine.run import compute_all
+from pipeline.engine.compute_folder import compute_all
 from recordings.errors import InputError
 from tests.pipeline.engine.jobs import job
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
@@ -89,7 +88,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_ranges(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
-        broken.setattr(disk, "_sync", full)
+        broken.setattr("os.fsync", full)
         with pytest.raises(InputError) as caught:
             add(store, range(16, 32))
     assert str(caught.value) == (

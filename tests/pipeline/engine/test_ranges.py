@@ -16,7 +16,7 @@ import h5py
 import pytest
 
 from pipeline import merge, run
-from pipeline.engine import run as engine
+from pipeline.engine import compute_folder as engine
 from pipeline.engine.folder import FolderStore
 from pipeline.engine.job import Job
 from tests.pipeline.small_networks import class_folders, small_checkpoint

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.compute_folder import compute_all
 from pipeline.engine.folder import begin
 from pipeline.engine.job import Job
 from pipeline.engine.merge import merge, remove_parts
-from pipeline.engine.run import compute_all
 from recordings.lock import out_lock
 from recordings.progress import Tracker
 from recordings.raster.merging import MergedRaster
@@ -102,7 +102,7 @@ def test_ranges_may_have_what_it_takes_of_a_full_disk(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as broken:
-        broken.setattr("recordings.disk._sync", full)
+        broken.setattr("os.fsync", full)
         add(store, range(24, 34))
     assert files(tmp_path) == RANGES[:2]
     add(store, range(34, COUNT))

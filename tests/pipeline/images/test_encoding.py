@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -26,7 +26,6 @@ def test_reference(shared):
     assert np.array_equal(poisson_spikes(x, len(expected), seed, index), expected)
 
 
-@settings(deadline=None)
 @given(st.data(), st.integers(1, 9), keys, keys | st.integers(2**64 - 3, 2**64 - 1))
 def test_the_kernel_draws_the_spikes_of_the_definition(data, steps, seed, index):
     shape = data.draw(array_shapes(min_dims=3, max_dims=3, max_side=13))
@@ -59,7 +58,6 @@ def test_an_odd_number_of_draws_by_hand():
     assert poisson_spikes(np.float32([[[1.5]]]), 3, 7, 9)[:, 0, 0, 0].tolist() == expected
 
 
-@settings(deadline=None)
 @given(images, keys, keys)
 def test_a_spike_has_the_sign_of_its_pixel(x, seed, index):
     spikes = poisson_spikes(x, 6, seed, index)
@@ -69,7 +67,6 @@ def test_a_spike_has_the_sign_of_its_pixel(x, seed, index):
     assert not spikes[:, 3:][:, x >= 0].any()
 
 
-@settings(deadline=None)
 @given(images, keys, keys)
 def test_two_and_more_always_fire_and_zero_never(x, seed, index):
     spikes = poisson_spikes(x, 6, seed, index)
@@ -78,21 +75,18 @@ def test_two_and_more_always_fire_and_zero_never(x, seed, index):
     assert not either[:, x == 0].any()
 
 
-@settings(deadline=None)
 @given(images, keys, keys)
 def test_a_negative_image_swaps_on_and_off(x, seed, index):
     spikes = poisson_spikes(x, 4, seed, index)
     assert np.array_equal(poisson_spikes(-x, 4, seed, index), np.concatenate([spikes[:, 3:], spikes[:, :3]], axis=1))
 
 
-@settings(deadline=None)
 @given(images, st.integers(1, 5), st.integers(1, 5), keys, keys)
 def test_more_steps_only_append(x, steps, more, seed, index):
     longer = poisson_spikes(x, steps + more, seed, index)
     assert np.array_equal(longer[:steps], poisson_spikes(x, steps, seed, index))
 
 
-@settings(deadline=None)
 @given(arrays(np.float32, (4, 3, 4, 5), elements=pixels), keys, st.permutations([3, 0, 2**40, 17]))
 def test_a_sample_does_not_depend_on_its_batch(batch, seed, indices):
     together = poisson_batch(batch, 3, seed, indices).unpacked()
@@ -154,7 +148,6 @@ def test_constant_current_by_hand():
     assert q.tolist() == [0, 64, -64, 32, -32, 0, 127, -127, 127, -127, 127]
 
 
-@settings(deadline=None)
 @given(images)
 def test_a_constant_current_is_the_clipped_image_to_half_a_unit(x):
     q = constant_current(x)

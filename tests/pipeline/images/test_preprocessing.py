@@ -56,7 +56,7 @@ def test_a_box_goes_where_its_pixels_go():
     assert prepare.box((0, 0, 50, 100), (200, 100)) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data(), st.integers(8, 60), st.integers(8, 60), st.integers(8, 40), st.integers(8, 40))
 def test_box_and_mask_agree(data, width, height, rows, columns):
     x0, y0 = data.draw(st.integers(0, width - 2)), data.draw(st.integers(0, height - 2))

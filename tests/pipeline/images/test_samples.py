@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,10 +12,11 @@ from PIL import Image
 
 from pipeline.drawing.subject import subjects_of
 from pipeline.images.datasets import open_dataset
+from pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from pipeline.images.datasets.folder import LooseFiles
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import Chosen, choose, choose_samples, read_samples
+from pipeline.images.samples import Chosen, choose, choose_samples
 from pipeline.networks.checkpoint import load_checkpoint
 from recordings.errors import InputError
 
@@ -24,7 +26,7 @@ PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    samples = read_samples(LooseFiles([tmp_path / "a.png"]), [0], PREPARE)
+    samples = Chosen(LooseFiles([tmp_path / "a.png"]), np.arange(1), PREPARE).read()
     assert np.array_equal(samples.pictures, pixels[None])
     assert samples.names == ("a.png",)
     assert samples.table.label.tolist() == [-1]
@@ -42,7 +44,9 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
         type(dataset), "__getitem__", lambda self, position: read.append(position) or original(self, position)
     )
     seen: list[int] = []
-    samples = read_samples(dataset, [3, 1, 4], Preprocessing(80, 80, PREPARE.mean, PREPARE.std), seen.append)
+    samples = Chosen(dataset, np.array([3, 1, 4]), Preprocessing(80, 80, PREPARE.mean, PREPARE.std)).read(
+        advance=seen.append
+    )
     samples.images()
     subjects_of(samples, [0, 0], dataset.class_names)
     assert sorted(read) == [1, 3, 4]
@@ -56,10 +60,10 @@ def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
     class Boxed(LooseFiles):
         def __getitem__(self, position: int):
             item = super().__getitem__(position)
-            return type(item)(item.image, None, position, item.name, box=(0, 0, 4, 8))
+            return replace(item, box=(0, 0, 4, 8))
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    samples = read_samples(Boxed([tmp_path / "a.png"]), [0], PREPARE)  # half as large: columns 0 and 1
+    samples = Chosen(Boxed([tmp_path / "a.png"]), np.arange(1), PREPARE).read()  # half as large: columns 0 and 1
     assert samples.boxes == ((0, 0, 2, 4),)
     assert samples.masks[0] is not None
     assert samples.masks[0].sum(axis=0).tolist() == [4, 4, 0, 0]
@@ -69,7 +73,7 @@ def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(InputError, match=r"b\.png: not an image"):
-        read_samples(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), [0, 1], PREPARE)
+        Chosen(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), np.arange(2), PREPARE).read()
 
 
 def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
         else:
             Image.new("RGB", (8, 8)).save(file)
     with pytest.raises(InputError, match=r"11\.png: not an image"):
-        read_samples(LooseFiles(files), range(20), PREPARE)
+        Chosen(LooseFiles(files), np.arange(20), PREPARE).read()
 
 
 @pytest.mark.parametrize("source", ["cluttered-digits", "saccade-digits", "folder", "files", "zip"])
@@ -108,7 +112,7 @@ def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_pat
 
 
 def test_scenes_of_two_digits_are_named_before_they_are_drawn() -> None:
-    dataset = open_dataset("cluttered-digits", "val", size=6, digits=2)
+    dataset = ClutteredDigits("val", size=6, digits=2)
     assert [dataset.entry(position).name for position in range(6)] == [item.name for item in dataset]
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backends.trace import compile_maps, spike_trace
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
 from pipeline.maps.fixed_sam import fixed_maps, fixed_spike_activation_map
-from pipeline.maps.sam import sam, spike_activation_map
+from pipeline.maps.methods.sam import sam
+from pipeline.maps.sam import spike_activation_map
 from recordings.errors import InputError
 from recordings.raster.batch import pack
 from recordings.raster.reader import RasterReader

@@ -10,7 +10,7 @@ import pytest
 
 from paper.measures.tables import summary_of_shares
 from pipeline.images.preprocessing import box_mask
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
 from pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from pipeline.measures.localisation import MEASURES
 from recordings.errors import InputError

@@ -1,25 +1,43 @@
-"""Any way to explain samples goes to a file, and names of layers mean the same to all of them."""
+"""What every method of maps keeps to, and how files say which one made them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
-from pipeline.maps.method import Explained, MapMethod, spatial_layers, summed, write_maps
+from pipeline.engine.simulate import simulate
+from pipeline.maps.explain import compute_maps, explain, write_maps
+from pipeline.maps.method import (
+    Explained,
+    Explainer,
+    MapMethod,
+    method_of,
+    methods,
+    offline_methods,
+    options_of,
+    summed,
+)
+from pipeline.networks.checkpoint import load_checkpoint
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
+from recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
+from recordings.progress import Tracker
 from recordings.schema import SampleTable
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
-KINDS = {"input": "input", "conv1": "conv", "fc1": "dense"}
 
-
-class Ramp:
+class Ramp(Explainer):
     """Maps whose pixels count up from the number of the sample, over 3 steps, of which 2 matter."""
 
-    header = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1)
+    header = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256")
+    what = "ramps of 2 samples"
+    raster = None
     samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
 
     def explain(self, sample: int) -> Explained:
@@ -29,8 +47,7 @@ class Ramp:
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
-    method: MapMethod = Ramp()
-    write_maps(method, tmp_path / "maps.h5")
+    write_maps(Ramp(), tmp_path / "maps.h5")
     with MapReader(tmp_path / "maps.h5") as maps:
         assert maps.header == Ramp.header
         assert maps.predictions.tolist() == [3, 2]
@@ -41,12 +58,141 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
             maps["conv1"][1]
 
 
-def test_layers_by_any_name_in_order_of_depth() -> None:
-    assert spatial_layers(KINDS, [], "here") == ("input", "conv1")
-    assert spatial_layers(KINDS, ["conv1", "0", "001", "1"], "here") == ("input", "conv1")
-    with pytest.raises(InputError, match="^here: no layer 'conv2'; did you mean conv1"):
-        spatial_layers(KINDS, ["conv2"], "here")
-    with pytest.raises(InputError, match="^here: layer 'fc1' is dense.*; choose from input, conv1$"):
-        spatial_layers(KINDS, ["input", "fc1"], "here")
-    with pytest.raises(InputError, match="^here: has dense layers only"):
-        spatial_layers({"fc1": "dense"}, [], "here")
+NAMES = list(methods())
+KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
+SAM = MapHeader("sam", "cd" * 32, KERNEL, 6, (MapLayer("conv1", 1, (2, 3), 5),))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spiking network, its raster of three images, an ANN, and the images."""
+    folder = tmp_path_factory.mktemp("methods")
+    class_folders(folder / "data", per_class=1)
+    small_ann(folder / "ann.safetensors")
+    network = small_checkpoint(folder / "snn.safetensors")
+    simulate(network, str(folder / "data"), out=folder / "run", samples=3).close()
+    return folder
+
+
+def test_the_default_comes_first_and_the_run_makes_maps_of_its_own() -> None:
+    assert ["sam", *sorted(set(NAMES) - {"sam"})] == NAMES
+    assert set(NAMES) - set(offline_methods()) == {"graph-sam"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_says_what_files_commands_and_pictures_need(name: str) -> None:
+    method = methods()[name]
+    assert issubclass(method, MapMethod) and method.name == name
+    assert method.title and method.shows and method.__doc__
+    assert method.target in get_args(get_args(get_type_hints(MapMethod)["target"])[0])
+    assert method.source in get_args(SourceName)
+    assert set(method.parameters.values()) <= set(get_args(Parameter))
+    values = {str: "paper", float: 0.5, bool: True, int: 1}
+    parameters = {each: values[kind] for each, kind in method.parameters.items()}
+    header = MapHeader(name, "cd" * 32, parameters, 1, SAM.layers[:0], source_name=method.source)
+    assert method_of(header) is method
+    assert isinstance(method.caption(parameters), str)
+    for option, (kind, about) in options_of(method).items():
+        assert about.about and not about.about.endswith("."), option
+        assert kind is not None
+
+
+@pytest.mark.parametrize("name", offline_methods())
+def test_every_method_explains_and_its_file_says_so(name: str, workplace: Path, tmp_path: Path) -> None:
+    """Maps of a sample do not depend on what was explained before, and the function writes the same file."""
+    method, images = methods()[name](), {"data": (str(workplace / "data"),), "samples": 3, "seed": 2}
+    source = workplace / "run" / "raster.h5"
+    if method.source == "network_sha256":
+        method = methods()[name](**images)
+        source = workplace / ("ann.safetensors" if name == "grad-cam" else "snn.safetensors")
+    assert method.path(str(source)) == source
+    with pytest.raises(FrozenInstanceError):
+        method.name = "other"  # type: ignore[misc]
+    with method.prepare(str(source), (), "pictured", 2) as explainer:
+        assert method_of(explainer.header) is type(method)
+        assert explainer.what.startswith(("maps of 3 samples", f"{name} maps of 3 samples"))
+        assert (explainer.raster is None) == (method.source == "network_sha256")
+        compute_maps(explainer, tmp_path / "maps.h5", Tracker())
+        again = explainer.explain(2)
+        assert len(explainer.subjects(np.array([0, 1], np.int32))) == 2
+    with MapReader(tmp_path / "maps.h5") as maps:
+        maps.verify()
+        assert method_of(maps.header) is type(method)
+        assert maps.header.stepped == (2 if method.layered else 0)
+        for layer in maps:
+            assert maps[layer].sum.any()
+            np.testing.assert_array_equal(maps[layer].sum[2], again.sums[layer])
+        first = {layer: maps[layer].sum for layer in maps}
+    options = images if method.source == "network_sha256" else {}
+    with explain(source, tmp_path / "again.h5", method=name, pictured=2, **options) as maps:
+        assert {layer: maps[layer].sum.tobytes() for layer in maps} == {
+            layer: sums.tobytes() for layer, sums in first.items()
+        }
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "maps.h5").read_bytes()
+
+
+@pytest.mark.parametrize("name", offline_methods())
+def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path, tmp_path: Path) -> None:
+    foreign = {"gamma": "sam", "rule": "relevance", "samples": "grad-cam"}
+    for option in foreign.keys() - options_of(methods()[name]).keys():
+        with pytest.raises(
+            InputError, match=f"^explain: {option} belongs to method .*{foreign[option]}.*, got method {name}$"
+        ):
+            explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, **{option: 1})
+    with pytest.raises(InputError, match=f"^explain: depth is no option of any method; {name} has "):
+        explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
+    with pytest.raises(InputError, match="^explain: got list, expected a "):
+        explain([1], tmp_path / "no.h5", method=name)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="none"):
+        explain("none", tmp_path / "no.h5", method=name)
+    for given in ({"layers": ["conv1"]}, {"steps": "all"}) * (not methods()[name].layered):
+        with pytest.raises(InputError, match=f"belongs to method grad-cam; {name} maps the input, over all steps"):
+            explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
+    if methods()[name].source == "network_sha256":
+        for given, told in (
+            ({"samples": 0}, "samples is 0, expected a whole number ≥ 1"),
+            ({"seed": -1}, "seed is -1"),
+        ):
+            with pytest.raises(InputError, match=f"^explain: {told}"):
+                explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workplace: Path) -> None:
+    data = {"data": (str(workplace / "data"),), "samples": 1}
+    with explain(workplace / "snn.safetensors", method="grad-cam", **data) as maps:
+        assert maps.header.method == "snn-grad-cam" and maps.path is None
+    for name in ("snn-grad-cam", "rise"):
+        with pytest.raises(InputError, match="ann.safetensors: an ANN, which does not spike"):
+            explain(workplace / "ann.safetensors", method=name, **data)
+        with pytest.raises(InputError, match=f"^explain: {name} explains a network of kind snn, got ann"):
+            explain(load_checkpoint(workplace / "ann.safetensors"), method=name, **data)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (replace(SAM, method="cam"), "method is 'cam', expected one of sam, .*grad-cam.*relevance"),
+        (replace(SAM, method="grad-cam"), "parameters of grad-cam are gamma, variant, include_current, expected none"),
+        (
+            replace(SAM, parameters={"gamma": 0.5}),
+            "parameters of sam are gamma, expected gamma, variant, include_current",
+        ),
+        (replace(SAM, parameters=KERNEL | {"gamma": "0.5"}), "gamma of sam is '0.5', expected a value of type float"),
+        (replace(SAM, parameters=KERNEL | {"gamma": 1}), "gamma of sam is 1, expected a value of type float"),
+        (replace(SAM, source_name="network_sha256"), "sam maps by network_sha256, expected raster_digest"),
+    ],
+)
+def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -> None:
+    with pytest.raises(InputError, match=f"^file: {message}"):
+        method_of(header, "file")
+
+
+def test_listing_methods_imports_neither_torch_nor_numba() -> None:
+    script = (
+        "import sys\nfrom pipeline.maps.method import methods\nassert len(methods()) == 9\n"
+        "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

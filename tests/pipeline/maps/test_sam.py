@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
+from pipeline.maps.methods.sam import sam
 from pipeline.maps.sam import (
     Variant,
-    sam,
     spike_activation_map,
     spike_activation_maps,
     spike_count_map,

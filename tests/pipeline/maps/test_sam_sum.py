@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import spike_activation_map
-from pipeline.maps.sam_sum import compile_sums, spike_activation_sum, spike_count_sum
+from pipeline.maps.sam import compile_sums, spike_activation_map, spike_activation_sum, spike_count_sum
 from recordings.errors import InputError
 from recordings.raster.batch import pack
 

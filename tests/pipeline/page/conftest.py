@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import run
 from pipeline.gradcam import main as gradcam
-from pipeline.maps.explanation import explain
+from pipeline.maps.explain import explain
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from recordings.raster.arrays import write_raster
 from tests.pipeline.small_networks import class_folders, small_checkpoint

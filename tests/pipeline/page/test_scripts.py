@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.maps.sam import sam
-from pipeline.page.blobs import spike_trains
+from pipeline.maps.methods.sam import sam
+from pipeline.page.content import spike_trains
 from pipeline.page.render import HERE
 
 NODE = shutil.which("node")

@@ -18,7 +18,7 @@ from pipeline.explain import main as explain_raster
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
-from pipeline.page.blobs import blob, spike_trains
+from pipeline.page.content import blob, spike_trains
 from pipeline.page.excerpt import excerpt
 from pipeline.page.render import as_json, script_of
 from pipeline.page.write import report

@@ -251,37 +251,22 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
     (tapped("a b", torch.zeros(B, 4)), "layer 'a b': expected a name such as 'conv1'"),
     (tapped("fc", torch.zeros(T, B + 1, 4), layout="TB..."), "layer 'lif1': got 3 samples, expected 4 as layer 'fc'"),
     (tapped("fc", torch.zeros(T + 1, B, 4), layout="TB..."), "layer 'fc': got 6 steps, expected 5 as layer 'lif1'"),
-    (
-        tapped("fc", torch.zeros(0, B, 4), layout="TB..."),
-        r"layer 'fc': got shape \(0, 3, 4\), in which T = 0,",
-    ),
+    (tapped("fc", torch.zeros(0, B, 4), layout="TB..."), r"layer 'fc': got shape \(0, 3, 4\), in which T = 0,"),
     (tapped("fc", torch.zeros(0, 4)), r"layer 'fc': got a step of shape \(0, 4\), expected no side of 0"),
     (tapped("fc", torch.zeros(B, 4), layout="T"), "layout: got 'T', expected one of B..., TB..., BT..., B...T"),
-    (
-        tapped("fc", torch.zeros(T, B, 4)),
-        r"layer 'fc': got shape \(5, 3, 4\), expected one step, .* with layout=",
-    ),
+    (tapped("fc", torch.zeros(T, B, 4)), r"layer 'fc': got shape \(5, 3, 4\), expected one step, .* with layout="),
     (tapped("fc", torch.zeros(T, B), layout="TB..."), r"layer 'fc': got shape \(3,\) of a step, expected \(B, K\),"),
     (tapped("fc", torch.full((T, B, 4), 0.5), layout="TB..."), "layer 'fc': got values in 0.5 … 0.5 that are neither"),
-    (
-        tapped("lif1", torch.zeros(T, B, 4), layout="TB..."),
-        "layer 'lif1': got two of this name; give names with",
-    ),
+    (tapped("lif1", torch.zeros(T, B, 4), layout="TB..."), "layer 'lif1': got two of this name; give names with"),
     (finished_with({"labels": [1, 2]}), r"finish: labels: got shape \(2,\) of int64, expected 3 whole numbers"),
     (finished_with({"labels": [1.0, 2.0, 0.0]}), r"finish: labels: got shape \(3,\) of float64"),
     (finished_with({"index": [1, 2, -2]}), r"finish: index: got -2 to 2, expected -1 to"),
-    (
-        finished_with({"output": torch.zeros(2, 4)}),
-        r"output: got shape \(2, 4\), expected class scores of \(3, K\)",
-    ),
+    (finished_with({"output": torch.zeros(2, 4)}), r"output: got shape \(2, 4\), expected class scores of \(3, K\)"),
     (finished_with({"output": torch.zeros(6, 3, 4)}), r"output: .* or of every step, \(5, 3, K\)"),
     (finished_with({"output": torch.full((3, 4), torch.nan)}), "output: got NaN or infinity, expected scores"),
     (finished_with({"output": torch.zeros(3, 0)}), "output: got no class, expected scores"),
     (finished_with({"output": {}}), "output: got dict, expected a tensor, or a tuple that begins with one"),
-    (
-        finished_with({"output": torch.zeros(3, 4)}, {}),
-        "finish: got no output, expected 4 classes as in the",
-    ),
+    (finished_with({"output": torch.zeros(3, 4)}, {}), "finish: got no output, expected 4 classes as in the"),
     (finished_with({}, {"output": torch.zeros(3, 4)}), "finish: got 4 classes, expected no output as in the"),
     (exception, "of the user's own"),
 ]
@@ -291,103 +276,86 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
 def test_a_fault_is_one_line_and_leaves_nothing(
     tmp_path: Path, fault: Callable[[Any, Any], None], message: str
 ) -> None:
-    model, out = SnnTorch(), tmp_path / "new"
-
-    def fail() -> None:
-        with record(model, out) as recording:
-            fault(model, recording)
-
-    with pytest.raises((spikesam.InputError, RuntimeError), match=f"^{message}") as caught:
-        fail()
+    model, out, refusals = SnnTorch(), tmp_path / "new", (spikesam.InputError, RuntimeError)
+    with pytest.raises(refusals, match=f"^{message}") as caught, record(model, out) as recording:
+        fault(model, recording)
     assert isinstance(caught.value, spikesam.InputError) or "device" in str(caught.value)
     assert "\n" not in str(caught.value) or not isinstance(caught.value, spikesam.InputError)
     assert not out.exists()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_second_pass_of_all_steps_is_noticed_at_once(tmp_path: Path) -> None:
-    class Whole(SnnTorch):
-        def forward(self, batch: Tensor) -> Tensor:
-            utils.reset(self)
-            return torch.stack([super(Whole, self).forward(image) for image in batch])
+def in_one_call(model: Any) -> Any:
+    """The model with a forward over all steps, (T, B, …)."""
+    step, reset = model.forward, model.reset if isinstance(model, Net) else lambda: utils.reset(model)
 
-    model = Whole()
+    def forward(batch: Tensor) -> Tensor:
+        reset()
+        return torch.stack([step(image) for image in batch])
 
-    def fail() -> None:
-        with record(model, tmp_path):
-            model(images())
-            model(images())
-
-    with pytest.raises(spikesam.InputError, match="calls of the model: 1, in which layers fired for 5 steps, and now"):
-        fail()
-
-
-def test_forgetting_to_finish_the_first_batch_of_unknown_neurons_is_noticed(tmp_path: Path) -> None:
-    class Whole(Net):
-        def forward(self, batch: Tensor) -> Tensor:
-            self.reset()
-            return torch.stack([super(Whole, self).forward(image) for image in batch])
-
-    model = Whole()
-
-    def fail() -> None:
-        with record(model, tmp_path) as recording:
-            model(images())
-            recording.finish(model(images()))
-
-    with pytest.raises(spikesam.InputError, match="finish: got 10 steps in 2 calls of the model, expected one"):
-        fail()
-
-
-def test_a_module_that_is_all_layers_is_noticed(tmp_path: Path) -> None:
-    class Shared(SnnTorch):
-        def forward(self, image: Tensor) -> Tensor:
-            return self.lif1(self.lif1(self.conv1(image)))
-
-    model = Shared()
-
-    def fail() -> None:
-        with record(model, tmp_path, ["lif1"]) as recording:
-            recording.finish(run(model, images()))
-
-    with pytest.raises(
-        spikesam.InputError, match="model: 1, in which layers fired for 2 steps, and now one more; .* a module of its"
-    ):
-        fail()
-
-
-def in_training() -> nn.Module:
-    return SnnTorch().train()
-
-
-def partly_in_training() -> nn.Module:
-    model = SnnTorch()
-    model.fc2.train()
+    model.forward = forward
     return model
 
 
-def compiled() -> nn.Module:
-    model = SnnTorch()
-    model.lif1.compile()
-    return model
+class Shared(SnnTorch):
+    """One module for both layers."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.lif1(self.lif1(self.conv1(image)))
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "fault", "message"),
+    [
+        (
+            lambda: in_one_call(SnnTorch()),
+            None,
+            lambda model, recording: (model(images()), model(images())),
+            "calls of the model: 1, in which layers fired for 5 steps, and now",
+        ),
+        (
+            lambda: in_one_call(Net()),  # whose neurons are not known before the first batch
+            None,
+            lambda model, recording: (model(images()), recording.finish(model(images()))),
+            "finish: got 10 steps in 2 calls of the model, expected one",
+        ),
+        (
+            Shared,
+            ["lif1"],
+            lambda model, recording: recording.finish(run(model, images())),
+            "model: 1, in which layers fired for 2 steps, and now one more; .* a module of its",
+        ),
+    ],
+)
+def test_a_call_too_many_is_noticed_at_once(
+    tmp_path: Path, model: Any, layers: Any, fault: Callable[[Any, Any], Any], message: str
+) -> None:
+    made = model()
+    with pytest.raises(spikesam.InputError, match=message), record(made, tmp_path, layers) as recording:
+        fault(made, recording)
+
+
+def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
+    def changed() -> nn.Module:
+        model = SnnTorch()
+        change(model)
+        return model
+
+    return changed
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         (lambda: "model", {}, "record: got str, expected a torch.nn.Module"),
-        (in_training, {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
-        (partly_in_training, {}, "record: module 'fc2' is in training mode"),
+        (after(SnnTorch.train), {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
+        (after(lambda model: model.fc2.train()), {}, "record: module 'fc2' is in training mode"),
         (lambda: nn.DataParallel(SnnTorch()), {}, "record: got DataParallel, .*; record model.module instead"),
-        (compiled, {}, "record: module 'lif1' is compiled"),
+        (after(lambda model: model.lif1.compile()), {}, "record: module 'lif1' is compiled"),
         (lambda: torch.compile(SnnTorch()), {}, "record: the model is compiled, .* record the model that it was made"),
         (SnnTorch, {"layers": "lif1"}, r"""layers: got 'lif1', expected several names, such as \["lif1"\]"""),
         (SnnTorch, {"layers": ["lif3"]}, "layers: no module 'lif3' in SnnTorch; did you mean lif2 or lif1"),
-        (
-            SnnTorch,
-            {"layers": ["xyz"]},
-            "layers: no module 'xyz' in SnnTorch; did you mean conv1 or lif1 or",
-        ),
+        (SnnTorch, {"layers": ["xyz"]}, "layers: no module 'xyz' in SnnTorch; did you mean conv1 or lif1 or"),
         (SnnTorch, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
         (SnnTorch, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
         (SnnTorch, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),

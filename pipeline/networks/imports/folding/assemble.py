@@ -68,12 +68,7 @@ def shifts_of(layers: list[FollowedLayer]) -> tuple[int, ...]:
 
 
 def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
-    """The network that a followed model is.
-
-    Raises
-    ------
-    NetworkError : naming the module that cannot be expressed, and what could
-    """
+    """The network that a followed model is."""
     layers = layers_in_order(followed)
     shifts = shifts_of(layers)
     timesteps = example.timesteps + shifts[-1]
@@ -87,7 +82,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
         neurons.append(neuron)
         shape = synapses.shape
     if example.encoder == "constant-current":
-        built[0] = _doubled(built[0])
+        built[0] = replace(built[0], weight=2 * built[0].weight)  # there 1 stands for a pixel of 2
     readout = fold_readout(followed.answer.path, shape, example.timesteps)
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder)
@@ -113,18 +108,8 @@ def _layer(name: str, synapses: FoldedSynapses, neuron: LIF, silent: int, timest
     return Layer(name, synapses.weight, driven, *about)
 
 
-def _doubled(layer: Layer) -> Layer:
-    """A first layer for a constant current, where 1 stands for a pixel of 2."""
-    return replace(layer, weight=2 * layer.weight)
-
-
 def _by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
-    """A constant of neurons, one number or (C,).
-
-    Raises
-    ------
-    NetworkError : if it differs within a channel
-    """
+    """A constant of neurons, one number or (C,)."""
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
         return array.item()

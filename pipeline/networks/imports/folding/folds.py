@@ -20,10 +20,6 @@ def fold(path: Path, shape: Shape) -> FoldedSynapses:
     Parameters
     ----------
     shape : (C, H, W) of the neurons at its beginning
-
-    Raises
-    ------
-    NetworkError : naming the module or function that cannot be expressed, and what could
     """
     synapses = FoldedSynapses(shape)
     for operation in path.operations:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.networks import kernels
 from pipeline.networks.libraries.library import expect
 
-from . import kernels
 from .synapses import FoldedSynapses
 
 
@@ -36,7 +36,7 @@ def total(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
 def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`AdaptiveAvgPool2d`."""
     sides = synapses.shape[1:]
-    outputs = [wanted or side for wanted, side in zip(_pair(module.output_size), sides, strict=True)]
+    outputs = [size or side for size, side in zip(_pair(module.output_size), sides, strict=True)]
     divides = not any(side % output for side, output in zip(sides, outputs, strict=True))
     expect(divides, where, f"makes {outputs} of a map of {list(sides)}", "an output that divides it")
     window = sides[0] // outputs[0], sides[1] // outputs[1]

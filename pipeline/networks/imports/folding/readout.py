@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from backends.network import LIF, NetworkError, Shape
 from pipeline.networks.imports.following.stream import Path, TimeSum
+from pipeline.networks.kernels import unpooled
 from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, expect
 
 from .folds import FOLDS, fold_one
@@ -34,11 +35,6 @@ class FoldedReadout:
     leak: float
     probabilities: nn.Module
 
-    def scores(self, sums: Tensor) -> Tensor:
-        """What the model would answer, (B, K), given r[T-1]."""
-        given: Tensor = self.probabilities(sums)
-        return given
-
 
 def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     """The operations behind the last neurons that fire.
@@ -47,10 +43,6 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     ----------
     shape : (C, H, W) of those neurons
     steps : T
-
-    Raises
-    ------
-    NetworkError : naming the module or function that cannot be expressed, and what could
     """
     synapses, integrator, summed = FoldedSynapses(shape), LeakyIntegrator(1.0), 1
     probabilities: nn.Module = nn.Identity()
@@ -79,7 +71,9 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     expect(synapses.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
     classes = len(synapses.weight)
     gain, bias = (np.broadcast_to(each, classes) for each in (synapses.gain, synapses.bias))
-    weight = gain[:, None] * _unpooled(synapses.weight, synapses.pool, shape)
+    (channels, height, width), side = shape, synapses.pool
+    averaged = unpooled(synapses.weight, (channels, height // side, width // side), side) / side**2
+    weight = gain[:, None] * averaged
     return FoldedReadout(weight.astype(np.float32), bias / summed, integrator.leak, probabilities)
 
 
@@ -94,13 +88,6 @@ def _integrator(about: SpikingModule, where: str) -> LeakyIntegrator:
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
     return LeakyIntegrator(float(leak[0]), neuron.gain)
-
-
-def _unpooled(weight: NDArray[Any], side: int, shape: Shape) -> NDArray[np.float64]:
-    """(K, N) of weights that see an average pooling."""
-    channels, height, width = shape
-    maps = weight.reshape(len(weight), channels, height // side, width // side).astype(np.float64)
-    return maps.repeat(side, axis=2).repeat(side, axis=3).reshape(len(weight), -1) / side**2
 
 
 def _votes(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.networks import kernels
 from pipeline.networks.libraries.library import expect, number
 
-from . import kernels
 from .synapses import FoldedSynapses
 
 

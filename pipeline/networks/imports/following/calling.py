@@ -23,13 +23,7 @@ from .raster import FollowedLayer, NotTakenError
 
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
-    """A model as it ran on an example.
-
-    Parameters
-    ----------
-    layers : neurons, by the name of their module
-    answer : what it gave
-    """
+    """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
 
     layers: dict[str, FollowedLayer]
     answer: ModelOutput
@@ -37,25 +31,14 @@ class FollowedModel:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of calling a model.
-
-    Parameters
-    ----------
-    takes : the axes of what it is given
-    every_step : whether it is called at every step, or once; "B..." once means that it loops over steps itself
-    """
+    """One way of calling a model: once, or at every step; "B..." once means that it loops over steps itself."""
 
     takes: Takes
     every_step: bool = False
 
 
 def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> FollowedModel:
-    """Run a model on an example, and follow it.
-
-    Raises
-    ------
-    NetworkError : if no way of calling it gives every neuron every step, or what it does cannot be followed
-    """
+    """Run a model on an example, and follow it."""
     neurons.check(model)
     failures = []
     for way in _ways(model, example, neurons):
@@ -117,12 +100,7 @@ def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, fo
 
 
 def _called(model: nn.Module, how: str, *given: Any) -> Any:
-    """What a model gives.
-
-    Raises
-    ------
-    NotTakenError : if it fails
-    """
+    """What a model gives; NotTakenError if it fails."""
     try:
         return model(*given)
     except NetworkError:

@@ -61,13 +61,7 @@ class ModelOutput:
 
 
 class Follower:
-    """Follows one run of a model.
-
-    Parameters
-    ----------
-    neurons : which of its modules are neurons
-    samples, timesteps : B and T of the example
-    """
+    """Follows one run of a model on B samples over T steps."""
 
     def __init__(self, neurons: NeuronModules, samples: int, timesteps: int) -> None:
         self.samples, self.timesteps = samples, timesteps
@@ -95,21 +89,11 @@ class Follower:
         return found[1] if found else None
 
     def layers(self) -> dict[str, FollowedLayer]:
-        """By the name of their module, all neurons that ran.
-
-        Raises
-        ------
-        NotTakenError : if they did not run once per step
-        """
+        """By the name of their module, all neurons that ran; NotTakenError if they did not run once per step."""
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
-        """What the tensors amount to that the model gave: one, or one for each step.
-
-        Raises
-        ------
-        NetworkError : if it is not known where they come from, or if steps are missing
-        """
+        """What the tensors amount to that the model gave: one, or one for each step."""
         pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
         path, size, summed = streams[0].path, streams[0].size, streams[0].summed
@@ -118,13 +102,13 @@ class Follower:
         values = torch.cat([value for value, _ in pieces])
         steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
         within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
-        held, expected = len(summed) or len(steps.unique()), self.timesteps
+        found, expected = len(summed) or len(steps.unique()), self.timesteps
         if not summed and any(isinstance(each.what, SpikingModule) for each in path.operations):
             last = steps == self.timesteps - 1
-            values, within, held, expected = values[last], within[last], int(last.any()), 1
-        if held != expected or len(within) != (1 if summed else held) * self.samples * size:
+            values, within, found, expected = values[last], within[last], int(last.any()), 1
+        if found != expected or len(within) != (1 if summed else found) * self.samples * size:
             raise NetworkError(
-                f"the model's output comes from {path.last}, but from {held} of {self.timesteps} steps; expected all "
+                f"the model's output comes from {path.last}, but from {found} of {self.timesteps} steps; expected all "
                 "steps, their sum or their mean"
             )
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)

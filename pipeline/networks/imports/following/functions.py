@@ -22,14 +22,7 @@ from .stream import Followed, JumbledError, Lost, Operation, Scale, Stream, Time
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function that a stream goes into.
-
-    Parameters
-    ----------
-    function, args, kwargs, result : as they are
-    known : the stream of a tensor, None if it does not depend on the example
-    samples : B
-    """
+    """One call of a function that a stream goes into; `known` is None for what does not depend on the example."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -89,12 +82,7 @@ def followed(call: Call) -> list[Followed] | None:
 
 
 def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor) -> Stream:
-    """The stream behind an operation on maps (C, H, W), given what was brought to it and what it gave.
-
-    Raises
-    ------
-    JumbledError : if maps are not the last three axes
-    """
+    """The stream behind an operation on maps (C, H, W); JumbledError if these are not the last three axes."""
     shape = given.shape[-3:] if given.ndim == brought.ndim else given.shape[-1:]
     return mapped(stream, 3, operation, prod(shape), tuple(given.shape))
 
@@ -234,8 +222,7 @@ POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ("output_size",)),
 }
-LIKE = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
-INDEPENDENT = frozenset(LIKE)
+INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
 MOVES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),

@@ -59,12 +59,7 @@ class Raster:
         self.seen = torch.zeros_like(self.spikes)
 
     def timed(self, stream: Stream) -> Stream:
-        """What reaches the module, with the steps it stands for, where it is given at every step.
-
-        Raises
-        ------
-        NotTakenError : if the steps are not those that the module takes
-        """
+        """What reaches the module, with its steps; NotTakenError if these are not those that the module takes."""
         timesteps, samples, size = self.shape
         if stream.path != self.path:
             raise NetworkError(
@@ -91,12 +86,7 @@ class Raster:
         return Stream(where, size, stream.path)
 
     def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
-        """Take what the module gave, and what drove it.
-
-        Raises
-        ------
-        NetworkError : if it gave no bits
-        """
+        """Take what the module gave, which must be bits, and what drove it."""
         if ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
                 f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes of 0 and 1; graded "
@@ -107,12 +97,7 @@ class Raster:
             self.currents[where.flatten()] = current.flatten()
 
     def finished(self) -> FollowedLayer:
-        """All steps.
-
-        Raises
-        ------
-        NotTakenError : if some are missing
-        """
+        """All steps; NotTakenError if some are missing."""
         if not self.seen.all():
             raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
         currents = None if self.about.synapse else self.currents.view(self.shape)

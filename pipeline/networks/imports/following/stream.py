@@ -32,13 +32,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation on a path.
-
-    Parameters
-    ----------
-    where : which module or function it is, for messages
-    what : the module, or a module that does what the function does
-    """
+    """One operation on a path: where it is, for messages, and a module that does it."""
 
     where: str
     what: Any
@@ -46,13 +40,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Path:
-    """What was done since neurons fired.
-
-    Parameters
-    ----------
-    source : name of the module of neurons, or :data:`INPUT`
-    operations : in order
-    """
+    """What was done, in order, since the neurons of a module fired, or to the :data:`INPUT`."""
 
     source: str
     operations: tuple[Operation, ...] = ()

@@ -22,33 +22,23 @@ SCORES = 1e-4  # of the largest score: what the order of additions may change
 
 
 def prove(imported: Imported, example: Example) -> None:
-    """Run the network on the example, and compare its bits with the model's.
-
-    Raises
-    ------
-    NetworkError : at the first bit that differs, naming its layer, step, sample, neuron and membranes
-    """
+    """Run the network on the example, and compare its bits with the model's."""
     network, device = imported.network, str(example.sequence.device)
     arrived = example.encoded(network.timesteps)
     spikes = _run(network, arrived, device)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
         found = spikes[network.layers[number].name]
-        wanted = layer.spikes.cpu().numpy()
-        differs = found[shift : shift + example.timesteps].reshape(wanted.shape) != wanted
+        of_model = layer.spikes.cpu().numpy()
+        differs = found[shift : shift + example.timesteps].reshape(of_model.shape) != of_model
         if differs.any():
             t, sample, neuron = map(int, np.argwhere(differs)[0])
-            difference = Difference(imported, number, t, sample, neuron, bool(wanted[t, sample, neuron]))
+            difference = Difference(imported, number, t, sample, neuron, bool(of_model[t, sample, neuron]))
             raise NetworkError(difference.explained(arrived, device))
         arrived = found
 
 
 def check_that_all_fire(imported: Imported) -> None:
-    """Refuse an example that proves nothing of a layer.
-
-    Raises
-    ------
-    NetworkError : naming the layer
-    """
+    """Refuse an example that proves nothing of a layer."""
     for layer in imported.layers:
         if not layer.spikes.any():
             raise NetworkError(
@@ -58,12 +48,7 @@ def check_that_all_fire(imported: Imported) -> None:
 
 
 def check_answer(imported: Imported, answer: ModelOutput) -> None:
-    """Refuse a model whose output is not what the readout makes of its last layer's spikes.
-
-    Raises
-    ------
-    NetworkError : naming by how much they differ
-    """
+    """Refuse a model whose output is not what the readout makes of its last layer's spikes."""
     last = imported.layers[-1].spikes.cpu().numpy()
     silent = np.zeros((imported.shifts[-1], *last.shape[1:]), np.bool_)
     spikes = np.concatenate([silent, last])
@@ -73,7 +58,8 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
         integrator.add(sample)
         sums.append(integrator.result())
     expected = answer.scores.cpu()
-    error = float((imported.readout.scores(torch.from_numpy(np.array(sums)).double()) - expected).abs().max())
+    found = imported.readout.probabilities(torch.from_numpy(np.array(sums)).double())
+    error = float((found - expected).abs().max())
     if error > SCORES * max(1.0, float(expected.abs().max())):
         raise NetworkError(
             f"the model's output: all spikes are the same, but its scores differ by up to {error:.3g} from the "

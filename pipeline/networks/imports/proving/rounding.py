@@ -23,31 +23,26 @@ from .difference import ROUNDING, Difference
 
 
 def prove_up_to_rounding(imported: Imported, example: Example) -> None:
-    """Compare every bit of a model with what its network fires after the model's own bits.
-
-    Raises
-    ------
-    NetworkError : at the first bit that differs where the membrane is further from the threshold than rounding takes it
-    """
+    """Compare every bit of a model with what its network fires after the model's own bits."""
     network, device = imported.network, str(example.sequence.device)
     arrived = example.encoded(network.timesteps)
     for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
         shape = network.shapes[number + 1]
-        wanted = np.zeros((network.timesteps, example.samples, *shape), np.bool_)
-        wanted[shift : shift + example.timesteps] = layer.spikes.reshape(-1, example.samples, *shape).cpu().numpy()
-        _prove_layer(imported, number, arrived, wanted, device)
-        arrived = wanted
+        of_model = np.zeros((network.timesteps, example.samples, *shape), np.bool_)
+        of_model[shift : shift + example.timesteps] = layer.spikes.reshape(-1, example.samples, *shape).cpu().numpy()
+        _prove_layer(imported, number, arrived, of_model, device)
+        arrived = of_model
 
 
 @torch.inference_mode()
 def _prove_layer(
-    imported: Imported, number: int, arrived: NDArray[Any], wanted: NDArray[np.bool_], device: str
+    imported: Imported, number: int, arrived: NDArray[Any], of_model: NDArray[np.bool_], device: str
 ) -> None:
     """One layer, given the model's bits (T, B, C, H, W) in front of it and its own."""
     network, shift = imported.network, imported.shifts[number]
     layer, about = network.layers[number], imported.layers[number].about
     channels, height, width = network.shapes[number + 1]
-    neurons = make_neurons(layer.spiking_neuron, (wanted.shape[1], height * width, channels), device)
+    neurons = make_neurons(layer.spiking_neuron, (of_model.shape[1], height * width, channels), device)
     synapses = FloatSynapses(layer, network.shapes[number], device)
     threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
     constant = constant_currents(network, arrived) if arrived.dtype == np.int8 else None
@@ -57,12 +52,12 @@ def _prove_layer(
                 current = synapses(_positions(arrived[t - 1], device)).view_as(neurons.spikes)
             else:
                 current = torch.from_numpy(constant).to(device).flatten(2).mT
-            fired, model = neurons.step(current, t), _positions(wanted[t], device)
+            fired, model = neurons.step(current, t), _positions(of_model[t], device)
             far = (neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
             wrong = ((fired != model) & far).mT.flatten(1).nonzero()
             if len(wrong):
                 sample, neuron = wrong[0].tolist()
-                bit = bool(wanted[t, sample].flat[neuron])
+                bit = bool(of_model[t, sample].flat[neuron])
                 raise NetworkError(
                     Difference(imported, number, t - shift, sample, neuron, bit).explained(arrived, device)
                 )

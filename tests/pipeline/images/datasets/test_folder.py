@@ -110,7 +110,6 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
         ("cat.png", {"size": 10}, "size belongs to cluttered-digits, contrast-digits, saccade-digits"),
-        ("cat.png", {"digits": 2}, "digits belong to cluttered-digits"),
     ],
 )
 def test_arguments_that_do_not_belong(source, arguments, message):
@@ -119,5 +118,5 @@ def test_arguments_that_do_not_belong(source, arguments, message):
 
 
 def test_cluttered_digits_by_name():
-    data = open_dataset("cluttered-digits", "selection", size=20, digits=2)
-    assert (len(data), data.name) == (20, "cluttered-digits/selection-pairs")
+    data = open_dataset("cluttered-digits", "selection", size=20)
+    assert (len(data), data.name) == (20, "cluttered-digits/selection")

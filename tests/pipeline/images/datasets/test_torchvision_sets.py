@@ -15,6 +15,12 @@ from pipeline.images.datasets import open_dataset, torchvision_sets
 from recordings.errors import InputError
 
 
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """Where the data are, or go to."""
+    monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path)
+
+
 @pytest.fixture
 def fashion(tmp_path):
     raw = tmp_path / "FashionMNIST" / "raw"
@@ -49,24 +55,24 @@ def cifar(tmp_path, monkeypatch):
 
 
 def test_fashion_mnist(fashion):
-    data = open_dataset("fashion-mnist", "train", root=fashion)
+    data = open_dataset("fashion-mnist", "train")
     assert data.name == "fashion-mnist/train"
     assert data.labels == (9, 0, 1)
     assert data.class_names[9] == "Ankle boot"
     assert data[1].image.mode == "RGB"
     assert data[1].image.getpixel((5, 5)) == (50, 50, 50)
-    assert len(open_dataset("fashion-mnist", "val", root=fashion)) == 2
+    assert len(open_dataset("fashion-mnist", "val")) == 2
 
 
 def test_a_subset_keeps_indices(fashion):
-    data = open_dataset("fashion-mnist", "train", ["Trouser", "Ankle boot"], root=fashion)
+    data = open_dataset("fashion-mnist", "train", ["Trouser", "Ankle boot"])
     assert data.labels == (1, 0)
     assert [item.index for item in data] == [0, 2]
     assert data.skipped == 1
 
 
 def test_cifar10(cifar):
-    data = open_dataset("cifar10", "val", root=cifar)
+    data = open_dataset("cifar10", "val")
     assert (data.name, data.labels) == ("cifar10/val", (2, 0))
     assert data[0].image.getpixel((0, 0)) == (0, 0, 255)
     assert data[1].name == "val_1"
@@ -75,14 +81,15 @@ def test_cifar10(cifar):
 
 def test_an_unknown_class(cifar):
     with pytest.raises(InputError, match=r"cifar10: none of its 2 items .*\(aeroplane\).*did you mean 'airplane'"):
-        open_dataset("cifar10", "val", ["aeroplane"], root=cifar)
+        open_dataset("cifar10", "val", ["aeroplane"])
 
 
 @pytest.mark.parametrize("source", ["cifar10", "fashion-mnist"])
 def test_nothing_is_fetched_unasked(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path / "nothing")
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("tried to download"))
     with pytest.raises(InputError, match=rf"{source}: not found in .*; fetch it once with download=True"):
-        open_dataset(source, "val", root=tmp_path / "nothing")
+        open_dataset(source, "val")
     assert not (tmp_path / "nothing").exists()
 
 
@@ -92,7 +99,7 @@ def test_a_failed_download(tmp_path, monkeypatch):
 
     monkeypatch.setattr("torchvision.datasets.utils.download_url", refuse)
     with pytest.raises(InputError, match=r"the download to .* failed \(no route to host\); check the network"):
-        open_dataset("cifar10", "val", root=tmp_path, download=True)
+        open_dataset("cifar10", "val", download=True)
 
 
 @pytest.fixture
@@ -110,20 +117,22 @@ def server(cifar, tmp_path, monkeypatch):
 
 
 def test_a_download_with_its_digest(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path / "new")
     monkeypatch.setitem(torchvision_sets.DIGESTS, "cifar-10-python.tar.gz", server)
-    assert len(open_dataset("cifar10", "val", root=tmp_path / "new", download=True)) == 2
+    assert len(open_dataset("cifar10", "val", download=True)) == 2
 
 
-def test_a_download_with_another_digest_is_not_unpacked(server, tmp_path):
+def test_a_download_with_another_digest_is_not_unpacked(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path / "new")
     with pytest.raises(InputError, match=rf"^cifar10: https:.*: got SHA-256 {server}, expected 6d958be0.* is removed$"):
-        open_dataset("cifar10", "val", root=tmp_path / "new", download=True)
+        open_dataset("cifar10", "val", download=True)
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_folder_that_others_write_is_refused(cifar):
     cifar.chmod(0o777)
     with pytest.raises(InputError, match="cifar10: others can write"):
-        open_dataset("cifar10", "val", root=cifar)
+        open_dataset("cifar10", "val")
 
 
 def test_every_archive_has_a_digest():

@@ -75,7 +75,7 @@ def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
 @pytest.fixture(scope="module")
 def small_ann() -> Network:
     torch.manual_seed(3)
-    return export_network(ReluNetwork([4, "P", 6, "P4", "D8"], 3, 16, 24, 3))
+    return export_network(ReluNetwork([4, "P", 6, "P4", "D8"], (3, 16, 24), 3))
 
 
 @pytest.fixture(scope="module")

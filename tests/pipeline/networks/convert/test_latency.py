@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backends.network import LIF, Layer, Network, Readout
@@ -24,7 +25,7 @@ def test_answers_by_hand():
     spikes[1, 0, 0] = spikes[2:, 0, 1] = True
     batch = RasterBatch({"input": pack(spikes[:, :, :1]), "fc1": pack(spikes)}, np.array([[1, 2]], np.float32))
     # After 1 step 0:0 and after 3 steps 1:1, ties that go to class 0; after all four 1:2.
-    assert answers_over_time(network, batch).tolist() == [[0, 0, 0, 1]]
+    assert answers_over_time(network, batch.spikes["fc1"]).tolist() == [[0, 0, 0, 1]]
 
 
 @pytest.mark.parametrize("steps", [4, 6, 8])
@@ -39,11 +40,13 @@ def test_stopping_early_is_the_same_as_asking_earlier(steps):
     backend = TorchBackend("cpu")
     (batch,) = backend.run(whole, [planes], 5)
     (early,) = backend.run(shorter, [planes[:steps]], 5)
-    assert answers_over_time(whole, batch)[:, steps - 1].tolist() == early.readout.argmax(1).tolist()
+    answers = answers_over_time(whole, batch.spikes[whole.raster_names[-1]])
+    assert answers[:, steps - 1].tolist() == early.readout.argmax(1).tolist()
 
 
 def test_curves_as_csv(tmp_path):
-    write_curves(tmp_path / "accuracy.csv", {"float32": np.array([0, 0.5]), "fixed": np.array([0.25, 1 / 3])})
+    curves = pd.DataFrame({"float32": [0, 0.5], "fixed": [0.25, 1 / 3]}, pd.RangeIndex(1, 3, name="t"))
+    write_curves(tmp_path / "accuracy.csv", curves)
     assert (tmp_path / "accuracy.csv").read_text() == "t,float32,fixed\n1,0.0000,0.2500\n2,0.5000,0.3333\n"
 
 

@@ -53,10 +53,7 @@ def test_without_the_library(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ([("neurons2", "conv1")], "nodes .*'neurons2' → 'conv1'.*: form a cycle, expected a chain of layers"),
         ([("fc", "fc")], "nodes 'fc' → 'fc': form a cycle"),
-        (
-            [("conv1", "pool")],
-            "node 'pool': gets its input from 'neurons1', 'conv1', expected one node; branches",
-        ),
+        ([("conv1", "pool")], "node 'pool': gets its input from 'neurons1', 'conv1', expected one node; branches"),
         ([("conv1", "absent")], r"edge \('conv1', 'absent'\): there is no node 'absent', expected one of 'input', "),
         ([("gone", "conv1")], r"edge \('gone', 'conv1'\): there is no node 'gone'"),
     ],
@@ -126,33 +123,15 @@ def test_branches_and_loose_ends() -> None:
         ({"neurons1": lif((3, 8, 8), threshold=-1.0)}, "node 'neurons1': .* expected 0 ≤ leak ≤ 1 and threshold > 0"),
         ({"neurons1": lif((3, 8, 7))}, r"node 'neurons1': r has shape \(3, 8, 7\), expected \(3, 8, 8\)"),
         ({"fc": nir.Affine(np.full((5, 48), np.nan), np.zeros(5))}, "node 'fc': weight must be finite numbers"),
-        (
-            {"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))},
-            r"node 'fc': weight has shape \(5, 47\), expected .*48",
-        ),
+        ({"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))}, r"node 'fc': weight has shape \(5, 47\), expected .*48"),
         ({"fc": nir.Affine(np.ones((5, 48)), np.zeros(4))}, r"node 'fc': bias has shape \(4,\), expected \(5,\)"),
-        (
-            {"flatten": nir.Scale(np.ones((3, 4, 4)))},
-            "node 'fc': got Affine behind Scale 'flatten', expected nodes",
-        ),
-        (
-            {"flatten": flatten(3, 5, 4)},
-            r"node 'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)",
-        ),
-        (
-            {"flatten": flatten(3, 4, 4, start=1)},
-            r"node 'flatten': flattens axes 1 … -1 of \(3, 4, 4\), expected all",
-        ),
-        (
-            {"pool": pool("SumPool2d", 3)},
-            r"node 'pool': got windows of 3 with stride 3 and padding 0 on a map",
-        ),
+        ({"flatten": nir.Scale(np.ones((3, 4, 4)))}, "node 'fc': got Affine behind Scale 'flatten', expected nodes"),
+        ({"flatten": flatten(3, 5, 4)}, r"node 'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
+        ({"flatten": flatten(3, 4, 4, start=1)}, r"node 'flatten': flattens axes 1 … -1 of \(3, 4, 4\), expected all"),
+        ({"pool": pool("SumPool2d", 3)}, r"node 'pool': got windows of 3 with stride 3 and padding 0 on a map"),
         ({"output": nir.Output(np.array([6]))}, r"node 'output': shape is \(6,\), expected \(5,\), the map before it"),
         ({"input": nir.Input(np.array([8, 8]))}, r"node 'input': shape is \(8, 8\), expected \(C, H, W\) or \(N,\)"),
-        (
-            {"input": nir.Input(np.array([3, 8, 8]))},
-            r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups",
-        ),
+        ({"input": nir.Input(np.array([3, 8, 8]))}, r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
     ],
 )
 def test_nodes_that_no_layer_can_hold(nodes: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline import run, train
 from pipeline.config import Config, TrainingSection, load_config
-from pipeline.images.datasets import saccade_digits
+from pipeline.images.datasets import handwriting
 from pipeline.images.datasets.saccade_digits import SaccadeDigits
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.train.augmentation import move_events
@@ -122,7 +122,7 @@ def test_what_is_kept_is_what_is_fed() -> None:
 
 
 def test_saccade_digits_are_selected_by_their_own_handwriting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(saccade_digits.SIZES, "selection", 10)
+    monkeypatch.setitem(handwriting.SIZES, "selection", 10)
     settings = config()
     fitting, selecting = loaders(settings, training_inputs(settings), Console(quiet=True))
     assert len(fitting.dataset) == 40

@@ -55,7 +55,7 @@ def run(model: SpikingNetwork, spikes: Tensor, loop: bool) -> Tensor:
 
 def trained_once(fused: bool, loop: bool = False, bfloat16: bool = False) -> SpikingNetwork:
     torch.manual_seed(0)
-    model = SpikingNetwork(NETWORK, 3, 8, 16, 4, fused=fused)
+    model = SpikingNetwork(NETWORK, (3, 8, 16), 4, fused=fused)
     images = torch.randn(7, 3, 3, 8, 16).sign()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits = run(model, images, loop).float()
@@ -91,7 +91,7 @@ def learning_curve(fused: bool, loop: bool = False, bfloat16: bool = False) -> T
     """Losses of 60 training steps on four random pictures, seen through Poisson spikes and noise."""
     torch.manual_seed(0)
     network = NetworkSection(layers=(8, "P", 16, "P4", "D32"), timesteps=8, leak=0.9)
-    model = SpikingNetwork(network, 3, 8, 16, 4, fused=fused)
+    model = SpikingNetwork(network, (3, 8, 16), 4, fused=fused)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     pictures = torch.randn(4, 3, 8, 16)
     losses = []
@@ -120,7 +120,7 @@ def test_by_hand():
     # One channel, two rows, two steps. First: a = 1, 3 -> normalised -1, 1; times scale 1.5: v = -1.5, 1.5: one fires.
     # Then: a = 4, 2 -> i = 1.5, -1.5; v = 0.5·(-1.5) + 1.5 = 0.75 and 0.5·1.5 - 1.5 - 1 = -1.75: nobody fires.
     current = torch.tensor([[[1.0], [3.0]], [[4.0], [2.0]]])
-    spikes, membrane, mean, variance = bntt_lif(current, torch.full((2, 1), 1.5), 0.0, 0.5, 1.0, 0.3)
+    spikes, membrane, mean, variance = bntt_lif(current, torch.full((2, 1), 1.5), 0.0, 0.5, 1.0)
     assert spikes.flatten().tolist() == [0, 1, 0, 0]
     assert membrane.flatten().tolist() == [0.75, -1.75]
     assert mean.flatten().tolist() == [2, 3]
@@ -130,14 +130,14 @@ def test_by_hand():
 def test_two_parts_give_what_one_run_gives():
     current = torch.randn(6, 300, 5, generator=torch.Generator().manual_seed(0))
     scale = torch.linspace(0.5, 2, 30).reshape(6, 5)
-    whole, end, *_ = bntt_lif(current, scale, 1e-4, 0.9, 1.0, 0.3)
-    first, membrane, *_ = bntt_lif(current[:2], scale[:2], 1e-4, 0.9, 1.0, 0.3)
+    whole, end, *_ = bntt_lif(current, scale, 1e-4, 0.9, 1.0)
+    first, membrane, *_ = bntt_lif(current[:2], scale[:2], 1e-4, 0.9, 1.0)
     kept = membrane.clone()
-    second, membrane_end, *_ = bntt_lif(current[2:], scale[2:], 1e-4, 0.9, 1.0, 0.3, membrane)
+    second, membrane_end, *_ = bntt_lif(current[2:], scale[2:], 1e-4, 0.9, 1.0, membrane)
     assert torch.equal(torch.cat([first, second]), whole)
     assert torch.equal(membrane_end, end)
     assert torch.equal(membrane, kept)
-    assert not torch.equal(bntt_lif(current[2:], scale[2:], 1e-4, 0.9, 1.0, 0.3)[0], second)
+    assert not torch.equal(bntt_lif(current[2:], scale[2:], 1e-4, 0.9, 1.0)[0], second)
 
 
 def test_gradients_from_a_given_membrane():
@@ -149,7 +149,7 @@ def test_gradients_from_a_given_membrane():
     for fused in (False, True):
         leaf, scale = current.clone().requires_grad_(), torch.full((4, 3), 1.5, requires_grad=True)
         if fused:
-            spikes, *_ = bntt_lif(leaf, scale, 1e-4, leak, threshold, 0.3, start)
+            spikes, *_ = bntt_lif(leaf, scale, 1e-4, leak, threshold, start)
         else:
             v, fired = start, []
             for a, gamma in zip(leaf, scale, strict=True):
@@ -166,8 +166,8 @@ def test_gradients_from_a_given_membrane():
 def test_bfloat16_currents_give_the_spikes_of_their_float32_values():
     current = torch.randn(5, 700, 6, generator=torch.Generator().manual_seed(0)).bfloat16()
     scale = torch.ones(5, 6)
-    short, *_ = bntt_lif(current, scale, 1e-4, 0.99, 1.0, 0.3)
-    full, *_ = bntt_lif(current.float(), scale, 1e-4, 0.99, 1.0, 0.3)
+    short, *_ = bntt_lif(current, scale, 1e-4, 0.99, 1.0)
+    full, *_ = bntt_lif(current.float(), scale, 1e-4, 0.99, 1.0)
     assert short.dtype == torch.bfloat16
     assert torch.equal(short.float(), full)
     assert 0.02 < full.mean() < 0.5
@@ -179,7 +179,7 @@ def test_bfloat16_gradients_are_float32_ones_rounded():
     found = {}
     for dtype in (torch.bfloat16, torch.float32):
         leaf = current.to(dtype).clone().requires_grad_()
-        spikes, *_ = bntt_lif(leaf, torch.ones(4, 3), 1e-4, 0.9, 1.0, 0.3)
+        spikes, *_ = bntt_lif(leaf, torch.ones(4, 3), 1e-4, 0.9, 1.0)
         spikes.backward(upstream.to(dtype))
         found[dtype] = leaf.grad
     assert torch.equal(found[torch.float32].bfloat16(), found[torch.bfloat16])
@@ -189,7 +189,7 @@ def test_bfloat16_gradients_are_float32_ones_rounded():
 @pytest.mark.parametrize("rows", [1, 255, 256, 257])
 def test_block_edges(rows):
     current = torch.arange(rows * 2, dtype=torch.float32).reshape(1, rows, 2)
-    _, _, mean, variance = bntt_lif(current, torch.ones(1, 2), 1e-4, 0.9, 1.0, 0.3)
+    _, _, mean, variance = bntt_lif(current, torch.ones(1, 2), 1e-4, 0.9, 1.0)
     torch.testing.assert_close(mean[0], current[0].mean(0))
     torch.testing.assert_close(variance[0], current[0].var(0, unbiased=False), rtol=1e-4, atol=1e-4)
 

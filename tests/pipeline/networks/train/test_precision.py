@@ -7,8 +7,7 @@ from pipeline.networks.train.precision import convolution_type
 
 
 @pytest.mark.parametrize(
-    ("capability", "expected"),
-    [("AVX2", torch.float32), ("DEFAULT", torch.float32), ("AVX512", torch.bfloat16)],
+    ("capability", "expected"), [("AVX2", torch.float32), ("DEFAULT", torch.float32), ("AVX512", torch.bfloat16)]
 )
 def test_without_avx512_a_cpu_trains_in_float32(monkeypatch: pytest.MonkeyPatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

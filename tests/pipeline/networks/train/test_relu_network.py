@@ -28,7 +28,7 @@ def path(tmp_path) -> Path:
 
 def by_hand() -> ReluNetwork:
     """One pooled pixel, two neurons of opposite sign, one class."""
-    model = ReluNetwork(["P", "D2"], 1, 2, 2, 1).eval()
+    model = ReluNetwork(["P", "D2"], (1, 2, 2), 1).eval()
     model.synapses[0].weight.data = torch.tensor([[4.0], [-4.0]])
     model.readout.weight.data = torch.tensor([[3.0, 5.0]])
     return model
@@ -46,18 +46,18 @@ def test_a_forward_pass_by_hand():
 
 
 def test_dropout_is_for_training_only():
-    model = ReluNetwork(["P4", "D64"], 3, 4, 4, 2, dropout=0.5)
+    model = ReluNetwork(["P4", "D64"], (3, 4, 4), 2, dropout=0.5)
     image = torch.rand(1, 3, 4, 4)
     assert not torch.equal(model.train()(image), model(image))
     assert torch.equal(model.eval()(image), model(image))
 
 
 def test_the_same_list_as_the_spiking_network():
-    model = ReluNetwork(SMALL.layers, 3, 16, 24, 3)
+    model = ReluNetwork(SMALL.layers, (3, 16, 24), 3)
     assert [plan.name for plan in model.plans] == ["conv1", "conv2", "fc1"]
     assert all(module.bias is None for module in (*model.synapses, model.readout))
     with pytest.raises(InputError, match="pooling 4 in front of fc1 does not divide its 5×12 input"):
-        ReluNetwork(SMALL.layers, 3, 10, 24, 3)
+        ReluNetwork(SMALL.layers, (3, 10, 24), 3)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -101,7 +101,7 @@ def test_the_image_reaches_layer_l_at_step_l():
 
 def test_the_papers_network_fits_its_images():
     settings = load_config(CONFIGS / "vgg11.toml")
-    model = SpikingNetwork(settings.network, 3, 64, 64, 200)
+    model = SpikingNetwork(settings.network, (3, 64, 64), 200)
     assert settings.network.layers == VGG11
     assert tuple(model.layers[-1].synapses.weight.shape) == (4096, 512)
     assert tuple(model.readout.weight.shape) == (200, 4096)

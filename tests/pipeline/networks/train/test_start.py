@@ -21,7 +21,7 @@ def saved(model, path):
 
 
 def network(layers=LAYERS, timesteps=4, side=8):
-    return SpikingNetwork(NetworkSection(layers=layers, timesteps=timesteps), 3, side, side, 2)
+    return SpikingNetwork(NetworkSection(layers=layers, timesteps=timesteps), (3, side, side), 2)
 
 
 def test_parameters_and_statistics_are_those_of_the_other_training(tmp_path):

@@ -17,7 +17,7 @@ def test_a_step_without_gradient_shrinks_gains_at_their_own_rate(optimizer, gain
         optimizer=optimizer, learning_rate=0.1, weight_decay=0.1, gain_decay=gain_decay, schedule="step"
     )
     data = DataSection(height=4, width=4)
-    model = SpikingNetwork(network, 3, 4, 4, 2)
+    model = SpikingNetwork(network, (3, 4, 4), 2)
     module = TrainingModule(model, training, training_inputs(Config(data=data, network=network, training=training)))
     (chosen,), _ = module.configure_optimizers()
     layer = model.layers[0]

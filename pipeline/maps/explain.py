@@ -1,0 +1,178 @@
+"""Explain: where a network's layers attend, or what its answers rest on, by any method, into a file of maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.maps.writer import writing_maps
+from recordings.parallel import in_order
+from recordings.progress import Tracker
+
+from .method import DEFAULT, Explainer, MapMethod, offline_methods, refuse_foreign
+from .steps import PICTURED
+
+if TYPE_CHECKING:
+    from pipeline.networks.checkpoint import Checkpoint
+    from recordings.raster.reader import RasterReader
+
+
+def explain(
+    source: RasterReader | Checkpoint | str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    *,
+    method: str = DEFAULT,
+    layers: Iterable[str] = (),
+    steps: str = "pictured",
+    pictured: int = PICTURED,
+    overwrite: bool = False,
+    tracker: Tracker | None = None,
+    **options: Any,
+) -> MapReader:
+    """Compute maps: from recorded spikes, offline, or from a network and images.
+
+    ========================  ==============================================  ======================================
+    `method`                  its maps show                                   `source`; options
+    ========================  ==============================================  ======================================
+    "sam"                     where a layer is busy, whatever the answer      a raster; `gamma`, `variant`,
+                                                                              `include_current`
+    "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`
+                              :mod:`pipeline.maps.relevance`
+    "grad-cam"                what speaks for the class in a layer, by        a network; `data`, `samples`, `seed`,
+                              gradients: Grad-CAM of an ANN,                  `download`
+                              "snn-grad-cam" of a spiking network
+    "gradient-x-input",       what speaks for the predicted class in the      a spiking network; `data`, `samples`,
+    "integrated-gradients",   input                                           `seed`, `download`
+    "occlusion", "rise"
+    ========================  ==============================================  ======================================
+
+    Parameters
+    ----------
+    source : an open raster, or the path of a raster file; or a network: a checkpoint, its bundled name or its file
+    out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
+        `x.h5`. The maps of a raster in memory are in memory, too, and so are those of a network
+    layers : by name or number; if not given all with a spatial extent, or of an ANN the last convolution
+    steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
+        the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
+    pictured : how many first samples "pictured" means
+    overwrite : replace an existing file
+    tracker : shows and times the work
+    gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike; 0.5 if not given
+    variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published script; or "fixed",
+        the paper's in integers, as maps from Lava's graph are
+    include_current : let a spike count itself, not only earlier ones
+    network : what was recorded, a bundled name or a file; `network.safetensors` beside the raster if not given
+    rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
+    data, samples, seed, download : which images, as the command line names them; 8 samples, and seed 0, if not given
+
+    Returns
+    -------
+    an open reader of the maps of every layer
+
+    Raises
+    ------
+    InputError : if there is no such method, an option has no meaning or belongs to another method, a layer is unknown
+        or dense, the raster is damaged or of another network, or the file exists or cannot be written
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> maps = spikesam.explain(spikesam.simulate("cluttered-digits", samples=2))
+    >>> maps["conv2"].sum.shape
+    (2, 20, 20)
+    >>> spikesam.explain("cluttered-digits", method="occlusion", samples=1)["input"].sum.shape
+    (1, 80, 80)
+    """
+    tracker = tracker or Tracker()
+    chosen = chosen_method(method, **options)
+    refuse_foreign(type(chosen), [*(["layers"] if layers else []), *(["steps"] if steps != "pictured" else [])])
+    path = chosen.path(source)
+    target = _target(out, path, chosen)
+    if isinstance(target, Path):
+        refuse_existing(target, path, overwrite)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    with chosen.prepare(source, names, steps, pictured) as explainer:
+        compute_maps(explainer, target, tracker, overwrite=overwrite)
+    return MapReader(target, trusted=True)
+
+
+def chosen_method(name: str, **options: Any) -> MapMethod:
+    """A method with its options.
+
+    Raises
+    ------
+    InputError : if there is none of that name, or an option belongs to another one or has no meaning
+    """
+    found = offline_methods()
+    if name not in found:
+        raise InputError(f"explain: method is {name!r}, expected one of {', '.join(found)}")
+    refuse_foreign(found[name], options)
+    return found[name](**options)
+
+
+def write_maps(
+    explainer: Explainer,
+    target: Path | BytesIO,
+    advance: Callable[[int], None] = lambda samples: None,
+    workers: int = 1,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Explain every sample into a file, holding the maps of at most `workers` + 2 samples, of one if `workers` is 1.
+
+    Parameters
+    ----------
+    explainer : of the samples
+    target : a path, at which the file appears only when it is complete, or memory
+    advance : called with the number of samples just explained
+    workers : threads that explain samples; more than one only if the explainer allows it
+    overwrite : replace a file that exists
+
+    Raises
+    ------
+    InputError : if the file cannot be written, or exists
+    """
+    samples = range(len(explainer.samples))
+    with (
+        writing_maps(target, explainer.header, explainer.samples, overwrite=overwrite) as file,
+        closing(in_order(explainer.explain, samples, workers)) as explained,
+    ):
+        for sample in samples:
+            file.write(sample, *next(explained))
+            advance(1)
+
+
+def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker, *, overwrite: bool = False) -> None:
+    """Write maps as :func:`write_maps`, shown and timed, by as many threads as make it faster."""
+    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+        explainer.compile()
+    with tracker.time("explain"), tracker.show("explaining", len(explainer.samples)) as advance:
+        write_maps(explainer, target, advance, explainer.workers, overwrite=overwrite)
+
+
+def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
+    """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
+    if not os.path.lexists(out_path):
+        return
+    if not out_path.is_file():
+        found = "a directory" if out_path.is_dir() else "not a regular file"
+        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
+    if source is not None and source.exists() and os.path.samefile(out_path, source):
+        raise InputError(f"{out_path}: is what the maps are to be made from", "other-out")
+    if not overwrite:
+        raise InputError(f"{out_path}: already exists", "overwrite")
+
+
+def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
+    if out is not None:
+        return Path(out)
+    if path is None or method.source != "raster_digest":
+        return BytesIO()
+    return path.with_name(f"{method.name}.h5" if path.name == "raster.h5" else f"{path.stem}.{method.name}.h5")

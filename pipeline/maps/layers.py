@@ -1,0 +1,55 @@
+"""Which layers have maps, and what a file of maps says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from backends.network import Network
+from recordings.errors import InputError
+from recordings.layers import find_layer, steps_that_matter
+from recordings.maps.schema import MapLayer
+from recordings.raster.schema import LayerSpec, RasterHeader
+
+
+def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
+    """What a file of maps says of layers of a raster with this header."""
+    return tuple(
+        MapLayer(layer.name, layer.number, layer.shape[1:], header.steps_that_matter(layer)) for layer in layers
+    )
+
+
+def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, ...]:
+    """What a file of maps says of these layers of a spiking network or ANN, in order of depth; no raster is needed."""
+    rasters = zip(network.raster_names, network.raster_shapes, strict=True)
+    return tuple(
+        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
+        for number, (name, shape) in enumerate(rasters, network.first_raster)
+        if name in names
+    )
+
+
+def spatial_layers(kinds: Mapping[str, str], wanted: Iterable[str], where: object) -> tuple[str, ...]:
+    """Names of the wanted layers in order of depth, or of all that have a spatial extent if none is wanted.
+
+    Parameters
+    ----------
+    kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
+    wanted : names or numbers; one name may stand by itself
+    where : what error messages begin with
+
+    Raises
+    ------
+    InputError : if a layer is unknown or dense, or none is left
+    """
+    first = 0 if "input" in kinds.values() else 1
+    numbers = {name: number for number, name in enumerate(kinds, first)}
+    names = {find_layer(name, numbers, where) for name in ([wanted] if isinstance(wanted, str) else wanted)}
+    spatial = [name for name, kind in kinds.items() if kind != "dense"]
+    if dense := names - set(spatial):
+        raise InputError(
+            f"{where}: layer {min(dense)!r} is dense, its neurons have no place in the image; "
+            f"choose from {', '.join(name for name in spatial) or 'none'}"
+        )
+    if not spatial:
+        raise InputError(f"{where}: has dense layers only, expected at least one with a spatial extent")
+    return tuple(name for name in spatial if name in names or not names)

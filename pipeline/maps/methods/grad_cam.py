@@ -1,0 +1,100 @@
+"""Grad-CAM of an ANN: where a layer's activity speaks for one class, by the gradient of that class's logit.
+
+    α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}            G_{ij} = max(0, Σ_k α_k A^k_{ij})
+
+A are the activations behind a layer's ReLU. c is the true class, or where that is unknown (label -1) the predicted one.
+
+References
+----------
+Selvaraju et al. 2017, ICCV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch, unpacked
+from backends.network import Kind, Network
+from pipeline.maps.image_method import ImageMethod, Maps
+from pipeline.maps.layers import spatial_layers
+
+from .snn_grad_cam import SnnGradCam
+
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+
+@dataclass(frozen=True)
+class GradCam(ImageMethod):
+    """What speaks for the class in an ANN; of a spiking network, :class:`SnnGradCam` takes its place."""
+
+    name = "grad-cam"
+    title = "Grad-CAM of the ANN"
+    shows = "What speaks for the class"
+    target = "label"
+    kind = None
+
+    def of_kind(self, kind: Kind) -> ImageMethod:
+        """See :class:`ImageMethod`."""
+        return self if kind == "ann" else SnnGradCam(**asdict(self))
+
+    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
+        """The layers that are named, or the last convolution."""
+        chosen = super().chosen_layers(network, layers, where)
+        return chosen if layers else chosen[-1:]
+
+    def maps(
+        self,
+        network: DifferentiableNetwork,
+        inputs: InputBatch,
+        labels: NDArray[np.integer[Any]],
+        layers: Sequence[str],
+    ) -> Maps:
+        """See :class:`ImageMethod`."""
+        return grad_cam(network, inputs, labels, layers)
+
+
+def grad_cam(
+    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
+) -> Maps:
+    """Grad-CAM of B images, by captum.
+
+    Parameters
+    ----------
+    network : an ANN
+    inputs : what its encoder makes of B images, (B, C, H, W) float32
+    labels : (B,) int — true classes, -1 where unknown
+    layers : convolutions by name or number; all if none is given
+
+    Returns
+    -------
+    predictions : (B,)
+    maps : name of the layer -> (1, B, H, W) float32 ≥ 0, in order of depth; an ANN has one step
+
+    Raises
+    ------
+    InputError : if there is no such layer, or it is dense
+    """
+    import torch
+    from captum.attr import LayerGradCam
+
+    from pipeline.networks.differentiable import classes_meant
+
+    kinds = network.network.raster_kinds
+    chosen = spatial_layers(kinds, layers, "Grad-CAM")
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device)
+    with torch.no_grad():
+        logits = network(x)[0]
+    target = classes_meant(logits, torch.tensor(labels))
+    maps = {}
+    for number, name in enumerate(kinds):
+        if name in chosen:
+            method: Any = LayerGradCam(lambda x: network(x)[0], network.layers[number])
+            of_layer = method.attribute(x, target, relu_attributions=True)
+            maps[name] = of_layer.movedim(1, 0).detach().cpu().numpy()
+    return logits.argmax(1).cpu().numpy(), maps

@@ -1,0 +1,44 @@
+"""Integrated gradients: x ∫ ∂y(αx)/∂x dα, α from 0 to 1: the mean gradient on the way from an empty input.
+
+y is the class's logit, x the encoded input: spikes of every step and plane. The baseline is an input without spikes,
+which Poisson coding makes of the mean colour. A map is the positive part of the signed values' sum over steps and
+planes. Gradients go through spikes as in :mod:`pipeline.networks.differentiable`.
+
+References
+----------
+Sundararajan, Taly & Yan 2017, arXiv:1703.01365.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.base import InputBatch
+from pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
+
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+POINTS = 16  # on the way from an empty input (Gauss-Legendre)
+
+
+@dataclass(frozen=True)
+class IntegratedGradientMaps(InputMethod):
+    """Sixteen gradients, by captum."""
+
+    name = "integrated-gradients"
+    title = "Integrated gradients"
+
+    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+        """See :class:`InputMethod`."""
+        return integrated_gradients(network, inputs)
+
+
+def integrated_gradients(network: DifferentiableNetwork, inputs: InputBatch, points: int = POINTS) -> Attributed:
+    """Integrated gradients of B images, with the gradient taken at `points` points."""
+    from captum.attr import IntegratedGradients
+
+    x, logits, target = prepared(network, inputs)
+    found = IntegratedGradients(logits).attribute(x, 0, target, n_steps=points, internal_batch_size=len(x))
+    return positive(target, found)

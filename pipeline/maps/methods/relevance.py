@@ -1,0 +1,132 @@
+"""Relevance of a raster's spikes for the predicted classes: what the answer rests on.
+
+Needs the raster and the network that it was recorded from: no image, no gradient, neither torch nor lava. The rules by
+which relevance is divided: :mod:`pipeline.maps.relevance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from backends.network.quantise import quantise
+from backends.network.storage import read_network
+from pipeline.maps.method import Explained, Option
+from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
+from pipeline.maps.relevance import Rule, Spikes, relevance
+from recordings.errors import InputError
+from recordings.maps.schema import MapHeader
+from recordings.raster.batch import unpack
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+
+
+@dataclass(frozen=True)
+class Relevance(RasterMethod):
+    """Which spikes the predicted class rests on.
+
+    A step's map is the positive part of the relevance summed over channels; the sum is that of the relevance summed
+    over channels and steps, so evidence against the class counts wherever it lies in the sum.
+    """
+
+    name = "relevance"
+    title = "Relevance of spikes"
+    shows = "What the answer rests on"
+    target = "prediction"
+    parameters: ClassVar = {"network_sha256": str, "rule": str}
+
+    network: Annotated[
+        str | None,
+        Option("of relevance: what was recorded; network.safetensors beside the raster if not given"),
+    ] = None
+    rule: Annotated[
+        Rule, Option("of relevance: exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
+    ] = "signed"
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> RelevanceExplainer:
+        """See :class:`RasterMethod`."""
+        return RelevanceExplainer(raster, layers, kept, recorded_network(raster, self.network), self.rule)
+
+
+@dataclass(frozen=True)
+class RelevanceExplainer(RasterExplainer):
+    """Relevance of every sample of a raster.
+
+    Parameters
+    ----------
+    network : that the raster was recorded from
+    rule : how relevance is divided
+    """
+
+    network: Network
+    rule: Rule
+
+    @property
+    def header(self) -> MapHeader:
+        """What the file says of them."""
+        return self._header(Relevance.name, {"network_sha256": self.network.sha256, "rule": self.rule})
+
+    def explain(self, sample: int) -> Explained:
+        """Prediction, sums and, of the first samples, maps."""
+        first = self.raster.layers.index(self.layers[0])  # what lies before it is not needed
+        behind = self.raster.layers[first:]
+        prediction = int(self.raster.predictions[sample])
+        found = relevance(self.network, [self._spikes(layer, sample) for layer in behind], prediction, self.rule)
+        by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
+        steps, stepped = self.kept
+        return Explained(
+            prediction,
+            {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in self.layers},
+            {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in self.layers * (sample < stepped)},
+        )
+
+    def _spikes(self, layer: LayerSpec, sample: int) -> Spikes:
+        return unpack(self.raster.packed(layer, sample)[None], layer.shape)[:, 0]
+
+
+def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = None) -> Network:
+    """The network that a raster was recorded from, in the raster's precision.
+
+    Parameters
+    ----------
+    name : a bundled network, a checkpoint or network file; `network.safetensors` beside the raster if not given
+
+    Raises
+    ------
+    InputError : if there is none, it is another network, or the raster does not hold all of its layers
+    """
+    from pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+
+    recorded = raster.header.network_sha256
+    if not recorded:
+        raise InputError(
+            f"{raster.where}: does not say which network it was recorded from, expected a raster of a run; "
+            "relevance needs the network"
+        )
+    if name is None and raster.path is not None:
+        name = str(raster.path.with_name("network.safetensors"))
+    path = find_checkpoint(str(name))
+    network, _ = read_network(path)
+    if raster.header.precision == "fixed":
+        network = quantise(network)
+    if network.sha256 != recorded:
+        raise InputError(
+            f"{path}: network {network.sha256[:12]}, but {raster.where} was recorded from {recorded[:12]}; "
+            "give the network.safetensors of that run as network"
+        )
+    names = tuple(raster)
+    if names != network.raster_names:
+        raise InputError(
+            f"{raster.where}: holds layers {', '.join(names)}, expected all of the network: "
+            f"{', '.join(network.raster_names)}"
+        )
+    return network
+
+
+def _positive(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.maximum(values, 0).astype(np.float32)

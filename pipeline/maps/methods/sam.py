@@ -1,0 +1,226 @@
+"""Spike Activation Maps (Kim & Panda 2021) of a raster's samples: where layers attend, from the spikes alone.
+
+The equations, and what γ does in them: :mod:`pipeline.maps.sam`.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.trace import compile_maps, spike_trace
+from pipeline.maps.fixed_sam import fixed_maps
+from pipeline.maps.method import Explained, Option
+from pipeline.maps.raster_method import Kept, RasterExplainer, RasterMethod
+from pipeline.maps.sam import (
+    AnyVariant,
+    check_parameters,
+    compile_kernel,
+    compile_sums,
+    spike_activation_maps,
+    spike_activation_sum,
+)
+from recordings.errors import InputError
+from recordings.maps.schema import MAPS, MapHeader, Parameter
+from recordings.parallel import workers_within_memory
+from recordings.raster.batch import pack
+from recordings.raster.bits import as_bits
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+from recordings.schema import MAX_DATASET_BYTES
+
+WORKERS = 4  # writing keeps up with no more
+
+
+@dataclass(frozen=True)
+class SpikeActivationMaps(RasterMethod):
+    """Where neurons fire in short intervals, whatever the answer."""
+
+    name = "sam"
+    title = "Spike Activation Map"
+    shows = "Where neurons fire in short intervals"
+    target = "none"
+    parameters: ClassVar = {"gamma": float, "variant": str, "include_current": bool}
+
+    gamma: Annotated[float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")] = 0.5
+    variant: Annotated[
+        AnyVariant, Option("the paper's equations, the authors' published script, or integers as in Lava's graph")
+    ] = "paper"
+    include_current: Annotated[bool, Option("let a spike count itself, not only earlier ones")] = True
+
+    def __post_init__(self) -> None:
+        check_parameters(self.gamma, self.include_current, self.variant)
+
+    @classmethod
+    def caption(cls, parameters: Mapping[str, Parameter]) -> str:
+        """How SAM weighs spikes."""
+        variant = "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
+        return f"γ = {parameters['gamma']:g}{variant}."
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> SamExplainer:
+        """See :class:`RasterMethod`."""
+        return SamExplainer(raster, layers, kept, self)
+
+
+@dataclass(frozen=True)
+class SamExplainer(RasterExplainer):
+    """SAM of every sample of a raster.
+
+    Parameters
+    ----------
+    kernel : γ, the variant, and whether a spike counts itself
+    """
+
+    kernel: SpikeActivationMaps = SpikeActivationMaps()
+
+    def __post_init__(self) -> None:
+        if self.kernel.variant == "fixed":
+            for layer in self.layers:
+                spike_trace(self.kernel.gamma, layer.shape[0], self.raster.timesteps)  # refuses what could overflow
+        largest = max(self.layers, key=self._map_bytes)
+        if self._map_bytes(largest) > MAX_DATASET_BYTES:
+            raise InputError(
+                f"{self.raster.where}: maps of {largest.name} up to step {self.kept[0][-1]} take "
+                f"{self._map_bytes(largest):,} bytes a sample, expected at most {MAX_DATASET_BYTES:,}; "
+                "keep earlier steps, or none"
+            )
+
+    @property
+    def header(self) -> MapHeader:
+        """What the file says of them."""
+        kernel = self.kernel
+        return self._header(
+            kernel.name, {name: kind(getattr(kernel, name)) for name, kind in kernel.parameters.items()}
+        )
+
+    @property
+    def workers(self) -> int:
+        """As many threads as memory is there for what explaining one sample takes."""
+        layers = [self._map_bytes(layer) + self.raster.timesteps * layer.step_bytes for layer in self.layers]
+        return workers_within_memory(self.header.sample_bytes + max(layers), WORKERS)
+
+    def compile(self) -> None:
+        """Compile the kernels."""
+        if self.kernel.variant == "fixed":
+            compile_maps()
+        else:
+            compile_kernel()
+            compile_sums()
+
+    def explain(self, sample: int) -> Explained:
+        """Prediction, sums and, of the first samples, maps."""
+        prediction = int(self.raster.predictions[sample])
+        return explain_spikes(
+            self.header, self.layers, lambda layer: self.raster.packed(layer, sample), sample, prediction
+        )
+
+    def _map_bytes(self, layer: LayerSpec) -> int:
+        """Bytes of the maps of a sample in one layer, of all steps up to the last that is kept."""
+        steps = self.kept[0]
+        return MAPS.dtype.itemsize * (steps[-1] + 1 if steps else 0) * math.prod(layer.shape[1:])
+
+
+def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
+    """Spike Activation Maps of one layer's spikes, from an array.
+
+    Parameters
+    ----------
+    spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
+        or any other dtype
+    gamma, include_current, variant : see :func:`pipeline.maps.sam.spike_activation_map`; "fixed" is the paper's kernel
+        in integers, see :mod:`pipeline.maps.fixed_sam`
+
+    Returns
+    -------
+    (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
+    that :func:`pipeline.maps.explain.explain` stores step by step
+
+    Raises
+    ------
+    InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or the variant is none
+
+    References
+    ----------
+    Kim & Panda 2021, Eq. 12-14.
+
+    Examples
+    --------
+    One neuron that fires at steps 0 and 1: its second spike counts itself and what is left of the first, exp(-γ).
+
+    >>> import numpy as np
+    >>> import spikesam
+    >>> spikes = np.array([1, 1, 0]).reshape(3, 1, 1, 1, 1)
+    >>> spikesam.sam(spikes, gamma=0.5).ravel()
+    array([1.       , 1.6065307, 0.       ], dtype=float32)
+    """
+    if not isinstance(gamma, numbers.Real):
+        raise InputError(f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)")
+    check_parameters(float(gamma), include_current, variant)
+    bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
+    if bits.ndim != 5 or not bits.size:
+        raise InputError(
+            f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one sample is spikes[:, None]"
+        )
+    packed, shape = pack(bits), bits.shape[2:]
+    if variant == "fixed":
+        of_samples = [fixed_maps(sample, shape, float(gamma))[0] for sample in packed]
+    else:
+        options: dict[str, Any] = {"include_current": include_current, "variant": variant}
+        of_samples = [spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed]
+    maps = np.stack(of_samples, axis=1)
+    if not hasattr(spikes, "detach"):
+        return maps
+    torch: Any = sys.modules["torch"]  # a tensor was given, so it is there; arrays do without
+    return torch.from_numpy(maps).to(spikes.device)
+
+
+def explain_spikes(
+    header: MapHeader,
+    layers: Sequence[LayerSpec],
+    packed: Callable[[LayerSpec], NDArray[np.uint8]],
+    sample: int,
+    prediction: int,
+) -> Explained:
+    """SAM of one sample, one layer at a time.
+
+    Parameters
+    ----------
+    header : of the maps; its first `stepped` samples get maps step by step
+    layers : those of the raster that it names, in the same order
+    packed : layer -> (T, bytes) uint8, the sample's spikes
+    sample : its position among those of `header`
+    prediction : the class that the network chose
+    """
+    kernel = SpikeActivationMaps(**header.parameters)  # type: ignore[arg-type]
+    steps = list(header.steps) if sample < header.stepped else []
+    last = steps[-1] + 1 if steps else 0  # later spikes change none of the maps that are kept
+    sums, maps = dict[str, NDArray[np.float32]](), dict[str, NDArray[np.float32]]()
+    for layer, of_layer in zip(layers, header.layers, strict=True):
+        summed = of_layer.steps_that_matter, last
+        sums[layer.name], at_steps = _explain_layer(packed(layer), layer.shape, kernel, *summed)
+        if steps:
+            every = len(at_steps) == len(steps)  # then there is no need for a copy
+            maps[layer.name] = at_steps if every else at_steps[steps]
+    return Explained(prediction, sums, maps)
+
+
+def _explain_layer(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], kernel: SpikeActivationMaps, summed: int, last: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The sum over the first `summed` steps, (H, W), and the maps of the first `last` steps, (last, H, W)."""
+    if kernel.variant == "fixed":
+        at_steps, of_sum = fixed_maps(packed, shape, kernel.gamma, summed, last)
+        return of_sum, at_steps
+    gamma, variant, current = kernel.gamma, kernel.variant, kernel.include_current
+    of_sum = spike_activation_sum(packed, shape, gamma, summed, include_current=current, variant=variant)
+    if not last:
+        return of_sum, np.empty((0, *shape[1:]), np.float32)
+    (maps,) = spike_activation_maps(packed[:last], shape, [gamma], include_current=current, variant=variant)
+    return of_sum, maps

@@ -1,0 +1,86 @@
+"""SNN-crafted Grad-CAM: where a layer's spikes speak for one class at every step, by surrogate gradients.
+
+    α_k = 1/(H·W·T) Σ_{i,j,t} ∂y_c/∂A^k_{ij,t}      G_{ij,t} = max(0, Σ_k α_k A^k_{ij,t})
+
+A are a layer's spikes. c is the true class, or where that is unknown (label -1) the predicted one.
+
+References
+----------
+Kim & Panda 2021, Eq. 9-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import InputBatch, unpacked
+from pipeline.maps.image_method import ImageMethod, Maps
+from pipeline.maps.layers import spatial_layers
+
+if TYPE_CHECKING:
+    from pipeline.networks.differentiable import DifferentiableNetwork
+
+
+@dataclass(frozen=True)
+class SnnGradCam(ImageMethod):
+    """What speaks for the class in a spiking network, step by step."""
+
+    name = "snn-grad-cam"
+    title = "SNN-crafted Grad-CAM"
+    shows = "What speaks for the class"
+    target = "label"
+    parameters: ClassVar = {"seed": int}
+
+    def maps(
+        self,
+        network: DifferentiableNetwork,
+        inputs: InputBatch,
+        labels: NDArray[np.integer[Any]],
+        layers: Sequence[str],
+    ) -> Maps:
+        """See :class:`ImageMethod`."""
+        return snn_grad_cam(network, inputs, labels, layers)
+
+
+def snn_grad_cam(
+    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
+) -> Maps:
+    """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
+
+    Parameters
+    ----------
+    network : a spiking network
+    inputs : what its encoder makes of B images: spikes, packed or (T, B, 2C, H, W) bool, or (B, C, H, W) int8
+    labels : (B,) int — true classes, -1 where unknown
+    layers : names or numbers; all with a spatial extent if none is given
+
+    Returns
+    -------
+    predictions : (B,)
+    maps : name of the layer -> (T, B, H, W) float32 ≥ 0, in order of depth
+
+    Raises
+    ------
+    InputError : if a layer is unknown or dense
+    """
+    import torch
+
+    from pipeline.networks.differentiable import classes_meant
+
+    kinds = network.network.raster_kinds
+    chosen = spatial_layers(kinds, layers, "Grad-CAM")
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
+    logits, spikes = network(x)
+    of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
+    picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()
+    gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
+    maps = {}
+    for name, gradient in zip(chosen, gradients, strict=True):
+        weights = gradient.mean(dim=(0, 3, 4))
+        maps[name] = torch.einsum("bk,tbkij->tbij", weights, of_layer[name].detach()).clamp(min=0).cpu().numpy()
+    return logits.argmax(1).cpu().numpy(), maps

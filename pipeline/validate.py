@@ -1,0 +1,25 @@
+"""Check files of spikes and of maps: what `python -m recordings.validate` does, by one that knows every method."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from pipeline.maps.method import method_of
+from recordings import validate
+from recordings.maps.reader import MapReader
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return validate.main(argv, described)
+
+
+def described(maps: MapReader) -> tuple[str, Iterable[str]]:
+    """What maps are called, and their parameters; refuses those of an unknown method."""
+    method = method_of(maps.header, maps.where)
+    return method.title, method.parameters
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Attributions of the input: by hand on a network that is linear where it matters, and as files of maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from backends.network import LIF, Layer, Network, NetworkError, Readout
+from pipeline.gradcam import main
+from pipeline.maps.answers import answers_of
+from pipeline.maps.methods.gradient_x_input import GradientTimesInput
+from pipeline.maps.methods.integrated_gradients import integrated_gradients
+from pipeline.maps.methods.occlusion import OcclusionMaps
+from pipeline.maps.methods.rise import random_masks, rise
+from pipeline.networks.checkpoint import load_checkpoint
+from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.train.export import export_network
+from recordings.maps.reader import MapReader
+from tests.pipeline.small_networks import (
+    class_folders,
+    constant_current_checkpoint,
+    small_ann,
+    small_ann_model,
+    small_checkpoint,
+    small_model,
+)
+from tests.pipeline.test_gradcam import run
+from tests.reference import simulate_reference
+
+gradient_x_input, occlusion = GradientTimesInput().attributed, OcclusionMaps().attributed
+
+
+def pixelwise(height: int = 1, width: int = 4) -> Network:
+    """Every pixel to a neuron of its own, weight 1 and threshold 0.9; the left half speaks for class 0. T = 3."""
+    left = np.zeros((height, width))
+    left[:, : width // 2] = 1
+    readout = np.stack([left.ravel(), 1 - left.ravel()])
+    layer = Layer("conv1", np.ones((1, 1, 1, 1)), LIF(0.0, threshold=0.9))
+    return Network((1, height, width), 3, (layer,), Readout(readout), encoder="spikes")
+
+
+def one_step(pixels: list[list[int]]) -> Any:
+    """(3, 1, 1, H, W): spikes at the first step alone."""
+    spikes = np.zeros((3, 1, 1, *np.shape(pixels)), bool)
+    spikes[0, 0, 0] = pixels
+    return spikes
+
+
+def test_gradient_x_input_by_hand() -> None:
+    """Spikes at pixels 0, 1 and 3: class 0 by 2 to 1. ∂s/∂v = 0.3 (1 - |1/0.9 - 1|) / 0.9; a spike adds 1/3."""
+    network = DifferentiableNetwork(pixelwise())
+    predictions, maps = gradient_x_input(network, one_step([[1, 1, 0, 1]]))
+    assert predictions.tolist() == [0]
+    expected = 0.3 * (1 - abs(1 / 0.9 - 1)) / 0.9 / 3
+    np.testing.assert_allclose(maps[0], [[expected, expected, 0, 0]], rtol=1e-5)
+
+
+def test_integrated_gradients_by_hand() -> None:
+    """The integral of the surrogate, a triangle over the threshold, while the pixel's v = α rises from 0 to 1."""
+    alphas = np.linspace(0, 1, 200_001)
+    integral = np.trapezoid(0.3 * np.maximum(0, 1 - np.abs(alphas / 0.9 - 1)) / 0.9, alphas) / 3
+    _, maps = integrated_gradients(DifferentiableNetwork(pixelwise()), one_step([[1, 1, 0, 1]]), points=64)
+    np.testing.assert_allclose(maps[0], [[integral, integral, 0, 0]], rtol=2e-3)
+
+
+def test_occlusion_by_hand() -> None:
+    """Squares of 1 pixel: without pixel 0 or 1 the logit is 1/3 lower; the others do not change it."""
+    predictions, maps = occlusion(DifferentiableNetwork(pixelwise()), one_step([[1, 1, 0, 1]]))
+    assert predictions.tolist() == [0]
+    np.testing.assert_allclose(maps[0], [[1 / 3, 1 / 3, 0, 0]], rtol=1e-6)
+
+
+def test_rise_finds_what_the_answer_needs() -> None:
+    """All pixels fire; those of the left half speak for class 0, and a little louder than the others for class 1."""
+    network = pixelwise(14, 14)
+    network = replace(network, readout=Readout(network.readout.weight * [[1.2], [1]]))
+    spikes = np.zeros((3, 1, 1, 14, 14), bool)
+    spikes[0] = True
+    predictions, maps = rise(network, spikes, seed=0, masks=128)
+    assert predictions.tolist() == [0] and maps.shape == (1, 14, 14)
+    assert maps[0, :, :7].mean() > 1.1 * maps[0, :, 7:].mean()
+    np.testing.assert_array_equal(maps, rise(network, spikes, seed=0, masks=128)[1])
+    assert (maps != rise(network, spikes, seed=1, masks=128)[1]).any()
+
+
+def test_masks_leave_half_of_the_image_visible() -> None:
+    masks = random_masks(400, (13, 20), 3)
+    assert masks.shape == (400, 13, 20) and masks.min() == 0 and masks.max() == 1
+    assert abs(masks.mean(axis=0) - 0.5).max() < 0.1
+
+
+def test_answers_are_the_logits_of_the_equations() -> None:
+    network = export_network(small_model())
+    spikes = np.random.default_rng(0).random((8, 18, 6, 16, 24)) < 0.4
+    expected = simulate_reference(network, spikes[:, :2])[1] / 8
+    np.testing.assert_allclose(answers_of(network)(spikes)[:2], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(NetworkError, match="got an ANN, which does not spike"):
+        answers_of(export_network(small_ann_model()))
+
+
+@pytest.mark.parametrize("method", ["gradient-x-input", "integrated-gradients", "occlusion", "rise"])
+def test_command(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each writes one map per image, for what the network predicts; also where the input is a constant current."""
+    data = class_folders(tmp_path / "data", per_class=1)
+    for make in (small_checkpoint, constant_current_checkpoint):
+        out, network = tmp_path / f"{make.__name__}.h5", make(tmp_path / f"{make.__name__}.safetensors")
+        main([str(each) for each in (network, "--method", method, "--data", data, "--seed", 3, "--out", out)])
+        assert f"{method} maps of 3 samples, 1 step, layers input (sums alone)" in capsys.readouterr().out
+        checkpoint = load_checkpoint(network)
+        with MapReader(out) as maps:
+            header = maps.header
+            assert (header.method, header.source) == (method, checkpoint.network.sha256)
+            assert header.parameters == {"seed": 3}
+            assert maps["input"].sum.shape == (3, 16, 24) and maps["input"].sum.any(axis=(1, 2)).all()
+            assert len(set(maps.predictions.tolist()) - {0, 1, 2}) == 0
+
+
+def test_the_class_is_the_predicted_one(tmp_path: Path) -> None:
+    network = DifferentiableNetwork(export_network(small_model()))
+    spikes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.4
+    with torch.no_grad():
+        predicted = network(torch.from_numpy(spikes).float())[0].argmax(1).tolist()
+    for method in (gradient_x_input, integrated_gradients, occlusion):
+        predictions, maps = method(network, spikes)
+        assert predictions.tolist() == predicted
+        for image in range(3):  # whatever it is batched with
+            np.testing.assert_allclose(method(network, spikes[:, [image]])[1][0], maps[image], rtol=1e-3, atol=1e-5)
+
+
+def test_bad_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, ann = small_checkpoint(tmp_path / "snn.safetensors"), small_ann(tmp_path / "ann.safetensors")
+    out = tmp_path / "maps.h5"
+    for arguments, message in (
+        (
+            (network, "--method", "rise", "--layers", "conv1"),
+            "--layers: belongs to --method grad-cam; rise maps the in",
+        ),
+        ((network, "--method", "occlusion", "--steps", "all"), "--steps: belongs to --method grad-cam"),
+        ((network, "--method", "lime"), "'lime'"),
+        ((ann, "--method", "integrated-gradients"), "ann.safetensors: an ANN, which does not spike"),
+    ):
+        run(*arguments, "--out", out, code=2)
+        printed = capsys.readouterr()
+        assert message in printed.err and printed.err.count("\n") == 1
+        assert not out.exists()

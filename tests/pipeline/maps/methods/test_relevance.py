@@ -1,0 +1,153 @@
+"""Relevance of a recorded raster: the same bits from every backend, the network that it needs, and refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.available import make_backend
+from backends.network.quantise import quantise
+from backends.network.storage import read_network, write_network
+from pipeline.engine.simulate import simulate
+from pipeline.explain import main
+from pipeline.maps.explain import explain
+from pipeline.maps.methods.relevance import recorded_network
+from pipeline.maps.relevance import relevance
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.arrays import write_raster
+from recordings.raster.reader import RasterReader
+from tests.pipeline.small_networks import class_folders, constant_current_checkpoint, small_ann, small_checkpoint
+from tests.pipeline.test_explain import WITHOUT, run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three images through a small network."""
+    path = tmp_path_factory.mktemp("relevance")
+    class_folders(path / "data", per_class=1)
+    simulate(small_checkpoint(path / "snn.safetensors"), str(path / "data"), out=path / "run", samples=3).close()
+    return path
+
+
+def explained(raster: Path, out: Path, *arguments: object) -> dict[str, np.ndarray]:
+    main([str(argument) for argument in (raster, "--method", "relevance", "--out", out, *arguments)])
+    with MapReader(out) as maps:
+        return {name: maps[name].sum for name in maps}
+
+
+def test_the_file_holds_the_relevance_of_the_recorded_spikes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raster, out = folder / "run" / "raster.h5", tmp_path / "relevance.h5"
+    sums = explained(raster, out, "--figures", tmp_path / "figures")
+    assert "maps of 3 samples, 8 steps, layers input, conv1, conv2" in capsys.readouterr().out
+    assert (tmp_path / "figures" / "relevance_002.png").stat().st_size > 1000
+    network = read_network(folder / "run" / "network.safetensors")[0]
+    with RasterReader(raster) as recorded, MapReader(out) as maps:
+        assert maps.header.source == recorded.raster_digest
+        assert maps.header.parameters == {"rule": "signed", "network_sha256": network.sha256}
+        for sample in range(3):
+            fired = [recorded[name][sample] for name in recorded]
+            of_layers = relevance(network, fired, int(recorded.predictions[sample]))
+            for name, each in zip(maps, of_layers, strict=False):
+                summed = np.maximum(each.sum(axis=(0, 1)), 0)
+                np.testing.assert_allclose(sums[name][sample], summed, rtol=1e-6)
+                np.testing.assert_allclose(maps[name][sample], np.maximum(each.sum(axis=1), 0), rtol=1e-6)
+
+
+def test_every_backend_gives_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    digests = set()
+    for backend in ("event", "torch"):
+        data, out = str(folder / "data"), tmp_path / backend
+        simulate(str(folder / "snn.safetensors"), data, out=out, samples=3, backend=make_backend(backend)).close()
+        explained(out / "raster.h5", out / "relevance.h5")
+        with MapReader(out / "relevance.h5") as maps:
+            digests.add(maps.content_digest)
+    assert len(digests) == 1
+
+
+def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path: Path) -> None:
+    raster = folder / "run" / "raster.h5"
+    explained(raster, tmp_path / "command.h5")
+    with explain(raster, method="relevance") as maps, MapReader(tmp_path / "command.h5") as same:
+        assert maps.path == folder / "run" / "relevance.h5"
+        assert maps.content_digest == same.content_digest
+    for options, told in (
+        ({"method": "lrp"}, "method is 'lrp', expected one of"),
+        ({"method": "relevance", "rule": "z"}, "rule is 'z', expected one of"),
+        ({"method": "relevance", "gamma": 1}, "gamma belongs to method sam, got method relevance"),
+        ({"rule": "positive"}, "rule belongs to method relevance, got method sam"),
+    ):
+        with pytest.raises(InputError, match=f"explain: {told}"):
+            explain(raster, tmp_path / "no.h5", **options)
+
+
+def test_a_checkpoint_will_do_and_layers_can_be_chosen(folder: Path, tmp_path: Path) -> None:
+    raster = folder / "run" / "raster.h5"
+    every = explained(raster, tmp_path / "all.h5", "--rule", "positive")
+    network = folder / "snn.safetensors"  # in float32, as it was trained
+    chosen = explained(raster, tmp_path / "one.h5", "--rule", "positive", "--network", network, "--layers", "conv2")
+    assert list(chosen) == ["conv2"]
+    np.testing.assert_array_equal(chosen["conv2"], every["conv2"])
+
+
+def test_where_the_input_is_a_constant_current_its_first_layer_is_the_first_explained(
+    folder: Path, tmp_path: Path
+) -> None:
+    checkpoint = constant_current_checkpoint(tmp_path / "constant.safetensors")
+    simulate(str(checkpoint), str(folder / "data"), out=tmp_path / "run", samples=2).close()
+    sums = explained(tmp_path / "run" / "raster.h5", tmp_path / "relevance.h5")
+    assert list(sums) == ["conv1", "conv2"] and all(each.any() for each in sums.values())
+
+
+def test_works_where_torch_and_lava_cannot_be_imported(folder: Path, tmp_path: Path) -> None:
+    arguments = [str(folder / "run" / "raster.h5"), "--method", "relevance", "--out", str(tmp_path / "relevance.h5")]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path) -> None:
+    raster = folder / "run" / "raster.h5"
+    network = read_network(folder / "snn.safetensors")[0]
+    readout = replace(network.readout, weight=network.readout.weight[:, ::-1])
+    write_network(replace(network, readout=readout), tmp_path / "other.safetensors")
+    small_ann(tmp_path / "ann.safetensors")
+    alone = tmp_path / "raster.h5"
+    alone.write_bytes(raster.read_bytes())
+    other = quantise(replace(network, readout=readout)).sha256
+    unknown = write_raster(tmp_path / "unknown.h5", {"conv1": np.zeros((1, 2, 1, 2, 2), bool)})
+    for file, name, message in (
+        (raster, tmp_path / "other.safetensors", rf"other.safetensors: network {other[:12]}, but .*raster.h5 was rec"),
+        (raster, tmp_path / "ann.safetensors", "got an ANN, which does not spike"),
+        (raster, "cluttered-digitz", "did you mean 'cluttered-digits'"),
+        (raster, alone, "raster.h5: "),
+        (alone, None, r"checkpoint '.*network.safetensors': neither a bundled one .* nor a file"),
+        (unknown, None, "unknown.h5: does not say which network it was recorded from, expected a raster of a run"),
+    ):
+        with RasterReader(file) as reader, pytest.raises(InputError, match=message) as raised:
+            recorded_network(reader, None if name is None else str(name))
+        assert "\n" not in str(raised.value)
+
+
+def test_options_of_the_other_method_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "maps.h5"
+    for arguments, message in (
+        (("--method", "relevance", "--gamma", 1), "--gamma: belongs to --method sam, got --method relevance"),
+        (("--method", "relevance", "--no-include-current"), "--include-current: belongs to --method sam"),
+        (("--rule", "signed"), "--rule: belongs to --method relevance, got --method sam"),
+        (("--method", "relevance", "--layers", "fc1"), "layer 'fc1' is dense"),
+        (("--method", "relevance", "--steps", "9:"), "steps: '9:' means none of the 8 steps"),
+        (("--method", "lrp"), "'lrp'"),
+    ):
+        run(folder / "run" / "raster.h5", "--out", out, *arguments, code=2)
+        printed = capsys.readouterr()
+        assert message in printed.err and printed.err.count("\n") == 1
+        assert not out.exists()

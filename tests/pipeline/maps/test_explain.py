@@ -1,0 +1,139 @@
+"""Maps of a raster from its recorded spikes alone, in a file or in memory, and what is refused."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.maps.explain import explain, write_maps
+from pipeline.maps.methods.sam import SamExplainer
+from pipeline.maps.sam import Variant, spike_activation_map
+from recordings.errors import InputError
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+from tests.recordings.rasters import HEADER, record, record_silence, samples
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    return record(tmp_path / "run", 5)
+
+
+def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
+    with (
+        RasterReader(raster) as reader,
+        explain(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False, steps="all") as maps,
+    ):
+        assert list(maps) == ["input", "conv1"]  # fc1 has no place in the image
+        header = maps.header
+        assert (header.method, header.source) == ("sam", reader.raster_digest)
+        assert header.parameters == {"gamma": 0.3, "variant": "paper", "include_current": False}
+        np.testing.assert_array_equal(maps.samples.index, reader.samples.index)
+        np.testing.assert_array_equal(maps.samples.label, reader.samples.label)
+        np.testing.assert_array_equal(maps.predictions, reader.predictions)
+        for layer in map(reader.layer, maps):
+            expected = spike_activation_map(reader.spikes(layer), 0.3, include_current=False)
+            np.testing.assert_allclose(maps[layer.name][:], expected, rtol=1e-6)
+            matter = reader.steps_that_matter(layer)
+            np.testing.assert_allclose(maps[layer.name].sum, expected[:matter].sum(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors-code"])
+def test_sums_do_not_depend_on_which_steps_are_kept(raster: Path, tmp_path: Path, variant: Variant) -> None:
+    kept = {
+        "pictured": ((0, 1, 2, 3, 4, 5), 4),
+        "all": ((0, 1, 2, 3, 4, 5), 5),
+        "none": ((), 0),
+        "1::2": ((1, 3, 5), 5),
+    }
+    with RasterReader(raster) as reader, explain(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected:
+        for number, (steps, (which, count)) in enumerate(kept.items()):
+            with explain(reader, tmp_path / f"{number}.h5", steps=steps, variant=variant) as found:
+                assert (found.steps, found.header.stepped) == (which, count)
+                for layer in expected:
+                    np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
+                    if which:
+                        np.testing.assert_array_equal(found[layer][:count], expected[layer][:count][list(which)])
+
+
+def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path: Path) -> None:
+    """64 MiB a map: up to step 16 that is more than a sample may take."""
+    record_silence(tmp_path / "raster.h5", samples(1), timesteps=17, shape=(1, 4096, 4096))
+    with (
+        RasterReader(tmp_path / "raster.h5") as reader,
+        pytest.raises(
+            InputError, match="up to step 16 take 1,140,850,688 bytes a sample.*; keep earlier steps, or none"
+        ),
+    ):
+        explain(reader, tmp_path / "sam.h5", steps="16:")
+    assert not (tmp_path / "sam.h5").exists()
+
+
+def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
+    with RasterReader(raster) as reader:
+        method = SamExplainer(reader, reader.layers[:2], ((), 0))
+        for workers in (1, 3):
+            write_maps(method, tmp_path / f"{workers}.h5", workers=workers)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
+
+
+def test_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    with RasterReader(raster) as reader:
+        write_maps(SamExplainer(reader, reader.layers[:2], ((), 0)), tmp_path / "sam.h5", seen.append)
+    assert seen == [1, 1, 1, 1, 1]
+
+
+def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> None:
+    with RasterReader(raster) as reader:
+        explain(reader, tmp_path / "both.h5", layers=["conv1", "0"]).close()
+        explain(reader, tmp_path / "one.h5", layers=["1", "conv1"]).close()
+    with MapReader(tmp_path / "both.h5") as both, MapReader(tmp_path / "one.h5") as one:
+        assert list(both) == ["input", "conv1"]
+        assert list(one) == ["conv1"]
+
+
+def test_dense_layers_have_no_maps(raster: Path, tmp_path: Path) -> None:
+    with (
+        RasterReader(raster) as reader,
+        pytest.raises(InputError, match="layer 'fc1' is dense.*choose from input, conv1"),
+    ):
+        explain(reader, tmp_path / "sam.h5", layers=["fc1"])
+    header = replace(HEADER, layers=(LayerSpec("fc1", 1, (7, 1, 1), "dense", 1.0, 1.0),))
+    with (
+        RasterReader(record(tmp_path / "dense", 2, header)) as reader,
+        pytest.raises(InputError, match="dense layers only"),
+    ):
+        explain(reader, tmp_path / "sam.h5")
+    assert not (tmp_path / "sam.h5").exists()
+
+
+def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
+    content = bytearray(raster.read_bytes())
+    with h5py.File(raster) as file:
+        _, chunk = file["layers/001_conv1/spikes"].id.read_direct_chunk((3, 0, 0))
+    content[content.find(chunk) + len(chunk) // 2] ^= 0xFF
+    raster.write_bytes(content)
+    with RasterReader(raster) as reader, pytest.raises(InputError, match=r"/layers/001_conv1/spikes\[3\]"):
+        explain(reader, tmp_path / "sam.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
+    explained = io.BytesIO()
+    with RasterReader(raster.read_bytes()) as in_memory:
+        method = SamExplainer(in_memory, in_memory.layers[:2], (tuple(range(6)), 4))
+        write_maps(method, explained, workers=2)
+    with RasterReader(raster) as on_disk:
+        explain(on_disk, tmp_path / "sam.h5").close()
+    with MapReader(explained) as found, MapReader(tmp_path / "sam.h5") as expected:
+        assert found.header == expected.header
+        for layer in expected:
+            np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
+            np.testing.assert_array_equal(found[layer][:4], expected[layer][:4])

@@ -1,0 +1,35 @@
+"""Files of maps are checked by those who know their methods: titles instead of names, and unknown methods refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.validate import main
+from tests.recordings.test_maps import HEADER, write
+
+
+def test_maps_are_called_by_their_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(write(tmp_path / "sam.h5"))]) == 0
+    shown = capsys.readouterr().out
+    assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums" in shown
+    assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "cam"}, "method is 'cam', expected one of sam, "),
+        ({"parameters": {"gamma": 0.5}}, "parameters of sam are gamma, expected gamma, variant, include_current"),
+    ],
+)
+def test_maps_that_no_method_makes_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
+) -> None:
+    path = write(tmp_path / "sam.h5", replace(HEADER, **changes))
+    assert main([str(path)]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith(f"error: {path}: {message}")
