@@ -7,6 +7,8 @@ Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
 
 from __future__ import annotations
 
+from typing import Any
+
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi1SimCfg

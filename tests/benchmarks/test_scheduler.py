@@ -46,7 +46,7 @@ def test_a_range_that_outlives_its_machines_is_started_again():
     assert outcome.lost <= outcome.failures
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(loads, machines, seeds)
 def test_without_failures_all_threads_are_busy_until_the_last_ranges(load, cluster, seed):
     outcome = run(load, cluster, seed)
@@ -57,7 +57,7 @@ def test_without_failures_all_threads_are_busy_until_the_last_ranges(load, clust
         assert outcome.computing == pytest.approx(turns * load.seconds)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(loads, machines, failing, seeds)
 def test_failures_lose_no_range_and_save_no_time(load, cluster, failures, seed):
     calm, outcome = run(load, cluster, seed), run(load, replace(cluster, failures=failures), seed)
@@ -70,7 +70,7 @@ def test_failures_lose_no_range_and_save_no_time(load, cluster, failures, seed):
         assert outcome.computing == calm.computing
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(loads, machines, st.floats(0.01, 100), seeds)
 def test_a_disk_that_is_slower_than_the_machines_bounds_them(load, cluster, writing, seed):
     outcome = run(replace(load, size=writing), replace(cluster, bandwidth=1.0), seed)

@@ -140,19 +140,29 @@ def test_random_signs_depend_on_seed_and_index_alone() -> None:
     np.testing.assert_array_equal(random_signs(images, 0.0, PREPARE, 3, [7, 8]), images)
 
 
+def digits(count: int) -> tuple[Preprocessing, DifferentiableNetwork, Images, NDArray[np.int64], list[int]]:
+    """The bundled network and its preprocessing, and prepared images with their labels and indices."""
+    checkpoint, dataset = load_checkpoint("cluttered-digits"), open_dataset("cluttered-digits", "val")
+    items = [dataset[position] for position in range(count)]
+    images = np.stack([checkpoint.image_preprocessing.image(item.image) for item in items])
+    network = DifferentiableNetwork(checkpoint.network)
+    labels, indices = np.array([item.label for item in items]), [item.index for item in items]
+    return checkpoint.image_preprocessing, network, images, labels, indices
+
+
+def answers(network: DifferentiableNetwork, images: Images, indices: list[int]) -> torch.Tensor:
+    """(B, classes) logits of what the network sees of the images with seed 0."""
+    inputs = poisson_batch(images, network.network.timesteps, 0, indices)
+    with torch.no_grad():
+        return network(torch.from_numpy(inputs.unpacked()).float())[0]
+
+
 def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight digits at ε = 0.1: most answers turn wrong, while random signs of that size turn at most one."""
-    checkpoint = load_checkpoint("cluttered-digits")
-    prepare, network = checkpoint.preprocessing, DifferentiableNetwork(checkpoint.network)
-    dataset = open_dataset("cluttered-digits", "val")
-    items = [dataset[position] for position in range(8)]
-    images = np.stack([prepare.image(item.image) for item in items])
-    labels, indices = np.array([item.label for item in items]), [item.index for item in items]
+    prepare, network, images, labels, indices = digits(8)
 
     def right(attacked: Images) -> int:
-        with torch.no_grad():
-            inputs = poisson_batch(attacked, checkpoint.network.timesteps, 0, indices)
-            return int((network(torch.from_numpy(inputs.unpacked()).float())[0].argmax(1).numpy() == labels).sum())
+        return int((answers(network, attacked, indices).argmax(1).numpy() == labels).sum())
 
     attacked = fgsm(network, images, labels, 0.1, prepare, 0, indices)
     assert right(images) >= 7
@@ -193,17 +203,10 @@ def test_the_loss_is_the_mean_over_draws() -> None:
 
 def test_steps_fool_the_bundled_network_with_spikes_that_the_attacker_does_not_know() -> None:
     """Three digits at ε = 0.05; the loss is averaged over the attacker's draws, of which equal ones count as one."""
-    checkpoint = load_checkpoint("cluttered-digits")
-    prepare, network = checkpoint.image_preprocessing, DifferentiableNetwork(checkpoint.network)
-    items = [open_dataset("cluttered-digits", "val")[position] for position in range(3)]
-    images = np.stack([prepare.image(item.image) for item in items])
-    labels, indices = np.array([item.label for item in items]), [item.index for item in items]
+    prepare, network, images, labels, indices = digits(3)
 
     def confidence(changed: Images) -> float:
-        with torch.no_grad():
-            inputs = poisson_batch(changed, checkpoint.network.timesteps, 0, indices)
-            logits = network(torch.from_numpy(inputs.unpacked()).float())[0]
-        return float(logits.softmax(1)[range(3), labels].mean())
+        return float(answers(network, changed, indices).softmax(1)[range(3), labels].mean())
 
     def after(seeds: list[int], steps: int) -> Images:
         return pgd(network, images, labels, 0.05, prepare, seeds, indices, steps)

@@ -73,53 +73,6 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, capsy
         assert maps.n_samples == 5
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--gamma", "-1"), "gamma: got -1.0, expected a finite number ≥ 0"),
-        (("--gamma", "much"), "--gamma"),
-        (("--layers", "conv7"), "no layer 'conv7'; did you mean conv1?"),
-        (("--layers", "fc1"), "layer 'fc1' is dense"),
-        (("--variant", "theirs"), "'theirs'"),
-        (("--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
-        (("--figures", "."), ".: already exists; choose another --figures"),
-        (("--figures", f"{__file__}/new"), "test_explain.py is a file, expected the name of a folder for --figures"),
-        (("--steps", "some"), 'steps: got \'some\', expected "pictured", "all", "none", or first:last:every'),
-        (("--steps", "6:"), "steps: '6:' means none of the 6 steps, 0 to 5"),
-        (("--samples", "2"), "--samples: belongs to --method grad-cam, gradient-x-input, integrated-gradients, occl"),
-        (("--method", "rise", "--steps", "all"), "--steps: belongs to --method grad-cam; rise maps the input"),
-        (("--method", "rise", "--samples", "0"), "--samples"),
-        (("--method", "graph-sam"), "'graph-sam'"),
-        (("--gama", "1"), "unknown option --gama; did you mean --gamma?"),
-    ],
-)
-def test_bad_usage_is_one_line(
-    raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
-) -> None:
-    run(raster, "--out", tmp_path / "sam.h5", *arguments, code=2)
-    printed = capsys.readouterr()
-    assert message in printed.err and printed.err.count("\n") == 1
-    assert not (tmp_path / "sam.h5").exists()
-
-
-def test_bad_files_are_one_line(raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = raster.read_bytes()
-    for arguments, message in (
-        ((tmp_path / "none.h5", "--out", tmp_path / "sam.h5"), "none.h5: no such file, expected a raster file"),
-        (
-            (raster, "--out", raster, "--overwrite"),
-            "raster.h5: is what the maps are to be made from; choose another --out",
-        ),
-        ((raster, "--out", tmp_path, "--overwrite"), ": a directory, expected the name of a file"),
-        ((raster, "--out", "/dev/null", "--overwrite"), "/dev/null: not a regular file"),
-        ((raster, "--out", raster / "sam.h5"), "sam.h5: cannot be written ("),
-    ):
-        run(*arguments, code=2)
-        printed = capsys.readouterr()
-        assert message in printed.err and printed.err.count("\n") == 1
-    assert raster.read_bytes() == before
-
-
 WITHOUT = """
 import importlib.abc, runpy, sys
 

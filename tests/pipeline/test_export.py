@@ -45,12 +45,3 @@ def test_the_network_as_nir(tmp_path, capsys):
     export.main([str(path), "--data", str(images), "--seeds", "1", "--out", str(tmp_path / "out"), "--nir", str(file)])
     assert from_nir(file).sha256 == read_network(path)[0].sha256
     assert str(file) in capsys.readouterr().out
-
-
-def test_images_without_labels_are_refused(tmp_path, capsys):
-    path = small_checkpoint(tmp_path / "small.safetensors")
-    class_folders(tmp_path / "images", per_class=1)
-    with pytest.raises(SystemExit) as stop:
-        export.main([str(path), "--data", str(tmp_path / "images" / "pear" / "0.png"), "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    assert "holds images without labels" in capsys.readouterr().err

@@ -96,22 +96,3 @@ def test_explain_is_the_same_command(
     explain([str(argument) for argument in (*about, tmp_path / "same.h5", "--method", method)])
     assert capsys.readouterr().out == expected.replace("maps.h5", "same.h5")
     assert (tmp_path / "same.h5").read_bytes() == (tmp_path / "maps.h5").read_bytes()
-
-
-def test_bad_usage_is_one_line(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network, out, data = workplace / "snn.safetensors", tmp_path / "maps.h5", ("--data", workplace / "data")
-    for arguments, message in (
-        (("none", "--out", out), "checkpoint 'none': neither a bundled one"),
-        ((network, "--out", network, "--overwrite"), "is what the maps are to be made from; choose another --out"),
-        ((network, "--out", out, *data, "--layers", "fc1"), "layer 'fc1' is dense"),
-        ((workplace / "ann.safetensors", "--out", out, *data, "--layers", "input"), "no layer 'input'; did you mean"),
-        ((network, "--out", out, *data, "--figures", tmp_path), "already exists; choose another --figures"),
-        ((network, "--out", out, *data, "--figures", network / "new"), "is a file, expected the name of a folder"),
-        ((network, "--out", out, "--seed", -1), "--seed"),
-        ((network, "--out", out, *data, "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
-        ((network,), "missing --out"),
-    ):
-        run(*arguments, code=2)
-        printed = capsys.readouterr()
-        assert message in printed.err and printed.err.count("\n") == 1
-        assert not out.exists()

@@ -9,13 +9,17 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from backends.network.storage import content_digest
+from tests.pipeline.networks.train.test_events import CONFIG as OF_EVENTS
+from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+from tests.recordings.rasters import record
 
 SMALL = """
 [data]
@@ -30,27 +34,40 @@ timesteps = 8
 RUN = ("run", "--checkpoint", "snn.safetensors", "--data", "images")
 TRAIN = ("train", "--config", "small.toml")
 CONVERT = ("convert", "ann.safetensors", "--config", "small.toml")
+EVENTS = ("train", "--config", "events.toml", "--data.source", "bars", "--out", "new")
 EXPORT = ("export", "snn.safetensors", "--data", "images")
-GRADCAM = ("gradcam", "snn.safetensors", "--data", "images")
+EXPLAIN = ("explain", "raster.h5", "--out", "new/maps.h5")
+GRADCAM = ("gradcam", "snn.safetensors", "--data", "images", "--out", "new/maps.h5")
 PAPER = ("paper.__main__", "fig3", "--config", "paper.toml")
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with networks of both kinds, images, configurations, and a folder that holds a file."""
+    """A folder with networks of both kinds, what they are shown, a raster, configurations, and files that are none."""
     folder = tmp_path_factory.mktemp("refusals")
     small_checkpoint(folder / "snn.safetensors")
     small_ann(folder / "ann.safetensors")
     class_folders(folder / "images", per_class=3)
     class_folders(folder / "strange", per_class=1, classes=("yak", "zebra"))
+    class_folders(folder / "half" / "val", per_class=1)
+    bar_folders(folder / "bars" / "train", per_class=8)
+    record(folder, 2)
     (folder / "small.toml").write_text(SMALL)
+    (folder / "longer.toml").write_text(SMALL.replace("timesteps = 8", "timesteps = 20"))
+    (folder / "events.toml").write_text(OF_EVENTS)
     (folder / "paper.toml").write_text(f'{SMALL}[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\n')
     (folder / "text.png").write_text("no image")
-    (folder / "trained").mkdir()
-    small_checkpoint(folder / "trained" / "checkpoint.safetensors")
+    (folder / "empty.png").touch()
+    (folder / "cut.png").write_bytes((folder / "images" / "apple" / "0.png").read_bytes()[:900])
+    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(folder / "nan.tiff")
+    with zipfile.ZipFile(folder / "other.zip", "w") as file:
+        file.writestr("readme.txt", "nothing here")
+    for name, save_network in (("trained", small_checkpoint), ("ann", small_ann)):
+        (folder / name).mkdir()
+        save_network(folder / name / "checkpoint.safetensors")
     (folder / "dangling.h5").symlink_to("nothing")
     (folder / "busy").mkdir()
-    (folder / "busy" / "mine").write_text("mine")
+    (folder / "busy" / "metrics.csv").write_text("mine")
     return folder
 
 
@@ -62,35 +79,93 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
     ("command", "reason"),
     [
         ((*RUN, "--out", "new/deep", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
-        ((*RUN, "--out", "new/deep", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
+        ((*RUN, "--out", "new", "--data", "strange"), "zebra) are none that the checkpoint knows (APPLE, PEAR, PLUM)"),
         ((*RUN, "--out", "new/deep", "--data", "text.png"), "text.png: not an image"),
         ((*RUN, "--out", "new/deep", "--checkpoint", "ann.safetensors"), "an ANN, which does not spike"),
+        ((*RUN, "--out", "new", "--data", "missing.jpg"), "missing.jpg: no such data set or file"),
+        ((*RUN, "--out", "new", "--data", "empty.png"), "empty.png: the file is empty"),
+        ((*RUN, "--out", "new", "--data", "cut.png"), "cut.png: broken or truncated image"),
+        ((*RUN, "--out", "new", "--data", "nan.tiff"), "NaN or infinite pixels"),
+        ((*RUN, "--out", "new", "--data", "other.zip"), "other.zip: not in the Tiny-ImageNet layout"),
+        ((*RUN, "--out", "new", "--checkpoint", "text.png"), "text.png: not a readable safetensors file"),
+        ((*RUN, "--out", "new", "--config", "longer.toml"), "does not fit the configuration: network.timesteps is 20"),
+        ((*RUN, "--out", "new", "--samples", "0"), "--samples"),
+        ((*RUN, "--out", "new", "--gamma", "-1"), "--gamma"),
+        ((*RUN, "--out", "new", "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
+        ((*RUN, "--out", "new", "--steps", "1"), "steps: got '1', expected"),
+        ((*RUN, "--out", "new", "--backend", "lava", "--lava-deadline", "1e-9"), "1e-09"),
+        ((*RUN, "--out", "/proc/spikes"), "/proc/spikes: cannot be written"),
+        ((*RUN, "--resume"), "--resume needs --out"),
         ((*RUN, "--out", "busy"), "busy: holds files already"),
         ((*RUN, "--out", "busy", "--resume"), "busy: nothing is there to resume; leave out --resume to begin"),
         ((*RUN, "--out", "new", "--resume"), "new: nothing is there to resume; leave out --resume to begin"),
         ((*RUN, "--out", "text.png"), "text.png: cannot be written"),
         ((*RUN, "--out", "new", "--backend", "torch", "--device", "meta"), "device is 'meta', expected"),
-        ((*TRAIN, "--out", "trained"), "trained: holds a training already"),
-        ((*TRAIN, "--out", "new", "--resume"), "no finished epoch to resume from"),
+        ((*TRAIN, "--out", "trained"), "trained: holds a training already; add --resume"),
+        (("train", "--out", "busy", "--resume"), "last.ckpt: no finished epoch to resume from; start without --resume"),
         ((*TRAIN, "--out", "new", "--data.source", "nowhere"), "nowhere: no such data set"),
         ((*TRAIN, "--out", "new", "--data.source", "images/apple"), "got images without labels"),
         ((*TRAIN, "--out", "new", "--data.classes", "apple", "yak"), "has no training image of yak"),
-        ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "there are only 6 training images"),
+        ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "size is 7 × 1 processes, but there are only 6"),
+        ((*TRAIN, "--out", "new", "--data.height", "15"), "pooling 2 in front of conv2 does not divide its 15×24"),
+        ((*EVENTS, "--training.crop", "0.5"), "training.crop is 0.5, but events cannot be zoomed; set training.crop ="),
+        ((*EVENTS, "--network.neuron", "relu"), 'network.encoder is "spikes", which an ANN cannot take'),
+        ((*EVENTS, "--network.timesteps", "3"), "network.timesteps is 3, expected more than the number of layers"),
+        ((*EVENTS, "--network.encoder", "poisson"), "data: got events, but the network takes images"),
+        ((*EVENTS, "--data.source", "cluttered-digits"), "data: got an image, but the network takes events"),
+        ((*EVENTS, "--data.binning", "count"), "got window_us beside by='count'"),
         ((*TRAIN, "--out", "new", "--network.layers", "P"), 'the last entry must be dense neurons such as "D128"'),
         ((*CONVERT, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         ((*CONVERT, "--out", "new", "--data", "images/apple/0.png"), "holds images without labels"),
-        ((*CONVERT, "--out", "busy"), "busy: holds files already"),
+        ((*CONVERT, "--out", "busy"), "busy: holds files already; choose another --out"),
+        ((*CONVERT, "--out", "new", "--conversion.calibration", "1"), "is 1, expected greater than or equal to 2"),
+        ((*CONVERT, "--out", "new", "--conversion.timesteps", "3"), "timesteps is 3, but 3 layers delay the image"),
+        ((*CONVERT, "--out", "new", "--conversion.rule", "mean"), "rule is 'mean', expected 'max', 'percentile'"),
+        ((*CONVERT, "--out", "new", "--data", "nowhere"), "nowhere: no such data set or file"),
+        ((*CONVERT, "--out", "new", "--data", "half"), "half: has no train part"),
+        (("convert", "snn.safetensors", "--out", "new"), "snn.safetensors: a spiking network, expected an ANN"),
+        (("convert", "ann/checkpoint.safetensors", "--out", "ann", "--overwrite"), "is the ANN to be converted"),
         ((*EXPORT, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
         ((*EXPORT, "--out", "new", "--data", "images/pear/0.png"), "holds images without labels"),
         ((*EXPORT, "--out", "new", "--nir", "text.png"), "text.png: already exists, and was not replaced"),
         ((*EXPORT, "--out", "new", "--nir", "busy"), "busy: already exists"),
         ((*EXPORT, "--out", "new", "--nir", "nowhere/x.nir"), "x.nir: cannot be written (No such file or directory)"),
-        ((*GRADCAM, "--out", "new/maps.h5", "--layers", "fc1"), "is dense"),
-        ((*GRADCAM, "--out", "new/maps.h5", "--figures", "pictures", "--layers", "fc1"), "is dense"),
-        (("explain", "text.png", "--out", "new/maps.h5", "--figures", "pictures"), "text.png: cannot be read as HDF5"),
+        ((*GRADCAM, "--layers", "fc1"), "layer 'fc1' is dense"),
+        ((*GRADCAM, "--figures", "pictures", "--layers", "fc1"), "is dense"),
         ((*GRADCAM, "--out", "dangling.h5"), "dangling.h5: not a regular file"),
-        ((*GRADCAM, "--out", "new/maps.h5", "--figures", "busy"), "busy: already exists"),
-        (("explain", "text.png", "--out", "new/maps.h5"), "text.png: cannot be read as HDF5"),
+        ((*GRADCAM, "--out", "snn.safetensors", "--overwrite"), "is what the maps are to be made from; choose another"),
+        ((*GRADCAM, "--figures", "busy"), "busy: already exists; choose another --figures"),
+        ((*GRADCAM, "--figures", "snn.safetensors/new"), "is a file, expected the name of a folder"),
+        ((*GRADCAM, "--seed", "-1"), "--seed"),
+        ((*GRADCAM, "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
+        (("gradcam", "ann.safetensors", *GRADCAM[2:], "--layers", "input"), "no layer 'input'; did you mean"),
+        (("gradcam", "none", "--out", "new/maps.h5"), "checkpoint 'none': neither a bundled one"),
+        (("gradcam", "snn.safetensors"), "missing --out"),
+        (("explain", "text.png", *EXPLAIN[2:]), "text.png: cannot be read as HDF5"),
+        (("explain", "text.png", *EXPLAIN[2:], "--figures", "pictures"), "text.png: cannot be read as HDF5"),
+        (("explain", "none.h5", *EXPLAIN[2:]), "none.h5: no such file, expected a raster file"),
+        ((*EXPLAIN, "--out", "raster.h5", "--overwrite"), "raster.h5: is what the maps are to be made from; choose"),
+        ((*EXPLAIN, "--out", "busy", "--overwrite"), "busy: a directory, expected the name of a file"),
+        ((*EXPLAIN, "--out", "/dev/null", "--overwrite"), "/dev/null: not a regular file"),
+        ((*EXPLAIN, "--out", "raster.h5/sam.h5"), "sam.h5: cannot be written ("),
+        ((*EXPLAIN, "--gamma", "-1"), "gamma: got -1.0, expected a finite number ≥ 0"),
+        ((*EXPLAIN, "--gamma", "much"), "--gamma"),
+        ((*EXPLAIN, "--layers", "conv7"), "no layer 'conv7'; did you mean conv1?"),
+        ((*EXPLAIN, "--layers", "fc1"), "layer 'fc1' is dense"),
+        ((*EXPLAIN, "--variant", "authors-code", "--no-include-current"), "always counts the current spike"),
+        ((*EXPLAIN, "--figures", "busy"), "busy: already exists; choose another --figures"),
+        ((*EXPLAIN, "--figures", "text.png/new"), "text.png is a file, expected the name of a folder for --figures"),
+        (
+            (*EXPLAIN, "--samples", "2"),
+            "--samples: belongs to --method grad-cam, gradient-x-input, integrated-gradients",
+        ),
+        (
+            (*EXPLAIN, "--method", "rise", "--steps", "all"),
+            "--steps: belongs to --method grad-cam; rise maps the input",
+        ),
+        ((*EXPLAIN, "--method", "rise", "--samples", "0"), "--samples"),
+        ((*EXPLAIN, "--method", "graph-sam"), "'graph-sam'"),
+        ((*EXPLAIN, "--steps", "some"), """steps: got 'some', expected "pictured", "all", "none", or first:last:ev"""),
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
         ((*PAPER, "--out", "new", "--checkpoint", "nope"), "checkpoint 'nope': neither a bundled one"),
         ((*PAPER, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
@@ -99,14 +174,19 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
 def test_a_refusal_leaves_the_disk_as_it_was(workplace, monkeypatch, capsys, command, reason):
     monkeypatch.chdir(workplace)
     before = everything(workplace)
-    name, *arguments = command
+    assert reason in refusal(capsys, *command)
+    assert everything(workplace) == before
+
+
+def refusal(capsys, name, *arguments):
+    """The line that a command ends with; a training may have said before that it prepares what it is given."""
     with pytest.raises(SystemExit) as stop:
         importlib.import_module(name if name == PAPER[0] else f"pipeline.{name}").main(arguments)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.startswith("error: ") and error.count("\n") == 1
-    assert reason in error
-    assert everything(workplace) == before
+    *progress, line = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2, line
+    assert line.startswith("error: ")
+    assert all(name == "train" and each.startswith("preparing ") for each in progress)
+    return line
 
 
 def checkpoint_saying(path, key, change):
@@ -226,13 +306,8 @@ SNN = ("run", "--out", "new", "--checkpoint", "snn.safetensors", "--data")
 )
 def test_a_hostile_file_is_one_clean_line(hostile, monkeypatch, capsys, command, reason):
     monkeypatch.chdir(hostile)
-    name, *arguments = command
-    with pytest.raises(SystemExit) as stop:
-        importlib.import_module(name if name == PAPER[0] else f"pipeline.{name}").main(arguments)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
+    error = refusal(capsys, *command)
     assert reason in error
-    assert error.startswith("error: ")
-    assert error.removesuffix("\n").isprintable()
+    assert error.isprintable()
     assert len(error) < 1000
     assert not (hostile / "new").exists()

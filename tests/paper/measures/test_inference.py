@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random as random_module
+from functools import cache
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ def test_laws_of_the_bootstrap_over_networks(values: list[list[float]]) -> None:
     assert alike == (5, pytest.approx(2.5), pytest.approx(2.5), pytest.approx(2.5))
 
 
+@cache
 def coverage(networks: int, of_networks: float, of_images: float, trials: int = 150) -> tuple[float, float]:
     """How often 0, the truth, lies in the interval over networks and images, and in that over images alone."""
     random = np.random.default_rng(0)

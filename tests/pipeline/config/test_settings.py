@@ -17,9 +17,13 @@ def test_committed_configurations(path):
     of_paper = path.parent.name == "paper"
     config = load_paper_config(path) if of_paper else load_config(path)
     assert plan_layers(config.network.layers)
-    header = path.read_text().partition("[")[0]
+    text = path.read_text(encoding="utf-8")
+    header = text.partition("[")[0]
     assert ("python -m paper " if of_paper else "python -m pipeline.") in header  # the command
     assert "expected" in header  # time and accuracy
+    if of_paper:
+        assert len(config.paper.layers) == 3
+        assert "python -m paper all" in text and f"--config configs/paper/{path.name}" in text
 
 
 def test_the_default_needs_no_file():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from functools import reduce
+from operator import getitem
 
 import numpy as np
 import pytest
@@ -69,23 +71,23 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
         load_checkpoint(str(bare))
 
 
-def rewrite(path, change, digest=True):
-    """Change the metadata of a network's file, the tensors untouched, with the digest of what it is then."""
+def rewrite(path, change, digest=True, **more):
+    """Change the metadata of a network's file, and add tensors, with the digest of what it is then."""
     with safe_open(path, "numpy") as file:
         metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(metadata)
     if digest:
         metadata.pop("sha256")
-        metadata["sha256"] = content_digest(metadata, tensors)
-    path.write_bytes(save(tensors, metadata))
+        metadata["sha256"] = content_digest(metadata, tensors | more)
+    path.write_bytes(save(tensors | more, metadata))
 
 
-def edited(key, change):
-    """A change of the JSON that the metadata hold under a key."""
+def edited(key, *where, **changes):
+    """A change of the JSON that the metadata hold under a key: an update of what lies at a path in it."""
 
     def edit(metadata):
         value = json.loads(metadata[key])
-        change(value)
+        reduce(getitem, where, value).update(changes)
         metadata[key] = json.dumps(value)
 
     return edit
@@ -100,45 +102,33 @@ def edited(key, change):
         (lambda metadata: metadata.update(checkpoint="["), "checkpoint metadata: not valid JSON: Expecting value"),
         (lambda metadata: metadata.update(checkpoint="[" * 100_000), "nested deeper than 32"),
         (lambda metadata: metadata.update(graph='{"a":' * 40 + "1" + "}" * 40), "graph: .* nested deeper than 32"),
-        (edited("checkpoint", lambda about: about["preprocessing"].update(height=float("inf"))), "got Infinity"),
-        (
-            edited("checkpoint", lambda about: about["preprocessing"].update(height="16")),
-            "height is '16', expected a wh",
-        ),
-        (edited("checkpoint", lambda about: about["preprocessing"].update(height=10**30)), "at most 16,777,216 pixels"),
-        (edited("checkpoint", lambda about: about["preprocessing"].update(std=[10**400] * 3)), "expected finite num"),
-        (
-            edited("checkpoint", lambda about: about.update(classes=[1, None, 2])),
-            "classes are .1, None, 2., expected te",
-        ),
-        (
-            edited("graph", lambda graph: graph["readout"].update(scale=10**400)),
-            "scale is 1000.*…0*, expected a finite",
-        ),
-        (edited("graph", lambda graph: graph["layers"][1].update(kind="dense")), "graph: contradicts its own tensors"),
+        (edited("checkpoint", "preprocessing", height=float("inf")), "got Infinity"),
+        (edited("checkpoint", "preprocessing", height="16"), "height is '16', expected a wh"),
+        (edited("checkpoint", "preprocessing", height=10**30), "at most 16,777,216 pixels"),
+        (edited("checkpoint", "preprocessing", std=[10**400] * 3), "expected finite num"),
+        (edited("checkpoint", classes=[1, None, 2]), "classes are .1, None, 2., expected te"),
+        (edited("graph", "readout", scale=10**400), "scale is 1000.*…0*, expected a finite"),
+        (edited("graph", "layers", 1, kind="dense"), "graph: contradicts its own tensors"),
         (
             lambda metadata: metadata.update(graph=metadata["graph"].replace(", 16, 24]", ", 16, " + "9" * 5000 + "]")),
             "graph: not valid JSON: Exceeds the limit",
         ),
-        (edited("checkpoint", lambda about: about.pop("classes")), "metadata is incomplete or malformed: KeyError"),
-        (edited("checkpoint", lambda about: about.update(class_names=["a"])), "3 classes with 1 names"),
-        (edited("graph", lambda graph: graph.update(layers=5)), "the graph is incomplete or malformed: TypeError"),
         (
-            edited("graph", lambda graph: graph["layers"][1]["neuron"].update(type="izhikevich")),
+            lambda of: of.update(checkpoint=of["checkpoint"].replace('"classes"', '"kinds"')),
+            "metadata is incomplete or malformed: KeyError",
+        ),
+        (edited("checkpoint", class_names=["a"]), "3 classes with 1 names"),
+        (edited("graph", layers=5), "the graph is incomplete or malformed: TypeError"),
+        (
+            edited("graph", "layers", 1, "neuron", type="izhikevich"),
             "layer 'conv2': neuron type is 'izhikevich', expected one of lif, fixed-lif, relu",
         ),
         (
-            edited("graph", lambda graph: graph["layers"][1]["neuron"].update(refractory=3)),
+            edited("graph", "layers", 1, "neuron", refractory=3),
             r"layer 'conv2': constants of (lif|relu) are .*refractory, expected (leak, threshold|none)",
         ),
-        (
-            edited("graph", lambda graph: graph["layers"][1].update(stride="2")),
-            "layer 'conv2': stride is '2', expected an integer ≥ 1",
-        ),
-        (
-            edited("graph", lambda graph: graph.update(input_shape=[1, 2])),
-            r"input_shape is \[1, 2\], expected three positive integers",
-        ),
+        (edited("graph", "layers", 1, stride="2"), "layer 'conv2': stride is '2', expected an integer ≥ 1"),
+        (edited("graph", input_shape=[1, 2]), r"input_shape is \[1, 2\], expected three positive integers"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, make, change, message):
@@ -160,8 +150,8 @@ def test_the_digest_is_of_one_line_of_json_and_the_numbers():
 @pytest.mark.parametrize(
     "change",
     [
-        edited("checkpoint", lambda about: about.update(class_names=["APPLE", "PLUM", "PEAR"])),
-        edited("graph", lambda graph: graph["layers"][0].update(name="conv9")),
+        edited("checkpoint", class_names=["APPLE", "PLUM", "PEAR"]),
+        edited("graph", "layers", 0, name="conv9"),
         lambda metadata: metadata.update(extra="1"),
         lambda metadata: metadata.update(sha256="0" * 64),
     ],
@@ -190,12 +180,7 @@ def test_a_file_without_digest(path):
 
 
 def test_a_tensor_that_the_network_lacks(path):
-    with safe_open(path, "numpy") as file:
-        metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    del metadata["sha256"]
-    tensors["more"] = np.zeros(3, np.float32)
-    metadata["sha256"] = content_digest(metadata, tensors)
-    path.write_bytes(save(tensors, metadata))
+    rewrite(path, lambda metadata: None, more=np.zeros(3, np.float32))
     with pytest.raises(InputError, match=r"tensor 'more': got .*, expected None"):
         load_checkpoint(path)
 

@@ -308,64 +308,28 @@ def test_blocks_that_are_delayed_and_blocks_that_are_not() -> None:
         spikesam.from_torch(mixed, given)
 
 
-Given = tuple[Any, dict[str, Any]]
-BAD_EXAMPLES: dict[str, tuple[Callable[[], Given], str]] = {
-    "no array": (lambda: ("cat", {}), "example: got str, expected one batch as the model takes it at every step"),
-    "one axis": (lambda: (torch.zeros(10), {}), r"example: got shape \(10,\), expected one batch"),
-    "nothing": (lambda: (torch.zeros(0, 3, 10), {}), r"example: got shape \(0, 3, 10\), expected one batch"),
-    "no steps": (lambda: (torch.ones(3, 10), {}), r"timesteps: got none for one batch, \(3, 10\); say how many steps"),
-    "no whole steps": (
-        lambda: (torch.ones(3, 10), {"timesteps": 0}),
-        "timesteps: got 0, expected a whole number, at least 1",
-    ),
-    "other steps": (lambda: (spikes(6, 3, 10), {"timesteps": 7}), "timesteps: got 7, expected 6, as the example has"),
-    "half precision": (
-        lambda: (spikes(6, 3, 10).half(), {}),
-        "example: has dtype torch.float16, expected float32; give",
-    ),
-    "not finite": (lambda: (spikes(6, 3, 10) / 0, {}), "example: holds NaN or infinite numbers, expected finite ones"),
-    "numbers that change": (
-        lambda: (torch.rand(6, 3, 10), {}),
-        "holds other numbers than 0 and 1 that change from step to",
-    ),
-    "large numbers": (
-        lambda: (torch.full((3, 10), 2.5), {"timesteps": 6}),
-        "example: holds 2.5, expected numbers in -2 … 2",
-    ),
-    "another device": (
-        lambda: (torch.zeros(6, 3, 10, device="meta"), {}),
-        "example: is on meta, the model on cpu; move one",
-    ),
-    "other axes": (lambda: (spikes(6, 3, 10), {"takes": "N"}), "takes: got 'N', expected one of 'B...', 'TB...'"),
-    "silence": (
-        lambda: (torch.zeros(6, 3, 10), {}),
-        "module '1' .Leaky.: none of its neurons fires on the example, so that",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BAD_EXAMPLES)
-def test_examples_that_prove_nothing(name: str) -> None:
+@pytest.mark.parametrize(
+    ("example", "options", "message"),
+    [
+        ("cat", {}, "example: got str, expected one batch as the model takes it at every step"),
+        (torch.zeros(10), {}, r"example: got shape \(10,\), expected one batch"),
+        (torch.zeros(0, 3, 10), {}, r"example: got shape \(0, 3, 10\), expected one batch"),
+        (torch.ones(3, 10), {}, r"timesteps: got none for one batch, \(3, 10\); say how many steps"),
+        (torch.ones(3, 10), {"timesteps": 0}, "timesteps: got 0, expected a whole number, at least 1"),
+        (spikes(6, 3, 10), {"timesteps": 7}, "timesteps: got 7, expected 6, as the example has"),
+        (spikes(6, 3, 10).half(), {}, "example: has dtype torch.float16, expected float32; give"),
+        (spikes(6, 3, 10) / 0, {}, "example: holds NaN or infinite numbers, expected finite ones"),
+        (torch.rand(6, 3, 10), {}, "holds other numbers than 0 and 1 that change from step to"),
+        (torch.full((3, 10), 2.5), {"timesteps": 6}, "example: holds 2.5, expected numbers in -2 … 2"),
+        (torch.zeros(6, 3, 10, device="meta"), {}, "example: is on meta, the model on cpu; move one"),
+        (spikes(6, 3, 10), {"takes": "N"}, "takes: got 'N', expected one of 'B...', 'TB...'"),
+        (torch.zeros(6, 3, 10), {}, "module '1' .Leaky.: none of its neurons fires on the example, so that"),
+    ],
+)
+def test_examples_that_prove_nothing(example: Any, options: dict[str, Any], message: str) -> None:
     torch.manual_seed(0)
-    build, message = BAD_EXAMPLES[name]
-    given, options = build()
     with pytest.raises(spikesam.NetworkError, match=f"from_torch: .*{message}"):
-        spikesam.from_torch(loud(dense(fires(threshold=3.0))), given, **options)
-
-
-BAD_MODELS: dict[str, tuple[Callable[[nn.Module], Any], str]] = {
-    "no module": (lambda model: "cat", "model: got str, expected a torch.nn.Module"),
-    "training": (
-        lambda model: model.train(),
-        "model: module '0' is in training mode, expected evaluation; call model.eval()",
-    ),
-    "half precision": (
-        lambda model: model.half(),
-        "model: '0.weight' has dtype torch.float16, expected float32; call model.float",
-    ),
-    "double precision": (lambda model: model.double(), "model: '0.weight' has dtype torch.float64, expected float32"),
-    "NaN": (lambda model: spoilt(model), "model: '0.bias' holds NaN or infinite numbers, expected finite ones"),
-}
+        spikesam.from_torch(loud(dense(fires(threshold=3.0))), example, **options)
 
 
 def spoilt(model: Any) -> nn.Module:
@@ -373,8 +337,16 @@ def spoilt(model: Any) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", BAD_MODELS)
-def test_models_that_would_not_be_what_they_seem(name: str) -> None:
-    spoil, message = BAD_MODELS[name]
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda model: "cat", "model: got str, expected a torch.nn.Module"),
+        (nn.Module.train, "model: module '0' is in training mode, expected evaluation; call model.eval()"),
+        (nn.Module.half, "model: '0.weight' has dtype torch.float16, expected float32; call model.float"),
+        (nn.Module.double, "model: '0.weight' has dtype torch.float64, expected float32"),
+        (spoilt, "model: '0.bias' holds NaN or infinite numbers, expected finite ones"),
+    ],
+)
+def test_models_that_would_not_be_what_they_seem(spoil: Callable[[nn.Module], Any], message: str) -> None:
     with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
         spikesam.from_torch(spoil(dense(fires()).eval()), spikes(6, 3, 10))

@@ -84,29 +84,6 @@ def test_it_learns_which_way_bars_move_and_every_backend_agrees(workplace: Path)
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        (["--training.crop", "0.5"], "training.crop is 0.5, but events cannot be zoomed; set training.crop = 1.0"),
-        (["--network.neuron", "relu"], 'network.encoder is "spikes", which an ANN cannot take'),
-        (["--network.timesteps", "3"], "network.timesteps is 3, expected more than the number of layers"),
-        (["--network.encoder", "poisson"], "data: got events, but the network takes images"),
-        (["--data.source", "cluttered-digits"], "data: got an image, but the network takes events"),
-        (["--data.binning", "count"], "got window_us beside by='count'"),
-    ],
-)
-def test_mistakes_are_one_line(
-    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        train.main(arguments(workplace, tmp_path / "out", *extra))
-    assert stop.value.code == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert message in last
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_is_kept_is_what_is_fed() -> None:
     inputs = training_inputs(config())
     assert isinstance(inputs, EventInputs)

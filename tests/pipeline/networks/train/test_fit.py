@@ -176,45 +176,6 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(workplace, capsys):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        (["--training.batch-size", "500"], "training.batch_size is 500 × 1 processes, but there are only 36"),
-        (["--resume"], "no finished epoch to resume from"),
-        (["--data.height", "15"], "pooling 2 in front of conv2 does not divide its 15×24 input"),
-        (["--network.timesteps", "0"], "--network.timesteps"),
-        (["--data.source", "/nowhere"], "/nowhere: no such data set or file"),
-    ],
-)
-def test_mistakes_are_one_line(workplace, tmp_path, capsys, extra, message):
-    with pytest.raises(SystemExit) as stop:
-        train.main([*arguments(workplace, "x")[:4], "--out", str(tmp_path / "out"), *extra])
-    assert stop.value.code == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert message in last
-    assert not list(tmp_path.iterdir())
-
-
-def test_nothing_to_resume_is_said_at_once_and_touches_nothing(tmp_path, capsys):
-    (tmp_path / "metrics.csv").write_text("mine")
-    with pytest.raises(SystemExit) as stop:
-        train.main(["--out", str(tmp_path), "--resume"])  # of data that would take seconds to prepare
-    assert stop.value.code == 2
-    last = tmp_path / "epochs" / "last.ckpt"
-    error = f"error: {last}: no finished epoch to resume from; start without --resume\n"
-    assert capsys.readouterr().err == error
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
-    assert (tmp_path / "metrics.csv").read_text() == "mine"
-
-
-def test_a_finished_training_is_not_overwritten(workplace, uninterrupted, capsys):
-    with pytest.raises(SystemExit) as stop:
-        train.main(arguments(workplace, "whole"))
-    assert stop.value.code == 2
-    assert "holds a training already; add --resume" in capsys.readouterr().err
-
-
 def test_augmentation_can_be_switched_off():
     images = torch.rand(3, 3, 6, 8)
     still = augment(images, torch.full((3, 4), torch.nan), TrainingSection(flip=False, shift=0, crop=1.0))
