@@ -12,6 +12,13 @@ from .memory import MemoryWatch
 INTERVAL = 0.02  # seconds between looks at the memory
 
 
+def ends(curve: Sequence[Row], unit: str, at_most: float | None, factor: float = 1.0) -> Row:
+    """The last point of a curve relative to its first, times a factor."""
+    begin, *_, end = curve
+    ratio = end.median / begin.median * factor
+    return Row(f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most)
+
+
 def many_images(
     way: str,
     run: Callable[[int], object],
@@ -38,5 +45,4 @@ def many_images(
             curves[unit].append(Row(f"images {count}", way, unit, values, sweep="images", x=count))
     for unit, curve in curves.items():
         yield from curve
-        ratio = curve[-1].median / curve[0].median
-        yield Row(f"images {images[-1]} : {images[0]}", way, f"× {unit}", (ratio,), at_most=flat)
+        yield ends(curve, f"× {unit}", flat)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import INTERVAL
+from .images import INTERVAL, ends
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
 from .memory import MemoryWatch
 from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
@@ -88,8 +88,7 @@ def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) 
         curve.append(Row(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
     yield from curve
     if way == RECORDED:
-        case, grown = f"images {curve[-1].x:g} : {curve[0].x:g}", curve[-1].median / curve[0].median
-        yield Row(case, curve[0].way, "× MB", (grown,), at_most=sizes.flat)
+        yield ends(curve, "× MB", sizes.flat)
 
 
 NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in memory"}

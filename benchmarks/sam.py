@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
 
-from .images import many_images
+from .images import ends, many_images
 from .measurement import Case, Options, Row, first_call, first_calls, race, scaled
 
 GAMMA = 0.5
@@ -111,9 +111,8 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
     for timesteps in sizes.timesteps:
         rows += point("T", timesteps, random_packed(sizes.shape, timesteps, RATE, options.seed), sizes.shape, options)
     yield from rows
-    begin, *_, end = [row for row in rows if row.way == KERNEL]
-    ratio = end.median / begin.median * sizes.timesteps[0] / sizes.timesteps[-1]
-    yield Row(f"T {sizes.timesteps[-1]} : {sizes.timesteps[0]}", KERNEL, "× per step", (ratio,), at_most=sizes.flat)
+    steps = sizes.timesteps[0] / sizes.timesteps[-1]
+    yield ends([row for row in rows if row.way == KERNEL], "× per step", sizes.flat, steps)
 
 
 def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[Row]:

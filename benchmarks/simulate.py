@@ -25,7 +25,7 @@ from pipeline.images.encoding import poisson_batch, poisson_spikes
 from recordings.parallel import cores
 from recordings.raster.batch import RasterBatch, pack
 
-from .images import many_images
+from .images import ends, many_images
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
 from .networks import (
     PLANES,
@@ -226,10 +226,8 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
     for timesteps in sizes.timesteps:
         rows += point("T", timesteps, sizes.small._replace(timesteps=timesteps), RATE, BATCH, options)
     yield from rows
-    begin, *_, end = [row for row in rows if row.way == "event"]
-    ratio = end.median / begin.median * sizes.timesteps[0] / sizes.timesteps[-1]
-    case = f"T {sizes.timesteps[-1]} : {sizes.timesteps[0]}"
-    yield Row(case, "event", "× per step", (ratio,), at_most=sizes.flat)
+    steps = sizes.timesteps[0] / sizes.timesteps[-1]
+    yield ends([row for row in rows if row.way == "event"], "× per step", sizes.flat, steps)
 
 
 def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from paper.measures.inference import bootstrap_mean
-from paper.measures.tables import measured, rows, summary, values
+from paper.measures.tables import mean_of, measured, rows, summary, values
 from pipeline.drawing.curves import draw_curves
 from recordings.raster.reader import RasterReader
 
@@ -125,11 +125,6 @@ def compare(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> pd.D
             parts.append(measured(alike, layer=layer, measure=name))
         parts.append(measured(np.abs(one.centres - other.centres), layer=layer, measure=SHIFT))
     return pd.concat(parts)
-
-
-def mean_of(comparisons: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of several comparisons, which have their rows in one order."""
-    return comparisons[0].assign(value=np.mean([values(each) for each in comparisons], axis=0))
 
 
 def note_on_trainings(pairs: list[pd.DataFrame], leak: float, epochs: int) -> str:

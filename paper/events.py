@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.measures.overlap import iou_at_area
-from paper.measures.tables import difference, groups, rows, summary
+from paper.measures.tables import groups, minus, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import Cell, Row, draw_maps
 from pipeline.drawing.steps import thinned
@@ -141,18 +141,14 @@ def energies_by_gamma(setup: Setup, raster: RasterReader, recordings: EventSet, 
                     found.append((sample, measure, layer, *about, float(np.mean(values)) if steps else 0.0))
             advance(1)
     means = pd.DataFrame(found, columns=["image", "measure", "layer", "map", "gamma", "value"])
-    apart = []
-    for (measure, layer, name, gamma), each in groups(means, ["measure", "layer", "map", "gamma"]):
-        if name != COUNT:
-            gain = difference(each, rows(means, measure=measure, layer=layer, map=COUNT))
-            names = {"measure": measure + AGAINST_COUNT, "layer": layer, "map": name, "gamma": gamma}
-            apart.append(names | gain._asdict())
-    return pd.DataFrame(apart)
+    count = means["map"] == COUNT
+    gains = minus(means[~count], means[count], "measure", "layer")
+    return summary(gains.assign(measure=gains["measure"] + AGAINST_COUNT))
 
 
 def _each(recordings: EventSet, layers: list[str]) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
     for layer in layers:
-        for sample, masks in enumerate(recordings.masks):
+        for sample, masks in enumerate(recordings.digits):
             yield layer, sample, masks
 
 
@@ -194,27 +190,20 @@ def draw(setup: Setup, steps: pd.DataFrame, by_gamma: pd.DataFrame) -> None:
     points = by_gamma.rename(columns={"map": "panel", "layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["panel"] + ":\n" + points["measure"].str.removesuffix(AGAINST_COUNT))
     title, y = "What a kernel adds to counting the spikes of a moving digit", "minus that of the spike count"
-    draw_curves(
-        setup.out / "events_gamma.png",
-        title,
-        about,
-        points,
-        "γ (1/step)",
-        y,
-        CurveOptions(level=(0.0, COUNT), alike=True),
-    )
+    options = CurveOptions(level=(0.0, COUNT), alike=True)
+    draw_curves(setup.out / "events_gamma.png", title, about, points, "γ (1/step)", y, options)
 
 
 def draw_example(setup: Setup, raster: RasterReader, recordings: EventSet, layer: str) -> None:
     """One recording: the events, then each map, at some steps; the frame is around the digit as it was in that bin."""
-    events, number = recordings.samples.events, raster.layer(layer).number
+    events, number = recordings.events, raster.layer(layer).number
     assert events is not None
     frames = events.frames(0) / 255
     steps = thinned(min(raster.steps_that_matter(layer), len(frames) + number), first=number + 1)
-    boxes = [_box(recordings.masks[0][step - number]) for step in steps]
+    boxes = [_box(recordings.digits[0][step - number]) for step in steps]
     grid = [Row("events", [Cell(image=frames[step - number], box=box) for step, box in zip(steps, boxes, strict=True)])]
     for name, maps in maps_of(setup, raster, layer, 0).items():
-        large = np.maximum(resize_map(maps, recordings.masks.shape[2:]), 0)
+        large = np.maximum(resize_map(maps, recordings.digits.shape[2:]), 0)
         cells = [
             Cell(large[step] / (large[step].max() or 1.0), frames[step - number], box=box)
             for step, box in zip(steps, boxes, strict=True)

@@ -8,15 +8,15 @@ every version of an image. Maps are summed over the steps that can still change 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from backends.network.quantise import quantise
-from paper.measures.tables import difference, measured, rows, summary, values
+from paper.measures.tables import difference, groups, rows, summary, values
 from pipeline.drawing.canvas import PALETTE
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
@@ -24,13 +24,9 @@ from recordings.raster.reader import RasterReader
 
 from .common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
 from .common.claims import Claim, judged, over_family, with_interval
-from .common.deletion_curves import PIXELS, RANDOM, curves, label
+from .common.deletion_curves import BY_SPIKES, DELETION, INSERTION, RANDOM, curves, label
 from .common.result import Result
 from .common.setup import Setup
-
-DELETION, INSERTION = "deletion area", "insertion area"
-BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
-Curves = Mapping[tuple[str, str], NDArray[np.float64]]  # see common/deletion_curves.py
 
 
 def run(setup: Setup) -> Result:
@@ -39,7 +35,11 @@ def run(setup: Setup) -> Result:
     with RasterReader(setup.recording(network, images)) as raster:
         layers = [*([raster.layers[0].name] if network.spiking_input else []), *setup.layers(raster)]
         found = curves(setup, images, raster, quantise(network), layers)
-    areas, seed = pd.concat(areas_of(found)), setup.settings.seed
+    conditions, seed = ["image", "map", "layer", "measure"], setup.settings.seed
+    areas = found.groupby(conditions, sort=False)[["share", "value"]].apply(
+        lambda curve: trapezoid(curve["value"], curve["share"])
+    )
+    areas = areas.rename("value").reset_index()
     draw_pixels(setup, found, layers)
     draw_spikes(setup, found, layers)
     claims = [*against_chance(areas, seed), *against_baselines(areas, layers, seed)]
@@ -53,18 +53,6 @@ def run(setup: Setup) -> Result:
         "is that of pixels: the mean colour has no spikes.",
     )
     return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes)
-
-
-def areas_of(found: Curves) -> Iterator[pd.DataFrame]:
-    """Areas under every curve: image, map, layer (whose spikes are deleted, "" of pixels), measure, value."""
-    for (deleted, name), (first, second, third) in ((key, each.swapaxes(0, 1)) for key, each in found.items()):
-        if deleted == PIXELS:
-            measures = {DELETION: (second, first), INSERTION: (third, first)}
-        else:
-            measures = {BY_PLACES: (third, first), BY_SPIKES: (third, second)}
-        for measure, (probability, share) in measures.items():
-            layer = "" if deleted == PIXELS else deleted
-            yield measured(trapezoid(probability, share, axis=1), map=name, layer=layer, measure=measure)
 
 
 def gain(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
@@ -114,43 +102,35 @@ def losses(claims: Sequence[Claim], images: int) -> str:
     )
 
 
-def draw_pixels(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
+def draw_pixels(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> None:
     """Deletion and insertion, mean over images: SAM and relevance of one layer each, and every other map."""
     hidden = [label(SAM, layer) for layer in layers[:-1]] + [label(name, layers[0]) for name in RULES]
-    panels = ("deletion (lower is better)", "insertion (higher is better)")
-    parts = []
-    for (deleted, name), each in found.items():
-        if deleted == PIXELS and name not in hidden:
-            shares, *both = each.mean(axis=0)
-            parts += [
-                pd.DataFrame({"panel": panel, "curve": name, "x": shares, "mean": probability})
-                for panel, probability in zip(panels, both, strict=True)
-            ]
-    subtitle = f"mean of {_images(found)} images; pixels in the order of each map"
+    shown = rows(found, layer="")
+    shown = shown[~shown["map"].isin(hidden)]
+    points = shown.groupby(["measure", "map", "share"], sort=False)["value"].mean().reset_index()
+    panels = {DELETION: "deletion (lower is better)", INSERTION: "insertion (higher is better)"}
+    points = points.assign(panel=points["measure"].map(panels))
+    subtitle = f"mean of {found['image'].nunique()} images; pixels in the order of each map"
     title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
-    draw_curves(setup.out / "faithfulness.png", title, subtitle, _styled(parts), *axes)
+    draw(setup.out / "faithfulness.png", title, subtitle, points, *axes)
 
 
-def draw_spikes(setup: Setup, found: Curves, layers: Sequence[str]) -> None:
+def draw_spikes(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> None:
     """Deletion of spikes over their share, mean over images; a panel per layer."""
     shares, parts = np.linspace(0, 1, 17), []
     of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
-    for (deleted, name), each in found.items():
-        if deleted in layers:
-            mean = np.mean([np.interp(shares, spikes, probability) for _, spikes, probability in each], axis=0)
-            curve = of_layers.get(name, name)
-            parts.append(pd.DataFrame({"panel": f"spikes of {deleted}", "curve": curve, "x": shares, "mean": mean}))
-    subtitle = f"mean of {_images(found)} images; places in the order of each map; lower is better"
+    for (layer, name), of_map in groups(rows(found, measure=BY_SPIKES), ["layer", "map"]):
+        of_images = [np.interp(shares, each["share"], each["value"]) for _, each in of_map.groupby("image")]
+        mean = pd.DataFrame({"panel": f"spikes of {layer}", "map": of_layers.get(name, name), "share": shares})
+        parts.append(mean.assign(value=np.mean(of_images, axis=0)))
+    subtitle = f"mean of {found['image'].nunique()} images; places in the order of each map; lower is better"
     title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
-    draw_curves(setup.out / "faithfulness_spikes.png", title, subtitle, _styled(parts), *axes)
+    draw(setup.out / "faithfulness_spikes.png", title, subtitle, pd.concat(parts), *axes)
 
 
-def _styled(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Curves in one table, dashed where there are no more colours."""
-    table = pd.concat(parts)
-    names = list(table["curve"].unique())
-    return table.assign(style=["-" if names.index(name) < len(PALETTE) else "--" for name in table["curve"]])
-
-
-def _images(found: Curves) -> int:
-    return len(next(iter(found.values())))
+def draw(path: Path, title: str, subtitle: str, points: pd.DataFrame, x: str, y: str) -> None:
+    """A curve per map, dashed where there are no more colours."""
+    names = list(points["map"].unique())
+    styles = ["-" if names.index(name) < len(PALETTE) else "--" for name in points["map"]]
+    points = points.rename(columns={"map": "curve", "share": "x", "value": "mean"}).assign(style=styles)
+    draw_curves(path, title, subtitle, points, x, y)

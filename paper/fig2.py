@@ -22,11 +22,11 @@ from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
-from .common.claims import Claim, compared, differences
+from .common.claims import differences
 from .common.heatmaps import Maps, at_steps, convolutions, row_of_maps, sam_maps, snn_grad_cams
 from .common.result import Result
 from .common.setup import Setup
-from .common.steps import largest, mean_where_not_flat, measured_by_step
+from .common.steps import largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam
 
 MAPS = ("SNN Grad-CAM", "SAM")
 LARGEST, MEAN = "total variation, largest over steps", "total variation, mean over steps"
@@ -42,17 +42,12 @@ def run(setup: Setup) -> Result:
         for image in range(min(setup.settings.shown, len(setup.images))):
             draw(setup, raster, layers, grad_cams, image)
     found = pd.concat([largest(by_step).assign(measure=LARGEST), mean_where_not_flat(by_step).assign(measure=MEAN)])
-    claims = [claim_of(layer, rows(found, measure=LARGEST, layer=layer), seed) for layer in layers]
+    paper = "SNN-crafted Grad-CAM is smoother than SAM"
+    claims = sam_above_grad_cam("total variation", paper, rows(found, measure=LARGEST), seed)
     means = rows(found, measure=MEAN)
     told = differences(rows(means, map="SAM"), rows(means, map="SNN Grad-CAM"), seed)
     note = f"The mean over the steps at which a map is not flat differs by, SAM − Grad-CAM: {told}."
     return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", summary(found, seed), claims, [*NOTES, note])
-
-
-def claim_of(layer: str, found: pd.DataFrame, seed: int) -> Claim:
-    """At one layer, SAM varies more from pixel to pixel."""
-    what, paper = f"total variation at {layer}", "SNN-crafted Grad-CAM is smoother than SAM"
-    return compared(what, paper, {name: rows(found, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
 
 
 def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:

@@ -29,7 +29,14 @@ from .common.claims import Claim, compared, differences
 from .common.heatmaps import Maps, convolutions
 from .common.result import Result
 from .common.setup import Setup
-from .common.steps import MAPS, largest, mean_where_not_flat, measured_by_step, step_of_largest
+from .common.steps import (
+    MAPS,
+    largest,
+    mean_where_not_flat,
+    measured_by_step,
+    sam_above_grad_cam,
+    step_of_largest,
+)
 
 LARGEST, WHEN = "variance, largest over steps", "step of the largest"
 MEAN = "variance, mean over the steps that are not flat"
@@ -53,9 +60,10 @@ def run(setup: Setup) -> Result:
         ]
     )
     table = summary(found, seed)
-    claims = [claim_of(layer, rows(found, measure=LARGEST, layer=layer), seed) for layer in layers]
+    variances = rows(found, measure=LARGEST)
+    claims = sam_above_grad_cam("heatmap variance", "SNN-crafted Grad-CAM lower than SAM", variances, seed)
     if len(layers) > 1:
-        claims += claims_of_depth(rows(found, measure=LARGEST), layers[0], layers[-1], seed)
+        claims += claims_of_depth(variances, layers[0], layers[-1], seed)
     curves = rows(table, measure=LARGEST).rename(columns={"map": "curve", "layer": "x"})
     about = f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 % interval"
     draw_curves(setup.out / "fig3.png", "Variance of heatmaps", about, curves, "layer", "variance over pixels")
@@ -66,12 +74,6 @@ def run(setup: Setup) -> Result:
 def floored_variance(maps: Maps) -> float:
     """The variance with the authors' floor: a map whose range is far below 0.001 has none."""
     return float(min_max(maps, AUTHORS_FLOOR).var(dtype=np.float64))
-
-
-def claim_of(layer: str, found: pd.DataFrame, seed: int) -> Claim:
-    """At one layer, SAM varies more."""
-    what, paper = f"heatmap variance at {layer}", "SNN-crafted Grad-CAM lower than SAM"
-    return compared(what, paper, {name: rows(found, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
 
 
 def claims_of_depth(found: pd.DataFrame, first: str, last: str, seed: int) -> list[Claim]:

@@ -167,12 +167,11 @@ def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
             digests.append(raster.raster_digest)
     found = zip(*(swept(setup, path, [setup.settings.gamma]) for path in paths), strict=True)
     equal = [all(np.array_equal(one[2], other[2]) for other in others) for one, *others in found]
-    if len(set(digests)) == 1 and all(equal):
-        ours = f"one raster digest, {digests[0][:12]}…, and {len(equal)} of {len(equal)} series of maps bit-equal"
-        return Claim(what, "–", ours, "yes", len(images))
-    told = ", ".join(f"{digest[:12]}…" for digest in digests)
-    ours = f"raster digests {told}; {sum(equal)} of {len(equal)} series of maps bit-equal"
-    return Claim(what, "–", ours, "no", len(images))
+    same = len(set(digests)) == 1 and all(equal)
+    named = [f"{digest[:12]}…" for digest in digests]
+    told = f"one raster digest, {named[0]}, and" if same else f"raster digests {', '.join(named)};"
+    ours = f"{told} {sum(equal)} of {len(equal)} series of maps bit-equal"
+    return Claim(what, "–", ours, "yes" if same else "no", len(images))
 
 
 def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:

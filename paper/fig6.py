@@ -22,7 +22,7 @@ import pandas as pd
 
 from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
-from paper.measures.tables import difference, groups, measured, rows, summary
+from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
@@ -38,7 +38,7 @@ from .common.errors_by_kernel import (
     targets,
     with_reference,
 )
-from .common.heatmaps import convolutions
+from .common.heatmaps import convolutions, spike_rates
 from .common.result import Result
 from .common.setup import Setup
 from .common.sweep import arrivals
@@ -107,14 +107,12 @@ def errors_of(setup: Setup, path: Path, fewest: dict[str, int]) -> pd.DataFrame:
 
 def rates_of(path: Path) -> pd.DataFrame:
     """How the spike rate of every convolution varies, and when it peaks, from the image's arrival on."""
-    parts = []
-    first = arrivals(path)
     with RasterReader(path) as raster:
-        for name in convolutions(raster):
-            counts = raster.counts(name)[:, first[name] : raster.steps_that_matter(name)]
-            rates = spike_rate(counts, raster.layer(name).neurons)
-            for measure, function in ((VARIATION, variation), (PEAK, peak)):
-                parts.append(measured(function(rates), measure=measure, layer=name))
+        parts = [
+            measured(function(rates), measure=measure, layer=layer)
+            for layer, rates in spike_rates(raster).items()
+            for measure, function in ((VARIATION, variation), (PEAK, peak))
+        ]
     return pd.concat(parts)
 
 
@@ -152,7 +150,7 @@ def variation_claims(rates: pd.DataFrame) -> list[Claim]:
 
 def peak_claims(rates: pd.DataFrame) -> list[Claim]:
     """The surrogate-trained network's rate peaks later in deeper layers; the converted network's has no order."""
-    first, *_, last = [*rates["layer"].unique()] * 2 if rates["layer"].nunique() == 1 else rates["layer"].unique()
+    first, last = rates["layer"].unique()[[0, -1]]
     claims = []
     for network, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
         peaks = [rows(rates, measure=PEAK, network=network, layer=layer) for layer in (last, first)]
@@ -236,7 +234,7 @@ def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:
         with RasterReader(path) as raster:
             for layer in convolutions(raster):
                 rates = spike_rate(raster.counts(layer), raster.layer(layer).neurons)
-                points = summary(pd.concat([measured(rate, step=step) for step, rate in enumerate(rates.T)]))
+                points = summary(measured_over_steps(rates))
                 points = points.assign(
                     panel=f"{name}, {raster.timesteps} steps", curve=layer, x=points["step"] / raster.timesteps
                 )

@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.measures.inference import p_value, paired_difference
+from paper.measures.inference import bootstrap_mean, p_value
 from paper.measures.localisation_error import localisation_errors, lowest
 from paper.measures.maps import is_flat
-from paper.measures.tables import difference, groups, rows, summary
+from paper.measures.tables import groups, minus, rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
@@ -101,13 +101,8 @@ def mean_errors(errors: NDArray[np.float64], flat: NDArray[np.bool_]) -> NDArray
 
 def over_counting(papers: pd.DataFrame) -> pd.DataFrame:
     """What a kernel adds to counting: its error minus that of the spike count, image by image; below 0 it is better."""
-    found = []
-    for (network, kernel, layer, gamma), each in groups(papers, ["network", "kernel", "layer", "gamma"]):
-        if kernel != COUNT:
-            apart = difference(each, rows(papers, network=network, layer=layer, kernel=COUNT))
-            names = {"measure": ADDED, "network": network, "kernel": kernel, "floor": 0.0, "against": GRAD_CAM}
-            found.append({**names, "layer": layer, "gamma": gamma, **apart._asdict()})
-    return pd.DataFrame(found)
+    count = papers["kernel"] == COUNT
+    return summary(minus(papers[~count], papers[count], "network", "layer").assign(measure=ADDED))
 
 
 def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
@@ -121,9 +116,8 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
     judging = found[1::2] if len(found) > 1 else found
     highest = judging[:, 1 + choosing[1:].argmax()]
     lowest = judging[:, 1 + choosing[1:-1].argmin()]
-    above = paired_difference(judging[:, 0], highest)
-    fall = paired_difference(judging[:, 0], lowest)
-    rise = paired_difference(judging[:, -1], lowest)
+    above, fall = (bootstrap_mean(judging[:, 0] - other) for other in (highest, lowest))
+    rise = bootstrap_mean(judging[:, -1] - lowest)
     return [
         judged(
             f"{where}: error at {small}",
@@ -224,21 +218,16 @@ def draw(setup: Setup, table: pd.DataFrame, added: pd.DataFrame) -> None:
     about, x = f"mean over {len(setup.images)} images and 95 % interval", "γ (1/step)"
     points = added.rename(columns={"layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["network"] + ", " + points["kernel"])
-    level, y = (0.0, "spike count"), "error − that of the count (nats)"
-    papers = points["network"].isin(setup.networks.both)
-    title, below = (
-        "What a kernel adds to counting spikes",
-        f"{about}; below 0 the map is nearer to Grad-CAM than the count",
-    )
-    draw_curves(setup.out / "fig8.png", title, below, points[papers], x, y, CurveOptions(level=level, alike=True))
-    errors = table[table["kernel"] != COUNT].rename(columns={"layer": "curve", "gamma": "x"})
-    errors = errors.assign(panel=errors["network"] + ", " + errors["kernel"])
-    errors = errors[errors["network"].isin(setup.networks.both)]
-    smaller = f"{about}; smaller is nearer to the ANN's Grad-CAM"
-    title, y_error = "Localisation error against γ", "localisation error (nats)"
-    draw_curves(setup.out / "fig8_error.png", title, smaller, errors, x, y_error, CurveOptions(alike=True))
+    papers, y = points["network"].isin(setup.networks.both), "error − that of the count (nats)"
+    below = f"{about}; below 0 the map is nearer to Grad-CAM than the count"
+    title, options = "What a kernel adds to counting spikes", CurveOptions(level=(0.0, "spike count"), alike=True)
+    draw_curves(setup.out / "fig8.png", title, below, points[papers], x, y, options)
     if not papers.all():
-        title = "What a kernel adds to counting spikes, by rule of conversion"
-        draw_curves(
-            setup.out / "fig8_rules.png", title, below, points[~papers], x, y, CurveOptions(level=level, alike=True)
-        )
+        title = f"{title}, by rule of conversion"
+        draw_curves(setup.out / "fig8_rules.png", title, below, points[~papers], x, y, options)
+    errors = table[(table["kernel"] != COUNT) & table["network"].isin(setup.networks.both)]
+    errors = errors.rename(columns={"layer": "curve", "gamma": "x"})
+    errors = errors.assign(panel=errors["network"] + ", " + errors["kernel"])
+    smaller = f"{about}; smaller is nearer to the ANN's Grad-CAM"
+    title, y = "Localisation error against γ", "localisation error (nats)"
+    draw_curves(setup.out / "fig8_error.png", title, smaller, errors, x, y, CurveOptions(alike=True))

@@ -26,14 +26,13 @@ from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales, renormalised
 from paper.measures.agreement import pearson
 from paper.measures.inference import bootstrap_mean
-from paper.measures.over_time import spike_rate
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from recordings.raster.reader import RasterReader
 
 from .common.claims import Claim, judged, with_interval
-from .common.heatmaps import convolutions, sam_maps, snn_grad_cams
+from .common.heatmaps import sam_maps, snn_grad_cams, spike_rates
 from .common.images import ImageSet
 from .common.result import Result
 from .common.setup import Setup
@@ -119,14 +118,9 @@ def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
 
 def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
     """Share of a convolution's neurons that fire, mean over the steps that matter from the image's arrival."""
-    parts = []
     with RasterReader(setup.recording(network, images)) as raster:
-        for layer in convolutions(raster):
-            spec = raster.layer(layer)
-            counts = raster.counts(layer)[:, spec.number : raster.steps_that_matter(layer)]
-            rate = spike_rate(counts, spec.neurons).mean(axis=1)
-            parts.append(measured(rate, measure=RATE, map="", layer=layer))
-    return pd.concat(parts)
+        found = spike_rates(raster)
+    return pd.concat([measured(each.mean(axis=1), measure=RATE, map="", layer=layer) for layer, each in found.items()])
 
 
 def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
@@ -194,19 +188,14 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
     subtitle = f"{about}; dashed: trained, other spikes"
     drawn = pd.concat(lines)
-    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, CurveOptions(joined=True, alike=True))
+    options = CurveOptions(joined=True, alike=True)
+    draw_curves(setup.out / "randomisation.png", title, subtitle, drawn, "", y, options)
     fired = rows(points, measure=RATE)
-    lines = [
-        fired[fired["x"].isin([TRAINED, READOUT]) | (fired["bntt"] == bntt)].assign(panel=bntt)
-        for bntt in (LEARNT, ANEW)
-    ]
-    title, y = "How often neurons fire", "share of neurons that fire at a step"
-    draw_curves(
-        setup.out / "randomisation_rate.png",
-        title,
-        about,
-        pd.concat(lines),
-        "",
-        y,
-        CurveOptions(joined=True, alike=True),
+    drawn = pd.concat(
+        [
+            fired[fired["x"].isin([TRAINED, READOUT]) | (fired["bntt"] == bntt)].assign(panel=bntt)
+            for bntt in (LEARNT, ANEW)
+        ]
     )
+    title, y = "How often neurons fire", "share of neurons that fire at a step"
+    draw_curves(setup.out / "randomisation_rate.png", title, about, drawn, "", y, options)

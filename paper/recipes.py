@@ -134,18 +134,11 @@ def note_on_peaks(images: dict[str, pd.DataFrame]) -> str:
 
 def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> None:
     """Gains and spike rates, a panel per network and a curve per layer; accuracy against spikes."""
-    about = f"{len(setup.images)} images; bands: 95 % interval"
+    about, alike = f"{len(setup.images)} images; bands: 95 % interval", CurveOptions(alike=True)
     by_step = table.rename(columns={"network": "panel", "layer": "curve", "step": "x"})
-    own = rows(by_step, measure=GAIN)
-    draw_curves(
-        setup.out / "recipes.png",
-        "Gain of BNTT by step and layer",
-        "mean over channels, at the steps that an image reaches and that can still change the answer",
-        own,
-        "step",
-        "gain (threshold = 1)",
-        CurveOptions(alike=True),
-    )
+    title, y = "Gain of BNTT by step and layer", "gain (threshold = 1)"
+    reached = "mean over channels, at the steps that an image reaches and that can still change the answer"
+    draw_curves(setup.out / "recipes.png", title, reached, rows(by_step, measure=GAIN), "step", y, alike)
     shown = rows(by_step, measure=RATE)
     matter = {
         (name, layer.name): network.timesteps - len(network.layers) + number
@@ -154,28 +147,15 @@ def draw(setup: Setup, table: pd.DataFrame, networks: dict[str, Network]) -> Non
     }
     last = np.array([matter[both] - 1 for both in zip(shown["panel"], shown["curve"], strict=True)])
     lines = pd.concat([shown[shown["x"] <= last].assign(style="-"), shown[shown["x"] >= last].assign(style=":")])
-    draw_curves(
-        setup.out / "recipes_rate.png",
-        "Spike rate on raw time",
-        f"{about}; dotted: too late to change the answer",
-        lines,
-        "step",
-        "share of neurons that fire",
-        CurveOptions(alike=True),
-    )
+    title, y = "Spike rate on raw time", "share of neurons that fire"
+    dotted = f"{about}; dotted: too late to change the answer"
+    draw_curves(setup.out / "recipes_rate.png", title, dotted, lines, "step", y, alike)
     right, spikes = rows(table, measure=RIGHT), rows(table, measure=SPIKES)
     worth = right.assign(x=spikes["mean"].to_numpy() / 1000, curve=right["network"])
-    ends = ["mean", "low", "high"]
-    worth[ends] *= 100
-    draw_curves(
-        setup.out / "recipes_accuracy.png",
-        "Accuracy against spikes",
-        f"after 1, 2, … steps; {about}",
-        worth,
-        "spikes of one image, thousands",
-        "accuracy, %",
-        CurveOptions(width=5.0),
-    )
+    worth[["mean", "low", "high"]] *= 100
+    title, axes = "Accuracy against spikes", ("spikes of one image, thousands", "accuracy, %")
+    after = f"after 1, 2, … steps; {about}"
+    draw_curves(setup.out / "recipes_accuracy.png", title, after, worth, *axes, CurveOptions(width=5.0))
 
 
 def draw_steps(setup: Setup, networks: dict[str, Network], image: int) -> None:

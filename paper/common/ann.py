@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
+from pipeline.images.samples import batches
 from pipeline.maps.methods.grad_cam import grad_cam
 from pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
@@ -28,8 +29,7 @@ def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
     def compute() -> dict[str, NDArray[Any]]:
         model, maps = DifferentiableNetwork(network), []
         with setup.progress("Grad-CAM of the ANN", len(images)) as advance:
-            for start in range(0, len(images), size):
-                batch = range(start, min(start + size, len(images)))
+            for batch in batches(range(len(images)), size):
                 (inputs,) = images.encoded(batch, network, seed, size)
                 _, found = grad_cam(model, inputs, images.labels[batch], [last])
                 maps.append(found[last][0])

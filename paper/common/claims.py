@@ -63,14 +63,11 @@ def _adjusted(claim: Claim, p: float) -> Claim:
     return replace(claim, p_holm=p, same="no difference seen" if seen else claim.same)
 
 
-def direction(low: float, high: float) -> Verdict:
-    """Verdict on a difference whose sign the paper gives as positive, from its 95 % interval."""
-    return "yes" if low > 0 else "no" if high < 0 else "no difference seen"
-
-
 def verdict(estimate: Estimate) -> Verdict:
     """Verdict on one difference that the paper gives as positive, by itself; one image says nothing."""
-    return direction(estimate.low, estimate.high) if estimate.n > 1 else "cannot say"
+    if estimate.n < 2:
+        return "cannot say"
+    return "yes" if estimate.low > 0 else "no" if estimate.high < 0 else "no difference seen"
 
 
 def with_interval(estimate: Estimate) -> str:

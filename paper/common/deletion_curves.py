@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
-from paper.common.upper import upper_network
-from paper.measures.deletion import faithfulness, random_faithfulness, random_spike_deletion, spike_deletion
+from paper.measures.deletion import faithfulness, random_orders, spike_deletion
 from pipeline.images.encoding import encode
 from pipeline.maps.answers import BATCH, answers_of
+from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
 from .baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
@@ -24,12 +25,16 @@ from .setup import Setup
 RANDOM = "random order"
 ORDERS = 3  # random orders of each image
 PIXELS = "pixels"
+DELETION, INSERTION = "deletion area", "insertion area"
+BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
+CURVES = {True: {DELETION: (0, 1), INSERTION: (0, 2)}, False: {BY_PLACES: (0, 2), BY_SPIKES: (1, 2)}}
+"""Of pixels, or else spikes: what the area under a curve is, and the rows of its shares and its probabilities."""
 Floats = NDArray[np.float64]
 
 
 def curves(
     setup: Setup, images: ImageSet, raster: RasterReader, network: Network, layers: Sequence[str]
-) -> dict[tuple[str, str], Floats]:
+) -> pd.DataFrame:
     """Every curve of every map and of random orders.
 
     The network is the recorded one in fixed point; `layers` are those whose maps are compared and whose spikes are
@@ -37,9 +42,8 @@ def curves(
 
     Returns
     -------
-    what is deleted ("pixels", or a layer whose spikes are) and the map ("SAM conv4") -> (N, 3, K + 1): of pixels the
-    shares taken, the probabilities of deletion and of insertion; of spikes the shares of places and of spikes that are
-    deleted, and the probability
+    image, map ("SAM conv4"), layer (whose spikes are deleted, "" of pixels), measure (named after the curve's area),
+    share (deleted, or inserted), value (the probability); a row per point of a curve
     """
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -69,8 +73,15 @@ def curves(
         "random orders": ORDERS,
         "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
     }
-    stored = setup.cache.arrays("faithfulness", inputs, compute)
-    return {(deleted, name): each for key, each in stored.items() for deleted, _, name in [key.partition("|")]}
+    parts = []
+    for key, stored in setup.cache.arrays("faithfulness", inputs, compute).items():
+        deleted, _, name = key.partition("|")
+        for measure, (shares, probabilities) in CURVES[deleted == PIXELS].items():
+            about = {"map": name, "layer": "" if deleted == PIXELS else deleted, "measure": measure}
+            points = {"share": stored[:, shares].ravel(), "value": stored[:, probabilities].ravel()}
+            image = np.repeat(np.arange(len(stored)), stored.shape[2])
+            parts.append(pd.DataFrame({"image": image, **about, **points}))
+    return pd.concat(parts)
 
 
 def pixel_score(
@@ -101,7 +112,7 @@ def pixel_curves(
         others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
         if layer in ("", layers[-1], *others):
             yield label(name, layer), np.stack(faithfulness(score, pixels, each, seed=seed))
-    yield RANDOM, np.stack(random_faithfulness(score, pixels, repeats=ORDERS, seed=seed))
+    yield RANDOM, np.stack(random_orders(faithfulness, score, pixels, repeats=ORDERS, seed=seed))
 
 
 def spike_curves(
@@ -115,7 +126,19 @@ def spike_curves(
     for (name, of_layer), each in maps.items():
         if of_layer in ("", layer):
             yield label(name, of_layer), np.stack(spike_deletion(score, spikes, each, seed=seed))
-    yield RANDOM, np.stack(random_spike_deletion(score, spikes, repeats=ORDERS, seed=seed))
+    yield RANDOM, np.stack(random_orders(spike_deletion, score, spikes, repeats=ORDERS, seed=seed))
+
+
+def upper_network(network: Network, layer: str) -> Network:
+    """A network that is given the spikes of a layer, or of the input, and answers as the whole network does.
+
+    Every layer takes a step to pass spikes on, as the input does. So the recorded spikes of a layer, as an input, cause
+    the same spikes behind it, bit for bit. The last layer has nothing behind it.
+    """
+    number = network.first_raster + network.raster_names.index(layer) if layer in network.raster_names else None
+    if number is None or number == len(network.layers):
+        raise InputError(f"layer {layer!r}: expected one of {', '.join(network.raster_names[:-1])}")
+    return Network(network.shapes[number], network.timesteps, network.layers[number:], network.readout, "spikes")
 
 
 def label(name: str, layer: str) -> str:

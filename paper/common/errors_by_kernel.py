@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from paper.measures.localisation_error import lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR
-from paper.measures.tables import values
+from paper.measures.tables import summary_of_shares, values
 from pipeline.maps.sam import Variant
 from pipeline.measures.statistics import mean_with_interval
 
@@ -95,12 +95,12 @@ def reference_scores(setup: Setup) -> pd.DataFrame:
 
 def with_reference(setup: Setup, table: pd.DataFrame) -> pd.DataFrame:
     """A summary, and below it how well the reference points; what does not apply to a row is ""."""
-    scores, found = reference_scores(setup), []
-    for measure in scores["measure"].unique():
-        about = {"measure": f"{measure} of the reference", "network": "ANN", "against": OBJECT}
-        estimate = mean_with_interval(values(scores, measure=measure))
-        found.append(dict.fromkeys(table.columns, "") | about | estimate._asdict())
-    return pd.concat([table, pd.DataFrame(found)]) if found else table
+    found = summary_of_shares(reference_scores(setup))
+    if found.empty:
+        return table
+    found = found.assign(measure=found["measure"] + " of the reference", network="ANN", against=OBJECT)
+    columns = list(dict.fromkeys([*table.columns, *found.columns]))
+    return pd.concat([table, found.reindex(columns=columns, fill_value="")])
 
 
 def note_on_reference(setup: Setup) -> str:

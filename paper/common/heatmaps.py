@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Network
+from paper.measures.over_time import spike_rate
 from pipeline.drawing.grid import Cell, Row
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
@@ -59,6 +60,15 @@ def row_of_maps(
 def convolutions(raster: RasterReader) -> list[str]:
     """Names of the convolutions, in order of depth."""
     return [spec.name for spec in raster.layers if spec.kind == "conv"]
+
+
+def spike_rates(raster: RasterReader) -> dict[str, NDArray[np.float64]]:
+    """Share of each convolution's neurons that fire from the image's arrival to the last step that matters: (N, T')."""
+    found = {}
+    for layer in convolutions(raster):
+        spec, matter = raster.layer(layer), raster.steps_that_matter(layer)
+        found[layer] = spike_rate(raster.counts(spec)[:, min(spec.number, matter - 1) : matter], spec.neurons)
+    return found
 
 
 def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -15,7 +15,7 @@ from backends.base import InputBatch
 from backends.network import Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import Samples
+from pipeline.images.samples import Samples, batches
 from pipeline.images.sources import Source
 from recordings.schema import SampleTable
 
@@ -72,8 +72,7 @@ class ImageSet:
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """What `network` gets for the chosen images, in batches; see :func:`pipeline.images.encoding.encode`."""
-        for start in range(0, len(chosen), batch_size):
-            batch = list(chosen[start : start + batch_size])
+        for batch in batches(chosen, batch_size):
             yield encode(network, self.pixels[batch], seed, self.indices[batch])
 
     def picture(self, image: int) -> NDArray[np.float32]:

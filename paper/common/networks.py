@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from backends.network import Network
-from pipeline.config import Config, ConversionRule, ConversionSection, NetworkSection, TrainingSection
+from pipeline.config import Config, ConversionRule, NetworkSection, TrainingSection
 from pipeline.images.datasets import open_dataset
 from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
@@ -48,16 +48,18 @@ class Networks:
             check_twins(ann, self.surrogate, self.settings.ann)
             return ann
         network = self.config.network.model_copy(update={"neuron": "relu"})
-        return load_checkpoint(str(self._training(network, self.config.ann)), "ann")
+        return self.trained(network, self.config.ann)
 
     @cached_property
     def converted(self) -> Checkpoint:
         """The ANN twin converted to spikes, as `[conversion]` says."""
-        return self._conversion(self.config.conversion)
+        return self.converted_by(self.config.conversion.rule)
 
-    def _conversion(self, settings: ConversionSection) -> Checkpoint:
+    def converted_by(self, rule: ConversionRule) -> Checkpoint:
+        """The ANN twin converted to spikes by a rule, and otherwise as `[conversion]` says."""
         from pipeline.networks.convert.algorithm import convert_checkpoint
 
+        settings = self.config.conversion.model_copy(update={"rule": rule})
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
         inputs = {"ann": ann.network.sha256, "conversion": described, "data": self._training_data}
@@ -67,7 +69,7 @@ class Networks:
                 bar.add_task("converting", total=None)
                 save_checkpoint(convert_checkpoint(ann, config), folder / "checkpoint.safetensors")
 
-        return load_checkpoint(str(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors"))
+        return load_checkpoint(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
 
     @property
     def both(self) -> dict[str, Network]:
@@ -83,10 +85,6 @@ class Networks:
                 found[f"converted, {rule}"] = self.converted_by(rule).network
         return found
 
-    def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
-        """A network trained with surrogate gradients as described."""
-        return load_checkpoint(str(self._training(network, training)))
-
     def leaky(self, leak: float) -> list[Checkpoint]:
         """Surrogate-trained networks of another leak λ, by the shorter schedule of `leak_epochs`, a training seed each.
 
@@ -101,16 +99,13 @@ class Networks:
         updates = ({"epochs": self.settings.leak_epochs, "seed": seed} for seed in seeds)
         return [self.trained(network, training.model_copy(update=update)) for update in updates]
 
-    def converted_by(self, rule: ConversionRule) -> Checkpoint:
-        """The ANN twin converted to spikes by another rule, and otherwise as `[conversion]` says."""
-        return self._conversion(self.config.conversion.model_copy(update={"rule": rule}))
-
     def recipe(self, gain_decay: float) -> Checkpoint:
         """A network of the experiment "recipes", whose BNTT gains decayed at this rate in training."""
         recipes = self.config.recipes
         return self.trained(recipes.network, recipes.training.model_copy(update={"gain_decay": gain_decay}))
 
-    def _training(self, network: NetworkSection, training: TrainingSection) -> Path:
+    def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
+        """A network trained as described."""
         from pipeline.networks.train.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
@@ -126,7 +121,7 @@ class Networks:
             for leftover in ("epochs", "tensorboard"):
                 shutil.rmtree(folder / leftover)
 
-        return self.cache.folder("trained", inputs, build) / "checkpoint.safetensors"
+        return load_checkpoint(self.cache.folder("trained", inputs, build) / "checkpoint.safetensors")
 
     @cached_property
     def _training_data(self) -> dict[str, Any]:

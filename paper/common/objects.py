@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.measures.overlap import iou_at_area
-from paper.measures.tables import measured, values
+from paper.measures.tables import mean_of, measured
 from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
 from pipeline.measures.maps import Map, resize_map
 
@@ -36,7 +36,7 @@ def score_maps(maps: Iterable[Map], images: ImageSet, known: list[int]) -> pd.Da
 def mean_of_parts(maps: Iterable[Map], scenes: Scenes, known: list[int]) -> pd.DataFrame:
     """Every measure averaged over the objects of a scene: what a map scores that favours none of them."""
     stack = list(maps)
-    return _mean([score_maps(stack, scenes.about(labels), known) for labels in scenes.labels.T])
+    return mean_of([score_maps(stack, scenes.about(labels), known) for labels in scenes.labels.T])
 
 
 def blind(method: str, images: ImageSet, known: list[int], seed: int) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def blind(method: str, images: ImageSet, known: list[int], seed: int) -> pd.Data
     size = images.size
     if method == "random":
         random = np.random.default_rng(seed)
-        return _mean([score_maps(random.random((len(images), 8, 8)), images, known) for _ in range(DRAWS)])
+        return mean_of([score_maps(random.random((len(images), 8, 8)), images, known) for _ in range(DRAWS)])
     gaussian = centred_gaussian(size)
     areas = [0 if mask is None else int(mask.sum()) for mask in images.masks]
     maps = [centred_box(size, area) if method == "centred box" and area else gaussian for area in areas]
@@ -68,8 +68,3 @@ def strata(images: ImageSet, known: list[int]) -> dict[str, NDArray[np.int64]]:
     small, near = np.array(areas) <= np.median(areas), np.array(distances) <= np.median(distances)
     halves = {"smaller": small, "larger": ~small, "nearer the centre": near, "off the centre": ~near}
     return {name: np.array(known)[chosen] for name, chosen in halves.items()}
-
-
-def _mean(scores: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of tables that have their rows in one order."""
-    return scores[0].assign(value=np.mean([values(each) for each in scores], axis=0))

@@ -13,7 +13,7 @@ from backends.base import unpacked
 from backends.network import Network
 from paper.common.moments import current_moments, learnt_scales
 from paper.measures.over_time import activity, spike_rate
-from paper.measures.tables import measured, summary, summary_of_shares
+from paper.measures.tables import measured, measured_over_steps, summary, summary_of_shares
 from pipeline.networks.convert.latency import answers_over_time
 from recordings.raster.reader import RasterReader
 
@@ -50,9 +50,8 @@ def rates(raster: RasterReader) -> pd.DataFrame:
     """Share of a convolution's neurons that fire, of every image at every step: image, layer, step, value."""
     return pd.concat(
         [
-            measured(rate, layer=layer, step=step)
+            measured_over_steps(spike_rate(raster.counts(layer), raster.layer(layer).neurons), layer=layer)
             for layer in convolutions(raster)
-            for step, rate in enumerate(spike_rate(raster.counts(layer), raster.layer(layer).neurons).T)
         ]
     )
 
@@ -82,17 +81,14 @@ def answers(network: Network, raster: RasterReader) -> pd.DataFrame:
             matter = raster.steps_that_matter(layer)
             spent[:, :matter] += raster.counts(layer)[:, :matter]
     spent = spent.cumsum(axis=1)
-    parts = [
-        measured(of_step, measure=measure, step=step)
-        for measure, found in ((RIGHT, chosen == labels[:, None]), (SPIKES, spent))
-        for step, of_step in enumerate(found.T, 1)
-    ]
-    return pd.concat(parts)
+    right = measured_over_steps(chosen == labels[:, None], 1, measure=RIGHT)
+    return pd.concat([right, measured_over_steps(spent, 1, measure=SPIKES)])
 
 
 def curves(setup: Setup, network: Network) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All of it for one network, recorded with the setup's images: a summary by measure, layer and step; and per image
-    thirds and peaks, and in layer "" accuracy and spikes of all steps.
+    """All of it for one network: a summary by measure, layer and step, and what was found image by image.
+
+    The latter has thirds and peaks, and in layer "" accuracy and spikes of all steps.
     """
     with RasterReader(setup.recording(network, setup.images)) as raster:
         of_rates, of_thirds, of_answers = rates(raster), thirds(raster), answers(network, raster)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 
-from paper.measures.tables import difference, measured, rows, summary_of_shares
+from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
 from pipeline.drawing.curves import draw_curves
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
@@ -56,14 +57,11 @@ def right_over_seeds(setup: Setup, images: ImageSet) -> NDArray[np.float64]:
 
 def accuracy_table(right: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Accuracy of both networks under every attack, and how far they are apart under their own, at every strength."""
-    apart = []
+    tables = [summary_of_shares(right)]
     for attacks, told in ((OWN, "each attacked through itself"), (ITERATED, "each attacked through itself, iterated")):
-        own = {network: rows(right, network=network, change=change) for network, change in attacks.items()}
-        for epsilon in right["epsilon"].unique():
-            estimate = difference(rows(own["SNN"], epsilon=epsilon), rows(own["ANN"], epsilon=epsilon), seed)
-            names = {"network": "SNN − ANN", "change": told, "epsilon": epsilon}
-            apart.append({"measure": "accuracy", "map": "", "layer": "", **names, **estimate._asdict()})
-    return pd.concat([summary_of_shares(right), pd.DataFrame(apart)])
+        ann, snn = (rows(right, network=network, change=change) for network, change in attacks.items())
+        tables.append(summary(minus(snn, ann, "epsilon").assign(network="SNN − ANN", change=told), seed))
+    return pd.concat(tables)
 
 
 def accuracy_claims(right: pd.DataFrame, seed: int) -> list[Claim]:
@@ -102,18 +100,14 @@ def robustness_claim(what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int)
 
 def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float64]:
     """Area under right(ε), (N, strengths), by the trapezoidal rule, as a share of the range of ε: (N,) in 0 … 1."""
-    widths = np.diff(epsilons)
-    area: NDArray[np.float64] = (right[:, 1:].astype(float) + right[:, :-1]) / 2 @ widths / widths.sum()
+    area: NDArray[np.float64] = trapezoid(right.astype(float), epsilons) / (epsilons[-1] - epsilons[0])
     return area
 
 
 def note_on_gradients(accuracies: pd.DataFrame) -> str:
     """Whether a network looks robust only because its own gradient is useless."""
     strongest = rows(accuracies, epsilon=accuracies["epsilon"].max())
-    last = {
-        (network, change): f"{mean:.0%}"
-        for network, change, mean in zip(strongest["network"], strongest["change"], strongest["mean"], strict=True)
-    }
+    last = strongest.set_index(["network", "change"])["mean"].map("{:.0%}".format)
     through_ann, through_snn = OWN["ANN"], OWN["SNN"]
     return (
         f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of the images attacked "
@@ -128,19 +122,16 @@ def note_on_gradients(accuracies: pd.DataFrame) -> str:
 def draw_accuracy(setup: Setup, accuracies: pd.DataFrame) -> None:
     """A colour per network, a line style per attack."""
     parts = []
-    styles = {"own attack": "-", "own attack, iterated": "-.", "other's attack": "--", "random signs": ":"}
-    for kind, style in styles.items():
-        for network, own in OWN.items():
-            other = "SNN" if network == "ANN" else "ANN"
-            change = {
-                "own attack": own,
-                "own attack, iterated": ITERATED[network],
-                "other's attack": OWN[other],
-                "random signs": ABOUT["noise"],
-            }[kind]
-            line = rows(accuracies, network=network, change=change).assign(
-                curve=f"{network}, {kind.replace('other', other)}", colour=COLOURS[network], style=style
-            )
+    for kind, style, changes in (
+        ("own attack", "-", OWN),
+        ("own attack, iterated", "-.", ITERATED),
+        ("SNN's attack", "--", {"ANN": OWN["SNN"]}),
+        ("ANN's attack", "--", {"SNN": OWN["ANN"]}),
+        ("random signs", ":", dict.fromkeys(OWN, ABOUT["noise"])),
+    ):
+        for network, change in changes.items():
+            line = rows(accuracies, network=network, change=change)
+            line = line.assign(curve=f"{network}, {kind}", colour=COLOURS[network], style=style)
             line[["mean", "low", "high"]] *= 100
             parts.append(line if kind != "random signs" else line.assign(low=np.nan, high=np.nan))
     about = f"{accuracies['n'].max()} images; bands: 95 % interval"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pipeline.engine.simulate import simulate
 from pipeline.images.samples import choose_samples
 from pipeline.maps.layers import spatial_layers
 from pipeline.networks.precisions import in_precision
-from recordings.progress import Advance, Tracker
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
 
@@ -40,6 +39,7 @@ class Setup:
         self.settings = config.paper
         self.out = out
         self.tracker = Tracker(console)
+        self.progress = self.tracker.show
         self.cache = Cache(cache or out / "stages", console)
         self.networks = Networks(config, self.cache, console)
 
@@ -92,7 +92,3 @@ class Setup:
         """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth."""
         kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
         return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
-
-    def progress(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
-        """A bar; yields what is to be called with the number of items just done."""
-        return self.tracker.show(what, total)

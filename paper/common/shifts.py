@@ -110,8 +110,8 @@ def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
     found = rows(table, measure=measure)
     found = found[found["epsilon"].isin([0.0, epsilon])]
     layer = rows(found, map="SAM")["layer"].iloc[-1]
-    means = {name: rows(found, map=name).drop_duplicates("change", keep="last") for name in ("SAM", "Grad-CAM")}
-    by_change = {name: dict(zip(each["change"], each["mean"], strict=True)) for name, each in means.items()}
+    latest = found.drop_duplicates(["map", "change"], keep="last").set_index("change")
+    by_change = {name: rows(latest, map=name)["mean"] for name in ("SAM", "Grad-CAM")}
     told = {
         name: ", ".join(f"{each[change]:.4f} ({brief})" for change, brief in BRIEFLY.items())
         for name, each in by_change.items()

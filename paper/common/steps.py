@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from paper.measures.tables import rows
 from recordings.raster.reader import RasterReader
 
+from .claims import Claim, compared
 from .heatmaps import Maps, count_maps, sam_maps, snn_grad_cams
 from .setup import Setup
 
@@ -65,6 +67,14 @@ def mean_where_not_flat(by_step: pd.DataFrame) -> pd.DataFrame:
     """Mean over the steps whose map is not flat, where a measure of spread is zero; 0 if all are flat."""
     grouped = by_step.assign(counted=by_step["value"] > 0).groupby(_conditions(by_step), sort=False)
     return (grouped["value"].sum() / grouped["counted"].sum().clip(lower=1)).rename("value").reset_index()
+
+
+def sam_above_grad_cam(measure: str, paper: str, found: pd.DataFrame, seed: int) -> list[Claim]:
+    """At every layer, SAM has more of a measure than SNN-crafted Grad-CAM."""
+    return [
+        compared(f"{measure} at {layer}", paper, {name: rows(each, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
+        for layer, each in found.groupby("layer", sort=False)
+    ]
 
 
 def _conditions(by_step: pd.DataFrame) -> list[str]:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.measures.tables import measured
 from pipeline.measures.maps import resize_map
 from recordings.raster.reader import RasterReader
 
@@ -34,23 +33,18 @@ def attention(
 
     `when` is "early", "late" or "step t", from the image's arrival to the last step that matters.
     """
-    energies: dict[tuple[str, str], list[Floats]] = {}
-    firsts, gamma = {}, setup.settings.gamma
+    found, gamma = [], setup.settings.gamma
     with setup.progress("two objects", len(chosen)) as advance:
         for sample, side in zip(chosen.tolist(), predicted.tolist(), strict=True):
             objects = np.stack([mask for mask in scenes.masks[sample] if mask is not None])[[side, 1 - side]]
             for layer in setup.layers(raster):
-                firsts[layer] = first = min(raster.layer(layer).number, raster.steps_that_matter(layer) - 1)
+                first = min(raster.layer(layer).number, raster.steps_that_matter(layer) - 1)
                 maps = {SAM: sam_maps(raster, layer, sample, gamma), COUNT: count_maps(raster, layer, sample)}
                 for kind, of_kind in maps.items():
-                    energies.setdefault((kind, layer), []).append(energy_on(of_kind[first:], objects))
+                    by_time = shares(energy_on(of_kind[first:], objects), first)
+                    found += [(sample, kind, layer, when, float(share)) for when, share in by_time.items()]
             advance(1)
-    parts = [
-        measured(share, chosen.tolist(), map=kind, layer=layer, when=when)
-        for (kind, layer), of_map in energies.items()
-        for when, share in shares(np.stack(of_map), firsts[layer]).items()
-    ]
-    return pd.concat(parts)
+    return pd.DataFrame(found, columns=["image", "map", "layer", "when", "value"])
 
 
 def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
@@ -60,18 +54,23 @@ def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
 
 
 def shares(energies: Floats, first: int) -> dict[str, Floats]:
-    """Energy on the predicted object as a share of that on both, (N,); 0.5 where both are zero.
+    """Energy on the predicted object as a share of that on both, (...); 0.5 where both are zero.
 
     Parameters
     ----------
-    energies : (N, T', 2) — mean energy on the predicted object and on the other one
+    energies : (..., T', 2) — mean energy on the predicted object and on the other one
     first : the step of the first of them
+
+    Returns
+    -------
+    "early", "late" (first and last third) and "step t" -> share
     """
-    third = max(1, energies.shape[1] // 3)
-    windows = {"early": energies[:, :third].sum(axis=1), "late": energies[:, -third:].sum(axis=1)}
-    windows |= {f"step {first + step}": energies[:, step] for step in range(energies.shape[1])}
+    steps = energies.shape[-2]
+    third = max(1, steps // 3)
+    windows = {"early": energies[..., :third, :].sum(axis=-2), "late": energies[..., -third:, :].sum(axis=-2)}
+    windows |= {f"step {first + step}": energies[..., step, :] for step in range(steps)}
     totals = {when: of_window.sum(axis=-1) for when, of_window in windows.items()}
     return {
-        when: np.divide(windows[when][:, 0], total, out=np.full(total.shape, 0.5), where=total > 0)
+        when: np.divide(windows[when][..., 0], total, out=np.full(total.shape, 0.5), where=total > 0)
         for when, total in totals.items()
     }

@@ -127,30 +127,28 @@ def spike_deletion(
     return SpikeCurve(taken / places, deleted, probability)
 
 
-def random_faithfulness(
-    score: Callable[[NDArray[np.float32]], Logits],
-    image: NDArray[np.float32],
+def random_orders(
+    curve: Callable[..., Curves],
+    score: Callable[[Any], Logits],
+    whole: NDArray[Any],
     *,
     repeats: int = 3,
-    steps: int = STEPS,
     seed: int = 0,
-) -> PixelCurves:
-    """The baseline: mean curves of `repeats` random orders, seeded by seed, seed + 1, …; flat maps give such orders."""
-    flat = np.zeros(image.shape[1:])
-    return _mean(lambda each: faithfulness(score, image, flat, steps=steps, seed=each), repeats, seed)
+    **options: Any,
+) -> Curves:
+    """The baseline: mean curves of `repeats` random orders, seeded by seed, seed + 1, …; flat maps give such orders.
 
-
-def random_spike_deletion(
-    score: Callable[[NDArray[np.bool_]], Logits],
-    spikes: NDArray[np.bool_],
-    *,
-    repeats: int = 3,
-    steps: int = STEPS,
-    seed: int = 0,
-) -> SpikeCurve:
-    """The baseline: mean curve of `repeats` random orders of the places, seeded by seed, seed + 1, …"""
-    flat = np.zeros(spikes.shape[2:])
-    return _mean(lambda each: spike_deletion(score, spikes, flat, steps=steps, seed=each), repeats, seed)
+    Parameters
+    ----------
+    curve : :func:`faithfulness` or :func:`spike_deletion`; its first field is the same for all seeds
+    score, whole, options : what it is given: image or spikes
+    """
+    if repeats < 1:
+        raise InputError(f"random orders: got {repeats} repeats, expected at least 1")
+    flat, seeds = np.zeros(whole.shape[-2:]), range(seed, seed + repeats)
+    found = [curve(score, whole, flat, seed=each, **options) for each in seeds]
+    first, *others = zip(*found, strict=True)
+    return type(found[0])(first[0], *(np.mean(each, axis=0) for each in others))
 
 
 def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
@@ -179,12 +177,3 @@ def _probability(where: str, found: Logits, versions: int) -> Floats:
         raise InputError(f"{where}: got logits of shape {logits.shape}, expected finite ones of ({versions}, classes)")
     probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
     return probability
-
-
-def _mean(curves: Callable[[int], Curves], repeats: int, seed: int) -> Curves:
-    """Mean of the curves of several seeds; their first field is the same in all."""
-    if repeats < 1:
-        raise InputError(f"random orders: got {repeats} repeats, expected at least 1")
-    found = [curves(seed + repeat) for repeat in range(repeats)]
-    first, *others = zip(*found, strict=True)
-    return type(found[0])(first[0], *(np.mean(each, axis=0) for each in others))

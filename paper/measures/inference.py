@@ -1,4 +1,4 @@
-"""Differences over the same images, means over networks and images, and p-values of many claims."""
+"""Means over networks and images, and p-values of many claims."""
 
 from __future__ import annotations
 
@@ -12,24 +12,6 @@ from recordings.errors import InputError
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
     """The mean of (n,) values, see :func:`pipeline.measures.statistics.bootstrap_means`."""
     return bootstrap_means([values], seed)[0]
-
-
-def paired_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:
-    """Mean of first - second over the same images, with the bootstrap's interval: a difference if 0 lies outside.
-
-    Parameters
-    ----------
-    first, second : (n,), value i of both from image i
-    seed : ≥ 0
-
-    Raises
-    ------
-    InputError : if they are not equally many, none, or one is NaN or infinite
-    """
-    one, other = checked_values("paired difference", first), checked_values("paired difference", second)
-    if len(one) != len(other):
-        raise InputError(f"paired difference: got {len(one)} and {len(other)} values, expected the same images in both")
-    return bootstrap_mean(one - other, seed)
 
 
 def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:

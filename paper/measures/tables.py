@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.measures.statistics import Estimate, mean_with_interval
 from recordings.errors import InputError
 
-from .inference import bootstrap_mean, paired_difference
+from .inference import bootstrap_mean
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
@@ -31,6 +31,11 @@ def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names:
     """
     array = np.asarray(values, np.float64)
     return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
+
+
+def measured_over_steps(values: NDArray[Any], first: int = 0, /, **names: Any) -> pd.DataFrame:
+    """Measurements (N, T) of every image at every step, from step `first` on: image, names, step, value."""
+    return pd.concat([measured(of_step, **names, step=step) for step, of_step in enumerate(values.T, first)])
 
 
 def rows(table: pd.DataFrame, **conditions: Any) -> pd.DataFrame:
@@ -61,8 +66,23 @@ def summary_of_shares(table: pd.DataFrame) -> pd.DataFrame:
     return _summary(table, mean_with_interval)
 
 
+def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of measured tables that have their rows in one order."""
+    return tables[0].assign(value=np.mean([values(each) for each in tables], axis=0))
+
+
+def minus(first: pd.DataFrame, second: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """First - second, image by image: the rows of `first`, whose value is now the difference.
+
+    `second` has one row for every image and what is in the columns `by`.
+    """
+    keys = ["image", *by]
+    other = second.set_index(keys)["value"]
+    return first.assign(value=first["value"].to_numpy() - other.loc[first.set_index(keys).index].to_numpy())
+
+
 def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Estimate:
-    """Mean of first - second, image by image, with the bootstrap's interval.
+    """Mean of first - second, image by image, with the bootstrap's interval: a difference if 0 lies outside.
 
     Parameters
     ----------
@@ -77,7 +97,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Esti
     if images[0] != images[1] or len(set(images[0])) != len(images[0]):
         counts = " and ".join(f"{len(each)} rows of {len(set(each))} images" for each in images)
         raise InputError(f"paired difference: got {counts}, expected one row for each of the same images in both")
-    return paired_difference(values(first), values(second), seed)
+    return bootstrap_mean(values(first) - values(second), seed)
 
 
 def _summary(table: pd.DataFrame, estimate: Callable[[NDArray[np.float64]], Estimate]) -> pd.DataFrame:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from paper.common.claims import Claim, compared, differences, direction, judged, over_family, verdict, with_interval
+from paper.common.claims import (
+    Claim,
+    compared,
+    differences,
+    judged,
+    over_family,
+    verdict,
+    with_interval,
+)
 from paper.measures.tables import measured
 from pipeline.measures.statistics import Estimate
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:
-    assert direction(0.1, 0.3) == "yes"
-    assert direction(-0.3, -0.1) == "no"
-    assert direction(-0.1, 0.1) == direction(0.0, 0.1) == "no difference seen"
+    assert verdict(Estimate(9, 0.2, 0.1, 0.3)) == "yes"
+    assert verdict(Estimate(9, -0.2, -0.3, -0.1)) == "no"
+    assert verdict(Estimate(9, 0.0, -0.1, 0.1)) == verdict(Estimate(9, 0.05, 0.0, 0.1)) == "no difference seen"
 
 
 def test_one_image_gives_neither_verdict_nor_interval() -> None:

@@ -29,7 +29,7 @@ from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR, is_flat
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
-from pipeline.config import ConversionSection
+from pipeline.config import ConversionRule
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
@@ -250,11 +250,13 @@ def test_other_rules_of_conversion_stand_beside_the_first(setup: Setup, monkeypa
     setup.networks.settings = setup.settings.model_copy(update={"rules": ("max", "balanced")})
     asked = []
 
-    def conversion(settings: ConversionSection) -> Checkpoint:
-        asked.append(settings.rule)
-        return setup.networks.converted
+    converted = setup.networks.converted
 
-    monkeypatch.setattr(setup.networks, "_conversion", conversion)
+    def converted_by(rule: ConversionRule) -> Checkpoint:
+        asked.append(rule)
+        return converted
+
+    monkeypatch.setattr(setup.networks, "converted_by", converted_by)
     assert list(setup.networks.by_rule) == ["surrogate", "converted", "converted, balanced"]
     result = fig8.run(setup)
     assert set(asked) == {"balanced"}, "its own rule, max, is there already"

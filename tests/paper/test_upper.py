@@ -10,7 +10,7 @@ import pytest
 from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
-from paper.common.upper import upper_network
+from paper.common.deletion_curves import upper_network
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.train.export import export_network
 from recordings.errors import InputError

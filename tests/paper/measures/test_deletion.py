@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from paper.measures.deletion import faithfulness, pixel_order, random_faithfulness
+from paper.measures.deletion import faithfulness, pixel_order, random_orders
 from recordings.errors import InputError
 
 Images = NDArray[np.float32]
@@ -78,7 +78,7 @@ def test_a_flat_map_is_a_random_order(value: float, size: tuple[int, int]) -> No
 
 def test_random_baseline_is_the_mean_over_flat_maps() -> None:
     flat = [faithfulness(brightness, IMAGE, [[5.0]], steps=4, seed=seed) for seed in (7, 8)]
-    baseline = random_faithfulness(brightness, IMAGE, repeats=2, steps=4, seed=7)
+    baseline = random_orders(faithfulness, brightness, IMAGE, repeats=2, steps=4, seed=7)
     np.testing.assert_allclose(baseline.deletion, (flat[0].deletion + flat[1].deletion) / 2)
     np.testing.assert_allclose(baseline.insertion, (flat[0].insertion + flat[1].insertion) / 2)
 
@@ -100,4 +100,4 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="got 0 steps, expected at least 1$"):
         faithfulness(brightness, IMAGE, [[1.0]], steps=0)
     with pytest.raises(InputError, match="got 0 repeats, expected at least 1$"):
-        random_faithfulness(brightness, IMAGE, repeats=0)
+        random_orders(faithfulness, brightness, IMAGE, repeats=0)

@@ -10,23 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper.measures.inference import bootstrap_mean, bootstrap_over_networks, holm, p_value, paired_difference
+from paper.measures.inference import bootstrap_mean, bootstrap_over_networks, holm, p_value
+from paper.measures.tables import difference, measured
 from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
 
 
 def test_pairs_know_what_separate_means_do_not() -> None:
     difficulty = np.random.default_rng(0).normal(0, 10, 50)
-    difference = paired_difference(difficulty + 0.5, difficulty)
-    assert difference == (50, pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
+    apart = difference(measured(difficulty + 0.5), measured(difficulty))
+    assert apart == (50, pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
     assert bootstrap_mean(difficulty).high - bootstrap_mean(difficulty).low > 2
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6))
 def test_interval_holds_the_mean_and_exchanging_mirrors_it(values: list[float]) -> None:
-    n, mean, low, high = paired_difference(values, np.zeros(len(values)))
+    n, mean, low, high = difference(measured(values), zeros := measured(np.zeros(len(values))))
     assert n == len(values) and low - 1e-9 <= mean <= high + 1e-9
-    assert paired_difference(np.zeros(len(values)), values) == pytest.approx((n, -mean, -high, -low), abs=1e-9)
+    assert difference(zeros, measured(values)) == pytest.approx((n, -mean, -high, -low), abs=1e-9)
 
 
 def test_holm_by_hand() -> None:
@@ -113,5 +114,5 @@ def test_bad_values() -> None:
         bootstrap_over_networks([1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="^bootstrap: got NaN or infinite values"):
         bootstrap_over_networks([[1.0, np.nan]])
-    with pytest.raises(InputError, match="^paired difference: got 2 and 1 values, expected the same images in both$"):
-        paired_difference([1.0, 2.0], [1.0])
+    with pytest.raises(InputError, match="^paired difference: got 2 rows of 2 images and 1 rows of 1 images, expected"):
+        difference(measured([1.0, 2.0]), measured([1.0]))

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from paper.measures.deletion import random_spike_deletion, spike_deletion
+from paper.measures.deletion import random_orders, spike_deletion
 from paper.measures.maps import average_map
 from recordings.errors import InputError
 
@@ -71,7 +71,7 @@ def test_a_map_of_fewer_places_than_steps_and_a_silent_layer() -> None:
 
 def test_random_baseline_is_the_mean_over_orders() -> None:
     found = [spike_deletion(count, two_rows(), [[0.0]], steps=4, seed=seed) for seed in (7, 8)]
-    baseline = random_spike_deletion(count, two_rows(), repeats=2, steps=4, seed=7)
+    baseline = random_orders(spike_deletion, count, two_rows(), repeats=2, steps=4, seed=7)
     np.testing.assert_allclose(baseline.probability, (found[0].probability + found[1].probability) / 2)
     np.testing.assert_allclose(baseline.spikes, (found[0].spikes + found[1].spikes) / 2)
 
@@ -87,4 +87,4 @@ def test_bad_input() -> None:
     ):
         spike_deletion(count, two_rows()[0, 0], [[1.0]])
     with pytest.raises(InputError, match="got 0 repeats, expected at least 1$"):
-        random_spike_deletion(count, two_rows(), repeats=0)
+        random_orders(spike_deletion, count, two_rows(), repeats=0)
