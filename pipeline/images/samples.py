@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,23 @@ from .matching import KnownClasses
 from .preprocessing import Box, Preprocessing, box_mask
 from .selection import balanced_order
 
-if TYPE_CHECKING:
-    from pipeline.networks.checkpoint import Checkpoint
-
-
 READERS = 4  # threads that read images at most; each may hold a large one
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
+
+
+class Trained(Protocol):
+    """What data sets ask of a checkpoint: the classes that it knows, and how its input is prepared."""
+
+    @property
+    def network(self) -> Network: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def preprocessing(self) -> Preprocessing | EventBinning | None: ...  # noqa: D102
+    @property
+    def preparation(self) -> Preprocessing | EventBinning: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +252,7 @@ class Chosen:
 
 def choose(
     source: str | Sequence[str] | None,
-    checkpoint: Checkpoint,
+    checkpoint: Trained,
     count: int,
     seed: int,
     download: bool = False,
@@ -272,7 +283,7 @@ def choose(
 
 def choose_samples(
     source: str | Sequence[str] | None,
-    checkpoint: Checkpoint,
+    checkpoint: Trained,
     count: int,
     seed: int,
     download: bool = False,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,10 +22,7 @@ from .datasets.arrays import InMemory, identity_of_events
 from .encoding import encode
 from .events.events import Events
 from .preprocessing import Preprocessing
-from .samples import Chosen, batches, choose_samples
-
-if TYPE_CHECKING:
-    from pipeline.networks.checkpoint import Checkpoint
+from .samples import Chosen, Trained, batches, choose_samples
 
 DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
@@ -88,7 +85,7 @@ class InputSpikes:
 
 def open_source(
     data: Any,
-    network: Checkpoint | Network,
+    network: Trained | Network,
     *,
     labels: ArrayLike | None = None,
     samples: int | None = None,
@@ -149,7 +146,7 @@ def _is_path(value: Any) -> bool:
 
 def _from_array(
     array: NDArray[Any],
-    network: Checkpoint | Network,
+    network: Trained | Network,
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
@@ -174,7 +171,7 @@ def _from_array(
 
 def _from_events(
     recordings: Sequence[Events],
-    network: Checkpoint | Network,
+    network: Trained | Network,
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
@@ -189,7 +186,7 @@ def _from_events(
     return _read(InMemory(name, recordings, table.label.tolist(), network.class_names), network, advance)
 
 
-def _read(dataset: InMemory, checkpoint: Checkpoint, advance: Callable[[int], None]) -> Source:
+def _read(dataset: InMemory, checkpoint: Trained, advance: Callable[[int], None]) -> Source:
     return Chosen(dataset, np.arange(len(dataset)), checkpoint.preparation).read(advance=advance)
 
 
@@ -201,7 +198,7 @@ def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleT
     return SampleTable(np.arange(count)[:samples], known[:samples])
 
 
-def _check_prepared(images: NDArray[Any], network: Checkpoint | Network) -> None:
+def _check_prepared(images: NDArray[Any], network: Trained | Network) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
     graph = network if isinstance(network, Network) else network.network
     if graph.encoder == "spikes":
