@@ -10,8 +10,8 @@ import pytest
 
 from paper.common.sweep import sweep
 from pipeline.maps.sam import spike_activation_maps
+from recordings import reader as reading
 from recordings.errors import InputError
-from recordings.raster import reader as reading
 from recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 

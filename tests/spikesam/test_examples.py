@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import spikesam
-from pipeline.images.datasets import cluttered_digits
+from pipeline.images.datasets import handwriting
 
 OPTIONAL = {"from_nir": "nir", "to_nir": "nir"}  # what an example needs beside this project
 
@@ -18,7 +18,7 @@ def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: py
     if name in OPTIONAL:
         pytest.importorskip(OPTIONAL[name])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(cluttered_digits.SIZES, "selection", 50)  # what a training chooses its best epoch by
+    monkeypatch.setitem(handwriting.SIZES, "selection", 50)  # what a training chooses its best epoch by
     described = spikesam if name == "spikesam" else getattr(spikesam, name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):
