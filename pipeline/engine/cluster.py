@@ -191,6 +191,7 @@ def connected(address: str) -> Iterator[Client]:
             ) as cluster,
             Client(cluster, security=security) as client,
         ):
+            client.wait_for_workers(int(local[1]))  # ranges are handed out by the number of threads that are there
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
