@@ -171,7 +171,7 @@ def methods() -> Mapping[str, type[MapMethod]]:
     for file in iter_modules(folder.__path__):
         module = import_module(f"{METHODS}.{file.name}")
         for each in vars(module).values():
-            if isinstance(each, type) and issubclass(each, MapMethod) and each.__module__ == module.__name__:
+            if isinstance(each, type) and each.__module__ == module.__name__ and issubclass(each, MapMethod):
                 found[each.name] = each
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
