@@ -28,7 +28,7 @@ class InputMethod(ImageMethod):
 
     shows = "What speaks for the class"
     target = "prediction"
-    parameters: ClassVar = {"seed": int}
+    parameters: ClassVar[dict[str, type]] = {"seed": int}
     layered = False
 
     @abstractmethod

@@ -15,5 +15,5 @@ class GraphMaps(SpikeActivationMaps):
     name = "graph-sam"
     title = "Spike Activation Map, formed in the network's graph"
     source = "network_sha256"
-    parameters: ClassVar = {"gamma": float, "variant": str, "seed": int}
+    parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "seed": int}
     offline = False

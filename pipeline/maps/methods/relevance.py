@@ -39,7 +39,7 @@ class Relevance(RasterMethod):
     title = "Relevance of spikes"
     shows = "What the answer rests on"
     target = "prediction"
-    parameters: ClassVar = {"network_sha256": str, "rule": str}
+    parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
 
     network: Annotated[
         str | None,

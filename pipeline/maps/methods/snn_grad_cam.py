@@ -73,5 +73,5 @@ class SnnGradCam(ImageMethod):
     title = "SNN-crafted Grad-CAM"
     shows = "What speaks for the class"
     target = "label"
-    parameters: ClassVar = {"seed": int}
+    parameters: ClassVar[dict[str, type]] = {"seed": int}
     maps = staticmethod(snn_grad_cam)
