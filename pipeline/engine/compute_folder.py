@@ -60,6 +60,6 @@ def merge_all(folder: Path, spec: JobSpec, tracker: Tracker, whole: WholeRaster 
 
     Parameters are those of :func:`compute_all`, and of :func:`pipeline.engine.merge.merge`.
     """
-    with tracker.time("merge"), tracker.show("merging", len(spec.samples)) as advance:
+    with tracker.time("merge"), tracker.show("merging", len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole)
     return replace(totals, seconds=totals.seconds | tracker.seconds)

@@ -60,7 +60,7 @@ class Totals:
 def merge(
     folder: Path,
     spec: JobSpec,
-    advance: Callable[[int], None] = lambda samples: None,
+    advance: Callable[[int], None] = lambda ranges: None,
     whole: WholeRaster | None = None,
 ) -> Totals:
     """Make the files of a run of its ranges, each verified. :func:`remove_parts` removes the ranges.
@@ -69,7 +69,7 @@ def merge(
 
     Parameters
     ----------
-    advance : called with the number of samples just merged
+    advance : called with the number of files of ranges just merged: of maps, or else of spikes
     whole : may have most of the spikes already
 
     Raises
@@ -87,6 +87,7 @@ def merge(
             maps = stack.enter_context(writing_maps(folder / "sam.h5", header, spec.samples, overwrite=True))
             for file in files:
                 maps.copy(file.first, file.read("maps"))
+                advance(1)
         if spec.keep.spikes:
             _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
     return totals
@@ -108,7 +109,8 @@ def _merge_raster(
             check_free(folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume")
             for file in rest:
                 whole.copy(file.first, file.read("raster"))
-                advance(1)
+                if totals.spec.keep.maps is None:  # else maps were counted
+                    advance(1)
             whole.finish()
         except (OSError, RuntimeError) as error:
             raise InputError(f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume") from error
