@@ -224,13 +224,13 @@ def refuse_other_raster(where: Path, header: RasterHeader, samples: SampleTable,
     ------
     InputError : naming each difference as "field is OLD there, NEW here"
     """
-    if found := _differences(header, samples, spec.header, spec.samples):
+    if found := differences(header, samples, spec.header, spec.samples):
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
 def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
     """Refuse to join a run that computes something else."""
-    found = _differences(old.header, old.samples, new.header, new.samples)
+    found = differences(old.header, old.samples, new.header, new.samples)
     refuse_other_origin(where, old.keep.maps == "backend", new)
     before, after = (
         {"keep": spec.keep.name, "gamma": spec.gamma, "variant": spec.variant, "stepped": spec.keep.stepped}
@@ -245,7 +245,7 @@ def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
-def _differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
+def differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
     """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
     fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
     if old.precision == "float32":  # there, another backend or device may round spikes differently
