@@ -57,6 +57,7 @@ class MadeUpSamples:
     table: SampleTable
     positions: range
     name = "made-up"
+    contents = ()
 
     @property
     def names(self) -> list[str]:
