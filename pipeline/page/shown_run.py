@@ -13,7 +13,7 @@ import numpy as np
 from backends.network import Network
 from backends.network.storage import read_network
 from pipeline.config import load_config
-from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
+from pipeline.engine.summary import LARGEST_SUMMARY, Summary
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
@@ -36,8 +36,7 @@ class ShownRun:
     name : of its folder or file
     raster : open
     gamma : that the page begins with, 1/step
-    checkpoint : name or file of the network; empty if unknown
-    answers : of every sample, with names for people; None if unknown
+    summary : answers for every sample, with names for people; None if unknown
     samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
@@ -48,8 +47,7 @@ class ShownRun:
     name: str
     raster: RasterReader
     gamma: float = GAMMA
-    checkpoint: str = ""
-    answers: list[Answer] | None = None
+    summary: Summary | None = None
     samples: Samples | None = None
     network: Network | None = None
     scores: Sequence[Score] = ()
@@ -59,8 +57,14 @@ class ShownRun:
     @property
     def network_name(self) -> str:
         """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
-        path = Path(self.checkpoint)
+        path = Path(self.summary.checkpoint if self.summary else "")
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+
+    def class_name(self, number: int) -> str | None:
+        """A class as people see it; None of -1, which is unknown."""
+        if number < 0:
+            return None
+        return self.summary.class_names[number] if self.summary else f"class {number}"
 
 
 def open_run(path: Path, resources: ExitStack) -> ShownRun:
@@ -115,9 +119,12 @@ def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Itera
 
 def _with_summary(run: ShownRun, path: Path) -> ShownRun:
     summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
-    if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
+    raster, classes = run.raster, len(summary.class_names)
+    if (summary.raster_digest, len(summary.answers)) != (raster.raster_digest, raster.n_samples):
         raise InputError("It is of another raster")
-    return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
+    if max(raster.labels.max(), raster.predictions.max()) >= classes:
+        raise InputError(f"It names {classes} classes, and the raster has more")
+    return replace(run, summary=summary)
 
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:

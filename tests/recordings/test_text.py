@@ -10,7 +10,7 @@ from rich.table import Table
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.parsing import parse_json
-from recordings.text import printable
+from recordings.text import printable, told_apart
 from recordings.validate import main as validate
 
 
@@ -35,6 +35,26 @@ def test_printable(text, shown):
 @pytest.mark.parametrize(("length", "shown"), [(8, "abcdefgh"), (9, "abcd…ghi"), (26, "abcd…xyz")])
 def test_what_is_too_long_loses_its_middle(length, shown):
     assert printable("abcdefghijklmnopqrstuvwxyz"[:length], most=8) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["cat", "dog"], ["cat", "dog"]),
+        (["crane", "dog", "crane"], ["crane (0)", "dog", "crane (2)"]),
+        (["crane (2)", "crane", "crane"], ["crane (2) (0)", "crane (1)", "crane (2) (2)"]),
+        (["a\x1b", "a\x07", "a?"], ["a? (0)", "a? (1)", "a? (2)"]),
+        (["", ""], [" (0)", " (1)"]),
+    ],
+)
+def test_names_that_look_alike_get_their_number(names, shown):
+    assert told_apart(names) == shown
+
+
+def test_long_names_that_look_alike_once_they_are_cut():
+    shown = [printable(name, 80) for name in told_apart("x" * 100 + middle + "x" * 100 for middle in "abc")]
+    assert len(set(shown)) == 3
+    assert shown[2].endswith(" (2)")
 
 
 def test_megabytes_are_cut_at_once():
