@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Overwrite
+from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.progress import Tracker
 
@@ -51,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):
         path = report(runs, options.out, limit=int(options.megabytes * 1e6), overwrite=options.overwrite)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{path}  {readable(path.stat().st_size)}", markup=False)
+    PlainConsole(soft_wrap=True).print(f"{path}  {readable(path.stat().st_size)}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.parsing import parse_json
+from recordings.progress import progress_bar
 from recordings.text import printable, told_apart
 from recordings.validate import main as validate
 
@@ -72,6 +75,18 @@ def test_a_console_shows_texts_as_they_are():
     assert "[bold]name" in shown
     assert "[link=x]c ?" in shown
     assert "\x1b" not in shown
+
+
+def test_nothing_gets_round_a_console():
+    console = PlainConsole(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    console.print(Path("a\x1b[2J"), Text("b\x07"), ["c\u202e"], sep="\n")
+    with progress_bar(console) as bar:
+        bar.add_task("d\x1b]0;title\x07", total=1)
+        bar.refresh()
+    shown = console.file.getvalue()
+    assert "a?[2J\nb\n['c\\u202e']\n" in shown  # of Text, rich drops the bell by itself
+    assert "d?]0;titl" in shown
+    assert "\x1b[2J" not in shown and "\x1b]0" not in shown and "\x07" not in shown
 
 
 @pytest.mark.parametrize(
