@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from backends.network import Network
 from backends.network.storage import read_network
 from pipeline.config import load_config
 from pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from pipeline.images.datasets import is_named
+from pipeline.images.datasets.base import shorten
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 from recordings.text import printable
 
@@ -67,7 +71,7 @@ class ShownRun:
         return self.summary.class_names[number] if self.summary else f"class {number}"
 
 
-def open_run(path: Path, resources: ExitStack) -> ShownRun:
+def open_run(path: Path, resources: ExitStack, data: str | Sequence[str] | None, tracker: Tracker) -> ShownRun:
     """Open a run's folder, or a raster file alone.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so.
@@ -75,6 +79,10 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     Parameters
     ----------
     resources : closes the files
+    data : the images of the run, see :func:`pipeline.images.datasets.open_dataset`. None: those that config.toml names,
+        if they are a data set with a name, such as "cluttered-digits". It names no files: the folder may be somebody
+        else's, who must not choose which pictures of this machine a page shows
+    tracker : gets a note of what is not shown; those of the page name no file outside of the folder
 
     Raises
     ------
@@ -91,16 +99,16 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
-        ("config.toml", _with_samples),
+        ("config.toml", partial(_with_samples, data=data)),
         ("sam.h5", _with_scores),
     ):
         if (path / file).is_file():
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
-                run = replace(
-                    run, notes=(*run.notes, f"{file} is not shown. {printable(error).replace(f'{path}/', '')}")
-                )
+                said = printable(error).replace(f"{path}/", "")
+                run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
+                tracker.notes.append(f"{path / file} is not shown. {printable(error.__cause__ or error)}")
     return run
 
 
@@ -134,13 +142,19 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
     return replace(run, network=network)
 
 
-def _with_samples(run: ShownRun, path: Path) -> ShownRun:
+def _with_samples(run: ShownRun, path: Path, data: str | Sequence[str] | None) -> ShownRun:
     """Read the images again, as the configuration says, but fetch none."""
     from pipeline.networks.checkpoint import load_checkpoint
 
     settings = load_config(path).run
-    checkpoint = load_checkpoint(settings.checkpoint, "snn")
-    samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed)
+    if data is None and settings.data is not None and not is_named(settings.data):
+        found = InputError(f"It names {shorten(settings.data)}; name the data yourself to have these images shown")
+        raise InputError("Images that lie in files are shown only where whoever makes the page names them") from found
+    try:
+        checkpoint = load_checkpoint(settings.checkpoint, "snn")
+        samples = choose_samples(data or settings.data, checkpoint, settings.samples, settings.seed)
+    except (InputError, OSError) as error:
+        raise InputError("Its images cannot be read again") from error
     if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
         raise InputError("The images that it names are not those of the raster")
     return replace(run, samples=samples)
