@@ -89,7 +89,7 @@ def _pictures(
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
+                about = (settings.gamma, summary, samples, network, scores, cams)
                 write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
     return figures
 
