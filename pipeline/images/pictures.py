@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NAME = "pictures.zip"
 ABOUT = "samples.json"
 FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
-MOST = 1000  # samples
+MOST = 250  # samples
 LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
 LARGEST_ABOUT = 1 << 24  # bytes
 PACKING = 1  # zlib's fastest level: pictures are small

@@ -38,7 +38,8 @@ class RasterMethod(MapMethod):
         if isinstance(source, RasterReader):
             return source.path
         if isinstance(source, (str, PathLike)):
-            return Path(source)
+            path = Path(source)
+            return path / "raster.h5" if path.is_dir() else path
         raise InputError(
             f"explain: got {type(source).__name__}, expected a raster or its path; "
             "sam() maps an array, write_raster() makes a raster of it"
@@ -47,7 +48,8 @@ class RasterMethod(MapMethod):
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
-        raster = source if isinstance(source, RasterReader) else RasterReader(Path(source))
+        path = self.path(source)
+        raster = source if isinstance(source, RasterReader) else RasterReader(path or "")
         try:
             names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
             kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
