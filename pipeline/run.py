@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +91,8 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
     from pipeline.engine.compute_folder import compute_all, compute_on_cluster
     from pipeline.engine.folder import begin, undone_if_refused
-    from pipeline.engine.prepare import prepare, read_all
+    from pipeline.engine.prepare import prepare, read_all, with_contents
+    from pipeline.engine.source import refuse_changed
     from pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
@@ -103,14 +103,14 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     read: ReadSamples = prepared.chosen.read
     with undone_if_refused(out):
         if cluster is not None:
-            job = begin(out, prepared.job, config)
+            job = begin(out, with_contents(prepared, out, tracker), config)
             with tracker.show("connecting"), connected(cluster) as client:
                 totals = compute_on_cluster(out, job, client, tracker)
         else:
-            samples = read_all(prepared, tracker)
+            samples, job = read_all(prepared, tracker)
             tracker.notes += samples.notes(settings.samples)
-            read = samples.part
-            job = begin(out, replace(prepared.job, read=read), config)
+            job, read = begin(out, job, config), samples.part
+            refuse_changed(samples, job.spec.contents)
             totals = compute_all(out, job, tracker)
     summary, figures = write_results(out, totals, job.network, settings, read, tracker)
     print_summary(summary, out, figures, tracker.notes, console)
@@ -121,7 +121,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     from pipeline.engine.compute import compile_kernels
     from pipeline.engine.compute_ranges import compute_ranges
     from pipeline.engine.folder import begin
-    from pipeline.engine.prepare import prepare
+    from pipeline.engine.prepare import prepare, with_contents
 
     tracker = Tracker()
     with tracker.show("listing samples"):
@@ -130,7 +130,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
         return
     ranges = prepared.job.spec.ranges
     numbers = part_of(part, len(ranges))
-    job = begin(out, prepared.job, config)
+    job = begin(out, with_contents(prepared, out, tracker), config)
     with tracker.show("preparing (the first time, kernels are compiled)"):
         compile_kernels(job)
     with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:

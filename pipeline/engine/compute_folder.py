@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from recordings.progress import Tracker
@@ -42,7 +44,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
         with tracker.show(f"simulating on {job.backend.name}", count) as advance:
             advance(count - len(store.missing))
             compute(job, store, advance)
-        return merge_all(folder, job.spec, tracker, whole)
+        return merge_all(folder, job.spec, tracker, whole, store.checked)
     finally:
         whole.close()
 
@@ -55,11 +57,17 @@ def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker)
     return merge_all(folder, job.spec, tracker)
 
 
-def merge_all(folder: Path, spec: JobSpec, tracker: Tracker, whole: WholeRaster | None = None) -> Totals:
+def merge_all(
+    folder: Path,
+    spec: JobSpec,
+    tracker: Tracker,
+    whole: WholeRaster | None = None,
+    checked: Mapping[int, str] = MappingProxyType({}),
+) -> Totals:
     """Make the files of a run of which all ranges are computed; adds to the seconds of the tracker.
 
     Parameters are those of :func:`compute_all`, and of :func:`pipeline.engine.merge.merge`.
     """
-    with tracker.time("merge"), tracker.show("merging", len(spec.ranges)) as advance:
-        totals = merge(folder, spec, advance, whole)
+    with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
+        totals = merge(folder, spec, advance, whole, checked)
     return replace(totals, seconds=totals.seconds | tracker.seconds)

@@ -50,6 +50,10 @@ class KnownClasses(Dataset):
     def __getitem__(self, position: int) -> Item:
         return replace(self._dataset[self._positions[position]], label=self.labels[position])
 
+    def content(self, position: int) -> str:
+        """See :meth:`.datasets.base.Dataset.content`."""
+        return self._dataset.content(self._positions[position])
+
     def _name_of(self, position: int) -> str:
         return self._dataset.entry(self._positions[position]).name
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.subject import Subject, is_right
+from pipeline.drawing.subject import Subject, recorded_subjects
+from pipeline.images.pictures import pictures_beside
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, SourceName
 from recordings.raster.reader import RasterReader
@@ -71,15 +72,7 @@ def raster_explainer(
     samples = raster.samples
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
-        table = zip(samples.index, predictions, samples.label, strict=False)
-        return [
-            Subject(f"sample {index}", _class(predicted), _class(label), right=is_right(predicted, label))
-            for index, predicted, label in table
-        ]
+        return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
 
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
     return Explainer(header, samples, explain, subjects, what, raster, (), workers, compile_kernels)
-
-
-def _class(number: int) -> str | None:
-    return f"class {number}" if number >= 0 else None
