@@ -112,14 +112,13 @@ def recorded_subjects(
     found = []
     for sample, (predicted, label) in enumerate(zip(predictions, raster.labels, strict=False)):
         inside = sample < len(known)
-        image = known.pictures[sample] if inside else None
         found.append(
             Subject(
                 name=known.names[sample] if inside else f"sample {raster.samples.index[sample]}",
                 predicted=known.class_name(predicted),
                 true=known.class_name(label),
                 right=is_right(predicted, label),
-                image=None if image is None else image / np.float32(255),
+                image=known.image(sample),
                 box=known.boxes[sample] if inside else None,
                 frames=_event_frames(raster, sample) if known.events else None,
             )

@@ -73,6 +73,11 @@ class Pictures:
             return None
         return self.class_names[number] if number < len(self.class_names) else f"class {number}"
 
+    def image(self, sample: int) -> NDArray[np.float32] | None:
+        """(H, W, 3) in 0 … 1 of a sample, whichever; None if there is none."""
+        picture = self.pictures[sample] if sample < len(self) else None
+        return None if picture is None else picture.astype(np.float32) / np.float32(255)
+
     @classmethod
     def of(cls, samples: Samples, class_names: Sequence[str]) -> Pictures:
         """Those of samples that were read, as many as are kept."""
