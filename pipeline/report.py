@@ -24,7 +24,7 @@ machine: spikes, the pictures of the first samples (pictures.zip), maps that pip
 such as gradcam.h5.
 
 examples:
-  python -m pipeline.report runs/digits --out digits.html
+  python -m pipeline.report runs/digits
   python -m pipeline.report runs/digits runs/converted --out both.html
   python -m pipeline.report raster.h5 --out spikes.html"""
 
@@ -36,7 +36,7 @@ class ReportCommand(BaseModel):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
-    out: Path = Field(Path("report.html"), description="the page")
+    out: Path | None = Field(None, description="the page; report.html in the folder of the first run if not given")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="what the samples may take; of more, the first are shown")
     ]

@@ -229,3 +229,16 @@ def test_mistakes_are_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2
     assert message in line
+
+
+def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path, spikes_alone: Path) -> None:
+    page = copy / "report.html"
+    before = page.read_bytes()
+    assert report(copy) == page
+    main([str(copy)])
+    assert len(runs_of(page)) == 1 and page.read_bytes() != before  # Grad-CAM came later
+    page.write_text("mine")
+    with pytest.raises(InputError, match=r"report\.html: exists already"):
+        report(copy)
+    assert page.read_text() == "mine"
+    assert report(spikes_alone) == spikes_alone.with_suffix(".html")
