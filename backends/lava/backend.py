@@ -94,7 +94,10 @@ class LavaBackend:
                 for sample in islice(samples, AHEAD if done == 0 else 1):
                     child.send(sample)
                 layout = sent_arrays(network, request, done)
-                yield parse(child.receive(size_of(layout)), layout)
+                content = child.receive(size_of(layout))
+                if done == n_samples - 1:
+                    child.finish()  # a process may still fail in the last step, which no sample waits for
+                yield parse(content, layout)
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
