@@ -22,7 +22,7 @@ from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.raster.bits import on_cpu
 from recordings.raster.reader import RasterReader
-from recordings.text import LONGEST_NAME, printable
+from recordings.text import LONGEST_NAME, printable, told_apart
 
 from .datasets.archive import ZipArchive
 from .events.binning import picture_of
@@ -257,7 +257,7 @@ def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | Non
         masks.append(None if mask is None else mask[..., 0] >= 128)
     boxes = tuple(sample.box for sample in samples)
     names = tuple(printable(sample.name) for sample in samples)
-    classes = tuple(printable(name) for name in about.class_names)
+    classes = tuple(told_apart(about.class_names))
     return Pictures(names, tuple(pictures), boxes, tuple(masks), classes, about.events)
 
 

@@ -40,6 +40,13 @@ def test_names_are_short_and_printable(tmp_path: Path) -> None:
     assert all(name.isprintable() and len(name) <= 80 for name in (*found.names, *found.class_names))
 
 
+def test_classes_of_one_name_are_told_apart_whoever_wrote_them(tmp_path: Path) -> None:
+    write_pictures(tmp_path, DIGEST, replace(SHOWN, class_names=("crane", "dog", "crane")))
+    found = read_pictures(tmp_path, DIGEST)
+    assert found is not None
+    assert found.class_names == ("crane (0)", "dog", "crane (2)")
+
+
 def test_it_is_bounded() -> None:
     many = [np.zeros((1000, 1000, 3), np.uint8)] * 9
     assert len(Pictures.plain(["x"] * 9, many, ())) == 2
