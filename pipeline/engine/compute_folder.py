@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recordings.errors import RasterError
 from recordings.progress import Tracker
 
 from .cluster import Task, distribute
@@ -13,6 +15,7 @@ from .compute import compile_kernels, compute
 from .folder import FolderStore
 from .job import Job, JobSpec
 from .merge import Totals, merge
+from .range_file import RangeFile, range_files
 from .whole_raster import WholeRaster
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker)
     """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
     count = len(job.spec.samples)
     with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
-        distribute(client, Task(folder.absolute(), job), advance)
+        distribute(client, Task(folder.absolute(), job), advance, tracker.say)
     return merge_all(folder, job.spec, tracker)
 
 
@@ -63,3 +66,12 @@ def merge_all(folder: Path, spec: JobSpec, tracker: Tracker, whole: WholeRaster 
     with tracker.time("merge"), tracker.show("merging", len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole)
     return replace(totals, seconds=totals.seconds | tracker.seconds)
+
+
+def samples_kept(folder: Path, spec: JobSpec) -> int:
+    """How many samples lie in the ranges of a run."""
+    kept = 0
+    for path in range_files(folder, range(0), everything=True):
+        with suppress(RasterError):
+            kept += RangeFile(path, spec).record.count
+    return kept

@@ -76,7 +76,7 @@ def range_path(folder: Path, first: int) -> Path:
 
 
 def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> None:
-    """Write a file; it appears whole or not at all.
+    """Write a file; it appears whole or not at all, and never in place of another process's.
 
     Parameters
     ----------
@@ -85,12 +85,13 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
 
     Raises
     ------
+    ExistsError : if another process has written it
     OSError : if it cannot be written
     """
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
     head = hashlib.sha256(line).hexdigest().encode() + b"\n" + line + b"\n"
-    write_file(range_path(folder, record.first), b"".join([head, *sections.values()]))
+    write_file(range_path(folder, record.first), b"".join([head, *sections.values()]), overwrite=False)
 
 
 class RangeFile:
