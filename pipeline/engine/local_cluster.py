@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -53,12 +54,13 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
     from distributed import Client, LocalCluster
     from distributed.security import Security
 
-    scratch = Path(tempfile.mkdtemp(prefix=".dask-scratch-space-", dir=folder))  # dask knows what is called so
+    scratch = folder / f".dask-scratch-space-{secrets.token_hex(8)}"  # dask takes a folder that is called so as it is
     security, path = Security.temporary(), list(sys.path)
     ttl = f"{patience / 2} s"  # dask looks as often, so it notices within twice that time
     settings = {"temporary-directory": str(scratch), "distributed.scheduler.worker-ttl": ttl}
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700)
         with dask.config.set(settings):
             cluster = LocalCluster(
                 n_workers=0,
