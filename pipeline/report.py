@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Overwrite
+from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.progress import Tracker
 
@@ -19,12 +19,14 @@ PROG = "python -m pipeline.report"
 DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
-A browser opens it without a server, and it asks for nothing. Images are shown where config.toml says how to read them,
-and Grad-CAM where the folder holds maps that pipeline.gradcam made of these samples, in a file such as gradcam.h5.
+A browser opens it without a server, and it asks for nothing. Images are shown of data sets with a name, and of files
+that you name with --data: the folder may be somebody else's, and you may pass the page on. Grad-CAM is shown where the
+folder holds maps that pipeline.gradcam made of these samples, in a file such as gradcam.h5.
 
 examples:
   python -m pipeline.report runs/digits --out digits.html
   python -m pipeline.report runs/digits runs/converted --out both.html
+  python -m pipeline.report runs/photos --data photos/ --out photos.html
   python -m pipeline.report raster.h5 --out spikes.html"""
 
 
@@ -35,6 +37,7 @@ class ReportCommand(BaseModel):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
+    data: tuple[str, ...] | None = Field(None, description="the images of the run, where they lie in files")
     out: Path = Field(Path("report.html"), description="the page")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="what the samples may take; of more, the first are shown")
@@ -49,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from .page.write import report  # reading images and networks takes a second to import, --help need not wait
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
-    with Tracker().show("writing the page"):
-        path = report(runs, options.out, limit=int(options.megabytes * 1e6), overwrite=options.overwrite)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{path}  {readable(path.stat().st_size)}", markup=False)
+    tracker, limit = Tracker(), int(options.megabytes * 1e6)
+    with tracker.show("writing the page"):
+        path = report(runs, options.out, data=options.data, limit=limit, overwrite=options.overwrite, tracker=tracker)
+    PlainConsole(soft_wrap=True).print(*tracker.notes, f"{path}  {readable(path.stat().st_size)}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,8 +93,9 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
     from pipeline.engine.compute_folder import compute_all, compute_on_cluster
     from pipeline.engine.folder import begin, undone_if_refused
-    from pipeline.engine.prepare import prepare, read_all
+    from pipeline.engine.prepare import prepare, read_all, with_contents
     from pipeline.engine.range_file import PARTS
+    from pipeline.engine.source import refuse_changed
     from pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
@@ -104,16 +104,16 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     if not prepared.job.spec.keep.spikes and _was_finished(out, prepared.job.spec, settings, console):
         return
     read: ReadSamples = prepared.chosen.read
-    with undone_if_refused(out), _counting_if_interrupted(out, prepared.job.spec, "--resume"):
+    with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
         if cluster is not None:
-            job = begin(out, prepared.job, config)
+            job = begin(out, with_contents(prepared, out, tracker), config)
             with tracker.show("connecting"), connected(cluster, out / PARTS, tracker.say) as client:
                 totals = compute_on_cluster(out, job, client, tracker)
         else:
-            samples = read_all(prepared, tracker)
+            samples, job = read_all(prepared, tracker)
             tracker.notes += samples.notes(settings.samples)
-            read = samples.part
-            job = begin(out, replace(prepared.job, read=read), config)
+            job, read = begin(out, job, config), samples.part
+            refuse_changed(samples, job.spec.contents)
             totals = compute_all(out, job, tracker)
     summary, figures = write_results(out, totals, job.network, settings, read, tracker)
     print_summary(summary, out, figures, tracker.notes, console)
@@ -124,7 +124,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     from pipeline.engine.compute import compile_kernels
     from pipeline.engine.compute_ranges import compute_ranges
     from pipeline.engine.folder import begin
-    from pipeline.engine.prepare import prepare
+    from pipeline.engine.prepare import prepare, with_contents
 
     tracker = Tracker()
     with tracker.show("listing samples"):
@@ -133,8 +133,8 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
         return
     ranges = prepared.job.spec.ranges
     numbers = part_of(part, len(ranges))
-    job = begin(out, prepared.job, config)
-    with _counting_if_interrupted(out, job.spec, "the same command"):
+    job = begin(out, with_contents(prepared, out, tracker), config)
+    with _counting_if_interrupted(out, len(job.spec.samples), "the same command"):
         with tracker.show("preparing (the first time, kernels are compiled)"):
             compile_kernels(job)
         with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
@@ -144,7 +144,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
 
 
 @contextmanager
-def _counting_if_interrupted(out: Path, spec: JobSpec, then: str) -> Iterator[None]:
+def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]:
     """Let Ctrl-C say how many samples are kept, and what goes on from there."""
     from pipeline.engine.compute_folder import samples_kept
 
@@ -153,7 +153,7 @@ def _counting_if_interrupted(out: Path, spec: JobSpec, then: str) -> Iterator[No
     except BaseException as error:
         if interruption(error) is None:
             raise
-        kept = f"{samples_kept(out, spec)} of {len(spec.samples)} samples are kept in {out}"
+        kept = f"{samples_kept(out)} of {count} samples are kept in {out}"
         raise KeyboardInterrupt(f"{kept}, and {then} goes on from there") from None
 
 

@@ -28,7 +28,7 @@ from .job import BackendChoice, Job, JobSpec
 from .keep import RASTER
 from .memory import MemoryStore
 from .merge import remove_parts
-from .source import Parts
+from .source import Parts, refuse_changed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -125,7 +125,8 @@ def simulate(
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
             source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
-    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER)
+    contents = getattr(source, "contents", ())
+    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
     job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
     if out is None:
         return _in_memory(job, tracker)
@@ -135,6 +136,7 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
+        refuse_changed(job.read(range(len(source.table))), job.spec.contents)
         if (folder / "raster.h5").exists():
             pass  # it was finished before
         elif client is None:

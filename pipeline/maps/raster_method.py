@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.subject import Subject
+from pipeline.drawing.subject import Subject, is_right
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, SourceName
 from recordings.raster.reader import RasterReader
@@ -72,7 +72,10 @@ def raster_explainer(
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
         table = zip(samples.index, predictions, samples.label, strict=False)
-        return [Subject(f"sample {index}", _class(predicted), _class(label)) for index, predicted, label in table]
+        return [
+            Subject(f"sample {index}", _class(predicted), _class(label), right=is_right(predicted, label))
+            for index, predicted, label in table
+        ]
 
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
     return Explainer(header, samples, explain, subjects, what, raster, (), workers, compile_kernels)

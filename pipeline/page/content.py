@@ -12,6 +12,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from backends.network import Layer, Readout
+from pipeline.drawing.subject import is_right
 from pipeline.measures.operations import products, synaptic_operations
 from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
@@ -68,16 +69,18 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Conten
 
 
 def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
-    raster, answer = run.raster, run.answers[sample] if run.answers else None
+    raster, answer = run.raster, run.summary.answers[sample] if run.summary else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index = int(raster.samples.index[sample])
     return {
         "index": index,
         "name": answer.image if answer else f"sample {index}",
-        "label": (answer.label if answer else None) or (f"class {label}" if label >= 0 else None),
-        "predicted": next(iter(answer.classes)) if answer else f"class {predicted}" if predicted >= 0 else None,
-        "right": label == predicted if min(label, predicted) >= 0 else None,
-        "shares": list(answer.classes.items()) if answer else [],
+        "label": run.class_name(label),
+        "predicted": run.class_name(predicted),
+        "right": is_right(predicted, label),
+        "shares": [[run.class_name(of), share] for of, share in zip(answer.classes, answer.shares, strict=True)]
+        if answer
+        else [],
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},

@@ -9,6 +9,7 @@ from pathlib import Path
 from backends.network import Network
 from pipeline.config import RunSection
 from pipeline.engine.merge import Totals, remove_parts
+from pipeline.engine.source import refuse_changed
 from pipeline.engine.summary import Summary, summarise
 from pipeline.images.samples import ReadSamples
 from pipeline.maps.method import method_of
@@ -69,6 +70,7 @@ def _pictures(
     if not (settings.figures or with_page):
         return []
     samples = read(range(min(len(spec.samples), SHOWN if with_page else settings.figures)))
+    refuse_changed(samples, spec.contents)
     with ExitStack() as stack:
         maps = stack.enter_context(MapReader(folder / "sam.h5", trusted=True))
         raster = stack.enter_context(RasterReader(folder / "raster.h5", trusted=True)) if spec.keep.spikes else None
@@ -87,7 +89,7 @@ def _pictures(
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (settings.gamma, settings.checkpoint, summary.answers, samples, network, scores, cams)
+                about = (settings.gamma, summary, samples, network, scores, cams)
                 write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
     return figures
 

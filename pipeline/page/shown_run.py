@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import numpy as np
 from backends.network import Network
 from backends.network.storage import read_network
 from pipeline.config import load_config
-from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
+from pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from pipeline.images.datasets import is_named
+from pipeline.images.datasets.base import shorten
 from pipeline.images.samples import Samples, choose_samples
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
+from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 from recordings.text import printable
 
@@ -36,8 +40,7 @@ class ShownRun:
     name : of its folder or file
     raster : open
     gamma : that the page begins with, 1/step
-    checkpoint : name or file of the network; empty if unknown
-    answers : of every sample, with names for people; None if unknown
+    summary : answers for every sample, with names for people; None if unknown
     samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
@@ -48,8 +51,7 @@ class ShownRun:
     name: str
     raster: RasterReader
     gamma: float = GAMMA
-    checkpoint: str = ""
-    answers: list[Answer] | None = None
+    summary: Summary | None = None
     samples: Samples | None = None
     network: Network | None = None
     scores: Sequence[Score] = ()
@@ -59,11 +61,17 @@ class ShownRun:
     @property
     def network_name(self) -> str:
         """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
-        path = Path(self.checkpoint)
+        path = Path(self.summary.checkpoint if self.summary else "")
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
 
+    def class_name(self, number: int) -> str | None:
+        """A class as people see it; None of -1, which is unknown."""
+        if number < 0:
+            return None
+        return self.summary.class_names[number] if self.summary else f"class {number}"
 
-def open_run(path: Path, resources: ExitStack) -> ShownRun:
+
+def open_run(path: Path, resources: ExitStack, data: str | Sequence[str] | None, tracker: Tracker) -> ShownRun:
     """Open a run's folder, or a raster file alone.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so.
@@ -71,6 +79,10 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     Parameters
     ----------
     resources : closes the files
+    data : the images of the run, see :func:`pipeline.images.datasets.open_dataset`. None: those that config.toml names,
+        if they are a data set with a name, such as "cluttered-digits". It names no files: the folder may be somebody
+        else's, who must not choose which pictures of this machine a page shows
+    tracker : gets a note of what is not shown; those of the page name no file outside of the folder
 
     Raises
     ------
@@ -87,16 +99,16 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
-        ("config.toml", _with_samples),
+        ("config.toml", partial(_with_samples, data=data)),
         ("sam.h5", _with_scores),
     ):
         if (path / file).is_file():
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
-                run = replace(
-                    run, notes=(*run.notes, f"{file} is not shown. {printable(error).replace(f'{path}/', '')}")
-                )
+                said = printable(error).replace(f"{path}/", "")
+                run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
+                tracker.notes.append(f"{path / file} is not shown. {printable(error.__cause__ or error)}")
     return run
 
 
@@ -115,9 +127,12 @@ def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Itera
 
 def _with_summary(run: ShownRun, path: Path) -> ShownRun:
     summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
-    if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
+    raster, classes = run.raster, len(summary.class_names)
+    if (summary.raster_digest, len(summary.answers)) != (raster.raster_digest, raster.n_samples):
         raise InputError("It is of another raster")
-    return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
+    if max(raster.labels.max(), raster.predictions.max()) >= classes:
+        raise InputError(f"It names {classes} classes, and the raster has more")
+    return replace(run, summary=summary)
 
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:
@@ -127,13 +142,19 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
     return replace(run, network=network)
 
 
-def _with_samples(run: ShownRun, path: Path) -> ShownRun:
+def _with_samples(run: ShownRun, path: Path, data: str | Sequence[str] | None) -> ShownRun:
     """Read the images again, as the configuration says, but fetch none."""
     from pipeline.networks.checkpoint import load_checkpoint
 
     settings = load_config(path).run
-    checkpoint = load_checkpoint(settings.checkpoint, "snn")
-    samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed)
+    if data is None and settings.data is not None and not is_named(settings.data):
+        found = InputError(f"It names {shorten(settings.data)}; name the data yourself to have these images shown")
+        raise InputError("Images that lie in files are shown only where whoever makes the page names them") from found
+    try:
+        checkpoint = load_checkpoint(settings.checkpoint, "snn")
+        samples = choose_samples(data or settings.data, checkpoint, settings.samples, settings.seed)
+    except (InputError, OSError) as error:
+        raise InputError("Its images cannot be read again") from error
     if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
         raise InputError("The images that it names are not those of the raster")
     return replace(run, samples=samples)

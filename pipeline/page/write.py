@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.progress import Tracker
 
 from .content import run_content
 from .render import render
@@ -22,8 +23,10 @@ def report(
     runs: str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] = "report.html",
     *,
+    data: str | Sequence[str] | None = None,
     limit: int = LIMIT,
     overwrite: bool = False,
+    tracker: Tracker | None = None,
 ) -> Path:
     """One HTML file that shows a run, or two side by side, computes their maps itself, and asks no server for anything.
 
@@ -31,8 +34,12 @@ def report(
     ----------
     runs : the folder of a run or a raster file; or two of them
     out : the file
+    data : the images of the runs, as they were given to :func:`spikesam.simulate`. If not given, a page shows those of
+        data sets with a name, such as "cluttered-digits", but no files that a run's folder names: it may be somebody
+        else's
     limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
     overwrite : replace an existing file
+    tracker : gets a note of what could not be shown
 
     Returns
     -------
@@ -59,7 +66,8 @@ def report(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:
-        return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
+        shown = [open_run(path, resources, data, tracker or Tracker()) for path in paths]
+        return write_page(shown, target, limit, overwrite)
 
 
 def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from PIL import Image, ImageOps
 
 from pipeline import merge, run
 from pipeline.engine import compute_folder as engine
@@ -393,3 +394,48 @@ def test_a_layer_that_is_none(options: list[str], tmp_path: Path, capsys: pytest
     said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), "--layers", "conv9"])
     assert "no layer 'conv9'; did you mean conv" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def bitmaps(options: list[str], tmp_path: Path) -> list[str]:
+    """The same command, with images whose size in bytes does not depend on their pixels."""
+    images = Path(options[3])
+    for path in images.rglob("*.png"):
+        target = (tmp_path / "images" / path.relative_to(images)).with_suffix(".bmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("RGB").save(target)
+    return [*options[:3], str(tmp_path / "images"), *options[4:]]
+
+
+def repaint(options: list[str]) -> None:
+    """Other pixels under the same names, in files of the same sizes."""
+    for path in Path(options[3]).rglob("*.bmp"):
+        ImageOps.invert(Image.open(path)).save(path)
+
+
+CHANGED = r"images\S* \S+\.bmp and \d+ more: changed since the run began; restore what it was"
+
+
+def test_pixels_that_changed_between_two_parts_are_refused(
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = [*bitmaps, "--out", str(tmp_path / "run")]
+    run.main([*shared, "--range", "1/2"])
+    capsys.readouterr()
+    repaint(bitmaps)
+    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--range", "2/2"]))
+    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--resume"]))
+    repaint(bitmaps)
+    run.main([*shared, "--range", "2/2"])
+    merge.main([str(tmp_path / "run")])
+
+
+def test_pixels_that_changed_after_a_kill_are_refused(
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = [*bitmaps, "--out", str(tmp_path / "run")]
+    run.main([*shared, "--range", "1/1"])  # as after a kill before merging
+    capsys.readouterr()
+    repaint(bitmaps)
+    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--resume"]))
+    assert not (tmp_path / "run" / "raster.h5").exists()

@@ -20,12 +20,13 @@ FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFram
 
 @pytest.fixture(scope="module")
 def page_of_run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report(finished, tmp_path_factory.mktemp("page") / "one.html")
+    return report(finished, tmp_path_factory.mktemp("page") / "one.html", data=str(finished.parent / "images"))
 
 
 @pytest.fixture(scope="module")
 def page_of_two(finished: Path, spikes_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report([finished, spikes_alone], tmp_path_factory.mktemp("page") / "two.html")
+    data = str(finished.parent / "images")
+    return report([finished, spikes_alone], tmp_path_factory.mktemp("page") / "two.html", data=data)
 
 
 @pytest.fixture(scope="module")

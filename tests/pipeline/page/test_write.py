@@ -18,6 +18,7 @@ from pipeline.explain import main as explain_raster
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
+from pipeline.networks.checkpoint_files import BUNDLED
 from pipeline.page.content import blob, spike_trains
 from pipeline.page.excerpt import excerpt
 from pipeline.page.render import as_json, script_of
@@ -54,8 +55,12 @@ def test_a_run_wrote_its_page(finished: Path) -> None:
     assert content["notes"] == []
 
 
-def test_a_folder_alone_holds_the_images_too(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+def images_of(finished: Path) -> str:
+    return str(finished.parent / "images")
+
+
+def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
     (written,) = runs_of(finished / "report.html")
     assert all(sample["gradCam"].keys() == {"input", "conv1", "conv2"} for sample in content["samples"])
     for sample in written["samples"]:
@@ -66,7 +71,7 @@ def test_a_folder_alone_holds_the_images_too(finished: Path, tmp_path: Path) -> 
 
 
 def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
     sample = content["samples"][1]
     assert sample["label"] in HOSTILE and sample["predicted"] in HOSTILE
     assert sum(share for _, share in sample["shares"]) == pytest.approx(1, abs=1e-3)
@@ -89,13 +94,54 @@ def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkey
         return samples
 
     monkeypatch.setattr(shown_run, "choose_samples", with_masks)
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
     with MapReader(finished / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
     assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
     assert content["samples"][1]["scores"]["conv1"] == {}
     assert set(content["layers"][1]["scores"]) == {"SAM", "spike count"}
+
+
+def test_a_folder_does_not_choose_what_files_a_page_shows(
+    finished: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(copy), "--out", str(tmp_path / "page.html")])
+    note, path = capsys.readouterr().out.splitlines()
+    assert note.startswith(f"{copy}/config.toml is not shown. It names {images_of(finished)}; name the data yourself")
+    assert path.startswith(f"{tmp_path}/page.html")
+    page = (tmp_path / "page.html").read_text()
+    (content,) = runs_of(tmp_path / "page.html")
+    assert [sample["picture"] for sample in content["samples"]] == [None] * 4
+    assert "config.toml is not shown. Images that lie in files are shown only where" in content["notes"][0]
+    assert str(finished.parent) not in page
+    main([str(copy), "--data", images_of(finished), "--out", str(tmp_path / "shown.html")])
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    (content,) = runs_of(tmp_path / "shown.html")
+    assert all(sample["picture"] for sample in content["samples"])
+
+
+@pytest.mark.parametrize("data", ['data = ["cluttered-digits", "{path}"]', 'data = ["cluttered-digits"]'])
+def test_a_folder_does_not_learn_which_files_there_are(
+    finished: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    (tmp_path / "secret").write_text("no network")
+    said = []
+    for name in ("secret", "none"):
+        path = tmp_path / name
+        (copy / "config.toml").write_text(f'[run]\ncheckpoint = "{path}"\n{data.replace("{path}", str(path))}\n')
+        main([str(copy), "--out", str(tmp_path / "page.html"), "--overwrite"])
+        assert str(path) in capsys.readouterr().out
+        said.append((tmp_path / "page.html").read_text())
+    assert said[0] == said[1]
+    assert str(tmp_path / "secret") not in said[0]
+
+
+def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(BUNDLED / "cluttered-digits.safetensors", copy / "network.safetensors")
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
+    assert content["layers"][0]["operations"] is None
 
 
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
