@@ -38,7 +38,8 @@ examples:
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.
 
-Stopped? The same command with --out and --resume continues; in fixed point even on another backend.
+Stopped? The same command with --out and --resume continues; in fixed point even on another backend. A kill costs at
+most 16 finished samples of each process, workers of --dask included, and those at hand.
 
 On several machines that share a folder, each computes some ranges of 16 samples:
   python -m pipeline.run --samples 50000 --out shared/big --dask tcp://scheduler:8786
@@ -57,7 +58,9 @@ class RunCommand(Section):
         None, description="K/N: compute the K-th of N parts of the run in --out, beside others; then merge"
     )
     dask: str | None = Field(
-        None, description="compute on a dask cluster: tcp://HOST:PORT, or local:N for N processes on this machine"
+        None,
+        description="compute on a dask cluster: tls://HOST:PORT, tcp://HOST:PORT (not protected), or local:N for N "
+        "processes on this machine",
     )
 
 

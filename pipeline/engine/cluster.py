@@ -183,11 +183,13 @@ def distribute(
         )
 
 
-def _sent(client: Client, task: Task) -> Future[Task]:
-    """The task, with every worker."""
+def _sent(client: Client, task: Task, attempts: int = ATTEMPTS) -> Future[Task]:
+    """The task, with one worker, from which the others fetch it."""
     try:
-        [future] = client.scatter([task], broadcast=True, hash=False, timeout=PATIENCE)
+        [future] = client.scatter([task], hash=False, timeout=PATIENCE)
     except (OSError, asyncio.TimeoutError) as error:
+        if attempts > 1 and client.nthreads():  # that worker was lost meanwhile
+            return _sent(client, task, attempts - 1)
         raise InputError(
             f"the cluster has had no worker for {PATIENCE:.0f} s ({printable(error)}); what is finished is kept in "
             f"{task.folder}",
@@ -201,7 +203,7 @@ def _expect_the_project(client: Client) -> None:
     """Refuse workers without the project: they could not even read what they are sent."""
     mine = _version()
     for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
-        if theirs != mine:
+        if theirs != mine and isinstance(theirs, (str, metadata.PackageNotFoundError)):  # else it was lost
             has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
             raise InputError(
                 f"worker {worker} has {has}, expected {mine}; install the same version there", argument="dask"

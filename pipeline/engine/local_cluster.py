@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client, Scheduler
 
 TRIES = 3  # times in a row that a worker may end before it is connected
+STARTING = 2  # times its patience, in which a worker must be connected
 LOOK = 0.1  # seconds between two looks at a worker
 GRACE = 10.0  # seconds in which a worker that is told to end puts finished samples on the disk
 CODE = "from pipeline.engine.local_cluster import work; work()"
@@ -71,7 +72,7 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
         stack.enter_context(cluster)
         sys.path[:] = path  # without dask's folders
         client = stack.enter_context(Client(cluster, security=security))
-        workers = [_Worker(cluster.scheduler, security, scratch, str(number), say) for number in range(count)]
+        workers = [_Worker(cluster.scheduler, security, scratch, patience, str(n), say) for n in range(count)]
         stack.callback(_end, workers)
         while not all(worker.connected for worker in workers):  # ranges are handed out by the number of threads
             if failed := next((worker.failed for worker in workers if worker.failed), None):
@@ -94,14 +95,20 @@ class _Worker(threading.Thread):
     """
 
     def __init__(
-        self, scheduler: Scheduler, security: Any, scratch: Path, name: str, say: Callable[[str], object]
+        self,
+        scheduler: Scheduler,
+        security: Any,
+        scratch: Path,
+        patience: float,
+        name: str,
+        say: Callable[[str], object],
     ) -> None:
         super().__init__(daemon=True)
         tls = security.get_tls_config_for_role("worker")
         self._order = {"address": scheduler.address, "scratch": str(scratch)} | {
             key: tls[key] for key in ("ca_file", "cert", "key")
         }
-        self._scheduler, self._name, self._say = scheduler, name, say
+        self._scheduler, self._patience, self._name, self._say = scheduler, patience, name, say
         self._over, self._process = threading.Event(), None
         self.connected, self.failed = False, ""
         self.start()
@@ -132,10 +139,11 @@ class _Worker(threading.Thread):
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin:
             process.stdin.write(json.dumps({"name": name, **self._order}).encode())
-        connected = False
+        connected, begun = False, time.monotonic()
         while process.poll() is None and not self._over.wait(LOOK):
             there = name in {worker.name for worker in list(self._scheduler.workers.values())}
-            if connected and not there:  # stopped, and given up by the scheduler
+            late = time.monotonic() - begun > STARTING * self._patience
+            if not there and (connected or late):  # stopped, and if it was connected, given up by the scheduler
                 process.kill()
             self.connected |= there
             connected |= there
