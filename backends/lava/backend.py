@@ -21,7 +21,7 @@ from .child import Child
 from .transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
-INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with this project
+INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with the extra "lava"
 DEADLINES = {"event": 300.0, "stock": 3600.0}
 
 
