@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Flat, Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.names import listing, some_or_all
 from pipeline.config import Section
+from recordings.console import PlainConsole
 from recordings.disk import write_file
 
 from .environment import commit, machine, versions
@@ -65,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
     names = some_or_all(command.name, BENCHMARKS)
-    console, begun = Console(highlight=False), time.perf_counter()
+    console, begun = PlainConsole(), time.perf_counter()
     left_out = sorted({reason for name in names if (reason := missing(name))})
     for reason in left_out:
-        console.print(f"left out: {reason}", markup=False, soft_wrap=True)
+        console.print(f"left out: {reason}", soft_wrap=True)
     command.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "command": f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}",
@@ -93,9 +93,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     result["seconds"] = time.perf_counter() - begun
     path = command.out / "benchmarks.json"
     write_file(path, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
-    console.print(f"{origin}; {result['seconds']:.0f} s", markup=False)
+    console.print(f"{origin}; {result['seconds']:.0f} s")
     for written in (path, *pictures):
-        console.print(str(written), markup=False, soft_wrap=True)
+        console.print(str(written), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 
-from rich.console import Console
-
 from recordings.child import isolated_spawning
+from recordings.console import PlainConsole
 from recordings.progress import progress_bar
 
 from .measurement import Case, Options, Row
@@ -25,7 +24,7 @@ def measure(name: str, options: Options, folder: Path) -> list[Row]:
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
-        progress_bar(Console(stderr=True), transient=True) as progress,
+        progress_bar(PlainConsole(stderr=True), transient=True) as progress,
     ):
         cases: list[Case] = list(importlib.import_module(f".{name}", __package__).cases(options, Path(scratch)))
         task = progress.add_task(name, total=len(cases))

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
     if command.name == (PAGES,):
         for path in write_pages(DOCS):
-            print(path)
+            PlainConsole(soft_wrap=True).print(path)
         return
     if PAGES in command.name:
         raise InputError(f"NAME: {PAGES} goes alone, since it takes its tables from {DOCS}/results, not from --out")

@@ -148,11 +148,11 @@ def draw_shown(
 ) -> None:
     """Maps of some images step by step, at the deepest layer."""
     layer = setup.layers(raster)[-1]
-    names = setup.networks.surrogate.class_names
+    names = setup.class_names
     steps = thinned(raster.steps_that_matter(layer), first=raster.layer(layer).number)
     grid = []
     for sample, side in list(zip(chosen.tolist(), predicted.tolist(), strict=True))[: setup.settings.shown]:
-        first, other = (names[label].split(",")[0] for label in scenes.labels[sample])
+        first, other = (names[label] for label in scenes.labels[sample])
         image = scenes.images.picture(sample) if setup.settings.show_images else None
         maps = at_steps(sam_maps(raster, layer, sample, setup.settings.gamma), steps)
         grid.append(row_of_maps(f"{first} and {other},\nanswer {(first, other)[side]}", maps, image))

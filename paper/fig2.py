@@ -61,7 +61,7 @@ def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[
         kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, setup.settings.gamma)}
         for kind, maps in kinds.items():
             grid.append(row_of_maps(f"{layer}, {size}\n{kind}", at_steps(min_max(maps), steps), picture, each=True))
-    names = setup.networks.surrogate.class_names
+    names = setup.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
         setup.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),

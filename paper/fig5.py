@@ -180,7 +180,7 @@ def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
     networks = setup.networks.by_rule
     for image in range(min(setup.settings.shown, len(images))):
         label = images.labels[image]
-        shown = setup.networks.surrogate.class_names[label].split(",")[0] if label >= 0 else "class unknown"
+        shown = setup.class_names[label] if label >= 0 else "class unknown"
         picture = images.picture(image) if setup.settings.show_images else None
         subject = Subject(shown, image=picture)
         grad_cam = row_of_maps("", [reference[image]], picture)

@@ -69,7 +69,7 @@ def rows_of(
     setup: Setup, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str
 ) -> list[Row]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
-    names, steps = setup.networks.surrogate.class_names, shown_steps(raster, layer)
+    names, steps = setup.class_names, shown_steps(raster, layer)
     grad_cams = min_max(reference_maps(setup, for_ann))
     answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(setup, for_ann), "SNN": raster.predictions}
     grid = []

@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with out_lock(folder):
         spec, config = read_spec(folder / PARTS / SPEC), load_config(folder / "config.toml")
         network = read_network(folder / "network.safetensors")[0]
+        if network.sha256 != spec.header.network_sha256:
+            raise InputError(f"{folder / 'network.safetensors'}: is another network than the run's")
         totals = merge_all(folder, spec, tracker)
         summary, figures = write_results(folder, totals, network, config.run, read_samples_of(config), tracker)
         print_summary(summary, folder, figures, tracker.notes, PlainConsole(soft_wrap=True))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Overwrite
+from recordings.console import PlainConsole
 from recordings.disk import readable
 from recordings.progress import Tracker
 
@@ -19,11 +19,12 @@ PROG = "python -m pipeline.report"
 DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
-A browser opens it without a server, and it asks for nothing. Images are shown where config.toml says how to read them,
-and Grad-CAM where the folder holds maps that pipeline.gradcam made of these samples, in a file such as gradcam.h5.
+A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
+machine: spikes, the pictures of the first samples (pictures.zip), maps that pipeline.gradcam made of them, in a file
+such as gradcam.h5.
 
 examples:
-  python -m pipeline.report runs/digits --out digits.html
+  python -m pipeline.report runs/digits
   python -m pipeline.report runs/digits runs/converted --out both.html
   python -m pipeline.report raster.h5 --out spikes.html"""
 
@@ -35,7 +36,7 @@ class ReportCommand(BaseModel):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
-    out: Path = Field(Path("report.html"), description="the page")
+    out: Path | None = Field(None, description="the page; report.html in the folder of the first run if not given")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="what the samples may take; of more, the first are shown")
     ]
@@ -51,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):
         path = report(runs, options.out, limit=int(options.megabytes * 1e6), overwrite=options.overwrite)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{path}  {readable(path.stat().st_size)}", markup=False)
+    PlainConsole(soft_wrap=True).print(f"{path}  {readable(path.stat().st_size)}")
 
 
 if __name__ == "__main__":

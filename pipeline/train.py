@@ -11,7 +11,7 @@ from pipeline.cli.command_line import parse_with_config
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import ConfigFile
 from recordings.command_names import spelled
-from recordings.text import printable
+from recordings.console import PlainConsole
 
 from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
 from .networks.train.environment import end_together, process_rank
@@ -52,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     path = command.out / "checkpoint.safetensors"
     following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
-    print(printable(f"checkpoint: {path}"))
-    print(printable(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}")))
+    console = PlainConsole(soft_wrap=True)
+    console.print(f"checkpoint: {path}")
+    console.print(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}"))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from .text import printable
 
@@ -13,12 +14,14 @@ from .text import printable
 class PlainConsole(Console):
     """A console that shows texts as they are: "[red]" and ":cat:" stay what they are, ESC becomes "?".
 
-    Nothing is highlighted. To style a text, give :class:`rich.text.Text`.
+    Nothing is highlighted. To style a text, give :class:`rich.text.Text`. All commands print on such a console.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Every text that is printed, and every cell of a table, on its way to the screen."""
-        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """All that is printed, on its way to the screen: texts, paths, cells of tables, what a bar says."""
+        for segment in super().render(renderable, options):
+            lines = segment.text.split("\n")
+            yield segment if segment.control else segment._replace(text="\n".join(map(printable, lines)))

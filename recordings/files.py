@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import IO
 
 from .disk import readable
 from .errors import InputError
+
+BLOCK = 1 << 20  # bytes
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -21,6 +24,25 @@ def read_file(path: Path, most: int) -> bytes:
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file")
     with path.open("rb") as file:
         return read_at_most(file, path.stat().st_size, most, str(path))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256, hexadecimal, of an ordinary file, of which little is held at a time.
+
+    Raises
+    ------
+    InputError : if it is no ordinary file, or cannot be read
+    """
+    digest = hashlib.sha256()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not an ordinary file, expected a file")
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
 
 
 def read_at_most(file: IO[bytes], declared: int, most: int, where: str) -> bytes:

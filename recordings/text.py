@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 LONGEST_MESSAGE = 900  # characters of one line for people: enough for two long paths and what is wrong with them
 LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among other words
 
@@ -35,3 +38,24 @@ def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
         return cleaned
     head = most // 2
     return f"{cleaned[:head]}…{cleaned[head + 1 - most :]}"
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Names as people see them, each another one: those that would look alike get their number.
+
+    Names look alike that are equal once they are printable and no longer than :data:`LONGEST_NAME`.
+
+    Examples
+    --------
+    >>> told_apart(["crane", "goldfish", "crane"])
+    ['crane (0)', 'goldfish', 'crane (2)']
+    """
+    shown = [printable(name) for name in names]
+    numbered = [f"{name} ({number})" for number, name in enumerate(shown)]
+    count = Counter(map(_short, shown))
+    found = [other if count[_short(name)] > 1 else name for name, other in zip(shown, numbered, strict=True)]
+    return found if len(set(map(_short, found))) == len(found) else numbered  # one was called "crane (2)" already
+
+
+def _short(name: str) -> str:
+    return printable(name, LONGEST_NAME)

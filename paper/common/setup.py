@@ -16,6 +16,7 @@ from pipeline.networks.precisions import in_precision
 from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import SCHEMA_VERSION
+from recordings.text import told_apart
 
 from .cache import Cache
 from .images import Identified, ImageSet, prepare
@@ -42,6 +43,11 @@ class Setup:
         self.progress = self.tracker.show
         self.cache = Cache(cache or out / "stages", console)
         self.networks = Networks(config, self.cache, console)
+
+    @property
+    def class_names(self) -> list[str]:
+        """What figures call the classes, by their numbers: the first of several synonyms."""
+        return told_apart(name.split(",")[0] for name in self.networks.surrogate.class_names)
 
     @cached_property
     def images(self) -> ImageSet:

@@ -163,7 +163,7 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
         return
     metavar, nargs, optional = _shape(field.annotation)
     if not field.is_required():
-        text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        text = printable(" ".join(map(str, default)) if isinstance(default, tuple) else default, LONGEST_NAME)
         about += f" (default: {'none' if default in (None, ()) else text})".replace("%", "%%")
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):

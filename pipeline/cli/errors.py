@@ -52,10 +52,9 @@ def exit_codes(main: Main) -> Callable[..., None]:
             main(argv)
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
-            if _interrupted(error):
-                print(
-                    "interrupted; finished work is kept, and run and train continue it with --resume", file=sys.stderr
-                )
+            if (interrupt := interruption(error)) is not None:
+                kept = str(interrupt) or "finished work is kept, and run and train continue it with --resume"
+                print(f"interrupted; {printable(kept)}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 raise
@@ -68,11 +67,11 @@ def exit_codes(main: Main) -> Callable[..., None]:
     return wrapper
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error; compiled code that it stops raises an error of its own."""
+def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C behind an error, if there is one; compiled code that it stops raises an error of its own."""
     if error is None or isinstance(error, KeyboardInterrupt):
-        return error is not None
-    return _interrupted(error.__cause__ or error.__context__)
+        return error
+    return interruption(error.__cause__ or error.__context__)
 
 
 def message(error: BaseException) -> str:

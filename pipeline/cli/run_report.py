@@ -27,7 +27,7 @@ def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: S
     simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
     say(f"{count} of {summary.dataset}, {simulated}{_accuracy_text(summary)}")
     for answer in summary.answers[:SHOWN_ANSWERS]:
-        say(f"  {_answer_text(answer)}")
+        say(f"  {_answer_text(answer, summary.class_names)}")
     if (more := len(summary.answers) - SHOWN_ANSWERS) > 0:
         say(f"  and {more} more in summary.json")
     if summary.spike_rate:
@@ -69,8 +69,13 @@ def _accuracy_text(summary: Summary) -> str:
     return "" if found is None else f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
 
 
-def _answer_text(answer: Answer) -> str:
+def _answer_text(answer: Answer, names: Sequence[str]) -> str:
     """ "goldfish/3.png: goldfish 80%, pizza 11%, bus 4% ✓" """
-    ranked = ", ".join(f"{printable(name, LONGEST_NAME)} {share:.0%}" for name, share in answer.classes.items())
-    verdict = "" if answer.right is None else " ✓" if answer.right else f" ✗ is {printable(answer.label, LONGEST_NAME)}"
+
+    def name(number: int) -> str:
+        return printable(names[number], LONGEST_NAME)
+
+    found = zip(answer.classes, answer.shares, strict=True)
+    ranked = ", ".join(f"{name(number)} {share:.0%}" for number, share in found)
+    verdict = "" if answer.label is None else " ✓" if answer.right else f" ✗ is {name(answer.label)}"
     return f"{printable(answer.image, LONGEST_NAME)}: {ranked}{verdict}"

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.text import LONGEST_NAME, printable
+from pipeline.images.events.binning import picture_of
+from pipeline.images.pictures import Pictures
+from recordings.raster.reader import RasterReader
+from recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
     from pipeline.images.preprocessing import Box
@@ -30,6 +33,7 @@ class Subject:
     image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
     box : around the object in `image`, None if unknown
     frames : (T, H, W, 3) float in 0 … 1, what the network saw at each step, where that is not one image at all of them
+    right : whether the network chose the sample's class; None if either is unknown
     """
 
     name: str
@@ -38,6 +42,7 @@ class Subject:
     image: NDArray[np.floating[Any]] | None = None
     box: Box | None = None
     frames: NDArray[np.floating[Any]] | None = None
+    right: bool | None = None
 
     def __post_init__(self) -> None:
         for field in ("name", "predicted", "true"):
@@ -55,7 +60,7 @@ class Subject:
             return self.name if self.true is None else f"is {self.true}"
         if self.true is None:
             return f"predicted\n{self.predicted}"
-        return f"{self.predicted} ✓" if self.predicted == self.true else f"{self.predicted} ✗\nis {self.true}"
+        return f"{self.predicted} ✓" if self.right else f"{self.predicted} ✗\nis {self.true}"
 
     @property
     def facts(self) -> list[str]:
@@ -66,9 +71,7 @@ class Subject:
     @property
     def colour(self) -> str:
         """The caption's, which says whether the prediction is right."""
-        if self.predicted is None or self.true is None:
-            return "black"
-        return RIGHT if self.predicted == self.true else WRONG
+        return "black" if self.right is None else RIGHT if self.right else WRONG
 
 
 def subjects_of(
@@ -81,14 +84,56 @@ def subjects_of(
     predictions : class that the network chose for each of them, -1 where unknown
     class_names : of all classes
     """
+    names = told_apart(class_names)
     return [
         Subject(
             name=samples.names[sample],
-            predicted=class_names[prediction] if prediction >= 0 else None,
-            true=class_names[label] if label >= 0 else None,
+            predicted=names[prediction] if prediction >= 0 else None,
+            true=names[label] if label >= 0 else None,
+            right=is_right(prediction, label),
             image=samples.pictures[sample] / np.float32(255),
             box=samples.boxes[sample],
             frames=None if samples.events is None else samples.events.frames(sample) / np.float32(255),
         )
         for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False))
     ]
+
+
+def recorded_subjects(
+    raster: RasterReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
+) -> list[Subject]:
+    """The first samples of a raster, with what lies beside it of pictures and names.
+
+    Parameters
+    ----------
+    predictions : class that the network chose for each of them, -1 where unknown
+    """
+    known = shown or Pictures()
+    found = []
+    for sample, (predicted, label) in enumerate(zip(predictions, raster.labels, strict=False)):
+        inside = sample < len(known)
+        found.append(
+            Subject(
+                name=known.names[sample] if inside else f"sample {raster.samples.index[sample]}",
+                predicted=known.class_name(predicted),
+                true=known.class_name(label),
+                right=is_right(predicted, label),
+                image=known.image(sample),
+                box=known.boxes[sample] if inside else None,
+                frames=_event_frames(raster, sample) if known.events else None,
+            )
+        )
+    return found
+
+
+def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.floating[Any]] | None:
+    """What came in at each step; None if the input was not recorded."""
+    first = raster.layers[0]
+    if first.kind != "input" or first.shape[0] != len(("OFF", "ON")):
+        return None
+    return np.stack([picture_of(step[None]) for step in raster[first][sample]]) / np.float32(255)
+
+
+def is_right(prediction: int, label: int) -> bool | None:
+    """Whether a class was predicted that is the sample's own; None if either is unknown, -1."""
+    return None if min(prediction, label) < 0 else bool(prediction == label)

@@ -33,7 +33,7 @@ from recordings.raster.records import check_batch
 from .formed_maps import map_request, process_maps
 from .job import RANGE, Job
 from .sample import SampleResult, process_spikes
-from .source import RangeSamples
+from .source import RangeSamples, refuse_changed
 from .timer import StageTimer
 
 AHEAD = 8  # samples that may wait for the disk
@@ -160,6 +160,7 @@ class _Ranges:
         for name in ("index", "label"):
             if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
                 raise InputError(f"{found.name}: a sample has another {name} than when the run began; was it changed?")
+        refuse_changed(found, self._job.spec.contents[positions.start : positions.stop])
         return found
 
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from backends.network.storage import write_network
+from backends.network import Network
+from backends.network.storage import read_network, write_network
 from pipeline.config import Config, save_config
 from recordings.disk import check_free, reason, remove_leftovers
 from recordings.errors import InputError, RasterError
@@ -26,6 +27,7 @@ from recordings.raster.records import FLUSH_BYTES, raster_image
 from recordings.text import printable
 
 from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
+from .range_check import check_range
 from .range_file import PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
 from .sample import SampleResult
 from .timer import StageTimer
@@ -66,12 +68,22 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
             refuse_other_origin(folder / "sam.h5", maps.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        if (folder / PARTS).is_symlink():
+            raise InputError(f"{folder / PARTS}: is a link, expected the folder of a run", "other-out")
         spec = join(folder / PARTS / SPEC, spec)
-        if not (folder / "network.safetensors").exists():
+        if not _is_network(folder / "network.safetensors", job.network):
             write_network(job.network, folder / "network.safetensors")
         if config is not None and not (folder / "config.toml").exists():
             save_config(config, folder / "config.toml")
     return replace(job, spec=spec)
+
+
+def _is_network(path: Path, network: Network) -> bool:
+    """Whether the file holds this network; another one, or a damaged one, is none of this run's."""
+    try:
+        return read_network(path)[0].sha256 == network.sha256
+    except InputError:
+        return False
 
 
 @contextmanager
@@ -107,12 +119,13 @@ class FolderStore:
     Attributes
     ----------
     dropped : number of damaged files that were removed; their samples are missing
+    checked : first position -> digest, of the files that this process has written, or read and found good
     """
 
     def __init__(
         self, folder: Path, job: Job, positions: range | None = None, whole: WholeRaster | None = None
     ) -> None:
-        self.timer, self.dropped = StageTimer(), 0
+        self.timer, self.dropped, self.checked = StageTimer(), 0, dict[int, str]()
         self._folder, self._job, self._whole = folder, job, whole
         self._everything = positions is None
         spec, self._samples = job.spec, list[SampleResult]()
@@ -152,13 +165,14 @@ class FolderStore:
     def _write(self, samples: list[SampleResult]) -> None:
         sections, record = self._sections(samples), self._record(samples)
         try:
-            write_range(self._folder, record, sections)
+            digest = write_range(self._folder, record, sections)
         except OSError:
             if self._whole is None or not self._whole.added:
                 raise
             self._whole.close()  # what it takes of a full disk may be all that is missing
             self._whole = None
-            write_range(self._folder, record, sections)
+            digest = write_range(self._folder, record, sections)
+        self.checked[record.first] = digest
         if self._whole is not None and "raster" in sections:
             try:
                 self._whole.add([sample.record for sample in samples])
@@ -201,15 +215,15 @@ class FolderStore:
         )
 
     def _good(self, positions: range) -> set[int]:
-        """The samples whose files are there, to the byte; files that are damaged are removed."""
+        """The samples whose files are there and hold what they say; files that are damaged are removed."""
         spec, good = self._job.spec, set[int]()
         for path in range_files(self._folder, positions, self._everything):
             try:
                 file = RangeFile(path, spec)
-                file.sections.check()
-                complete = "raster" in file.record.sections or not spec.keep.spikes or self.recorded is not None
-                if complete and good.isdisjoint(file.record.positions):
+                check_range(file, spec, recorded=self.recorded is not None)
+                if good.isdisjoint(file.record.positions):
                     good.update(file.record.positions)
+                    self.checked[file.record.first] = file.digest
                     continue
             except RasterError:
                 pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,8 @@ from pipeline.maps.layers import map_layers
 from pipeline.maps.sam import AnyVariant
 from recordings.digests import raster_digest
 from recordings.disk import write_file
-from recordings.errors import InputError
+from recordings.errors import ExistsError, InputError
 from recordings.files import read_file
-from recordings.lock import file_lock
 from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
@@ -35,7 +35,7 @@ from recordings.schema import SampleTable
 from .keep import Keep
 from .source import Read
 
-SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid")
+SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
@@ -57,6 +57,8 @@ class JobSpec:
     class_names : of the network, for people
     checkpoint : name or file of the network, for people
     run_uuid : of the raster
+    contents : SHA-256, hexadecimal, of what each sample is read from; "" where it has no file, nothing where the name
+        of the data says what they are, or before they were read
     """
 
     header: RasterHeader
@@ -67,6 +69,7 @@ class JobSpec:
     class_names: tuple[str, ...] = ()
     checkpoint: str = ""
     run_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    contents: tuple[str, ...] = ()
 
     @cached_property
     def ranges(self) -> tuple[range, ...]:
@@ -77,19 +80,20 @@ class JobSpec:
     @cached_property
     def identity(self) -> str:
         """SHA-256, hexadecimal, of all that decides the bits of a range; not of who computes them."""
-        return self._identity(self.keep.name)
+        return self._identity(self.keep.name, self.contents)
 
     @property
     def results_identity(self) -> str:
-        """SHA-256, hexadecimal, of all that decides what is found, whether spikes are kept or not."""
-        return self._identity("graph" if self.keep.maps == "backend" else "all")
+        """SHA-256, hexadecimal, of all settings that decide what is found, whether spikes are kept or not."""
+        return self._identity("graph" if self.keep.maps == "backend" else "all", ())
 
-    def _identity(self, kept: str) -> str:
+    def _identity(self, kept: str, contents: tuple[str, ...]) -> str:
         about = _content(self)
         for name in ("backend", "device", "config", "dt"):
             del about["header"][name]
         about = {name: about[name] for name in ("header", "index", "label", "gamma", "variant", "steps", "stepped")}
-        return hashlib.sha256(json.dumps(about | {"keep": kept}, sort_keys=True).encode()).hexdigest()
+        about |= {"keep": kept, "contents": contents}
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
     def recorded(self) -> tuple[LayerSpec, ...]:
@@ -163,20 +167,20 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
 
     Returns
     -------
-    what is there now
+    what is there now: the contents of samples are those of when the run began
 
     Raises
     ------
     InputError : if what is there is another run's, naming the differences
     """
-    with file_lock(path, wait=True):
-        if path.exists():
-            found = read_spec(path)
-            _refuse_differences(path, found, spec)
-            return replace(spec, run_uuid=found.run_uuid)
+    if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
-        write_file(path, json.dumps(content).encode())
-        return spec
+        with suppress(ExistsError):  # another process was faster
+            write_file(path, json.dumps(content).encode(), overwrite=False)
+            return spec
+    found = read_spec(path)
+    _refuse_differences(path, found, spec)
+    return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
 
 
 def read_spec(path: Path) -> JobSpec:
@@ -194,8 +198,8 @@ def read_spec(path: Path) -> JobSpec:
         samples = SampleTable(np.array(content.pop("index")), np.array(content.pop("label")))
         keep = {"steps": tuple(content.pop("steps")), "stepped": content.pop("stepped")}
         keep |= {name: content.pop(name) for name in ("spikes", "maps")}
-        names = tuple(content.pop("class_names"))
-        return JobSpec(header, samples, Keep(**keep), class_names=names, **content)
+        names, contents = tuple(content.pop("class_names")), tuple(content.pop("contents"))
+        return JobSpec(header, samples, Keep(**keep), class_names=names, contents=contents, **content)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: cannot be read ({error}), expected what a run computes", "other-out") from None
 
@@ -224,13 +228,13 @@ def refuse_other_raster(where: Path, header: RasterHeader, samples: SampleTable,
     ------
     InputError : naming each difference as "field is OLD there, NEW here"
     """
-    if found := _differences(header, samples, spec.header, spec.samples):
+    if found := differences(header, samples, spec.header, spec.samples):
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
 def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
     """Refuse to join a run that computes something else."""
-    found = _differences(old.header, old.samples, new.header, new.samples)
+    found = differences(old.header, old.samples, new.header, new.samples)
     refuse_other_origin(where, old.keep.maps == "backend", new)
     before, after = (
         {"keep": spec.keep.name, "gamma": spec.gamma, "variant": spec.variant, "stepped": spec.keep.stepped}
@@ -245,7 +249,7 @@ def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
-def _differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
+def differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
     """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
     fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
     if old.precision == "float32":  # there, another backend or device may round spikes differently

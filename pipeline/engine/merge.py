@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from pipeline.maps.localisation import GatheredScores
 from recordings.digests import raster_digest
 from recordings.disk import check_free, reason
 from recordings.errors import InputError, RasterError
+from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
+from recordings.parallel import cores, in_order
 from recordings.raster.reader import RasterReader
 from recordings.raster.schema import PRECISIONS
 
 from .job import RANGE, JobSpec
+from .range_check import check_range
 from .range_file import PARTS, SPEC, RangeFile, Sections, range_files
 from .whole_raster import WholeRaster
 
@@ -62,6 +66,7 @@ def merge(
     spec: JobSpec,
     advance: Callable[[int], None] = lambda ranges: None,
     whole: WholeRaster | None = None,
+    checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
     """Make the files of a run of its ranges, each verified. :func:`remove_parts` removes the ranges.
 
@@ -69,15 +74,27 @@ def merge(
 
     Parameters
     ----------
-    advance : called with the number of files of ranges just merged: of maps, or else of spikes
+    advance : called with the number of files of ranges just checked, then merged: of maps, or else of spikes
     whole : may have most of the spikes already
+    checked : first position -> digest, of the files that this process has written or checked
 
     Raises
     ------
-    InputError : if ranges are missing, damaged, or of another run; nothing is removed then
+    InputError : if ranges are missing, damaged, forged, or of another run; nothing is removed then
     """
-    gathered = _Gathered(spec)
-    files = [gathered.add(RangeFile(path, spec)) for path in range_files(folder, range(0), everything=True)]
+    gathered, recorded = _Gathered(spec), (folder / "raster.h5").exists()
+
+    def check(path: Path) -> RangeFile:
+        file = RangeFile(path, spec)
+        if checked.get(file.record.first) != file.digest:
+            check_range(file, spec, recorded=recorded)
+        return file
+
+    files = list[Sections]()
+    with closing(in_order(check, range_files(folder, range(0), everything=True), cores())) as ranges:
+        for each in ranges:
+            files.append(gathered.add(each))
+            advance(1)
     gathered.refuse_gaps(folder)
     _refuse_strangers(folder, files)
     totals = gathered.totals()
@@ -90,6 +107,8 @@ def merge(
                 advance(1)
         if spec.keep.spikes:
             _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
+    if spec.keep.maps is not None:
+        MapReader(folder / "sam.h5", trusted=True).close()  # what is wrong with it is found while the ranges are there
     return totals
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from backends.available import make_backend
 from backends.base import Backend
@@ -20,6 +21,7 @@ from .formed_maps import check_maps
 from .header import raster_header
 from .job import Job, JobSpec
 from .keep import Keep
+from .range_file import PARTS, SPEC
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +63,21 @@ def prepare(config: Config) -> Prepared:
     return Prepared(Job(spec, network, chosen.read, backend, choice, settings.batch_size), chosen)
 
 
-def read_all(prepared: Prepared, tracker: Tracker) -> Samples:
-    """Read all samples, so that a broken one is found before anything starts."""
+def read_all(prepared: Prepared, tracker: Tracker) -> tuple[Samples, Job]:
+    """Read all samples, so that a broken one is found before anything starts; the job then takes them from memory."""
     with tracker.time("load"), tracker.show("reading images", len(prepared.chosen)) as advance:
-        return prepared.chosen.read(range(len(prepared.chosen)), advance)
+        samples = prepared.chosen.read(range(len(prepared.chosen)), advance)
+    spec = replace(prepared.job.spec, contents=samples.contents)
+    return samples, replace(prepared.job, spec=spec, read=samples.part)
+
+
+def with_contents(prepared: Prepared, folder: Path, tracker: Tracker) -> Job:
+    """The job of a run in several processes: the first of them finds out what each sample is read from."""
+    if (folder / PARTS / SPEC).exists():
+        return prepared.job  # joining it takes over what the first has found; each sample is compared when it is read
+    with tracker.time("load"), tracker.show("looking at images", len(prepared.chosen)) as advance:
+        contents = prepared.chosen.contents(advance)
+    return replace(prepared.job, spec=replace(prepared.job.spec, contents=contents))
 
 
 def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_samples: int) -> Keep:

@@ -5,6 +5,7 @@ Line 2   a :class:`RangeRecord` as JSON, which has the seal of each section
 then     the sections one after the other: a whole raster file, and a whole file of maps, where the run keeps them
 
 A file never holds samples of two ranges. It is called after the position of its first sample: `00000016.range`.
+The digest and the seals show damage; :mod:`.range_check` says whether a run would have written what they seal.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.maps.localisation import Score
 from recordings.disk import write_file
 from recordings.errors import RasterError
+from recordings.schema import MAX_SIZES
 from recordings.sealed import Seal, seal
 
 from .job import RANGE, JobSpec
@@ -28,6 +31,7 @@ from .job import RANGE, JobSpec
 PARTS, SPEC = "raster.parts", "job.json"
 SUFFIX = ".range"
 LARGEST_RECORD = 1 << 26  # bytes
+SPARE = 1 << 24  # bytes that a section may have beyond what its spikes or maps take unpacked
 DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 
 
@@ -51,8 +55,8 @@ class RangeRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
-    first: int
-    count: int
+    first: Annotated[int, Field(ge=0, le=MAX_SIZES["N"])]
+    count: Annotated[int, Field(ge=1, le=RANGE)]
     names: tuple[str, ...]
     predictions: tuple[int, ...]
     readout: tuple[tuple[float, ...], ...]
@@ -75,22 +79,29 @@ def range_path(folder: Path, first: int) -> Path:
     return folder / PARTS / f"{first:08d}{SUFFIX}"
 
 
-def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> None:
-    """Write a file; it appears whole or not at all.
+def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> str:
+    """Write a file; it appears whole or not at all, and never in place of another process's.
 
     Parameters
     ----------
     record : without seals
     sections : their content, by name
 
+    Returns
+    -------
+    the digest of the record, and so of all that it seals
+
     Raises
     ------
+    ExistsError : if another process has written it
     OSError : if it cannot be written
     """
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
-    head = hashlib.sha256(line).hexdigest().encode() + b"\n" + line + b"\n"
-    write_file(range_path(folder, record.first), b"".join([head, *sections.values()]))
+    digest = hashlib.sha256(line).hexdigest()
+    content = b"".join([digest.encode(), b"\n", line, b"\n", *sections.values()])
+    write_file(range_path(folder, record.first), content, overwrite=False)
+    return digest
 
 
 class RangeFile:
@@ -104,6 +115,7 @@ class RangeFile:
     Attributes
     ----------
     record : what is known of its samples
+    digest : of the record
     sections : their spikes and maps
 
     Raises
@@ -112,13 +124,15 @@ class RangeFile:
     """
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
+        self.path = path
         try:
             with path.open("rb") as file:
                 digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
-                start = file.tell()
+                start, size = file.tell(), os.fstat(file.fileno()).st_size
         except OSError as error:
             raise RasterError(f"{path}: cannot be read ({error.strerror}); compute its samples again") from error
-        if hashlib.sha256(line.removesuffix(b"\n")).hexdigest().encode() + b"\n" != digest:
+        self.digest = hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
+        if self.digest.encode() + b"\n" != digest:
             raise RasterError(f"{path}: damaged, its digest does not fit; compute its samples again")
         try:
             self.record = RangeRecord.model_validate_json(line)
@@ -126,11 +140,20 @@ class RangeFile:
             raise RasterError(f"{path}: no part of a run ({error.errors()[0]['msg']})") from None
         self.sections = Sections(path, self.record.first, start, self.record.sections)
         positions, of_range = self.record.positions, range(0)
-        if 0 <= positions.start < len(spec.samples):
+        if positions.start < len(spec.samples):
             of_range = spec.ranges[positions.start // RANGE]
-        inside = len(positions) > 0 and positions.stop <= of_range.stop
+        inside = positions.stop <= of_range.stop
         if self.record.job != spec.identity or not inside or path.name != range_path(path, positions.start).name:
             raise RasterError(f"{path}: belongs to no range of this run; remove it")
+        sizes = [sealed.size for sealed in self.record.sections.values()]
+        if sum(sizes) != size - start or max(sizes, default=0) > self._largest_section(spec):
+            raise RasterError(f"{path}: damaged, its size does not fit; compute its samples again")
+
+    def _largest_section(self, spec: JobSpec) -> int:
+        """Bytes that no raster and no file of maps of these samples has."""
+        packed = spec.header.timesteps * sum(layer.step_bytes for layer in spec.header.layers)
+        maps = spec.all_maps.sample_bytes if spec.keep.maps is not None else 0
+        return SPARE + self.record.count * max(packed, maps) * 9 // 8
 
 
 @dataclass(frozen=True)
@@ -167,16 +190,6 @@ class Sections:
             start += expected.size
         raise RasterError(f"{self.path}: damaged, its {name} is not what was written; compute its samples again")
 
-    def check(self) -> None:
-        """Read everything, and compare it with its seals.
-
-        Raises
-        ------
-        RasterError : if something was changed
-        """
-        for name in self.seals:
-            self.read(name)
-
     def _content(self, start: int, size: int) -> bytes:
         try:
             with self.path.open("rb") as file:
@@ -199,4 +212,6 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
         paths = [range_path(folder, first) for first in positions]
-    yield from (path for path in paths if re.fullmatch("[0-9]+", path.stem) and path.is_file())
+    yield from (
+        path for path in paths if re.fullmatch("[0-9]+", path.stem) and path.is_file() and not path.is_symlink()
+    )

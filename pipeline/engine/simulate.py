@@ -12,13 +12,17 @@ from numpy.typing import ArrayLike
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
-from pipeline.images.sources import open_source
+from pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.images.samples import Samples
+from pipeline.images.sources import PreparedImages, Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
 from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
+from recordings.text import told_apart
 
 from .compute import compile_kernels, compute
 from .compute_folder import compute_all, compute_on_cluster
@@ -28,7 +32,7 @@ from .job import BackendChoice, Job, JobSpec
 from .keep import RASTER
 from .memory import MemoryStore
 from .merge import remove_parts
-from .source import Parts
+from .source import Parts, refuse_changed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -125,7 +129,8 @@ def simulate(
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
             source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
-    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER)
+    contents = getattr(source, "contents", ())
+    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
     job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
     if out is None:
         return _in_memory(job, tracker)
@@ -135,6 +140,7 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
+        refuse_changed(job.read(range(len(source.table))), job.spec.contents)
         if (folder / "raster.h5").exists():
             pass  # it was finished before
         elif client is None:
@@ -142,6 +148,7 @@ def simulate(
         else:
             compute_on_cluster(folder, job, client, tracker)
         remove_parts(folder)
+        _keep_pictures(folder, source, loaded)
     return RasterReader(folder / "raster.h5", trusted=not resume)
 
 
@@ -151,6 +158,22 @@ def _loaded(network: Any) -> Checkpoint | Network:
     if isinstance(network, (str, PathLike)):
         return load_checkpoint(network, "snn")
     raise InputError(f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file")
+
+
+def _keep_pictures(folder: Path, source: Source, network: Checkpoint | Network) -> None:
+    """Put what people see of the first samples beside the raster."""
+    names = told_apart(network.class_names) if isinstance(network, Checkpoint) else ()
+    if isinstance(source, Samples):
+        shown = Pictures.of(source, names)
+    elif isinstance(source, PreparedImages):
+        prepared = network.preprocessing if isinstance(network, Checkpoint) else None
+        undo = (prepared.mean, prepared.std) if isinstance(prepared, Preprocessing) else None
+        images = as_pictures(source.images[:MOST], undo, "data")
+        shown = Pictures.plain([f"sample {number}" for number in range(len(images))], list(images), names)
+    else:
+        return
+    with RasterReader(folder / "raster.h5", trusted=True) as raster:
+        write_pictures(folder, raster.raster_digest, shown)
 
 
 def _in_memory(job: Job, tracker: Tracker) -> RasterReader:

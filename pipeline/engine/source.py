@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backends.base import InputBatch
 from backends.network import Network
 from pipeline.images.sources import Source
+from recordings.errors import InputError
 from recordings.schema import SampleTable
 
 
@@ -34,11 +35,35 @@ class RangeSamples(Protocol):
     def masks(self) -> Sequence[NDArray[np.bool_] | None]:
         """(H, W), the object's pixels; None if unknown."""
 
+    @property
+    def contents(self) -> Sequence[str]:
+        """SHA-256, hexadecimal, of what each was read from; nothing where the name says what they are."""
+
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """What `network` gets of the chosen samples, in batches."""
 
 
 Read = Callable[[range], RangeSamples]
+
+
+def refuse_changed(found: RangeSamples, expected: Sequence[str]) -> None:
+    """Refuse samples that are not what they were when the run began.
+
+    Parameters
+    ----------
+    found : some samples, as they were just read
+    expected : their contents when the run began; nothing if that is not known
+
+    Raises
+    ------
+    InputError : naming the first that was changed
+    """
+    names = [name for name, now, before in zip(found.names, found.contents, expected, strict=False) if now != before]
+    if names:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        raise InputError(
+            f"{found.name}: {names[0]}{more}: changed since the run began; restore what it was", "other-out"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,11 @@ class _Part:
     @property
     def masks(self) -> list[None]:
         return [None] * len(self.positions)
+
+    @property
+    def contents(self) -> Sequence[str]:
+        found: Sequence[str] = getattr(self.source, "contents", ())
+        return found[self.positions.start : self.positions.stop]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         return self.source.encoded([self.positions[row] for row in chosen], network, seed, batch_size)

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
 from recordings.raster.schema import RasterHeader
-from recordings.text import printable
+from recordings.text import printable, told_apart
 
 LIKELIEST = 3  # classes named per image
 LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+Class = Annotated[int, Field(ge=0)]
 
 if TYPE_CHECKING:
+    from typing import Self  # Python 3.10 lacks it
+
     from .merge import Totals
 
 
@@ -40,16 +43,17 @@ class Interval(Record):
 
 
 class Answer(Record):
-    """What the network answers for one image."""
+    """What the network answers for one image. Classes are numbers, from 0 on: two may have one name."""
 
     image: Name = Field(description="name of the image")
-    label: Name | None = Field(description="name of its class; null if unknown")
-    classes: dict[Name, float] = Field(description="the three likeliest classes and their softmax shares")
+    label: Class | None = Field(description="its class; null if unknown")
+    classes: list[Class] = Field(min_length=1, description="the three likeliest classes, the likeliest first")
+    shares: list[float] = Field(description="their softmax shares")
 
     @property
     def right(self) -> bool | None:
         """Whether the likeliest class is the image's own; None if that is unknown."""
-        return None if self.label is None else next(iter(self.classes)) == self.label
+        return None if self.label is None else self.classes[0] == self.label
 
 
 class LocalisationScore(Interval):
@@ -73,6 +77,9 @@ class Summary(Record):
     seed: int = Field(description="of the order of images and the Poisson spikes")
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
+    class_names: Annotated[list[Name], AfterValidator(told_apart)] = Field(
+        description="of every class, by its number; names that look alike say theirs"
+    )
     answers: list[Answer] = Field(description="one for each image")
     spike_rate: dict[str, float] = Field(
         description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
@@ -87,6 +94,15 @@ class Summary(Record):
         description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
         "measuring overlap"
     )
+
+    @model_validator(mode="after")
+    def _classes_have_names(self) -> Self:
+        for answer in self.answers:
+            if max(*answer.classes, answer.label or 0) >= len(self.class_names):
+                raise ValueError(f"{answer.image}: a class without a name")
+            if len(answer.shares) != len(answer.classes):
+                raise ValueError(f"{answer.image}: {len(answer.shares)} shares of {len(answer.classes)} classes")
+        return self
 
     def write(self, path: Path) -> None:
         """Store as JSON; the file appears whole."""
@@ -113,7 +129,8 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         seed=header.seed,
         accuracy=right.mean if right else None,
         accuracy_interval=right,
-        answers=answers(found.readout * scale, spec.samples.label, found.names, spec.class_names),
+        class_names=list(spec.class_names),
+        answers=answers(found.readout * scale, spec.samples.label, found.names),
         spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
         localisation=[
             LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
@@ -140,24 +157,23 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def answers(
-    logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str], classes: Sequence[str]
-) -> list[Answer]:
+def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str]) -> list[Answer]:
     """The likeliest classes of every image, and their softmax shares.
 
     Parameters
     ----------
     logits : (N, K)
     labels : (N,) classes, -1 where unknown
-    images, classes : names for people
+    images : names for people
     """
     shares = _softmax(logits)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
         Answer(
             image=images[sample],
-            label=classes[label] if label >= 0 else None,
-            classes={classes[number]: round(float(shares[sample, number]), 4) for number in ranked[sample]},
+            label=int(label) if label >= 0 else None,
+            classes=ranked[sample].tolist(),
+            shares=[round(float(shares[sample, number]), 4) for number in ranked[sample]],
         )
         for sample, label in enumerate(labels)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from recordings.errors import InputError
@@ -19,6 +19,8 @@ class KnownClasses(Dataset):
     A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
     Only the first of several synonyms counts ("goldfish, Carassius auratus"). Items without a label stay.
 
+    Two classes may have one name: ImageNet has a crane that flies and one that lifts. Then identifiers alone match.
+
     Parameters
     ----------
     dataset : labels are indices into its own classes
@@ -26,18 +28,12 @@ class KnownClasses(Dataset):
 
     Raises
     ------
-    InputError : if the data set has labels, and none is known
+    InputError : if the data set has labels, and none is known, or one could be either of two classes
     """
 
     def __init__(self, dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> None:
-        label_of: dict[str, int] = {}
-        for label, name in [*enumerate(classes), *enumerate(class_names)]:  # identifiers first
-            label_of.setdefault(_comparable(name), label)
-        of_label = [
-            label_of.get(_comparable(identifier), label_of.get(_comparable(name)))
-            for identifier, name in zip(dataset.classes, dataset.class_names, strict=True)
-        ]
-        known = [None if label is None else of_label[label] for label in dataset.labels]
+        matched = _matched(dataset, classes, class_names)
+        known = [None if label is None else matched[label] for label in dataset.labels]
         kept = [i for i, label in enumerate(dataset.labels) if label is None or known[i] is not None]
         indices, labels = [dataset.indices[i] for i in kept], tuple(known[i] for i in kept)
         super().__init__(dataset.name, Choice(tuple(classes), indices, labels, len(dataset) - len(kept)), class_names)
@@ -54,8 +50,59 @@ class KnownClasses(Dataset):
     def __getitem__(self, position: int) -> Item:
         return replace(self._dataset[self._positions[position]], label=self.labels[position])
 
+    def content(self, position: int) -> str:
+        """See :meth:`.datasets.base.Dataset.content`."""
+        return self._dataset.content(self._positions[position])
+
     def _name_of(self, position: int) -> str:
         return self._dataset.entry(self._positions[position]).name
+
+
+def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> dict[int, int | None]:
+    """The known class of every class of a data set that has items; None where it is unknown.
+
+    A name stands for a class only where the data set's identifier says nothing, and no other class has that name.
+    """
+    exactly, by_identifier = _numbers(classes), _numbers(map(_comparable, classes))
+    by_name = _numbers(map(_comparable, class_names))
+
+    def one(called: str, found: list[int] | None) -> int | None:
+        if found and len(found) > 1:
+            several = " and ".join(f"{number} ({classes[number]})" for number in found)
+            raise InputError(
+                f"{dataset.name}: its class {called!r} could be each of the checkpoint's classes {several}, which have "
+                "one name; expected the identifier of one"
+            )
+        return found[0] if found else None
+
+    matched: dict[int, int | None] = {}
+    for label in sorted({label for label in dataset.labels if label is not None}):
+        called = dataset.classes[label]
+        own = _comparable(called)
+        matched[label] = one(called, exactly.get(called) or by_identifier.get(own) or by_name.get(own))
+    unknown = [label for label, number in matched.items() if number is None]
+    namesakes = _numbers(_comparable(dataset.class_names[label]) for label in unknown)
+    taken = set(matched.values())
+    for name, alike in namesakes.items():
+        number = one(name, by_identifier.get(name) or by_name.get(name))
+        if number is None or number in taken:
+            continue
+        if len(alike) > 1:
+            same = " and ".join(dataset.classes[unknown[each]] for each in alike)
+            raise InputError(
+                f"{dataset.name}: its classes {same} are all called {name!r}, and the checkpoint knows no more of its "
+                f"class {number} ({classes[number]}), expected its identifier"
+            )
+        matched[unknown[alike[0]]] = number
+    return matched
+
+
+def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(name, []).append(number)
+    return found
 
 
 def _comparable(name: str) -> str:

@@ -64,6 +64,7 @@ class Samples:
     boxes : of the object in the picture; None if unknown or cropped away
     masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
     preprocessing : how they were prepared
+    contents : SHA-256, hexadecimal, of what each was read from; "" for what has no file
     skipped : items left out because the checkpoint does not know their class
     events : binned events, the input of the network; None if the samples are images
     """
@@ -75,6 +76,7 @@ class Samples:
     boxes: tuple[Box | None, ...]
     masks: tuple[NDArray[np.bool_] | None, ...]
     preprocessing: Preprocessing | EventBinning
+    contents: tuple[str, ...]
     skipped: int = 0
     events: PackedEvents | None = None
 
@@ -84,7 +86,9 @@ class Samples:
     def part(self, positions: range) -> Samples:
         """Some consecutive samples."""
         chosen = slice(positions.start, positions.stop)
-        fields = {name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks")}
+        fields = {
+            name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks", "contents")
+        }
         return replace(self, **fields, events=None if self.events is None else self.events.part(chosen))
 
     def known_labels(self) -> NDArray[np.int32]:
@@ -202,6 +206,24 @@ class Chosen:
         """Short names of all items, for people."""
         return tuple(entry.name for entry in self._entries)
 
+    def contents(self, advance: Callable[[int], None] = lambda images: None) -> tuple[str, ...]:
+        """SHA-256, hexadecimal, of what each item is read from, none of which is decoded.
+
+        Parameters
+        ----------
+        advance : called with the number of items just read
+
+        Raises
+        ------
+        InputError : if one cannot be read
+        """
+        found = []
+        with closing(in_order(self.dataset.content, self.positions.tolist(), min(cores(), READERS))) as digests:
+            for digest in digests:
+                found.append(digest)
+                advance(1)
+        return tuple(found)
+
     @cached_property
     def _entries(self) -> list[Entry]:
         return [self.dataset.entry(position) for position in self.positions.tolist()]
@@ -226,27 +248,28 @@ class Chosen:
         positions = self.positions[some]
         pictures = _scratch((len(positions), prepare.height, prepare.width, 3))
         events = PackedEvents.empty(len(positions), prepare) if isinstance(prepare, EventBinning) else None
-        boxes, masks = [], []
+        boxes, masks, contents = [], [], []
 
-        def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None]:
+        def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
             pictures[place] = prepare.picture(item.image) if events is None else events.add(place, item.image)
             box = None if item.box is None else prepare.box(item.box, item.image.size)
-            return box, _mask(item, box, prepare)
+            return box, _mask(item, box, prepare), self.dataset.content(int(positions[place]))
 
-        def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None]:
+        def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
             return prepared(place, self.dataset[int(positions[place])])
 
         first = self.dataset[int(positions[0])]
         small = events is not None or math.prod(first.image.size) < SMALL
         workers = 1 if small else min(cores(), READERS, len(positions))
         with closing(in_order(read, range(1, len(positions)), workers)) as others:
-            for box, mask in chain([prepared(0, first)], others):
+            for box, mask, content in chain([prepared(0, first)], others):
                 boxes.append(box)
                 masks.append(mask)
+                contents.append(content)
                 advance(1)
         return Samples(
             *(self.dataset.name, self.table[some], self.names[some], pictures, tuple(boxes), tuple(masks)),
-            *(prepare, self.dataset.skipped, events),
+            *(prepare, tuple(contents), self.dataset.skipped, events),
         )
 
 

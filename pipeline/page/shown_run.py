@@ -12,9 +12,8 @@ import numpy as np
 
 from backends.network import Network
 from backends.network.storage import read_network
-from pipeline.config import load_config
-from pipeline.engine.summary import LARGEST_SUMMARY, Answer, Summary
-from pipeline.images.samples import Samples, choose_samples
+from pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from pipeline.images.pictures import NAME, Pictures, read_pictures
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
 from recordings.errors import InputError
@@ -36,9 +35,8 @@ class ShownRun:
     name : of its folder or file
     raster : open
     gamma : that the page begins with, 1/step
-    checkpoint : name or file of the network; empty if unknown
-    answers : of every sample, with names for people; None if unknown
-    samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
+    summary : answers for every sample, with names for people; None if unknown
+    pictures : images, boxes and masks of the first samples, and names of classes; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
     grad_cams : open files of Grad-CAM of the same samples
@@ -48,9 +46,8 @@ class ShownRun:
     name: str
     raster: RasterReader
     gamma: float = GAMMA
-    checkpoint: str = ""
-    answers: list[Answer] | None = None
-    samples: Samples | None = None
+    summary: Summary | None = None
+    pictures: Pictures | None = None
     network: Network | None = None
     scores: Sequence[Score] = ()
     grad_cams: tuple[MapReader, ...] = ()
@@ -59,14 +56,21 @@ class ShownRun:
     @property
     def network_name(self) -> str:
         """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
-        path = Path(self.checkpoint)
+        path = Path(self.summary.checkpoint if self.summary else "")
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+
+    def class_name(self, number: int) -> str | None:
+        """A class as people see it; None of -1, which is unknown."""
+        if self.summary and number >= 0:
+            return self.summary.class_names[number]
+        return (self.pictures or Pictures()).class_name(number)
 
 
 def open_run(path: Path, resources: ExitStack) -> ShownRun:
     """Open a run's folder, or a raster file alone.
 
-    What lies beside the raster may be missing, or belong to another run: then a note says so.
+    What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
+    folder is read: it may be somebody else's, who must not choose what a page shows of this machine.
 
     Parameters
     ----------
@@ -87,16 +91,15 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
-        ("config.toml", _with_samples),
+        (NAME, _with_pictures),
         ("sam.h5", _with_scores),
     ):
         if (path / file).is_file():
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
-                run = replace(
-                    run, notes=(*run.notes, f"{file} is not shown. {printable(error).replace(f'{path}/', '')}")
-                )
+                said = printable(error).replace(f"{path}/", "")
+                run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
     return run
 
 
@@ -115,9 +118,12 @@ def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Itera
 
 def _with_summary(run: ShownRun, path: Path) -> ShownRun:
     summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
-    if summary.raster_digest != run.raster.raster_digest or len(summary.answers) != run.raster.n_samples:
+    raster, classes = run.raster, len(summary.class_names)
+    if (summary.raster_digest, len(summary.answers)) != (raster.raster_digest, raster.n_samples):
         raise InputError("It is of another raster")
-    return replace(run, answers=summary.answers, checkpoint=summary.checkpoint)
+    if max(raster.labels.max(), raster.predictions.max()) >= classes:
+        raise InputError(f"It names {classes} classes, and the raster has more")
+    return replace(run, summary=summary)
 
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:
@@ -127,16 +133,8 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
     return replace(run, network=network)
 
 
-def _with_samples(run: ShownRun, path: Path) -> ShownRun:
-    """Read the images again, as the configuration says, but fetch none."""
-    from pipeline.networks.checkpoint import load_checkpoint
-
-    settings = load_config(path).run
-    checkpoint = load_checkpoint(settings.checkpoint, "snn")
-    samples = choose_samples(settings.data, checkpoint, settings.samples, settings.seed)
-    if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
-        raise InputError("The images that it names are not those of the raster")
-    return replace(run, samples=samples)
+def _with_pictures(run: ShownRun, path: Path) -> ShownRun:
+    return replace(run, pictures=read_pictures(path.parent, run.raster.raster_digest))
 
 
 def _with_scores(run: ShownRun, path: Path) -> ShownRun:
@@ -147,5 +145,7 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:
             raise InputError("It holds maps of another variant; the page computes those of the paper")
-        scores = [] if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
+        known = run.pictures.masks if run.pictures else ()
+        masks = [*known, *[None] * (run.raster.n_samples - len(known))]
+        scores = localisation_scores(run.raster, maps, masks)
         return replace(run, gamma=kernel["gamma"], scores=scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -46,8 +47,8 @@ def cores_of_threads():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot keep a process on a core")
-def test_workers_get_a_core_each():
-    with connected("local:2") as client:
+def test_workers_get_a_core_each(tmp_path: Path):
+    with connected("local:2", tmp_path) as client:
         distributed.give_cores(client)
         found = client.run(cores_of_threads)
     assert all(len(of_threads) == 1 for of_threads in found.values())

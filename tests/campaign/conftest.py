@@ -16,3 +16,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("workplace")
     attempt(build, base, seconds=600, memory=4 << 30)
     return base
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test run for hours where it shall try thousands of cases; each case has a limit of its own."""
+    from .isolated import LONG
+
+    for item in items if LONG else []:
+        item.add_marker(pytest.mark.timeout(0))

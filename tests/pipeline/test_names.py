@@ -13,7 +13,8 @@ from PIL import Image
 from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.run import main
 from recordings.raster.reader import RasterReader
-from tests.pipeline.small_networks import small_checkpoint
+from tests.pipeline.page.test_write import runs_of
+from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 NAMES = (
     ("$\\frac{$x", "[red]a[/red] :cat:", "\x1b[31m<b>|\n# title\x1b[0m"),
@@ -54,3 +55,35 @@ def test_a_run_with_strange_names(tmp_path, capsys, names):
     with RasterReader(out / "raster.h5") as raster:
         assert raster.header.dataset.startswith("im?ges [red]/val#")
     assert len(list((out / "figures").glob("*.png"))) == 9
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("crane", "crane", "crane"), ["crane (0)", "crane (1)", "crane (2)"]),
+        (("bell\x07", "bell\x1b", "plum"), ["bell? (0)", "bell? (1)", "plum"]),
+    ],
+)
+def test_classes_of_one_name_are_told_apart(tmp_path, capsys, names, shown):
+    """On the terminal, in summary.json and on the page; right is what has the number of the sample's own class."""
+    checkpoint = load_checkpoint(small_checkpoint(tmp_path / "snn.safetensors"))
+    save_checkpoint(dataclasses.replace(checkpoint, class_names=names), tmp_path / "snn.safetensors")
+    data = class_folders(tmp_path / "images", per_class=2)
+    out = tmp_path / "out"
+    command = ["--checkpoint", str(tmp_path / "snn.safetensors"), "--data", str(data), "--out", str(out)]
+    main([*command, "--samples", "6", "--backend", "event", "--figures", "1"])
+    printed = capsys.readouterr().out.splitlines()[1:7]
+    summary = json.loads((out / "summary.json").read_bytes())
+    assert summary["class_names"] == shown
+    with RasterReader(out / "raster.h5") as raster:
+        labels, predictions = raster.labels.tolist(), raster.predictions.tolist()
+    assert [answer["label"] for answer in summary["answers"]] == labels
+    assert [answer["classes"][0] for answer in summary["answers"]] == predictions
+    assert all(sorted(answer["classes"]) == [0, 1, 2] for answer in summary["answers"])
+    assert summary["accuracy"] == sum(map(int.__eq__, labels, predictions)) / 6 < 1
+    for line, label, predicted in zip(printed, labels, predictions, strict=True):
+        assert f": {shown[predicted]} " in line
+        assert line.endswith(" ✓" if label == predicted else f" ✗ is {shown[label]}")
+    (page,) = runs_of(out / "report.html")
+    said = [(sample["label"], sample["predicted"], sample["right"]) for sample in page["samples"]]
+    assert said == [(shown[a], shown[b], a == b) for a, b in zip(labels, predictions, strict=True)]

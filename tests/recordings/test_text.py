@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.parsing import parse_json
-from recordings.text import printable
+from recordings.progress import progress_bar
+from recordings.text import printable, told_apart
 from recordings.validate import main as validate
 
 
@@ -37,6 +40,26 @@ def test_what_is_too_long_loses_its_middle(length, shown):
     assert printable("abcdefghijklmnopqrstuvwxyz"[:length], most=8) == shown
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["cat", "dog"], ["cat", "dog"]),
+        (["crane", "dog", "crane"], ["crane (0)", "dog", "crane (2)"]),
+        (["crane (2)", "crane", "crane"], ["crane (2) (0)", "crane (1)", "crane (2)"]),
+        (["a\x1b", "a\x07", "a?"], ["a? (0)", "a? (1)", "a? (2)"]),
+        (["", ""], [" (0)", " (1)"]),
+    ],
+)
+def test_names_that_look_alike_get_their_number(names, shown):
+    assert told_apart(names) == shown
+
+
+def test_long_names_that_look_alike_once_they_are_cut():
+    shown = [printable(name, 80) for name in told_apart("x" * 100 + middle + "x" * 100 for middle in "abc")]
+    assert len(set(shown)) == 3
+    assert shown[2].endswith(" (2)")
+
+
 def test_megabytes_are_cut_at_once():
     assert printable("x" * 57_000_000 + "y", most=7) == "xxx…xxy"
 
@@ -52,6 +75,18 @@ def test_a_console_shows_texts_as_they_are():
     assert "[bold]name" in shown
     assert "[link=x]c ?" in shown
     assert "\x1b" not in shown
+
+
+def test_nothing_gets_round_a_console():
+    console = PlainConsole(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    console.print(Path("a\x1b[2J"), Text("b\x07"), ["c\u202e"], sep="\n")
+    with progress_bar(console) as bar:
+        bar.add_task("d\x1b]0;title\x07", total=1)
+        bar.refresh()
+    shown = console.file.getvalue()
+    assert "a?[2J\nb\n['c\\u202e']\n" in shown  # of Text, rich drops the bell by itself
+    assert "d?]0;titl" in shown
+    assert "\x1b[2J" not in shown and "\x1b]0" not in shown and "\x07" not in shown
 
 
 @pytest.mark.parametrize(

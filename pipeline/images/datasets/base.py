@@ -114,6 +114,10 @@ class Dataset(ABC):
         """What is known of an item, without reading it."""
         return Entry(self.indices[position], self.labels[position], self._name_of(position))
 
+    def content(self, position: int) -> str:
+        """SHA-256, hexadecimal, of what an item is read from, without decoding it; "" for what has no file."""
+        return ""
+
     @abstractmethod
     def _name_of(self, position: int) -> str: ...
 

@@ -13,6 +13,7 @@ from pipeline.images.events.events import Events
 from pipeline.images.events.files import SUFFIXES, read_events
 from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
+from recordings.files import file_digest
 from recordings.text import LONGEST_NAME, printable
 
 from .base import Choice, Dataset, Item, select_classes
@@ -51,6 +52,10 @@ class ClassFolders(Dataset):
     def __getitem__(self, position: int) -> Item:
         return self._item(position, read_sample(self._files[position]))
 
+    def content(self, position: int) -> str:
+        """See :meth:`.base.Dataset.content`."""
+        return file_digest(self._files[position])
+
     def _name_of(self, position: int) -> str:
         file = self._files[position]
         return f"{file.parent.name}/{file.name}"
@@ -76,6 +81,10 @@ class LooseFiles(Dataset):
 
     def __getitem__(self, position: int) -> Item:
         return self._item(position, read_sample(self._files[position]))
+
+    def content(self, position: int) -> str:
+        """See :meth:`.base.Dataset.content`."""
+        return file_digest(self._files[position])
 
     def _name_of(self, position: int) -> str:
         return self._files[position].name

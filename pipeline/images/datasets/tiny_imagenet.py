@@ -10,6 +10,7 @@ The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -75,6 +76,11 @@ class TinyImageNet(Dataset):
         record = self._records[position]
         image = read_image(self._archive.read(record.file), f"{self._archive.path}: {record.file}")
         return self._item(position, image, record.box)
+
+    def content(self, position: int) -> str:
+        """See :meth:`.base.Dataset.content`; of its box, too, which lies in another file."""
+        record = self._records[position]
+        return hashlib.sha256(self._archive.read(record.file) + repr(record.box).encode()).hexdigest()
 
     def _name_of(self, position: int) -> str:
         return self._records[position].file.rsplit("/", 1)[1].rsplit(".", 1)[0]

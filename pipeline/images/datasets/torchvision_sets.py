@@ -51,6 +51,11 @@ class TorchvisionSet(Dataset):
         image, _ = self._data[self.indices[position]]
         return self._item(position, image.convert("RGB"))
 
+    def content(self, position: int) -> str:
+        """See :meth:`.base.Dataset.content`; of its pixels, which all lie in one file."""
+        image, _ = self._data[self.indices[position]]
+        return hashlib.sha256(image.tobytes()).hexdigest()
+
     def _name_of(self, position: int) -> str:
         return f"{self._split}_{self.indices[position]}"
 

@@ -14,12 +14,11 @@ from recordings.errors import InputError
 from recordings.inspection import inspect
 from recordings.text import printable
 
+from .endings import check_end, check_words
 from .events import Events, check_count
 
 FORMATS = {".aedat4": "AEDAT 4", ".raw": "Prophesee EVT", ".dat": "Prophesee DAT", ".es": "Event Stream"}
-WITH_HEADER = (".raw", ".dat")  # lines that begin with %; without them faery takes all bytes for parts of events
 PANIC = "PanicException"  # the type of what Rust raises, which cannot be imported
-HEADER_LINE = 1 << 12  # bytes, at most
 
 
 def read_with_faery(path: Path) -> Events:
@@ -30,19 +29,28 @@ def read_with_faery(path: Path) -> Events:
 
     Raises
     ------
-    InputError : if faery is not installed, or cannot read the file, or as :class:`Events` raises it
+    InputError : if faery is not installed, or cannot read the file, or it ends within an event; or as :class:`Events`
+        raises it
     """
     if find_spec("faery") is None:
         raise InputError(
             f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not installed; "
             "pip install 'spikesam[events]'"
         )
-    if path.suffix.lower() in WITH_HEADER:
-        _check_words(path)
-    inspect(path, f"{__name__}:{decode.__name__}", str(path))
+    inspect(path, f"{__name__}:{check.__name__}", str(path))
     events, sensor = decode(path)
     t = events["t"].astype(np.int64)
     return Events(t - t[:1], events["x"], events["y"], events["on"], sensor)
+
+
+def check(path: Path) -> None:
+    """Read a file for the errors that it may raise."""
+    suffix = path.suffix.lower()
+    if suffix in (".raw", ".dat"):
+        check_words(path, FORMATS[suffix])
+    events, _ = decode(path)
+    if suffix in (".es", ".aedat4"):
+        check_end(path, events["t"])
 
 
 def decode(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
@@ -67,17 +75,3 @@ def decode(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
             raise
         found = FORMATS[path.suffix.lower()]
         raise InputError(f"{path}: not in the format {found}, or truncated ({printable(error, 120)})") from None
-
-
-def _check_words(path: Path) -> None:
-    """Refuse what has no header, or ends within a word."""
-    with path.open("rb") as file:
-        lines = 0
-        while file.read(2) == b"% ":
-            file.readline(HEADER_LINE)
-            lines += 1
-        body = path.stat().st_size - file.tell()
-    if not lines:
-        raise InputError(f"{path}: not in the format {FORMATS[path.suffix.lower()]}, which begins with a header (%)")
-    if body % 2:
-        raise InputError(f"{path}: truncated, its last event is not whole")

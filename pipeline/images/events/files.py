@@ -24,8 +24,8 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
     """The events of a recording: N-MNIST (.bin), AEDAT 4 (.aedat4), Prophesee EVT (.raw) or DAT (.dat), or .es.
 
     Times count in µs from the start of the recording: in N-MNIST from the file's own zero, elsewhere from the first
-    event. faery reads all formats but N-MNIST: `pip install 'spikesam[events]'`. A .raw or .dat file does not say how
-    long it is: one that was cut between two events reads as a shorter recording.
+    event. faery reads all formats but N-MNIST: `pip install 'spikesam[events]'`. A file does not say how long it is,
+    except .aedat4 where it ends with a table: one that was cut between two events reads as a shorter recording.
 
     Parameters
     ----------

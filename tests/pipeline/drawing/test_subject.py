@@ -12,17 +12,20 @@ from pipeline.drawing.subject import RIGHT, WRONG, Subject
 
 
 @pytest.mark.parametrize(
-    ("classes", "caption", "facts", "colour"),
+    ("classes", "right", "caption", "facts", "colour"),
     [
-        (("lion", "lion"), "lion ✓", "photo 3, predicted lion, is lion", RIGHT),
-        (("lion", "cat"), "lion ✗\nis cat", "photo 3, predicted lion, is cat", WRONG),
-        (("lion", None), "predicted\nlion", "photo 3, predicted lion", "black"),
-        ((None, "cat"), "is cat", "photo 3, is cat", "black"),
-        ((None, None), "photo 3", "photo 3", "black"),
+        (("lion", "lion"), True, "lion ✓", "photo 3, predicted lion, is lion", RIGHT),
+        (("lion", "cat"), False, "lion ✗\nis cat", "photo 3, predicted lion, is cat", WRONG),
+        (("crane", "crane"), False, "crane ✗\nis crane", "photo 3, predicted crane, is crane", WRONG),
+        (("lion", None), None, "predicted\nlion", "photo 3, predicted lion", "black"),
+        ((None, "cat"), None, "is cat", "photo 3, is cat", "black"),
+        ((None, None), None, "photo 3", "photo 3", "black"),
     ],
 )
-def test_words(classes: tuple[str | None, str | None], caption: str, facts: str, colour: str) -> None:
-    subject = Subject("photo 3", *classes)
+def test_words(
+    classes: tuple[str | None, str | None], right: bool | None, caption: str, facts: str, colour: str
+) -> None:
+    subject = Subject("photo 3", *classes, right=right)
     assert (subject.caption, ", ".join(subject.facts), subject.colour) == (caption, facts, colour)
 
 

@@ -57,6 +57,7 @@ class MadeUpSamples:
     table: SampleTable
     positions: range
     name = "made-up"
+    contents = ()
 
     @property
     def names(self) -> list[str]:
@@ -112,7 +113,7 @@ def finish(folder: Path, given: Job | None = None) -> tuple[FolderStore, list[in
     store = FolderStore(folder, started)
     computed = list(store.missing)
     compute(started, store)
-    merge(folder, started.spec)
+    merge(folder, started.spec, checked=store.checked)
     remove_parts(folder)
     return store, computed
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.engine import folder as folder_module
+from pipeline.engine.folder import begin
 from pipeline.engine.merge import merge
 from recordings import hdf5
 from recordings.errors import InputError, RasterError
@@ -134,7 +135,7 @@ def test_damage_while_the_run_goes_on_is_found_before_files_are_merged(
     interrupted(tmp_path, COUNT).flush()
     damage(tmp_path / "raster.parts" / "00000016.range")
     with pytest.raises(RasterError, match=r"00000016\.range: (damaged, |belongs to no range of this run)"):
-        merge(tmp_path, job().spec)
+        merge(tmp_path, begin(tmp_path, job()).spec)
     assert not (tmp_path / "raster.h5").exists()
     _, computed = finish(tmp_path)
     assert computed == list(range(16, 32))

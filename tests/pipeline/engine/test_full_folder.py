@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.engine.folder import begin
 from pipeline.engine.merge import merge
 from recordings.errors import InputError
 from tests.recordings.rasters import record
@@ -72,7 +73,7 @@ def test_space_gone_before_the_merge_keeps_every_sample(tmp_path: Path, monkeypa
         full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
         says = r"100 bytes free, expected about .* kB; all samples are kept in .*resume=True"
         with pytest.raises(InputError, match=says):
-            merge(tmp_path, job(count=COUNT).spec)
+            merge(tmp_path, begin(tmp_path, job(count=COUNT)).spec)
     assert not (tmp_path / "raster.h5").exists()
     assert list(begun(tmp_path, job(count=COUNT)).missing) == []
     assert finished_digest(tmp_path) == whole_digest(tmp_path / "whole")

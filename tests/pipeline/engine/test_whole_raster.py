@@ -108,7 +108,7 @@ def test_ranges_may_have_what_it_takes_of_a_full_disk(
     add(store, range(34, COUNT))
     store.flush()
     assert files(tmp_path) == RANGES
-    merge(tmp_path, job().spec)
+    merge(tmp_path, begin(tmp_path, job()).spec)
     assert digest(tmp_path / "raster.h5") == expected
 
 
@@ -120,5 +120,5 @@ def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(tmp
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    merge(tmp_path, store._job.spec, whole=store._whole)
+    merge(tmp_path, store._job.spec, whole=store._whole, checked=store.checked)
     assert digest(tmp_path / "raster.h5") == expected

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 
 from pipeline.explain import main as explain_raster
+from pipeline.images.pictures import read_pictures, write_pictures
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
+from pipeline.networks.checkpoint_files import BUNDLED
 from pipeline.page.content import blob, spike_trains
 from pipeline.page.excerpt import excerpt
 from pipeline.page.render import as_json, script_of
@@ -54,7 +57,7 @@ def test_a_run_wrote_its_page(finished: Path) -> None:
     assert content["notes"] == []
 
 
-def test_a_folder_alone_holds_the_images_too(finished: Path, tmp_path: Path) -> None:
+def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(finished, tmp_path / "page.html"))
     (written,) = runs_of(finished / "report.html")
     assert all(sample["gradCam"].keys() == {"input", "conv1", "conv2"} for sample in content["samples"])
@@ -77,25 +80,34 @@ def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
 
 
-def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.page import shown_run
-
+def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     mask = box_mask((2.0, 3.0, 12.0, 11.0), (16, 24))
-    choose = shown_run.choose_samples
-
-    def with_masks(*arguments: Any) -> Any:
-        samples = choose(*arguments)
-        object.__setattr__(samples, "masks", (mask, None, mask, mask))
-        return samples
-
-    monkeypatch.setattr(shown_run, "choose_samples", with_masks)
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
-    with MapReader(finished / "sam.h5") as maps:
+    with RasterReader(copy / "raster.h5") as raster:
+        shown = read_pictures(copy, raster.raster_digest)
+        assert shown is not None
+        write_pictures(copy, raster.raster_digest, replace(shown, masks=(mask, None, mask, mask)))
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    with MapReader(copy / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
     assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
     assert content["samples"][1]["scores"]["conv1"] == {}
-    assert set(content["layers"][1]["scores"]) == {"SAM", "spike count"}
+
+
+def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, copy: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(copy, tmp_path / "before.html"))
+    assert all(sample["picture"] for sample in content["samples"])
+    (copy / "config.toml").write_text('[run]\ndata = "/etc"\ncheckpoint = "/etc/passwd"\n')
+    report(copy, tmp_path / "after.html")
+    assert (tmp_path / "after.html").read_bytes() == (tmp_path / "before.html").read_bytes()
+    assert str(finished.parent) not in (tmp_path / "after.html").read_text()
+
+
+def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(BUNDLED / "cluttered-digits.safetensors", copy / "network.safetensors")
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
+    assert content["layers"][0]["operations"] is None
 
 
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
@@ -105,20 +117,20 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     assert content["layers"][0]["operations"] is None
 
 
-@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "config.toml", "sam.h5", "gradcam.h5"])
+@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
 def test_what_is_missing_is_left_out(missing: str, copy: Path, tmp_path: Path) -> None:
     (copy / missing).unlink()
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert len(content["samples"]) == 4
 
 
-@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "config.toml", "sam.h5"])
+@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5"])
 @pytest.mark.parametrize("by", [b"", b"\xff\x00{[<!", b"{}"])
 def test_what_is_damaged_is_named(damaged: str, by: bytes, copy: Path, tmp_path: Path) -> None:
     (copy / damaged).write_bytes(by)
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     named = [note for note in content["notes"] if note.startswith(f"{damaged} is not shown. ")]
-    assert len(named) == 1 or (damaged == "config.toml" and by == b"")
+    assert len(named) == 1
 
 
 def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
@@ -127,7 +139,7 @@ def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path
     assert {note.split()[0] for note in content["notes"]} == {
         "summary.json",
         "network.safetensors",
-        "config.toml",
+        "pictures.zip",
         "sam.h5",
     }
     assert content["samples"][0]["gradCam"] == {}
@@ -217,3 +229,16 @@ def test_mistakes_are_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2
     assert message in line
+
+
+def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path, spikes_alone: Path) -> None:
+    page = copy / "report.html"
+    before = page.read_bytes()
+    assert report(copy) == page
+    main([str(copy)])
+    assert len(runs_of(page)) == 1 and page.read_bytes() != before  # Grad-CAM came later
+    page.write_text("mine")
+    with pytest.raises(InputError, match=r"report\.html: exists already"):
+        report(copy)
+    assert page.read_text() == "mine"
+    assert report(spikes_alone) == spikes_alone.with_suffix(".html")

@@ -133,6 +133,70 @@ def test_a_truncated_recording_of_a_real_camera(shared: Path, tmp_path: Path) ->
             read_events(write(tmp_path / "cut.aedat4", data[:end]))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.es", {}), ("a.dat", {}), ("a.raw", {"version": "evt2"}), ("a.raw", {"version": "evt3"})]
+)
+def test_a_file_cut_anywhere_within_an_event_is_refused(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    faery = pytest.importorskip("faery")
+    table = np.zeros(8, faery.EVENTS_DTYPE)
+    table["t"], table["x"], table["on"] = [0, 0, 5, 126, 127, 900, 9000, 9001], [0, 0, 255, 256, 299, 0, 1, 2], 1
+    files = []  # with the first events alone, then with one more, …
+    for count in range(1, len(table) + 1):
+        faery.events_stream_from_array(table[:count], (300, 200)).to_file(tmp_path / name, **options)
+        files.append((tmp_path / name).read_bytes())
+    for end in range(len(files[0]), len(files[-1]) + 1):
+        path = write(tmp_path / f"cut{name[1:]}", files[-1][:end])
+        try:
+            found = read_events(path)
+        except InputError:
+            assert end < len(files[-1])
+            continue
+        rest = files[-1][len(files[len(found) - 1]) : end]  # behind the events that were found
+        word = {"evt2": 4, "evt3": 2}.get(options.get("version", ""), 8)
+        assert set(rest) <= {255} if name == "a.es" else len(rest) % word == 0
+        assert len(rest) < 8 or name != "a.dat"
+
+
+@pytest.mark.parametrize("pause", [b"", b"\xff", b"\xfe", b"\xfe\xff\xff"])
+@pytest.mark.parametrize("kind", [1, 2])  # DVS, ATIS
+def test_an_event_stream_may_end_with_pauses(tmp_path: Path, pause: bytes, kind: int) -> None:
+    pytest.importorskip("faery")
+    event = b"\x06\x07\x00\x05\x00"
+    data = b"Event Stream\x02\x00\x00" + bytes([kind]) + b"\x80\x02\xe0\x01"
+    whole = {}  # bytes up to here -> events
+    for part in (*pause, event, *pause, event, *pause):
+        data += bytes([part]) if isinstance(part, int) else part
+        whole[len(data)] = data.count(event)
+    for end in range(21, len(data) + 1):
+        path = write(tmp_path / "a.es", data[:end])
+        if whole.get(end):
+            assert len(read_events(path)) == whole[end]
+        else:
+            with pytest.raises(InputError, match=r"truncated, its last event is not whole|got none"):
+                read_events(path)
+
+
+def test_a_recording_of_a_real_camera_cut_before_it_had_a_table(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("faery")
+    data = bytearray((shared / "data" / "events" / "davis.aedat4").read_bytes())
+    table, *packets = 945_243, 2334, 10_291, 10_682  # where it begins, and the first packets
+    place = data.index(table.to_bytes(8, "little"))
+    data[place : place + 8] = (-1).to_bytes(8, "little", signed=True)
+    assert len(read_events(write(tmp_path / "cut.aedat4", data[:table]))) == 111_954
+    assert len(read_events(write(tmp_path / "cut.aedat4", data[: packets[2]]))) == 918
+    for end in (packets[2] + 1, packets[2] + 7, packets[2] + 9, table - 1):
+        with pytest.raises(InputError, match="truncated"):
+            read_events(write(tmp_path / "cut.aedat4", data[:end]))
+
+
+def test_a_table_that_is_not_reached(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("faery")
+    data = (shared / "data" / "events" / "davis.aedat4").read_bytes()
+    for end in (2335, 10_291, 10_682, 945_242):  # in front of packets, and within them
+        with pytest.raises(InputError, match="truncated"):
+            read_events(write(tmp_path / "cut.aedat4", data[:end]))
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"got the extension '.txt', expected events in .aedat4, .bin, .dat, .es, .raw"

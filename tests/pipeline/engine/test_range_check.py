@@ -1,0 +1,232 @@
+"""A range file whose digests and seals all fit, but that no run has written: it is refused, and computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from pipeline.engine.compute import compute
+from pipeline.engine.folder import FolderStore, begin
+from pipeline.engine.job import Job
+from pipeline.engine.keep import Keep
+from pipeline.engine.merge import merge
+from recordings.errors import RasterError
+from recordings.sealed import seal
+from tests.recordings.rasters import HEADER
+
+from .jobs import COUNT, digest, files, job
+
+Sections = dict[str, bytes]
+Forge = Callable[[dict[str, Any], Sections, Sections], None]  # record, its sections, those of another range
+FORGED = "00000016.range"
+
+
+def with_maps() -> Job:
+    """A job whose files hold spikes and maps."""
+    made = job()
+    return replace(made, spec=replace(made.spec, keep=Keep(steps=(0, 3), stepped=COUNT)))
+
+
+def computed(folder: Path) -> Job:
+    """Compute all ranges, and merge none."""
+    started = begin(folder, with_maps())
+    compute(started, FolderStore(folder, started))
+    return started
+
+
+def read(path: Path) -> tuple[dict[str, Any], Sections]:
+    _, line, rest = path.read_bytes().split(b"\n", 2)
+    record, sections = json.loads(line), Sections()
+    for name, (size, _) in record["sections"].items():
+        sections[name], rest = rest[:size], rest[size:]
+    return record, sections
+
+
+def write(path: Path, record: dict[str, Any], sections: Sections) -> None:
+    """With digests and seals as a run makes them."""
+    line = json.dumps(record | {"sections": {name: seal(content) for name, content in sections.items()}}).encode()
+    path.write_bytes(b"\n".join([hashlib.sha256(line).hexdigest().encode(), line, b"".join(sections.values())]))
+
+
+def forge(folder: Path, change: Forge) -> None:
+    parts = folder / "raster.parts"
+    record, sections = read(parts / FORGED)
+    change(record, sections, read(parts / "00000000.range")[1])
+    write(parts / FORGED, record, sections)
+
+
+def field(name: str, value: Any) -> Any:
+    return pytest.param(lambda record, *_: record.update({name: value(record[name])}), id=f"{name} {value(0)!r:.30}")
+
+
+def of(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
+
+
+def edited(section: str, edit: Callable[[h5py.File], object]) -> Any:
+    def change(record: dict[str, Any], sections: Sections, other: Sections) -> None:
+        with h5py.File(image := io.BytesIO(sections[section]), "r+") as file:
+            edit(file)
+        sections[section] = image.getvalue()
+
+    return change
+
+
+def external_readout(file: h5py.File) -> None:
+    readout = file["readout"]
+    shape, dtype, attributes = readout.shape, readout.dtype, dict(readout.attrs)
+    del file["readout"]
+    made = file.create_dataset("readout", shape, dtype, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+    made.attrs.update(attributes)
+
+
+def linked_readout(file: h5py.File) -> None:
+    del file["readout"]
+    file["readout"] = h5py.ExternalLink("/tmp/other.h5", "/readout")
+
+
+def zeroed_heap(record: dict[str, Any], sections: Sections, other: Sections) -> None:
+    """Sixteen zero bytes behind its signature lead HDF5 into an endless loop."""
+    content = bytearray(sections["raster"])
+    at = content.index(b"GCOL")
+    content[at + 8 : at + 24] = bytes(16)
+    sections["raster"] = bytes(content)
+
+
+def of_others(*names: str) -> Forge:
+    def change(record: dict[str, Any], sections: Sections, other: Sections) -> None:
+        sections.update({name: other[name] for name in names})
+
+    return change
+
+
+def without(name: str) -> Forge:
+    return lambda record, sections, other: sections.pop(name) and None
+
+
+def one_spike_more(record: dict[str, Any], sections: Sections, other: Sections) -> None:
+    record["spikes"]["conv1"][3] += 1
+
+
+def another_digest(text: str) -> Forge:
+    return lambda record, sections, other: record["digests"]["conv1"].__setitem__(3, text)
+
+
+def another_answer(record: dict[str, Any], sections: Sections, other: Sections) -> None:
+    """Prediction and readout agree with each other, not with the raster."""
+    record["readout"] = [[9, 0, 0] for _ in record["readout"]]
+    record["predictions"] = [0 for _ in record["predictions"]]
+
+
+FORGERIES = [
+    field("count", of(10**30)),
+    field("count", of(0)),
+    field("first", of(-16)),
+    field("predictions", of([2] * 16)),
+    field("readout", of([[1e300, 0, 0]] * 16)),
+    field("readout", of([[0, 0, 0]] * 15 + [[0]])),
+    field("names", of(["\x1b[2J"] * 16)),
+    field("names", of([])),
+    field("backend", of("\x1b]0;owned\x07")),
+    field("device", of("x" * 10**6)),
+    field("seconds", of({"simulate": float("nan")})),
+    field("seconds", of({"\x1b[2J": 1.0})),
+    field("scores", of([[16, "conv1", "SAM", "pointing game", float("inf")]])),
+    field("scores", of([[0, "conv1", "SAM", "no measure", 0.5]])),
+    field("spikes", of({})),
+    field("digests", of({"input": ["no digest"] * 16})),
+    pytest.param(one_spike_more, id="one spike more"),
+    pytest.param(another_digest("0" * 64), id="another digest"),
+    pytest.param(another_digest("é" * 64), id="no digest"),
+    pytest.param(another_answer, id="another answer"),
+    pytest.param(of_others("raster"), id="raster of others"),
+    pytest.param(of_others("maps"), id="maps of others"),
+    pytest.param(of_others("raster", "maps"), id="all of others"),
+    pytest.param(without("maps"), id="no maps"),
+    pytest.param(without("raster"), id="no raster"),
+    pytest.param(lambda record, sections, other: sections.update(more=b"\0" * 99), id="one more section"),
+    pytest.param(lambda record, sections, other: sections.update(raster=b"no HDF5"), id="no HDF5"),
+    pytest.param(zeroed_heap, id="endless loop"),
+    pytest.param(edited("raster", external_readout), id="readout from outside"),
+    pytest.param(edited("raster", linked_readout), id="linked readout"),
+    pytest.param(edited("raster", lambda file: file.attrs.modify("run_uuid", "another")), id="another run"),
+    pytest.param(edited("maps", lambda file: file.attrs.modify("gamma", 0.25)), id="another gamma"),
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Job]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, computed(folder)
+
+
+@pytest.mark.parametrize("change", FORGERIES)
+def test_a_forged_range_is_refused_by_merging_and_computed_again(
+    tmp_path: Path, change: Forge, whole: tuple[Path, Job]
+) -> None:
+    folder, started = tmp_path / "run", whole[1]
+    shutil.copytree(whole[0], folder)
+    forge(folder, change)
+    before = files(folder)
+    with pytest.raises(RasterError, match=rf"{FORGED}: [ -~–×°é…]+$") as refused:
+        merge(folder, started.spec)
+    assert len(str(refused.value)) < 1000
+    assert files(folder) == before
+    assert not [path for path in folder.iterdir() if path.suffix == ".h5"]
+    store = FolderStore(folder, started)
+    assert (store.dropped, list(store.missing)) == (1, list(range(16, 32)))
+
+
+def test_after_a_forgery_the_run_ends_with_the_same_digest(tmp_path: Path, whole: tuple[Path, Job]) -> None:
+    started = computed(tmp_path)
+    forge(tmp_path, of_others("raster", "maps"))
+    compute(started, FolderStore(tmp_path, started))
+    expected = merge(whole[0], whole[1].spec).raster_digest
+    assert merge(tmp_path, started.spec).raster_digest == expected == digest(tmp_path / "raster.h5")
+
+
+def test_a_file_that_says_less_than_it_holds_is_not_read_at_all(tmp_path: Path) -> None:
+    started = computed(tmp_path)
+    path = tmp_path / "raster.parts" / FORGED
+    record, sections = read(path)
+    write(path, record, sections | {"maps": b""})
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # without a block on the disk
+    with pytest.raises(RasterError, match="its size does not fit"):
+        merge(tmp_path, started.spec)
+    assert FolderStore(tmp_path, started).dropped == 1
+
+
+def test_a_link_in_the_place_of_a_range_is_not_followed(tmp_path: Path) -> None:
+    started = computed(tmp_path / "run")
+    path, outside = tmp_path / "run" / "raster.parts" / FORGED, tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    with pytest.raises(Exception, match="1 of 4 ranges are not finished"):
+        merge(tmp_path / "run", started.spec)
+    content, seen = outside.read_bytes(), os.stat(outside).st_mtime_ns
+    compute(started, FolderStore(tmp_path / "run", started))
+    assert (outside.read_bytes(), os.stat(outside).st_mtime_ns) == (content, seen)
+    merge(tmp_path / "run", started.spec)
+    assert not outside.is_symlink()
+
+
+def test_float32_of_another_device_is_refused(tmp_path: Path) -> None:
+    header = replace(HEADER, precision="float32")
+    started = begin(tmp_path, job(header))
+    compute(started, FolderStore(tmp_path, started))
+    forge(tmp_path, lambda record, *_: record.update(device="cuda"))
+    with pytest.raises(RasterError, match="expected torch on cpu"):
+        merge(tmp_path, started.spec)
+    forge(tmp_path, lambda record, *_: record.update(device="cpu"))
+    assert merge(tmp_path, started.spec).readout.dtype == "float32"
