@@ -24,7 +24,7 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
 	@echo "3/3  Digits before an event camera on $(BACKEND): they move, and the maps follow them"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
-	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png runs/demo-events/figures/*.png
+	@echo "Open runs/demo-digits/report.html, runs/demo-cat/report.html or runs/demo-events/report.html in a browser."
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE)
