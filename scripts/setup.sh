@@ -34,8 +34,7 @@ in_short() {
       Collecting* | "Using cached"*) (((fetched += 1) % 10)) || { printf .; dots=1; } ;;
       "  "* | " + "* | " - "* | " ~ "* | Requirement* | "Successfully installed"* | Downloading* | Preparing* | Building*) ;;
       "Installing collected"*) printf ' installing %d packages' "$fetched"; dots=1 ;;
-      *) printf '%s%s\n' "${dots:+
-}" "$line"; dots="" ;;
+      *) [ -z "$dots" ] || echo; dots=""; echo "$line" ;;
     esac
   done
   [ -z "$dots" ] || echo
