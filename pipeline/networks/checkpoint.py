@@ -11,6 +11,7 @@ from typing import Any
 from backends.network import Kind, Network
 from backends.network.storage import read_network, write_network
 from pipeline.config import Config
+from pipeline.images.datasets.base import shorten
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
@@ -55,6 +56,10 @@ class Checkpoint:
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
                 f"{self.network.classes} outputs"
             )
+
+    def __repr__(self) -> str:
+        """One line: the classes, and the network."""
+        return f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: {self.network!r}>"
 
     @property
     def preparation(self) -> Preparation:
@@ -117,10 +122,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     path = find_checkpoint(str(name_or_path), kind)
     network, metadata = read_network(path)
     if kind == "snn" and network.kind == "ann":
-        raise InputError(
-            f"{path}: an ANN, which does not spike; convert it with python -m pipeline.convert {name_or_path}, or "
-            "choose a spiking network"
-        )
+        raise InputError(f"{path}: an ANN, which does not spike, expected a spiking network", "convert")
     if kind == "ann" and network.kind == "snn":
         raise InputError(
             f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", or take a bundled one'

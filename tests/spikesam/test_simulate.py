@@ -84,12 +84,14 @@ def test_spikes_of_ones_own_are_the_input(checkpoint) -> None:
     assert np.array_equal(raster["input"][:], spikes[:, :2])
 
 
-def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_same_call_again_returns_the_finished_raster(workplace, checkpoint, tmp_path, resume) -> None:
     first = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
-    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; continue that run with resume=True"):
-        spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
-    again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=True)
-    assert again.raster_digest == first.raster_digest
+    again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=resume)
+    assert (again.run_uuid, again.raster_digest) == (first.run_uuid, first.raster_digest)
+    with pytest.raises(spikesam.InputError, match=r"seed is 0 there, 1 here; use the same settings, or another out$"):
+        spikesam.simulate(checkpoint, workplace / "images", samples=3, seed=1, out=tmp_path, resume=resume)
+    assert spikesam.open_raster(tmp_path / "raster.h5").run_uuid == first.run_uuid
 
 
 @pytest.mark.parametrize(
@@ -97,11 +99,17 @@ def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
     [
         ({"network": np.zeros((2, 3))}, "network: got ndarray, expected a Network, a Checkpoint, or its name or file"),
         ({"network": "cluttered-digit"}, "neither a bundled one .* did you mean 'cluttered-digits'"),
-        ({"network": "cluttered-digits-ann"}, "an ANN, which does not spike; convert it"),
+        (
+            {"network": "cluttered-digits-ann"},
+            "an ANN, which does not spike, expected a spiking network; convert it with spikesam.convert",
+        ),
         ({"data": "nowhere"}, "nowhere: no such data set or file"),
         ({"data": np.zeros((2, 4, 4))}, r"data: got an array of shape \(2, 4, 4\) float64, expected images"),
         ({"data": np.full((8, 1, 6, 16, 24), 0.5)}, r"data: index \(0, 0, 0, 0, 0\): got the value 0.5, expected"),
-        ({"data": np.zeros((8, 1, 6, 16, 16))}, r"got input samples of \(T, C, H, W\) = \(8, 6, 16, 16\)"),
+        (
+            {"data": np.zeros((8, 1, 6, 16, 16))},
+            r"got .* \(8, 1, 6, 16, 16\), expected \(\d, 1, 6, 16, 24\), after which",
+        ),
         ({"data": Image.new("RGB", (8, 8))}, "data: got Image of other things than paths, expected images"),
         ({"data": [Image.new("RGB", (8, 8))]}, "data: got list of other things than paths, expected images"),
         ({"data": 3}, "data: got int, expected images"),
