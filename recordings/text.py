@@ -76,6 +76,6 @@ def _brief(value: Any) -> str:
         value = value.tolist()
     if hasattr(value, "shape"):
         return f"({' × '.join(map(str, value.shape))})"
-    if isinstance(value, (tuple, list)) and len(value) > LISTED:
-        return f"({len(value)} in all)"
-    return f"{value:g}" if isinstance(value, float) else printable(repr(value), 4 * LONGEST_NAME)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_brief, value)) if len(value) <= LISTED else f'{len(value)} in all'})"
+    return f"{value:g}" if isinstance(value, float) else printable(repr(value), 2 * LONGEST_NAME)

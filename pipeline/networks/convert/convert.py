@@ -86,7 +86,7 @@ def convert(
     --------
     >>> import spikesam
     >>> quick = {"conversion": {"timesteps": 30, "calibration": 4}}
-    >>> conversion = spikesam.convert("cluttered-digits-ann", "converted", quick, samples=4)
+    >>> conversion = spikesam.convert("cluttered-digits-ann", "converted", quick, samples=4, overwrite=True)
     >>> conversion.checkpoint.network.timesteps, conversion.accuracy.shape
     (30, (30, 2))
     """
