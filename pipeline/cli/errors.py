@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from recordings.command_names import spelled
 from recordings.errors import InputError, finding
+from recordings.extras import missing
 from recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -37,6 +38,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
     nothing                                 0     nothing
     InputError, OSError (full disk, …)      2     ``error: …``
     MemoryError                             2     ``error: not enough memory: …``
+    ImportError of an extra's package       2     ``error: needs torch, …``
     KeyboardInterrupt                       130   ``interrupted; …``
     BrokenPipeError (``… | head``)          141   nothing
     anything else                           1     ``internal failure: Type: …``
@@ -63,7 +65,8 @@ def exit_codes(main: Main) -> Callable[..., None]:
                 _silence_stdout()
                 sys.exit(BROKEN_PIPE)
             print(message(error), file=sys.stderr)
-            sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError, MemoryError)) else INTERNAL_FAILURE)
+            known = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
+            sys.exit(BAD_INPUT if known else INTERNAL_FAILURE)
 
     return wrapper
 
@@ -80,6 +83,8 @@ def message(error: BaseException) -> str:
     if isinstance(error, InputError):
         line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
         return f"error: {spelled(' '.join(line.split()))}"
+    if lacks := missing(error):
+        return f"error: {lacks}"
     if isinstance(error, OSError):
         return f"error: {finding(error)}"
     text = printable(spelled(" ".join(str(error).split())))

@@ -17,6 +17,21 @@ from .range_file import PARTS
 from .summary import LARGEST_SUMMARY, Summary
 
 
+def refuse_other_contents(folder: Path, spec: JobSpec) -> None:
+    """Refuse to go on with a finished run whose images were changed since.
+
+    Raises
+    ------
+    InputError : if that is so
+    """
+    try:
+        summary = Summary.model_validate_json(read_file(folder / "summary.json", LARGEST_SUMMARY))
+    except (OSError, ValueError):  # of InputError and of pydantic, too: it was not written yet
+        return
+    if None not in (summary.contents, spec.contents_digest) and summary.contents != spec.contents_digest:
+        raise InputError(f"{folder}: images were changed since that run; restore what they were", "other-out")
+
+
 def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summary | None:
     """The summary of a finished run; None if it is not finished, or not all of it is intact.
 

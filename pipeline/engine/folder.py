@@ -26,6 +26,7 @@ from recordings.raster.reader import RasterReader
 from recordings.raster.records import FLUSH_BYTES, raster_image
 from recordings.text import printable
 
+from .finished import refuse_other_contents
 from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
 from .range_check import check_range
 from .range_file import PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
@@ -59,6 +60,7 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
             refuse_other_raster(raster, finished.header, finished.samples, spec)
+            refuse_other_contents(folder, spec)
             if any(range_files(folder, range(0), everything=True)):  # killed before they were removed
                 finished.verify()
     if (folder / "sam.h5").is_file():

@@ -96,6 +96,11 @@ class JobSpec:
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
+    def contents_digest(self) -> str | None:
+        """SHA-256, hexadecimal, of what all samples are read from; None if that is not known."""
+        return hashlib.sha256("\n".join(self.contents).encode()).hexdigest() if any(self.contents) else None
+
+    @property
     def recorded(self) -> tuple[LayerSpec, ...]:
         """The layers whose spikes are known to whoever computes: none where the backend forms maps."""
         return () if self.keep.maps == "backend" else self.header.layers

@@ -89,6 +89,9 @@ class Summary(Record):
         description="identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
     )
     network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
+    contents: str | None = Field(
+        description="identity of the files that all images were read from, 64 hexadecimal digits; null if unknown"
+    )
     plan: str = Field(description="identity of all that decides these results, 64 hexadecimal digits")
     seconds: dict[str, float] = Field(
         description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
@@ -138,6 +141,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         ],
         raster_digest=found.raster_digest,
         network_sha256=header.network_sha256,
+        contents=spec.contents_digest,
         plan=spec.results_identity,
         seconds={stage: round(taken, 3) for stage, taken in seconds.items()},
     )

@@ -34,7 +34,7 @@ def test_other_spikes_are_refused(tmp_path, monkeypatch):
 
     original = distributed.task_of
     monkeypatch.setattr(distributed, "task_of", task)
-    monkeypatch.setattr(distributed, "connected", nullcontext)
+    monkeypatch.setattr(distributed, "connected", lambda address, folder: nullcontext(address))
     monkeypatch.setattr(distributed, "give_cores", lambda client: None)
     monkeypatch.setattr(distributed, "distribute", lambda client, task, advance: (distributed.here(task), advance(1)))
     sizes = replace(distributed.QUICK, ranges=1)

@@ -259,6 +259,7 @@ def lava_raises(base: Path, work: Path, name: str, alone: bool, process: str, pl
     finish(work, base, name, alone)
 
 
+@only_long
 @cases(short=0, long=8)
 @example(process="layer", place=1.0)
 @given(process=st.sampled_from(("source", "layer", "readout", "recorder")), place=st.sampled_from((0.0, 0.5, 1.0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -47,7 +48,8 @@ class Epochs(Checkpoint):
     ----------
     accuracy : of the best epoch on the selection split; -inf before the first one
     best : network of that epoch, on the CPU
-    begun : whether training goes on, so that all that was to be restored is restored
+    restored : number of epochs that were finished before this training was resumed
+    goes_on : whether one was finished since, so that what was restored can be gone on from
     """
 
     def __init__(
@@ -58,14 +60,17 @@ class Epochs(Checkpoint):
         self.images = images
         self.accuracy = -math.inf
         self.best = deepcopy(model).eval()
-        self.begun = False
+        self.restored = 0
+        self.goes_on = False
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        """Note that the training begins."""
-        self.begun = True
+        """Refuse what Lightning has restored of its own if it is of another epoch."""
+        if not 0 <= trainer.current_epoch == self.restored:
+            raise ValueError(f"epoch {trainer.current_epoch + 1} would follow epoch {self.restored}")
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Write the epoch."""
+        self.goes_on = True
         accuracy = float(trainer.callback_metrics["selection_accuracy"])
         if accuracy > self.accuracy:
             self.accuracy = accuracy
@@ -80,6 +85,7 @@ class Epochs(Checkpoint):
 
     def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         """Restore it."""
+        self.restored = checkpoint["epoch"] + 1
         self.accuracy = checkpoint["accuracy"]
         self.best.load_state_dict(checkpoint["best"])
 
@@ -121,11 +127,16 @@ def read_epoch(path: Path) -> dict[str, Any]:
     ------
     InputError : if the file is damaged, or holds something else
     """
-    content = memoryview(path.read_bytes())
-    if _sha256(content[:-SEAL]) != content[-SEAL:]:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - SEAL))
+        sealed, content = file.read(SEAL), b""
+        if re.fullmatch(rb"[0-9a-f]{64}", sealed):  # or else no more of it is read: it may be terabytes of zeros
+            file.seek(0)
+            content = file.read()[:-SEAL]
+    if _sha256(content) != sealed:
         raise InputError(f"{path}: damaged, or not an epoch of pipeline.train: it does not end with its SHA-256")
     try:
-        epoch = torch.load(BytesIO(content[:-SEAL]), map_location="cpu", weights_only=True)
+        epoch = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         if all(isinstance(epoch[name], kind) for name, kind in EXPECTED.items()):
             return epoch
     except MemoryError:
@@ -135,5 +146,5 @@ def read_epoch(path: Path) -> dict[str, Any]:
     raise InputError(f"{path}: not an epoch of pipeline.train")
 
 
-def _sha256(content: memoryview) -> bytes:
+def _sha256(content: bytes | memoryview) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()

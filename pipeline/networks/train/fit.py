@@ -92,10 +92,12 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
             raise KeyboardInterrupt from None
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if resumed is None or epochs.begun or isinstance(error, InputError):
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if resumed is None or epochs.goes_on:
             raise
-        raise InputError(f"{resumed.path}: does not fit this training ({type(error).__name__})") from error
+        raise InputError(f"{resumed.path}: training cannot go on from it ({type(error).__name__})") from error
     if math.isinf(epochs.accuracy):
         raise InputError(f"{out}: no epoch was finished", "train-again")
     checkpoint = Checkpoint(export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names)

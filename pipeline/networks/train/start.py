@@ -70,8 +70,8 @@ class Resumed:
         """Refuse other images than the training had."""
         if self.epoch["images"] != sha256:
             raise InputError(
-                f"{self.path}: the training had other images than there are now; resume with those, or begin another "
-                "with training.start"
+                f"{self.path}: the training had other images than there are now; resume with those, or remove "
+                f"{self.path.parent} and train from the start"
             )
 
 
@@ -89,7 +89,7 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
     InputError : if no file is sound, or the training had other settings
     """
     damaged: list[str] = []
-    for path in finished_epochs(out):
+    for path in (found := finished_epochs(out)):
         try:
             resumed = Resumed(path, read_epoch(path))
         except InputError as error:
@@ -101,4 +101,4 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
                 f"{damaged[0]}; going on after epoch {resumed.epoch['epoch'] + 1}, from {path}", soft_wrap=True
             )
         return resumed
-    raise InputError(f"{damaged[0]}; no other epoch is whole, remove {out / 'epochs'} and train from the start")
+    raise InputError(f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start")

@@ -211,7 +211,7 @@ def test_without_lava_the_error_says_the_command_that_adds_it(monkeypatch: pytes
     with pytest.raises(BackendError) as caught:
         LavaBackend()
     command = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-    assert str(caught.value) == f"lava: lava-nc is not installed; install it with: {command}"
+    assert str(caught.value) == f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {command}"
 
 
 def test_unknown_models_are_refused() -> None:

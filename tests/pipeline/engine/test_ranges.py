@@ -439,3 +439,15 @@ def test_pixels_that_changed_after_a_kill_are_refused(
     repaint(bitmaps)
     assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--resume"]))
     assert not (tmp_path / "run" / "raster.h5").exists()
+
+
+def test_pixels_that_changed_after_the_end_are_refused(
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = [*bitmaps, "--out", str(tmp_path / "run")]
+    run.main(shared)
+    run.main([*shared, "--resume"])
+    capsys.readouterr()
+    repaint(bitmaps)
+    assert "images were changed since that run" in refusal(capsys, run.main, [*shared, "--resume"])
+    assert not (tmp_path / "run" / PARTS).exists()

@@ -152,7 +152,7 @@ def test_images_that_changed_under_their_names(place, killed, tmp_path, capsys):
     train.main([*words(place, killed, "--resume"), "--data.source", str(images)])  # they may move
     shutil.copy(images / "train" / "plum" / "0.png", images / "train" / "plum" / "1.png")
     line = refused(capsys, *words(place, killed, "--resume"), "--data.source", str(images))
-    assert "last.ckpt: the training had other images than there are now; resume with those, or begin" in line
+    assert "last.ckpt: the training had other images than there are now; resume with those, or remove" in line
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", None])
@@ -218,6 +218,14 @@ def unsettle(epoch: dict) -> None:
     epoch["settings"] = [1]
 
 
+def put_off(epoch: dict) -> None:
+    epoch["epoch"] -= 1 << 40
+
+
+def hurry(epoch: dict) -> None:
+    epoch["lr_schedulers"][0]["last_epoch"] += 9
+
+
 def confuse(epoch: dict) -> None:
     epoch["optimizer_states"] = [{"state": "x", "param_groups": 3}]
 
@@ -234,6 +242,8 @@ FORGERIES = {
     "another best network": shrink,
     "settings are a list": unsettle,
     "an optimizer of texts": confuse,
+    "a schedule beyond its end": hurry,
+    "an epoch long ago": put_off,
 }
 
 
@@ -253,3 +263,11 @@ def test_every_flipped_bit_is_noticed(killed):
         path.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
         with pytest.raises(InputError, match="damaged"):
             read_epoch(path)
+
+
+def test_a_file_of_a_terabyte_is_refused_at_once(killed):
+    path = killed / "epochs" / "last.ckpt"
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # zeros, which take no place on the disk
+    with pytest.raises(InputError, match="damaged"):
+        read_epoch(path)
