@@ -33,6 +33,7 @@ Advice: TypeAlias = Literal[
     "download",
     "keep-spikes",
     "other-data",
+    "convert",
     "without-labels",
 ]
 
@@ -58,11 +59,13 @@ ADVICE: dict[Advice, str] = {
     "download": "; fetch it once with {download}",
     "keep-spikes": "; run again with {keep-all}",
     "other-data": "; give other {data-set}, or another {network-file}",
+    "convert": "; convert it with {convert}",
     "without-labels": "; give other {data-set}, or another {network-file}, or run the images without their labels: "
     "{run-data} {files}",
 }
 _PYTHON = {
     **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},
+    "convert": "spikesam.convert()",
     "data-set": "data",
     "network-file": "checkpoint",
     "keep-all": "keep = 'all'",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import os
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +14,19 @@ from .disk import readable
 from .errors import InputError
 
 BLOCK = 1 << 20  # bytes
+LISTED = 1000  # names of a folder that are compared with a misspelt one
+
+
+def similar_file(path: Path) -> str:
+    """ "; did you mean runs/a/raster.h5?", of a path that is not there and one name in it misspelt; else nothing."""
+    with suppress(OSError):
+        wrong = next(part for part in (*reversed(path.parents), path) if not part.exists())
+        with os.scandir(wrong.parent) as entries:
+            names = [entry.name for entry in islice(entries, LISTED)]
+        for name in difflib.get_close_matches(wrong.name, names):
+            if (meant := wrong.with_name(name) / path.relative_to(wrong)).exists():
+                return f"; did you mean {meant}?"
+    return ""
 
 
 def read_file(path: Path, most: int) -> bytes:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .compress import CHECKSUM_BYTES, largest_stored
 from .errors import InputError, OtherFormatError, RasterError
+from .files import similar_file
 from .inspection import inspect
 from .schema import MAX_TEXT, DatasetSpec
 from .text import printable
@@ -53,7 +54,7 @@ class CheckedFile:
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not self.path.is_file():
             found = "a directory" if self.path.is_dir() else "not a file" if self.path.exists() else "no such file"
-            raise RasterError(f"{self.where}: {found}, expected {what}")
+            raise RasterError(f"{self.where}: {found}, expected {what}{similar_file(self.path)}")
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
             if opener is not None:

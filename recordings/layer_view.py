@@ -21,6 +21,16 @@ class LayerView(ABC, Generic[Value]):
     def __init__(self, where: str, shape: tuple[int, ...], dtype: type[Value]) -> None:
         self._where, self._shape, self._dtype = where, shape, dtype  # (N, T, …)
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Such as "conv1"."""
+
+    def __repr__(self) -> str:
+        """One line: which layer of which file, and how much is in it."""
+        samples, steps, *shape = self._shape
+        return f"<{self.name} of {self._where}: {samples} samples, {steps} steps, {'×'.join(map(str, shape))}>"
+
     def __len__(self) -> int:
         """N, the number of samples."""
         return self._shape[0]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .text import brief
 
 LIBVER = ("v110", "v110")
 
@@ -67,6 +68,8 @@ class SampleTable:
 
     index: NDArray[np.int64]
     label: NDArray[np.int32]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for name, dtype in (("index", np.int64), ("label", np.int32)):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
 
 LONGEST_MESSAGE = 900  # characters of one line for people: enough for two long paths and what is wrong with them
+LISTED = 4  # members of a sequence that a line still names
 LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among other words
 
 
@@ -59,3 +62,20 @@ def told_apart(names: Iterable[str]) -> list[str]:
 
 def _short(name: str) -> str:
     return printable(name, LONGEST_NAME)
+
+
+def brief(thing: Any) -> str:
+    """One line for a dataclass, as its `repr`: what is as by default is left out, and large arrays are their shape."""
+    found = {field.name: (_brief(getattr(thing, field.name)), _brief(field.default)) for field in fields(thing)}
+    parts = [f"{name}={value}" for name, (value, default) in found.items() if value != default]
+    return f"{type(thing).__name__}({', '.join(parts)})"
+
+
+def _brief(value: Any) -> str:
+    if hasattr(value, "dtype") and value.ndim < 2 and value.size <= LISTED:
+        value = value.tolist()
+    if hasattr(value, "shape"):
+        return f"({' × '.join(map(str, value.shape))})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_brief, value)) if len(value) <= LISTED else f'{len(value)} in all'})"
+    return f"{value:g}" if isinstance(value, float) else printable(repr(value), 2 * LONGEST_NAME)

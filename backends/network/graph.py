@@ -191,10 +191,15 @@ class Network:
         NetworkError : beginning with `where`
         """
         if self.kind == "ann":
-            raise NetworkError(
-                f"{where}: got an ANN, which does not spike, expected a spiking network; convert it with "
-                "python -m pipeline.convert"
-            )
+            raise NetworkError(f"{where}: got an ANN, which does not spike, expected a spiking network", "convert")
+
+    def __repr__(self) -> str:
+        """One line: the layers with their shapes, the outputs, and what numbers it holds."""
+        names = ("input", *(layer.name for layer in self.layers))
+        shapes = ("×".join(map(str, shape)) for shape in self.shapes)
+        layers = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        steps = f"{self.timesteps} steps, " if self.kind == "snn" else "ANN, "
+        return f"<Network: {layers}, {self.classes} outputs; {steps}{self.precision}>"
 
     @property
     def kind(self) -> Kind:

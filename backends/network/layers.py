@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recordings.errors import InputError
 from recordings.layers import check_name
+from recordings.text import brief
 
 from . import neurons
 from .checks import NetworkError, array, by_channel, one_of_pair, real
@@ -50,6 +51,8 @@ class Layer:
     padding: int = 0
     pooling: Pooling = "average"
     current_pool: int = 1
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         try:
@@ -201,6 +204,8 @@ class Readout:
     scale: float = 1.0
     leak: float = 1.0
     bias: Any = 0
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         fixed = getattr(self.weight, "dtype", None) == np.int8

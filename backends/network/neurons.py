@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.text import brief
+
 from .checks import NetworkError, by_channel, constant, whole, yes_or_no
 
 THETA = 1 << 12  # the threshold in fixed point
@@ -56,6 +58,8 @@ class LIF:
     reset_by: Any = None
     fires_at_threshold: bool = False
     synaptic_leak: Any = 0.0
+
+    __repr__ = brief
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.float32
@@ -121,6 +125,8 @@ class FixedLIF:
     reset_by: Any = None
     fires_at_threshold: bool = False
     synaptic_decay: Any = THETA
+
+    __repr__ = brief
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.int8
@@ -188,6 +194,8 @@ def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> 
 @dataclass(frozen=True, eq=False)
 class ReLU:
     """The neuron of an artificial network (ANN): x = max(0, a). It does not spike, and has no constants."""
+
+    __repr__ = brief
 
     spikes: ClassVar = False
     weight_dtype: ClassVar = np.float32

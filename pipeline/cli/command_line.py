@@ -218,4 +218,6 @@ def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
         hint = "; a switch takes no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
         return f"unexpected argument {arguments[0]!r}{hint}"
     close = nearest(given, options)
+    if given == "--timesteps" and not (close or "").endswith(".timesteps"):
+        return f"{given}: T belongs to the network; take another --checkpoint, or train one with --network.timesteps"
     return f"unknown option {given}" + (f"; did you mean {close}?" if close else "")

@@ -18,6 +18,7 @@ DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
+    "convert": "python -m pipeline.convert",
     "keep-all": "--keep all",
     "run-data": "python -m pipeline.run --data",
     "download": "--download (in a configuration: data.download)",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from recordings.text import brief
+
 DRIFT = 0.25  # bits that differ, as a share of the model's spikes: a layer with more drifts
 PRECISIONS = {"float32": "float32", "fixed": "fixed point"}  # as columns name them, as the report does
 
@@ -28,6 +30,8 @@ class Comparison:
     layers: pd.DataFrame
     runs: pd.DataFrame
     answers: pd.DataFrame
+
+    __repr__ = brief
 
     @property
     def drifts_from(self) -> str | None:

@@ -38,7 +38,9 @@ class DataSection(Section):
         description='"cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: '
         "Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of events",
     )
-    classes: tuple[str, ...] | None = Field(None, description="classes to use, ordered by label; all if not given")
+    classes: tuple[str, ...] | None = Field(
+        None, description="classes to use, by identifier or name, ordered by label; all if not given"
+    )
     height: int = Field(80, ge=1, description="rows of the network's input, pixels")
     width: int = Field(80, ge=1, description="columns of the network's input, pixels")
     mean: tuple[float, ...] = Field(

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from recordings.errors import InputError
-from recordings.files import read_file
+from recordings.files import read_file, similar_file
 from recordings.text import LONGEST_NAME, printable
 
-from .mistakes import explanation, nearest
+from .mistakes import explanation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,9 +39,7 @@ def read_toml(path: Path) -> dict[str, Any]:
                 raise InputError(f"{path}: line {number} holds more than {MOST_DOTS} dots, expected a setting")
         return tomllib.loads(text)
     except FileNotFoundError:
-        close = nearest(path.stem, sorted(file.stem for file in path.parent.glob("*.toml")))
-        hint = f"; did you mean {path.with_name(close + '.toml')}?" if close else ""
-        raise InputError(f"{path}: no such file{hint}") from None
+        raise InputError(f"{path}: no such file{similar_file(path)}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -44,7 +44,7 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     Parameters
     ----------
     config : stored as `config.toml`
-    resume : False refuses any run that is there; True continues this one. Another run is always refused
+    resume : False refuses a run that has not finished; True continues this one. Another run is always refused
 
     Returns
     -------
@@ -55,10 +55,8 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     InputError : if another run is there, or the folder cannot be written; nothing that was there changes
     """
     raster, spec = folder / "raster.h5", job.spec
-    if not resume:
-        for existing in (raster, folder / PARTS):
-            if existing.exists():
-                raise InputError(f"{existing}: already exists", "continue")
+    if not resume and (folder / PARTS).exists():
+        raise InputError(f"{folder / PARTS}: a run that has not finished left this", "continue")
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
             refuse_other_raster(raster, finished.header, finished.samples, spec)

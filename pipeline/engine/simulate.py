@@ -46,7 +46,7 @@ class SimulateOptions(TypedDict, total=False):
     ----------
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16; 8 if not given
-    resume : continue what an earlier call with the same arguments left in `out`
+    resume : continue what an earlier call with the same arguments left unfinished in `out`
     client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
         that are paths, under the same names. Needs `out`, and the name of a backend
     tracker : shows and times the work
@@ -84,7 +84,8 @@ def simulate(
     samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of
         events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
-    out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory
+    out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory. The same call
+        again returns the finished raster that is there; a raster of other arguments is refused
     backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
@@ -109,6 +110,8 @@ def simulate(
     True
     """
     if unknown := sorted(set(options) - set(SimulateOptions.__annotations__)):
+        if unknown[0] == "timesteps":
+            raise InputError("timesteps: T belongs to the network; train or import one with other timesteps")
         known = ", ".join(SimulateOptions.__annotations__)
         raise InputError(f"simulate: got the option {unknown[0]!r}, expected some of {known}")
     tracker, client = options.get("tracker") or Tracker(), options.get("client")
@@ -141,7 +144,7 @@ def simulate(
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
         refuse_changed(job.read(range(len(source.table))), job.spec.contents)
-        if (folder / "raster.h5").exists():
+        if there := (folder / "raster.h5").exists():
             pass  # it was finished before
         elif client is None:
             compute_all(folder, job, tracker)
@@ -149,7 +152,7 @@ def simulate(
             compute_on_cluster(folder, job, client, tracker)
         remove_parts(folder)
         _keep_pictures(folder, source, loaded)
-    return RasterReader(folder / "raster.h5", trusted=not resume)
+    return RasterReader(folder / "raster.h5", trusted=not (there or resume))
 
 
 def _loaded(network: Any) -> Checkpoint | Network:
@@ -157,7 +160,10 @@ def _loaded(network: Any) -> Checkpoint | Network:
         return network
     if isinstance(network, (str, PathLike)):
         return load_checkpoint(network, "snn")
-    raise InputError(f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file")
+    raise InputError(
+        f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file; "
+        "spikesam.from_torch makes a Network of a torch model"
+    )
 
 
 def _keep_pictures(folder: Path, source: Source, network: Checkpoint | Network) -> None:

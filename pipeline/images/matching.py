@@ -9,7 +9,7 @@ from dataclasses import replace
 from recordings.errors import InputError
 
 from .datasets import Dataset, Item
-from .datasets.base import Choice, shorten
+from .datasets.base import Choice, comparable, shorten
 from .datasets.folder import ClassFolders
 
 
@@ -63,8 +63,8 @@ def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str
 
     A name stands for a class only where the data set's identifier says nothing, and no other class has that name.
     """
-    exactly, by_identifier = _numbers(classes), _numbers(map(_comparable, classes))
-    by_name = _numbers(map(_comparable, class_names))
+    exactly, by_identifier = _numbers(classes), _numbers(map(comparable, classes))
+    by_name = _numbers(map(comparable, class_names))
 
     def one(called: str, found: list[int] | None) -> int | None:
         if found and len(found) > 1:
@@ -78,10 +78,10 @@ def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str
     matched: dict[int, int | None] = {}
     for label in sorted({label for label in dataset.labels if label is not None}):
         called = dataset.classes[label]
-        own = _comparable(called)
+        own = comparable(called)
         matched[label] = one(called, exactly.get(called) or by_identifier.get(own) or by_name.get(own))
     unknown = [label for label, number in matched.items() if number is None]
-    namesakes = _numbers(_comparable(dataset.class_names[label]) for label in unknown)
+    namesakes = _numbers(comparable(dataset.class_names[label]) for label in unknown)
     taken = set(matched.values())
     for name, alike in namesakes.items():
         number = one(name, by_identifier.get(name) or by_name.get(name))
@@ -103,7 +103,3 @@ def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
     for number, name in enumerate(names):
         found.setdefault(name, []).append(number)
     return found
-
-
-def _comparable(name: str) -> str:
-    return name.split(",")[0].replace("_", " ").strip().casefold()

@@ -21,6 +21,7 @@ from recordings.disk import readable, reason
 from recordings.errors import InputError
 from recordings.parallel import cores, in_order
 from recordings.schema import SampleTable
+from recordings.text import brief
 
 from .datasets import Dataset, Entry, Item, open_dataset
 from .datasets.cluttered_digits import CLUTTERED_DIGITS
@@ -79,6 +80,8 @@ class Samples:
     contents: tuple[str, ...]
     skipped: int = 0
     events: PackedEvents | None = None
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.table)
@@ -191,6 +194,8 @@ class Chosen:
     dataset: Dataset
     positions: NDArray[np.int64]
     preprocessing: Preprocessing | EventBinning
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.positions)

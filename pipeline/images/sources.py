@@ -69,15 +69,22 @@ class InputSpikes:
     spikes: NDArray[np.bool_]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`Source`; the backend refuses another shape than the network's input.
+        """See :class:`Source`; refuses another shape than the network's input.
 
         Each layer delays spikes by a step. A network imported from a library without that delay has one more step per
         layer. The caller's spikes may lack these steps: then as many silent steps are added at their end.
         """
         if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
-        missing = network.timesteps - len(self.spikes)
-        silent = np.zeros((missing if missing == len(network.layers) else 0, 1, *self.spikes.shape[2:]), np.bool_)
+        steps, layers = network.timesteps, len(network.layers)
+        if len(self.spikes) not in (steps, steps - layers) or self.spikes.shape[2:] != network.input_shape:
+            raise InputError(
+                f"data: got input spikes of (T, N, C, H, W) = {self.spikes.shape}, expected "
+                f"{(steps - layers, len(self.table), *network.input_shape)}, after which {layers} silent steps come, "
+                f"one for each layer; or all {steps} steps"
+            )
+        missing = steps - len(self.spikes)
+        silent = np.zeros((missing, 1, *self.spikes.shape[2:]), np.bool_)
         for batch in batches(chosen, batch_size):
             spikes = self.spikes[:, batch]
             yield np.concatenate([spikes, silent.repeat(len(batch), axis=1)]) if len(silent) else spikes

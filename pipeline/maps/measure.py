@@ -47,7 +47,7 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
     >>> import spikesam
     >>> spikes = np.zeros((1, 2, 1, 4, 4), bool)
     >>> spikes[..., 0, 0] = True
-    >>> maps = spikesam.explain(spikesam.write_raster("c.h5", {"conv1": spikes}))
+    >>> maps = spikesam.explain(spikesam.write_raster("c.h5", {"conv1": spikes}, overwrite=True))
     >>> table = spikesam.measure(maps, [np.eye(4, dtype=bool)])
     >>> table[table["map"] == "sam"][["layer", "measure", "value"]].values.tolist()
     [['conv1', 'pointing game', 1.0], ['conv1', 'energy in object', 1.0], ['conv1', 'IoU', 0.25]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from backends.network import Kind, Network
 from backends.network.storage import read_network, write_network
 from pipeline.config import Config
+from pipeline.images.datasets.base import comparable, shorten
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
 from recordings.errors import InputError
@@ -55,6 +57,15 @@ class Checkpoint:
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
                 f"{self.network.classes} outputs"
             )
+
+    def __repr__(self) -> str:
+        """One line: the classes, and the network."""
+        return f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: {self.network!r}>"
+
+    def is_called(self, classes: Sequence[str]) -> bool:
+        """Whether its classes are these, in this order, each by its identifier or its name."""
+        asked, *known = ([comparable(each) for each in names] for names in (classes, self.classes, self.class_names))
+        return len(asked) == len(known[0]) and all(each in both for each, *both in zip(asked, *known, strict=True))
 
     @property
     def preparation(self) -> Preparation:
@@ -117,10 +128,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     path = find_checkpoint(str(name_or_path), kind)
     network, metadata = read_network(path)
     if kind == "snn" and network.kind == "ann":
-        raise InputError(
-            f"{path}: an ANN, which does not spike; convert it with python -m pipeline.convert {name_or_path}, or "
-            "choose a spiking network"
-        )
+        raise InputError(f"{path}: an ANN, which does not spike, expected a spiking network", "convert")
     if kind == "ann" and network.kind == "snn":
         raise InputError(
             f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", or take a bundled one'
@@ -154,7 +162,7 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
             pairs["data.mean, data.std"] = ((prepare.mean, prepare.std), (data.mean, data.std))
         else:
             pairs["data.window_us, data.binning"] = ((prepare.window_us, prepare.by), (data.window_us, data.binning))
-        if data.classes is not None:
+        if data.classes is not None and not checkpoint.is_called(data.classes):
             pairs["data.classes"] = (checkpoint.classes, data.classes)
     for key, (found, configured) in pairs.items():
         if found != configured:

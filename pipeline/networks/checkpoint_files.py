@@ -9,8 +9,16 @@ from backends.network.storage import read_network
 from pipeline.config.bundled import bundled
 from pipeline.images.datasets.base import did_you_mean
 from recordings.errors import InputError
+from recordings.files import similar_file
 
 BUNDLED = bundled("checkpoints")
+PYTORCH = "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"
+FOREIGN = {  # files of networks that others wrote, by their ending, and what to do with them
+    ".pt": PYTORCH,
+    ".pth": PYTORCH,
+    ".nir": "a NIR file: spikesam.from_nir makes a network of it, which spikesam.simulate runs",
+    ".net": "a lava-dl file: build the model in lava-dl and use spikesam.record, or spikesam.from_torch",
+}
 
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
@@ -23,15 +31,26 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
     path = BUNDLED / f"{name_or_path}.safetensors"
     if not path.is_file():
         path = Path(name_or_path)
+    if (found := FOREIGN.get(path.suffix.lower())) and not _is_safetensors(path):
+        raise InputError(f"checkpoint {name_or_path!r}: {found}")
     if not path.exists():
         bundled = ", ".join(bundled_names(kind))
-        hint = did_you_mean(name_or_path, bundled_names(kind))
+        hint = did_you_mean(name_or_path, bundled_names(kind)) or similar_file(path)
         raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file{hint}")
     if path.is_dir():
         inside = path / "checkpoint.safetensors"
         hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
         raise InputError(f"checkpoint {name_or_path!r}: is a folder{hint}")
     return path
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file, whatever it is called, begins as our checkpoints do: the length of the header, then JSON."""
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError:
+        return False
 
 
 def bundled_names(kind: Kind | None = None) -> list[str]:

@@ -80,7 +80,7 @@ def record(
     >>> lif1, lif2 = (snntorch.Leaky(0.9, init_hidden=True) for _ in range(2))
     >>> conv, linear = torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(144, 3)
     >>> model = torch.nn.Sequential(conv, lif1, torch.nn.Flatten(), linear, lif2).eval()
-    >>> with torch.no_grad(), spikesam.record(model, "mine") as recording:
+    >>> with torch.no_grad(), spikesam.record(model, "mine", overwrite=True) as recording:
     ...     for labels in ([0, 1], [2, 0]):
     ...         images = torch.rand(2, 1, 8, 8)
     ...         snntorch.utils.reset(model)

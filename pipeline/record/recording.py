@@ -50,6 +50,11 @@ class Recording:
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
 
+    def __repr__(self) -> str:
+        """One line: the file, and how far it is."""
+        state = "is finished" if self._whole else "is under way" if self._open else "was given up"
+        return f"<recording {self.path}: {state}>"
+
     def tap(self, name: str, spikes: Any, layout: str | None = None) -> None:
         """Hand over the spikes of a layer that is no module, once a step or once a batch; "input" names the input.
 

@@ -69,7 +69,7 @@ def write_raster(
     >>> import spikesam
     >>> spikes = np.zeros((2, 5, 3, 4, 4), bool)  # 2 samples, 5 steps, 3 channels of 4×4 neurons
     >>> spikes[0, 1, 2, 3, 3] = True
-    >>> path = spikesam.write_raster("c.h5", {"conv1": spikes})
+    >>> path = spikesam.write_raster("c.h5", {"conv1": spikes}, overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     raster["conv1"].counts.tolist()
     [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recordings.errors import InputError
+from recordings.text import brief
 
 from .bits import FIRED_ADVICE, on_cpu
 
@@ -34,7 +35,7 @@ class SpikeEvents:
     --------
     >>> import spikesam
     >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2, 5, 8))
-    >>> path = spikesam.write_raster("chip.h5", {"fc1": events})
+    >>> path = spikesam.write_raster("chip.h5", {"fc1": events}, overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     raster["fc1"].counts.tolist()
     [[0, 0, 1, 1, 0], [1, 0, 0, 0, 0]]
@@ -44,6 +45,8 @@ class SpikeEvents:
     step: ArrayLike
     neuron: ArrayLike
     shape: tuple[int, ...]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         shape = tuple(self.shape)

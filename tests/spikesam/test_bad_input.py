@@ -84,6 +84,6 @@ def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Check
 def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, tmp_path: Path, resume: bool) -> None:
     """Input spikes of another shape are found when the first batch is simulated."""
     spikes = np.zeros((8, 1, 2, 16, 24), np.uint8)
-    with pytest.raises(spikesam.InputError, match="got input samples of"):
+    with pytest.raises(spikesam.InputError, match=r"got input spikes of \(T, N, C, H, W\) = "):
         spikesam.simulate(checkpoint.network, spikes, out=tmp_path / "out", backend="torch", resume=resume)
     assert not any(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import spikesam
 from pipeline import run
@@ -37,7 +38,9 @@ def test_the_same_bits_in_memory_in_a_folder_and_from_the_command(workplace, che
     with spikesam.open_raster(tmp_path / "b" / "raster.h5") as of_command:
         assert in_memory.raster_digest == in_folder.raster_digest == of_command.raster_digest
         assert np.array_equal(in_memory["conv1"][3], of_command["conv1"][3])
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["network.safetensors", "raster.h5"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        *("network.safetensors", "pictures.zip", "raster.h5")
+    ]
     assert in_memory.path is None
     assert in_folder.path == tmp_path / "a" / "raster.h5"
 
@@ -55,11 +58,12 @@ def test_maps_lie_where_their_raster_lies(workplace, checkpoint, tmp_path) -> No
         heat = spikesam.sam(raster[name][:])
         assert np.array_equal(heat[:, 1], on_disk[name][1])
         assert np.allclose(heat[:matter].sum(axis=0), on_disk[name].sum, rtol=1e-6)
+    again = spikesam.explain(tmp_path / "raster.h5", gamma=0.2)
+    assert again.path == tmp_path / "sam.h5"
     with pytest.raises(
         spikesam.InputError, match="already exists; choose another out, or replace it with overwrite=True"
     ):
-        spikesam.explain(raster)
-    spikesam.explain(tmp_path / "raster.h5", gamma=0.2, overwrite=True).close()
+        spikesam.explain(raster, tmp_path / "sam.h5")
 
 
 def test_arrays_of_images_are_prepared_and_encoded_alike(workplace, checkpoint) -> None:
@@ -84,12 +88,14 @@ def test_spikes_of_ones_own_are_the_input(checkpoint) -> None:
     assert np.array_equal(raster["input"][:], spikes[:, :2])
 
 
-def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_same_call_again_returns_the_finished_raster(workplace, checkpoint, tmp_path, resume) -> None:
     first = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
-    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; continue that run with resume=True"):
-        spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
-    again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=True)
-    assert again.raster_digest == first.raster_digest
+    again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=resume)
+    assert (again.run_uuid, again.raster_digest) == (first.run_uuid, first.raster_digest)
+    with pytest.raises(spikesam.InputError, match=r"seed is 0 there, 1 here.*; use the same settings, or another out$"):
+        spikesam.simulate(checkpoint, workplace / "images", samples=3, seed=1, out=tmp_path, resume=resume)
+    assert spikesam.open_raster(tmp_path / "raster.h5").run_uuid == first.run_uuid
 
 
 @pytest.mark.parametrize(
@@ -97,11 +103,20 @@ def test_a_run_can_be_resumed(workplace, checkpoint, tmp_path) -> None:
     [
         ({"network": np.zeros((2, 3))}, "network: got ndarray, expected a Network, a Checkpoint, or its name or file"),
         ({"network": "cluttered-digit"}, "neither a bundled one .* did you mean 'cluttered-digits'"),
-        ({"network": "cluttered-digits-ann"}, "an ANN, which does not spike; convert it"),
+        (
+            {"network": "cluttered-digits-ann"},
+            "an ANN, which does not spike, expected a spiking network; convert it with spikesam.convert",
+        ),
+        ({"network": "net.pt"}, "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"),
+        ({"network": nn.Linear(2, 3)}, "network: got Linear, .*spikesam.from_torch makes a Network of a torch model"),
+        ({"timesteps": 4}, "timesteps: T belongs to the network"),
         ({"data": "nowhere"}, "nowhere: no such data set or file"),
         ({"data": np.zeros((2, 4, 4))}, r"data: got an array of shape \(2, 4, 4\) float64, expected images"),
         ({"data": np.full((8, 1, 6, 16, 24), 0.5)}, r"data: index \(0, 0, 0, 0, 0\): got the value 0.5, expected"),
-        ({"data": np.zeros((8, 1, 6, 16, 16))}, r"got input samples of \(T, C, H, W\) = \(8, 6, 16, 16\)"),
+        (
+            {"data": np.zeros((8, 1, 6, 16, 16))},
+            r"got .* \(8, 1, 6, 16, 16\), expected \(\d, 1, 6, 16, 24\), after which",
+        ),
         ({"data": Image.new("RGB", (8, 8))}, "data: got Image of other things than paths, expected images"),
         ({"data": [Image.new("RGB", (8, 8))]}, "data: got list of other things than paths, expected images"),
         ({"data": 3}, "data: got int, expected images"),
@@ -172,5 +187,5 @@ def test_missing_silent_steps_are_added_to_spikes_for_a_network_without_delay() 
     padded = np.concatenate([spikes, np.zeros((2, 3, 2, 4, 4), bool)])
     digests = [spikesam.simulate(network, given, backend="event").raster_digest for given in (spikes, padded)]
     assert digests[0] == digests[1]
-    with pytest.raises(spikesam.InputError, match=r"got input samples of \(T, C, H, W\) = \(7, 2, 4, 4\)"):
+    with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 4, 4\), expected \(6, 3, 2, 4, 4\), after which 2 s"):
         spikesam.simulate(network, padded[:7], backend="event")

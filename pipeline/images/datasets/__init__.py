@@ -13,6 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from recordings.errors import InputError
+from recordings.files import similar_file
 
 from .archive import Archive, FolderArchive, ZipArchive
 from .base import Dataset, Entry, Item, NamedSet, did_you_mean
@@ -73,7 +74,8 @@ def open_dataset(
 
 def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset:
     if not path.exists():
-        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{did_you_mean(str(path), list(NAMED))}")
+        hint = did_you_mean(str(path), list(NAMED)) or similar_file(path)
+        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{hint}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: cannot be read (permission denied)")
     if path.is_file():

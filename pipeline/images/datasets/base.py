@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline.images.events.events import Events
 from pipeline.images.preprocessing import Box
 from recordings.errors import InputError
+from recordings.text import LONGEST_NAME, printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,10 @@ class Dataset(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """One line: its name, and how much is in it."""
+        return f"<{type(self).__name__} {printable(self.name, LONGEST_NAME)}: {len(self)} items>"
+
     @abstractmethod
     def __getitem__(self, position: int) -> Item: ...
 
@@ -142,21 +147,42 @@ class NamedSet:
 
 
 def select_classes(
-    where: str, item_classes: Sequence[str], available: Sequence[str], classes: Sequence[str] | None
+    where: str,
+    item_classes: Sequence[str],
+    available: Sequence[str],
+    classes: Sequence[str] | None,
+    names: Mapping[str, str] | None = None,
 ) -> Choice:
-    """Keep the items whose class is in `classes` (None: in `available`), one at least."""
-    kept = tuple(available if classes is None else classes)
+    """Keep the items whose class is in `classes` (None: in `available`), one at least.
+
+    A class may be asked for by its identifier or by its name for people, of which `names` has those that differ; what
+    is neither is the identifier of a class that has no items here. Of namesakes, the identifier alone names one.
+    """
+    kept = tuple(available) if classes is None else tuple(_identified(each, available, names or {}) for each in classes)
     if len(set(kept)) < len(kept):
         raise InputError(f"{where}: classes named twice among {', '.join(kept)}; name each once")
     label_of = {name: label for label, name in enumerate(kept)}
     positions = tuple(i for i, name in enumerate(item_classes) if name in label_of)
     if not positions:
+        called = [(names or {}).get(each, each) for each in available]
         raise InputError(
             f"{where}: none of its {len(item_classes):,} items is of a class asked for ({shorten(kept)}); "
-            f"it has {shorten(available)}{did_you_mean(kept[0] if kept else '', available)}"
+            f"it has {shorten(called)}{did_you_mean(kept[0] if kept else '', [*available, *called])}"
         )
     labels = tuple(label_of[item_classes[i]] for i in positions)
     return Choice(kept, positions, labels, len(item_classes) - len(positions))
+
+
+def _identified(asked: str, available: Sequence[str], names: Mapping[str, str]) -> str:
+    if asked in available:
+        return asked
+    found = [each for each in available if comparable(asked) in (comparable(each), comparable(names.get(each, each)))]
+    return found[0] if len(found) == 1 else asked
+
+
+def comparable(name: str) -> str:
+    """A class as names are compared: the first of its synonyms, whatever the case, and underscores as spaces."""
+    return name.split(",")[0].replace("_", " ").strip().casefold()
 
 
 def shorten(names: Sequence[str], most: int = 5) -> str:

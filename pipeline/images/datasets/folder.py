@@ -13,7 +13,7 @@ from pipeline.images.events.events import Events
 from pipeline.images.events.files import SUFFIXES, read_events
 from pipeline.images.preprocessing import FORMATS, read_image
 from recordings.errors import InputError
-from recordings.files import file_digest
+from recordings.files import file_digest, similar_file
 from recordings.text import LONGEST_NAME, printable
 
 from .base import Choice, Dataset, Item, select_classes
@@ -74,7 +74,7 @@ class LooseFiles(Dataset):
         for file in files:
             if not file.is_file():
                 found = "a folder among several files" if file.is_dir() else "no such file"
-                raise InputError(f"{file}: {found}; give one folder, or files of images or events")
+                raise InputError(f"{file}: {found}; give one folder, or files of images or events{similar_file(file)}")
         name = _identity("events" if holds_events(files[0]) else "images", files, None)
         super().__init__(name, Choice(tuple(classes or ()), range(len(files)), (None,) * len(files)))
         self._files = list(files)

@@ -64,11 +64,10 @@ class TinyImageNet(Dataset):
         records = _train_records(archive, root) if split == "train" else _val_records(archive, root)
         if not records:
             raise InputError(f"{archive.path}: has no {split} part; expected {_PARTS[split]}")
-        choice = select_classes(
-            f"{archive.path} ({split})", [record.wnid for record in records], _wnids(archive, root, records), classes
-        )
+        words, wnids = _words(archive, root), [record.wnid for record in records]
+        choice = select_classes(f"{archive.path} ({split})", wnids, _wnids(archive, root, records), classes, words)
         self._records = [records[i] for i in choice.indices]
-        words, indices = _words(archive, root), [record.index for record in self._records]
+        indices = [record.index for record in self._records]
         names = [words.get(wnid, wnid) for wnid in choice.classes]
         super().__init__(f"tiny-imagenet/{split}", replace(choice, indices=indices), names)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.images.preprocessing import Box, check_size
 from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, printable
+from recordings.text import LONGEST_NAME, brief, printable
 
 from .events import Events
 
@@ -34,6 +34,8 @@ class BinnedEvents:
     bits: NDArray[np.bool_]
     merged: int
     left_out: int
+
+    __repr__ = brief
 
     @property
     def count(self) -> int:

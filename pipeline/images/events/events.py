@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
+from recordings.text import brief
 
 LATEST = 1 << 48  # µs: times a number of bins, it still fits 64 bits
 MOST = 1 << 23  # events of a file: at about 100 bytes each while they are read, they take less than a gigabyte
@@ -51,6 +52,8 @@ class Events:
     y: NDArray[np.int64]
     polarity: NDArray[np.bool_]
     sensor: tuple[int, int]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for name in ("t", "x", "y"):

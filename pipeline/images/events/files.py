@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.files import read_file
+from recordings.files import read_file, similar_file
 
 from .events import MOST, Events, check_count
 from .faery_files import FORMATS, read_with_faery
@@ -49,7 +49,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
             return _parse_nmnist(read_file(path, MOST * EVENT_BYTES), sensor or NMNIST_SENSOR)
         return read_with_faery(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a recording of events") from None
+        raise InputError(f"{path}: no such file; give a recording of events{similar_file(path)}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a recording of events") from None
     except InputError as error:

@@ -20,6 +20,7 @@ from pipeline.networks.checkpoint_files import find_checkpoint
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.progress import Tracker
+from recordings.text import brief
 
 from .algorithm import configuration, convert_checkpoint
 from .latency import accuracy_over_time
@@ -42,6 +43,8 @@ class Conversion:
     accuracy: pd.DataFrame
     summary: ConversionSummary
     files: tuple[Path, ...]
+
+    __repr__ = brief
 
 
 def convert(
@@ -83,7 +86,7 @@ def convert(
     --------
     >>> import spikesam
     >>> quick = {"conversion": {"timesteps": 30, "calibration": 4}}
-    >>> conversion = spikesam.convert("cluttered-digits-ann", "converted", quick, samples=4)
+    >>> conversion = spikesam.convert("cluttered-digits-ann", "converted", quick, samples=4, overwrite=True)
     >>> conversion.checkpoint.network.timesteps, conversion.accuracy.shape
     (30, (30, 2))
     """

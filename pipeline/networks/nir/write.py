@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from os import PathLike
@@ -68,12 +69,27 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
     nodes |= readout | output
     about = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
-    graph = nir.NIRGraph(nodes, list(pairwise(nodes)), metadata={KEY: about}, type_check=False)
+    graph = _graph_type(nir)(nodes, list(pairwise(nodes)), metadata={KEY: about}, type_check=False)
     if from_nir(graph).sha256 != network.sha256:
         raise NetworkError("to_nir: the graph does not hold this network exactly, expected numbers that NIR can hold")
     if path is not None:
         _write(nir, graph, Path(path), overwrite)
     return graph
+
+
+@cache
+def _graph_type(nir: Any) -> Any:
+    """`nir.NIRGraph`, but for its `repr`, which would be all the weights."""
+
+    def described(graph: Any) -> str:
+        return f"<NIRGraph: {', '.join(graph.nodes)}>"
+
+    return type("NIRGraph", (nir.NIRGraph,), {"__repr__": described, "__reduce_ex__": _as_plain})
+
+
+def _as_plain(graph: Any, protocol: int) -> tuple[Any, ...]:
+    """How a graph is copied and pickled: as NIR's own."""
+    return object.__new__, (type(graph).__base__,), vars(graph)
 
 
 def _unused(name: str, taken: list[str]) -> str:

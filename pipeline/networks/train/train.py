@@ -37,7 +37,8 @@ def train(
     config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network` and `training` count.
         If not given, `configs/default.toml`. An ANN is trained with `network.neuron = "relu"`
     out : folder, made if missing
-    resume : continue after the last finished epoch in `out`, as if the training had never stopped
+    resume : continue after the last finished epoch in `out`, as if the training had never stopped. One that was
+        finished there, with the same settings and images, is returned without it; if it has fewer epochs, it goes on
     console : where a line for each epoch and a bar appear; standard error if not given
 
     Returns
@@ -46,7 +47,7 @@ def train(
 
     Raises
     ------
-    InputError : if the data do not fit, `out` holds a training already, the training to resume had other settings or
+    InputError : if the data do not fit, `out` holds an unfinished training, or one that had other settings or
         images, its epochs are damaged, or the loss is no longer finite
 
     Examples
@@ -65,8 +66,9 @@ def train(
     finished = finished_epochs(folder)
     if resume and not finished:
         raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
-    if not resume and (finished or (folder / "checkpoint.safetensors").exists()):
+    if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
         raise InputError(f"{folder}: holds a training already", "resume-training")
+    resume = bool(finished)
     if process_rank() > 0:  # a further process of one training, started by the first, which holds the folder
         return train_checkpoint(settings, folder, resume, Console(quiet=True))
     with out_lock(folder):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,22 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
             return _run(model, example, neurons, way)
         except NotTakenError as error:  # noqa: PERF203
             failures.append(str(error))
+    if example.constant:
+        _refuse_other_loop(model, example, neurons)
     raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")
+
+
+def _refuse_other_loop(model: nn.Module, example: Example, neurons: NeuronModules) -> None:
+    """Refuse a model that loops over steps itself, over another number of them."""
+    calls: Counter[str] = Counter()
+    with preserved(model), torch.no_grad(), suppress(Exception):  # whatever fails was told before
+        reset(model)
+        for name, module in neurons.of("", model):
+            module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+        model(example.sequence[0])
+    name, count = next(iter(calls.items()), ("", 0))
+    if count > 1 and count != example.timesteps and set(calls.values()) == {count}:
+        raise NetworkError(f"{name} ran {count} times, expected {example.timesteps}: pass timesteps={count}")
 
 
 def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Way]:

@@ -96,6 +96,23 @@ def test_a_subset_keeps_indices_and_takes_the_given_order(layout):
     assert [item.index for item in data] == [0, 1, 10, 1000, 1001, 1010]
 
 
+@pytest.mark.parametrize("classes", [("Goldfish", "egyptian_cat"), ("goldfish, Carassius auratus", CAT), (FISH, CAT)])
+def test_classes_are_asked_for_by_identifier_or_name(layout, classes):
+    data = open_dataset(str(layout), "val", classes)
+    assert (data.classes, data.labels) == ((FISH, CAT), (0, 1))
+
+
+def test_a_misspelt_name_of_a_class_is_told(layout):
+    with pytest.raises(InputError, match=r"\(goldfsh\); it has goldfish, .*; did you mean 'goldfish'\?"):
+        open_dataset(str(layout), "val", ["goldfsh"])
+
+
+def test_of_namesakes_the_identifier_alone_names_one(layout):
+    (layout / "words.txt").write_text(f"{CAT}\tcrane\n{FISH}\tcrane\n")
+    with pytest.raises(InputError, match="none of its 3 items is of a class asked for"):
+        open_dataset(str(layout), "val", ["crane"])
+
+
 def test_a_class_without_images_keeps_its_label(layout):
     data = open_dataset(str(layout), "val", ["n00000001", CAT])
     assert data.labels == (1,)

@@ -332,6 +332,31 @@ def test_examples_that_prove_nothing(example: Any, options: dict[str, Any], mess
         spikesam.from_torch(loud(dense(fires(threshold=3.0))), example, **options)
 
 
+class Looping(nn.Module):
+    """A network that shows itself its image, at 25 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif1 = nn.Linear(10, 10), snn.Leaky(beta=0.9, threshold=0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        membrane, fired = self.lif1.reset_mem(), []
+        for _ in range(25):
+            spikes, membrane = self.lif1(self.fc(x), membrane)
+            fired.append(spikes)
+        return torch.stack(fired)
+
+
+@pytest.mark.parametrize("timesteps", [10, 30])
+def test_a_model_that_loops_itself_says_how_often(timesteps: int) -> None:
+    torch.manual_seed(0)
+    model = Looping().eval()
+    with pytest.raises(spikesam.NetworkError, match=rf"lif1 ran 25 times, expected {timesteps}: pass timesteps=25$"):
+        spikesam.from_torch(model, torch.rand(3, 10), timesteps=timesteps)
+    assert not model.lif1._forward_hooks
+    assert spikesam.from_torch(model, torch.rand(3, 10), timesteps=25).timesteps == 26
+
+
 def spoilt(model: Any) -> nn.Module:
     model[0].bias.data[3] = float("nan")
     return model

@@ -91,7 +91,7 @@ def test_bundled_ones_load(name):
 
 
 def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):
-    with pytest.raises(InputError, match=r"small.safetensors: an ANN, .* convert it with python -m pipeline.convert"):
+    with pytest.raises(InputError, match=r"small.safetensors: an ANN, .* convert it with spikesam.convert\(\)"):
         load_checkpoint(str(path), "snn")
     spiking = small_checkpoint(tmp_path / "spiking.safetensors")
     with pytest.raises(InputError, match=r"spiking.safetensors: a spiking network, expected an ANN; train one"):
@@ -105,7 +105,7 @@ def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):
 def test_no_backend_runs_it(backend):
     network = export_network(small_ann_model())
     images = [mean_spikes(np.zeros((1, 3, 16, 24), np.float32))]
-    with pytest.raises(NetworkError, match=f"{backend}: got an ANN, which does not spike, .* pipeline.convert"):
+    with pytest.raises(NetworkError, match=rf"{backend}: got an ANN, which does not spike, .* spikesam.convert\(\)"):
         list(make_backend(backend).run(network, images, 1))
 
 

@@ -34,8 +34,19 @@ def test_the_checkpoint_that_is_written_comes_back(tmp_path: Path, capsys: pytes
     assert checkpoint.classes == ("apple", "pear", "plum")
     assert checkpoint.network.shapes == ((6, 8, 8), (4, 8, 8), (8, 1, 1))
     assert spikesam.load(tmp_path / "out" / "checkpoint.safetensors").network.sha256 == checkpoint.network.sha256
-    with pytest.raises(InputError, match=f"{tmp_path / 'out'}: holds a training already"):
-        spikesam.train(settings, tmp_path / "out")
+
+
+def test_the_same_call_again_returns_the_finished_checkpoint(tmp_path: Path) -> None:
+    settings, out = tables(tmp_path), tmp_path / "out"
+    first = spikesam.train(settings, out)
+    epochs = (out / "metrics.csv").read_text()
+    assert spikesam.train(settings, out).network.sha256 == first.network.sha256
+    assert (out / "metrics.csv").read_text() == epochs
+    with pytest.raises(InputError, match=r"last\.ckpt: the training has training.seed 0, now it is 1"):
+        spikesam.train(settings | {"training": settings["training"] | {"seed": 1}}, out)
+    (out / "checkpoint.safetensors").unlink()
+    with pytest.raises(InputError, match=f"{out}: holds a training already; add resume=True"):
+        spikesam.train(settings, out)
 
 
 def test_there_must_be_an_epoch_to_resume_from(tmp_path: Path) -> None:
