@@ -1,4 +1,4 @@
-"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, convolution or matrix product, maxima."""
+"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, products, maxima of currents."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def without_bias(draw: Any) -> Network:
     """Three layers of random weights, gains of both signs, any reset and leak; averages or maxima, also of currents."""
     random = np.random.default_rng(draw(st.integers(0, 999)))
     pooling = draw(st.sampled_from(["average", "max"]))
-    side = draw(st.sampled_from([1, 2]))  # of the windows in which conv2 takes the maximum of its currents, in place of pooling spikes
+    side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
 
     def neuron(channels: int) -> LIF:
         return LIF(
