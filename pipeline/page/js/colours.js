@@ -15,6 +15,10 @@ export const VIRIDIS = Uint8ClampedArray.from({ length: 768 }, (_, at) => {
   return low + (high - low) * (place - stop);
 });
 
+// What speaks for a class and against it. How strongly is a matter of how much it covers: 0 is what lies behind.
+export const FOR = [255, 122, 26];
+export const AGAINST = [43, 140, 255];
+
 // How much of a map covers what is behind it: nothing at opacity 0, all at 1; between, high values cover more.
 export function cover(share, opacity) {
   if (opacity <= 0) return 0;

@@ -99,9 +99,7 @@ function sampleCard() {
 }
 
 function mapCard(run, layer, at, about, change) {
-  const maps = Object.keys(KINDS)
-    .filter((kind) => kind !== "cam" || about.hasCam)
-    .map((kind) => mapFigure(run, layer, at, kind, change));
+  const maps = about.kinds.map((kind) => mapFigure(run, layer, at, kind, change));
   const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "all steps matter";
   return {
     node: element(
@@ -133,7 +131,7 @@ function mapFigure(run, layer, at, kind, change) {
       const cell = cellOf(run, loaded, at, state);
       canvas.dataset.row = cell.row;
       canvas.dataset.column = cell.column;
-      const theme = heat.map ? "" : getComputedStyle(node).color; // stripes have the theme's colours
+      const theme = getComputedStyle(node).color; // what stripes and zero look like
       const { opacity, object } = state;
       if (!changed(heat.map, heat.late, brightest, cell.row, cell.column, cell.shown, back, opacity, object, theme))
         return;
@@ -146,11 +144,17 @@ function mapFigure(run, layer, at, kind, change) {
       paintHeat(canvas, heat, brightest, opacity, back);
       paintObject(canvas, loaded, object);
       if (cell.shown) paintMarker(canvas, cell.column, cell.row, heat.shape);
-      say(caption, `${KINDS[kind]} ≤ ${number(brightest)}`);
+      say(caption, captionOf(heat, kind, brightest));
       const about = `${heat.title} of ${layer.name}, ${heat.shape.join(" by ")}, largest ${number(heat.most)}`;
       canvas.setAttribute("aria-label", `${about}; arrow keys choose a pixel`);
     },
   };
+}
+
+function captionOf(heat, kind, brightest) {
+  return heat.of
+    ? `relevance ±${number(brightest)} for ${heat.of}, all steps`
+    : `${KINDS[kind]} ≤ ${number(brightest)}`;
 }
 
 // The pointer, a finger or the arrow keys choose the pixel to look at.

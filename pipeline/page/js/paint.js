@@ -1,5 +1,5 @@
 // Maps, pictures and rasters on canvases. A canvas has whole numbers of its pixels per cell, so that cells stay sharp.
-import { cover, VIRIDIS } from "./colours.js";
+import { AGAINST, cover, FOR, VIRIDIS } from "./colours.js";
 import { colour } from "./dom.js";
 import { fires } from "./spikes.js";
 
@@ -14,21 +14,23 @@ export function fit(canvas, [height, width]) {
   return canvas.getContext("2d");
 }
 
-// heat: { map, shape }; most: what is brightest; back: a canvas, or null.
+// heat: { map, shape }, and `of` where it has signs; most: what is brightest; back: a canvas, or null.
 export function paintHeat(canvas, heat, most, opacity, back) {
   const context = fit(canvas, heat.shape);
   if (back) {
     context.imageSmoothingEnabled = false;
     context.drawImage(back, 0, 0, canvas.width, canvas.height);
   } else {
-    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.fillStyle = colour("inset"); // which is 0 of what has signs, and is hidden by other maps
+    context.fillRect(0, 0, canvas.width, canvas.height);
   }
   const cells = new ImageData(heat.shape[1], heat.shape[0]);
   for (let at = 0; at < heat.map.length; at++) {
-    const share = most > 0 ? Math.min(1, heat.map[at] / most) : 0;
+    const share = most > 0 ? Math.min(1, Math.abs(heat.map[at]) / most) : 0;
     const level = Math.round(255 * share);
-    cells.data.set(VIRIDIS.subarray(3 * level, 3 * level + 3), 4 * at);
-    cells.data[4 * at + 3] = back ? 255 * cover(share, opacity) : 255;
+    const shade = heat.of ? (heat.map[at] < 0 ? AGAINST : FOR) : VIRIDIS.subarray(3 * level, 3 * level + 3);
+    cells.data.set(shade, 4 * at);
+    cells.data[4 * at + 3] = 255 * (back ? cover(share, opacity) : heat.of ? share : 1);
   }
   drawCells(context, cells, canvas);
 }

@@ -2,7 +2,7 @@
 
 export const GAMMA_MOST = 3;
 
-// about: { samples, steps, gamma, hasCam, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
+// about: { samples, steps, gamma, kinds, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
 export function initialState(about) {
   return {
     sample: 0,
@@ -11,8 +11,10 @@ export function initialState(about) {
     playing: false,
     gamma: about.gamma,
     sam: true,
+    relevance: about.kinds.includes("relevance"),
     count: true,
-    cam: about.hasCam,
+    cam: about.kinds.includes("cam"),
+    target: "predicted", // or "other": the class that relevance is for
     scale: "layer",
     opacity: 0.6,
     behind: about.hasPicture ? "picture" : about.hasInput ? "input" : "nothing",
@@ -42,6 +44,8 @@ export function changeOfKey(key, state) {
       return { sample: state.sample + 1 };
     case "p":
       return { sample: state.sample - 1 };
+    case "c":
+      return { target: state.target === "predicted" ? "other" : "predicted" };
     case "s":
       return { view: state.view === "sum" ? "step" : "sum" };
     case " ":

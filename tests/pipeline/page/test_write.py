@@ -21,7 +21,8 @@ from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
 from pipeline.networks.checkpoint_files import BUNDLED
-from pipeline.page.content import blob, spike_trains
+from pipeline.page.blob import blob
+from pipeline.page.content import spike_trains
 from pipeline.page.excerpt import excerpt
 from pipeline.page.render import as_json, script_of
 from pipeline.page.write import report

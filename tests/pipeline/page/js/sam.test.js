@@ -12,7 +12,7 @@ const ABOUT = {
   samples: 3,
   steps: 16,
   gamma: 0.5,
-  hasCam: false,
+  kinds: ["sam", "count"],
   hasPicture: true,
   hasInput: true,
   hasBox: true,
@@ -70,6 +70,8 @@ test("keys ask for changes", () => {
   assert.deepEqual(changeOfKey("n", state), { sample: 1 });
   assert.deepEqual(changeOfKey("s", state), { view: "step" });
   assert.deepEqual(changeOfKey(" ", state), { playing: true });
+  assert.deepEqual(changeOfKey("c", state), { target: "other" });
+  assert.deepEqual(changeOfKey("c", { ...state, target: "other" }), { target: "predicted" });
   assert.equal(changeOfKey("x", state), null);
 });
 
