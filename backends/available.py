@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+
+from recordings.extras import missing
 
 from .base import Backend, BackendError
 
@@ -46,7 +49,10 @@ def make_backend(
 
         return EventBackend(threads)
     if name == "torch":
-        from .torch.backend import TorchBackend
+        try:
+            from .torch.backend import TorchBackend
+        except ImportError as error:
+            raise BackendError(f"torch: {missing(error) or error}") from error
 
         return TorchBackend(device)
     if name == "lava":
@@ -58,7 +64,7 @@ def make_backend(
 
 def _cuda() -> bool:
     """Whether torch finds a GPU. Importing it takes a second or more, so the driver is looked for first."""
-    if not (any(map(_loads, DRIVERS)) or ROCM.exists()):
+    if find_spec("torch") is None or not (any(map(_loads, DRIVERS)) or ROCM.exists()):
         return False
     import torch
 

@@ -24,7 +24,7 @@ from backends.event.backend import EventBackend
 from backends.network import Network
 from backends.network.quantise import quantise
 from pipeline.engine.cluster import Task, compute_range, connected, distribute
-from pipeline.engine.compute_ranges import compute_ranges
+from pipeline.engine.compute_ranges import compute_one
 from pipeline.engine.folder import begin
 from pipeline.engine.header import raster_header
 from pipeline.engine.job import RANGE, Job, JobSpec
@@ -85,7 +85,7 @@ def workers(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     tasks = {count: task_of(sizes.design, sizes.ranges, scratch / f"workers-{count}", options.seed) for count in (1, 2)}
     laps: dict[int, list[float]] = {count: [] for count in tasks}
     with ExitStack() as held:
-        clients = {count: held.enter_context(connected(f"local:{count}")) for count in tasks}
+        clients = {count: held.enter_context(connected(f"local:{count}", scratch)) for count in tasks}
         for client in clients.values():
             give_cores(client)
         ways = {f"{count}": partial(anew, clients[count], task, laps[count]) for count, task in tasks.items()}
@@ -141,7 +141,7 @@ def many_machines(sizes: Sizes, load: scheduler.Load, options: Options) -> Itera
 def overheads(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     """What a range takes in which there is almost nothing to compute: scheduler, files, and merging."""
     alone, sent = (task_of(NOTHING, sizes.small, scratch / name, options.seed) for name in ("alone", "sent"))
-    with connected("local:1") as client:
+    with connected("local:1", scratch) as client:
         ways = {"in this process": partial(here, alone), "local:1": partial(anew, client, sent, [])}
         timed = race(ways, options.repeats)
     case = f"{sizes.small} ranges with nothing to compute"
@@ -185,7 +185,8 @@ def anew(client: Any, task: Task, laps: list[float]) -> None:
 def here(task: Task) -> None:
     """Compute all ranges in this process, as a worker does."""
     start(task)
-    compute_ranges(task.folder, task.job, range(len(task.job.spec.ranges)), workers=1)
+    for number in range(len(task.job.spec.ranges)):
+        compute_one(task.folder, task.job, number, workers=1)
 
 
 def give_cores(client: Any) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.explaining import explain_and_print
-from pipeline.cli.options import Figures, MapsFile, Overwrite
+from pipeline.cli.options import Figures, Overwrite
 from pipeline.config.fields import KeptSteps
 from pipeline.maps.method import DEFAULT, offline_methods, options_of
 
@@ -20,10 +21,9 @@ Map a raster file, whatever simulated it: where its layers attend (SAM, Kim & Pa
 Or map what speaks for a class in a network and images: by Grad-CAM, or by methods that look at the input alone.
 
 examples:
-  python -m pipeline.explain runs/digits/raster.h5 --out sam.h5 --figures figures
+  python -m pipeline.explain runs/digits --method relevance --figures figures
   python -m pipeline.explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
   python -m pipeline.explain raster.h5 --steps ::10 --out every_tenth_step.h5
-  python -m pipeline.explain runs/digits/raster.h5 --method relevance --out relevance.h5
   python -m pipeline.explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
 
 Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
@@ -39,8 +39,8 @@ class Common(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Positional[str] = Field(description="raster file that a run has finished; or a network, by name or file")
-    out: MapsFile
+    source: Positional[str] = Field(description="folder of a run, or a raster file; or a network, by name or file")
+    out: Annotated[Path | None, Field(description="file for the maps (HDF5); beside the raster if not given")] = None
     method: Literal[tuple(offline_methods())] = Field(  # type: ignore[valid-type]
         DEFAULT, description="sam and relevance map a raster, the others a network and images"
     )

@@ -19,14 +19,13 @@ PROG = "python -m pipeline.report"
 DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
-A browser opens it without a server, and it asks for nothing. Images are shown of data sets with a name, and of files
-that you name with --data: the folder may be somebody else's, and you may pass the page on. Grad-CAM is shown where the
-folder holds maps that pipeline.gradcam made of these samples, in a file such as gradcam.h5.
+A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
+machine: spikes, the pictures of the first samples (pictures.zip), maps that pipeline.gradcam made of them, in a file
+such as gradcam.h5.
 
 examples:
-  python -m pipeline.report runs/digits --out digits.html
+  python -m pipeline.report runs/digits
   python -m pipeline.report runs/digits runs/converted --out both.html
-  python -m pipeline.report runs/photos --data photos/ --out photos.html
   python -m pipeline.report raster.h5 --out spikes.html"""
 
 
@@ -37,8 +36,7 @@ class ReportCommand(BaseModel):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
-    data: tuple[str, ...] | None = Field(None, description="the images of the run, where they lie in files")
-    out: Path = Field(Path("report.html"), description="the page")
+    out: Path | None = Field(None, description="the page; report.html in the folder of the first run if not given")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="what the samples may take; of more, the first are shown")
     ]
@@ -52,10 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from .page.write import report  # reading images and networks takes a second to import, --help need not wait
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
-    tracker, limit = Tracker(), int(options.megabytes * 1e6)
-    with tracker.show("writing the page"):
-        path = report(runs, options.out, data=options.data, limit=limit, overwrite=options.overwrite, tracker=tracker)
-    PlainConsole(soft_wrap=True).print(*tracker.notes, f"{path}  {readable(path.stat().st_size)}", sep="\n")
+    with Tracker().show("writing the page"):
+        path = report(runs, options.out, limit=int(options.megabytes * 1e6), overwrite=options.overwrite)
+    PlainConsole(soft_wrap=True).print(f"{path}  {readable(path.stat().st_size)}")
 
 
 if __name__ == "__main__":

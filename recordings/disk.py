@@ -16,7 +16,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import Advice, InputError
+from .errors import Advice, ExistsError, InputError
 
 TEMPORARY = re.compile(r"\.spikesam-[0-9a-f]{16}\.tmp")
 
@@ -36,7 +36,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    InputError : if `path` exists, even since the beginning, and may not be replaced
+    ExistsError : if `path` exists, even since the beginning, and may not be replaced
     OSError : if `path` is no regular file, or cannot be written
     """
     _check(path, overwrite)
@@ -162,8 +162,8 @@ def _check(path: Path, overwrite: bool) -> None:
             raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def _exists(path: Path) -> InputError:
-    return InputError(f"{path}: already exists, and was not replaced; choose another name")
+def _exists(path: Path) -> ExistsError:
+    return ExistsError(f"{path}: already exists, and was not replaced; choose another name")
 
 
 def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:

@@ -112,6 +112,10 @@ class RasterError(InputError):
     """A file of spikes or maps is not what it should be; the message names file, place, finding, expectation."""
 
 
+class ExistsError(InputError):
+    """A file is there already, and may not be replaced."""
+
+
 class OtherFormatError(RasterError):
     """A sound file, but of maps instead of spikes, or the other way round."""
 

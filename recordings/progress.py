@@ -44,6 +44,10 @@ class Tracker:
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
 
+    def say(self, text: str) -> None:
+        """Print a line at once, above the bar."""
+        self.console.print(text, soft_wrap=True)
+
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Add the seconds that the block takes to a stage."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
 
+PLOTS = "pipeline.maps.plot"  # what draws, by name: it knows readers, and they need no plotting library to be read
+
 Layer = TypeVar("Layer", bound=NamedLayer)
 
 
@@ -121,6 +123,17 @@ class Reader(ABC, Generic[Layer]):
     def __iter__(self) -> Iterator[str]:
         """The names of the layers, in order of depth."""
         return iter([layer.name for layer in self.layers])
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the layers, as of a mapping."""
+        return tuple(self)
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """The names of the layers, each with its spikes or maps, as of a mapping."""
+        return ((name, self[name]) for name in self)
+
+    @abstractmethod
+    def __getitem__(self, layer: str | int | Layer) -> Any: ...
 
     def layer(self, layer: str | int | Layer) -> Layer:
         """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if there is none."""

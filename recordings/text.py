@@ -51,9 +51,10 @@ def told_apart(names: Iterable[str]) -> list[str]:
     ['crane (0)', 'goldfish', 'crane (2)']
     """
     shown = [printable(name) for name in names]
-    while alike := {short for short, count in Counter(map(_short, shown)).items() if count > 1}:
-        shown = [f"{name} ({number})" if _short(name) in alike else name for number, name in enumerate(shown)]
-    return shown
+    numbered = [f"{name} ({number})" for number, name in enumerate(shown)]
+    count = Counter(map(_short, shown))
+    found = [other if count[_short(name)] > 1 else name for name, other in zip(shown, numbered, strict=True)]
+    return found if len(set(map(_short, found))) == len(found) else numbered  # one was called "crane (2)" already
 
 
 def _short(name: str) -> str:

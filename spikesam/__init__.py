@@ -160,7 +160,14 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'spikesam' has no attribute {name!r}")
     module, attribute = _WHERE[name].split(":")
-    value = globals()[name] = getattr(import_module(module), attribute)
+    try:
+        value = globals()[name] = getattr(import_module(module), attribute)
+    except ImportError as error:
+        from recordings.extras import missing
+
+        if lacks := missing(error):
+            raise ImportError(f"spikesam.{name} {lacks}", name=error.name) from None
+        raise
     return value
 
 

@@ -21,7 +21,7 @@ from .child import Child
 from .transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
-INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # what it imports comes with this project
+INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
 DEADLINES = {"event": 300.0, "stock": 3600.0}
 
 
@@ -51,8 +51,8 @@ class LavaBackend:
         if not (3, 10) <= sys.version_info[:2] <= (3, 13):  # from 3.14 on, processes are not forked by default
             python = ".".join(map(str, sys.version_info[:2]))
             raise BackendError(f"lava: this is Python {python}, expected 3.10 to 3.13; use one of these")
-        if importlib.util.find_spec("lava") is None:
-            raise BackendError(f"lava: lava-nc is not installed; install it with: {INSTALL}")
+        if any(importlib.util.find_spec(package) is None for package in ("lava", "asteval", "networkx")):
+            raise BackendError(f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {INSTALL}")
         self.models: Literal["event", "stock"] = models
         self.deadline: float = DEADLINES[models] if deadline is None else deadline
 
@@ -94,7 +94,10 @@ class LavaBackend:
                 for sample in islice(samples, AHEAD if done == 0 else 1):
                     child.send(sample)
                 layout = sent_arrays(network, request, done)
-                yield parse(child.receive(size_of(layout)), layout)
+                content = child.receive(size_of(layout))
+                if done == n_samples - 1:
+                    child.finish()  # a process may still fail in the last step, which no sample waits for
+                yield parse(content, layout)
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:

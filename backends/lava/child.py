@@ -134,6 +134,17 @@ class Child:
             rest = rest[received:]
         return message
 
+    def finish(self) -> None:
+        """Wait until all of Lava's processes have taken all their steps."""
+        if not self.control.poll(self.deadline):
+            raise self._late("did not take its last step")
+        try:
+            answer = self.control.recv()
+        except (EOFError, OSError):
+            raise self._failure() from None
+        if answer != "done":
+            raise self._failure(answer)
+
     def close(self) -> None:
         """End the worker and all its children."""
         self.control.close()

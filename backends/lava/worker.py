@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
@@ -70,6 +71,15 @@ class Worker:
         )
         os.close(self.socket_fd)
         self.control.send("running")
+        threading.Thread(target=self._tell_when_done, daemon=True).start()
+
+    def _tell_when_done(self) -> None:
+        """Say so once every process has taken every step; if one fails, :meth:`_child_ended` tells of it."""
+        from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
+
+        if all(enum_equal(service.recv(), MGMT_RESPONSE.DONE) for service in self.source.runtime.service_to_runtime):
+            with contextlib.suppress(OSError):  # nobody may be listening any more
+                self.control.send("done")
 
     def _child_ended(self, *_: Any) -> None:
         runtime = self.source and self.source.runtime

@@ -48,6 +48,7 @@ from .layers import CURRENT_LIMIT, PIXEL_LIMIT, Layer, Readout, Shape
 Encoder = Literal["poisson", "spikes", "constant-current", "image"]
 Kind = Literal["snn", "ann"]
 
+FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 LARGEST_MAP = 1 << 27  # neurons of a layer, as many as a raster can hold
 
 
@@ -66,7 +67,8 @@ class Network:
 
     Raises
     ------
-    NetworkError : if the parts do not fit; the message names the layer and both sides of the mismatch
+    NetworkError : if the parts do not fit, or sums could overflow; the message names the layer and both sides of the
+        mismatch
 
     Examples
     --------
@@ -115,6 +117,8 @@ class Network:
             )
         if self.precision == "fixed":
             self._check_sums()
+        elif self.kind == "snn":
+            self._check_range()
 
     def _check_neurons(self) -> None:
         """Refuse neurons that cannot work together, or have constants for another number of steps."""
@@ -161,6 +165,23 @@ class Network:
                 f"magnitude, which a constant current of pixels up to {PIXEL_LIMIT} could take past "
                 f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
             )
+
+    def _check_range(self) -> None:
+        """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
+        steps, readout = self.timesteps, self.readout
+        sums = _largest_sum(readout.weight) + _largest(readout.bias)
+        reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
+        for layer in self.layers:
+            neuron = layer.spiking_neuron
+            current = _largest_sum(layer.weight) * max(1.0, _largest(neuron.gain)) + _largest(neuron.bias)
+            current *= steps if np.any(neuron.synaptic_leak) else 1
+            reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
+        for where, most in reached.items():
+            if not most < FLOAT_LIMIT:
+                raise NetworkError(
+                    f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, expected less than "
+                    f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
+                )
 
     def check_spiking(self, where: str) -> None:
         """Refuse an ANN where only spiking networks can be used.
@@ -278,6 +299,16 @@ class Network:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NetworkError(f"the graph is incomplete or malformed: {printable(repr(error), 200)}") from error
+
+
+def _largest(numbers: NDArray[Any]) -> float:
+    """The largest magnitude."""
+    return max(float(numbers.max()), -float(numbers.min()))
+
+
+def _largest_sum(weight: NDArray[Any]) -> float:
+    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer to find."""
+    return weight.size // len(weight) * _largest(weight)
 
 
 def _shape(shape: Any) -> Shape:

@@ -106,6 +106,7 @@ class Networks:
 
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained as described."""
+        from pipeline.networks.train.epochs import finished_epochs
         from pipeline.networks.train.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
@@ -116,8 +117,7 @@ class Networks:
         }
 
         def build(folder: Path) -> None:
-            resume = (folder / "epochs" / "last.ckpt").is_file()
-            train_checkpoint(config, folder, resume, self.console)
+            train_checkpoint(config, folder, bool(finished_epochs(folder)), self.console)
             for leftover in ("epochs", "tensorboard"):
                 shutil.rmtree(folder / leftover)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from recordings.command_names import spelled
 from recordings.errors import InputError, finding
+from recordings.extras import missing
 from recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -36,6 +37,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
     nothing                                 0     nothing
     InputError, OSError (full disk, …)      2     ``error: …``
     MemoryError                             2     ``error: not enough memory: …``
+    ImportError of an extra's package       2     ``error: needs torch, …``
     KeyboardInterrupt                       130   ``interrupted; …``
     BrokenPipeError (``… | head``)          141   nothing
     anything else                           1     ``internal failure: Type: …``
@@ -52,10 +54,9 @@ def exit_codes(main: Main) -> Callable[..., None]:
             main(argv)
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
-            if _interrupted(error):
-                print(
-                    "interrupted; finished work is kept, and run and train continue it with --resume", file=sys.stderr
-                )
+            if (interrupt := interruption(error)) is not None:
+                kept = str(interrupt) or "finished work is kept, and run and train continue it with --resume"
+                print(f"interrupted; {printable(kept)}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 raise
@@ -63,16 +64,17 @@ def exit_codes(main: Main) -> Callable[..., None]:
                 _silence_stdout()
                 sys.exit(BROKEN_PIPE)
             print(message(error), file=sys.stderr)
-            sys.exit(BAD_INPUT if isinstance(error, (InputError, OSError, MemoryError)) else INTERNAL_FAILURE)
+            known = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
+            sys.exit(BAD_INPUT if known else INTERNAL_FAILURE)
 
     return wrapper
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error; compiled code that it stops raises an error of its own."""
+def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C behind an error, if there is one; compiled code that it stops raises an error of its own."""
     if error is None or isinstance(error, KeyboardInterrupt):
-        return error is not None
-    return _interrupted(error.__cause__ or error.__context__)
+        return error
+    return interruption(error.__cause__ or error.__context__)
 
 
 def message(error: BaseException) -> str:
@@ -80,6 +82,8 @@ def message(error: BaseException) -> str:
     if isinstance(error, InputError):
         line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
         return f"error: {spelled(' '.join(line.split()))}"
+    if lacks := missing(error):
+        return f"error: {lacks}"
     if isinstance(error, OSError):
         return f"error: {finding(error)}"
     text = printable(spelled(" ".join(str(error).split())))

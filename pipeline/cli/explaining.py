@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from pipeline.cli.options import figures_folder
-from pipeline.maps.explain import compute_maps, refuse_existing
+from pipeline.maps.explain import compute_maps, is_of, refuse_existing, target_of
 from pipeline.maps.method import method_of, offline_methods, refuse_foreign
 from pipeline.maps.steps import PICTURED
 from recordings.console import PlainConsole
 from recordings.disk import readable
+from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.progress import Tracker
 
@@ -27,16 +29,21 @@ def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
     given, method = command.model_fields_set & {*own, "layers", "steps"}, offline_methods()[command.method]
     refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
     chosen = method(**{name: getattr(command, name) for name in own})
-    refuse_existing(command.out, chosen.path(source), command.overwrite)
+    path = chosen.path(source)
+    out = target_of(command.out, path, chosen)
+    if not isinstance(out, Path):
+        raise InputError("--out is needed: maps of a network have no raster beside which they could lie")
+    overwrite = command.overwrite or (command.out is None and is_of(out, chosen))
+    refuse_existing(out, path, overwrite)
     tracker, console = Tracker(), PlainConsole(soft_wrap=True)
     with (
         figures_folder(command.figures, command.overwrite),
         chosen.prepare(source, command.layers, command.steps, PICTURED) as explainer,
     ):
-        compute_maps(explainer, command.out, tracker, overwrite=command.overwrite)
-        with MapReader(command.out, trusted=True) as maps:
+        compute_maps(explainer, out, tracker, overwrite=overwrite)
+        with MapReader(out, trusted=True) as maps:
             written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
-            console.print(*explainer.notes, f"{command.out}  {written}", sep="\n")
+            console.print(*explainer.notes, f"{out}  {written}", sep="\n")
             if command.figures is not None:
                 from pipeline.drawing.figures import save_figures  # here, because importing matplotlib takes a second
 

@@ -15,10 +15,10 @@ from recordings.maps.reader import MapReader
 from recordings.maps.schema import Parameter
 from recordings.raster.reader import RasterReader
 
-from .padding import outside
+from .padding import Outside, outside
 from .raster import draw_raster
 from .rates import draw_rates
-from .samples import SUMMED, draw_over_time, draw_side_by_side
+from .samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
 from .subject import Subject
 
 OVERVIEW_LAYERS = 3
@@ -61,14 +61,10 @@ def save_figures(
     raster_LAYER.png, LAYER being the deepest that has maps
     """
     directory.mkdir(parents=True, exist_ok=True)
-    title, kernel = method.title, method.caption(maps.header.parameters)
-    hidden = [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
-    chosen = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
+    title, kernel, hidden = method.title, method.caption(maps.header.parameters), _hidden(maps)
     delays, padded = _delays(maps), {} if network is None else outside(network)
-    few = [_SampleMaps(maps, sample, chosen) for sample in range(len(subjects))]
     written = [directory / "overview.png"]
-    about = title + _of_class(method, subjects) + _sums_alone(maps, 0)
-    draw_side_by_side(written[0], subjects, few, method.shows, about, delays, padded)
+    draw_overview(written[0], maps, method, subjects, (), padded)
     if raster is not None:
         written += [directory / "spike_rates.png", directory / f"raster_{hidden[-1]}.png"]
         rates = {layer.name: raster.counts(layer) / layer.neurons for layer in raster.layers}
@@ -81,6 +77,27 @@ def save_figures(
         layers = dict(_SampleMaps(maps, number, list(maps)))
         draw_over_time(written[-1], subject, layers, about, kernel, delays, padded)
     return written
+
+
+def draw_overview(
+    path: Path,
+    maps: MapReader,
+    method: type[Method],
+    subjects: Sequence[Subject],
+    layers: Sequence[str] = (),
+    padded: Outside = NOT_PADDED,
+) -> None:
+    """Draw samples beside each other, and below the summed maps of some layers; of a few over all depths if none."""
+    hidden = _hidden(maps)
+    few = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
+    of_samples = [_SampleMaps(maps, sample, layers or few) for sample in range(len(subjects))]
+    about = method.title + _of_class(method, subjects) + _sums_alone(maps, 0)
+    draw_side_by_side(path, subjects, of_samples, method.shows, about, _delays(maps), padded)
+
+
+def _hidden(maps: MapReader) -> list[str]:
+    """The layers behind the input, or all if there is none."""
+    return [layer.name for layer in maps.layers if layer.number > 0] or list(maps)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.images.events.binning import picture_of
+from pipeline.images.pictures import Pictures
+from recordings.raster.reader import RasterReader
 from recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
@@ -94,6 +97,41 @@ def subjects_of(
         )
         for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False))
     ]
+
+
+def recorded_subjects(
+    raster: RasterReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
+) -> list[Subject]:
+    """The first samples of a raster, with what lies beside it of pictures and names.
+
+    Parameters
+    ----------
+    predictions : class that the network chose for each of them, -1 where unknown
+    """
+    known = shown or Pictures()
+    found = []
+    for sample, (predicted, label) in enumerate(zip(predictions, raster.labels, strict=False)):
+        inside = sample < len(known)
+        found.append(
+            Subject(
+                name=known.names[sample] if inside else f"sample {raster.samples.index[sample]}",
+                predicted=known.class_name(predicted),
+                true=known.class_name(label),
+                right=is_right(predicted, label),
+                image=known.image(sample),
+                box=known.boxes[sample] if inside else None,
+                frames=_event_frames(raster, sample) if known.events else None,
+            )
+        )
+    return found
+
+
+def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.floating[Any]] | None:
+    """What came in at each step; None if the input was not recorded."""
+    first = raster.layers[0]
+    if first.kind != "input" or first.shape[0] != len(("OFF", "ON")):
+        return None
+    return np.stack([picture_of(step[None]) for step in raster[first][sample]]) / np.float32(255)
 
 
 def is_right(prediction: int, label: int) -> bool | None:

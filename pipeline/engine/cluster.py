@@ -1,4 +1,4 @@
-"""Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker dies.
+"""Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker is lost.
 
 Workers need the project installed, and see the folder of the run and the data under the same paths. The job travels
 once to each worker, network and list of samples included; spikes and maps go to the folder, not through the scheduler.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -19,19 +20,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recordings.child import isolated_spawning
 from recordings.errors import InputError
+from recordings.lock import BEAT, HeldError
 from recordings.text import printable
 
-from .compute_ranges import compute_ranges
+from .compute_ranges import PATIENCE, PAUSE, compute_one, silent
 from .job import Job
+from .local_cluster import local_cluster
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 ATTEMPTS = 3  # of one range, on whichever workers
 AHEAD = 2  # ranges that are with the scheduler, for each thread of the cluster
-PATIENCE = 60  # seconds that all workers may be away
 SHOWN = 3  # failures that a message names
 
 
@@ -58,14 +59,45 @@ class Task:
         return self.job.with_threads(_threads())
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a range in a worker.
+
+    Parameters
+    ----------
+    samples : that it has, all finished; None if another process has the range
+    said : lines for the user
+    """
+
+    samples: int | None
+    said: tuple[str, ...]
+
+
 _one_at_a_time = threading.Lock()  # in a worker: its threads all work on the same range
+_stopping = threading.Event()
 
 
-def compute_range(task: Task, number: int) -> int:
-    """Compute one range in a worker, if it is not finished already; returns its number of samples."""
+def compute_range(task: Task, number: int, pause: float = 0.0) -> Outcome:
+    """Compute one range in a worker, if it is not finished already, after a pause in seconds."""
+    said: list[str] = []
+    time.sleep(pause)
     with _one_at_a_time:
-        compute_ranges(task.folder, task.here, range(number, number + 1), workers=_threads())
-    return len(task.job.spec.ranges[number])
+        try:
+            compute_one(task.folder, task.here, number, _go_on, said.append, workers=_threads())
+        except HeldError as held:
+            return Outcome(None, (silent(number, held),) if held.silent > 3 * BEAT else ())
+    return Outcome(len(task.job.spec.ranges[number]), tuple(said))
+
+
+def stop_computing(seconds: float) -> None:
+    """In a worker: stop after the sample at hand, and return when finished ones are on the disk, or it takes longer."""
+    _stopping.set()
+    _one_at_a_time.acquire(timeout=seconds)
+
+
+def _go_on(samples: int) -> None:
+    if _stopping.is_set():
+        raise InputError("interrupted")
 
 
 def _threads() -> int:
@@ -75,14 +107,21 @@ def _threads() -> int:
     return threads
 
 
-def distribute(client: Client, task: Task, advance: Callable[[int], None] = lambda samples: None) -> None:
+def distribute(
+    client: Client,
+    task: Task,
+    advance: Callable[[int], None] = lambda samples: None,
+    say: Callable[[str], object] = lambda text: None,
+) -> None:
     """Compute all ranges of a run on a cluster.
 
-    A worker that dies or fails is replaced by another, :data:`ATTEMPTS` times for each range; the other ranges go on.
+    A worker that dies or fails is replaced by another, :data:`ATTEMPTS` times for each range; the other ranges go on. A
+    range that another process has comes last.
 
     Parameters
     ----------
     advance : called with the number of samples just finished
+    say : called with a line for the user
 
     Raises
     ------
@@ -95,12 +134,15 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
     numbers: dict[Any, int] = {}
     lost: Counter[int] = Counter()
     failed: dict[int, str] = {}
+    held, told = set[int](), set[int]()
     shared = _sent(client, task)
 
     def submit() -> list[Any]:
         if not waiting:
             return []
-        future = client.submit(compute_range, shared, number := waiting.popleft(), pure=False, retries=ATTEMPTS - 1)
+        number = waiting.popleft()
+        pause = PAUSE if number in held else 0.0
+        future = client.submit(compute_range, shared, number, pause, pure=False, retries=ATTEMPTS - 1)
         numbers[future.key] = number
         return [future]
 
@@ -109,10 +151,18 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
     for future in running:
         number = numbers.pop(future.key)
         try:
-            if (error := future.exception()) is None:
-                advance(future.result())
-            else:
+            if (error := future.exception()) is not None:
                 failed[number] = printable(error)
+            else:
+                outcome = future.result()
+                for text in outcome.said if number not in told or outcome.samples else ():
+                    told.add(number)
+                    say(text)
+                if outcome.samples is None:
+                    held.add(number)
+                    waiting.append(number)
+                else:
+                    advance(outcome.samples)
         except CancelledError:  # all workers that had the task died with it
             lost[number] += 1
             if lost[number] == ATTEMPTS:
@@ -133,13 +183,15 @@ def distribute(client: Client, task: Task, advance: Callable[[int], None] = lamb
         )
 
 
-def _sent(client: Client, task: Task) -> Future[Task]:
-    """The task, with every worker."""
+def _sent(client: Client, task: Task, attempts: int = ATTEMPTS) -> Future[Task]:
+    """The task, with one worker, from which the others fetch it."""
     try:
-        [future] = client.scatter([task], broadcast=True, hash=False, timeout=PATIENCE)
+        [future] = client.scatter([task], hash=False, timeout=PATIENCE)
     except (OSError, asyncio.TimeoutError) as error:
+        if attempts > 1 and client.nthreads():  # that worker was lost meanwhile
+            return _sent(client, task, attempts - 1)
         raise InputError(
-            f"the cluster has had no worker for {PATIENCE} s ({printable(error)}); what is finished is kept in "
+            f"the cluster has had no worker for {PATIENCE:.0f} s ({printable(error)}); what is finished is kept in "
             f"{task.folder}",
             "resume",
             argument="dask",
@@ -151,7 +203,7 @@ def _expect_the_project(client: Client) -> None:
     """Refuse workers without the project: they could not even read what they are sent."""
     mine = _version()
     for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
-        if theirs != mine:
+        if theirs != mine and isinstance(theirs, (str, metadata.PackageNotFoundError)):  # else it was lost
             has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
             raise InputError(
                 f"worker {worker} has {has}, expected {mine}; install the same version there", argument="dask"
@@ -163,8 +215,13 @@ def _version() -> str:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """A client of a cluster, "tcp://HOST:PORT", or of "local:N" new processes with one thread each.
+def connected(address: str, folder: Path, say: Callable[[str], object] = lambda text: None) -> Iterator[Client]:
+    """A client of a cluster, "tls://HOST:PORT" or "tcp://HOST:PORT", or of "local:N" new processes of one thread each.
+
+    Parameters
+    ----------
+    folder : where dask may make folders for a moment, if the processes are new
+    say : called with a line for the user
 
     Raises
     ------
@@ -172,35 +229,28 @@ def connected(address: str) -> Iterator[Client]:
     """
     local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
-        from distributed import Client, LocalCluster
-        from distributed.security import Security
-
-        security = Security.temporary() if local else None  # nobody else on this machine may connect, and so run code
-    except ImportError:  # of cryptography, too
+        import cryptography  # noqa: F401  for the certificates of a local cluster
+        from distributed import Client
+    except ImportError:
         raise InputError("needs dask.distributed; pip install 'spikesam[dask]'", argument="dask") from None
     if local and int(local[1]):
-        with (
-            isolated_spawning(),
-            LocalCluster(
-                n_workers=int(local[1]),
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",  # any free port; with None, one that all clusters fight for
-                silence_logs=50,
-                memory_limit=0,
-                security=security,
-            ) as cluster,
-            Client(cluster, security=security) as client,
-        ):
-            client.wait_for_workers(int(local[1]))  # ranges are handed out by the number of threads that are there
+        with local_cluster(int(local[1]), folder, PATIENCE, say) as client:
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
-        raise InputError(f"got {address!r}, expected tcp://HOST:PORT, or local:N with N processes", argument="dask")
+        raise InputError(
+            f"got {address!r}, expected tcp://HOST:PORT, tls://HOST:PORT, or local:N with N processes", argument="dask"
+        )
+    if not address.startswith(("tls", "wss")):
+        say(
+            f"{address}: the connection is not protected, and whoever reaches the cluster can run code as its user; "
+            "with certificates in dask's configuration, use tls://"
+        )
     try:
         client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # of TLS that is not configured, too
         raise InputError(
-            f"nobody answers at {address} ({printable(error)}); is the scheduler there?", argument="dask"
+            f"cannot connect to {address} ({printable(error)}); is the scheduler there?", argument="dask"
         ) from None
     with client:
         if not client.nthreads():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from recordings.errors import InputError, RasterError
 from recordings.progress import Tracker
 
 from .cluster import Task, distribute
 from .compute import compile_kernels, compute
 from .folder import FolderStore
-from .job import Job, JobSpec
+from .job import Job, JobSpec, read_spec
 from .merge import Totals, merge
+from .range_file import PARTS, SPEC, RangeFile, range_files
 from .whole_raster import WholeRaster
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker)
     """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
     count = len(job.spec.samples)
     with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
-        distribute(client, Task(folder.absolute(), job), advance)
+        distribute(client, Task(folder.absolute(), job), advance, tracker.say)
     return merge_all(folder, job.spec, tracker)
 
 
@@ -71,3 +74,14 @@ def merge_all(
     with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole, checked)
     return replace(totals, seconds=totals.seconds | tracker.seconds)
+
+
+def samples_kept(folder: Path) -> int:
+    """How many samples lie in the ranges of a run."""
+    kept = 0
+    with suppress(InputError):  # of a run that has not begun
+        spec = read_spec(folder / PARTS / SPEC)
+        for path in range_files(folder, range(0), everything=True):
+            with suppress(RasterError):
+                kept += RangeFile(path, spec).record.count
+    return kept

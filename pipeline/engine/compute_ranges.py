@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from recordings.lock import file_lock
+from recordings.errors import ExistsError
+from recordings.lock import BEAT, HeldError, lease
 
 from .compute import compute
 from .folder import FolderStore
 from .job import Job
 from .range_file import range_path
+
+PATIENCE = 60.0  # seconds without a sign of life after which whoever has a range, or is a worker, is given up
+PAUSE = 1.0  # seconds before a range that another process has is looked at again, if there is nothing else to do
 
 
 def compute_ranges(
@@ -18,19 +24,78 @@ def compute_ranges(
     job: Job,
     numbers: range,
     advance: Callable[[int], None] = lambda samples: None,
-    workers: int | None = None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> None:
-    """Compute some ranges of a run; each is locked meanwhile, so whoever comes second waits, and finds it finished.
+    """Compute some ranges of a run; those that other processes have come last, and are then found finished.
 
     Parameters
     ----------
     numbers : of the ranges
     advance : called with the number of samples just finished
-    workers : see :func:`pipeline.engine.compute.compute`
+    say : called with a line for the user
     """
-    for number in numbers:
-        positions = job.spec.ranges[number]
-        with file_lock(range_path(folder, positions.start), wait=True):
-            store = FolderStore(folder, job, positions)
-            advance(len(positions) - len(store.missing))
-            compute(job, store, advance, workers)
+    waiting, held, told = deque(numbers), 0, set[int]()
+    while waiting:
+        number = waiting.popleft()
+        try:
+            compute_one(folder, job, number, advance, say)
+            held = 0
+        except HeldError as error:
+            waiting.append(number)
+            if error.silent > 3 * BEAT and number not in told:
+                told.add(number)
+                say(silent(number, error))
+            if (held := held + 1) >= len(waiting):
+                time.sleep(PAUSE)
+
+
+def silent(number: int, error: HeldError) -> str:
+    """What is said of a range whose process gives no sign of life."""
+    return (
+        f"range {number} is held by another process ({error.holder}), silent for {error.silent:.0f} s; "
+        f"after {PATIENCE:.0f} s it is computed again"
+    )
+
+
+def compute_one(
+    folder: Path,
+    job: Job,
+    number: int,
+    advance: Callable[[int], None] = lambda samples: None,
+    say: Callable[[str], object] = lambda text: None,
+    workers: int | None = None,
+) -> None:
+    """Compute one range of a run, or what is missing of it.
+
+    Nothing depends on its lease but time: of two processes that compute it, each writes a file only where there is
+    none, and sees then what is left to do.
+
+    Parameters
+    ----------
+    workers : see :func:`pipeline.engine.compute.compute`
+
+    Raises
+    ------
+    HeldError : at once, if another process has it
+    InputError : if it cannot be computed, or the folder is gone
+    """
+    positions, known = job.spec.ranges[number], 0
+
+    def count(samples: int) -> None:
+        nonlocal known
+        known += samples
+        advance(samples)
+
+    with lease(range_path(folder, positions.start), PATIENCE) as given_up:
+        if given_up:
+            say(f"range {number}: {given_up} has given no sign of life for {PATIENCE:.0f} s; it is computed again")
+        store = FolderStore(folder, job, positions)
+        while True:
+            count(len(positions) - len(store.missing) - known)
+            try:
+                compute(job, store, count, workers)
+                return
+            except ExistsError:  # of two processes, the other was faster
+                before, store = store.missing, FolderStore(folder, job, positions)
+                if store.missing == before:
+                    raise

@@ -1,4 +1,4 @@
-"""A run that keeps no spikes and was finished before: to compute it again would only find what is there."""
+"""A run that was finished before: to compute it again would only find what is there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.maps.steps import kept_steps
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
 
 from .job import JobSpec, refuse_other_origin
 from .range_file import PARTS
@@ -17,21 +18,25 @@ from .summary import LARGEST_SUMMARY, Summary
 
 
 def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summary | None:
-    """The summary of a finished run that keeps no spikes; None if it is not finished, or not all of it is intact.
+    """The summary of a finished run; None if it is not finished, or not all of it is intact.
 
-    The number of pictures may differ. Drawing more needs spikes, so everything would be computed again.
+    The number of pictures may differ. Without spikes, everything would have to be computed again to draw more.
 
     Raises
     ------
-    InputError : if it is another run, which would be computed over what is there
+    InputError : if it is another run without spikes, which would be computed over what is there
     """
-    if spec.keep.spikes or (folder / PARTS).exists():
+    if (folder / PARTS).exists():
         return None
     try:
         summary = Summary.model_validate_json(read_file(folder / "summary.json", LARGEST_SUMMARY))
         with MapReader(folder / "sam.h5") as maps:
             maps.verify()
             found = maps.header
+        if spec.keep.spikes:
+            with RasterReader(folder / "raster.h5") as raster:
+                if raster.raster_digest != summary.raster_digest:
+                    return None
     except (OSError, ValueError):  # of InputError and of pydantic, too
         return None
     refuse_other_origin(folder / "sam.h5", found.method == "graph-sam", spec)
@@ -39,6 +44,8 @@ def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summar
     steps, stepped = kept_steps(settings.steps, spec.header.timesteps, count, found.stepped)
     same = replace(spec, keep=replace(spec.keep, steps=steps, stepped=stepped))
     if summary.plan != same.results_identity or found != same.maps(range(count), summary.raster_digest or ""):
+        if spec.keep.spikes:  # which can be explained in another way
+            return None
         raise InputError(
             f"{folder}: cannot resume: a run with other settings is finished there, those of {folder / 'config.toml'}",
             "same-settings",

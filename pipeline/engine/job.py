@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,8 @@ from pipeline.maps.layers import map_layers
 from pipeline.maps.sam import AnyVariant
 from recordings.digests import raster_digest
 from recordings.disk import write_file
-from recordings.errors import InputError
+from recordings.errors import ExistsError, InputError
 from recordings.files import read_file
-from recordings.lock import file_lock
 from recordings.maps.schema import MapHeader
 from recordings.parsing import parse_json
 from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
@@ -173,14 +173,14 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     ------
     InputError : if what is there is another run's, naming the differences
     """
-    with file_lock(path, wait=True):
-        if path.exists():
-            found = read_spec(path)
-            _refuse_differences(path, found, spec)
-            return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
+    if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
-        write_file(path, json.dumps(content).encode())
-        return spec
+        with suppress(ExistsError):  # another process was faster
+            write_file(path, json.dumps(content).encode(), overwrite=False)
+            return spec
+    found = read_spec(path)
+    _refuse_differences(path, found, spec)
+    return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
 
 
 def read_spec(path: Path) -> JobSpec:

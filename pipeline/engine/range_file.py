@@ -80,7 +80,7 @@ def range_path(folder: Path, first: int) -> Path:
 
 
 def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> str:
-    """Write a file; it appears whole or not at all.
+    """Write a file; it appears whole or not at all, and never in place of another process's.
 
     Parameters
     ----------
@@ -93,12 +93,14 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
 
     Raises
     ------
+    ExistsError : if another process has written it
     OSError : if it cannot be written
     """
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
     digest = hashlib.sha256(line).hexdigest()
-    write_file(range_path(folder, record.first), b"".join([digest.encode(), b"\n", line, b"\n", *sections.values()]))
+    content = b"".join([digest.encode(), b"\n", line, b"\n", *sections.values()])
+    write_file(range_path(folder, record.first), content, overwrite=False)
     return digest
 
 

@@ -12,13 +12,17 @@ from numpy.typing import ArrayLike
 from backends.available import make_backend
 from backends.base import Backend
 from backends.network import Network
-from pipeline.images.sources import open_source
+from pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
+from pipeline.images.preprocessing import Preprocessing
+from pipeline.images.samples import Samples
+from pipeline.images.sources import PreparedImages, Source, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
 from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
+from recordings.text import told_apart
 
 from .compute import compile_kernels, compute
 from .compute_folder import compute_all, compute_on_cluster
@@ -144,6 +148,7 @@ def simulate(
         else:
             compute_on_cluster(folder, job, client, tracker)
         remove_parts(folder)
+        _keep_pictures(folder, source, loaded)
     return RasterReader(folder / "raster.h5", trusted=not resume)
 
 
@@ -153,6 +158,22 @@ def _loaded(network: Any) -> Checkpoint | Network:
     if isinstance(network, (str, PathLike)):
         return load_checkpoint(network, "snn")
     raise InputError(f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file")
+
+
+def _keep_pictures(folder: Path, source: Source, network: Checkpoint | Network) -> None:
+    """Put what people see of the first samples beside the raster."""
+    names = told_apart(network.class_names) if isinstance(network, Checkpoint) else ()
+    if isinstance(source, Samples):
+        shown = Pictures.of(source, names)
+    elif isinstance(source, PreparedImages):
+        prepared = network.preprocessing if isinstance(network, Checkpoint) else None
+        undo = (prepared.mean, prepared.std) if isinstance(prepared, Preprocessing) else None
+        images = as_pictures(source.images[:MOST], undo, "data")
+        shown = Pictures.plain([f"sample {number}" for number in range(len(images))], list(images), names)
+    else:
+        return
+    with RasterReader(folder / "raster.h5", trusted=True) as raster:
+        write_pictures(folder, raster.raster_digest, shown)
 
 
 def _in_memory(job: Job, tracker: Tracker) -> RasterReader:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.measures.statistics import mean_with_interval
 from recordings.disk import write_file
@@ -77,7 +77,9 @@ class Summary(Record):
     seed: int = Field(description="of the order of images and the Poisson spikes")
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
-    class_names: list[Name] = Field(description="of every class, by its number; names that look alike say theirs")
+    class_names: Annotated[list[Name], AfterValidator(told_apart)] = Field(
+        description="of every class, by its number; names that look alike say theirs"
+    )
     answers: list[Answer] = Field(description="one for each image")
     spike_rate: dict[str, float] = Field(
         description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
@@ -127,7 +129,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         seed=header.seed,
         accuracy=right.mean if right else None,
         accuracy_interval=right,
-        class_names=told_apart(spec.class_names),
+        class_names=list(spec.class_names),
         answers=answers(found.readout * scale, spec.samples.label, found.names),
         spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
         localisation=[

@@ -55,9 +55,11 @@ def explain(
 
     Parameters
     ----------
-    source : an open raster, or the path of a raster file; or a network: a checkpoint, its bundled name or its file
+    source : an open raster, or the path of a raster file or of a run's folder; or a network: a checkpoint, its bundled
+        name or its file
     out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
-        `x.h5`. The maps of a raster in memory are in memory, too, and so are those of a network
+        `x.h5`, in place of earlier maps of this method there. The maps of a raster in memory are in memory, too, and so
+        are those of a network
     layers : by name or number; if not given all with a spatial extent, or of an ANN the last convolution
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
         the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
@@ -96,8 +98,9 @@ def explain(
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
     path = chosen.path(source)
-    target = _target(out, path, chosen)
+    target = target_of(out, path, chosen)
     if isinstance(target, Path):
+        overwrite = overwrite or (out is None and is_of(target, chosen))
         refuse_existing(target, path, overwrite)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     with chosen.prepare(source, names, steps, pictured) as explainer:
@@ -158,7 +161,17 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
         raise InputError(f"{out_path}: already exists", "overwrite")
 
 
-def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
+def is_of(path: Path, method: MapMethod) -> bool:
+    """Whether a file holds maps of this method: they can be made again, so they may be replaced."""
+    try:
+        with MapReader(path) as maps:
+            return maps.header.method == method.name
+    except InputError:
+        return False
+
+
+def target_of(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
+    """Where maps go: the file that was named, or one beside the raster at `path`, or memory."""
     if out is not None:
         return Path(out)
     if path is None or method.source != "raster_digest":

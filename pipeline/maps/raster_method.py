@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.subject import Subject, is_right
+from pipeline.drawing.subject import Subject, recorded_subjects
+from pipeline.images.pictures import pictures_beside
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, SourceName
 from recordings.raster.reader import RasterReader
@@ -37,7 +38,8 @@ class RasterMethod(MapMethod):
         if isinstance(source, RasterReader):
             return source.path
         if isinstance(source, (str, PathLike)):
-            return Path(source)
+            path = Path(source)
+            return path / "raster.h5" if path.is_dir() else path
         raise InputError(
             f"explain: got {type(source).__name__}, expected a raster or its path; "
             "sam() maps an array, write_raster() makes a raster of it"
@@ -46,7 +48,8 @@ class RasterMethod(MapMethod):
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
-        raster = source if isinstance(source, RasterReader) else RasterReader(Path(source))
+        path = self.path(source)
+        raster = source if isinstance(source, RasterReader) else RasterReader(path or "")
         try:
             names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
             kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
@@ -71,15 +74,7 @@ def raster_explainer(
     samples = raster.samples
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
-        table = zip(samples.index, predictions, samples.label, strict=False)
-        return [
-            Subject(f"sample {index}", _class(predicted), _class(label), right=is_right(predicted, label))
-            for index, predicted, label in table
-        ]
+        return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
 
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
     return Explainer(header, samples, explain, subjects, what, raster, (), workers, compile_kernels)
-
-
-def _class(number: int) -> str | None:
-    return f"class {number}" if number >= 0 else None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backends.base import InputBatch, unpacked
-from backends.network import LIF, PIXEL_LIMIT, Layer, Network, Readout, ReLU, Shape
+from backends.network import LIF, PIXEL_LIMIT, Layer, Network, NetworkError, Readout, ReLU, Shape
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
 from recordings.layers import steps_that_matter
@@ -45,7 +45,8 @@ class DifferentiableNetwork(nn.Module):
 
     Raises
     ------
-    InputError : if the network is in fixed point
+    InputError : if the network is in fixed point; or, of what runs an ANN, if its activations leave float32. What a
+        spiking network can reach is known when it is built, see :class:`backends.network.Network`
     """
 
     def __init__(self, network: Network) -> None:
@@ -79,7 +80,14 @@ class DifferentiableNetwork(nn.Module):
             for layer in self.layers:
                 output = layer(outputs[-1] if outputs else inputs)
                 outputs.append(output if output.requires_grad or not tracked else output.requires_grad_())
-            return self._read(outputs[-1]), outputs
+            logits = self._read(outputs[-1])
+        if self.network.kind == "ann" and not logits.isfinite().all():
+            finite = [bool(output.isfinite().all()) for output in outputs]
+            where = "readout" if all(finite) else f"layer {self.network.layers[finite.index(False)].name!r}"
+            raise NetworkError(
+                f"{where}: its sums leave float32 on these images, expected finite numbers; scale it down"
+            )
+        return logits, outputs
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The logits of :meth:`forward` alone, sooner: spikes too late to reach them are not worked out."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from functools import partial
-from math import fsum
 from typing import Any
 
 import numpy as np
@@ -91,9 +90,10 @@ def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
 
 def _picture(run: ShownRun, sample: int) -> Content:
     """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
-    if run.samples is None or sample >= len(run.samples):
+    known = run.pictures if run.pictures and sample < len(run.pictures) else None
+    if known is None or (pixels := known.pictures[sample]) is None:
         return {"picture": None, "mask": None, "box": None}
-    pixels, mask, box = (run.samples.pictures[sample], run.samples.masks[sample], run.samples.boxes[sample])
+    mask, box = known.masks[sample], known.boxes[sample]
     height, width = pixels.shape[:2]
     return {
         "picture": {"shape": [height, width], "pixels": blob(pixels)},
@@ -130,18 +130,17 @@ def _products(run: ShownRun) -> dict[str, int]:
 
 
 def _scores(run: ShownRun) -> Scores:
-    """The scores of every sample whose object is known; beside None, their means."""
-    values: dict[tuple[str, int | None], dict[str, dict[str, list[float]]]] = {}
+    """The scores of the shown samples whose object is known; beside None, the means over all samples."""
+    scores: Scores = {}
+
+    def put(layer: str | None, sample: int | None, method: str, measure: str, value: float) -> None:
+        scores.setdefault((layer or "", sample), {}).setdefault(method, {})[measure] = round(value, 4)
+
     for image, layer, method, measure, value in run.scores:
-        for place in ((layer, image), (layer, None)):
-            values.setdefault(place, {}).setdefault(method, {}).setdefault(measure, []).append(value)
-    return {
-        place: {
-            method: {measure: round(fsum(found) / len(found), 4) for measure, found in of_method.items()}
-            for method, of_method in of_place.items()
-        }
-        for place, of_place in values.items()
-    }
+        put(layer, image, method, measure, value)
+    for mean in run.summary.localisation if run.summary else ():
+        put(mean.layer, None, mean.method, mean.measure, mean.mean)
+    return scores
 
 
 def blob(content: NDArray[Any]) -> str:

@@ -11,14 +11,13 @@ from pipeline.config import RunSection
 from pipeline.engine.merge import Totals, remove_parts
 from pipeline.engine.source import refuse_changed
 from pipeline.engine.summary import Summary, summarise
+from pipeline.images.pictures import MOST, Pictures, write_pictures
 from pipeline.images.samples import ReadSamples
 from pipeline.maps.method import method_of
 from recordings.errors import InputError, finding
 from recordings.maps.reader import MapReader
 from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
-
-SHOWN = 1000  # samples whose images are read again for pictures and page
 
 
 def write_results(
@@ -67,10 +66,12 @@ def _pictures(
     with_page = settings.report and spec.keep.spikes
     if settings.report and not with_page:
         tracker.notes.append("no report.html: the page shows spikes, and this run keeps maps alone")
+    samples = read(range(min(len(spec.samples), MOST)))
+    refuse_changed(samples, spec.contents)
+    pictures = Pictures.of(samples, summary.class_names)
+    write_pictures(folder, totals.raster_digest or summary.network_sha256, pictures)
     if not (settings.figures or with_page):
         return []
-    samples = read(range(min(len(spec.samples), SHOWN if with_page else settings.figures)))
-    refuse_changed(samples, spec.contents)
     with ExitStack() as stack:
         maps = stack.enter_context(MapReader(folder / "sam.h5", trusted=True))
         raster = stack.enter_context(RasterReader(folder / "raster.h5", trusted=True)) if spec.keep.spikes else None
@@ -89,7 +90,7 @@ def _pictures(
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (settings.gamma, summary, samples, network, scores, cams)
+                about = (settings.gamma, summary, pictures, network, scores, cams)
                 write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
     return figures
 

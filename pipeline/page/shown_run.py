@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,13 @@ import numpy as np
 
 from backends.network import Network
 from backends.network.storage import read_network
-from pipeline.config import load_config
 from pipeline.engine.summary import LARGEST_SUMMARY, Summary
-from pipeline.images.datasets import is_named
-from pipeline.images.datasets.base import shorten
-from pipeline.images.samples import Samples, choose_samples
+from pipeline.images.pictures import NAME, Pictures, read_pictures
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
 from recordings.errors import InputError
 from recordings.files import read_file
 from recordings.maps.reader import MapReader
-from recordings.progress import Tracker
 from recordings.raster.reader import RasterReader
 from recordings.text import printable
 
@@ -41,7 +36,7 @@ class ShownRun:
     raster : open
     gamma : that the page begins with, 1/step
     summary : answers for every sample, with names for people; None if unknown
-    samples : images, boxes and masks, of all samples or of the first ones; None if they are not at hand
+    pictures : images, boxes and masks of the first samples, and names of classes; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
     grad_cams : open files of Grad-CAM of the same samples
@@ -52,7 +47,7 @@ class ShownRun:
     raster: RasterReader
     gamma: float = GAMMA
     summary: Summary | None = None
-    samples: Samples | None = None
+    pictures: Pictures | None = None
     network: Network | None = None
     scores: Sequence[Score] = ()
     grad_cams: tuple[MapReader, ...] = ()
@@ -66,23 +61,20 @@ class ShownRun:
 
     def class_name(self, number: int) -> str | None:
         """A class as people see it; None of -1, which is unknown."""
-        if number < 0:
-            return None
-        return self.summary.class_names[number] if self.summary else f"class {number}"
+        if self.summary and number >= 0:
+            return self.summary.class_names[number]
+        return (self.pictures or Pictures()).class_name(number)
 
 
-def open_run(path: Path, resources: ExitStack, data: str | Sequence[str] | None, tracker: Tracker) -> ShownRun:
+def open_run(path: Path, resources: ExitStack) -> ShownRun:
     """Open a run's folder, or a raster file alone.
 
-    What lies beside the raster may be missing, or belong to another run: then a note says so.
+    What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
+    folder is read: it may be somebody else's, who must not choose what a page shows of this machine.
 
     Parameters
     ----------
     resources : closes the files
-    data : the images of the run, see :func:`pipeline.images.datasets.open_dataset`. None: those that config.toml names,
-        if they are a data set with a name, such as "cluttered-digits". It names no files: the folder may be somebody
-        else's, who must not choose which pictures of this machine a page shows
-    tracker : gets a note of what is not shown; those of the page name no file outside of the folder
 
     Raises
     ------
@@ -99,7 +91,7 @@ def open_run(path: Path, resources: ExitStack, data: str | Sequence[str] | None,
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
-        ("config.toml", partial(_with_samples, data=data)),
+        (NAME, _with_pictures),
         ("sam.h5", _with_scores),
     ):
         if (path / file).is_file():
@@ -108,7 +100,6 @@ def open_run(path: Path, resources: ExitStack, data: str | Sequence[str] | None,
             except (InputError, OSError, ValueError) as error:
                 said = printable(error).replace(f"{path}/", "")
                 run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
-                tracker.notes.append(f"{path / file} is not shown. {printable(error.__cause__ or error)}")
     return run
 
 
@@ -142,22 +133,8 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
     return replace(run, network=network)
 
 
-def _with_samples(run: ShownRun, path: Path, data: str | Sequence[str] | None) -> ShownRun:
-    """Read the images again, as the configuration says, but fetch none."""
-    from pipeline.networks.checkpoint import load_checkpoint
-
-    settings = load_config(path).run
-    if data is None and settings.data is not None and not is_named(settings.data):
-        found = InputError(f"It names {shorten(settings.data)}; name the data yourself to have these images shown")
-        raise InputError("Images that lie in files are shown only where whoever makes the page names them") from found
-    try:
-        checkpoint = load_checkpoint(settings.checkpoint, "snn")
-        samples = choose_samples(data or settings.data, checkpoint, settings.samples, settings.seed)
-    except (InputError, OSError) as error:
-        raise InputError("Its images cannot be read again") from error
-    if (samples.name, samples.table.index.tolist()) != (run.raster.header.dataset, run.raster.samples.index.tolist()):
-        raise InputError("The images that it names are not those of the raster")
-    return replace(run, samples=samples)
+def _with_pictures(run: ShownRun, path: Path) -> ShownRun:
+    return replace(run, pictures=read_pictures(path.parent, run.raster.raster_digest))
 
 
 def _with_scores(run: ShownRun, path: Path) -> ShownRun:
@@ -168,5 +145,7 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:
             raise InputError("It holds maps of another variant; the page computes those of the paper")
-        scores = [] if run.samples is None else localisation_scores(run.raster, maps, run.samples.masks)
+        known = run.pictures.masks if run.pictures else ()
+        masks = [*known, *[None] * (run.raster.n_samples - len(known))]
+        scores = localisation_scores(run.raster, maps, masks)
         return replace(run, gamma=kernel["gamma"], scores=scores)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from recordings.disk import write_file
 from recordings.errors import InputError
-from recordings.progress import Tracker
 
 from .content import run_content
 from .render import render
@@ -17,29 +16,25 @@ from .shown_run import ShownRun, open_run
 
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2
+GENERATOR, HEAD = b'<meta name="generator" content="spikesam">', 2000  # bytes from the beginning of a page
 
 
 def report(
     runs: str | PathLike[str] | Sequence[str | PathLike[str]],
-    out: str | PathLike[str] = "report.html",
+    out: str | PathLike[str] | None = None,
     *,
-    data: str | Sequence[str] | None = None,
     limit: int = LIMIT,
     overwrite: bool = False,
-    tracker: Tracker | None = None,
 ) -> Path:
     """One HTML file that shows a run, or two side by side, computes their maps itself, and asks no server for anything.
 
     Parameters
     ----------
     runs : the folder of a run or a raster file; or two of them
-    out : the file
-    data : the images of the runs, as they were given to :func:`spikesam.simulate`. If not given, a page shows those of
-        data sets with a name, such as "cluttered-digits", but no files that a run's folder names: it may be somebody
-        else's
+    out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside `x.h5`, in place of
+        an earlier page there
     limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
     overwrite : replace an existing file
-    tracker : gets a note of what could not be shown
 
     Returns
     -------
@@ -58,16 +53,28 @@ def report(
     'c.html'
     """
     paths = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(run) for run in runs]
-    target = Path(out)
+    target = Path(out) if out is not None else _beside(paths[0]) if paths else Path()
     if not 1 <= len(paths) <= MOST_RUNS:
         raise InputError(f"runs: got {len(paths)}, expected one or two")
     if limit < 1:
         raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
+    overwrite = overwrite or (out is None and _is_page(target))
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:
-        shown = [open_run(path, resources, data, tracker or Tracker()) for path in paths]
-        return write_page(shown, target, limit, overwrite)
+        return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
+
+
+def _beside(run: Path) -> Path:
+    return run / "report.html" if run.is_dir() else run.with_suffix(".html")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file was written by :func:`write_page`: it can be made again, so it may be replaced."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return GENERATOR in file.read(HEAD)
 
 
 def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pipeline.images.pictures import Normalisation
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
 from recordings.raster.bits import check_counts
@@ -18,6 +19,7 @@ from recordings.raster.growing import refuse_existing
 from .layouts import named_layout
 from .names import check_names, layer_names, named_modules
 from .recording import Recording
+from .seen_images import SeenImages
 from .spiking_layers import find_known
 from .watch import Watch
 
@@ -32,6 +34,8 @@ def record(
     counts: str | None = None,
     layer_delay: int = 0,
     dataset: str = "",
+    class_names: Sequence[str] = (),
+    input_normalisation: Normalisation | None = None,
     overwrite: bool = False,
 ) -> Iterator[Recording]:
     """Record every spike of a torch network while you run it, into `out/raster.h5`.
@@ -56,11 +60,14 @@ def record(
     layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
         decides which steps matter
     dataset : what the samples are, such as "CIFAR-10"
+    class_names : of every class, by its number, for page and figures
+    input_normalisation : mean and standard deviation that were taken out of the images that `finish` is given, a number
+        each or one for each channel, so that they are shown in their own colours
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields
     ------
-    Recording : with `finish(output, labels=…, index=…)` and `tap(name, spikes)`; after the block, with `raster`
+    Recording : with `finish(output, labels=…, images=…)` and `tap(name, spikes)`; after the block, with `raster`
 
     Raises
     ------
@@ -94,7 +101,8 @@ def record(
     with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
         watch = Watch(model, names, arranged, fired)
-        recording = Recording(path, watch, dataset, layer_delay, overwrite)
+        seen = SeenImages(class_names, input_normalisation)
+        recording = Recording(path, watch, dataset, layer_delay, seen, overwrite)
         try:
             with watch.attached():
                 yield recording

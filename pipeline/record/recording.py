@@ -26,6 +26,7 @@ from .batch import about
 from .layouts import named_layout
 from .outputs import class_scores
 from .packing import LayerBits
+from .seen_images import SeenImages
 from .watch import Watch
 
 BACKEND = "torch-model"
@@ -40,9 +41,12 @@ class Recording:
     path : Path — of the file, which is there when the block has ended
     """
 
-    def __init__(self, path: Path, watch: Watch, dataset: str, layer_delay: int, overwrite: bool) -> None:
+    def __init__(
+        self, path: Path, watch: Watch, dataset: str, layer_delay: int, seen: SeenImages, overwrite: bool
+    ) -> None:
         self.path = path
         self._watch, self._dataset, self._layer_delay, self._overwrite = watch, dataset, layer_delay, overwrite
+        self._seen = seen
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
 
@@ -64,7 +68,7 @@ class Recording:
         check_name(name)
         self._watch.tap(name, torch.as_tensor(spikes), named_layout(layout))
 
-    def finish(self, output: Any = None, *, labels: Any = None, index: Any = None) -> None:
+    def finish(self, output: Any = None, *, labels: Any = None, index: Any = None, images: Any = None) -> None:
         """End a batch: check it, and write it down.
 
         Parameters
@@ -74,6 +78,8 @@ class Recording:
             membrane), counts as its first member
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
+        images : what the network saw, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and figures; the first ones are
+            kept beside the raster
 
         Raises
         ------
@@ -91,6 +97,7 @@ class Recording:
         scores = np.empty((samples, 0), np.float32)
         if output is not None:
             scores = class_scores(output, layers[0].steps, samples, layers[-1].layout)
+        self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:
             with about(layer.name):
@@ -122,6 +129,7 @@ class Recording:
         if self._writer is None:
             raise InputError("record: nothing was recorded; run the model, then call recording.finish(...)")
         self._writer.finalize()
+        self._seen.write(self.path)
         self._whole = True
 
     def discard(self) -> None:

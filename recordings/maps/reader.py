@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from recordings.errors import InputError
 from recordings.hdf5 import Source
 from recordings.layer_view import LayerView
-from recordings.reader import Reader
+from recordings.reader import PLOTS, Reader
 from recordings.schema import DatasetSpec
 
 from .schema import (
@@ -33,6 +34,9 @@ from .schema import (
     is_method_name,
     is_parameter_name,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WHAT = "a file of maps (sam.h5) that pipeline.explain has finished"
 
@@ -94,6 +98,21 @@ class MapReader(Reader[MapLayer]):
                 f'take .sum, or explain again with steps "all"'
             )
         return self._read(self.header.path(layer), MAPS, layer, sample)
+
+    def plot(self, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
+        """Draw the first samples: image, name and answer, and below the summed maps of some layers.
+
+        Parameters
+        ----------
+        samples : how many
+        layers : by name; a few over all depths if not given
+
+        Returns
+        -------
+        a :class:`matplotlib.figure.Figure`, which a notebook shows
+        """
+        figure: Figure = import_module(PLOTS).plot_maps(self, samples, layers)
+        return figure
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every map, in pieces; calls `advance` after each layer of each sample."""

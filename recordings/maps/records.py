@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recordings.chunks import encode_chunks
 from recordings.digests import sample_digest
+from recordings.errors import InputError
 
 from .schema import SUM, MapHeader
 
@@ -40,6 +41,7 @@ def make_map_record(
     Raises
     ------
     ValueError : if an array is of another shape than the header says, a fault of the program
+    InputError : if a map holds a number that is not finite, as gradients that leave float32 are
     """
     record = MapRecord(prediction, {}, {})
     for layer in header.layers:
@@ -49,6 +51,8 @@ def make_map_record(
                 if given.shape != (shape := spec.shape(sizes)[1:]):
                     raise ValueError(f"{path}: maps of shape {given.shape}, the header says {shape}")
                 stored = np.ascontiguousarray(given, spec.dtype)
+                if not np.isfinite(stored).all():
+                    raise InputError(f"layer {layer.name!r}: map of sample {sample} is not finite, it leaves float32")
                 record.chunks[path] = list(encode_chunks(stored, spec.chunks(sizes)[1]))
                 record.digests[path] = sample_digest(stored)
     return record

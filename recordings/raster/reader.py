@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from recordings.digests import pad_bits_clear, raster_digest, spike_counts
 from recordings.hdf5 import Source
 from recordings.layer_view import LayerView, position
-from recordings.reader import Reader
+from recordings.reader import PLOTS, Reader
 from recordings.schema import check_size
 
 from .batch import unpack
@@ -30,6 +31,9 @@ from .schema import (
     LayerSpec,
     RasterHeader,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WHAT = "a raster file (raster.h5) that a run has finished"
 
@@ -77,6 +81,16 @@ class RasterReader(Reader[LayerSpec]):
     def __getitem__(self, layer: str | int | LayerSpec) -> RecordedLayer:
         """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample 0."""
         return RecordedLayer(self, self.layer(layer))
+
+    def plot(self, layer: str | int | None = None, sample: int = 0) -> Figure:
+        """Draw the spikes of a layer, the last one if none is named, in one sample.
+
+        Returns
+        -------
+        a :class:`matplotlib.figure.Figure`, which a notebook shows
+        """
+        figure: Figure = import_module(PLOTS).plot_raster(self, layer, sample)
+        return figure
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
-from backends.network import LIF, FixedLIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network.graph import FLOAT_LIMIT
 from backends.network.quantise import quantise
 from recordings.raster.batch import PackedSpikes, unpack
 from tests.reference import reference_network, simulate_reference
@@ -331,3 +332,22 @@ def test_neither_batch_size_nor_order_matters(name: str, batches: tuple[int, ...
     shuffled, shuffled_readout = simulate(name, network, spikes[:, order], batches[::-1])
     assert_same(network, [raster[:, order] for raster in found], shuffled)
     assert np.array_equal(readout[order], shuffled_readout)
+
+
+@pytest.mark.parametrize("name", ["event", "torch", "lava"])
+def test_the_largest_numbers_that_a_network_may_have_stay_numbers(name: str) -> None:
+    rng = np.random.default_rng(0)
+    conv, dense, out = (rng.choice([-1.0, 1.0], shape) for shape in ((4, 2, 3, 3), (5, 4 * 3 * 4), (3, 5)))
+
+    def scaled(conv_scale: float, dense_scale: float, out_scale: float) -> Network:
+        layers = (
+            Layer("conv1", conv * conv_scale, LIF(1.0, gain=rng.choice([-1, 1], 4), synaptic_leak=1.0), padding=1),
+            Layer("fc1", dense * dense_scale, LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale), pool=2),
+        )
+        return Network((2, 6, 8), 8, layers, Readout(out * out_scale), "spikes")
+
+    network = scaled(FLOAT_LIMIT / (8 * 8 * 18 * 1.01), FLOAT_LIMIT / (8 * 49 * 1.01), FLOAT_LIMIT / (8 * 5 * 1.01))
+    _, readout = simulate(name, network, np.ones((8, 2, 2, 6, 8), np.bool_), (2,))
+    assert np.isfinite(readout).all()
+    with pytest.raises(NetworkError, match="layer 'fc1': "):
+        scaled(1.0, FLOAT_LIMIT / (8 * 49 * 0.99), 1.0)

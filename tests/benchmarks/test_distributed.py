@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_other_spikes_are_refused(tmp_path, monkeypatch):
 
     original = distributed.task_of
     monkeypatch.setattr(distributed, "task_of", task)
-    monkeypatch.setattr(distributed, "connected", nullcontext)
+    monkeypatch.setattr(distributed, "connected", lambda address, folder: nullcontext(address))
     monkeypatch.setattr(distributed, "give_cores", lambda client: None)
     monkeypatch.setattr(distributed, "distribute", lambda client, task, advance: (distributed.here(task), advance(1)))
     sizes = replace(distributed.QUICK, ranges=1)
@@ -46,8 +47,8 @@ def cores_of_threads():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot keep a process on a core")
-def test_workers_get_a_core_each():
-    with connected("local:2") as client:
+def test_workers_get_a_core_each(tmp_path: Path):
+    with connected("local:2", tmp_path) as client:
         distributed.give_cores(client)
         found = client.run(cores_of_threads)
     assert all(len(of_threads) == 1 for of_threads in found.values())

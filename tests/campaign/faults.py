@@ -100,6 +100,15 @@ def log_samples(log: Path, slow: float = 0.0) -> None:
     FolderStore.add = noted  # type: ignore[method-assign]
 
 
+def log_workers(log: Path, slow: float, patience: float) -> None:
+    """The same in the workers of dask, of which one is given up after so many seconds without a sign of life."""
+    from pipeline.engine import cluster, local_cluster
+
+    names = "from pathlib import Path; from tests.campaign.faults import log_samples"
+    local_cluster.CODE = f"{names}; log_samples(Path({str(log)!r}), {slow}); {local_cluster.CODE}"
+    cluster.PATIENCE = patience
+
+
 def _writes(path: Any, mode: str = "r", *args: Any, **more: Any) -> bool:
     return any(letter in mode for letter in "wxa+")
 

@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,29 @@ from hypothesis import strategies as st
 
 import spikesam
 
-from .faults import Boundaries, log_samples
+from .faults import Boundaries, log_samples, log_workers
 from .isolated import LINUX, attempt, cases, only_long
-from .process import Command, adopt_orphans, aside, descendants, describe, mount_memory, nothing_runs, own_mounts, run
+from .process import (
+    SHARED_MEMORY,
+    Command,
+    adopt_orphans,
+    aside,
+    descendants,
+    describe,
+    mount_memory,
+    nothing_runs,
+    own_mounts,
+    run,
+)
 from .workplace import RECIPES, all_whole, files, finish, measured, none, read_range, same_results
 
 pytestmark = LINUX
 fractions = st.floats(0, 1, exclude_max=True)
 
-LOST = 16  # finished samples, at most, of which a kill may cost the work
+LOST = 16  # finished samples, at most, of which a kill may cost the work, in each process that computes
+WORKERS = {"dask": 2}
+PATIENCE = 8.0  # seconds after which a worker of dask that was stopped is given up
+LINES = 3  # of what is said when a worker of dask is lost
 LOST_SECONDS = 10.0  # or so much work, and the batch at hand
 BATCH = 2  # samples that the event backend hands over at a time
 EARLY = 40  # calls that change the disk
@@ -39,6 +54,7 @@ PAUSE = 0.05  # seconds, at most, before each call that changes the disk, where 
 OWN = b"a file of the user's own"
 DEADLINE = 8  # seconds without a finished sample after which the Lava backend gives up
 SECONDS = 15.0  # more, in which a command must end after a fault
+LAST_STEP = 40 * 8  # of Lava's, counted from 0: all samples, and one more step
 SIGNALS = ("SIGKILL", "SIGSTOP", "SIGSEGV", "SIGTERM", "SIGINT", "SIGABRT")
 
 
@@ -69,7 +85,9 @@ def at_a_call(base: Path, work: Path, name: str, alone: bool, place: float, afte
 def prepare(boundaries: Boundaries, work: Path, name: str, slow: float) -> None:
     """Called in the command's process."""
     boundaries.install()
-    if RECIPES[name].words[0] == "run":
+    if name in WORKERS:
+        log_workers(work.with_name("log"), slow, PATIENCE)
+    elif RECIPES[name].words[0] == "run":
         log_samples(work.with_name("log"), slow)
 
 
@@ -92,7 +110,7 @@ def killed(base: Path, work: Path, name: str, alone: bool, command: Command, slo
     if ended.code != -signal.SIGKILL:
         ended.check(RECIPES[name].reports)
     finished = log.stat().st_size if log.exists() else 0
-    allowed = int(LOST_SECONDS / SLOW) + BATCH if slow else LOST
+    allowed = int(LOST_SECONDS / SLOW) + BATCH if slow else LOST * WORKERS.get(name, 1)
     assert finished - aside(samples_kept, work / "out") <= allowed, f"of {finished} finished samples too many were lost"
     finish(work, base, name, alone)
 
@@ -107,7 +125,9 @@ def samples_kept(out: Path) -> int:
 
 def recipes(*short: str) -> Any:
     """All recipes; those that are not named are tried in a long run alone."""
-    every = [name if name in short else pytest.param(name, marks=only_long) for name in RECIPES]
+    no_dask = pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")
+    marks = {name: [no_dask] * (name in WORKERS) + [only_long] * (name not in short) for name in RECIPES}
+    every = [pytest.param(name, marks=marks[name]) for name in RECIPES]
     return pytest.mark.parametrize("name", every)
 
 
@@ -220,3 +240,58 @@ def lava_fault(
 @given(moment=fractions, victim=fractions, number=st.sampled_from(SIGNALS), then=st.booleans())
 def test_a_fault_in_lava(workplace: Path, moment: float, victim: float, number: str, then: bool) -> None:
     disturb(workplace, lava_fault, "lava", moment, victim, number, then)
+
+
+def lava_raises(base: Path, work: Path, name: str, alone: bool, process: str, place: float) -> None:
+    """An exception in one of Lava's processes, in any step from the first (0) to the last (1)."""
+
+    def prepare() -> None:
+        from backends.lava import LavaBackend
+
+        LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
+        os.environ["FAULT"] = f"raise in {process} at {1 + round(place * LAST_STEP)}"
+
+    ended = Command(RECIPES[name].words, work, prepare).wait()
+    assert ended.code == 2, ended
+    ended.check()
+    nothing_runs()
+    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone else [])
+    finish(work, base, name, alone)
+
+
+@only_long
+@cases(short=0, long=8)
+@example(process="layer", place=1.0)
+@given(process=st.sampled_from(("source", "layer", "readout", "recorder")), place=st.sampled_from((0.0, 0.5, 1.0)))
+def test_an_exception_in_lava(workplace: Path, process: str, place: float) -> None:
+    disturb(workplace, lava_raises, "lava", process, place)
+
+
+def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str) -> None:
+    """A signal to one of the processes that a run on dask has started: the run ends as if nothing had happened."""
+    good = measured(base, name)
+    command = Command(RECIPES[name].words, work, lambda: prepare(Boundaries(), work, name, 0.0))
+    end = time.monotonic() + moment * good["seconds"]
+    while command.poll() is None and (time.monotonic() < end or not descendants(command.pid)):
+        time.sleep(0.002)
+    who = "nobody"
+    if command.poll() is None and (victims := descendants(command.pid)):
+        pid = victims[int(victim * len(victims))]
+        who = describe(pid)
+        os.kill(pid, getattr(signal, number))
+    ended = command.wait(6 * PATIENCE + 4 * good["seconds"])
+    assert ended.code == 0, f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
+    assert ended.error.count("\n") <= LINES and ended.error.replace("\n", "").isprintable(), ended.error[:600]
+    nothing_runs()
+    same_results(work, base, name)
+    none("left, or lacking", files(work) ^ set(good["files"]))
+    none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
+    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone else [])
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")
+@cases(short=0, long=20)
+@example(moment=0.5, victim=0.5, number="SIGSTOP")
+@given(moment=fractions, victim=fractions, number=st.sampled_from(("SIGSTOP", "SIGKILL", "SIGSEGV", "SIGTERM")))
+def test_a_fault_in_dask(workplace: Path, moment: float, victim: float, number: str) -> None:
+    disturb(workplace, dask_fault, "dask", moment, victim, number)

@@ -69,6 +69,7 @@ MADE = "out/checkpoint.safetensors"
 RECIPES = {
     "event": Recipe((*RUN, "event"), ("--resume",), LEAVES),
     "part": Recipe((*RUN, "event", "--range", "1/1"), (), PARTS),
+    "dask": Recipe((*RUN, "event", "--dask", "local:2"), ("--resume",), LEAVES),
     "torch": Recipe((*RUN, "torch"), ("--resume",), LEAVES),
     "lava": Recipe((*RUN, "lava", "--lava-deadline", "20"), ("--resume",), LEAVES),
     "train": Recipe(("train", "--config", "small.toml", "--out", "out"), ("--resume",), (MADE,), reports=True),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spikesam
 from pipeline.explain import main
 from pipeline.maps.sam import spike_activation_map
 from recordings.maps.reader import MapReader
@@ -93,3 +94,26 @@ def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: P
     assert (done.returncode, done.stderr) == (0, "")
     with MapReader(tmp_path / "sam.h5") as maps:
         assert maps["conv1"].sum[4].any()
+
+
+def test_a_folder_is_enough_and_maps_of_another_gamma_replace_those_of_this_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_raster(tmp_path / "raster.h5", {"conv1": np.eye(4).reshape(1, 4, 1, 2, 2)})
+    run(tmp_path)
+    run(tmp_path, "--gamma", "0.2")
+    assert capsys.readouterr().out.count(f"{tmp_path / 'sam.h5'}  ") == 2
+    for gamma in (0.1, 0.3):  # as a cell of a notebook that is run twice
+        with spikesam.explain(tmp_path, gamma=gamma) as maps:
+            assert maps.header.parameters["gamma"] == gamma
+    with pytest.raises(spikesam.InputError, match="already exists"):
+        spikesam.explain(tmp_path, tmp_path / "sam.h5")
+    (tmp_path / "sam.h5").write_bytes(b"mine")
+    with pytest.raises(spikesam.InputError, match="already exists"):
+        spikesam.explain(path)
+    assert (tmp_path / "sam.h5").read_bytes() == b"mine"
+
+
+def test_maps_of_a_network_need_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    run("cluttered-digits", "--method", "occlusion", code=2)
+    assert capsys.readouterr().err.startswith("error: --out is needed")

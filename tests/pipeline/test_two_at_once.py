@@ -76,7 +76,8 @@ def test_two_runs(tmp_path: Path) -> None:
     (code, _), (refused, error) = ends(*(start(*run) for _ in range(2)))
     assert (code, refused) == (0, 2)
     assert "another run is writing here" in error or "holds files already" in error
-    assert names(out) == [*("config.toml", "network.safetensors", "raster.h5", "report.html", "sam.h5", "summary.json")]
+    made = ("config.toml", "network.safetensors", "pictures.zip", "raster.h5", "report.html", "sam.h5", "summary.json")
+    assert names(out) == [*made]
     with RasterReader(out / "raster.h5") as recorded:
         recorded.verify()
 

@@ -45,7 +45,7 @@ def test_what_is_too_long_loses_its_middle(length, shown):
     [
         (["cat", "dog"], ["cat", "dog"]),
         (["crane", "dog", "crane"], ["crane (0)", "dog", "crane (2)"]),
-        (["crane (2)", "crane", "crane"], ["crane (2) (0)", "crane (1)", "crane (2) (2)"]),
+        (["crane (2)", "crane", "crane"], ["crane (2) (0)", "crane (1)", "crane (2)"]),
         (["a\x1b", "a\x07", "a?"], ["a? (0)", "a? (1)", "a? (2)"]),
         (["", ""], [" (0)", " (1)"]),
     ],

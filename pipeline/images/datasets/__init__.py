@@ -55,7 +55,8 @@ def open_dataset(
     ------
     InputError : if `source` is none of these, the split is not there, or nothing of `classes` is left
     """
-    source = _alone(source)
+    if not isinstance(source, str) and len(source) == 1:
+        source = source[0]
     if split not in SPLITS or (split == "selection" and source not in GENERATED):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if size is not None and source not in GENERATED:
@@ -68,16 +69,6 @@ def open_dataset(
     if len(paths) > 1:
         return LooseFiles(paths, classes)
     return _open_path(paths[0], split, classes)
-
-
-def is_named(source: str | Sequence[str]) -> bool:
-    """Whether a data set is asked for by its name, so that no path is followed."""
-    name = _alone(source)
-    return isinstance(name, str) and name in NAMED
-
-
-def _alone(source: str | Sequence[str]) -> str | Sequence[str]:
-    return source[0] if not isinstance(source, str) and len(source) == 1 else source
 
 
 def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset:

@@ -32,13 +32,18 @@ class EpochLog(lightning.Callback):
         self.advance: Callable[[], None] = lambda: None
         self.started = 0.0
 
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Add the rows, which a resumed training goes on from; it never reads `metrics.csv`."""
+        checkpoint["metrics"] = self.lines
+
+    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Restore them."""
+        self.lines = [str(line) for line in checkpoint["metrics"]]
+
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        """Keep the earlier rows of a resumed training, and show the bar."""
+        """Show the bar."""
         if not trainer.is_global_zero:
             return
-        earlier = self.path.read_text(encoding="utf-8").splitlines()[1:] if self.path.is_file() else []
-        finished = {str(epoch + 1) for epoch in range(trainer.current_epoch)}
-        self.lines += [line for line in earlier if line.partition(",")[0] in finished]
         total = int(trainer.estimated_stepping_batches)
         task = self.progress.add_task("training steps", total=total, completed=trainer.global_step)
         self.advance = lambda: self.progress.advance(task)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import math
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 
 from pipeline.config import Config, save_config
@@ -21,17 +18,17 @@ from pipeline.networks.train.fused import compile_bntt_lif
 from pipeline.networks.train.relu_network import ReluNetwork
 from pipeline.networks.train.spiking_network import SpikingNetwork
 from recordings.child import isolated_spawning
-from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.progress import progress_bar
 
 from .environment import end_together, process_rank, quiet_lightning
 from .epoch_log import EpochLog
-from .images import loaders, open_split
+from .epochs import EpochFiles, Epochs
+from .images import images_sha256, loaders, open_split
 from .inputs import Inputs, training_inputs
 from .module import TrainingModule
 from .precision import convolution_type
-from .start import check_resumable, start_from
+from .start import epoch_to_resume, settings_of, start_from
 
 
 def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Checkpoint:
@@ -43,13 +40,13 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
 
     Raises
     ------
-    InputError : if the data do not fit, the training to resume had other settings, or the loss is no longer finite
+    InputError : if the data do not fit, the training to resume had other settings or images, its epochs are
+        damaged, or the loss is no longer finite
     KeyboardInterrupt : if the user stops it
     """
     settings, dtype = config.training, convolution_type(config.training.precision)
     end_together()
-    if resume:
-        check_resumable(config, out / "config.toml")
+    resumed = epoch_to_resume(config, out, console) if resume else None
     inputs = training_inputs(config)
     quiet_lightning()
     if not torch.cuda.is_available():
@@ -61,10 +58,10 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
     fitting, selecting = loaders(config, inputs, console)
-    best = ModelCheckpoint(
-        out / "epochs", "best", monitor="selection_accuracy", mode="max", enable_version_counter=False
-    )
-    latest = ModelCheckpoint(out / "epochs", "last", enable_version_counter=False)  # save_last skips epochs not best
+    images = images_sha256(fitting, selecting)
+    if resumed is not None:
+        resumed.check_images(images)
+    epochs = Epochs(out / "epochs", settings_of(config), images, model)
     if process_rank() == 0:
         save_config(config, out / "config.toml")
     trainer = lightning.Trainer(
@@ -75,8 +72,8 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
-        callbacks=[best, latest, EpochLog(console, out / "metrics.csv")],
-        plugins=[_WholeCheckpoints()],
+        callbacks=[EpochLog(console, out / "metrics.csv"), epochs],
+        plugins=[EpochFiles(resumed.epoch if resumed else None)],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -88,19 +85,22 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         with progress_bar(console, transient=True) as progress:
             progress.add_task("compiling the fused operation (ten seconds, the first time only)", total=None)
             compile_bntt_lif(dtype)
-    last = out / "epochs" / "last.ckpt" if resume else None
     try:
         with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
-            trainer.fit(module, fitting, selecting, ckpt_path=last, weights_only=True)
+            trainer.fit(module, fitting, selecting, ckpt_path=resumed.path if resumed else None)
     except SystemExit:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
             raise KeyboardInterrupt from None
         raise
-    if not Path(best.best_model_path).is_file():
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if resumed is None or epochs.goes_on:
+            raise
+        raise InputError(f"{resumed.path}: training cannot go on from it ({type(error).__name__})") from error
+    if math.isinf(epochs.accuracy):
         raise InputError(f"{out}: no epoch was finished", "train-again")
-    module.load_state_dict(torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"])
-    network = export_network(model.cpu().eval())
-    checkpoint = Checkpoint(network, inputs.preparation, dataset.classes, dataset.class_names)
+    checkpoint = Checkpoint(export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names)
     if process_rank() == 0:
         save_checkpoint(checkpoint, out / "checkpoint.safetensors")
     return checkpoint
@@ -111,18 +111,3 @@ def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | Rel
     if network.neuron == "relu":
         return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
     return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
-
-
-class _WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all.
-
-    Lightning writes to the system's folder for temporary files and moves from there, which copies where that is
-    another disk: killed meanwhile, a training could not be resumed.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one."""
-        content = BytesIO()
-        torch.save(checkpoint, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_file(Path(path), content.getvalue())

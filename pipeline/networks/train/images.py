@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,6 +75,15 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
         )
 
     return loader(fitting, True), loader(selecting, False)
+
+
+def images_sha256(*loaders: DataLoader[Any]) -> str:
+    """The identity of all that these hand out: images, labels and boxes."""
+    digest = hashlib.sha256()
+    for loader in loaders:
+        for tensor in cast(TensorDataset, loader.dataset).tensors:
+            digest.update(tensor.numpy())
+    return digest.hexdigest()
 
 
 def _end_with(parent: int, _: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
-import torch
+from rich.console import Console
 from torch import nn
 
-from pipeline.config import Config, load_config
-from recordings.errors import InputError
+from pipeline.config import Config
+from recordings.errors import InputError, finding
 from recordings.text import printable
+
+from .epochs import finished_epochs, read_epoch
 
 MAY_CHANGE = ("data.source", "training.workers", "training.start")  # when a training is resumed
 PREFIX = "model."  # of the network's parameters in a file of TrainingModule
@@ -26,16 +29,15 @@ def start_from(model: nn.Module, path: Path) -> None:
 
     Raises
     ------
-    InputError : if there is no such file, or its parameters have other names or shapes
+    InputError : if there is no such file, it is damaged, or its parameters have other names or shapes
     """
     if not path.is_file():
         raise InputError(f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder")
     try:
-        epoch = dict(torch.load(path, map_location="cpu", weights_only=True))
-        state = epoch["state_dict"].items()
-        found = {name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)}
-    except (UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError, OSError):
-        raise InputError(f"training.start: {path}: not an epoch that pipeline.train saved") from None
+        state = read_epoch(path)["state_dict"].items()
+    except InputError as error:
+        raise InputError(f"training.start: {finding(error)}") from None
+    found = {name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)}
     expected = model.state_dict()
     for name in expected | found:
         here, there = (tuple(state[name].shape) if name in state else "none" for state in (expected, found))
@@ -47,16 +49,56 @@ def start_from(model: nn.Module, path: Path) -> None:
     model.load_state_dict(found)
 
 
-def check_resumable(config: Config, saved: Path) -> None:
-    """Refuse to go on with a training whose settings, in its `config.toml`, were others than those that may change."""
-    if not saved.is_file():
-        return
-    earlier = load_config(saved)
-    for section in ("data", "network", "training"):
-        now, then = (getattr(each, section).model_dump(mode="json") for each in (config, earlier))
-        for key in now:
-            if now[key] != then[key] and f"{section}.{key}" not in MAY_CHANGE:
+@dataclass(frozen=True)
+class Resumed:
+    """A finished epoch that a training goes on from, and the file that holds it."""
+
+    path: Path
+    epoch: dict[str, Any]
+
+    def check_settings(self, config: Config) -> None:
+        """Refuse a setting that the training had otherwise, unless it may change."""
+        for name, now in settings_of(config).items():
+            then = self.epoch["settings"].get(name)
+            if now != then and name not in MAY_CHANGE:
                 raise InputError(
-                    f"{saved}: the training has {section}.{key} {printable(str(then[key]))}, now it is "
-                    f"{printable(str(now[key]))}; resume with the same settings, or begin another with training.start"
+                    f"{self.path}: the training has {name} {printable(str(then))}, now it is {printable(str(now))}; "
+                    "resume with the same settings, or begin another with training.start"
                 )
+
+    def check_images(self, sha256: str) -> None:
+        """Refuse other images than the training had."""
+        if self.epoch["images"] != sha256:
+            raise InputError(
+                f"{self.path}: the training had other images than there are now; resume with those, or remove "
+                f"{self.path.parent} and train from the start"
+            )
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """The settings of a training, such as "training.epochs", as plain values."""
+    sections = {name: getattr(config, name).model_dump(mode="json") for name in ("data", "network", "training")}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
+def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
+    """The last finished epoch of a training in `out`; if its file is damaged, the best one, of which a line tells.
+
+    Raises
+    ------
+    InputError : if no file is sound, or the training had other settings
+    """
+    damaged: list[str] = []
+    for path in (found := finished_epochs(out)):
+        try:
+            resumed = Resumed(path, read_epoch(path))
+        except InputError as error:
+            damaged.append(finding(error))
+            continue
+        resumed.check_settings(config)
+        if damaged:
+            console.print(
+                f"{damaged[0]}; going on after epoch {resumed.epoch['epoch'] + 1}, from {path}", soft_wrap=True
+            )
+        return resumed
+    raise InputError(f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start")

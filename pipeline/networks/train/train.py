@@ -16,6 +16,7 @@ from recordings.errors import InputError
 from recordings.lock import out_lock
 
 from .environment import process_rank
+from .epochs import finished_epochs
 from .fit import train_checkpoint
 
 
@@ -45,8 +46,8 @@ def train(
 
     Raises
     ------
-    InputError : if the data do not fit, `out` holds a training already, the training to resume had other settings, or
-        the loss is no longer finite
+    InputError : if the data do not fit, `out` holds a training already, the training to resume had other settings or
+        images, its epochs are damaged, or the loss is no longer finite
 
     Examples
     --------
@@ -61,10 +62,10 @@ def train(
     ((6, 16, 16), (4, 16, 16), (8, 1, 1))
     """
     settings, folder = read_config(config), Path(out)
-    last = folder / "epochs" / "last.ckpt"
-    if resume and not last.is_file():
-        raise InputError(f"{last}: no finished epoch to resume from", "start-again")
-    if not resume and (last.is_file() or (folder / "checkpoint.safetensors").exists()):
+    finished = finished_epochs(folder)
+    if resume and not finished:
+        raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
+    if not resume and (finished or (folder / "checkpoint.safetensors").exists()):
         raise InputError(f"{folder}: holds a training already", "resume-training")
     if process_rank() > 0:  # a further process of one training, started by the first, which holds the folder
         return train_checkpoint(settings, folder, resume, Console(quiet=True))

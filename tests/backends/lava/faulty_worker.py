@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from backends.lava.repairs import repair_lava
 from backends.lava.worker import Worker
@@ -15,7 +16,7 @@ def _sleep_forever() -> None:
     time.sleep(3600)
 
 
-def _raise() -> None:
+def _raise() -> NoReturn:
     raise ValueError("the neuron\nis tired")
 
 
@@ -37,20 +38,28 @@ def break_something(fault: str) -> None:
     from lava.proc.dense.models import PyDenseModelBitAcc
 
     from backends.lava.process.layer import EventLayer
-    from backends.lava.process.readout import EventReadout
+    from backends.lava.process.neuron import LIFNeuronsModel
+    from backends.lava.process.readout import AccumulatorModel, EventReadout
     from backends.lava.process.recorder import RecorderModel
+    from backends.lava.process.sources import SpikeSourceModel
 
-    if fault == "raise":
-        EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _raise)
-    elif fault == "raise in recorder":
-        RecorderModel.run_spk = _after(STEP, RecorderModel.run_spk, _raise)
-    elif fault == "raise in stock":
-        PyDenseModelBitAcc.run_spk = _after(STEP, PyDenseModelBitAcc.run_spk, _raise)
-    elif fault == "raise early":
+    models = {
+        "source": SpikeSourceModel,
+        "layer": EventLayer,
+        "readout": EventReadout,
+        "recorder": RecorderModel,
+        "stock synapses": PyDenseModelBitAcc,
+        "stock neurons": LIFNeuronsModel,
+        "stock readout": AccumulatorModel,
+    }
+    what, _, where = fault.partition(" in ")
+    model, _, step = where.partition(" at ")
+    if what in ("raise", "hang"):
+        broken = models[model or "layer"]
+        broken.run_spk = _after(int(step or STEP), broken.run_spk, _raise if what == "raise" else _sleep_forever)
+    elif what == "raise early":
         EventReadout.__init__ = _raise_early
-    elif fault == "hang":
-        EventLayer.run_spk = _after(STEP, EventLayer.run_spk, _sleep_forever)
-    elif fault == "exit":
+    elif what == "exit":
         sys.exit("this machine is on fire")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +18,14 @@ from backends.base import BackendError
 from backends.network import LIF, Encoder, Layer, Network, Readout
 from backends.network.quantise import quantise
 from tests.backends.lava.machine import SECONDS, Machine, parent
+from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from backends.lava import LavaBackend
 from backends.lava.child import Child
 
 TIMESTEPS = 5
+ROOT = Path(__file__).parents[3]
 
 
 def network(encoder: Encoder = "poisson") -> Network:
@@ -42,7 +47,7 @@ class Faulty(LavaBackend):
     ("fault", "models", "message"),
     [
         ("raise in recorder", "event", "lava: process 'recorder' failed: ValueError: the neuron is tired"),
-        ("raise in stock", "stock", "_synapses' failed: ValueError: the neuron is tired"),
+        ("raise in stock synapses", "stock", "_synapses' failed: ValueError: the neuron is tired"),
         ("raise early", "event", "MemoryError: no room for this model"),
         ("exit", "event", "lava: the worker process ended early with exit code 1: this machine is on fire"),
     ],
@@ -56,6 +61,58 @@ def test_an_error_is_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert machine.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("process", "step", "finished"),
+    [
+        *((process, 1, 0) for process in ("source", "layer")),
+        *((process, 16, 2) for process in ("source", "layer", "recorder", "stock neurons")),
+    ],
+)
+def test_a_process_raises_in_the_first_or_the_last_step(
+    process: str, step: int, finished: int, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", f"raise in {process} at {step}")
+    rasters = Faulty("stock" if "stock" in process else "event").run(network(), inputs(3), 3)
+    for _ in range(finished):
+        next(rasters)
+    with pytest.raises(BackendError, match=r"^lava: process '\w+' failed: ValueError: the neuron is tired$"):
+        next(rasters)
+    assert machine.is_clean()
+
+
+COMMAND = """
+import sys
+from backends.lava import LavaBackend
+from pipeline import run
+
+LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
+run.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("step", [1, 12, 25])  # of 3 samples of 8 steps, and one more
+def test_a_command_ends_with_one_line_and_leaves_nothing(
+    step: int, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, images = small_checkpoint(tmp_path / "snn.safetensors"), class_folders(tmp_path / "images")
+    monkeypatch.setenv("FAULT", f"raise in layer at {step}")
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-c", COMMAND, "--backend", "lava", "--samples", "3", "--figures", "0"),
+            *("--checkpoint", str(checkpoint), "--data", str(images), "--out", str(tmp_path / "out")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 2
+    line = r"error: lava: process '(conv|fc)\d' failed: ValueError: the neuron is tired\n"
+    assert re.fullmatch(line, ended.stderr)
+    assert machine.is_clean()
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
@@ -154,7 +211,7 @@ def test_without_lava_the_error_says_the_command_that_adds_it(monkeypatch: pytes
     with pytest.raises(BackendError) as caught:
         LavaBackend()
     command = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-    assert str(caught.value) == f"lava: lava-nc is not installed; install it with: {command}"
+    assert str(caught.value) == f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {command}"
 
 
 def test_unknown_models_are_refused() -> None:

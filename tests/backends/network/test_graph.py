@@ -194,6 +194,35 @@ def test_a_network_of_something_else_is_one_line(changes, message):
         Network(**parts | changes)
 
 
+HUGE = 3e38  # float32 holds it, but not the sum of two
+
+
+@pytest.mark.parametrize(
+    ("build", "where"),
+    [
+        (lambda: network(conv=np.full_like(CONV, HUGE)), "layer 'conv1'"),
+        (lambda: network(dense=np.sign(DENSE) * HUGE), "layer 'fc1'"),
+        (lambda: network(readout=Readout(np.full((3, 5), HUGE))), "readout"),
+        (lambda: network(readout=Readout(np.ones((3, 5)), bias=-HUGE)), "readout"),
+        (lambda: network(readout=Readout(np.ones((3, 5)), scale=1e300)), "readout"),
+        (lambda: with_neuron(LIF(0.9, gain=-1e200)), "layer 'conv1'"),
+        (lambda: with_neuron(LIF(0.9, bias=HUGE)), "layer 'conv1'"),
+        (lambda: with_neuron(LIF(1.0, bias=-1e29), timesteps=20), "layer 'conv1'"),  # as large only after 13 steps
+        (lambda: with_neuron(LIF(0.9, threshold=1e39)), "layer 'conv1'"),  # infinite in float32: would never fire
+    ],
+)
+def test_a_network_that_could_leave_float32_is_refused(build, where):
+    with pytest.raises(
+        NetworkError, match=rf"^{where}: what its numbers sum to over \d+ steps could reach .*e\+"
+    ) as error:
+        build()
+    assert "\n" not in str(error.value)
+
+
+def with_neuron(neuron, timesteps=3):
+    return network(timesteps, layers=(Layer("conv1", CONV, neuron, padding=1),), readout=Readout(np.ones((3, 192))))
+
+
 def test_gains_of_another_number_of_steps():
     layer = Layer("conv1", CONV, LIF(0.9, gain=np.ones((4, 4))), padding=1)
     with pytest.raises(NetworkError, match="layer 'conv1': gain has 4 steps, expected 1 or T = 3"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,10 @@ from pipeline import run
 from pipeline.engine.cluster import Task, compute_range, connected, distribute
 from pipeline.engine.folder import begin
 from pipeline.engine.header import raster_header
-from pipeline.engine.job import Job, JobSpec
+from pipeline.engine.job import Job, JobSpec, read_spec
 from pipeline.engine.keep import RASTER
 from pipeline.engine.merge import merge
+from pipeline.engine.range_file import RangeFile
 from pipeline.engine.source import Parts, RangeSamples
 from pipeline.images.sources import open_source
 from recordings.errors import InputError
@@ -40,11 +43,12 @@ pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 N = 70  # five ranges
 ROOT = Path(__file__).parents[3]
+LINUX = Path("/proc/self/maps").exists()
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    with connected("local:2") as client:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with connected("local:2", tmp_path_factory.mktemp("dask")) as client:
         yield client
 
 
@@ -75,21 +79,22 @@ class Trouble:
     at : first position of the range at which it happens
     folder : holds a file for each time that it happened
     times : how often
-    kill : kill the process, or else fail as a disk does
+    sends : a signal to the process; 0 to fail as a disk does
     """
 
     parts: Parts
     at: int
     folder: Path
     times: int
-    kill: bool
+    sends: int
 
     def __call__(self, positions: range) -> RangeSamples:
         happened = len(list(self.folder.iterdir()))
         if positions.start == self.at and happened < self.times:
             (self.folder / str(happened)).touch()
-            if self.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.sends:
+                os.kill(os.getpid(), self.sends)
+                time.sleep(1)
             raise OSError(28, os.strerror(28), str(self.folder))
         return self.parts(positions)
 
@@ -103,10 +108,10 @@ def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
     return Task(out, begin(out, job))
 
 
-def troubled(task: Task, at: int, folder: Path, times: int, kill: bool) -> Task:
+def troubled(task: Task, at: int, folder: Path, times: int, sends: int) -> Task:
     """The task, whose samples are read with trouble."""
     folder.mkdir()
-    read: Any = Trouble(task.job.read, at, folder, times, kill)  # type: ignore[arg-type]
+    read: Any = Trouble(task.job.read, at, folder, times, sends)  # type: ignore[arg-type]
     return replace(task, job=replace(task.job, read=read))
 
 
@@ -117,7 +122,7 @@ def test_simulate_with_a_client(
         assert raster.raster_digest == expected
         assert raster.n_samples == N
         raster.verify()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors", "pictures.zip"}
 
 
 def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
@@ -139,22 +144,47 @@ def test_a_worker_that_has_computed_hands_the_task_to_a_new_one(
 ) -> None:
     [shared] = client.scatter([task(network, spikes, tmp_path / "run")], hash=False)
     [holder] = client.who_has([shared])[shared.key]
-    assert client.submit(compute_range, shared, 0, workers=[holder]).result() == 16
+    assert client.submit(compute_range, shared, 0, workers=[holder]).result().samples == 16
     [other] = set(client.nthreads()) - {holder}
     ran = client.submit(compute_range, shared, 1, workers=[other])
-    assert ran.result(timeout=60) == 16
+    assert ran.result(timeout=60).samples == 16
 
 
-@pytest.mark.parametrize("kill", [True, False], ids=["killed", "disk full"])
+@pytest.mark.parametrize("sends", [signal.SIGKILL, signal.SIGSEGV, 0], ids=["killed", "crashed", "disk full"])
 def test_a_worker_that_dies_or_fails_is_replaced(
-    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, kill: bool
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, sends: int
 ) -> None:
     whole = task(network, spikes, tmp_path / "run")
     done: list[int] = []
-    distribute(client, troubled(whole, 32, tmp_path / "happened", 1, kill), done.append)
+    distribute(client, troubled(whole, 32, tmp_path / "happened", 1, sends), done.append)
     assert len(list((tmp_path / "happened").iterdir())) == 1
     assert sum(done) == N
     assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_a_stopped_worker_is_given_up_and_replaced(
+    network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 10.0)
+    whole = task(network, spikes, tmp_path / "run")
+    said: list[str] = []
+    done: list[int] = []
+    with connected("local:2", tmp_path, said.append) as client:
+        distribute(client, troubled(whole, 32, tmp_path / "happened", 1, signal.SIGSTOP), done.append, said.append)
+        client.wait_for_workers(2, timeout=30)
+    assert set(said) == {"a worker was killed (is the machine out of memory?) or stopped; another takes its place"}
+    assert sum(done) == N
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.engine.local_cluster.CODE", "raise SystemExit('no disk\\nno luck')")
+    said: list[str] = []
+    with pytest.raises(
+        InputError, match=r"^dask: a worker ended with exit code 1 \(no luck\) before it was connected$"
+    ):
+        connected("local:2", tmp_path, said.append).__enter__()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
@@ -163,7 +193,7 @@ def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
     whole = task(network, spikes, tmp_path / "run")
     done: list[int] = []
     with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True"):
-        distribute(client, troubled(whole, 16, tmp_path / "happened", 99, False), done.append)
+        distribute(client, troubled(whole, 16, tmp_path / "happened", 99, 0), done.append)
     assert len(list((tmp_path / "happened").iterdir())) == 3
     assert sum(done) == N - 16
     with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
@@ -197,9 +227,9 @@ def test_two_schedulers_on_one_folder(
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("local:0", "expected tcp://HOST:PORT, or local:N"),
-        ("localhost", "expected tcp://HOST:PORT, or local:N"),
-        ("tcp://", "expected tcp://HOST:PORT, or local:N"),
+        ("local:0", "expected tcp://HOST:PORT, tls://HOST:PORT, or local:N"),
+        ("localhost", "expected tcp://HOST:PORT, tls://HOST:PORT, or local:N"),
+        ("tcp://", "expected tcp://HOST:PORT, tls://HOST:PORT, or local:N"),
     ],
 )
 def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,11 +241,9 @@ def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys:
 def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
     from distributed import Client
 
-    known = client.scheduler_info()["workers"]
-    nannies = [worker["nanny"] for worker in known.values()]
     careless = ssl.create_default_context()  # takes any scheduler for the right one
     careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
-    for address in (client.scheduler.address, *known, *nannies):
+    for address in (client.scheduler.address, *client.scheduler_info()["workers"]):
         place = address.removeprefix("tls://")
         with pytest.raises(OSError, match=r"Connection reset|closed"):
             Client(f"tcp://{place}", timeout=2)
@@ -233,9 +261,9 @@ def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\n"
-        "from pipeline.engine.cluster import connected\n"
+        "from pathlib import Path\nfrom pipeline.engine.cluster import connected\n"
         "if __name__ == '__main__':\n"
-        "    with connected('local:1') as client:\n"
+        f"    with connected('local:1', Path({str(tmp_path)!r})) as client:\n"
         "        print(client.submit(sum, [1, 2]).result())\n"
     )
     done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
@@ -258,21 +286,140 @@ def test_workers_without_the_project_are_refused(
         distribute(client, task(network, spikes, tmp_path / "run"))
 
 
-def test_a_client_that_is_killed_and_started_again(tmp_path: Path) -> None:
-    small_checkpoint(tmp_path / "small.safetensors")
-    class_folders(tmp_path / "images", per_class=14)
-    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
+def command(out: Path) -> tuple[list[str], list[str]]:
+    """Words of a run of 40 samples; those with which a cluster computes it in `out`."""
+    folder = out.parent
+    small_checkpoint(folder / "small.safetensors")
+    class_folders(folder / "images", per_class=14)
+    options = ["--checkpoint", str(folder / "small.safetensors"), "--data", str(folder / "images")]
     options += ["--samples", "40", "--figures", "0", "--no-report", "--backend", "event"]
-    out, cluster = tmp_path / "cluster", ["--out", str(tmp_path / "cluster"), "--dask", "local:2"]
-    process = subprocess.Popen([sys.executable, "-m", "pipeline.run", *options, *cluster], start_new_session=True)
+    return options, ["--out", str(out), "--dask", "local:2"]
+
+
+def begun(words: list[str], until: Callable[[], bool]) -> subprocess.Popen[str]:
+    """The command in a group of processes of its own, when something is so."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.run", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 120
-    while not any(out.glob("raster.parts/0*.range")) and process.poll() is None and time.monotonic() < deadline:
+    while not until() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return process
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
+            if int(number) == group and state not in "ZX":
+                found.append(int(path.parent.name))
+    return found
+
+
+def expect_none(group: int) -> None:
+    """All processes of a group must end."""
+    deadline = time.monotonic() + 10
+    while found := members(group):
+        assert time.monotonic() < deadline, found
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in out.glob("raster.parts/0*.range")}
-    assert finished
+
+
+def test_a_command_that_is_killed_and_started_again(tmp_path: Path) -> None:
+    options, cluster = command(out := tmp_path / "cluster")
+    process = begun([*options, *cluster], lambda: any(out.glob("raster.parts/0*.range")))
+    if LINUX:
+        assert len(members(process.pid)) == 3
+        mapped = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in members(process.pid))
+        assert "/dev/shm/" not in mapped  # semaphores with names outlive who made them
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.communicate()[1] == ""
+    if LINUX:
+        expect_none(process.pid)
+    assert list(out.glob("raster.parts/0*.range"))
     run.main([*options, *cluster, "--resume"])
     run.main([*options, "--out", str(tmp_path / "alone")])
     assert digests(out) == digests(tmp_path / "alone")
     assert results(out) == results(tmp_path / "alone")
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "alone").iterdir()}
+
+
+@pytest.mark.skipif(not LINUX, reason="watches processes as Linux shows them")
+@pytest.mark.parametrize("until", [".dask-*", ".dask-*/worker-*", "0*.range"])
+def test_ctrl_c_is_one_line_and_keeps_what_is_finished(tmp_path: Path, until: str) -> None:
+    options, cluster = command(out := tmp_path / "cluster")
+    process = begun([*options, *cluster], lambda: any(out.glob(f"raster.parts/{until}")))
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate()[1]
+    records = [RangeFile(path, read_spec(out / "raster.parts" / "job.json")) for path in out.rglob("0*.range")]
+    kept = sum(each.record.count for each in records)
+    assert said == f"interrupted; {kept} of 40 samples are kept in {out}, and --resume goes on from there\n"
+    assert process.returncode == 130
+    expect_none(process.pid)
+    assert not list(out.rglob(".dask*"))
+
+
+@pytest.mark.skipif(not LINUX, reason="takes memory from another process as Linux lets it")
+def test_a_worker_without_memory_is_told_in_one_line(tmp_path: Path) -> None:
+    options, cluster = command(out := tmp_path / "cluster")
+    process = begun([*options, *cluster], lambda: any(out.glob("raster.parts/.*.range.lock")))
+    worker = next(pid for pid in members(process.pid) if pid != process.pid)
+    resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+    said = process.communicate(timeout=300)[1].splitlines()
+    assert len(said) <= 1, said[:20]
+    assert process.returncode == 0, said
+
+
+@pytest.fixture
+def other_cluster() -> Iterator[Any]:
+    """Starts a cluster of somebody else, whose worker is in this process; gives its address."""
+    from distributed import LocalCluster
+
+    with ExitStack() as stack:
+
+        def start(protocol: str, security: Any = None) -> str:
+            options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+            cluster = LocalCluster(**options, protocol=protocol, security=security, host="127.0.0.1")
+            address: str = stack.enter_context(cluster).scheduler_address
+            return address
+
+        yield start
+
+
+def test_a_cluster_that_anybody_reaches_is_warned_of(
+    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, _ = command(tmp_path / "run")
+    address = other_cluster("tcp")
+    run.main([*options, "--out", str(tmp_path / "run"), "--dask", address])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{address}: the connection is not protected") and line.endswith("use tls://")
+
+
+def test_tls_with_the_configuration_of_dask(
+    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import dask
+    from distributed.security import Security
+
+    made = Security.temporary()
+    files = {"ca-file": made.tls_ca_file, "key": made.tls_client_key, "cert": made.tls_client_cert}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    tls = {"distributed.comm.tls.ca-file": str(tmp_path / "ca-file")}
+    for who in ("client", "scheduler", "worker"):
+        tls |= {f"distributed.comm.tls.{who}.{name}": str(tmp_path / name) for name in ("key", "cert")}
+    options, _ = command(tmp_path / "run")
+    with dask.config.set(tls):
+        address = other_cluster("tls", Security())
+        run.main([*options, "--out", str(tmp_path / "run"), "--dask", address])
+    assert capsys.readouterr().err == ""
+    run.main([*options, "--out", str(tmp_path / "alone")])
+    assert digests(tmp_path / "run") == digests(tmp_path / "alone")
+    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "other"), "--dask", address])
+    assert f"cannot connect to {address}" in said and "TLS configuration" in said

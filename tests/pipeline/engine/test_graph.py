@@ -63,6 +63,7 @@ def test_nothing_pretends_that_there_is_a_raster(on_graph: Path) -> None:
     assert {path.name for path in on_graph.iterdir()} == {
         "config.toml",
         "network.safetensors",
+        "pictures.zip",
         "sam.h5",
         "summary.json",
         "figures",

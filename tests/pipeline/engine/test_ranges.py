@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,10 +20,12 @@ from PIL import Image, ImageOps
 
 from pipeline import merge, run
 from pipeline.engine import compute_folder as engine
+from pipeline.engine import compute_ranges
 from pipeline.engine.folder import FolderStore
 from pipeline.engine.job import Job
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
+ROOT = Path(__file__).parents[3]
 PARTS = "raster.parts"
 SAMPLES = 40  # three ranges: 16, 16 and 8
 
@@ -261,6 +264,117 @@ def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, 
     run.main([*options, "--out", str(out), "--range", "1/1"])
     merge.main([str(out)])
     assert digests(out) == digests(alone)
+
+
+def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen[str]:
+    """A process that computes all ranges, of which the first is finished; it takes `pause` seconds for each sample."""
+    code = (
+        "import sys, time\nfrom pipeline import run\nfrom pipeline.engine.folder import FolderStore\n"
+        "add = FolderStore.add\n"
+        f"FolderStore.add = lambda *all: (time.sleep({pause}), add(*all))\n"
+        "run.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *options, "--out", str(out), "--range", "1/1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return process
+
+
+def test_a_stopped_process_does_not_hold_up_the_others(
+    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compute_ranges, "PATIENCE", 3.0)
+    monkeypatch.setattr(compute_ranges, "BEAT", 0.3)
+    out = tmp_path / "run"
+    stopped = begun(options, out, pause=0.05)
+    try:
+        time.sleep(0.2)
+        stopped.send_signal(signal.SIGSTOP)
+        run.main([*options, "--out", str(out), "--range", "1/1"])
+        said = capsys.readouterr().err.splitlines()
+        who = rf"pid {stopped.pid} on \S+"
+        assert len(said) == 2
+        assert re.fullmatch(rf"range 1 is held by another process \({who}\), silent for \d s; after 3 s it .*", said[0])
+        assert re.fullmatch(rf"range 1: {who} has given no sign of life for 3 s; it is computed again", said[1])
+        assert "another run is writing here" in refusal(capsys, merge.main, [str(out)])
+        kept = {path: path.read_bytes() for path in out.rglob("*.range")}
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    assert "ranges 0 to 2 of 3 are finished" in stopped.communicate()[0]
+    assert {path: path.read_bytes() for path in out.rglob("*.range")} == kept
+    merge.main([str(out)])
+    assert digests(out) == digests(alone)
+
+
+def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there(
+    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+
+    def late(job: Job, store: FolderStore, advance: Callable[[int], None], workers: int | None) -> None:
+        """Somebody else begins after this one, and has finished five samples before it wrote anything."""
+        if len(store.missing) == 16:
+            other = FolderStore(out, replace(job), range(store.missing[0], store.missing[-1] + 1))
+            other.missing = other.missing[:5]
+            honest(job, other, workers=1)
+        honest(job, store, advance, workers)
+
+    honest = compute_ranges.compute
+    monkeypatch.setattr(compute_ranges, "compute", late)
+    run.main([*options, "--out", str(out), "--range", "1/1"])
+    names = [path.name for path in sorted((out / PARTS).glob("*.range"))]
+    assert names == [f"{first:08d}.range" for first in (0, 5, 16, 21, 32)]
+    merge.main([str(out)])
+    assert digests(out) == digests(alone)
+
+
+def test_merging_waits_until_nobody_computes(
+    options: list[str], alone: Path, copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / PARTS / "00000016.range").unlink()
+    process = begun(options, copied, pause=0.1)
+    while not list((copied / PARTS).glob(".*.lock")) and process.poll() is None:
+        time.sleep(0.01)
+    before = {path.name for path in copied.iterdir()}
+    for command, words in ((merge.main, [str(copied)]), (run.main, [*options, "--out", str(copied), "--resume"])):
+        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in refusal(
+            capsys, command, words
+        )
+    assert {path.name for path in copied.iterdir()} == before
+    assert "are finished" in process.communicate()[0]
+    merge.main([str(copied)])
+    assert digests(copied) == digests(alone)
+    assert {path.name for path in copied.iterdir()} == {path.name for path in alone.iterdir()}
+
+
+def test_a_part_that_comes_after_merging_leaves_nothing(
+    options: list[str], copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge.main([str(copied)])
+    before = {path: path.read_bytes() for path in copied.rglob("*.*") if path.is_file()}
+    capsys.readouterr()
+    run.main([*options, "--out", str(copied), "--range", "1/2"])
+    assert "was finished before; nothing is computed again" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in copied.rglob("*.*") if path.is_file()} == before
+    assert not (copied / PARTS).exists()
+
+
+def test_a_finished_raster_can_be_explained_in_another_way_by_parts(options: list[str], copied: Path) -> None:
+    merge.main([str(copied)])
+    before = digests(copied)
+    run.main([*options, "--out", str(copied), "--range", "1/1", "--gamma", "0.3"])
+    merge.main([str(copied)])
+    assert digests(copied)["spikes"] == before["spikes"] and digests(copied)["maps"] != before["maps"]
+
+
+def test_ctrl_c_says_how_many_samples_are_kept(options: list[str], tmp_path: Path) -> None:
+    process = begun(options, tmp_path / "run", pause=0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert re.fullmatch(rf"interrupted; \d\d of 40 samples are kept in {tmp_path}/run, and the same .*\n", said)
+    assert process.returncode == 130
 
 
 def test_some_layers_are_recorded_with_the_bits_and_maps_they_always_have(

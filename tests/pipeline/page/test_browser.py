@@ -20,13 +20,12 @@ FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFram
 
 @pytest.fixture(scope="module")
 def page_of_run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report(finished, tmp_path_factory.mktemp("page") / "one.html", data=str(finished.parent / "images"))
+    return report(finished, tmp_path_factory.mktemp("page") / "one.html")
 
 
 @pytest.fixture(scope="module")
 def page_of_two(finished: Path, spikes_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = str(finished.parent / "images")
-    return report([finished, spikes_alone], tmp_path_factory.mktemp("page") / "two.html", data=data)
+    return report([finished, spikes_alone], tmp_path_factory.mktemp("page") / "two.html")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline.explain import main as explain_raster
+from pipeline.images.pictures import read_pictures, write_pictures
 from pipeline.images.preprocessing import box_mask
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
@@ -55,12 +57,8 @@ def test_a_run_wrote_its_page(finished: Path) -> None:
     assert content["notes"] == []
 
 
-def images_of(finished: Path) -> str:
-    return str(finished.parent / "images")
-
-
 def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
     (written,) = runs_of(finished / "report.html")
     assert all(sample["gradCam"].keys() == {"input", "conv1", "conv2"} for sample in content["samples"])
     for sample in written["samples"]:
@@ -71,7 +69,7 @@ def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
     sample = content["samples"][1]
     assert sample["label"] in HOSTILE and sample["predicted"] in HOSTILE
     assert sum(share for _, share in sample["shares"]) == pytest.approx(1, abs=1e-3)
@@ -82,59 +80,27 @@ def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
 
 
-def test_scores_are_those_of_the_measures(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.page import shown_run
-
+def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     mask = box_mask((2.0, 3.0, 12.0, 11.0), (16, 24))
-    choose = shown_run.choose_samples
-
-    def with_masks(*arguments: Any) -> Any:
-        samples = choose(*arguments)
-        object.__setattr__(samples, "masks", (mask, None, mask, mask))
-        return samples
-
-    monkeypatch.setattr(shown_run, "choose_samples", with_masks)
-    (content,) = runs_of(report(finished, tmp_path / "page.html", data=images_of(finished)))
-    with MapReader(finished / "sam.h5") as maps:
+    with RasterReader(copy / "raster.h5") as raster:
+        shown = read_pictures(copy, raster.raster_digest)
+        assert shown is not None
+        write_pictures(copy, raster.raster_digest, replace(shown, masks=(mask, None, mask, mask)))
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    with MapReader(copy / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
     assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
     assert content["samples"][1]["scores"]["conv1"] == {}
-    assert set(content["layers"][1]["scores"]) == {"SAM", "spike count"}
 
 
-def test_a_folder_does_not_choose_what_files_a_page_shows(
-    finished: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main([str(copy), "--out", str(tmp_path / "page.html")])
-    note, path = capsys.readouterr().out.splitlines()
-    assert note.startswith(f"{copy}/config.toml is not shown. It names {images_of(finished)}; name the data yourself")
-    assert path.startswith(f"{tmp_path}/page.html")
-    page = (tmp_path / "page.html").read_text()
-    (content,) = runs_of(tmp_path / "page.html")
-    assert [sample["picture"] for sample in content["samples"]] == [None] * 4
-    assert "config.toml is not shown. Images that lie in files are shown only where" in content["notes"][0]
-    assert str(finished.parent) not in page
-    main([str(copy), "--data", images_of(finished), "--out", str(tmp_path / "shown.html")])
-    assert len(capsys.readouterr().out.splitlines()) == 1
-    (content,) = runs_of(tmp_path / "shown.html")
+def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, copy: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(copy, tmp_path / "before.html"))
     assert all(sample["picture"] for sample in content["samples"])
-
-
-@pytest.mark.parametrize("data", ['data = ["cluttered-digits", "{path}"]', 'data = ["cluttered-digits"]'])
-def test_a_folder_does_not_learn_which_files_there_are(
-    finished: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str
-) -> None:
-    (tmp_path / "secret").write_text("no network")
-    said = []
-    for name in ("secret", "none"):
-        path = tmp_path / name
-        (copy / "config.toml").write_text(f'[run]\ncheckpoint = "{path}"\n{data.replace("{path}", str(path))}\n')
-        main([str(copy), "--out", str(tmp_path / "page.html"), "--overwrite"])
-        assert str(path) in capsys.readouterr().out
-        said.append((tmp_path / "page.html").read_text())
-    assert said[0] == said[1]
-    assert str(tmp_path / "secret") not in said[0]
+    (copy / "config.toml").write_text('[run]\ndata = "/etc"\ncheckpoint = "/etc/passwd"\n')
+    report(copy, tmp_path / "after.html")
+    assert (tmp_path / "after.html").read_bytes() == (tmp_path / "before.html").read_bytes()
+    assert str(finished.parent) not in (tmp_path / "after.html").read_text()
 
 
 def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> None:
@@ -151,20 +117,20 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     assert content["layers"][0]["operations"] is None
 
 
-@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "config.toml", "sam.h5", "gradcam.h5"])
+@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
 def test_what_is_missing_is_left_out(missing: str, copy: Path, tmp_path: Path) -> None:
     (copy / missing).unlink()
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert len(content["samples"]) == 4
 
 
-@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "config.toml", "sam.h5"])
+@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5"])
 @pytest.mark.parametrize("by", [b"", b"\xff\x00{[<!", b"{}"])
 def test_what_is_damaged_is_named(damaged: str, by: bytes, copy: Path, tmp_path: Path) -> None:
     (copy / damaged).write_bytes(by)
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     named = [note for note in content["notes"] if note.startswith(f"{damaged} is not shown. ")]
-    assert len(named) == 1 or (damaged == "config.toml" and by == b"")
+    assert len(named) == 1
 
 
 def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
@@ -173,7 +139,7 @@ def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path
     assert {note.split()[0] for note in content["notes"]} == {
         "summary.json",
         "network.safetensors",
-        "config.toml",
+        "pictures.zip",
         "sam.h5",
     }
     assert content["samples"][0]["gradCam"] == {}
@@ -263,3 +229,16 @@ def test_mistakes_are_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2
     assert message in line
+
+
+def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path, spikes_alone: Path) -> None:
+    page = copy / "report.html"
+    before = page.read_bytes()
+    assert report(copy) == page
+    main([str(copy)])
+    assert len(runs_of(page)) == 1 and page.read_bytes() != before  # Grad-CAM came later
+    page.write_text("mine")
+    with pytest.raises(InputError, match=r"report\.html: exists already"):
+        report(copy)
+    assert page.read_text() == "mine"
+    assert report(spikes_alone) == spikes_alone.with_suffix(".html")

@@ -5,6 +5,7 @@ import torch
 
 from pipeline import train
 from pipeline.config import NetworkSection
+from pipeline.networks.train.epochs import write_epoch
 from pipeline.networks.train.spiking_network import SpikingNetwork
 from pipeline.networks.train.start import start_from
 from recordings.errors import InputError
@@ -15,8 +16,15 @@ LAYERS = (4, "P", 6, "P4", "D8")
 
 
 def saved(model, path):
-    """An epoch as Lightning saves it, with the parts of it that count here."""
-    torch.save({"state_dict": {f"model.{name}": value for name, value in model.state_dict().items()}}, path)
+    """An epoch of this network."""
+    parameters = {f"model.{name}": value for name, value in model.state_dict().items()}
+    return written(path, parameters)
+
+
+def written(path, parameters):
+    """The parts of an epoch that count here."""
+    rest = {"epoch": 0, "settings": {}, "images": "", "accuracy": 0.5, "callbacks": {}}
+    write_epoch(rest | {"state_dict": parameters}, path)
     return path
 
 
@@ -52,8 +60,8 @@ def test_what_is_no_epoch_is_refused(tmp_path, content):
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
-        torch.save(torch.ones(2) if content == "tensor" else {"state_dict": [1]}, path)
-    with pytest.raises(InputError, match=r"training\.start: .*best\.ckpt: (no such file|not an epoch)"):
+        write_epoch(torch.ones(2), path) if content == "tensor" else written(path, [1])
+    with pytest.raises(InputError, match=r"^training\.start: .*best\.ckpt: (no such file|(damaged, or )?not an epoch)"):
         start_from(network(), path)
 
 

@@ -1,0 +1,276 @@
+"""What people see of the first samples of a raster: pictures, names, boxes. They lie beside it, in `pictures.zip`.
+
+So a page or a figure needs no data set, and the folder of a run can be passed on. The file is bounded: it is no copy of
+the data set. It holds `samples.json`, and PNG files `00000.png` and, where an object is known, `00000.mask.png`.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recordings.disk import write_file
+from recordings.errors import InputError
+from recordings.raster.bits import on_cpu
+from recordings.raster.reader import RasterReader
+from recordings.text import LONGEST_NAME, printable, told_apart
+
+from .datasets.archive import ZipArchive
+from .events.binning import picture_of
+from .preprocessing import Box, read_image
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+NAME = "pictures.zip"
+ABOUT = "samples.json"
+FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
+MOST = 250  # samples
+LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
+LARGEST_ABOUT = 1 << 24  # bytes
+PACKING = 1  # zlib's fastest level: pictures are small
+EXPECTED = "images (N, C, H, W) with 1, 2 or 3 channels, (N, H, W, 3), or (N, H, W)"
+
+Normalisation = tuple[ArrayLike, ArrayLike]  # mean, standard deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The first samples of a raster.
+
+    Parameters
+    ----------
+    names : of the samples, for people; as many as there are samples here
+    pictures : (H, W, 3) uint8 of each, as the network saw it; None where there is none
+    boxes : of the object in each; None where it is unknown or cropped away
+    masks : (H, W) bool, the object's pixels; None where they are unknown
+    class_names : of every class, by its number; none if they are unknown
+    events : whether the input is events, so that a picture is their sum over time
+    """
+
+    names: tuple[str, ...] = ()
+    pictures: tuple[NDArray[np.uint8] | None, ...] = ()
+    boxes: tuple[Box | None, ...] = ()
+    masks: tuple[NDArray[np.bool_] | None, ...] = ()
+    class_names: tuple[str, ...] = ()
+    events: bool = False
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def class_name(self, number: int) -> str | None:
+        """A class as people see it; None of -1, which is unknown."""
+        if number < 0:
+            return None
+        return self.class_names[number] if number < len(self.class_names) else f"class {number}"
+
+    def image(self, sample: int) -> NDArray[np.float32] | None:
+        """(H, W, 3) in 0 … 1 of a sample, whichever; None if there is none."""
+        picture = self.pictures[sample] if sample < len(self) else None
+        return None if picture is None else picture.astype(np.float32) / np.float32(255)
+
+    @classmethod
+    def of(cls, samples: Samples, class_names: Sequence[str]) -> Pictures:
+        """Those of samples that were read, as many as are kept."""
+        kept = slice(most_kept(samples.pictures[0].nbytes, len(samples)))
+        boxes, masks = samples.boxes[kept], samples.masks[kept]
+        events = samples.events is not None
+        return cls(samples.names[kept], tuple(samples.pictures[kept]), boxes, masks, tuple(class_names), events)
+
+    @classmethod
+    def plain(
+        cls, names: Sequence[str], pictures: Sequence[NDArray[np.uint8] | None], class_names: Sequence[str]
+    ) -> Pictures:
+        """Those of samples of whose objects nothing is known, as many as are kept."""
+        size = max((picture.nbytes for picture in pictures if picture is not None), default=1)
+        kept = most_kept(size, len(names))
+        unknown = (None,) * kept
+        return cls(tuple(names[:kept]), tuple(pictures[:kept]), unknown, unknown, tuple(class_names))
+
+
+def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
+    """Images as a network takes them, for people: (N, H, W, 3) uint8.
+
+    Parameters
+    ----------
+    images : array or tensor, (N, C, H, W) with one or three channels, or two of events (OFF, ON); (N, H, W, 3);
+        or (N, H, W). Integers are 0 … 255. Other numbers are pixels in 0 … 1 once `normalisation` is undone; where they
+        are not, each image is stretched from its least to its greatest number
+    normalisation : mean and standard deviation that the network's owner had taken out, a number each or one a channel
+    where : what an error begins with
+
+    Raises
+    ------
+    InputError : if they are none of these
+    """
+    array = np.asarray(on_cpu(images))
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[3] == 3 and array.shape[1] not in (1, 2, 3):
+        array = np.moveaxis(array, 3, 1)
+    if array.ndim != 4 or array.shape[1] not in (1, 2, 3) or not array.size or array.dtype.kind not in "buif":
+        raise InputError(f"{where}: got {array.shape} {array.dtype}, expected {EXPECTED}")
+    if array.shape[1] == 2:
+        return np.stack([picture_of(np.abs(image)[None]) for image in array.astype(np.float64)])
+    if array.dtype.kind in "ui":
+        pixels = np.clip(array, 0, 255).astype(np.uint8)
+    else:
+        pixels = np.stack([_pixels(image, normalisation) for image in array.astype(np.float64)])
+    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(pixels, 1, 3), (len(array), *array.shape[2:], 3)))
+
+
+def _pixels(image: NDArray[np.float64], normalisation: Normalisation | None) -> NDArray[np.uint8]:
+    """(C, H, W) of one image."""
+    image = np.nan_to_num(image, posinf=0, neginf=0)
+    if normalisation is not None:
+        mean, std = (np.reshape(np.asarray(numbers, np.float64), (-1, 1, 1)) for numbers in normalisation)
+        image = np.clip(image * std + mean, 0, 1)
+    elif image.min() < 0 or image.max() > 1:
+        image = (image - image.min()) / max(float(np.ptp(image)), np.finfo(np.float64).tiny)
+    return np.rint(image * 255).astype(np.uint8)
+
+
+def most_kept(size: int, count: int) -> int:
+    """How many of `count` pictures of `size` bytes are kept."""
+    return min(count, MOST, max(1, LARGEST // size))
+
+
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+
+
+class _Sample(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: Name
+    box: tuple[float, float, float, float] | None
+    picture: bool
+    mask: bool
+
+
+class _About(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    format: str
+    schema_version: int
+    raster: str
+    events: bool
+    class_names: list[Name]
+    samples: Annotated[list[_Sample], Field(max_length=MOST)]
+
+
+def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
+    """Write the file of a folder anew; it appears whole.
+
+    Parameters
+    ----------
+    raster : digest of the spikes, or of the network where a graph formed the maps and there are none
+
+    Raises
+    ------
+    OSError : if it cannot be written
+    """
+    samples = [
+        _Sample(name=printable(name, LONGEST_NAME), box=box, picture=picture is not None, mask=mask is not None)
+        for name, box, picture, mask in zip(
+            pictures.names, pictures.boxes, pictures.pictures, pictures.masks, strict=True
+        )
+    ]
+    names = [printable(name, LONGEST_NAME) for name in pictures.class_names]
+    about = _About(
+        format=FORMAT,
+        schema_version=SCHEMA_VERSION,
+        raster=raster,
+        events=pictures.events,
+        class_names=names,
+        samples=samples,
+    )
+    with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_STORED) as file:
+        file.writestr(ABOUT, about.model_dump_json())
+        for name, pixels in _members(pictures):
+            Image.fromarray(pixels).save(image := io.BytesIO(), "PNG", compress_level=PACKING)
+            file.writestr(name, image.getvalue())
+    write_file(folder / NAME, content.getvalue())
+
+
+def _members(pictures: Pictures) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for sample, (picture, mask) in enumerate(zip(pictures.pictures, pictures.masks, strict=True)):
+        if picture is not None:
+            yield _picture(sample), picture
+        if mask is not None:
+            yield _mask(sample), mask.astype(np.uint8) * 255
+
+
+def _picture(sample: int) -> str:
+    return f"{sample:05d}.png"
+
+
+def _mask(sample: int) -> str:
+    return f"{sample:05d}.mask.png"
+
+
+def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | None:
+    """The pictures that lie in a folder, whoever put them there; None if there is no such file.
+
+    Parameters
+    ----------
+    raster : what :func:`write_pictures` was given
+    most : samples that are read
+
+    Raises
+    ------
+    InputError : if the file is damaged, too large, or of another raster
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    archive = ZipArchive(path)
+    try:
+        about = _About.model_validate_json(archive.read(ABOUT, LARGEST_ABOUT))
+    except ValidationError as error:
+        raise InputError(f"{path}: {ABOUT}: {error.errors()[0]['msg']}") from None
+    if (about.format, about.schema_version) != (FORMAT, SCHEMA_VERSION):
+        raise InputError(f"{path}: is no file of pictures of this version")
+    if about.raster != raster:
+        raise InputError(f"{path}: holds pictures of another raster")
+    samples, spare = about.samples[:most], LARGEST
+    pictures, masks = list[NDArray[np.uint8] | None](), list[NDArray[np.bool_] | None]()
+    for number, sample in enumerate(samples):
+        picture, mask = (
+            np.asarray(read_image(archive.read(name(number)), f"{path}: {name(number)}")) if there else None
+            for name, there in ((_picture, sample.picture), (_mask, sample.mask))
+        )
+        spare -= 0 if picture is None else picture.nbytes
+        if spare < 0 and number:
+            raise InputError(f"{path}: more than {LARGEST:,} bytes of pixels")
+        if mask is not None and (picture is None or mask.shape != picture.shape):
+            raise InputError(f"{path}: {_mask(number)}: has another size than its picture")
+        pictures.append(picture)
+        masks.append(None if mask is None else mask[..., 0] >= 128)
+    boxes = tuple(sample.box for sample in samples)
+    names = tuple(printable(sample.name) for sample in samples)
+    classes = tuple(told_apart(about.class_names))
+    return Pictures(names, tuple(pictures), boxes, tuple(masks), classes, about.events)
+
+
+def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:
+    """The pictures that lie beside a raster; None if there are none of it.
+
+    Parameters
+    ----------
+    most : samples that are read
+    """
+    if raster.path is None:
+        return None
+    try:
+        return read_pictures(raster.path.parent, raster.raster_digest, most)
+    except InputError:
+        return None

@@ -1,0 +1,79 @@
+"""One picture of open maps, or of an open raster, as a matplotlib figure for a notebook; see `maps.plot()`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipeline.drawing.canvas import DPI
+from pipeline.drawing.figures import draw_overview
+from pipeline.drawing.raster import draw_raster
+from pipeline.drawing.subject import Subject, is_right, recorded_subjects
+from pipeline.images.pictures import Pictures, pictures_beside, read_pictures
+from recordings.errors import InputError
+from recordings.layer_view import position
+from recordings.maps.reader import MapReader
+from recordings.raster.reader import RasterReader
+
+from .method import method_of
+
+
+def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
+    """The first samples beside each other: image, name and answer, and below the summed maps of some layers."""
+    if not (isinstance(samples, int) and samples >= 1):
+        raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
+    names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
+    subjects = _subjects(maps, min(samples, maps.n_samples))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "maps.png"
+        draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names)
+        return _figure(path)
+
+
+def plot_raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> Figure:
+    """The spikes of a layer, the last one if none is named, in one sample: a line per neuron, a tick per spike."""
+    spec, at = (
+        raster.layer(raster.layers[-1].name if layer is None else layer),
+        position(sample, raster.n_samples, "plot"),
+    )
+    subject = recorded_subjects(raster, raster.predictions[: at + 1], pictures_beside(raster, at + 1))[at]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "raster.png"
+        draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, ", ".join(subject.facts))
+        return _figure(path)
+
+
+def _subjects(maps: MapReader, count: int) -> list[Subject]:
+    shown = None
+    if maps.path is not None:
+        try:
+            shown = read_pictures(maps.path.parent, maps.header.source, count)
+        except InputError:
+            shown = None  # they are of another raster
+    known = shown or Pictures()
+    return [
+        Subject(
+            name=known.names[sample] if sample < len(known) else f"sample {maps.samples.index[sample]}",
+            predicted=known.class_name(int(maps.predictions[sample])),
+            true=known.class_name(int(maps.labels[sample])),
+            right=is_right(int(maps.predictions[sample]), int(maps.labels[sample])),
+            image=known.image(sample),
+            box=known.boxes[sample] if sample < len(known) else None,
+        )
+        for sample in range(count)
+    ]
+
+
+def _figure(path: Path) -> Figure:
+    """A figure that shows a picture pixel by pixel."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    figure = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(pixels)
+    axes.set_axis_off()
+    return figure

@@ -1,0 +1,150 @@
+"""The finished epochs of a training on disk: sealed, checked before anything is unpickled, and free of paths."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from recordings.disk import write_file
+from recordings.errors import InputError
+
+from .relu_network import ReluNetwork
+from .spiking_network import SpikingNetwork
+
+SEAL = 64  # bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
+EXPECTED = {  # in an epoch, beside what Lightning reads
+    "epoch": int,
+    "settings": dict,
+    "images": str,
+    "accuracy": float,
+    "state_dict": dict,
+    "callbacks": dict,  # or else Lightning asks none of them to load
+}
+
+
+class Epochs(Checkpoint):
+    """Writes `last.ckpt` after every epoch and `best.ckpt` after the best so far, and holds the network of that one.
+
+    A file lies under its name whole or not at all, and each alone is enough to go on from: it holds what Lightning
+    needs, the best network, the settings, and the images' digest.
+
+    Parameters
+    ----------
+    folder : of the files
+    settings : of the training, for who resumes it
+    images : digest of what it is trained and selected with
+    model : the network that is trained, whatever its parameters
+
+    Attributes
+    ----------
+    accuracy : of the best epoch on the selection split; -inf before the first one
+    best : network of that epoch, on the CPU
+    restored : number of epochs that were finished before this training was resumed
+    goes_on : whether one was finished since, so that what was restored can be gone on from
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], images: str, model: SpikingNetwork | ReluNetwork
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.images = images
+        self.accuracy = -math.inf
+        self.best = deepcopy(model).eval()
+        self.restored = 0
+        self.goes_on = False
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Refuse what Lightning has restored of its own if it is of another epoch."""
+        if not 0 <= trainer.current_epoch == self.restored:
+            raise ValueError(f"epoch {trainer.current_epoch + 1} would follow epoch {self.restored}")
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Write the epoch."""
+        self.goes_on = True
+        accuracy = float(trainer.callback_metrics["selection_accuracy"])
+        if accuracy > self.accuracy:
+            self.accuracy = accuracy
+            self.best.load_state_dict(module.model.state_dict())
+            trainer.save_checkpoint(self.folder / "best.ckpt")
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Add what this object holds."""
+        checkpoint |= {"settings": self.settings, "images": self.images}
+        checkpoint |= {"accuracy": self.accuracy, "best": self.best.state_dict()}
+
+    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Restore it."""
+        self.restored = checkpoint["epoch"] + 1
+        self.accuracy = checkpoint["accuracy"]
+        self.best.load_state_dict(checkpoint["best"])
+
+
+class EpochFiles(TorchCheckpointIO):
+    """How Lightning writes an epoch, and gets the one to resume from, which has been read already."""
+
+    def __init__(self, resumed: dict[str, Any] | None) -> None:
+        self.resumed = resumed
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write one."""
+        write_epoch(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Give that one."""
+        assert self.resumed is not None
+        return self.resumed
+
+
+def finished_epochs(folder: Path) -> list[Path]:
+    """The files of finished epochs in the folder of a training, the newest first."""
+    return [path for name in ("last", "best") if (path := folder / "epochs" / f"{name}.ckpt").is_file()]
+
+
+def write_epoch(epoch: dict[str, Any], path: Path) -> None:
+    """Write an epoch with its seal."""
+    content = BytesIO()
+    torch.save(epoch, content)
+    content.write(_sha256(content.getbuffer()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, content.getbuffer())
+
+
+def read_epoch(path: Path) -> dict[str, Any]:
+    """Read an epoch; nothing is unpickled unless it is what was written, and then only tensors and plain values.
+
+    Raises
+    ------
+    InputError : if the file is damaged, or holds something else
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - SEAL))
+        sealed, content = file.read(SEAL), b""
+        if re.fullmatch(rb"[0-9a-f]{64}", sealed):  # or else no more of it is read: it may be terabytes of zeros
+            file.seek(0)
+            content = file.read()[:-SEAL]
+    if _sha256(content) != sealed:
+        raise InputError(f"{path}: damaged, or not an epoch of pipeline.train: it does not end with its SHA-256")
+    try:
+        epoch = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        if all(isinstance(epoch[name], kind) for name, kind in EXPECTED.items()):
+            return epoch
+    except MemoryError:
+        raise
+    except Exception:  # whatever a file raises that somebody else has sealed; torch would advise to run its code
+        pass
+    raise InputError(f"{path}: not an epoch of pipeline.train")
+
+
+def _sha256(content: bytes | memoryview) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

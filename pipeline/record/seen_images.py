@@ -1,0 +1,62 @@
+"""The images and names of classes that a recording was given, for page and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, as_pictures, write_pictures
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+from recordings.schema import SampleTable
+from recordings.text import told_apart
+
+
+class SeenImages:
+    """The first samples of a recording, as many as are kept.
+
+    Parameters
+    ----------
+    class_names : of all classes; none if they are unknown
+    normalisation : see :func:`pipeline.images.pictures.as_pictures`
+    """
+
+    def __init__(self, class_names: Sequence[str], normalisation: Normalisation | None) -> None:
+        self._class_names, self._normalisation = tuple(told_apart(map(str, class_names))), normalisation
+        self._shown = Pictures(class_names=self._class_names)
+
+    def add(self, table: SampleTable, images: Any, classes: int) -> None:
+        """Take the samples of a batch.
+
+        Parameters
+        ----------
+        images : theirs, or None
+        classes : how many must have names, if any has
+
+        Raises
+        ------
+        InputError : if there are fewer names than classes, or the images do not fit
+        """
+        if self._class_names and len(self._class_names) < classes:
+            raise InputError(
+                f"class_names: got {len(self._class_names)} names, expected one for each of {classes} classes"
+            )
+        pictures: Sequence[NDArray[np.uint8] | None] = [None] * len(table)
+        if images is not None:
+            pictures = list(as_pictures(images, self._normalisation, "finish: images"))
+            if len(pictures) != len(table):
+                raise InputError(f"finish: images: got {len(pictures)}, expected {len(table)}, as many as fired")
+        names = [*self._shown.names, *(f"sample {index}" for index in table.index)]
+        if len(self._shown) < MOST:
+            self._shown = Pictures.plain(names, [*self._shown.pictures, *pictures], self._class_names)
+
+    def write(self, raster: Path) -> None:
+        """Put them beside a finished raster, in place of those of an earlier one."""
+        (raster.parent / NAME).unlink(missing_ok=True)
+        if self._class_names or any(picture is not None for picture in self._shown.pictures):
+            with RasterReader(raster, trusted=True) as reader:
+                write_pictures(raster.parent, reader.raster_digest, self._shown)

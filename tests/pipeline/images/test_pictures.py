@@ -1,0 +1,136 @@
+"""What lies beside a raster for people: bounded, read back as it was, refused if it is damaged or of another raster."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.images import pictures as module
+from pipeline.images.pictures import NAME, Pictures, as_pictures, read_pictures, write_pictures
+from recordings.errors import InputError
+
+DIGEST = "ab" * 32
+RANDOM = np.random.default_rng(0)
+PICTURE = RANDOM.integers(0, 256, (5, 7, 3), np.uint8)
+MASK = RANDOM.random((5, 7)) < 0.5
+SHOWN = Pictures(("a", "b"), (PICTURE, None), ((0.0, 1.0, 3.5, 4.0), None), (MASK, None), ("cat", "dog"))
+
+
+def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    write_pictures(tmp_path, DIGEST, SHOWN)
+    found = read_pictures(tmp_path, DIGEST)
+    assert found is not None
+    assert (found.names, found.boxes, found.class_names) == (SHOWN.names, SHOWN.boxes, SHOWN.class_names)
+    assert np.array_equal(found.pictures[0], PICTURE) and np.array_equal(found.masks[0], MASK)
+    assert found.pictures[1] is None and found.masks[1] is None
+    assert [found.class_name(number) for number in (-1, 1, 2)] == [None, "dog", "class 2"]
+    assert read_pictures(tmp_path / "none", DIGEST) is None
+
+
+def test_names_are_short_and_printable(tmp_path: Path) -> None:
+    write_pictures(tmp_path, DIGEST, replace(SHOWN, names=("\x1b[2J", "x" * 1000), class_names=("\x07",)))
+    found = read_pictures(tmp_path, DIGEST)
+    assert found is not None
+    assert all(name.isprintable() and len(name) <= 80 for name in (*found.names, *found.class_names))
+
+
+def test_classes_of_one_name_are_told_apart_whoever_wrote_them(tmp_path: Path) -> None:
+    write_pictures(tmp_path, DIGEST, replace(SHOWN, class_names=("crane", "dog", "crane")))
+    found = read_pictures(tmp_path, DIGEST)
+    assert found is not None
+    assert found.class_names == ("crane (0)", "dog", "crane (2)")
+
+
+def test_it_is_bounded() -> None:
+    many = [np.zeros((1000, 1000, 3), np.uint8)] * 9
+    assert len(Pictures.plain(["x"] * 9, many, ())) == 2
+    assert len(Pictures.plain(["x"] * 2000, [None] * 2000, ())) == 250
+    assert len(Pictures.plain(["x"], [np.zeros((4000, 4000, 3), np.uint8)], ())) == 1
+
+
+def edited(path: Path, **changed: bytes) -> None:
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()} | {
+            name.replace("__", "."): content for name, content in changed.items()
+        }
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("samples__json", b"{}"),
+        ("samples__json", b"[" * 100_000),
+        ("samples__json", b'{"format":"other"}'),
+        ("00000__png", b"no picture"),
+        ("00000__png", b""),
+    ],
+)
+def test_what_is_damaged_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    write_pictures(tmp_path, DIGEST, SHOWN)
+    edited(tmp_path / NAME, **{name: content})
+    with pytest.raises(InputError, match=NAME) as refused:
+        read_pictures(tmp_path, DIGEST)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_mask_of_another_size_and_pictures_of_another_raster_are_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path, DIGEST, replace(SHOWN, masks=(MASK[1:], None)))
+    with pytest.raises(InputError, match="has another size than its picture"):
+        read_pictures(tmp_path, DIGEST)
+    with pytest.raises(InputError, match="of another raster"):
+        read_pictures(tmp_path, "cd" * 32)
+
+
+def test_more_pixels_than_are_ever_written_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path, DIGEST, replace(SHOWN, pictures=(PICTURE, PICTURE)))
+    monkeypatch.setattr(module, "LARGEST", 150)
+    with pytest.raises(InputError, match="more than 150 bytes of pixels"):
+        read_pictures(tmp_path, DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("images", "normalisation", "expected"),
+    [
+        (np.full((2, 3, 5, 4), 200, np.uint8), None, 200),
+        (np.full((2, 5, 4, 3), 7, np.uint8), None, 7),
+        (np.full((2, 5, 4), 7, np.int64), None, 7),
+        (torch.full((2, 1, 5, 4), 0.2), None, 51),
+        (torch.full((2, 1, 5, 4), 1.0), (0.5, 0.25), 191),
+        (torch.full((2, 3, 5, 4), -2.0), ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), 0),
+        (np.ones((2, 1, 5, 4), bool), None, 255),
+    ],
+)
+def test_images_as_people_see_them(images: object, normalisation: object, expected: int) -> None:
+    found = as_pictures(images, normalisation, "images")  # type: ignore[arg-type]
+    assert (found.shape, found.dtype) == ((2, 5, 4, 3), np.uint8)
+    assert (found == expected).all()
+
+
+def test_numbers_outside_of_0_to_1_are_stretched_image_by_image() -> None:
+    found = as_pictures(np.array([[[[-2.0, 0.0, 2.0]]], [[[0.0, 0.5, 1.0]]]]), None, "images")
+    assert found[..., 0].tolist() == [[[0, 128, 255]], [[0, 128, 255]]]
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, 4, 5, 6)), np.zeros(3), np.zeros((0, 3, 2, 2)), [["a"]]])
+def test_what_is_no_image_is_refused(images: object) -> None:
+    with pytest.raises(InputError, match=r"finish: images: got \(.*expected images \(N, C, H, W\)"):
+        as_pictures(images, None, "finish: images")
+
+
+def test_a_png_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    write_pictures(tmp_path, DIGEST, SHOWN)
+    Image.new("1", (20_000, 20_000)).save(image := io.BytesIO(), "PNG")
+    edited(tmp_path / NAME, **{"00000__png": image.getvalue()})
+    with pytest.raises(InputError, match="pixels"):
+        read_pictures(tmp_path, DIGEST)

@@ -1,0 +1,93 @@
+"""Networks whose numbers leave float32 are refused in one line that names the layer, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spikesam
+from backends.network import graph
+from pipeline import convert, explain, run
+from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from recordings.errors import InputError
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+
+
+def scaled(checkpoint: Checkpoint, factor: float, name: str) -> Checkpoint:
+    """With the weights of one layer times a factor."""
+    layers = tuple(
+        replace(layer, weight=layer.weight * np.float32(factor)) if layer.name == name else layer
+        for layer in checkpoint.network.layers
+    )
+    return replace(checkpoint, network=replace(checkpoint.network, layers=layers))
+
+
+def stderr_of(main: Callable[[list[str]], object], arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small_checkpoint(tmp_path / "snn.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
+        save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
+    images = class_folders(tmp_path / "images", per_class=1)
+    command = ["--checkpoint", str(path), "--data", str(images), "--out", str(tmp_path / "out")]
+    for precision in ("fixed", "float32"):
+        line = stderr_of(run.main, [*command, "--precision", precision], capsys)
+        assert line.startswith(f"error: {path}: layer 'conv2': what its numbers sum to over 8 steps could reach ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_library() -> None:
+    snntorch = pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 4), snntorch.Leaky(beta=0.9, init_hidden=True), nn.Linear(4, 3), snntorch.Leaky(beta=0.9)
+    ).eval()
+    with torch.no_grad():
+        model[0].weight.fill_(3e38)
+    with pytest.raises(
+        InputError, match=r"^from_torch: layer '.*': what its numbers sum to .* expected less than 1e\+30"
+    ):
+        spikesam.from_torch(model, torch.ones(1, 4), timesteps=4)
+
+
+def test_an_ann(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its layers reach depends on each other, and is seen where images go through it."""
+    path = small_ann(tmp_path / "ann.safetensors")
+    save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
+    for part in ("train", "val"):
+        class_folders(tmp_path / "images" / part, per_class=2)
+    source = ["--data", str(tmp_path / "images")]
+    line = stderr_of(
+        explain.main, [str(path), "--method", "grad-cam", *source, "--out", str(tmp_path / "a.h5")], capsys
+    )
+    assert line.startswith("error: layer 'fc1': its sums leave float32 on these images")
+    assert not (tmp_path / "a.h5").exists()
+    steps = ["--conversion.timesteps", "12", "--conversion.calibration", "4"]
+    line = stderr_of(convert.main, [str(path), *source, *steps, "--out", str(tmp_path / "out")], capsys)
+    assert line.startswith("error: layer 'conv2': what its numbers sum to")
+
+
+def test_gradients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small_checkpoint(tmp_path / "snn.safetensors")
+    checkpoint = load_checkpoint(path)
+    tiny = tuple(replace(each, neuron=replace(each.neuron, threshold=1e-44)) for each in checkpoint.network.layers)
+    save_checkpoint(replace(checkpoint, network=replace(checkpoint.network, layers=tiny)), path)
+    source = ["--data", str(class_folders(tmp_path / "images", per_class=1)), "--samples", "1"]
+    line = stderr_of(
+        explain.main, [str(path), "--method", "grad-cam", *source, "--out", str(tmp_path / "a.h5")], capsys
+    )
+    assert line == "error: layer 'input': map of sample 0 is not finite, it leaves float32"
+    assert not (tmp_path / "a.h5").exists()
