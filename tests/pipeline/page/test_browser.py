@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from backends.network.storage import read_network
+from pipeline.images.pictures import Pictures, write_pictures
 from pipeline.maps.relevance import relevance
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from pipeline.page.write import report
 from recordings.maps.reader import MapReader
+from recordings.raster.arrays import write_raster
 from recordings.raster.reader import RasterReader
 
 from .conftest import HOSTILE
@@ -229,6 +231,18 @@ def test_events_are_shown_step_by_step_in_colour(events: Path, open_page: Any) -
         off, on = arrived[step][:, row, column]
         red, _, blue = seen(page, ".strip .card canvas", row, column, arrived.shape[2:])
         assert (off and on) or (red > blue) == on
+
+
+def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> None:
+    """Of 5 events 4 lie in step 6, with which the page begins."""
+    spikes = np.zeros((1, 9, 2, 4, 4), bool)
+    spikes[0, 6, 0, :, 1] = spikes[0, 2, 1, 3, 3] = True
+    path = write_raster(tmp_path / "raster.h5", {"input": spikes, "conv1": spikes[:, :, :1, ::2, ::2]})
+    with RasterReader(path) as raster:
+        write_pictures(tmp_path, raster.raster_digest, Pictures(("a",), (None,), (None,), (None,), events=True))
+    page = open_page(report(tmp_path))
+    assert page.evaluate("[report.state().view, report.state().step]") == ["step", 6]
+    assert "80 % of its events lie in step 6" in page.locator(".strip .card").first.inner_text()
 
 
 def test_controls_stay_in_sight_at_400_pixels(page_of_run: Path, open_page: Any) -> None:
