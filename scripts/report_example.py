@@ -18,7 +18,7 @@ from pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"
-SHOWN = {"sample": 1, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
+SHOWN = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         report(out, page, overwrite=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1036}, device_scale_factor=1.5)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=1.5)
         tab.goto(page.as_uri())
         tab.wait_for_selector("html[data-shown]", state="attached")
         tab.evaluate("(state) => report.change(state)", SHOWN)

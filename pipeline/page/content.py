@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Layer, Readout
+from pipeline.drawing.padding import outside
 from pipeline.drawing.subject import is_right
 from pipeline.measures.operations import products, synaptic_operations
 from recordings.maps.reader import MapReader
@@ -34,6 +35,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "timesteps": raster.timesteps,
         "steps": shown.steps,
         "gamma": run.gamma,
+        "events": bool(run.pictures and run.pictures.events),
         "facts": [
             ["network", run.network_name or header.network_sha256[:12] or "unknown"],
             ["data", header.dataset or "unknown"],
@@ -57,12 +59,21 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Conten
         "kind": layer.kind,
         "shape": layer.shape,
         "matter": run.raster.steps_that_matter(layer),
+        "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": float(rates.mean()),
         "operations": float(np.mean(operations)) if operations else None,
         "products": _products(run).get(layer.name),
         "scores": scores.get((layer.name, None), {}),
     }
+
+
+def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
+    """The rows and columns whose cells see much zero padding; None where there are none, or all are so."""
+    cells = outside(run.network).get(layer.name) if run.network else None
+    if cells is None or not cells.any() or cells.all():
+        return None
+    return {"rows": cells.all(axis=1).nonzero()[0].tolist(), "columns": cells.all(axis=0).nonzero()[0].tolist()}
 
 
 def _sample(run: ShownRun, scores: Scores, explained: int, sample: int, steps: int) -> Content:

@@ -16,8 +16,15 @@ export const VIRIDIS = Uint8ClampedArray.from({ length: 768 }, (_, at) => {
 });
 
 // What speaks for a class and against it. How strongly is a matter of how much it covers: 0 is what lies behind.
-export const FOR = [255, 122, 26];
-export const AGAINST = [43, 140, 255];
+export const FOR = [90, 210, 80];
+export const AGAINST = [235, 60, 200];
+
+// Of events, as in the pictures of pipeline/images/events/binning.py.
+export const [ON, OFF, SILENT] = [
+  [255, 170, 90],
+  [90, 170, 255],
+  [24, 24, 24],
+];
 
 // How much of a map covers what is behind it: nothing at opacity 0, all at 1; between, high values cover more.
 export function cover(share, opacity) {

@@ -126,7 +126,7 @@ function target(change) {
     change,
   );
   const legend = element("small", {}, "against ", element("span", { class: "legend signed" }), " for");
-  const node = element("div", {}, classes.node, legend);
+  const node = element("div", { class: "beside" }, classes.node, legend);
   return {
     node,
     show: (state) => {

@@ -12,6 +12,8 @@ export function aboutRuns(runs) {
   return {
     samples: runs[0].samples.length,
     steps: Math.max(...runs.map((run) => run.steps)),
+    busiest: livelyStep(runs[0]),
+    events: runs[0].events,
     gamma: runs[0].gamma,
     kinds: Object.keys(KINDS).filter((kind) => samples.some((sample) => has(sample, kind))),
     hasPicture: samples.some((sample) => sample.picture),
@@ -19,6 +21,15 @@ export function aboutRuns(runs) {
     hasBox: samples.some((sample) => sample.box),
     hasMask: samples.some((sample) => sample.mask),
   };
+}
+
+// A step that matters in every layer, at which layers fire often, each beside its own mean.
+function livelyStep(run) {
+  const matter = Math.min(run.steps, ...run.layers.map((layer) => layer.matter));
+  const activity = Array.from({ length: Math.max(1, matter) }, (_, step) =>
+    run.layers.reduce((sum, layer) => sum + (layer.rate > 0 ? layer.rates[step] / layer.rate : 0), 0),
+  );
+  return activity.indexOf(Math.max(...activity));
 }
 
 function has(sample, kind) {

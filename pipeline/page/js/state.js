@@ -2,12 +2,12 @@
 
 export const GAMMA_MOST = 3;
 
-// about: { samples, steps, gamma, kinds, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
+// about: { samples, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
 export function initialState(about) {
   return {
     sample: 0,
-    view: "sum",
-    step: Math.min(about.steps - 1, Math.floor(about.steps / 2)),
+    view: about.events ? "step" : "sum",
+    step: about.busiest,
     playing: false,
     gamma: about.gamma,
     sam: true,

@@ -11,6 +11,8 @@ const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 
 const ABOUT = {
   samples: 3,
   steps: 16,
+  busiest: 8,
+  events: false,
   gamma: 0.5,
   kinds: ["sam", "count"],
   hasPicture: true,
