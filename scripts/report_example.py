@@ -1,14 +1,18 @@
-"""Make docs/report-example.html and docs/report.png anew: python scripts/report_example.py (needs Chromium).
+"""Make the examples of a page in docs/ anew: python scripts/report_example.py (needs Chromium).
 
-The page shows the synthetic cluttered digits alone: nobody's photographs.
+report-example.html and report.png show the synthetic cluttered digits, own_network.png the page at which the tutorial
+of one's own snnTorch network ends: nobody's photographs.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -18,29 +22,46 @@ from pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"
-SHOWN = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
 
 
 def main() -> None:
-    """Run, make the page, and take its picture."""
+    """Run, make the pages, and take their pictures."""
     page = DOCS / "report-example.html"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cluttered digits"
         run.main(["--backend", "event", "--samples", SAMPLES, "--figures", "0", "--no-report", "--out", str(out)])
         gradcam.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
         report(out, page, overwrite=True)
+    shown = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
+    take_picture(page, shown, DOCS / "report.png")
+    own_network()
+
+
+def own_network() -> None:
+    """Record the network of the tutorial, and take the picture of its page."""
+    tutorial = (DOCS / "tutorials" / "snntorch.md").read_text(encoding="utf-8").partition("## Import it")[0]
+    names: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for cell in re.findall(r"```\{code-cell\} ipython3\n(.*?)```", tutorial, re.DOTALL):
+            exec(cell, names)
+        shown = {"sample": 2, "pixel": {"layer": "leaky_2", "x": 0.5, "y": 0.5}}
+        take_picture(report("runs/mine"), shown, DOCS / "own_network.png")
+        os.chdir(DOCS)
+
+
+def take_picture(page: Path, shown: dict[str, Any], target: Path) -> None:
+    """Photograph a page in a state, with 256 colours."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=1.5)
-        tab.goto(page.as_uri())
+        tab.goto(page.absolute().as_uri())
         tab.wait_for_selector("html[data-shown]", state="attached")
-        tab.evaluate("(state) => report.change(state)", SHOWN)
+        tab.evaluate("(state) => report.change(state)", shown)
         tab.wait_for_timeout(1000)
         picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
         browser.close()
-    picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(
-        DOCS / "report.png", optimize=True
-    )
+    picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 if __name__ == "__main__":
