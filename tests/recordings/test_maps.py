@@ -296,7 +296,7 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too large); "
-        "free space or choose another name"
+        "free space or choose another out"
     )
     assert not list(tmp_path.iterdir())
 
