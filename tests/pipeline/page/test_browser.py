@@ -245,6 +245,27 @@ def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> 
     assert "80 % of its events lie in step 6" in page.locator(".strip .card").first.inner_text()
 
 
+def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, open_page: Any) -> None:
+    """The first row fires at every step, the others once; which rows see padding, only a network would tell."""
+    spikes = np.zeros((1, 6, 1, 8, 8), bool)
+    spikes[0, :, 0, 0] = spikes[0, 1] = True
+    page = open_page(report(write_raster(tmp_path / "raster.h5", {"conv1": spikes}), tmp_path / "page.html"))
+    plain = picture(page, "conv1", "count")
+    for row, hatched in (7, False), (0, True):
+        page.evaluate("row => { report.runs[0].layers[0].padded = { rows: [row], columns: [] } }", row)
+        change(page, scale="all" if hatched else "layer", behind="nothing", opacity=row / 10)
+        assert (picture(page, "conv1", "count") != plain) == hatched
+
+
+def test_names_are_not_broken_inside_words(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run, 850)  # at which five cards stand side by side
+    heights = """names => names.map(name => {
+        name.textContent = "Staffordshire";
+        return name.getBoundingClientRect().height / parseFloat(getComputedStyle(name).fontSize);
+    })"""
+    assert max(page.eval_on_selector_all(".shares bdi", heights)) < 2  # lines
+
+
 def test_controls_stay_in_sight_at_400_pixels(page_of_run: Path, open_page: Any) -> None:
     page = open_page(page_of_run, 400)
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")

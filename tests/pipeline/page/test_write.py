@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from backends.network.storage import read_network
+from pipeline.drawing.padding import outside
 from pipeline.explain import main as explain_raster
 from pipeline.images.pictures import read_pictures, write_pictures
 from pipeline.images.preprocessing import box_mask
@@ -115,6 +116,17 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
         ]
         assert [bool(sample["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
+
+
+def test_what_sees_padding_is_that_of_the_figures(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    cells = outside(read_network(finished / "network.safetensors")[0])
+    assert content["layers"][0]["padded"] is None  # the input
+    for layer in content["layers"][1:3]:
+        found = np.zeros(layer["shape"][1:], bool)
+        if layer["padded"]:
+            found[layer["padded"]["rows"]] = found[:, layer["padded"]["columns"]] = True
+        assert np.array_equal(found, cells[layer["name"]])
 
 
 def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
