@@ -12,6 +12,7 @@ from .blob import blob
 from .shown_run import ShownRun
 
 MOST = 60_000_000  # neurons × steps × classes of all samples: some ten seconds on one core
+BRIEF = 3_000_000  # half a second
 LEVELS = 127  # above and below 0, which is level 128
 
 
@@ -19,7 +20,7 @@ def explained_samples(run: ShownRun) -> int:
     """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
     if run.network is None or tuple(run.raster) != run.network.raster_names:
         return 0
-    return MOST // (2 * run.raster.timesteps * _neurons(run))
+    return (BRIEF if run.brief else MOST) // (2 * run.raster.timesteps * _neurons(run))
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:
@@ -30,6 +31,8 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
     if tuple(run.raster) != run.network.raster_names:
         return "Relevance is not shown: the raster does not hold all layers of the network."
     held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
+    if run.brief:
+        return f"Relevance is {held}, since it takes long; spikesam report {run.name} shows it for more."
     size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
     return f"Relevance is {held}: for a network of {size} it takes long."
 

@@ -93,7 +93,7 @@ def _pictures(
                 cams = tuple(grad_cams(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
                 about = (settings.gamma, summary, pictures, network, scores, cams)
-                write_page([ShownRun(folder.resolve().name, raster, *about)], folder / "report.html")
+                write_page([ShownRun(folder.resolve().name, raster, *about, brief=True)], folder / "report.html")
     return figures
 
 

@@ -41,6 +41,7 @@ class ShownRun:
     scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
     grad_cams : open files of Grad-CAM of the same samples
     notes : what could not be shown, and why
+    brief : whether the page must not take long, since somebody waits for the run that it is of
     """
 
     name: str
@@ -52,6 +53,7 @@ class ShownRun:
     scores: Sequence[Score] = ()
     grad_cams: tuple[MapReader, ...] = ()
     notes: tuple[str, ...] = ()
+    brief: bool = False
 
     @property
     def network_name(self) -> str:

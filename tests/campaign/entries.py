@@ -20,7 +20,7 @@ from .formats.zips import WNIDS, add, members
 from .isolated import Refused
 from .outside import Outside, make_outside
 from .process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
-from .workplace import RECIPES, identity, none
+from .workplace import identity, none
 
 RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", "--data", "images", "--out")
 BACKEND = ("--backend", "event")

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zlib
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from pipeline.networks.checkpoint_files import BUNDLED
 from pipeline.page.blob import blob
 from pipeline.page.content import spike_trains
 from pipeline.page.excerpt import excerpt
+from pipeline.page.relevance import explained_samples, unexplained
 from pipeline.page.render import as_json, script_of
+from pipeline.page.shown_run import open_run
 from pipeline.page.write import report
 from pipeline.report import main
 from recordings.errors import InputError
@@ -116,6 +119,15 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
         ]
         assert [bool(sample["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
+
+
+def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.page.relevance.BRIEF", 0)
+    with ExitStack() as files:
+        shown = open_run(finished, files)
+        assert (unexplained(shown, 4), explained_samples(replace(shown, brief=True))) == (None, 0)
+        said = unexplained(replace(shown, brief=True), 4)
+    assert said == f"Relevance is not shown, since it takes long; spikesam report {shown.name} shows it for more."
 
 
 def test_what_sees_padding_is_that_of_the_figures(finished: Path, tmp_path: Path) -> None:
