@@ -19,7 +19,7 @@ LISTED = 1000  # names of a folder that are compared with a misspelt one
 
 def similar_file(path: Path) -> str:
     """ "; did you mean runs/a/raster.h5?", of a path that is not there and one name in it misspelt; else nothing."""
-    with suppress(OSError):
+    with suppress(OSError, StopIteration):  # it cannot be listed, or is there
         wrong = next(part for part in (*reversed(path.parents), path) if not part.exists())
         with os.scandir(wrong.parent) as entries:
             names = [entry.name for entry in islice(entries, LISTED)]
