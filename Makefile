@@ -2,6 +2,7 @@
 
 VENV_PYTHON := .venv/bin/python
 BACKEND ?= lava
+MINUTES ?= 2
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
 # Two tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
@@ -9,7 +10,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile -m "not alone"
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs bench check format setup dist lock audit clean
+.PHONY: help demo test fuzz docs bench check format setup dist lock audit clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -24,11 +25,14 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
 	@echo "3/3  Digits before an event camera on $(BACKEND): they move, and the maps follow them"
 	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
-	@echo "The pictures:" && ls runs/demo-digits/figures/*.png runs/demo-cat/figures/*.png runs/demo-events/figures/*.png
+	@echo "Open runs/demo-digits/report.html, runs/demo-cat/report.html or runs/demo-events/report.html in a browser."
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE)
 	@$(VENV_PYTHON) -m pytest -q --no-header -m alone
+
+fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
+	@$(VENV_PYTHON) -m pytest tests/campaign -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES)
 
 docs: setup ## Build the site, and execute its tutorials (two to three minutes); warnings are errors
 	@$(VENV_PYTHON) -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees \

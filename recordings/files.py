@@ -19,8 +19,10 @@ LISTED = 1000  # names of a folder that are compared with a misspelt one
 
 def similar_file(path: Path) -> str:
     """ "; did you mean runs/a/raster.h5?", of a path that is not there and one name in it misspelt; else nothing."""
-    with suppress(OSError, StopIteration):  # it cannot be listed, or is there
-        wrong = next(part for part in (*reversed(path.parents), path) if not part.exists())
+    with suppress(OSError):
+        wrong = next((part for part in (*reversed(path.parents), path) if not part.exists()), None)
+        if wrong is None:
+            return ""
         with os.scandir(wrong.parent) as entries:
             names = [entry.name for entry in islice(entries, LISTED)]
         for name in difflib.get_close_matches(wrong.name, names):

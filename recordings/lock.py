@@ -165,8 +165,9 @@ def _acquired(path: Path, kind: int = fcntl.LOCK_EX, tries: int = 1) -> int:
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
             if _is_there(path, handle):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+                with suppress(OSError):  # on a full disk it says nothing
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
                 return handle
         except BlockingIOError:
             if (tries := tries - 1) <= 0:
@@ -220,8 +221,8 @@ def _says(content: bytes) -> str:
 def _out_refusal(directory: Path, error: Exception) -> InputError:
     if isinstance(error, BlockingIOError):
         holder = "another process"
-        with suppress(OSError):
-            holder = _says((directory / LOCK_NAME).read_bytes()[:LONGEST])
+        with suppress(OSError), (directory / LOCK_NAME).open("rb") as file:
+            holder = _says(file.read(LONGEST))
         return InputError(
             f"{directory}: another run is writing here, expected one run per directory ({holder})", "wait"
         )

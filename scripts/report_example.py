@@ -32,7 +32,7 @@ def main() -> None:
         run.main(["--backend", "event", "--samples", SAMPLES, "--figures", "0", "--no-report", "--out", str(out)])
         gradcam.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
         report(out, page, overwrite=True)
-    shown = {"sample": 1, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
+    shown = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
     take_picture(page, shown, DOCS / "report.png")
     own_network()
 
@@ -54,7 +54,7 @@ def take_picture(page: Path, shown: dict[str, Any], target: Path) -> None:
     """Photograph a page in a state, with 256 colours."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1036}, device_scale_factor=1.5)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=1.5)
         tab.goto(page.absolute().as_uri())
         tab.wait_for_selector("html[data-shown]", state="attached")
         tab.evaluate("(state) => report.change(state)", shown)

@@ -26,6 +26,20 @@ refuse() {
   fail "a package could not be fetched, or is not the one that was locked (its hash differs); see the lines above"
 }
 
+# Of what pip and uv say, counts the packages in one line that grows, and prints what is neither a package nor a detail.
+in_short() {
+  local line fetched=0 dots=""
+  while IFS= read -r line; do
+    case $line in
+      Collecting* | "Using cached"*) (((fetched += 1) % 10)) || { printf .; dots=1; } ;;
+      "  "* | " + "* | " - "* | " ~ "* | Requirement* | "Successfully installed"* | Downloading* | Preparing* | Building*) ;;
+      "Installing collected"*) printf ' installing %d packages' "$fetched"; dots=1 ;;
+      *) [ -z "$dots" ] || echo; dots=""; echo "$line" ;;
+    esac
+  done
+  [ -z "$dots" ] || echo
+}
+
 # Prints "3.13" for an interpreter; fails for one that is absent or, as a pyenv shim can be, there but not working.
 version_of() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
@@ -106,10 +120,10 @@ echo "Installing the locked packages into $venv with $python (once; about 6 GB w
 # Both tools leave what is already right as it is. --no-deps: the locks name all there is to install.
 if [ -n "$uv" ]; then
   "$uv" venv --quiet --allow-existing --python "$python" "$venv"
-  "$uv" pip install --python "$venv/bin/python" --no-deps --require-hashes -r requirements.lock || refuse
+  "$uv" pip install --python "$venv/bin/python" --no-deps --require-hashes -r requirements.lock 2>&1 | in_short || refuse
 else
   "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --no-deps --require-hashes -r requirements.lock || refuse
+  "$venv/bin/python" -m pip install --no-deps --require-hashes -r requirements.lock 2>&1 | in_short || refuse
 fi
 # pip alone can overrule the Pythons that lava-nc and lava-dl allow. Without isolation, what builds norse is what was locked.
 "$venv/bin/python" -m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python \

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # What tests compute is small. More threads than one would mostly wait for each other, above all where tests run side by
 # side. numpy, torch and numba read these once, so they are set before any of them is imported; commands inherit them.
@@ -18,9 +18,10 @@ for library in ("OMP", "OPENBLAS", "NUMBA"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: where others compute too, time says nothing of a test. "suite" tries the same cases each time; "long"
-# tries many new ones, and those first that failed before; it is for tests/campaign.
+# tries many new ones, and those first that failed before; it is for tests/campaign. "fuzz" is that without shrinking.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, derandomize=False, max_examples=1000, print_blob=True)
+settings.register_profile("fuzz", settings.get_profile("long"), phases=[Phase.reuse, Phase.generate])
 settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

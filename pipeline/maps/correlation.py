@@ -1,4 +1,4 @@
-"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, convolution or matrix product."""
+"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, products, maxima of currents."""
 
 from __future__ import annotations
 
@@ -60,6 +60,35 @@ def spread(layer: Layer, weight: Floats, values: Floats, shape: tuple[int, ...])
         for x in range(weight.shape[3]):
             padded[:, y : y + rows : stride, x : x + columns : stride] += parts[:, y, x]
     return padded[:, edge : edge + shape[1], edge : edge + shape[2]]
+
+
+def winners(layer: Layer, currents: Floats) -> NDArray[np.intp]:
+    """Which current of each window is its maximum: (C', k H', k W') -> (C', H', W'), k = `current_pool`.
+
+    Cells of a window are counted row by row, from 0; of several maxima the first one wins.
+    """
+    return _cells(currents, layer.current_pool).argmax(axis=3)
+
+
+def won(layer: Layer, currents: Floats, winners: NDArray[np.intp]) -> Floats:
+    """The current of each window's winner: (C', k H', k W') -> (C', H', W')."""
+    found: Floats = np.take_along_axis(_cells(currents, layer.current_pool), winners[..., None], axis=3)[..., 0]
+    return found
+
+
+def to_winners(layer: Layer, values: Floats, winners: NDArray[np.intp]) -> Floats:
+    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', k H', k W')."""
+    (channels, height, width), side = values.shape, layer.current_pool
+    cells = np.zeros((channels, height, width, side**2))
+    np.put_along_axis(cells, winners[..., None], values[..., None], axis=3)
+    placed = cells.reshape(channels, height, width, side, side).swapaxes(2, 3)
+    return placed.reshape(channels, height * side, width * side)
+
+
+def _cells(maps: Floats, side: int) -> Floats:
+    """(C, H, W) -> (C, H / k, W / k, k²): the cells of each window, row by row."""
+    windows = _windows(maps, side).swapaxes(2, 3)
+    return windows.reshape(*windows.shape[:3], side**2)
 
 
 def _windows(maps: NDArray[Any], side: int) -> NDArray[Any]:

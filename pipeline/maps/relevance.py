@@ -21,6 +21,9 @@ current I, where they are above 0; then the current's share among the spikes tha
     d[t]       = c[t] I[t]⁺ / E[t] + κ d[t+1]
     R_i[t-1]   = d[t] (g w_i x_i[t-1])⁺
 
+A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
+first of several, row by row.
+
 Both keep relevance: what reaches the input is what the readout began with, less what biases caused. Membranes are
 those of the recorded spikes, in real numbers; nothing is simulated anew.
 
@@ -39,9 +42,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import FixedLIF, Layer, Network, SpikingNeuron
-from recordings.errors import InputError
 
-from .correlation import Floats, correlate, pooled, spread, unpooled
+from .correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
 Spikes = NDArray[np.bool_]
@@ -61,10 +63,6 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
     Returns
     -------
     (T, C, H, W) float64 of each of these layers, in units of the logit; 0 where there is no spike
-
-    Raises
-    ------
-    InputError : if a layer behind the first takes the maximum of its currents
     """
     found = [readout_relevance(network, spikes[-1], target, rule)]
     behind = network.layers[len(network.layers) - len(spikes) + 1 :]
@@ -83,29 +81,25 @@ def readout_relevance(network: Network, fired: Spikes, target: int, rule: Rule) 
 
 def layer_relevance(layer: Layer, before: Spikes, fired: Spikes, relevance: Floats, rule: Rule) -> Floats:
     """Relevance of the spikes that a layer got, (T, C, H, W), from that of those it fired, (T, C', H', W')."""
-    if layer.current_pool > 1:
-        raise InputError(
-            f"relevance: layer {layer.name!r} takes the maximum of its currents, expected pooling of spikes alone"
-        )
     neuron, weight = layer.spiking_neuron, layer.averaged_weight.astype(np.float64)
     unit = 2.0**-neuron.shift if isinstance(neuron, FixedLIF) else 1.0
     gain = np.asarray(neuron.gain * unit, np.float64)[..., None, None]
     parts: list[Part] = [(weight, gain)]
+    currents, places = _currents(layer, parts[0], before)
+    kept, membrane = _membranes(neuron, currents, fired)
     if rule == "signed":
-        membrane = _membranes(neuron, _currents(layer, parts, before), fired)[1]
         per_current = _signed(neuron, membrane, fired, relevance)
     else:
-        kept, membrane = _membranes(neuron, _currents(layer, parts, before), fired)
         raised = np.maximum(kept, 0), np.maximum(membrane - kept, 0)
         parts = [(np.maximum(sign * weight, 0), np.maximum(sign * gain, 0)) for sign in (1, -1)]
-        excited = _outlasting(neuron, _currents(layer, parts, before))
+        excited = _outlasting(neuron, _exciting(layer, parts, before, places))
         per_current = _positive(neuron, *raised, excited, relevance)
     found = np.zeros(before.shape)
     for t in range(1, len(before)):
         maps = pooled(layer, before[t - 1])
         for part, of_part in parts:
-            arrived = spread(layer, part, per_current[t] * _at(of_part, t), maps.shape)
-            found[t - 1] += unpooled(layer, before[t - 1], arrived)
+            won_by = to_winners(layer, per_current[t] * _at(of_part, t), places[t])
+            found[t - 1] += unpooled(layer, before[t - 1], spread(layer, part, won_by, maps.shape))
     return found
 
 
@@ -135,12 +129,24 @@ def _positive(neuron: SpikingNeuron, kept: Floats, current: Floats, excited: Flo
     return found
 
 
-def _currents(layer: Layer, parts: Sequence[Part], before: Spikes) -> Floats:
-    """Σ gain · (W ⊛ pool(x[t-1])) over some parts of the synapses: (T, C', H', W'), 0 at the first step."""
+def _currents(layer: Layer, synapses: Part, before: Spikes) -> tuple[Floats, NDArray[np.intp]]:
+    """gain · max(W ⊛ pool(x[t-1])), 0 at the first step, and which currents are the maxima: (T, C', H', W') each."""
+    weight, gain = synapses
     currents = np.zeros((len(before), *layer.output_shape(before.shape[1:])))
+    places = np.zeros(currents.shape, np.intp)
+    for t in range(1, len(before)):
+        arrived = correlate(layer, weight, pooled(layer, before[t - 1]))
+        places[t] = winners(layer, arrived)
+        currents[t] = _at(gain, t) * won(layer, arrived, places[t])
+    return currents, places
+
+
+def _exciting(layer: Layer, parts: Sequence[Part], before: Spikes, places: NDArray[np.intp]) -> Floats:
+    """Σ gain · (W ⊛ pool(x[t-1])) over some parts of the synapses, where the maxima are: (T, C', H', W')."""
+    currents = np.zeros(places.shape)
     for t in range(1, len(before)):
         maps = pooled(layer, before[t - 1])
-        currents[t] = sum(_at(gain, t) * correlate(layer, part, maps) for part, gain in parts)
+        currents[t] = sum(_at(gain, t) * won(layer, correlate(layer, part, maps), places[t]) for part, gain in parts)
     return currents
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from functools import partial
-from typing import Any
 
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from backends.network import Layer, Readout
+from pipeline.drawing.padding import outside
 from pipeline.drawing.subject import is_right
 from pipeline.measures.operations import products, synaptic_operations
 from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
 
+from .blob import blob
 from .excerpt import Content, excerpt
+from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
 
-LEVEL = 1  # a hundred times as fast as zlib's 9, for 5 % more bytes
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
 
 
@@ -27,7 +26,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     """Everything of one run, in at most `limit` bytes of samples."""
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
-    shown = excerpt(partial(_sample, run, scores), raster.n_samples, raster.timesteps, limit)
+    shown = excerpt(partial(_sample, run, scores, explained_samples(run)), raster.n_samples, raster.timesteps, limit)
     known = np.minimum(raster.labels, raster.predictions) >= 0
     right = int((raster.labels == raster.predictions)[known].sum())
     return {
@@ -36,6 +35,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "timesteps": raster.timesteps,
         "steps": shown.steps,
         "gamma": run.gamma,
+        "events": bool(run.pictures and run.pictures.events),
         "facts": [
             ["network", run.network_name or header.network_sha256[:12] or "unknown"],
             ["data", header.dataset or "unknown"],
@@ -45,7 +45,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
             ["right answers", f"{right} of {known.sum()}" if known.any() else "unknown"],
             ["spikes' digest", raster.raster_digest[:12]],
         ],
-        "notes": [*([shown.note] if shown.note else []), *run.notes],
+        "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
         "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
         "samples": shown.samples,
     }
@@ -59,6 +59,7 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Conten
         "kind": layer.kind,
         "shape": layer.shape,
         "matter": run.raster.steps_that_matter(layer),
+        "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": float(rates.mean()),
         "operations": float(np.mean(operations)) if operations else None,
@@ -67,7 +68,15 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Conten
     }
 
 
-def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
+def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
+    """The rows and columns whose cells see much zero padding; None where there are none, or all are so."""
+    cells = outside(run.network).get(layer.name) if run.network else None
+    if cells is None or not cells.any() or cells.all():
+        return None
+    return {"rows": cells.all(axis=1).nonzero()[0].tolist(), "columns": cells.all(axis=0).nonzero()[0].tolist()}
+
+
+def _sample(run: ShownRun, scores: Scores, explained: int, sample: int, steps: int) -> Content:
     raster, answer = run.raster, run.summary.answers[sample] if run.summary else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index = int(raster.samples.index[sample])
@@ -83,6 +92,7 @@ def _sample(run: ShownRun, scores: Scores, sample: int, steps: int) -> Content:
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
+        "relevance": relevance_of(run, sample) if sample < explained else {},
         "operations": _operations(run, sample),
         "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
     }
@@ -141,11 +151,6 @@ def _scores(run: ShownRun) -> Scores:
     for mean in run.summary.localisation if run.summary else ():
         put(mean.layer, None, mean.method, mean.measure, mean.mean)
     return scores
-
-
-def blob(content: NDArray[Any]) -> str:
-    """The bytes of an array in C-order; the page's own `inflate` undoes it."""
-    return base64.b64encode(isal_zlib.compress(np.ascontiguousarray(content).tobytes(), LEVEL)).decode("ascii")
 
 
 def spike_trains(packed: NDArray[np.uint8], neurons: int) -> NDArray[np.uint8]:

@@ -18,6 +18,19 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For `make fuzz`, with `--hypothesis-profile=fuzz`."""
+    parser.addoption("--minutes", type=float, help="how long to try new hostile cases")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the minutes over all tests."""
+    if minutes := config.getoption("minutes", None):
+        from .fuzz import Fuzz
+
+        config.pluginmanager.register(Fuzz(minutes))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a test run for hours where it shall try thousands of cases; each case has a limit of its own."""
     from .isolated import LONG

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from recordings.errors import InputError
+from recordings.sealed import seal
 
 COMPLAINT = re.compile(r"(/[\w/.-]*)(@\w+|\[\d+\]): .*expected ([0-9a-f]{64})")
 MOST = 40  # digests
@@ -57,3 +58,18 @@ def forge_safetensors(data: bytes) -> bytes:
     digest = hashlib.sha256(text.encode() + b"".join(tensors[name].tobytes() for name in sorted(tensors)))
     raw = json.dumps({"__metadata__": {**metadata, "sha256": digest.hexdigest()}, **header}).encode()
     return len(raw).to_bytes(8, "little") + raw + content
+
+
+def unseal(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The record of a file of a range, and its sections: files of HDF5."""
+    _, line, rest = path.read_bytes().split(b"\n", 2)
+    record, sections = json.loads(line), dict[str, bytes]()
+    for name, (size, _) in record["sections"].items():
+        sections[name], rest = rest[:size], rest[size:]
+    return record, sections
+
+
+def reseal(path: Path, record: dict[str, Any], sections: dict[str, bytes]) -> None:
+    """Write such a file, with digests and seals as a run makes them."""
+    line = json.dumps(record | {"sections": {name: seal(content) for name, content in sections.items()}}).encode()
+    path.write_bytes(b"\n".join([hashlib.sha256(line).hexdigest().encode(), line, b"".join(sections.values())]))

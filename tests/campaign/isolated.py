@@ -9,14 +9,17 @@ import resource
 import shutil
 import signal
 import tempfile
+import time
 import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, event, settings
 
 from recordings.errors import InputError
 
@@ -39,7 +42,7 @@ class Refused(str):
 
 def cases(short: int, long: int) -> settings:
     """So many cases in a test run, and in a long one; with none, those of @example alone."""
-    phases = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink] if LONG or short else [Phase.explicit]
+    phases = settings.default.phases if LONG or short else [Phase.explicit]
     count = max(1, long * settings.default.max_examples // 1000) if LONG else max(1, short)
     return settings(max_examples=count, phases=phases, suppress_health_check=list(HealthCheck))
 
@@ -60,6 +63,41 @@ def attempt(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0
     ------
     AssertionError : if it ended in any other way
     """
+    return _attempt(function, arguments, seconds, memory)[0]
+
+
+@dataclass
+class Tally:
+    """How the cases of a test ended."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    memory: int = 0
+
+
+TALLIES: defaultdict[str, Tally] = defaultdict(Tally)  # by name of a test
+
+
+def tried(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30) -> None:
+    """Try a case: call a function that says how it ended, see :func:`attempt`; hypothesis and the tally count it."""
+    tally, began = (
+        TALLIES[os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].rpartition(" ")[0]],
+        time.monotonic(),
+    )
+    try:
+        found, peak = _attempt(function, arguments, seconds, memory)
+        outcome = "refused" if isinstance(found, Refused) else found
+        tally.memory = max(tally.memory, peak)
+    except AssertionError:
+        outcome = "failed"
+        raise
+    finally:
+        tally.counts[outcome] += 1
+        tally.seconds = max(tally.seconds, time.monotonic() - began)
+    event(outcome)
+
+
+def _attempt(function: Callable[..., Any], arguments: Any, seconds: float, memory: int) -> tuple[Any, int]:
     scratch = Path(tempfile.mkdtemp(prefix="attempt-"))
     here, there = CONTEXT.Pipe(duplex=False)
     child = CONTEXT.Process(target=_serve, args=(there, scratch, seconds, function, arguments))
@@ -83,7 +121,7 @@ def attempt(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0
         raise AssertionError(f"memory: it took {peak / 1e9:.2f} GB")
     if kind == "failed":
         raise AssertionError(value)
-    return clean(value) if kind == "refused" else value
+    return (clean(value) if kind == "refused" else value), peak
 
 
 def clean(message: str) -> Refused:

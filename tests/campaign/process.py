@@ -30,11 +30,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, or minus the number of a signal; and what it wrote to standard error."""
+    """How a command ended: its exit code, or minus the number of a signal; and what it wrote."""
 
     code: int
     error: str
     seconds: float = 0.0
+    output: str = ""
 
     @property
     def line(self) -> str:
@@ -55,25 +56,29 @@ class Command:
     """A command that runs in `folder`; `prepare` is called in its process before it begins."""
 
     def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
-        self._errors, writes = os.pipe()  # no file: there may be a limit on these
-        os.set_blocking(self._errors, False)
-        self._error = b""
+        pipes = os.pipe(), os.pipe()  # no files: there may be a limit on these
+        self._written = {reads: b"" for reads, _ in pipes}  # standard output, standard error
+        for reads in self._written:
+            os.set_blocking(reads, False)
         self._began = time.monotonic()
         self._ended: Ended | None = None
-        self.pid = forked(lambda: _run(words, folder, writes, prepare))
-        os.close(writes)
+        self.pid = forked(lambda: _run(words, folder, [writes for _, writes in pipes], prepare))
+        for _, writes in pipes:
+            os.close(writes)
 
     def poll(self) -> Ended | None:
         """How it ended, if it has."""
         if self._ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            with contextlib.suppress(BlockingIOError):
-                while more := os.read(self._errors, 1 << 16):
-                    self._error += more
+            for reads in self._written:
+                with contextlib.suppress(BlockingIOError):
+                    while more := os.read(reads, 1 << 16):
+                        self._written[reads] += more
             if pid:
-                code, error = os.waitstatus_to_exitcode(status), self._error.decode(errors="replace")
-                self._ended = Ended(code, error, time.monotonic() - self._began)
-                os.close(self._errors)
+                output, error = (written.decode(errors="replace") for written in self._written.values())
+                self._ended = Ended(os.waitstatus_to_exitcode(status), error, time.monotonic() - self._began, output)
+                for reads in self._written:
+                    os.close(reads)
         return self._ended
 
     def wait(self, seconds: float = 600.0) -> Ended:
@@ -132,12 +137,21 @@ def aside(function: Callable[..., T], *arguments: Any) -> T:
     return result
 
 
-def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], object]) -> int:
-    """The child's side of a command."""
+def main_of(command: str) -> Callable[[Sequence[str]], Any]:
+    """What runs a command; a public function of Python is one, too."""
     from pipeline.cli.main import COMMANDS
 
+    from .calls import CALLS
+
+    if command in CALLS:
+        return CALLS[command]
+    return import_module("paper.__main__" if command == "paper" else COMMANDS[command][0]).main
+
+
+def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Callable[[], object]) -> int:
+    """The child's side of a command."""
     os.chdir(folder)
-    for number, target in ((1, os.open(os.devnull, os.O_WRONLY)), (2, errors)):
+    for number, target in enumerate(writes, start=1):
         os.dup2(target, number)
     atexit._clear()  # what the parent wanted done when it exits is not for this process to do
     weakref.finalize._registry.clear()  # type: ignore[attr-defined]
@@ -145,8 +159,9 @@ def _run(words: Sequence[str], folder: Path, errors: int, prepare: Callable[[], 
     atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
     tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
     tracker._fd = tracker._pid = None
+    multiprocessing.set_start_method(None, force=True)  # that of the fork server is not the one that a command has
     sys.argv = ["spikesam", *words]
-    main = import_module("paper.__main__" if words[0] == "paper" else COMMANDS[words[0]][0]).main
+    main = main_of(words[0])
     prepare()
     try:
         code = main(list(words[1:]))

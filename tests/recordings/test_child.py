@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,22 @@ def test_a_clone_as_the_current_folder_keeps_its_place(
     code = "import fractions; print(fractions.__file__)"
     done = subprocess.run(python(code), capture_output=True, text=True, check=True)
     assert (Path(done.stdout.strip()).parent == tmp_path) == (place == "first")
+
+
+SETTINGS = """
+import recordings, matplotlib, numba
+from numba.core import config
+config.reload_config()
+print(config.CACHE_DIR or "none", config.DISABLE_JIT, matplotlib.rcParams["text.usetex"])
+"""
+
+
+@pytest.mark.parametrize("broken", ["", "bytes", "pipe"])
+def test_libraries_take_no_settings_from_the_current_folder(broken: str, hostile: Path) -> None:
+    """Numba runs code that lies in the folder of its cache; matplotlib would start LaTeX, or read a pipe for ever."""
+    for name in ("matplotlibrc", ".numba_config.yaml") if broken else ():
+        (hostile / name).unlink()
+        (hostile / name).write_bytes(b"\xff: [") if broken == "bytes" else os.mkfifo(hostile / name)
+    done = subprocess.run(python(SETTINGS), cwd=hostile, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "none 0 False\n", "")
+    assert not (hostile.parent / "mark").exists()

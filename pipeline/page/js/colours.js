@@ -15,6 +15,17 @@ export const VIRIDIS = Uint8ClampedArray.from({ length: 768 }, (_, at) => {
   return low + (high - low) * (place - stop);
 });
 
+// What speaks for a class and against it. How strongly is a matter of how much it covers: 0 is what lies behind.
+export const FOR = [90, 210, 80];
+export const AGAINST = [235, 60, 200];
+
+// Of events, as in the pictures of pipeline/images/events/binning.py.
+export const [ON, OFF, SILENT] = [
+  [255, 170, 90],
+  [90, 170, 255],
+  [24, 24, 24],
+];
+
 // How much of a map covers what is behind it: nothing at opacity 0, all at 1; between, high values cover more.
 export function cover(share, opacity) {
   if (opacity <= 0) return 0;

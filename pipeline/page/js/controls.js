@@ -10,6 +10,7 @@ export function makeControls(about, change) {
     stepSlider(about, change),
     slider("γ", "gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ = ${value.toFixed(2)}`, change),
     kinds(about, change),
+    about.kinds.includes("relevance") ? target(change) : null,
     choice("Scale", "scale", { layer: "each layer's own", all: "one for all layers" }, change),
     slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, (value) => `opacity ${value.toFixed(2)}`, change),
     choice(
@@ -104,16 +105,33 @@ function stepSlider(about, change) {
 }
 
 function kinds(about, change) {
-  const boxes = Object.entries(KINDS)
-    .filter(([kind]) => kind !== "cam" || about.hasCam)
-    .map(([kind, title]) => {
-      const box = element("input", { type: "checkbox", name: kind, onchange: () => change({ [kind]: box.checked }) });
-      return { kind, box, node: element("label", { class: "tick" }, box, title) };
-    });
+  const boxes = about.kinds.map((kind) => {
+    const box = element("input", { type: "checkbox", name: kind, onchange: () => change({ [kind]: box.checked }) });
+    return { kind, box, node: element("label", { class: "tick" }, box, KINDS[kind]) };
+  });
   return {
     node: element("fieldset", {}, element("legend", {}, "Show"), ...boxes.map((box) => box.node)),
     show: (state) => {
       for (const { kind, box } of boxes) box.checked = state[kind];
+    },
+  };
+}
+
+// For which class relevance is shown, and what its colours mean.
+function target(change) {
+  const classes = choice(
+    "Relevance for",
+    "target",
+    { predicted: "the answer", other: "true class or runner-up" },
+    change,
+  );
+  const legend = element("small", {}, "against ", element("span", { class: "legend signed" }), " for");
+  const node = element("div", { class: "beside" }, classes.node, legend);
+  return {
+    node,
+    show: (state) => {
+      node.hidden = !state.relevance;
+      classes.show(state);
     },
   };
 }

@@ -3,15 +3,19 @@ import { mapOfStep, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
-export const KINDS = { sam: "SAM", count: "spike count", cam: "Grad-CAM" };
+export const KINDS = { sam: "SAM", relevance: "relevance", count: "spike count", cam: "Grad-CAM" };
 
-// { map, most, shape: [H, W], title }; { late: true } where spikes of this step come too late to change the answer;
+// { map, most, shape: [H, W], title }, and of relevance { of: class }; { late: true } where spikes of this step come too late to change the answer;
 // { missing: true } where there is no such map.
 export function heatOf(run, loaded, at, kind, state) {
   const layer = run.layers[at];
   if (kind === "cam") {
     const cam = loaded.gradCam[layer.name];
     return cam ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.cam };
+  }
+  if (kind === "relevance") {
+    const relevance = loaded.relevance[state.target]?.[layer.name];
+    return relevance ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.relevance };
   }
   const until = Math.min(layer.matter, run.steps);
   const step = stepOf(run, state);

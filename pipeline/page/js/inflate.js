@@ -1,4 +1,4 @@
-// Blobs: deflated bytes as base64, undone by the browser's own decoder. See blobs.py.
+// Blobs: deflated bytes as base64, undone by the browser's own decoder. See blob.py.
 
 export async function inflate(blob) {
   const packed = Uint8Array.from(atob(blob), (character) => character.charCodeAt(0));

@@ -3,37 +3,52 @@ import { changes, element, say } from "./dom.js";
 import { heatOf, KINDS, pixelOf, stepOf } from "./heat.js";
 import { inputOf } from "./model.js";
 import {
+  eventsCanvas,
   fit,
   paintHeat,
   paintMarker,
   paintObject,
+  paintPadding,
   paintRaster,
   paintStripes,
   pictureCanvas,
   spikesCanvas,
 } from "./paint.js";
 import { largest } from "./sam.js";
+import { spikesPerStep } from "./spikes.js";
 import { cellAt } from "./state.js";
 import { answerOf, isSpatial, number, percent, shapeOf } from "./words.js";
 
 const CARD_WIDTH = 280; // pixels, at most
+const CARD_LEAST = 140; // with the gap beside it
 
 // Returns { node, show(state, loaded, most) }; most: kind -> largest value of all layers, where they share a scale.
 export function makeLayers(run, about, change) {
-  const seen = sampleCard();
+  const seen = sampleCard(run);
   const cards = run.layers.map((layer, at) =>
     isSpatial(layer) ? mapCard(run, layer, at, about, change) : rasterCard(run, layer, at),
   );
   const node = element("div", { class: "strip" }, seen.node, ...cards.map((card) => card.node));
   node.style.maxWidth = `${CARD_WIDTH * (cards.length + 1)}px`; // few layers are not spread over a wide page
+  new ResizeObserver(() => arrange(node, seen.node, cards.length + 1)).observe(node);
   return {
     node,
     show: (state, loaded, most) => {
       const back = backOf(run, loaded, state);
       seen.show(state, loaded, back);
-      for (const card of cards) card.show(state, loaded, most, back);
+      const still = state.behind === "nothing" ? null : dimmed(loaded); // for maps that no step changes
+      const backs = { sam: back, count: back, relevance: still, cam: still };
+      for (const card of cards) card.show(state, loaded, most, backs);
     },
   };
+}
+
+// Rows of equal length: where cards would be missing in the last one, the first card is as much wider.
+function arrange(node, first, count) {
+  const rows = Math.ceil(count / Math.max(1, Math.floor(node.clientWidth / CARD_LEAST)));
+  const columns = Math.ceil(count / rows);
+  node.style.setProperty("--columns", columns);
+  first.style.gridColumn = `span ${Math.min(columns, 1 + columns * rows - count)}`;
 }
 
 // Kind -> the largest value of all layers of a run.
@@ -49,10 +64,9 @@ export function largestOf(run, loaded, state) {
 // What stands behind the maps: a canvas, or null.
 function backOf(run, loaded, state) {
   const input = inputOf(run);
-  if (state.behind === "picture" && loaded.picture) {
-    loaded.dimmed ??= pictureCanvas(loaded.picture, true);
-    return loaded.dimmed;
-  }
+  const events = eventsOf(run, loaded, state);
+  if (state.behind === "picture" && events) return events;
+  if (state.behind === "picture" && loaded.picture) return run.events ? coloured(loaded) : dimmed(loaded);
   if (state.behind === "nothing" || input < 0) return null;
   const heat = heatOf(run, loaded, input, "count", state);
   if (heat.late) return null;
@@ -60,18 +74,44 @@ function backOf(run, loaded, state) {
   return loaded.input.canvas;
 }
 
-function sampleCard() {
+// The events of the step that is shown, as a canvas; null of the sum, whose picture is at hand.
+function eventsOf(run, loaded, state) {
+  if (!run.events || state.view === "sum" || inputOf(run) < 0) return null;
+  const step = stepOf(run, state);
+  if (loaded.events?.step !== step) loaded.events = { step, canvas: eventsCanvas(loaded.spikes[inputOf(run)], step) };
+  return loaded.events.canvas;
+}
+
+function dimmed(loaded) {
+  loaded.dimmed ??= loaded.picture && pictureCanvas(loaded.picture, true);
+  return loaded.dimmed;
+}
+
+function coloured(loaded) {
+  loaded.coloured ??= loaded.picture && pictureCanvas(loaded.picture, false);
+  return loaded.coloured;
+}
+
+// Says so where more than half of the events lie in one step: then there is little else to see.
+function crowdedOf(run, loaded) {
+  if (!run.events || inputOf(run) < 0) return "";
+  const counts = spikesPerStep(loaded.spikes[inputOf(run)]);
+  const share = largest(counts) / counts.reduce((sum, count) => sum + count, 0);
+  return share > 0.5 ? `${percent(share)} of its events lie in step ${counts.indexOf(largest(counts))}` : "";
+}
+
+function sampleCard(run) {
   const canvas = element("canvas", { role: "img" });
   const name = element("bdi", { class: "name" });
   const answer = element("strong");
+  const crowded = element("small");
   const shares = element("ul", { class: "shares" });
   const changed = changes();
   return {
-    node: element("section", { class: "card" }, element("h3", {}, name), canvas, answer, shares),
+    node: element("section", { class: "card" }, element("h3", {}, name), canvas, answer, crowded, shares),
     show: (state, loaded, back) => {
       const { sample, picture } = loaded;
-      if (picture) loaded.coloured ??= pictureCanvas(picture, false);
-      const shown = loaded.coloured ?? back;
+      const shown = eventsOf(run, loaded, state) ?? coloured(loaded) ?? back;
       if (!changed(loaded, shown, state.object)) return;
       canvas.hidden = !shown;
       if (shown) {
@@ -83,6 +123,7 @@ function sampleCard() {
       canvas.setAttribute("aria-label", picture ? `${sample.name} as the network saw it` : "spikes of the input");
       say(name, sample.name);
       say(answer, answerOf(sample));
+      say(crowded, crowdedOf(run, loaded));
       shares.replaceChildren(
         ...sample.shares.map(([of, share]) =>
           element(
@@ -99,10 +140,8 @@ function sampleCard() {
 }
 
 function mapCard(run, layer, at, about, change) {
-  const maps = Object.keys(KINDS)
-    .filter((kind) => kind !== "cam" || about.hasCam)
-    .map((kind) => mapFigure(run, layer, at, kind, change));
-  const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "all steps matter";
+  const maps = about.kinds.map((kind) => mapFigure(run, layer, at, kind, change));
+  const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "every step can still matter";
   return {
     node: element(
       "section",
@@ -111,8 +150,8 @@ function mapCard(run, layer, at, about, change) {
       ...maps.map((map) => map.node),
       element("p", { class: "quiet" }, late),
     ),
-    show: (state, loaded, most, back) => {
-      for (const map of maps) map.show(state, loaded, most, back);
+    show: (state, loaded, most, backs) => {
+      for (const map of maps) map.show(state, loaded, most, backs);
     },
   };
 }
@@ -125,7 +164,7 @@ function mapFigure(run, layer, at, kind, change) {
   followPointer(canvas, layer, change);
   return {
     node,
-    show: (state, loaded, most, back) => {
+    show: (state, loaded, most, { [kind]: back }) => {
       node.hidden = !state[kind];
       if (node.hidden) return;
       const heat = heatOf(run, loaded, at, kind, state);
@@ -133,7 +172,7 @@ function mapFigure(run, layer, at, kind, change) {
       const cell = cellOf(run, loaded, at, state);
       canvas.dataset.row = cell.row;
       canvas.dataset.column = cell.column;
-      const theme = heat.map ? "" : getComputedStyle(node).color; // stripes have the theme's colours
+      const theme = getComputedStyle(node).color; // what stripes and zero look like
       const { opacity, object } = state;
       if (!changed(heat.map, heat.late, brightest, cell.row, cell.column, cell.shown, back, opacity, object, theme))
         return;
@@ -144,13 +183,20 @@ function mapFigure(run, layer, at, kind, change) {
         return;
       }
       paintHeat(canvas, heat, brightest, opacity, back);
+      if (layer.padded) paintPadding(canvas, heat, layer.padded);
       paintObject(canvas, loaded, object);
       if (cell.shown) paintMarker(canvas, cell.column, cell.row, heat.shape);
-      say(caption, `${KINDS[kind]} ≤ ${number(brightest)}`);
+      say(caption, captionOf(heat, kind, brightest));
       const about = `${heat.title} of ${layer.name}, ${heat.shape.join(" by ")}, largest ${number(heat.most)}`;
       canvas.setAttribute("aria-label", `${about}; arrow keys choose a pixel`);
     },
   };
+}
+
+function captionOf(heat, kind, brightest) {
+  return heat.of
+    ? `relevance ±${number(brightest)} for ${heat.of}, all steps`
+    : `${KINDS[kind]} ≤ ${number(brightest)}`;
 }
 
 // The pointer, a finger or the arrow keys choose the pixel to look at.

@@ -1,4 +1,5 @@
 // The data of the page: what is known of all runs together, and the samples, unpacked when they are first shown.
+import { KINDS } from "./heat.js";
 import { inflate } from "./inflate.js";
 import { decodeSpikes } from "./spikes.js";
 import { isSpatial } from "./words.js";
@@ -11,13 +12,29 @@ export function aboutRuns(runs) {
   return {
     samples: runs[0].samples.length,
     steps: Math.max(...runs.map((run) => run.steps)),
+    busiest: livelyStep(runs[0]),
+    events: runs[0].events,
     gamma: runs[0].gamma,
-    hasCam: samples.some((sample) => Object.keys(sample.gradCam).length > 0),
+    kinds: Object.keys(KINDS).filter((kind) => samples.some((sample) => has(sample, kind))),
     hasPicture: samples.some((sample) => sample.picture),
     hasInput: runs.some((run) => inputOf(run) >= 0),
     hasBox: samples.some((sample) => sample.box),
     hasMask: samples.some((sample) => sample.mask),
   };
+}
+
+// A step that matters in every layer, at which layers fire often, each beside its own mean.
+function livelyStep(run) {
+  const matter = Math.min(run.steps, ...run.layers.map((layer) => layer.matter));
+  const activity = Array.from({ length: Math.max(1, matter) }, (_, step) =>
+    run.layers.reduce((sum, layer) => sum + (layer.rate > 0 ? layer.rates[step] / layer.rate : 0), 0),
+  );
+  return activity.indexOf(Math.max(...activity));
+}
+
+function has(sample, kind) {
+  const packed = { cam: sample.gradCam, relevance: sample.relevance }[kind];
+  return !packed || Object.keys(packed).length > 0; // other maps are computed here
 }
 
 // Position of the layer that is the encoded input; -1 where there is none.
@@ -52,12 +69,28 @@ async function unpack(run, sample) {
     const levels = await inflate(cam.levels);
     return [layer, { ...cam, map: Float64Array.from(levels, (level) => (level * cam.most) / 255) }];
   });
+  const relevance = Object.entries(sample.relevance).map(async ([target, found]) => [
+    target,
+    await relevanceOf(run, found),
+  ]);
   return {
     sample,
     heats: new Map(), // maps as they were last computed, see heat.js
     spikes: await Promise.all(spikes),
     gradCam: Object.fromEntries(await Promise.all(cams)),
+    relevance: Object.fromEntries(await Promise.all(relevance)), // "predicted" or "other" -> layer -> map
     picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },
     mask: sample.mask && { shape: sample.mask.shape, pixels: await inflate(sample.mask.pixels) },
   };
+}
+
+async function relevanceOf(run, found) {
+  const maps = run.layers
+    .filter((layer) => found.layers[layer.name])
+    .map(async (layer) => {
+      const { most, levels } = found.layers[layer.name];
+      const map = Float64Array.from(await inflate(levels), (level) => ((level - 128) * most) / 127);
+      return [layer.name, { map, most, shape: layer.shape.slice(1), title: KINDS.relevance, of: found.class }];
+    });
+  return Object.fromEntries(await Promise.all(maps));
 }

@@ -1,8 +1,9 @@
 // Maps, pictures and rasters on canvases. A canvas has whole numbers of its pixels per cell, so that cells stay sharp.
-import { cover, VIRIDIS } from "./colours.js";
+import { AGAINST, cover, FOR, OFF, ON, SILENT, VIRIDIS } from "./colours.js";
 import { colour } from "./dom.js";
 import { fires } from "./spikes.js";
 
+const BRIGHTER = 1.25; // times as bright as the cells inside, as in pipeline/drawing/padding.py
 const SIDE = 320; // canvas pixels of the longer side, at least
 
 export function fit(canvas, [height, width]) {
@@ -14,21 +15,23 @@ export function fit(canvas, [height, width]) {
   return canvas.getContext("2d");
 }
 
-// heat: { map, shape }; most: what is brightest; back: a canvas, or null.
+// heat: { map, shape }, and `of` where it has signs; most: what is brightest; back: a canvas, or null.
 export function paintHeat(canvas, heat, most, opacity, back) {
   const context = fit(canvas, heat.shape);
   if (back) {
     context.imageSmoothingEnabled = false;
     context.drawImage(back, 0, 0, canvas.width, canvas.height);
   } else {
-    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.fillStyle = colour("inset"); // which is 0 of what has signs, and is hidden by other maps
+    context.fillRect(0, 0, canvas.width, canvas.height);
   }
   const cells = new ImageData(heat.shape[1], heat.shape[0]);
   for (let at = 0; at < heat.map.length; at++) {
-    const share = most > 0 ? Math.min(1, heat.map[at] / most) : 0;
+    const share = most > 0 ? Math.min(1, Math.abs(heat.map[at]) / most) : 0;
     const level = Math.round(255 * share);
-    cells.data.set(VIRIDIS.subarray(3 * level, 3 * level + 3), 4 * at);
-    cells.data[4 * at + 3] = back ? 255 * cover(share, opacity) : 255;
+    const shade = heat.of ? (heat.map[at] < 0 ? AGAINST : FOR) : VIRIDIS.subarray(3 * level, 3 * level + 3);
+    cells.data.set(shade, 4 * at);
+    cells.data[4 * at + 3] = 255 * (back ? cover(share, opacity) : heat.of ? share : 1);
   }
   drawCells(context, cells, canvas);
 }
@@ -40,10 +43,15 @@ export function paintStripes(canvas, shape) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.strokeStyle = colour("line");
   context.lineWidth = 2;
+  diagonals(context, 16);
+}
+
+function diagonals(context, apart) {
+  const { width, height } = context.canvas;
   context.beginPath();
-  for (let x = -canvas.height; x < canvas.width; x += 16) {
-    context.moveTo(x, canvas.height);
-    context.lineTo(x + canvas.height, 0);
+  for (let x = -height; x < width; x += apart) {
+    context.moveTo(x, height);
+    context.lineTo(x + height, 0);
   }
   context.stroke();
 }
@@ -68,6 +76,44 @@ export function spikesCanvas(map, most, [height, width]) {
     cells.data.set([grey, grey, grey, 255], 4 * at);
   }
   return cellsCanvas(cells);
+}
+
+// The events of one step: channel 0 of the input is OFF, channel 1 ON.
+export function eventsCanvas(spikes, step) {
+  const [, height, width] = spikes.shape;
+  const cells = new ImageData(width, height);
+  for (let at = 0; at < spikes.pixels; at++) {
+    const [off, on] = [fires(spikes, at, step), fires(spikes, spikes.pixels + at, step)];
+    const shade = SILENT.map((dark, part) => (on || off ? (on * ON[part] + off * OFF[part]) / (on + off) : dark));
+    cells.data.set([...shade, 255], 4 * at);
+  }
+  return cellsCanvas(cells);
+}
+
+// Cells that see much padding are hatched, where they are brighter than the others: `rows` and `columns` of them.
+export function paintPadding(canvas, heat, { rows, columns }) {
+  const context = canvas.getContext("2d");
+  const [height, width] = heat.shape;
+  const [cellHeight, cellWidth] = [canvas.height / height, canvas.width / width];
+  const cells = new Path2D();
+  const [seen, sums] = [
+    [0, 0],
+    [0, 0],
+  ]; // of the cells inside, and of those outside
+  for (let at = 0; at < heat.map.length; at++) {
+    const [row, column] = [Math.floor(at / width), at % width];
+    const outside = rows.includes(row) || columns.includes(column) ? 1 : 0;
+    seen[outside]++;
+    sums[outside] += Math.abs(heat.map[at]);
+    if (outside) cells.rect(column * cellWidth, row * cellHeight, cellWidth, cellHeight);
+  }
+  if (sums[1] / seen[1] <= (BRIGHTER * sums[0]) / seen[0]) return;
+  context.save();
+  context.clip(cells);
+  context.strokeStyle = "rgb(255 255 255 / 0.7)";
+  context.lineWidth = canvas.width / 300;
+  diagonals(context, canvas.width / 40);
+  context.restore();
 }
 
 // Where the object is: light and dark dashes, to be seen on anything.

@@ -2,17 +2,19 @@
 
 export const GAMMA_MOST = 3;
 
-// about: { samples, steps, gamma, hasCam, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
+// about: { samples, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
 export function initialState(about) {
   return {
     sample: 0,
-    view: "sum",
-    step: Math.min(about.steps - 1, Math.floor(about.steps / 2)),
+    view: about.events ? "step" : "sum",
+    step: about.busiest,
     playing: false,
     gamma: about.gamma,
     sam: true,
+    relevance: about.kinds.includes("relevance"),
     count: true,
-    cam: about.hasCam,
+    cam: about.kinds.includes("cam"),
+    target: "predicted", // or "other": the class that relevance is for
     scale: "layer",
     opacity: 0.6,
     behind: about.hasPicture ? "picture" : about.hasInput ? "input" : "nothing",
@@ -42,6 +44,8 @@ export function changeOfKey(key, state) {
       return { sample: state.sample + 1 };
     case "p":
       return { sample: state.sample - 1 };
+    case "c":
+      return { target: state.target === "predicted" ? "other" : "predicted" };
     case "s":
       return { view: state.view === "sum" ? "step" : "sum" };
     case " ":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from pipeline.engine.job import Job
 from pipeline.engine.keep import Keep
 from pipeline.engine.merge import merge
 from recordings.errors import RasterError
-from recordings.sealed import seal
+from tests.campaign.forge import reseal, unseal
 from tests.recordings.rasters import HEADER
 
 from .jobs import COUNT, digest, files, job
@@ -44,25 +42,11 @@ def computed(folder: Path) -> Job:
     return started
 
 
-def read(path: Path) -> tuple[dict[str, Any], Sections]:
-    _, line, rest = path.read_bytes().split(b"\n", 2)
-    record, sections = json.loads(line), Sections()
-    for name, (size, _) in record["sections"].items():
-        sections[name], rest = rest[:size], rest[size:]
-    return record, sections
-
-
-def write(path: Path, record: dict[str, Any], sections: Sections) -> None:
-    """With digests and seals as a run makes them."""
-    line = json.dumps(record | {"sections": {name: seal(content) for name, content in sections.items()}}).encode()
-    path.write_bytes(b"\n".join([hashlib.sha256(line).hexdigest().encode(), line, b"".join(sections.values())]))
-
-
 def forge(folder: Path, change: Forge) -> None:
     parts = folder / "raster.parts"
-    record, sections = read(parts / FORGED)
-    change(record, sections, read(parts / "00000000.range")[1])
-    write(parts / FORGED, record, sections)
+    record, sections = unseal(parts / FORGED)
+    change(record, sections, unseal(parts / "00000000.range")[1])
+    reseal(parts / FORGED, record, sections)
 
 
 def field(name: str, value: Any) -> Any:
@@ -198,8 +182,8 @@ def test_after_a_forgery_the_run_ends_with_the_same_digest(tmp_path: Path, whole
 def test_a_file_that_says_less_than_it_holds_is_not_read_at_all(tmp_path: Path) -> None:
     started = computed(tmp_path)
     path = tmp_path / "raster.parts" / FORGED
-    record, sections = read(path)
-    write(path, record, sections | {"maps": b""})
+    record, sections = unseal(path)
+    reseal(path, record, sections | {"maps": b""})
     with path.open("r+b") as file:
         file.truncate(1 << 40)  # without a block on the disk
     with pytest.raises(RasterError, match="its size does not fit"):

@@ -22,8 +22,10 @@ from pipeline import merge, run
 from pipeline.engine import compute_folder as engine
 from pipeline.engine import compute_ranges
 from pipeline.engine.folder import FolderStore
-from pipeline.engine.job import Job
+from pipeline.engine.job import Job, read_spec
 from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+from .test_range_check import read, write
 
 ROOT = Path(__file__).parents[3]
 PARTS = "raster.parts"
@@ -451,3 +453,21 @@ def test_pixels_that_changed_after_the_end_are_refused(
     repaint(bitmaps)
     assert "images were changed since that run" in refusal(capsys, run.main, [*shared, "--resume"])
     assert not (tmp_path / "run" / PARTS).exists()
+
+
+def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, private = tmp_path / "run", tmp_path / "private"
+    run.main([*bitmaps, "--out", str(folder), "--range", "1/1"])
+    capsys.readouterr()
+    shutil.copytree(Path(bitmaps[3]), private)
+    config, job = folder / "config.toml", folder / PARTS / "job.json"
+    config.write_text(config.read_text().replace(bitmaps[3], str(private)))
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"contents": []}))
+    identity = read_spec(job).identity
+    for path in (folder / PARTS).glob("*.range"):
+        record, sections = read(path)
+        write(path, record | {"job": identity}, sections)
+    assert "changed since the run began" in refusal(capsys, merge.main, [str(folder)])
+    assert not (folder / "pictures.zip").exists() and not (folder / "report.html").exists()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.network import LIF, Layer
-from pipeline.maps.correlation import correlate, pooled, spread, unpooled
+from pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
 from tests.reference import layer_current
 
 
@@ -43,6 +43,16 @@ def test_back_is_the_transpose(case: tuple[Layer, np.random.Generator]) -> None:
     values = random.normal(size=layer.output_shape((2, 4, 8)))
     forward = (correlate(layer, weight, maps) * values).sum()
     assert (maps * spread(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
+
+
+def test_the_winner_of_a_window_by_hand() -> None:
+    """Windows 1 3 / 3 2 and -1 -2 / -3 -1: the first 3, and the first -1."""
+    layer = Layer("a", np.ones((1, 1, 1, 1)), LIF(0.9), current_pool=2)
+    currents = np.array([[[1.0, 3, -1, -2], [3, 2, -3, -1]]])
+    found = winners(layer, currents)
+    np.testing.assert_array_equal(found, [[[1, 0]]])
+    np.testing.assert_array_equal(won(layer, currents, found), [[[3, -1]]])
+    np.testing.assert_array_equal(to_winners(layer, np.array([[[5.0, 7]]]), found), [[[0, 5, 7, 0], [0, 0, 0, 0]]])
 
 
 def test_pooling_by_hand() -> None:

@@ -14,7 +14,6 @@ from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from pipeline.maps.relevance import readout_relevance, relevance
 from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 
@@ -88,9 +87,10 @@ def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
 
 @st.composite
 def without_bias(draw: Any) -> Network:
-    """Three layers of random weights, gains of both signs, any reset and leak, average or maximum pooling."""
+    """Three layers of random weights, gains of both signs, any reset and leak; averages or maxima, also of currents."""
     random = np.random.default_rng(draw(st.integers(0, 999)))
     pooling = draw(st.sampled_from(["average", "max"]))
+    side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
 
     def neuron(channels: int) -> LIF:
         return LIF(
@@ -103,7 +103,15 @@ def without_bias(draw: Any) -> Network:
 
     layers = (
         Layer("conv1", random.normal(size=(3, 2, 3, 3)), neuron(3), padding=1),
-        Layer("conv2", random.normal(size=(4, 3, 3, 3)), neuron(4), pool=2, padding=1, pooling=pooling),
+        Layer(
+            "conv2",
+            random.normal(size=(4, 3, 3, 3)),
+            neuron(4),
+            pool=2 // side,
+            padding=1,
+            pooling=pooling,
+            current_pool=side,
+        ),
         Layer("fc1", random.normal(size=(5, 4 * 6)), neuron(5)),
     )
     return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
@@ -153,10 +161,15 @@ def test_another_readout_gives_another_relevance() -> None:
         assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.9
 
 
-def test_maxima_of_currents_are_refused() -> None:
-    layer = Layer("conv1", np.ones((1, 1, 1, 1)), LIF(0.5), current_pool=2)
-    network = Network((1, 2, 2), 2, (layer,), Readout([[1.0]]), encoder="spikes")
-    fired = [np.zeros((2, 1, 2, 2), bool), np.zeros((2, 1, 1, 1), bool)]
-    with pytest.raises(InputError, match="^relevance: layer 'conv1' takes the maximum of its currents, expected pool"):
-        relevance(network, fired, 0)
-    assert len(relevance(network, fired[1:], 0)) == 1  # behind it there is nothing to refuse
+@pytest.mark.parametrize("rule", ["signed", "positive"])
+def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
+    """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two maxima the first."""
+    layer = Layer("conv1", [[[[1]], [[1]]]], LIF(0.5), current_pool=2)
+    network = Network((2, 2, 2), 4, (layer,), Readout([[2.0]]), encoder="spikes")
+    spikes = np.zeros((4, 1, 2, 2, 2), bool)
+    spikes[0, 0] = [[[1, 1], [1, 0]], [[0, 1], [1, 0]]]
+    spikes[1, 0] = [[[0, 0], [0, 1]], [[1, 0], [0, 1]]]
+    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    expected = np.zeros((4, 2, 2, 2))
+    expected[0, :, 0, 1] = expected[1, :, 1, 1] = 1 / 4
+    np.testing.assert_allclose(relevance(network, fired, 0, rule)[0], expected)

@@ -65,6 +65,27 @@ def spikes_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recorded network, with images and names; nothing is known of its weights."""
+    torch = pytest.importorskip("torch")
+    from tests.pipeline.record.test_seen_images import NAMES
+    from tests.pipeline.record.test_seen_images import recorded as record
+
+    folder = tmp_path_factory.mktemp("recorded")
+    record(folder, torch.rand(3, 3, 6, 6), class_names=NAMES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of a network that takes events: two recordings."""
+    folder = tmp_path_factory.mktemp("events") / "run"
+    data = ("--checkpoint", "saccade-digits", "--samples", "2", "--backend", "event", "--figures", "0")
+    run.main([*data, "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, as the system has it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright: it drives Chromium")

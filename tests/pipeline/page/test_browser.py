@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.network.storage import read_network
+from pipeline.images.pictures import Pictures, write_pictures
+from pipeline.maps.relevance import relevance
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from pipeline.page.write import report
 from recordings.maps.reader import MapReader
+from recordings.raster.arrays import write_raster
 from recordings.raster.reader import RasterReader
 
 from .conftest import HOSTILE
@@ -33,6 +37,11 @@ def page_of_spikes(spikes_alone: Path, tmp_path_factory: pytest.TempPathFactory)
     return report(spikes_alone, tmp_path_factory.mktemp("page") / "spikes.html")
 
 
+@pytest.fixture(scope="module")
+def page_of_recorded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report(recorded, tmp_path_factory.mktemp("page") / "recorded.html")
+
+
 def shown_map(page: Any, run: int, layer: str, sample: int, kind: str = "sam", **state: object) -> np.ndarray:
     """What the page computes."""
     script = """async ([run, layer, sample, state, kind]) => {
@@ -53,6 +62,21 @@ def picture(page: Any, layer: str, kind: str = "sam", run: int = 0) -> str:
     """The pixels of a canvas."""
     selector = f'.run:nth-of-type({run + 1}) canvas[data-layer="{layer}"][data-kind="{kind}"]'
     return page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
+
+
+def cell(page: Any, layer: str, kind: str, row: int, column: int, shape: tuple[int, int]) -> list[int]:
+    """Red, green and blue in the middle of a cell of a map."""
+    return seen(page, f'canvas[data-layer="{layer}"][data-kind="{kind}"]', row, column, shape)
+
+
+def seen(page: Any, selector: str, row: int, column: int, shape: tuple[int, int]) -> list[int]:
+    script = """(canvas, [x, y]) => {
+        const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+        pixel.drawImage(canvas, -Math.floor(x * canvas.width), -Math.floor(y * canvas.height));
+        return [...pixel.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+    }"""
+    place = [(column + 0.5) / shape[1], (row + 0.5) / shape[0]]
+    return list(page.eval_on_selector(selector, script, [float(each) for each in place]))
 
 
 def test_maps_are_those_of_the_file(finished: Path, page_of_run: Path, open_page: Any) -> None:
@@ -163,6 +187,101 @@ def test_steps_that_come_too_late_are_striped(page_of_run: Path, open_page: Any)
     assert captions[0] == "SAM: too late to matter"
 
 
+def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run)
+    network = read_network(finished / "network.safetensors")[0]
+    with RasterReader(finished / "raster.h5") as raster:
+        spikes, predicted = [raster[name][0] for name in raster], int(raster.predictions[0])
+    expected = relevance(network, spikes, predicted)[1].sum(axis=(0, 1))
+    assert expected.min() < 0 < expected.max()
+    for state in {}, {"view": "step", "step": 2}:  # the sum, whatever step is shown
+        found = shown_map(page, 0, "conv1", 0, "relevance", **state)
+        assert np.abs(found - expected).max() <= np.abs(expected).max() / 253
+    caption = page.locator('figure:has(canvas[data-layer="conv1"][data-kind=relevance]) figcaption')
+    assert f"for {HOSTILE[predicted]}, all steps" in caption.inner_text()
+    change(page, behind="nothing")
+    before = picture(page, "conv1", "relevance")
+    place = np.unravel_index([expected.argmax(), expected.argmin()], expected.shape)
+    for row, column, speaks_for in zip(*place, (True, False), strict=True):
+        red, green, _ = cell(page, "conv1", "relevance", row, column, expected.shape)
+        assert (green > red) == speaks_for
+    page.select_option("select[name=target]", "other")
+    page.evaluate(FRAMES)
+    assert picture(page, "conv1", "relevance") != before
+    assert f"for {HOSTILE[predicted]}," not in caption.inner_text()
+    page.get_by_role("checkbox", name="relevance").uncheck()
+    page.locator("select[name=target]").wait_for(state="hidden")
+
+
+def test_a_recorded_network_has_images_and_names(page_of_recorded: Path, open_page: Any) -> None:
+    page = open_page(page_of_recorded)
+    assert page.locator(".gallery canvas").count() == 6
+    assert page.locator(".gallery .answer").first.inner_text().endswith(("✓", "is cat (0)"))
+    assert page.locator("input[name=relevance]").count() == 0  # nothing is known of its weights
+    assert page.input_value("select[name=behind]") == "picture"
+
+
+def test_events_are_shown_step_by_step_in_colour(events: Path, open_page: Any) -> None:
+    page = open_page(events / "report.html")
+    with RasterReader(events / "raster.h5") as raster:
+        arrived = raster["input"][0]
+    view, step = page.evaluate("[report.state().view, report.state().step]")
+    assert view == "step" and arrived[step].sum() >= np.median(arrived.sum(axis=(1, 2, 3)))
+    for row, column in np.argwhere(arrived[step].any(axis=0))[:5]:
+        off, on = arrived[step][:, row, column]
+        red, _, blue = seen(page, ".strip .card canvas", row, column, arrived.shape[2:])
+        assert (off and on) or (red > blue) == on
+
+
+def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> None:
+    """Of 5 events 4 lie in step 6, with which the page begins."""
+    spikes = np.zeros((1, 9, 2, 4, 4), bool)
+    spikes[0, 6, 0, :, 1] = spikes[0, 2, 1, 3, 3] = True
+    path = write_raster(tmp_path / "raster.h5", {"input": spikes, "conv1": spikes[:, :, :1, ::2, ::2]})
+    with RasterReader(path) as raster:
+        write_pictures(tmp_path, raster.raster_digest, Pictures(("a",), (None,), (None,), (None,), events=True))
+    page = open_page(report(tmp_path))
+    assert page.evaluate("[report.state().view, report.state().step]") == ["step", 6]
+    assert "80 % of its events lie in step 6" in page.locator(".strip .card").first.inner_text()
+
+
+def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, open_page: Any) -> None:
+    """The first row fires at every step, the others once; which rows see padding, only a network would tell."""
+    spikes = np.zeros((1, 6, 1, 8, 8), bool)
+    spikes[0, :, 0, 0] = spikes[0, 1] = True
+    page = open_page(report(write_raster(tmp_path / "raster.h5", {"conv1": spikes}), tmp_path / "page.html"))
+    plain = picture(page, "conv1", "count")
+    for row, hatched in (7, False), (0, True):
+        page.evaluate("row => { report.runs[0].layers[0].padded = { rows: [row], columns: [] } }", row)
+        change(page, scale="all" if hatched else "layer", behind="nothing", opacity=row / 10)
+        assert (picture(page, "conv1", "count") != plain) == hatched
+
+
+def test_names_are_not_broken_inside_words(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run, 850)  # at which five cards stand side by side
+    heights = """names => names.map(name => {
+        name.textContent = "Staffordshire";
+        return name.getBoundingClientRect().height / parseFloat(getComputedStyle(name).fontSize);
+    })"""
+    assert max(page.eval_on_selector_all(".shares bdi", heights)) < 2  # lines
+
+
+def test_controls_stay_in_sight_at_400_pixels(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run, 400)
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    area = page.locator("#controls").bounding_box()
+    assert (area["y"], area["height"] < 100) == (0, True)
+
+
+@pytest.mark.parametrize("width", [400, 800, 1280])
+def test_the_rows_of_cards_are_full(width: int, page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run, width)
+    cards = "[...document.querySelectorAll('.strip > .card')].map(card => card.getBoundingClientRect())"
+    tops = page.evaluate(f"{cards}.map(area => area.top)")
+    rights = page.evaluate(f"{cards}.map(area => Math.round(area.right))")
+    assert {max(right for right, at in zip(rights, tops, strict=True) if at == top) for top in tops} == {max(rights)}
+
+
 def test_theme_follows_the_system_or_the_reader(page_of_run: Path, open_page: Any) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     light, dark = open_page(page_of_run), open_page(page_of_run, scheme="dark")
@@ -196,10 +315,10 @@ def test_names_of_files_are_text(page_of_run: Path, open_page: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_it_fits_and_nothing_hinders_readers(
-    width: int, scheme: str, page_of_two: Path, page_of_run: Path, open_page: Any
+    width: int, scheme: str, page_of_two: Path, page_of_run: Path, page_of_recorded: Path, open_page: Any
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
-    for path in (page_of_run, page_of_two):
+    for path in (page_of_run, page_of_two, page_of_recorded):
         page = open_page(path, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = axe.Axe().run(page).response["violations"]

@@ -15,13 +15,17 @@ import h5py
 import numpy as np
 import pytest
 
+from backends.network.storage import read_network
+from pipeline.drawing.padding import outside
 from pipeline.explain import main as explain_raster
 from pipeline.images.pictures import read_pictures, write_pictures
 from pipeline.images.preprocessing import box_mask
+from pipeline.maps.relevance import relevance
 from pipeline.measures.localisation import MEASURES
 from pipeline.measures.maps import resize_map
 from pipeline.networks.checkpoint_files import BUNDLED
-from pipeline.page.content import blob, spike_trains
+from pipeline.page.blob import blob
+from pipeline.page.content import spike_trains
 from pipeline.page.excerpt import excerpt
 from pipeline.page.render import as_json, script_of
 from pipeline.page.write import report
@@ -80,6 +84,51 @@ def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
 
 
+def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    network = read_network(finished / "network.safetensors")[0]
+    with RasterReader(finished / "raster.h5") as raster:
+        for sample, shown in enumerate(content["samples"]):
+            predicted, label = int(raster.predictions[sample]), int(raster.labels[sample])
+            ranked = np.argsort(-raster.readout[sample], kind="stable")
+            other = label if label != predicted else int(ranked[1])
+            for which, target in ("predicted", predicted), ("other", other):
+                found = shown["relevance"][which]
+                assert found["class"] == HOSTILE[target]
+                assert found["layers"].keys() == {"input", "conv1", "conv2"}
+                spikes = [raster[name][sample] for name in raster]
+                for name, expected in zip(raster, relevance(network, spikes, target), strict=True):
+                    if name in found["layers"]:
+                        most, levels = (found["layers"][name][of] for of in ("most", "levels"))
+                        heat = (np.frombuffer(bytes_of(levels), np.uint8) - 128.0) * (most / 127)
+                        assert np.abs(heat - expected.sum(axis=(0, 1)).ravel()).max() <= most / 253
+
+
+def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RasterReader(finished / "raster.h5") as raster:
+        neurons = sum(layer.neurons for layer in raster.layers)
+    for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
+        monkeypatch.setattr("pipeline.page.relevance.MOST", count * 2 * 8 * neurons + 1)
+        (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
+        assert content["notes"] == [
+            f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
+        ]
+        assert [bool(sample["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
+
+
+def test_what_sees_padding_is_that_of_the_figures(finished: Path, tmp_path: Path) -> None:
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    cells = outside(read_network(finished / "network.safetensors")[0])
+    assert content["layers"][0]["padded"] is None  # the input
+    for layer in content["layers"][1:3]:
+        found = np.zeros(layer["shape"][1:], bool)
+        if layer["padded"]:
+            found[layer["padded"]["rows"]] = found[:, layer["padded"]["columns"]] = True
+        assert np.array_equal(found, cells[layer["name"]])
+
+
 def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     mask = box_mask((2.0, 3.0, 12.0, 11.0), (16, 24))
     with RasterReader(copy / "raster.h5") as raster:
@@ -108,6 +157,7 @@ def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> 
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
     assert content["layers"][0]["operations"] is None
+    assert content["samples"][0]["relevance"] == {}
 
 
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:

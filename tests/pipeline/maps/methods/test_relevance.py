@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import snntorch
+import torch
+from torch import nn
 
+import spikesam
 from backends.available import make_backend
 from backends.network.quantise import quantise
 from backends.network.storage import read_network, write_network
@@ -104,6 +108,23 @@ def test_where_the_input_is_a_constant_current_its_first_layer_is_the_first_expl
     simulate(str(checkpoint), str(folder / "data"), out=tmp_path / "run", samples=2).close()
     sums = explained(tmp_path / "run" / "raster.h5", tmp_path / "relevance.h5")
     assert list(sums) == ["conv1", "conv2"] and all(each.any() for each in sums.values())
+
+
+def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Path) -> None:
+    """Conv → MaxPool → Leaky, as in snnTorch's tutorials: from the model to a file of maps, and to a page."""
+    torch.manual_seed(0)
+    fires = lambda: snntorch.Leaky(0.9, threshold=0.3, init_hidden=True)  # noqa: E731
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), fires(), nn.Conv2d(4, 6, 2), nn.MaxPool2d(2), fires(), nn.Flatten(),
+        nn.Linear(6 * 4, 3), fires(),
+    ).eval()  # fmt: skip
+    spikes = (np.random.default_rng(0).random((8, 2, 1, 12, 12)) < 0.5).astype(np.uint8)
+    network = spikesam.from_torch(model, torch.tensor(spikes, dtype=torch.float32))
+    assert [layer.current_pool for layer in network.layers[:2]] == [2, 2]
+    simulate(network, spikes, out=tmp_path, precision="float32").close()
+    sums = explained(tmp_path / "raster.h5", tmp_path / "relevance.h5")
+    assert len(sums) == 3 and all(each.any() for each in sums.values())
+    assert '"relevance":{"predicted":{' in spikesam.report(tmp_path).read_text()
 
 
 def test_works_where_torch_and_lava_cannot_be_imported(folder: Path, tmp_path: Path) -> None:

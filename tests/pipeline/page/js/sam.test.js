@@ -11,8 +11,10 @@ const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 
 const ABOUT = {
   samples: 3,
   steps: 16,
+  busiest: 8,
+  events: false,
   gamma: 0.5,
-  hasCam: false,
+  kinds: ["sam", "count"],
   hasPicture: true,
   hasInput: true,
   hasBox: true,
@@ -70,6 +72,8 @@ test("keys ask for changes", () => {
   assert.deepEqual(changeOfKey("n", state), { sample: 1 });
   assert.deepEqual(changeOfKey("s", state), { view: "step" });
   assert.deepEqual(changeOfKey(" ", state), { playing: true });
+  assert.deepEqual(changeOfKey("c", state), { target: "other" });
+  assert.deepEqual(changeOfKey("c", { ...state, target: "other" }), { target: "predicted" });
   assert.equal(changeOfKey("x", state), null);
 });
 

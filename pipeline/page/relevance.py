@@ -1,0 +1,73 @@
+"""Relevance of the samples that a page shows: the spikes that speak for a class and against it, in few bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.maps.relevance import relevance
+
+from .blob import blob
+from .shown_run import ShownRun
+
+MOST = 60_000_000  # neurons × steps × classes of all samples: some ten seconds on one core
+LEVELS = 127  # above and below 0, which is level 128
+
+
+def explained_samples(run: ShownRun) -> int:
+    """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
+    if run.network is None or tuple(run.raster) != run.network.raster_names:
+        return 0
+    return MOST // (2 * run.raster.timesteps * _neurons(run))
+
+
+def unexplained(run: ShownRun, shown: int) -> str | None:
+    """Why relevance is missing of some of the `shown` samples; without the network nobody expects it."""
+    explained = explained_samples(run)
+    if run.network is None or explained >= shown:
+        return None
+    if tuple(run.raster) != run.network.raster_names:
+        return "Relevance is not shown: the raster does not hold all layers of the network."
+    held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
+    size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
+    return f"Relevance is {held}: for a network of {size} it takes long."
+
+
+def relevance_of(run: ShownRun, sample: int) -> dict[str, Any]:
+    """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps.
+
+    The other class is the sample's own where the answer is wrong, and else the runner-up. A level 128 means 0, levels
+    1 and 255 mean `most` against the class and for it.
+    """
+    network, raster = run.network, run.raster
+    assert network is not None
+    spikes = [raster[layer.name][sample] for layer in raster.layers]
+    contents = {}
+    for which, target in zip(("predicted", "other"), _classes(run, sample), strict=False):
+        found = relevance(network, spikes, target)
+        layers = {}
+        for layer, each in zip(raster.layers, found, strict=True):
+            if layer.kind != "dense":
+                heat = each.sum(axis=(0, 1))
+                most = float(np.abs(heat).max())
+                levels = 128 + np.rint(heat * (LEVELS / most if most > 0 else 0))
+                layers[layer.name] = {"most": most, "levels": blob(levels.astype(np.uint8))}
+        contents[which] = {"class": run.class_name(target), "layers": layers}
+    return contents
+
+
+def _classes(run: ShownRun, sample: int) -> list[int]:
+    """The predicted class, and the other one, where they are known."""
+    predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
+    readout = run.raster.readout[sample]
+    if predicted < 0:
+        return []
+    if label != predicted and 0 <= label < len(readout):
+        return [predicted, label]
+    ranked = [int(number) for number in np.argsort(-readout.astype(np.float64), kind="stable")]
+    return [predicted, *[number for number in ranked if number != predicted][:1]]
+
+
+def _neurons(run: ShownRun) -> int:
+    return sum(layer.neurons for layer in run.raster.layers)

@@ -1,0 +1,241 @@
+"""What an attacker does to a file, or to the folder of a run, before somebody else opens it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import h5py
+import tomli_w
+
+from pipeline.config.toml import read_toml
+
+from .damage import damage
+from .forge import reseal, unseal
+from .formats import FORMATS
+from .formats.checkpoints import edit_json
+from .hostile import TEXTS
+from .structured import CONTENT_EDITS, EDITS, edit
+
+DEVICES = ("/dev/zero", "/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/proc/self/mem", "/proc/kmsg")
+MADE = ("figures", "report.html", "summary.json", "sam.h5", "raster.h5", "raster.parts", "tensorboard", "metrics.csv")
+FILES = ("copy", "rename", "swap", "odd", "tmp", "none")
+OF_NAMES = {".toml": "toml", ".safetensors": "checkpoints", ".png": "images", ".zip": "zips", ".bin": "events"}
+KINDS = ("content", "content", "content", "instead", "elsewhere")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done; whether results may differ from those of intact files; whether files outside may be read."""
+
+    text: str
+    valid: bool = False
+    may_read: bool = False
+
+
+def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) -> Done:
+    """Do one thing to what a command reads: files, and folders that may be foreign as a whole.
+
+    Parameters
+    ----------
+    reads : files and folders of runs below `work`
+    outside : a folder that holds the user's own files
+    """
+    folder = random.choice([None, *(work / name for name in reads if (work / name).is_dir())])
+    every = [path for name in reads for path in (work / name, *(work / name).rglob("*")) if path.is_file()]
+    path = random.choice(every)
+    what = random.choice(KINDS)
+    if (
+        folder is not None
+        and what == "content"
+        and (parts := folder / "raster.parts").is_dir()
+        and random.random() < 0.3
+    ):
+        return edit_parts(parts, random)
+    if what == "content":
+        return spoil(random, path, random.choice([each for each in every if each.suffix == path.suffix]))
+    if what == "instead":
+        if folder is not None:
+            path = random.choice([*folder.rglob("*"), *(folder / name for name in (*MADE, ".lock", "gradcam.h5"))])
+        return instead(random, path, random.choice(every), outside / path.relative_to(work), folder is not None)
+    return elsewhere(random, path, outside, folder)
+
+
+def spoil(random: Random, path: Path, other: Path) -> Done:
+    """Damage a file, or edit what it says."""
+    content = other.read_bytes()
+    if path.suffix == ".h5":
+        name = "maps" if "sam" in path.name or "cam" in path.name else "rasters"
+    else:
+        name = OF_NAMES.get(path.suffix, path.suffix)
+    if name in FORMATS:
+        done, valid = FORMATS[name].spoil(random, path, content)
+        return Done(f"{path.name}: {done}", valid or not FORMATS[name].checksummed)
+    edits: dict[str, Callable[[Random, Path], Done]] = {".json": spoil_json, ".range": forge_range, ".nir": spoil_nir}
+    if name in edits and random.random() < 0.7:
+        return edits[name](random, path)
+    data, done = damage(random, path.read_bytes(), content)
+    path.write_bytes(data)
+    return Done(f"{path.name}: {done}", path.suffix in (".nir", ".json"))
+
+
+def spoil_json(random: Random, path: Path) -> Done:
+    """Change a value, its type, or all."""
+    if random.random() < 0.6:
+        content = json.loads(path.read_text())
+        done = edit_json(random, content)
+        path.write_text(json.dumps(content))
+        return Done(f"{path.name}: {done}", True)
+    text = random.choice(("", "{}", "[]", "null", "[" * 100000, '{"a":' * 100000, "1" * 5000, *TEXTS))
+    path.write_text(text, "utf-8", "surrogatepass")
+    return Done(f"{path.name}: {text!r:.40}", True)
+
+
+def spoil_nir(random: Random, path: Path) -> Done:
+    """An edit that HDF5 allows."""
+    return Done(f"{path.name}: {edit(path, random, EDITS)}", True)
+
+
+def forge_range(random: Random, path: Path) -> Done:
+    """Change the file of a range, and make all its digests and seals anew."""
+    record, sections = unseal(path)
+    others = [unseal(each)[1] for each in sorted(path.parent.glob("0*.range")) if each != path]
+    what, valid = random.choice(("record", "edit", "damage", "forged", "other", "gone")), False
+    name = random.choice(sorted(sections) or ["record"])
+    if what == "record" or name == "record":
+        done = edit_json(random, record)
+        valid = done.startswith(("names", "scores", "seconds"))  # which are believed, and change no digest
+    elif what == "other" and others:
+        done, sections[name] = f"{name} of others", random.choice(others)[name]
+    elif what == "gone":
+        done, _ = f"no {name}", sections.pop(name)
+    elif what == "damage":
+        sections[name], done = damage(random, sections[name], sections[random.choice(sorted(sections))])
+    else:
+        inner = path.with_name(".inner.sam.h5" if name == "maps" else ".inner.h5")
+        inner.write_bytes(sections[name])
+        if what == "forged":
+            done, valid = FORMATS["maps" if name == "maps" else "rasters"].spoil(random, inner, sections[name])
+        else:
+            done = edit(inner, random, random.choice((EDITS, CONTENT_EDITS)))
+        sections[name] = inner.read_bytes()
+        inner.unlink()
+    reseal(path, record, sections)
+    return Done(f"{path.name}, sealed anew: {name}: {done}", valid)
+
+
+def edit_parts(parts: Path, random: Random) -> Done:
+    """Copy, rename or swap files of ranges, or add or remove some."""
+    ranges, what = sorted(parts.glob("0*.range")), random.choice(FILES)
+    path, other = random.choice(ranges), random.choice(ranges)
+    if what == "copy":
+        shutil.copy(path, parts / (random.choice(("00000001", "99999999", "x", "-1", "00000016", "٣")) + ".range"))
+    elif what == "rename":
+        path.rename(parts / random.choice(("00000005.range", "16.range", "0000.range", "1e1.range")))
+    elif what == "swap":
+        content = path.read_bytes()
+        path.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    elif what == "odd":
+        (parts / random.choice(("notes.txt", "\x1b[2J.range", "a" * 200 + ".range", ".range"))).write_text("mine")
+    elif what == "tmp":
+        (parts / random.choice(("00000000.range.tmp", "x.tmp", "job.json.tmp"))).mkdir()
+    elif what == "none":
+        shutil.rmtree(parts)
+        parts.mkdir()
+    return Done(f"{path.name}: {what}")
+
+
+def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -> Done:
+    """Something else in the place of a file or folder.
+
+    Parameters
+    ----------
+    own : what is called alike in the user's own folder outside
+    foreign : whether the folder is an attacker's, so that no link in it may be followed out of it
+    """
+    ways = ["gone", "fifo", "device", "socket", "folder", "empty", "dangling", "loop", "sparse", "other"]
+    what = random.choice(ways + ["link"] * 8 * foreign)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to(device := random.choice(DEVICES))
+        what = f"{what} {device}"
+    elif what == "socket":
+        here = os.open(path.parent, os.O_RDONLY)  # the path of a socket must be short
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(f"/proc/self/fd/{here}/{path.name}")
+        os.close(here)
+    elif what == "folder":
+        (path / random.choice(("x", "raster.h5"))).mkdir(parents=True)
+    elif what == "empty":
+        path.touch()
+    elif what in ("dangling", "loop"):
+        path.symlink_to("missing" if what == "dangling" else path.name)
+    elif what == "sparse":
+        with path.open("wb") as file:
+            file.truncate(random.choice((1 << 30, 1 << 40)))
+    elif what == "other":
+        path.write_bytes(other.read_bytes() if other.exists() else b"")
+    elif what == "link":
+        above = [own, own.parent, own.parents[1] / "secret.txt", own.parents[1] / "images"]
+        path.symlink_to(random.choice([each for each in above if each.exists()]))
+    return Done(f"{path.name}: {what}", True)
+
+
+def elsewhere(random: Random, path: Path, outside: Path, folder: Path | None) -> Done:
+    """A file that says that what it holds lies outside: in a configuration, in HDF5, in a section of a range."""
+    secrets = [outside / name for name in ("secret.txt", "images", "images/apple", "snn.safetensors", "run/raster.h5")]
+    config = folder / "config.toml" if folder is not None else path
+    if config.suffix == ".toml" and config.exists() and (path == config or random.random() < 0.4):
+        content = read_toml(config)
+        said = str(random.choice((*secrets, *map(Path, DEVICES))))
+        section, key = random.choice(
+            (("run", "data"), ("run", "checkpoint"), ("data", "source"), ("conversion", "ann"))
+        )
+        content.setdefault(section, {})[key] = [said] if (section, key) == ("run", "data") else said
+        config.write_text(tomli_w.dumps(content))
+        return Done(f"{config.name}: {section}.{key} = {said}", True, may_read=True)
+    if path.suffix == ".range":
+        record, sections = unseal(path)
+        name = random.choice(sorted(sections))
+        image = io.BytesIO(sections[name])
+        done = _leads_out(random, image, random.choice(secrets))
+        reseal(path, record, sections | {name: image.getvalue()})
+        return Done(f"{path.name}: {name}: {done}")
+    if path.suffix in (".h5", ".nir"):
+        return Done(f"{path.name}: {_leads_out(random, path, random.choice(secrets))}", True)
+    return spoil(random, path, path)
+
+
+def _leads_out(random: Random, source: Any, secret: Path) -> str:
+    with h5py.File(source, "r+") as file:
+        found: list[str] = []
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        name = random.choice(found)
+        shape, dtype, attributes = file[name].shape, file[name].dtype, dict(file[name].attrs)
+        del file[name]
+        what = random.choice(("external", "virtual", "link"))
+        if what == "link":
+            file[name] = h5py.ExternalLink(str(secret), name)
+            return f"{name} is a link to {secret}"
+        if what == "virtual":
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[...] = h5py.VirtualSource(str(secret), name, shape)
+            made = file.create_virtual_dataset(name, layout)
+        else:
+            made = file.create_dataset(name, shape, dtype, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        made.attrs.update(attributes)
+        return f"{name} is {what} in {secret}"

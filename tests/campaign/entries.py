@@ -1,0 +1,153 @@
+"""Where files of unknown origin come in: every command and public function that reads some, with what it reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import spikesam
+from recordings.disk import TEMPORARY
+from tests.hostile import make_hostile
+from tests.pipeline.small_events import nmnist_file
+
+from .attacks import Done
+from .formats.checkpoints import CLASSES, small_network
+from .formats.zips import WNIDS, add, members
+from .isolated import Refused
+from .outside import Outside, make_outside
+from .process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
+from .workplace import RECIPES, identity, none
+
+RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", "--data", "images", "--out")
+BACKEND = ("--backend", "event")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command, or a function of Python spelt as one.
+
+    Parameters
+    ----------
+    words : the command
+    reads : files and folders of unknown origin
+    same : result -> a good file that says the same, unless another valid input was made
+    follows : whether it goes by design where a configuration says
+    """
+
+    words: tuple[str, ...]
+    reads: tuple[str, ...]
+    same: dict[str, str] = field(default_factory=dict)
+    follows: bool = False
+
+
+def _same(folder: str) -> dict[str, str]:
+    return {f"{folder}/{name}": f"run/{name}" for name in ("raster.h5", "sam.h5")}
+
+
+IMAGE = "images/apple/0.png"
+SNN = "snn.safetensors"
+ENTRIES = {
+    "validate": Entry(("validate", "raster.h5", "maps.sam.h5"), ("raster.h5", "maps.sam.h5")),
+    "explain": Entry(("explain", "raster.h5", "--out", "out.h5"), ("raster.h5",)),
+    "relevance": Entry(("explain", "run/raster.h5", "--method", "relevance", "--out", "out.h5"), ("run",)),
+    "gradcam": Entry(("gradcam", SNN, "--samples", "6", "--data", "images", "--out", "out.h5"), (SNN, IMAGE)),
+    "report": Entry(("report", "run", "--out", "page.html"), ("run",)),
+    "merge": Entry(("merge", "parts"), ("parts",), _same("parts"), follows=True),
+    "run --resume": Entry((*RUN, "stopped", *BACKEND, "--resume"), ("stopped", SNN), _same("stopped")),
+    "run --range": Entry((*RUN, "stopped", *BACKEND, "--range", "1/1"), ("stopped", SNN)),
+    "run --data": Entry((*RUN, "new", *BACKEND), (SNN, IMAGE)),
+    "run --data zip": Entry(
+        ("run", "--checkpoint", "wnids.safetensors", "--data", "a.zip", "--out", "new"), ("a.zip",)
+    ),
+    "run --config": Entry(("run", "--config", "run.toml", "--out", "new"), ("run.toml",), follows=True),
+    "train": Entry(("train", "--config", "small.toml", "--out", "trained"), ("small.toml", IMAGE), follows=True),
+    "train --resume": Entry(("train", "--config", "small.toml", "--out", "trained", "--resume"), ("trained",)),
+    "convert": Entry(
+        ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "new"),
+        ("ann.safetensors", "small.toml", IMAGE),
+        follows=True,
+    ),
+    "export": Entry(
+        ("export", SNN, "--samples", "4", "--seeds", "1", "--data", "images", "--nir", "b.nir", "--out", "new"),
+        (SNN, IMAGE),
+    ),
+    "export raster": Entry(("export", "raster.h5", "b.nwb"), ("raster.h5",)),
+    "plan": Entry(("plan", "--config", "run.toml"), ("run.toml", SNN, IMAGE), follows=True),
+    "open_raster": Entry(("spikesam.open_raster", "raster.h5"), ("raster.h5",)),
+    "open_maps": Entry(("spikesam.open_maps", "maps.sam.h5"), ("maps.sam.h5",)),
+    "load": Entry(("spikesam.load", SNN), (SNN,)),
+    "read_events": Entry(("spikesam.read_events", "a.bin"), ("a.bin",)),
+    "from_nir": Entry(("spikesam.from_nir", "a.nir"), ("a.nir",)),
+    "simulate": Entry(("spikesam.simulate", SNN, IMAGE, "new"), (SNN, IMAGE)),
+    "py report": Entry(("spikesam.report", "run", "raster.h5", "page.html"), ("run", "raster.h5")),
+    "py explain": Entry(("spikesam.explain", "raster.h5", "out.h5"), ("raster.h5",)),
+}
+
+
+def build_entries(base: Path, folder: Path) -> None:
+    """Make a folder `work` with all that entry points read, and a folder `outside`, in `folder`."""
+    work = folder / "work"
+    shutil.copytree(base / "work", work)
+    prepare = spikesam.Preprocessing(8, 8, (0.5,) * 3, (0.25,) * 3)
+    spikesam.save(spikesam.Checkpoint(small_network(), prepare, WNIDS, CLASSES), work / "wnids.safetensors")
+    add(work / "a.zip", members())
+    one = np.arange(60) % 34
+    events = spikesam.Events(np.arange(60) * 100, one, one, one % 2 == 1, (34, 34))
+    nmnist_file(work / "a.bin", events)
+    spikesam.to_nir(spikesam.load(work / "snn.safetensors").network, work / "a.nir")
+    (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
+    shutil.rmtree(work / "trained", ignore_errors=True)
+    commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), ENTRIES["train"].words, ("merge", "run")]
+    commands += [("explain", "raster.h5", "--out", "maps.sam.h5"), (*ENTRIES["gradcam"].words[:2], "--samples", "40")]
+    for words in commands:
+        if words == ("merge", "run"):
+            shutil.copytree(work / "parts", work / "run")
+            shutil.copytree(work / "parts", work / "stopped")
+            max((work / "stopped" / "raster.parts").glob("*.range")).unlink()
+        if words[0] == "gradcam":
+            words = (*words, "--data", "images", "--out", "run/gradcam.h5")
+        assert (ended := run(words, work)).code == 0, ended
+    make_outside(folder / "outside", work)
+
+
+def examine(name: str, case: Path, done: Done) -> str:
+    """Run a command in `case / "work"`, where something was done to what it reads; see how it ends."""
+    adopt_orphans()
+    entry, work, alone = ENTRIES[name], case / "work", own_mounts()
+    make_hostile(work, case / "mark")
+    good = {result: aside(identity, work / of) for result, of in entry.same.items()}
+    before, outside = listing(work), Outside(case / "outside")
+    ended = run(entry.words, work)
+    ended.check(reports=name.startswith("train"))
+    outside.check(work, ended.output + ended.error, done.may_read and entry.follows)
+    assert not (case / "mark").exists(), "executed: something in the current folder was imported"
+    none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
+    nothing_runs()
+    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [])
+    after = listing(work)
+    none("locks or temporary files are left", {path for path in after - before if _temporary(Path(path).name)})
+    if ended.code:
+        none(f"refused ({ended.line[:200]}), but there is", {path for path in after - before if not _log(path)})
+        return Refused(ended.line)
+    found = {result: aside(identity, work / result) for result in good}
+    differ = [result for result in good if found[result] != good[result]]
+    assert done.valid or not differ, f"done without complaint, but {', '.join(differ)} differ"
+    return "another valid" if done.valid else "identical"
+
+
+def listing(folder: Path) -> set[str]:
+    """What lies in a folder; links are not followed."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def _temporary(name: str) -> bool:
+    return TEMPORARY.fullmatch(name) is not None or name.endswith((".lock", ".tmp"))
+
+
+def _log(path: str) -> bool:
+    """Of a training that was refused after it began."""
+    return path.startswith("trained/")

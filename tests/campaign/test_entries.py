@@ -1,0 +1,38 @@
+"""Hostile files and folders at every entry point: refused in one line or valid, and nothing executed, read or left."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from .attacks import attack
+from .entries import ENTRIES, build_entries, examine
+from .isolated import LINUX, attempt, cases, tried
+
+pytestmark = LINUX
+
+
+@pytest.fixture(scope="session")
+def folders(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("entries")
+    attempt(build_entries, workplace, folder, seconds=300, memory=4 << 30)
+    return folder
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+@cases(short=1, long=400)
+@given(seed=st.integers(0, 1 << 64))
+def test_a_hostile_input(folders: Path, name: str, seed: int) -> None:
+    case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))  # stays, if the test fails
+    for part in ("work", "outside"):
+        shutil.copytree(folders / part, case / part)
+    done = attack(Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads, case / "outside")
+    note(f"{' '.join(ENTRIES[name].words)}: {done.text}; in {case / 'work'}")
+    tried(examine, name, case, done, seconds=30)
+    shutil.rmtree(case)
