@@ -234,3 +234,18 @@ def test_a_configuration_it_does_not_fit(path, config, message):
 def test_a_configuration_that_says_nothing_of_it_fits(path):
     check_fit(load_checkpoint(str(path)), Config(), "small")
     check_fit(load_checkpoint(str(path)), Config(network=SMALL, data=DataSection(height=16, width=24)), "small")
+
+
+def test_a_configuration_may_call_classes_by_their_names(tmp_path):
+    names = dataclasses.replace(
+        load_checkpoint(str(small_checkpoint(tmp_path / "a.safetensors"))),
+        class_names=("red apple, Malus", "Pear", "plum"),
+    )
+    called = DataSection(height=16, width=24, classes=("Red_Apple", "pear", "plum"))
+    check_fit(names, Config(data=called), "small")
+    with pytest.raises(InputError, match=r"data.classes is \('pear', 'apple', 'plum'\), the checkpoint has"):
+        check_fit(names, Config(data=called.model_copy(update={"classes": ("pear", "apple", "plum")})), "small")
+
+
+def test_a_checkpoint_may_be_called_as_files_of_others_are(tmp_path):
+    assert load_checkpoint(small_checkpoint(tmp_path / "mine.pt")).classes == CLASSES
