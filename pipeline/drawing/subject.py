@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.events.binning import picture_of
-from pipeline.images.pictures import Pictures
 from recordings.raster.reader import RasterReader
 from recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
+    from pipeline.images.pictures import Pictures
     from pipeline.images.preprocessing import Box
     from pipeline.images.samples import Samples
 
@@ -108,6 +108,8 @@ def recorded_subjects(
     ----------
     predictions : class that the network chose for each of them, -1 where unknown
     """
+    from pipeline.images.pictures import Pictures  # here, because pydantic takes a while
+
     known = shown or Pictures()
     found = []
     for sample, (predicted, label) in enumerate(zip(predictions, raster.labels, strict=False)):

@@ -125,6 +125,8 @@ class RangeFile:
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
         self.path = path
+        if path.is_symlink():
+            raise RasterError(f"{path}: is a link, expected a file; compute its samples again")
         try:
             with path.open("rb") as file:
                 digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
@@ -212,6 +214,4 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
         paths = [range_path(folder, first) for first in positions]
-    yield from (
-        path for path in paths if re.fullmatch("[0-9]+", path.stem) and path.is_file() and not path.is_symlink()
-    )
+    yield from (path for path in paths if re.fullmatch("[0-9]+", path.stem) and (path.is_file() or path.is_symlink()))

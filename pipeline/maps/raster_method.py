@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.drawing.subject import Subject, recorded_subjects
-from pipeline.images.pictures import pictures_beside
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, SourceName
 from recordings.raster.reader import RasterReader
@@ -74,6 +73,8 @@ def raster_explainer(
     samples = raster.samples
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
+        from pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
+
         return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
 
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
