@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +12,19 @@ from .disk import readable
 from .errors import InputError
 
 BLOCK = 1 << 20  # bytes
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder, whoever made it, in which one of these names leads out of it: what is there was not given.
+
+    Raises
+    ------
+    InputError : if one is such a link
+    """
+    inside = os.path.realpath(folder)
+    for path in (folder / name for name in names):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
 
 
 def read_file(path: Path, most: int) -> bytes:

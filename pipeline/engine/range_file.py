@@ -29,6 +29,8 @@ from recordings.sealed import Seal, seal
 from .job import RANGE, JobSpec
 
 PARTS, SPEC = "raster.parts", "job.json"
+FILES = ("raster.h5", "sam.h5", "summary.json", "network.safetensors", "config.toml")
+NAMES = (*FILES, "figures", PARTS, f"{PARTS}/{SPEC}")  # what a run reads, and where it writes
 SUFFIX = ".range"
 LARGEST_RECORD = 1 << 26  # bytes
 SPARE = 1 << 24  # bytes that a section may have beyond what its spikes or maps take unpacked
