@@ -127,6 +127,8 @@ class RangeFile:
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
         self.path = path
+        if path.is_symlink() or not path.is_file():
+            raise RasterError(f"{path}: not an ordinary file; compute its samples again")
         try:
             with path.open("rb") as file:
                 digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
@@ -215,5 +217,7 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
     else:
         paths = [range_path(folder, first) for first in positions]
     yield from (
-        path for path in paths if re.fullmatch("[0-9]+", path.stem) and path.is_file() and not path.is_symlink()
+        path
+        for path in paths
+        if re.fullmatch("[0-9]+", path.stem) and (path.is_symlink() or (path.exists() and not path.is_dir()))
     )
