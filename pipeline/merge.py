@@ -10,6 +10,7 @@ from pipeline.cli.errors import exit_codes
 from pipeline.cli.run_report import print_summary
 from recordings.console import PlainConsole
 from recordings.errors import InputError
+from recordings.files import refuse_links
 from recordings.lock import out_lock
 from recordings.progress import Tracker
 
@@ -39,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipeline.engine.compute_folder import merge_all
     from pipeline.engine.job import read_spec
     from pipeline.engine.prepare import read_samples_of
-    from pipeline.engine.range_file import PARTS, SPEC
+    from pipeline.engine.range_file import NAMES, PARTS, SPEC
     from pipeline.page.results import write_results
 
+    refuse_links(folder, NAMES)
     if not (folder / PARTS / SPEC).is_file():
         raise InputError(f"{folder}: has no ranges to merge, expected the --out of run --range K/N")
     tracker = Tracker()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,19 @@ def similar_file(path: Path) -> str:
             if (meant := wrong.with_name(name) / path.relative_to(wrong)).exists():
                 return f"; did you mean {meant}?"
     return ""
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder, whoever made it, in which one of these names leads out of it: what is there was not given.
+
+    Raises
+    ------
+    InputError : if one is such a link
+    """
+    inside = os.path.realpath(folder)
+    for path in (folder / name for name in names):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
 
 
 def read_file(path: Path, most: int) -> bytes:

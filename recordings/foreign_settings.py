@@ -19,7 +19,7 @@ FILES = {"numba.core.config": ".numba_config.yaml", "matplotlib": "matplotlibrc"
 def ignore_foreign_settings() -> None:
     """From now on, import these modules as if their files were not in the current folder."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
@@ -34,13 +34,13 @@ class _Finder:
 
         def execute_without(module: ModuleType) -> None:
             exists = os.path.exists
-            os.path.exists = lambda path: path != FILES[name] and exists(path)  # type: ignore[assignment]
+            os.path.exists = lambda path: path != FILES[name] and exists(path)
             try:
                 execute(module)
             finally:
                 os.path.exists = exists
-            if hasattr(module, "_config_fname"):
-                module._config_fname = ""  # numba looks for its file time and again
+            if name == "numba.core.config":
+                vars(module)["_config_fname"] = ""  # it looks for its file time and again
 
         spec.loader.exec_module = execute_without  # type: ignore[method-assign]
         return spec

@@ -8,12 +8,12 @@ from pathlib import Path
 from pipeline.config import RunSection
 from pipeline.maps.steps import kept_steps
 from recordings.errors import InputError
-from recordings.files import read_file
+from recordings.files import read_file, refuse_links
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 
 from .job import JobSpec, refuse_other_origin
-from .range_file import PARTS
+from .range_file import NAMES, PARTS
 from .summary import LARGEST_SUMMARY, Summary
 
 
@@ -41,6 +41,7 @@ def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summar
     ------
     InputError : if it is another run without spikes, which would be computed over what is there
     """
+    refuse_links(folder, NAMES)
     if (folder / PARTS).exists():
         return None
     try:

@@ -19,6 +19,7 @@ from backends.network.storage import read_network, write_network
 from pipeline.config import Config, save_config
 from recordings.disk import check_free, reason, remove_leftovers
 from recordings.errors import InputError, RasterError
+from recordings.files import refuse_links
 from recordings.lock import holds_files
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
@@ -29,7 +30,7 @@ from recordings.text import printable
 from .finished import refuse_other_contents
 from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
 from .range_check import check_range
-from .range_file import PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
+from .range_file import NAMES, PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
 from .sample import SampleResult
 from .timer import StageTimer
 from .whole_raster import WholeRaster
@@ -55,6 +56,7 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     InputError : if another run is there, or the folder cannot be written; nothing that was there changes
     """
     raster, spec = folder / "raster.h5", job.spec
+    refuse_links(folder, NAMES)
     if not resume and (folder / PARTS).exists():
         raise InputError(f"{folder / PARTS}: a run that has not finished left this", "continue")
     if raster.exists() and spec.keep.spikes:
@@ -68,8 +70,6 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
             refuse_other_origin(folder / "sam.h5", maps.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
-        if (folder / PARTS).is_symlink():
-            raise InputError(f"{folder / PARTS}: is a link, expected the folder of a run", "other-out")
         spec = join(folder / PARTS / SPEC, spec)
         if not _is_network(folder / "network.safetensors", job.network):
             write_network(job.network, folder / "network.safetensors")

@@ -29,6 +29,8 @@ from recordings.sealed import Seal, seal
 from .job import RANGE, JobSpec
 
 PARTS, SPEC = "raster.parts", "job.json"
+FILES = ("raster.h5", "sam.h5", "summary.json", "network.safetensors", "config.toml")
+NAMES = (*FILES, "figures", PARTS, f"{PARTS}/{SPEC}")  # what a run reads, and where it writes
 SUFFIX = ".range"
 LARGEST_RECORD = 1 << 26  # bytes
 SPARE = 1 << 24  # bytes that a section may have beyond what its spikes or maps take unpacked
@@ -125,8 +127,8 @@ class RangeFile:
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
         self.path = path
-        if path.is_symlink():
-            raise RasterError(f"{path}: is a link, expected a file; compute its samples again")
+        if path.is_symlink() or not path.is_file():
+            raise RasterError(f"{path}: not an ordinary file; compute its samples again")
         try:
             with path.open("rb") as file:
                 digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
@@ -214,4 +216,8 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
         paths = [range_path(folder, first) for first in positions]
-    yield from (path for path in paths if re.fullmatch("[0-9]+", path.stem) and (path.is_file() or path.is_symlink()))
+    yield from (
+        path
+        for path in paths
+        if re.fullmatch("[0-9]+", path.stem) and (path.is_symlink() or (path.exists() and not path.is_dir()))
+    )

@@ -12,12 +12,13 @@ import numpy as np
 
 from backends.network import Network
 from backends.network.storage import read_network
+from pipeline.engine.range_file import FILES
 from pipeline.engine.summary import LARGEST_SUMMARY, Summary
 from pipeline.images.pictures import NAME, Pictures, read_pictures
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
 from recordings.errors import InputError
-from recordings.files import read_file
+from recordings.files import read_file, refuse_links
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.text import printable
@@ -84,6 +85,7 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     """
     if not path.is_dir():
         return ShownRun(path.name, resources.enter_context(RasterReader(path)))
+    refuse_links(path, (*FILES, NAME))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
             raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
@@ -110,6 +112,7 @@ def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Itera
     for path in sorted(folder.glob("*cam*.h5")):
         with ExitStack() as opened:
             try:
+                refuse_links(folder, [path.name])
                 maps = opened.enter_context(MapReader(path))
             except InputError:
                 continue  # a file of something else, which nobody asked for

@@ -29,7 +29,7 @@ DEVICES = ("/dev/zero", "/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/p
 MADE = ("figures", "report.html", "summary.json", "sam.h5", "raster.h5", "raster.parts", "tensorboard", "metrics.csv")
 FILES = ("copy", "rename", "swap", "odd", "tmp", "none")
 OF_NAMES = {".toml": "toml", ".safetensors": "checkpoints", ".png": "images", ".zip": "zips", ".bin": "events"}
-KINDS = ("content", "content", "content", "instead", "elsewhere")
+KINDS = ("content", "content", "content", "instead", "instead", "elsewhere")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) ->
     reads : files and folders of runs below `work`
     outside : a folder that holds the user's own files
     """
-    folder = random.choice([None, *(work / name for name in reads if (work / name).is_dir())])
+    folder = random.choice([None, *[work / name for name in reads if (work / name).is_dir()] * 3])
     every = [path for name in reads for path in (work / name, *(work / name).rglob("*")) if path.is_file()]
     path = random.choice(every)
     what = random.choice(KINDS)
@@ -65,7 +65,8 @@ def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) ->
     if what == "instead":
         if folder is not None:
             path = random.choice([*folder.rglob("*"), *(folder / name for name in (*MADE, ".lock", "gradcam.h5"))])
-        return instead(random, path, random.choice(every), outside / path.relative_to(work), folder is not None)
+        own = [outside / "secret.txt", outside / "images", *outside.rglob(path.name)]
+        return instead(random, path, random.choice(every), random.choice(own), folder is not None)
     return elsewhere(random, path, outside, folder)
 
 
@@ -159,7 +160,7 @@ def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -
 
     Parameters
     ----------
-    own : what is called alike in the user's own folder outside
+    own : what the user has outside, perhaps of the same name
     foreign : whether the folder is an attacker's, so that no link in it may be followed out of it
     """
     ways = ["gone", "fifo", "device", "socket", "folder", "empty", "dangling", "loop", "sparse", "other"]
@@ -190,9 +191,8 @@ def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -
     elif what == "other":
         path.write_bytes(other.read_bytes() if other.exists() else b"")
     elif what == "link":
-        above = [own, own.parent, own.parents[1] / "secret.txt", own.parents[1] / "images"]
-        path.symlink_to(random.choice([each for each in above if each.exists()]))
-    return Done(f"{path.name}: {what}", True)
+        path.symlink_to(own)
+    return Done(f"{path.name}: {what}", not foreign)
 
 
 def elsewhere(random: Random, path: Path, outside: Path, folder: Path | None) -> Done:

@@ -131,7 +131,10 @@ def examine(name: str, case: Path, done: Done) -> str:
     after = listing(work)
     none("locks or temporary files are left", {path for path in after - before if _temporary(Path(path).name)})
     if ended.code:
-        none(f"refused ({ended.line[:200]}), but there is", {path for path in after - before if not _log(path)})
+        own = tuple(f"{name}/" for name in (*entry.reads, "trained"))  # a folder keeps what was finished
+        none(
+            f"refused ({ended.line[:200]}), but there is", {path for path in after - before if not path.startswith(own)}
+        )
         return Refused(ended.line)
     found = {result: aside(identity, work / result) for result in good}
     differ = [result for result in good if found[result] != good[result]]
@@ -146,8 +149,3 @@ def listing(folder: Path) -> set[str]:
 
 def _temporary(name: str) -> bool:
     return TEMPORARY.fullmatch(name) is not None or name.endswith((".lock", ".tmp"))
-
-
-def _log(path: str) -> bool:
-    """Of a training that was refused after it began."""
-    return path.startswith("trained/")

@@ -1,4 +1,4 @@
-"""The campaign for so many minutes (`make fuzz`): each test gets its share, with new cases; a table says how all ended."""
+"""The campaign for so many minutes (`make fuzz`): each test gets its share of new cases; a table says how all ended."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ WATCHED = 0x1 | 0x2 | 0x4 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200
 
 def make_outside(folder: Path, work: Path) -> None:
     """Private files that a command would take, if it followed a link: each in the place of one in `work`."""
-    for name in ("run", "parts"):
+    for name in ("run", "parts", "trained"):
         shutil.copytree(work / name, folder / name)
     shutil.copytree(work / "images", folder / "images")
     shutil.copy(work / "snn.safetensors", folder)
@@ -33,7 +33,7 @@ class Outside:
             self._names[libc.inotify_add_watch(self._events, os.fsencode(each), WATCHED)] = each
 
     def check(self, work: Path, said: str, may_read: bool) -> None:
-        """Nothing was opened there, unless it may be read; nothing changed; and no result in `work` holds the secret."""
+        """Nothing was opened there, unless it may be read; nothing changed; no result in `work` holds the secret."""
         events = self._read()
         assert may_read or not events, f"outside: opened or changed: {', '.join(sorted(events))[:300]}"
         assert (after := _state(self._folder)) == self._before, f"outside: changed: {after ^ self._before}"

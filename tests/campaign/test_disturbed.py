@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import spikesam
 
 from .faults import Boundaries, log_samples, log_workers
-from .isolated import LINUX, attempt, cases, only_long
+from .isolated import LINUX, cases, only_long, tried
 from .process import (
     SHARED_MEMORY,
     Command,
@@ -62,14 +62,15 @@ def disturb(workplace: Path, function: Callable[..., None], name: str, *plan: An
     """Call a function in a child process, with a folder to work in that stays if the test fails."""
     case = Path(tempfile.mkdtemp(prefix="case-", dir=workplace))
     shutil.copytree(workplace / "work", case / "work")
-    attempt(alone_with, function, workplace, case / "work", name, plan, seconds=120, memory=4 << 30)
+    tried(alone_with, function, workplace, case / "work", name, plan, seconds=120, memory=4 << 30)
     shutil.rmtree(case)
 
 
-def alone_with(function: Callable[..., None], base: Path, work: Path, name: str, plan: tuple[Any, ...]) -> None:
+def alone_with(function: Callable[..., None], base: Path, work: Path, name: str, plan: tuple[Any, ...]) -> str:
     """Call the function in a process with mounts of its own, to which all fall that lose their parents."""
     adopt_orphans()
     function(base, work, name, own_mounts(), *plan)
+    return "identical"
 
 
 def at_a_call(base: Path, work: Path, name: str, alone: bool, place: float, after: bool, slow: float) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from .attacks import attack
+from .attacks import Done, attack
 from .entries import ENTRIES, build_entries, examine
-from .isolated import LINUX, attempt, cases, tried
+from .isolated import LINUX, attempt, cases, only_long, tried
 
 pytestmark = LINUX
+SHORT = ("validate", "run --range", "convert", "export raster", "from_nir", "read_events", "simulate", "py report")
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +26,40 @@ def folders(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", [name if name in SHORT else pytest.param(name, marks=only_long) for name in ENTRIES])
 @cases(short=1, long=400)
 @given(seed=st.integers(0, 1 << 64))
 def test_a_hostile_input(folders: Path, name: str, seed: int) -> None:
     case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))  # stays, if the test fails
     for part in ("work", "outside"):
-        shutil.copytree(folders / part, case / part)
+        shutil.copytree(folders / part, case / part, symlinks=True)
     done = attack(Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads, case / "outside")
     note(f"{' '.join(ENTRIES[name].words)}: {done.text}; in {case / 'work'}")
     tried(examine, name, case, done, seconds=30)
+    shutil.rmtree(case)
+
+
+LINKS = [
+    ("report", "run/raster.h5"),
+    ("merge", "parts/figures"),
+    ("merge", "parts/raster.parts"),
+    ("run --resume", "stopped/raster.parts"),
+    ("run --resume", "stopped/sam.h5"),
+    ("relevance", "run/network.safetensors"),
+    ("train --resume", "trained/tensorboard"),
+]
+
+
+@pytest.mark.parametrize(("name", "path"), LINKS)
+def test_a_link_that_leads_out_of_the_folder_of_a_run_is_refused(folders: Path, name: str, path: str) -> None:
+    """Results would be written there, or what is there would be shown."""
+    case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))
+    for part in ("work", "outside"):
+        shutil.copytree(folders / part, case / part)
+    own = next(each for each in (case / "outside").rglob(Path(path).name))
+    if (link := case / "work" / path).is_dir():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(own)
+    assert "is a link that leads out of" in attempt(examine, name, case, Done("a link"), seconds=30)
     shutil.rmtree(case)

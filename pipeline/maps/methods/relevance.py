@@ -21,6 +21,7 @@ from pipeline.maps.method import Explained, Explainer, Option
 from pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from pipeline.maps.relevance import Rule, relevance
 from recordings.errors import InputError
+from recordings.files import refuse_links
 from recordings.maps.schema import MapHeader
 from recordings.raster.batch import unpack
 from recordings.raster.reader import RasterReader
@@ -91,6 +92,7 @@ def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = No
             "relevance needs the network"
         )
     if name is None and raster.path is not None:
+        refuse_links(raster.path.parent, ["network.safetensors"])
         name = str(raster.path.with_name("network.safetensors"))
     path = find_checkpoint(str(name))
     network, _ = read_network(path)

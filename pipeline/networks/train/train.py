@@ -13,11 +13,14 @@ from pipeline.config import Config, read_config
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.console import PlainConsole
 from recordings.errors import InputError
+from recordings.files import refuse_links
 from recordings.lock import out_lock
 
 from .environment import process_rank
 from .epochs import finished_epochs
 from .fit import train_checkpoint
+
+NAMES = ("epochs", "epochs/last.ckpt", "epochs/best.ckpt", "tensorboard")  # in the folder of a training
 
 
 def train(
@@ -63,6 +66,7 @@ def train(
     ((6, 16, 16), (4, 16, 16), (8, 1, 1))
     """
     settings, folder = read_config(config), Path(out)
+    refuse_links(folder, NAMES)
     finished = finished_epochs(folder)
     if resume and not finished:
         raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
