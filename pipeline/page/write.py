@@ -48,8 +48,8 @@ def report(
     --------
     >>> import numpy as np
     >>> import spikesam
-    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)})
-    >>> spikesam.report(path, "c.html").name
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)}, overwrite=True)
+    >>> spikesam.report(path).name
     'c.html'
     """
     paths = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(run) for run in runs]

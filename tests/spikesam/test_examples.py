@@ -10,7 +10,6 @@ import pytest
 import spikesam
 from pipeline.images.datasets import handwriting
 
-ONCE = {"report"}  # its raster is in the way of a second one
 OPTIONAL = {"from_nir": "nir", "to_nir": "nir"}  # what an example needs beside this project
 
 
@@ -23,6 +22,6 @@ def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: py
     described = spikesam if name == "spikesam" else getattr(spikesam, name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):
-        for _ in range(1 if name in ONCE else 2):
+        for _ in range(2):
             runner.run(example, clear_globs=False)
     assert runner.summarize(verbose=False).failed == 0
