@@ -179,7 +179,7 @@ def test_single_image_files_of_any_size(workplace, capsys):
     assert summary(out)["accuracy"] is None
     assert re.search(r"grey.png: (APPLE|PEAR|PLUM) \d+%, ", capsys.readouterr().out)
     assert [answer["image"] for answer in summary(out)["answers"]] == ["grey.png", "red.webp"]
-    assert sum(summary(out)["answers"][0]["classes"].values()) == pytest.approx(1, abs=1e-3)  # all three classes
+    assert sum(summary(out)["answers"][0]["shares"]) == pytest.approx(1, abs=1e-3)  # all three classes
 
 
 def test_classes_the_checkpoint_does_not_know_are_skipped(workplace, tmp_path, capsys):
