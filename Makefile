@@ -32,7 +32,8 @@ test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header -m alone
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
-	@$(VENV_PYTHON) -m pytest tests/campaign -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES)
+	@$(VENV_PYTHON) -m pytest tests/campaign -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
+		$(if $(SEED),--hypothesis-seed=$(SEED))
 
 docs: setup ## Build the site, and execute its tutorials (two to three minutes); warnings are errors
 	@$(VENV_PYTHON) -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees \
