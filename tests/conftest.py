@@ -18,10 +18,11 @@ for library in ("OMP", "OPENBLAS", "NUMBA"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: where others compute too, time says nothing of a test. "suite" tries the same cases each time; "long"
-# tries many new ones, and those first that failed before; it is for tests/campaign. "fuzz" is that without shrinking.
+# tries many new ones, and those first that failed before; it is for tests/campaign. "fuzz" tries
+# four at a time, and shrinks none.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, derandomize=False, max_examples=1000, print_blob=True)
-settings.register_profile("fuzz", settings.get_profile("long"), phases=[Phase.reuse, Phase.generate])
+settings.register_profile("fuzz", settings.get_profile("long"), max_examples=4, phases=[Phase.reuse, Phase.generate])
 settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

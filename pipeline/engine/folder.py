@@ -89,6 +89,7 @@ def _is_network(path: Path, network: Network) -> bool:
 @contextmanager
 def undone_if_refused(folder: Path) -> Iterator[None]:
     """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
+    refuse_links(folder, NAMES)
     empty = not (folder.is_dir() and holds_files(folder))
     try:
         yield

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
 from random import Random
-from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -21,40 +18,25 @@ class Fuzz:
 
     def __init__(self, minutes: float) -> None:
         self._end = time.monotonic() + 60 * minutes
-        self._until = self._end
         self._left = 0
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Keep the tests of hypothesis, whose further cases return at once when their time is over."""
+        """Keep the tests of hypothesis."""
         others = [item for item in items if not hasattr(getattr(item, "obj", None), "hypothesis")]
         items[:] = [item for item in items if item not in others]
         config.hook.pytest_deselected(items=others)
-        for handle in {id(item.obj): item.obj.hypothesis for item in items}.values():  # type: ignore[attr-defined]
-            handle.inner_test = self._timed(handle.inner_test)
         Random().shuffle(items)
         self._left = len(items)
-
-    def _timed(self, test: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(test)
-        def timed(*args: Any, **kwargs: Any) -> None:
-            if time.monotonic() < self._until:
-                try:
-                    test(*args, **kwargs)
-                except BaseException:
-                    self._until = float("inf")  # hypothesis tries the case once more
-                    raise
-
-        return timed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
         """Run a test again and again, for its share of what is left."""
         began = time.monotonic()
-        self._until, self._left = began + (self._end - began) / self._left, self._left - 1
+        until, self._left = began + (self._end - began) / self._left, self._left - 1
         if began >= self._end:
             pytest.skip("no time was left")
         arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-        while time.monotonic() < self._until:
+        while time.monotonic() < until:
             pyfuncitem.obj(**arguments)
         return True
 

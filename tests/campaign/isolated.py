@@ -25,7 +25,7 @@ from recordings.errors import InputError
 
 from .process import end_tree
 
-LONG = settings.default.max_examples > 100
+LONG = not settings.default.derandomize
 LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
 only_long = pytest.mark.skipif(not LONG, reason="takes minutes, with --hypothesis-profile=long")
 
@@ -43,7 +43,7 @@ class Refused(str):
 def cases(short: int, long: int) -> settings:
     """So many cases in a test run, and in a long one; with none, those of @example alone."""
     phases = settings.default.phases if LONG or short else [Phase.explicit]
-    count = max(1, long * settings.default.max_examples // 1000) if LONG else max(1, short)
+    count = min(long, settings.default.max_examples) if LONG else max(1, short)
     return settings(max_examples=count, phases=phases, suppress_health_check=list(HealthCheck))
 
 
