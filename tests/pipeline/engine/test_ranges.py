@@ -23,9 +23,8 @@ from pipeline.engine import compute_folder as engine
 from pipeline.engine import compute_ranges
 from pipeline.engine.folder import FolderStore
 from pipeline.engine.job import Job, read_spec
+from tests.campaign.forge import reseal, unseal
 from tests.pipeline.small_networks import class_folders, small_checkpoint
-
-from .test_range_check import read, write
 
 ROOT = Path(__file__).parents[3]
 PARTS = "raster.parts"
@@ -467,7 +466,7 @@ def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
     job.write_text(json.dumps(json.loads(job.read_text()) | {"contents": []}))
     identity = read_spec(job).identity
     for path in (folder / PARTS).glob("*.range"):
-        record, sections = read(path)
-        write(path, record | {"job": identity}, sections)
+        record, sections = unseal(path)
+        reseal(path, record | {"job": identity}, sections)
     assert "changed since the run began" in refusal(capsys, merge.main, [str(folder)])
     assert not (folder / "pictures.zip").exists() and not (folder / "report.html").exists()
