@@ -82,7 +82,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
             "run",
             80_000,
             "overview.png",
-            "00000000.range config.toml job.json network.safetensors raster.h5 sam.h5 summary.json",
+            "00000000.range config.toml job.json network.safetensors pictures.zip raster.h5 sam.h5 summary.json",
         ),
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),

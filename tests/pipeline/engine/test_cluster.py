@@ -122,7 +122,7 @@ def test_simulate_with_a_client(
         assert raster.raster_digest == expected
         assert raster.n_samples == N
         raster.verify()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors", "pictures.zip"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
 
 
 def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
