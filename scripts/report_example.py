@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"
+FILM, COLOURS, FRAME = (800, 708), 64, 900  # pixels; of each frame; milliseconds
 
 
 def main() -> None:
@@ -45,23 +47,43 @@ def own_network() -> None:
         os.chdir(folder)
         for cell in re.findall(r"```\{code-cell\} ipython3\n(.*?)```", tutorial, re.DOTALL):
             exec(cell, names)
+        page = report("runs/mine")
         shown = {"sample": 2, "pixel": {"layer": "leaky_2", "x": 0.5, "y": 0.5}}
-        take_picture(report("runs/mine"), shown, DOCS / "own_network.png")
+        take_picture(page, shown, DOCS / "own_network.png")
+        take_film(page, DOCS / "own_network.gif")
         os.chdir(DOCS)
+
+
+def take_film(page: Path, target: Path) -> None:
+    """Film what people do on a page: other samples, single steps, another γ, a pixel under the pointer."""
+    states: list[dict[str, Any]] = [{"sample": sample} for sample in range(4)]
+    states += [{"view": "step", "step": step} for step in range(2, 10, 2)] + [{"view": "sum"}]
+    states += [{"gamma": gamma} for gamma in (0.0, 1.0, 2.0, 0.5)]
+    states += [{"pixel": {"layer": "leaky_2", "x": x, "y": 0.5}} for x in (0.3, 0.4, 0.5, 0.6)]
+    first, *others = [picture.resize(FILM) for picture in _screens(page, states, scale=1)]
+    first = first.quantize(COLOURS)
+    frames = [picture.quantize(COLOURS, palette=first, dither=Image.Dither.NONE) for picture in others]
+    first.save(target, save_all=True, append_images=frames, duration=FRAME, loop=0, optimize=True)
 
 
 def take_picture(page: Path, shown: dict[str, Any], target: Path) -> None:
     """Photograph a page in a state, with 256 colours."""
+    [picture] = _screens(page, [shown], scale=1.5)
+    picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def _screens(page: Path, states: list[dict[str, Any]], scale: float) -> Iterator[Image.Image]:
+    """A page after each of some changes of its state."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=1.5)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=scale)
         tab.goto(page.absolute().as_uri())
         tab.wait_for_selector("html[data-shown]", state="attached")
-        tab.evaluate("(state) => report.change(state)", shown)
-        tab.wait_for_timeout(1000)
-        picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
+        for state in states:
+            tab.evaluate("(state) => report.change(state)", state)
+            tab.wait_for_timeout(1000)
+            yield Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
         browser.close()
-    picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     scores = _scores(run)
     shown = excerpt(partial(_sample, run, scores, explained_samples(run)), raster.n_samples, raster.timesteps, limit)
     known = np.minimum(raster.labels, raster.predictions) >= 0
+    network = run.network_name or header.network_sha256[:12]
     right = int((raster.labels == raster.predictions)[known].sum())
     return {
         "name": run.name,
@@ -37,12 +38,12 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "gamma": run.gamma,
         "events": bool(run.pictures and run.pictures.events),
         "facts": [
-            ["network", run.network_name or header.network_sha256[:12] or "unknown"],
-            ["data", header.dataset or "unknown"],
+            *([["network", network]] if network else []),
+            *([["data", header.dataset]] if header.dataset else []),
             ["samples", f"{raster.n_samples}"],
             ["steps", f"{raster.timesteps}"],
             ["simulated on", f"{header.backend} ({header.precision})"],
-            ["right answers", f"{right} of {known.sum()}" if known.any() else "unknown"],
+            *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],
         ],
         "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
