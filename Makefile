@@ -2,6 +2,7 @@
 
 VENV_PYTHON := .venv/bin/python
 BACKEND ?= lava
+ATTACKS ?= tests/campaign
 MINUTES ?= 2
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
@@ -32,7 +33,7 @@ test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header -m alone
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
-	@$(VENV_PYTHON) -m pytest tests/campaign -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
+	@$(VENV_PYTHON) -m pytest $(ATTACKS) -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
 		$(if $(SEED),--hypothesis-seed=$(SEED))
 
 docs: setup ## Build the site, and execute its tutorials (two to three minutes); warnings are errors
