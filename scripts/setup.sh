@@ -32,7 +32,7 @@ in_short() {
   while IFS= read -r line; do
     case $line in
       Collecting* | "Using cached"*) (((fetched += 1) % 10)) || { printf .; dots=1; } ;;
-      "  "* | " + "* | " - "* | " ~ "* | Requirement* | "Successfully installed"* | Downloading* | Preparing* | Building*) ;;
+      "  "* | " + "* | " - "* | " ~ "* | Ignoring* | Looking* | Requirement* | "Successfully installed"* | Downloading* | Preparing* | Building*) ;;
       "Installing collected"*) printf ' installing %d packages' "$fetched"; dots=1 ;;
       *) [ -z "$dots" ] || echo; dots=""; echo "$line" ;;
     esac
