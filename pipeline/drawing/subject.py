@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images.events.binning import picture_of
+from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
 from recordings.text import LONGEST_NAME, printable, told_apart
 
@@ -100,9 +101,9 @@ def subjects_of(
 
 
 def recorded_subjects(
-    raster: RasterReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
+    source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
 ) -> list[Subject]:
-    """The first samples of a raster, with what lies beside it of pictures and names.
+    """The first samples of a raster or of maps, with what lies beside it of pictures and names.
 
     Parameters
     ----------
@@ -112,17 +113,17 @@ def recorded_subjects(
 
     known = shown or Pictures()
     found = []
-    for sample, (predicted, label) in enumerate(zip(predictions, raster.labels, strict=False)):
+    for sample, (predicted, label) in enumerate(zip(predictions, source.labels, strict=False)):
         inside = sample < len(known)
         found.append(
             Subject(
-                name=known.names[sample] if inside else f"sample {raster.samples.index[sample]}",
+                name=known.names[sample] if inside else f"sample {source.samples.index[sample]}",
                 predicted=known.class_name(predicted),
                 true=known.class_name(label),
                 right=is_right(predicted, label),
                 image=known.image(sample),
                 box=known.boxes[sample] if inside else None,
-                frames=_event_frames(raster, sample) if known.events else None,
+                frames=_event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None,
             )
         )
     return found

@@ -13,8 +13,8 @@ from PIL import Image
 from pipeline.drawing.canvas import DPI
 from pipeline.drawing.figures import draw_overview
 from pipeline.drawing.raster import draw_raster
-from pipeline.drawing.subject import Subject, is_right, recorded_subjects
-from pipeline.images.pictures import Pictures, pictures_beside, read_pictures
+from pipeline.drawing.subject import Subject, recorded_subjects
+from pipeline.images.pictures import pictures_beside, read_pictures
 from recordings.errors import InputError
 from recordings.layer_view import position
 from recordings.maps.reader import MapReader
@@ -55,18 +55,7 @@ def _subjects(maps: MapReader, count: int) -> list[Subject]:
             shown = read_pictures(maps.path.parent, maps.header.source, count)
         except InputError:
             shown = None  # they are of another raster
-    known = shown or Pictures()
-    return [
-        Subject(
-            name=known.names[sample] if sample < len(known) else f"sample {maps.samples.index[sample]}",
-            predicted=known.class_name(int(maps.predictions[sample])),
-            true=known.class_name(int(maps.labels[sample])),
-            right=is_right(int(maps.predictions[sample]), int(maps.labels[sample])),
-            image=known.image(sample),
-            box=known.boxes[sample] if sample < len(known) else None,
-        )
-        for sample in range(count)
-    ]
+    return recorded_subjects(maps, maps.predictions[:count], shown)
 
 
 def _figure(path: Path) -> Figure:
