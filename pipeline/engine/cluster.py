@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from recordings.text import printable
 from .compute_ranges import PATIENCE, PAUSE, compute_one, silent
 from .job import Job
 from .local_cluster import local_cluster
+from .stopping import go_on, one_at_a_time
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -73,31 +73,16 @@ class Outcome:
     said: tuple[str, ...]
 
 
-_one_at_a_time = threading.Lock()  # in a worker: its threads all work on the same range
-_stopping = threading.Event()
-
-
 def compute_range(task: Task, number: int, pause: float = 0.0) -> Outcome:
     """Compute one range in a worker, if it is not finished already, after a pause in seconds."""
     said: list[str] = []
     time.sleep(pause)
-    with _one_at_a_time:
+    with one_at_a_time:
         try:
-            compute_one(task.folder, task.here, number, _go_on, said.append, workers=_threads())
+            compute_one(task.folder, task.here, number, go_on, said.append, workers=_threads())
         except HeldError as held:
             return Outcome(None, (silent(number, held),) if held.silent > 3 * BEAT else ())
     return Outcome(len(task.job.spec.ranges[number]), tuple(said))
-
-
-def stop_computing(seconds: float) -> None:
-    """In a worker: stop after the sample at hand, and return when finished ones are on the disk, or it takes longer."""
-    _stopping.set()
-    _one_at_a_time.acquire(timeout=seconds)
-
-
-def _go_on(samples: int) -> None:
-    if _stopping.is_set():
-        raise InputError("interrupted")
 
 
 def _threads() -> int:

@@ -27,6 +27,8 @@ from recordings.child import die_with_parent, python
 from recordings.errors import InputError
 from recordings.text import printable
 
+from .stopping import stop_computing
+
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
 
@@ -184,8 +186,6 @@ def work() -> None:
 async def _work(order: dict[str, str]) -> None:
     from distributed import Worker
     from distributed.security import Security
-
-    from .cluster import stop_computing
 
     def stop() -> None:
         stop_computing(GRACE)
