@@ -1,6 +1,6 @@
 """Networks as plain, checked, frozen data: their neurons, layers and graph; fixed point and files in modules beside."""
 
-from .checks import NetworkError
+from .checks import NetworkError, Sides, pair
 from .graph import Encoder, Kind, Network
 from .layers import CURRENT_LIMIT, PIXEL_LIMIT, WEIGHT_LIMIT, Layer, Readout, Shape
 from .neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
@@ -22,5 +22,7 @@ __all__ = [
     "ReLU",
     "Readout",
     "Shape",
+    "Sides",
     "SpikingNeuron",
+    "pair",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from recordings.layers import check_name
 from recordings.text import brief
 
 from . import neurons
-from .checks import NetworkError, array, by_channel, one_of_pair, real
+from .checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, real
 from .neurons import THETA, Neuron, ReLU, SpikingNeuron
 
 Shape = tuple[int, int, int]
@@ -37,20 +38,20 @@ class Layer:
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
         int8 in fixed point, -127 … 127
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
-    pool : side of the pooling in front
-    stride, padding : of the convolution, after pooling; equal pairs such as (1, 1) count as one integer
+    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
+    stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
-    current_pool : side of a maximum pooling of the currents `a`, between the synapses and the neurons
+    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
     """
 
     name: str
     weight: NDArray[Any]
     neuron: Neuron
-    pool: int = 1
-    stride: int = 1
-    padding: int = 0
+    pool: Sides = 1
+    stride: Sides = 1
+    padding: Sides = 0
     pooling: Pooling = "average"
-    current_pool: int = 1
+    current_pool: Sides = 1
 
     __repr__ = brief
 
@@ -72,10 +73,10 @@ class Layer:
         checked = {
             "weight": weight,
             "neuron": self.neuron.of_channels(len(weight), where),
-            "pool": one_of_pair(self.pool, "pool", where, 1),
-            "stride": one_of_pair(self.stride, "stride", where, 1),
-            "padding": one_of_pair(self.padding, "padding", where, 0),
-            "current_pool": one_of_pair(self.current_pool, "current_pool", where, 1),
+            "pool": one_or_pair(self.pool, "pool", where, 1),
+            "stride": one_or_pair(self.stride, "stride", where, 1),
+            "padding": one_or_pair(self.padding, "padding", where, 0),
+            "current_pool": one_or_pair(self.current_pool, "current_pool", where, 1),
         }
         for field, value in checked.items():
             object.__setattr__(self, field, value)
@@ -99,7 +100,7 @@ class Layer:
     @property
     def summed(self) -> int:
         """How many neurons average pooling sums into one value; 1 with maximum pooling."""
-        return 1 if self.pooling == "max" else self.pool**2
+        return 1 if self.pooling == "max" else prod(pair(self.pool))
 
     @property
     def averaged_weight(self) -> NDArray[Any]:
@@ -115,7 +116,7 @@ class Layer:
     def largest_current(self) -> int:
         """The largest magnitude of a that any neuron can reach, were all its inputs to spike.
 
-        It is `max Σ|W|·pool²`, and `max Σ|W|` with maximum pooling.
+        It is `max Σ|W|` times :attr:`summed`, and `max Σ|W|` with maximum pooling.
         """
         sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
         return int(sums.max()) * self.summed
@@ -124,12 +125,13 @@ class Layer:
         """(C, H, W) of this layer's spikes for an input of (C, H, W); refuses what does not fit."""
         channels, height, width = shape
         where = f"layer {self.name!r}"
-        if height % self.pool or width % self.pool:
+        pool = pair(self.pool)
+        if height % pool[0] or width % pool[1]:
             raise NetworkError(
                 f"{where}: pooling {self.pool} does not divide its {height}×{width} input; "
                 f"choose a size whose sides are multiples of {self.pool} there"
             )
-        height, width = height // self.pool, width // self.pool
+        height, width = height // pool[0], width // pool[1]
         if self.kind == "dense":
             inputs = channels * height * width
             if self.weight.shape[1] != inputs:
@@ -143,20 +145,23 @@ class Layer:
                 f"{where}: weight expects {self.weight.shape[1]} channels, the layer before it has {channels}"
             )
         rows, columns = (
-            (side + 2 * self.padding - kernel) // self.stride + 1
-            for side, kernel in zip((height, width), self.weight.shape[2:], strict=True)
+            (side + 2 * padding - kernel) // stride + 1
+            for side, kernel, stride, padding in zip(
+                (height, width), self.weight.shape[2:], pair(self.stride), pair(self.padding), strict=True
+            )
         )
         if rows < 1 or columns < 1:
             raise NetworkError(
                 f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
                 f"with padding {self.padding}"
             )
-        if rows % self.current_pool or columns % self.current_pool:
+        y, x = pair(self.current_pool)
+        if rows % y or columns % x:
             raise NetworkError(
                 f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
                 f"size whose sides are multiples of {self.current_pool} there"
             )
-        return (self.weight.shape[0], rows // self.current_pool, columns // self.current_pool)
+        return (self.weight.shape[0], rows // y, columns // x)
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The layer as a JSON-able node of the graph, and its tensors by name; undone by :meth:`from_graph`."""
@@ -164,11 +169,11 @@ class Layer:
             "name": self.name,
             "kind": self.kind,
             "shape": list(self.weight.shape),
-            "pool": self.pool,
-            "stride": self.stride,
-            "padding": self.padding,
+            "pool": _listed(self.pool),
+            "stride": _listed(self.stride),
+            "padding": _listed(self.padding),
             "pooling": self.pooling,
-            "current_pool": self.current_pool,
+            "current_pool": _listed(self.current_pool),
             "neuron": neurons.to_graph(self.neuron),
         }
         arrays = {name: getattr(self.neuron, name) for name in self.neuron.arrays}
@@ -221,6 +226,11 @@ class Readout:
         object.__setattr__(self, "leak", leak)
         bias = by_channel(self.bias, len(weight), np.int32 if fixed else np.float64, "bias", "readout")
         object.__setattr__(self, "bias", bias)
+
+
+def _listed(sides: Sides) -> int | list[int]:
+    """As JSON has it."""
+    return list(sides) if isinstance(sides, tuple) else sides
 
 
 def _check_weight(weight: NDArray[Any], where: str) -> None:
