@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from backends.network import NetworkError, Shape
-from backends.network.layers import Pooling
+from backends.network.inputs import Pooling
 
 from .attributes import by_channel, metadata, same_shape, sides, text, whole
 from .chain import Named
