@@ -11,7 +11,7 @@ from tests.backends.graphs import FLOAT, graphs
 from tests.backends.test_contract import assert_same, simulate
 from tests.reference import simulate_reference
 
-GRAPH_BACKENDS = ("torch",)
+GRAPH_BACKENDS = ("torch", "event")
 
 
 def check(backend: str, network: Network) -> None:
