@@ -56,7 +56,7 @@ FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, 
 
 @st.composite
 def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
-    """Two to four layers: each reads the layer before, and others; up to three inputs, of up to four sources each."""
+    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     timesteps = draw(st.integers(3, 10))
     shapes = [
@@ -78,9 +78,11 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
         weight, geometry = draw(st.sampled_from(geometries(shapes[first], shapes[place], plain)))
         return replace(given, weight=numbers.weights(rng, *weight), **geometry)
 
-    layers = []
+    layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):
-        reads = [place - 1, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
+        earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
+        reads = [*earlier, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
+        unread -= {read for read in reads if read < place}
         first, *more = [one_input(place, read, number == 0) for number, read in enumerate(draw(st.permutations(reads)))]
         neuron = replace(numbers.neurons(rng, shapes[place][0]), gain=first.gain)
         neuron = replace(neuron, shift=first.shift) if numbers is FIXED else neuron
@@ -102,11 +104,11 @@ def geometries(shape: Shape, wanted: Shape, plain: bool) -> list[tuple[tuple[int
             pooled = {"pool": pool, "pooling": pooling}
             if goal == [1, 1]:
                 found.append(((outputs, channels * rows * columns), pooled))
-            for stride in (1, 2):
+            for stride, left in ((1, 0), (2, 0), (2, 1)):  # `left` rows and columns that no window reaches
                 for padding in range(4):
                     for current_pool in (1, 2):
                         kernel = [
-                            side + 2 * padding - stride * (current_pool * out - 1)
+                            side + 2 * padding - stride * (current_pool * out - 1) - left
                             for side, out in zip((rows, columns), goal, strict=True)
                         ]
                         if min(kernel) > 0 and max(kernel) <= 5:
