@@ -154,9 +154,10 @@ class EventLayer(PyLoihiProcessModel):
             self.messages.send(self)
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
         if self.proc_params["constant"]:
-            self.state.current[:] = self.a_in.recv().reshape(self.fired.shape)
+            self.state.current[0] = self.a_in.recv().reshape(self.fired.shape)
         else:
-            self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
+            channels, height, width = self.proc_params["shape"]
+            self.kernel.add([self.s_in.recv().reshape(height, width, channels)], self.state)
 
 
 def pooled(shape: Shape, pool: tuple[int, int]) -> Shape:
