@@ -83,8 +83,8 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
     layer = LayerKernel(network.layers[0], network.shapes[0])
     state = layer.rest()
     for sample in _samples(network, inputs):
-        if network.encoder == "constant-current":
-            yield np.moveaxis(sample, 0, -1)[None]
+        if network.current_input:
+            yield np.moveaxis(sample, 1, -1)
             continue
         for start in range(0, len(sample) - 1, CHUNK):
             arrived = _arrived(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
@@ -96,7 +96,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 
 
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """One by one: packed spikes (T, bytes), or the constant current of the first layer (C', H', W')."""
+    """One by one: packed spikes (T, bytes), or the currents of the first layer (S, C', H', W')."""
     for batch in inputs:
         yield from drive("event", network, batch)
 
@@ -127,7 +127,7 @@ class _PreparedNetwork:
         self._unused: SimpleQueue[tuple[list[State], ReadoutIntegrator]] = SimpleQueue()
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
-        """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
+        """All steps of one sample: packed spikes (T, bytes), or currents (S, C', H', W'), one if it is constant."""
         try:
             room = self._unused.get_nowait()
         except Empty:
@@ -138,7 +138,8 @@ class _PreparedNetwork:
         if self.spiking_input:
             packed[0] = sample
         else:
-            states[0].current[:] = np.moveaxis(sample, 0, -1)
+            sample = np.moveaxis(sample, 1, -1)
+            states[0].current[:] = sample[0] if len(sample) else 0
         size = self.chunk if threads == 1 else PARALLEL_CHUNK
         starts = range(0, self.timesteps, size)
         fired: dict[tuple[int, int], NDArray[np.bool_] | None] = {}  # (chunk, layer) -> its input
@@ -154,7 +155,10 @@ class _PreparedNetwork:
                     if number == 0 and self.spiking_input:
                         arrived = _arrived(sample[steps], self.input_shape)
                     bits = packed[number - len(self.layers)][steps]
-                    spikes = self.layers[number].run(steps.start, arrived, states[number], bits)
+                    if number == 0 and not self.spiking_input and len(sample) > 1:
+                        spikes = self._driven(steps.start, sample, states[0], bits)
+                    else:
+                        spikes = self.layers[number].run(steps.start, arrived, states[number], bits)
                     if number + 1 < len(self.layers):
                         fired[chunk, number + 1] = spikes
                     else:  # chunk by chunk, as every layer
@@ -169,6 +173,15 @@ class _PreparedNetwork:
         self._unused.put(room)
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
         return RasterBatch(rasters, integrator.result()[None])
+
+    def _driven(self, start: int, currents: NDArray[Any], state: State, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The first layer at some steps, as :meth:`LayerKernel.run`, driven by currents (T-1, H, W, C) of all steps."""
+        layer = self.layers[0]
+        fired = np.empty((len(packed), *layer.output_shape), np.bool_)
+        for t, (spikes, bits) in enumerate(zip(fired, packed, strict=True), start):
+            state.current[:] = currents[max(0, t - 1)]
+            layer.advance(t, state, spikes, bits)
+        return fired
 
 
 class _Progress:

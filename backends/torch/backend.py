@@ -92,7 +92,7 @@ class _Simulation:
         self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
 
     def run(self, inputs: NDArray[Any]) -> RasterBatch:
-        """All steps of some samples: packed spikes (B, T, bytes), or constant currents (B, C, H, W)."""
+        """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, C, H, W)."""
         network, samples = self.network, len(inputs)
         source = torch.tensor(inputs, device=self.device)
         self._rest(samples)
@@ -126,9 +126,12 @@ class _Simulation:
             neurons.rest()
 
     def _first_currents(self, source: Tensor, steps: range) -> Tensor:
-        """What drives the first layer: its constant current, or a[t] of the input spikes, at S steps."""
+        """What drives the first layer, a[t] at S steps; a constant current is given for one."""
         if not self.network.spiking_input:
-            return source.flatten(2).mT.expand(len(steps), -1, -1, -1)
+            currents = source.flatten(3).mT.transpose(0, 1)
+            if self.network.encoder == "constant-current":
+                return currents.expand(len(steps), -1, -1, -1)
+            return currents[steps.start - 1 : steps.stop - 1]
         arrived = unpack_bits(source[:, steps.start - 1 : steps.stop - 1], self.network.input_shape)
         return self.synapses[0](arrived.flatten(0, 1))
 
