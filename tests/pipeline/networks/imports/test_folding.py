@@ -177,7 +177,7 @@ def test_numbers_that_change_at_every_step() -> None:
     compared = spikesam.compare(model, network, given, backends=("event", "torch"))
     assert compared.runs["differ"][compared.runs["precision"] == "float32"].tolist() == [0, 0]
     assert compared.runs["digest"][compared.runs["precision"] == "fixed"].nunique() == 1
-    assert 0 < compared.layers["fixed alone"].max() < 0.2
+    assert 0 < compared.layers["alone_fixed"].max() < 0.2
     with pytest.raises(spikesam.NetworkError, match="takes a constant current"):
         spikesam.compare(model, replace(network, encoder="constant-current"), given)
 
