@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .checks import NetworkError
 from .graph import Network
 from .layers import PIXEL_LIMIT, Layer, Readout
-from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, THETA, FixedLIF
+from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused below
@@ -23,7 +23,7 @@ def quantise(network: Network) -> Network:
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
-        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts
+        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts; min_v_mem = rint(min_v_mem·Θ/θ)
 
     Maximum pooling does not sum, so there gain is without 1/k². The readout's bias and leak are rounded alike, with the
     real value of a unit of its weights.
@@ -80,6 +80,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
         fires_at_threshold=neuron.fires_at_threshold,
         synaptic_decay=_rounded(THETA * (1 - neuron.synaptic_leak)),
+        min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
     return replace(layer, weight=weight, neuron=fixed)
 
@@ -94,6 +95,11 @@ def _quantise_readout(readout: Readout) -> Readout:
 
 def _rounded(numbers: Any) -> NDArray[np.int64]:
     return np.rint(numbers).astype(np.int64)
+
+
+def _lowest(membrane: Any) -> NDArray[np.int64]:
+    """`min_v_mem` in integers; one that no membrane reaches is the lowest that there is."""
+    return _rounded(np.maximum(membrane, -MEMBRANE_LIMIT))
 
 
 def integer_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:

@@ -24,8 +24,9 @@ current I, where they are above 0; then the current's share among the spikes tha
 A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
 first of several, row by row.
 
-Both keep relevance: what reaches the input is what the readout began with, less what biases caused. Membranes are
-those of the recorded spikes, in real numbers; nothing is simulated anew.
+Both keep relevance: what reaches the input is what the readout began with, less what biases caused, and membranes that
+stood at their `min_v_mem`, whatever came before. Membranes are those of the recorded spikes, in real numbers; nothing
+is simulated anew.
 
 References
 ----------
@@ -111,6 +112,8 @@ def _signed(neuron: SpikingNeuron, membrane: Floats, fired: Spikes, relevance: F
     for t in range(len(found) - 1, 0, -1):
         left = leak * (1 - fired[t]) if neuron.reset == "zero" else leak
         later = _divided(relevance[t] + own, np.where(fired[t], membrane[t], 0)) + left * later
+        if neuron.min_v_mem is not None:
+            later = later * (membrane[t] > _by_channel(neuron.min_v_mem))
         own = 0 * own if neuron.reset == "zero" else -subtracted * later * fired[t - 1]
         found[t] = later + (outlasting * found[t + 1] if t + 1 < len(found) else 0)
     return found
@@ -161,6 +164,8 @@ def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[
         left = leak * membrane[t - 1]
         kept[t] = left * ~fired[t - 1] if neuron.reset == "zero" else left - subtracted * fired[t - 1]
         membrane[t] += kept[t]
+        if neuron.min_v_mem is not None:
+            np.maximum(membrane[t], _by_channel(neuron.min_v_mem), out=membrane[t])
     return kept, membrane
 
 

@@ -11,7 +11,7 @@ from backends.network import LIF, FixedLIF, Layer, Shape
 
 from .compiled import compiled
 from .events import pack_spikes
-from .neurons import Dynamics, dynamics_of, step
+from .neurons import Dynamics, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
 
@@ -144,6 +144,8 @@ def advance(
             step(t, dynamics.neurons, driven, maps[1], maps[2])
         else:
             step(t, dynamics.neurons, maps[0], maps[1], maps[2])
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, maps[1])
     pack_spikes(fired, packed)
 
 

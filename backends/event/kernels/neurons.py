@@ -45,16 +45,20 @@ class Dynamics(NamedTuple):
     currents : neurons that never fire, whose membrane is the synaptic current; used where that outlasts a step
     neurons : those that fire; driven by `currents`, then without gain or bias of their own, or else by `a[t]`
     outlasts : whether the synaptic current outlasts a step
+    lowest : (1,), or (C,) where channels differ, as the membranes — which do not fall below; empty where nothing
+        holds them
     """
 
     currents: NeuronConstants
     neurons: NeuronConstants
     outlasts: bool
+    lowest: NDArray[Any]
 
 
 def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
     """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
     outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
+    lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
     of_current: dict[str, Any] = {"reset": "subtract", "reset_by": 0}
     plain: dict[str, Any] = {"gain": np.ones_like(neuron.gain[:1]), "bias": np.zeros_like(neuron.bias[:1])}
     if isinstance(neuron, FixedLIF):
@@ -63,7 +67,9 @@ def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
         of_current["leak"] = neuron.synaptic_leak
     currents = constants_of(replace(neuron, **of_current))
     currents.fires_above[:] = np.iinfo(np.int32).max if isinstance(neuron, FixedLIF) else np.inf
-    return Dynamics(currents, constants_of(replace(neuron, **plain) if outlasts else neuron), outlasts)
+    neurons = constants_of(replace(neuron, **plain) if outlasts else neuron)
+    dtype: Any = np.int32 if isinstance(neuron, FixedLIF) else np.float32
+    return Dynamics(currents, neurons, outlasts, np.array(lowest, dtype))
 
 
 def constants_of(neuron: SpikingNeuron) -> NeuronConstants:
@@ -187,3 +193,12 @@ def step(
                 )
                 membrane[position, channel] = v
                 spikes[position, channel] = v > above[channel]
+
+
+@compiled
+def hold(lowest: NDArray[Any], membrane: NDArray[Any]) -> None:
+    """Raise membranes, (P, C), that lie below `lowest`, see :class:`Dynamics`; none that fired does."""
+    for position in range(membrane.shape[0]):
+        for channel in range(membrane.shape[1]):
+            least = lowest[channel % len(lowest)]
+            membrane[position, channel] = max(membrane[position, channel], least)
