@@ -22,6 +22,7 @@
 :func:`from_torch`        a spiking network of snnTorch, SpikingJelly, Norse, sinabs, lava-dl: proven equal
 :func:`compare`           bits that differ between a model and its network, per layer, and answers
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
+:class:`Input`            what a layer reads beside the layer before: of a :class:`Source`, by other weights
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`quantise`          a network in the integers that every backend agrees on
 :func:`compact`           a network whose weights take a byte each on disk
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backends.base import BackendError
-    from backends.network import LIF, Layer, Network, NetworkError, Readout
+    from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
     from backends.network.compact import compact
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
@@ -89,6 +90,8 @@ _WHERE = {
     "Comparison": "pipeline.comparison.result:Comparison",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
+    "Input": "backends.network:Input",
+    "Source": "backends.network:Source",
     "LIF": "backends.network:LIF",
     "Readout": "backends.network:Readout",
     "from_nir": "pipeline.networks.nir.read:from_nir",
@@ -117,6 +120,7 @@ __all__ = [
     "Conversion",
     "EventBinning",
     "Events",
+    "Input",
     "InputError",
     "Layer",
     "MapReader",
@@ -126,6 +130,7 @@ __all__ = [
     "RasterError",
     "RasterReader",
     "Readout",
+    "Source",
     "SpikeEvents",
     "compact",
     "compare",

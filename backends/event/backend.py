@@ -60,6 +60,7 @@ class EventBackend:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         if network not in self._prepared:
             network.check_spiking(self.name)
+            network.check_chain(self.name)
             compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
 

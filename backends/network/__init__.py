@@ -2,7 +2,8 @@
 
 from .checks import NetworkError
 from .graph import Encoder, Kind, Network
-from .layers import CURRENT_LIMIT, PIXEL_LIMIT, WEIGHT_LIMIT, Layer, Readout, Shape
+from .inputs import CURRENT_LIMIT, WEIGHT_LIMIT, Input, Shape, Source
+from .layers import PIXEL_LIMIT, Layer, Readout
 from .neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "WEIGHT_LIMIT",
     "Encoder",
     "FixedLIF",
+    "Input",
     "Kind",
     "Layer",
     "Network",
@@ -22,5 +24,6 @@ __all__ = [
     "ReLU",
     "Readout",
     "Shape",
+    "Source",
     "SpikingNeuron",
 ]

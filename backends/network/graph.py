@@ -2,7 +2,7 @@
 
 For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 
-    a_l[t] = W_l ⊛ pool(s_{l-1}[t-1])                   a_l[0] = 0
+    a_l[t] = W_l ⊛ pool(s_{l-1}[t-1])                   a_l[0] = 0; of any other sources, see inputs.py
     s_l[t] = what neurons l fire, driven by a_l; their equations are in neurons.py
     readout = Σ_{t=0}^{T-1} W_out s_L[t], or a leaky sum, see :class:`Readout`
 
@@ -43,7 +43,10 @@ from numpy.typing import NDArray
 from recordings.text import printable
 
 from .checks import NetworkError, whole
-from .layers import CURRENT_LIMIT, PIXEL_LIMIT, Layer, Readout, Shape
+from .inputs import CURRENT_LIMIT, Input, Shape
+from .layers import PIXEL_LIMIT, Layer, Readout
+from .table import table_of
+from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
 
 Encoder = Literal["poisson", "spikes", "constant-current", "image"]
 Kind = Literal["snn", "ann"]
@@ -103,7 +106,9 @@ class Network:
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
+        object.__setattr__(self, "layers", with_plain_sources(self.layers))
         self._check_neurons()
+        self._check_sources()
         for name, shape in zip(("input", *names), self.shapes, strict=True):
             if math.prod(shape) > LARGEST_MAP:
                 raise NetworkError(
@@ -119,6 +124,25 @@ class Network:
             self._check_sums()
         elif self.kind == "snn":
             self._check_range()
+
+    def _check_sources(self) -> None:
+        """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
+        for layer, inputs in zip(self.layers, self.inputs, strict=True):
+            sources = [source for each in inputs for source in each.sources]
+            for source in sources:
+                if source.delay > max(1, self.timesteps - 1):
+                    raise NetworkError(
+                        f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
+                        f"T = {self.timesteps}"
+                    )
+            reads_input = sum(source.layer == "input" for source in sources)
+            if self.encoder == "constant-current" and reads_input != (layer is self.layers[0]):
+                raise NetworkError(
+                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a constant current drives the first "
+                    "layer, once, and no other"
+                )
+        if lost := [layer.name for layer in self.layers if layer.name not in self.to_readout]:
+            raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
 
     def _check_neurons(self) -> None:
         """Refuse neurons that cannot work together, or have constants for another number of steps."""
@@ -144,6 +168,11 @@ class Network:
             (f"layer {layer.name!r}", field, getattr(layer.neuron, field))
             for layer in self.layers
             for field in layer.neuron.arrays
+        ]
+        rows += [
+            (f"layer {layer.name!r}, input {number}", "gain", each.gain)
+            for layer in self.layers
+            for number, each in enumerate(layer.more, 2)
         ]
         for where, field, values in (*rows, ("readout", "bias", self.readout.bias)):
             if len(values) not in (1, self.timesteps):
@@ -171,9 +200,10 @@ class Network:
         steps, readout = self.timesteps, self.readout
         sums = _largest_sum(readout.weight) + _largest(readout.bias)
         reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
-        for layer in self.layers:
+        for layer, inputs in zip(self.layers, self.inputs, strict=True):
             neuron = layer.spiking_neuron
-            current = _largest_sum(layer.weight) * max(1.0, _largest(neuron.gain)) + _largest(neuron.bias)
+            current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in inputs)
+            current += _largest(neuron.bias)
             current *= steps if np.any(neuron.synaptic_leak) else 1
             reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
         for where, most in reached.items():
@@ -192,6 +222,21 @@ class Network:
         """
         if self.kind == "ann":
             raise NetworkError(f"{where}: got an ANN, which does not spike, expected a spiking network", "convert")
+
+    def check_chain(self, where: str) -> None:
+        """Refuse a network whose layers read others than the layer before, where only a chain can be used.
+
+        Raises
+        ------
+        NetworkError : beginning with `where`
+        """
+        for layer in self.layers:
+            if layer.source or layer.more:
+                raise NetworkError(f"{where}: layer {layer.name!r} reads more than the layer before, expected a chain")
+
+    def __str__(self) -> str:
+        """A table: what each layer reads, its shape and its weights."""
+        return table_of(self)
 
     def __repr__(self) -> str:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""
@@ -229,10 +274,40 @@ class Network:
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """(C, H, W) of the input, then of each layer."""
-        shapes = [self.input_shape]
-        for layer in self.layers:
-            shapes.append(layer.output_shape(shapes[-1]))
-        return tuple(shapes)
+        return shapes_of(self.input_shape, self.layers, self.inputs)
+
+    @cached_property
+    def inputs(self) -> tuple[tuple[Input, ...], ...]:
+        """All inputs of each layer, the first and `more`, with the names of their sources."""
+        return named_inputs(self.layers)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every layer reads the layer before, and nothing else."""
+        return not any(layer.source or layer.more for layer in self.layers)
+
+    @cached_property
+    def has_loops(self) -> bool:
+        """Whether a layer reads one that comes later; a layer that reads itself makes no loop."""
+        return any(
+            self.place(source.layer) > number
+            for number, inputs in enumerate(self.inputs, 1)
+            for each in inputs
+            for source in each.sources
+        )
+
+    @cached_property
+    def to_readout(self) -> dict[str, int]:
+        """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0 of the last."""
+        return steps_to_readout(self.layers, self.inputs)
+
+    def place(self, name: str) -> int:
+        """Number of a layer among :attr:`shapes`: 0 of "input"."""
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(("input", *(layer.name for layer in self.layers)))}
 
     @cached_property
     def raster_names(self) -> tuple[str, ...]:
@@ -309,6 +384,11 @@ class Network:
 def _largest(numbers: NDArray[Any]) -> float:
     """The largest magnitude."""
     return max(float(numbers.max()), -float(numbers.min()))
+
+
+def _largest_current(each: Input) -> float:
+    """At least the largest magnitude of an input's currents."""
+    return len(each.sources) * (1.0 if each.weight is None else _largest_sum(each.weight))
 
 
 def _largest_sum(weight: NDArray[Any]) -> float:

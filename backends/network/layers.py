@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
 from recordings.layers import check_name
-from recordings.text import brief
+from recordings.text import LONGEST_NAME, brief, printable
 
 from . import neurons
-from .checks import NetworkError, array, by_channel, one_of_pair, real
+from .checks import NetworkError, array, by_channel, real
+from .inputs import GEOMETRY, Input, Pooling, Shape, check_weight, checked_weight, sources_from_graph, sources_to_graph
 from .neurons import THETA, Neuron, ReLU, SpikingNeuron
 
-Shape = tuple[int, int, int]
-Pooling = Literal["average", "max"]
-
-CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
-WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One synapse layer and the neurons it drives: pooling, then convolution or matrix product, then neurons.
+    """Neurons and the synapses that drive them: pooling, then convolution or matrix product, then neurons.
 
-    A layer copies what it is given, so one neuron may be given to several layers.
+    A layer copies what it is given, so one neuron may be given to several layers. It reads the layer before, unless
+    `source` names others; what it reads through other weights is in `more`:
+
+        Layer("conv2", w, LIF(leak=0.9), padding=1, more=(Input(None, "input"),))                a shortcut
+        Layer("hidden", w, LIF(leak=0.9), more=(Input(recurrent, "hidden"),))                    recurrent weights
+        Layer("conv3", w, LIF(leak=0.9), source=("conv2", Source("conv1", delay=2)))             a sum of spikes
 
     Parameters
     ----------
@@ -41,6 +42,10 @@ class Layer:
     stride, padding : of the convolution, after pooling; equal pairs such as (1, 1) count as one integer
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
     current_pool : side of a maximum pooling of the currents `a`, between the synapses and the neurons
+    source : whose spikes the weights are for: a name, a :class:`Source`, or several, which are summed; the layer
+        before, one step later, if not given
+    more : further inputs, each with its own sources, weights and gain; those above, with the gain of the neuron, are
+        the first input
     """
 
     name: str
@@ -51,6 +56,8 @@ class Layer:
     padding: int = 0
     pooling: Pooling = "average"
     current_pool: int = 1
+    source: Any = ()
+    more: tuple[Input, ...] = ()
 
     __repr__ = brief
 
@@ -62,32 +69,34 @@ class Layer:
         where = f"layer {self.name!r}"
         if not isinstance(self.neuron, Neuron):
             raise NetworkError(f"{where}: neuron is {self.neuron!r}, expected LIF, FixedLIF or ReLU")
-        weight = array(self.weight, self.neuron.weight_dtype, "weight", where)
-        if weight.ndim not in (2, 4) or 0 in weight.shape:
+        dtype = self.neuron.weight_dtype
+        weight = checked_weight(self.weight, dtype, where)
+        neuron = self.neuron.of_channels(len(weight), where)
+        geometry = {name: getattr(self, name) for name in GEOMETRY}
+        first = Input(weight, self.source, getattr(neuron, "gain", 1), shift=getattr(neuron, "shift", 0), **geometry)
+        first = first.checked(dtype, len(weight), where)
+        more = tuple(self.more) if isinstance(self.more, (tuple, list)) else (self.more,)
+        if odd := [each for each in more if not isinstance(each, Input)]:
             raise NetworkError(
-                f"{where}: weight has shape {weight.shape}, expected (out, in, y, x) for a convolution "
-                "or (out, in) for a dense layer"
+                f"{where}: more holds {printable(repr(odd[0]), LONGEST_NAME)}, expected a tuple of Input"
             )
-        _check_weight(weight, where)
-        checked = {
-            "weight": weight,
-            "neuron": self.neuron.of_channels(len(weight), where),
-            "pool": one_of_pair(self.pool, "pool", where, 1),
-            "stride": one_of_pair(self.stride, "stride", where, 1),
-            "padding": one_of_pair(self.padding, "padding", where, 0),
-            "current_pool": one_of_pair(self.current_pool, "current_pool", where, 1),
-        }
-        for field, value in checked.items():
+        more = tuple(
+            each.checked(dtype, len(weight), f"{where}, input {number}") for number, each in enumerate(more, 2)
+        )
+        if empty := [number for number, each in enumerate(more, 2) if not each.sources]:
+            raise NetworkError(f"{where}, input {empty[0]}: has no source, expected the name of a layer")
+        checked = {"weight": first.weight, "neuron": neuron, "source": first.sources, "more": more}
+        for field, value in (checked | {name: getattr(first, name) for name in GEOMETRY}).items():
             object.__setattr__(self, field, value)
-        if self.kind == "dense" and (self.stride, self.padding, self.current_pool) != (1, 0, 1):
-            raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
-        if self.pooling not in get_args(Pooling):
-            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
-        if weight.dtype == np.int8 and self.largest_current >= CURRENT_LIMIT:
-            raise NetworkError(
-                f"{where}: the int8 weights of one neuron sum to {self.largest_current:,} in magnitude, which "
-                f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
-            )
+        if (more or first.sources) and isinstance(neuron, ReLU):
+            raise NetworkError(f"{where}: neurons ReLU have one input, the layer before; got other sources")
+
+    @cached_property
+    def first(self) -> Input:
+        """The input that this layer's own weights are for."""
+        geometry = {name: getattr(self, name) for name in GEOMETRY}
+        gain, shift = getattr(self.neuron, "gain", 1), getattr(self.neuron, "shift", 0)
+        return Input(self.weight, self.source, gain, shift=shift, **geometry)
 
     @property
     def spiking_neuron(self) -> SpikingNeuron:
@@ -98,65 +107,27 @@ class Layer:
 
     @property
     def summed(self) -> int:
-        """How many neurons average pooling sums into one value; 1 with maximum pooling."""
-        return 1 if self.pooling == "max" else self.pool**2
+        """See :attr:`Input.summed`."""
+        return self.first.summed
 
     @property
     def averaged_weight(self) -> NDArray[Any]:
-        """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed point."""
-        return self.weight if self.weight.dtype == np.int8 else self.weight / np.float32(self.summed)
+        """See :attr:`Input.averaged_weight`."""
+        return self.first.averaged_weight
 
     @property
     def kind(self) -> str:
         """Either "conv" or "dense"."""
-        return "conv" if self.weight.ndim == 4 else "dense"
+        return self.first.kind
 
-    @cached_property
+    @property
     def largest_current(self) -> int:
-        """The largest magnitude of a that any neuron can reach, were all its inputs to spike.
+        """See :attr:`Input.largest_current`."""
+        return self.first.largest_current
 
-        It is `max Σ|W|·pool²`, and `max Σ|W|` with maximum pooling.
-        """
-        sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
-        return int(sums.max()) * self.summed
-
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shape(self, shape: Shape, before: str = "the layer before it") -> Shape:
         """(C, H, W) of this layer's spikes for an input of (C, H, W); refuses what does not fit."""
-        channels, height, width = shape
-        where = f"layer {self.name!r}"
-        if height % self.pool or width % self.pool:
-            raise NetworkError(
-                f"{where}: pooling {self.pool} does not divide its {height}×{width} input; "
-                f"choose a size whose sides are multiples of {self.pool} there"
-            )
-        height, width = height // self.pool, width // self.pool
-        if self.kind == "dense":
-            inputs = channels * height * width
-            if self.weight.shape[1] != inputs:
-                raise NetworkError(
-                    f"{where}: weight expects {self.weight.shape[1]} inputs, the pooled map before it has "
-                    f"{channels}×{height}×{width} = {inputs}"
-                )
-            return (self.weight.shape[0], 1, 1)
-        if self.weight.shape[1] != channels:
-            raise NetworkError(
-                f"{where}: weight expects {self.weight.shape[1]} channels, the layer before it has {channels}"
-            )
-        rows, columns = (
-            (side + 2 * self.padding - kernel) // self.stride + 1
-            for side, kernel in zip((height, width), self.weight.shape[2:], strict=True)
-        )
-        if rows < 1 or columns < 1:
-            raise NetworkError(
-                f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
-                f"with padding {self.padding}"
-            )
-        if rows % self.current_pool or columns % self.current_pool:
-            raise NetworkError(
-                f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
-                f"size whose sides are multiples of {self.current_pool} there"
-            )
-        return (self.weight.shape[0], rows // self.current_pool, columns // self.current_pool)
+        return self.first.output_shape(shape, f"layer {self.name!r}", before)
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The layer as a JSON-able node of the graph, and its tensors by name; undone by :meth:`from_graph`."""
@@ -171,16 +142,26 @@ class Layer:
             "current_pool": self.current_pool,
             "neuron": neurons.to_graph(self.neuron),
         }
-        arrays = {name: getattr(self.neuron, name) for name in self.neuron.arrays}
-        return node, {f"{self.name}.{name}": value for name, value in {"weight": self.weight, **arrays}.items()}
+        tensors = {"weight": self.weight, **{name: getattr(self.neuron, name) for name in self.neuron.arrays}}
+        if self.source:  # so that chains are described as ever
+            node["source"] = sources_to_graph(self.source)
+        if self.more:
+            node["more"] = [each.to_graph() for each in self.more]
+        for number, each in enumerate(self.more, 2):
+            tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
+        return node, {f"{self.name}.{name}": value for name, value in tensors.items()}
 
     @classmethod
     def from_graph(cls, node: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Layer:
         """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
         name = node["name"]
         neuron = neurons.from_graph(node["neuron"], tensors, name)
-        shape = (node[field] for field in ("pool", "stride", "padding", "pooling", "current_pool"))
-        return cls(name, tensors[f"{name}.weight"], neuron, *shape)
+        shape = {field: node[field] for field in GEOMETRY}
+        more = tuple(
+            Input.from_graph(each, f"{name}.{number}", tensors) for number, each in enumerate(node.get("more", ()), 2)
+        )
+        source = sources_from_graph(node.get("source", ()))
+        return cls(name, tensors[f"{name}.weight"], neuron, **shape, source=source, more=more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +193,7 @@ class Readout:
         weight = array(self.weight, np.int8 if fixed else np.float32, "weight", "readout")
         if weight.ndim != 2 or 0 in weight.shape:
             raise NetworkError(f"readout: weight has shape {weight.shape}, expected (classes, inputs)")
-        _check_weight(weight, "readout")
+        check_weight(weight, "readout")
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "scale", real(self.scale, "scale", "readout"))
         leak = real(self.leak, "leak", "readout")
@@ -221,11 +202,3 @@ class Readout:
         object.__setattr__(self, "leak", leak)
         bias = by_channel(self.bias, len(weight), np.int32 if fixed else np.float64, "bias", "readout")
         object.__setattr__(self, "bias", bias)
-
-
-def _check_weight(weight: NDArray[Any], where: str) -> None:
-    if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
-        raise NetworkError(
-            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed point, which every "
-            "backend can hold"
-        )

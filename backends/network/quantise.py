@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .checks import NetworkError
 from .graph import Network
+from .inputs import Input
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
 
@@ -18,7 +19,7 @@ from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT,
 def quantise(network: Network) -> Network:
     """Round every number of a float32 network to integers; rounding is half-to-even throughout.
 
-    Per layer, with k the pooling side (fixed point sums what float averages):
+    Per input of each layer, with k the pooling side (fixed point sums what float averages):
 
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
@@ -57,24 +58,18 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     """One layer; `unit` is the real value of a 1 in its input."""
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
-    weight, scale = integer_weight(layer.weight)
     per_membrane = THETA / neuron.threshold
-    gain = neuron.gain * scale * unit / layer.summed * per_membrane
+    weight, gain, shift = _quantise_synapses(layer.name, layer.first, unit, per_membrane)
+    more = [(each, *_quantise_synapses(layer.name, each, 1.0, per_membrane)) for each in layer.more]
     bias = np.rint(neuron.bias * per_membrane)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(
             f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
         )
-    shift = _largest_shift(gain)
-    if shift is None:
-        raise NetworkError(
-            f"layer {layer.name!r}: gain {np.abs(gain).max():.3g} exceeds {GAIN_LIMIT} in fixed point; "
-            "is a BNTT variance close to zero, or the threshold tiny?"
-        )
     fixed = FixedLIF(
         decay=_rounded(THETA * (1 - neuron.leak)),
         shift=shift,
-        gain=np.rint(gain * 2.0**shift).astype(np.int32),
+        gain=gain,
         bias=bias.astype(np.int32),
         reset=neuron.reset,
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
@@ -82,7 +77,21 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
         synaptic_decay=_rounded(THETA * (1 - neuron.synaptic_leak)),
         min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
-    return replace(layer, weight=weight, neuron=fixed)
+    others = tuple(replace(each, weight=weight, gain=gain, shift=shift) for each, weight, gain, shift in more)
+    return replace(layer, weight=weight, neuron=fixed, more=others)
+
+
+def _quantise_synapses(name: str, each: Input, unit: float, per_membrane: Any) -> tuple[Any, NDArray[np.int32], int]:
+    """Weights, gain and shift of one input of a layer of that name; `unit` is the real value of a 1 in its sources."""
+    weight, scale = (None, 1.0) if each.weight is None else integer_weight(each.weight)
+    gain = each.gain * scale * unit / each.summed * per_membrane
+    shift = _largest_shift(gain)
+    if shift is None:
+        raise NetworkError(
+            f"layer {name!r}: gain {np.abs(gain).max():.3g} exceeds {GAIN_LIMIT} in fixed point; "
+            "is a BNTT variance close to zero, or the threshold tiny?"
+        )
+    return weight, np.rint(gain * 2.0**shift).astype(np.int32), shift
 
 
 def _quantise_readout(readout: Readout) -> Readout:

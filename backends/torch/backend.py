@@ -65,6 +65,7 @@ class TorchBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`."""
         network.check_spiking(self.name)
+        network.check_chain(self.name)
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:

@@ -25,18 +25,18 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     """The fraction of a cell's inputs that come from the image and not from padding, if all weights were equal.
 
     A cell's fraction is the mean, over its kernel, of the fractions in the layer before; padding has 0. So padding of
-    earlier layers counts, too. In a corner it is the smaller fraction of the two sides.
+    earlier layers counts, too. In a corner it is the smaller fraction of the two sides. Of a layer with several
+    inputs, the first source of the first one counts.
     """
     height, width = network.input_shape[1:]
-    rows, columns = np.ones(height), np.ones(width)
-    fractions = {}
-    for layer in network.layers:
-        if layer.kind != "conv":
-            break
-        kernel_height, kernel_width = layer.weight.shape[2:]
-        rows, columns = _after(rows, layer, kernel_height), _after(columns, layer, kernel_width)
-        fractions[layer.name] = np.minimum.outer(rows, columns)
-    return fractions
+    sides = {"input": (np.ones(height), np.ones(width))}
+    for layer, (first, *_) in zip(network.layers, network.inputs, strict=True):
+        before = first.sources[0].layer
+        if layer.kind == "conv" and before in sides:
+            kernels = zip(sides[before], layer.weight.shape[2:], strict=True)
+            rows, columns = (_after(side, layer, kernel) for side, kernel in kernels)
+            sides[layer.name] = rows, columns
+    return {layer.name: np.minimum.outer(*sides[layer.name]) for layer in network.layers if layer.name in sides}
 
 
 def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

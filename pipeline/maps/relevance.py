@@ -65,6 +65,7 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
     -------
     (T, C, H, W) float64 of each of these layers, in units of the logit; 0 where there is no spike
     """
+    network.check_chain("relevance")
     found = [readout_relevance(network, spikes[-1], target, rule)]
     behind = network.layers[len(network.layers) - len(spikes) + 1 :]
     for layer, before, fired in reversed(list(zip(behind, spikes[:-1], spikes[1:], strict=True))):

@@ -53,6 +53,7 @@ class DifferentiableNetwork(nn.Module):
         super().__init__()
         if network.precision != "float32":
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
+        network.check_chain("gradients")
         self.network = network
         self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.network import NetworkError, Shape
-from backends.network.layers import Pooling
+from backends.network.inputs import Pooling
 
 from .attributes import by_channel, metadata, same_shape, side, text
 from .chain import Named

@@ -55,6 +55,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     if not isinstance(network, Network):
         raise NetworkError(f"to_nir: got {type(network).__name__}, expected a Network, such as checkpoint.network")
     network.check_spiking("to_nir")
+    network.check_chain("to_nir")
     if network.precision == "fixed":
         raise NetworkError("to_nir: got a network in fixed point, which NIR cannot say; expected it in float32")
     if real(dt, "dt", "to_nir") <= 0:

@@ -199,13 +199,23 @@ function captionOf(heat, kind, brightest) {
     : `${KINDS[kind]} ≤ ${number(brightest)}`;
 }
 
+// Where the pointer was last: a browser also tells of a move when the page has moved under a pointer that rests.
+let rested = null;
+
 // The pointer, a finger or the arrow keys choose the pixel to look at.
 function followPointer(canvas, layer, change) {
   const [, height, width] = layer.shape;
-  const look = (event) => {
-    const area = canvas.getBoundingClientRect();
-    const [x, y] = [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
+  const choose = (x, y) => {
+    canvas.dataset.row = cellAt(y, height); // at once: the next key may come before the next frame
+    canvas.dataset.column = cellAt(x, width);
     change({ pixel: { layer: layer.name, x, y } });
+  };
+  const look = (event) => {
+    const place = `${event.clientX} ${event.clientY}`;
+    if (event.type === "pointermove" && place === rested) return;
+    rested = place;
+    const area = canvas.getBoundingClientRect();
+    choose((event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
   };
   canvas.addEventListener("pointermove", look);
   canvas.addEventListener("pointerdown", look);
@@ -215,7 +225,7 @@ function followPointer(canvas, layer, change) {
     event.preventDefault();
     const column = cellAt((Number(canvas.dataset.column) + by[0] + 0.5) / width, width);
     const row = cellAt((Number(canvas.dataset.row) + by[1] + 0.5) / height, height);
-    change({ pixel: { layer: layer.name, x: (column + 0.5) / width, y: (row + 0.5) / height } });
+    choose((column + 0.5) / width, (row + 0.5) / height);
   });
 }
 

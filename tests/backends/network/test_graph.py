@@ -41,7 +41,7 @@ def test_a_constant_current_is_no_raster():
     [
         (lambda: network(0), "network: timesteps is 0, expected an integer ≥ 1"),
         (lambda: network(input_shape=(2, 7, 8)), r"layer 'fc1': pooling 2 does not divide its 7×8 input"),
-        (lambda: network(input_shape=(3, 6, 8)), "layer 'conv1': weight expects 2 channels, the layer before it has 3"),
+        (lambda: network(input_shape=(3, 6, 8)), "layer 'conv1': weight expects 2 channels, the input has 3"),
         (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
         (lambda: network(readout=Readout(np.ones((3, 6)))), "readout: weight expects 6 inputs, layer 'fc1' has 5"),
         (lambda: network(layers=()), "needs at least one layer"),

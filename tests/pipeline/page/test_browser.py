@@ -180,6 +180,32 @@ def test_a_pixel_shows_its_spikes_and_scores(page_of_run: Path, open_page: Any) 
     title.get_by_text("A pixel of conv1: row 1, column 1").wait_for()
 
 
+def test_keys_that_come_within_a_frame_all_count(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run)
+    canvas = page.locator("canvas[data-layer=conv1][data-kind=sam]")
+    canvas.hover(position={"x": 2, "y": 2})
+    keys = ["ArrowRight", "ArrowDown", "ArrowDown"]
+    canvas.evaluate("(it, keys) => keys.forEach(key => it.dispatchEvent(new KeyboardEvent('keydown', {key})))", keys)
+    page.locator(".pixel h3").get_by_text("A pixel of conv1: row 2, column 1").wait_for()
+
+
+def test_a_page_that_moves_under_a_resting_pointer_chooses_nothing(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run)
+    canvas = page.locator("canvas[data-layer=conv1][data-kind=sam]")
+    again = """(it) => {
+        const {x, y, width, height} = it.getBoundingClientRect();
+        const at = {clientX: x + width / 2, clientY: y + height / 2};
+        it.dispatchEvent(new PointerEvent('pointermove', at));
+        const chosen = report.state().pixel;
+        report.change({pixel: null});
+        it.dispatchEvent(new PointerEvent('pointermove', at));
+        return [chosen, report.state().pixel];
+    }"""
+    moved, rested = canvas.evaluate(again)
+    assert moved["layer"] == "conv1"
+    assert rested is None
+
+
 def test_steps_that_come_too_late_are_striped(page_of_run: Path, open_page: Any) -> None:
     page = open_page(page_of_run)
     change(page, view="step", step=7)

@@ -1,0 +1,269 @@
+"""What a layer reads: the spikes of some layers, some steps later, through weights. Most layers have one input.
+
+    x[t] = Σ over the sources  sign · s[t - delay]          0 where t < delay
+    a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
+
+⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
+pooling of the currents. The neurons add up gain · a over their inputs (see neurons.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.text import LONGEST_NAME, brief, printable
+
+from .checks import NetworkError, array, by_channel, one_of_pair, whole
+from .neurons import GAIN_LIMIT, LARGEST_SHIFT
+
+Shape = tuple[int, int, int]
+Pooling = Literal["average", "max"]
+
+CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
+WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
+LONGEST_DELAY = 1 << 10  # steps; backends keep the spikes of so many
+MOST_SOURCES = 127  # of an input: so many spikes at one place are summed in int8
+
+
+@dataclass(frozen=True)
+class Source:
+    """The spikes of one layer, as another one reads them.
+
+    Parameters
+    ----------
+    layer : its name, or "input"; that of the reading layer itself for recurrent weights
+    delay : steps until a spike arrives, ≥ 1
+    sign : 1, or -1 to subtract the spikes
+    """
+
+    layer: str
+    delay: int = 1
+    sign: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One input of a layer: its sources, and the synapses between them and the neurons.
+
+    Parameters
+    ----------
+    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in fixed point,
+        -127 … 127; None for the identity, which adds the spikes themselves
+    source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed
+    gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and step;
+        float64, or int32 in fixed point
+    pool, stride, padding, pooling, current_pool : as of a :class:`~.layers.Layer`
+    shift : of the gain, in fixed point: 0 … 30
+    """
+
+    weight: NDArray[Any] | None
+    source: Any
+    gain: Any = 1.0
+    pool: int = 1
+    stride: int = 1
+    padding: int = 0
+    pooling: Pooling = "average"
+    current_pool: int = 1
+    shift: int = 0
+
+    __repr__ = brief
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads, in order, once it is part of a layer."""
+        return tuple(self.source)
+
+    def checked(self, dtype: Any, channels: int, where: str) -> Input:
+        """A checked copy for a layer of C channels, whose weights are float32, or int8 in fixed point.
+
+        Raises
+        ------
+        NetworkError : beginning with `where`
+        """
+        weight = None if self.weight is None else checked_weight(self.weight, dtype, where)
+        least = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
+        sides: dict[str, Any] = {
+            name: one_of_pair(getattr(self, name), name, where, value) for name, value in least.items()
+        }
+        if self.pooling not in get_args(Pooling):
+            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
+        sources = sources_of(self.source, where)
+        if self.pooling == "max" and (len(sources) > 1 or any(source.sign < 0 for source in sources)):
+            raise NetworkError(f"{where}: pooling is 'max', which is of spikes, expected one source, of sign 1")
+        fixed = dtype == np.int8
+        gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain", where)
+        if fixed and np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT:
+            raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} in fixed point")
+        shift = whole(self.shift, "shift", where, 0)
+        if shift > (LARGEST_SHIFT if fixed else 0):
+            raise NetworkError(f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
+        checked = replace(self, weight=weight, source=sources, gain=gain, shift=shift, **sides)
+        if weight is None and (sides != least or self.pooling == "max"):
+            raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
+        if checked.kind == "dense" and (checked.stride, checked.padding, checked.current_pool) != (1, 0, 1):
+            raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
+        if fixed and checked.largest_current >= CURRENT_LIMIT:
+            raise NetworkError(
+                f"{where}: the int8 weights of one neuron sum to {checked.largest_current:,} in magnitude, which "
+                f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
+            )
+        return checked
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its weights are those of fixed point."""
+        return self.weight is not None and self.weight.dtype == np.int8
+
+    @property
+    def kind(self) -> str:
+        """One of "conv", "dense" and "identity"."""
+        return "identity" if self.weight is None else "conv" if self.weight.ndim == 4 else "dense"
+
+    @property
+    def summed(self) -> int:
+        """How many neurons average pooling sums into one value; 1 with maximum pooling."""
+        return 1 if self.pooling == "max" else self.pool**2
+
+    @property
+    def averaged_weight(self) -> NDArray[Any]:
+        """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed point."""
+        assert self.weight is not None
+        return self.weight if self.fixed else self.weight / np.float32(self.summed)
+
+    @cached_property
+    def largest_current(self) -> int:
+        """The largest magnitude of a that any neuron can reach in fixed point, were all its sources to spike.
+
+        It is `sources · max Σ|W|·pool²`, and `max Σ|W|` with maximum pooling.
+        """
+        sources = max(1, len(self.sources))
+        if self.weight is None:
+            return sources
+        sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
+        return int(sums.max()) * self.summed * sources
+
+    def output_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
+        """(C, H, W) of the currents that sources of (C, H, W) cause; refuses what does not fit.
+
+        Parameters
+        ----------
+        where, before : what the message calls the layer, and the one in front of it
+        """
+        channels, height, width = shape
+        if self.weight is None:
+            return shape
+        if height % self.pool or width % self.pool:
+            raise NetworkError(
+                f"{where}: pooling {self.pool} does not divide its {height}×{width} input; "
+                f"choose a size whose sides are multiples of {self.pool} there"
+            )
+        height, width = height // self.pool, width // self.pool
+        if self.kind == "dense":
+            inputs = channels * height * width
+            if self.weight.shape[1] != inputs:
+                raise NetworkError(
+                    f"{where}: weight expects {self.weight.shape[1]} inputs, the pooled map of {before} has "
+                    f"{channels}×{height}×{width} = {inputs}"
+                )
+            return (self.weight.shape[0], 1, 1)
+        if self.weight.shape[1] != channels:
+            raise NetworkError(f"{where}: weight expects {self.weight.shape[1]} channels, {before} has {channels}")
+        rows, columns = (
+            (side + 2 * self.padding - kernel) // self.stride + 1
+            for side, kernel in zip((height, width), self.weight.shape[2:], strict=True)
+        )
+        if rows < 1 or columns < 1:
+            raise NetworkError(
+                f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
+                f"with padding {self.padding}"
+            )
+        if rows % self.current_pool or columns % self.current_pool:
+            raise NetworkError(
+                f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
+                f"size whose sides are multiples of {self.current_pool} there"
+            )
+        return (self.weight.shape[0], rows // self.current_pool, columns // self.current_pool)
+
+    def to_graph(self) -> dict[str, Any]:
+        """The input as JSON; its :attr:`tensors` are stored beside it."""
+        return {
+            "kind": self.kind,
+            "shape": [] if self.weight is None else list(self.weight.shape),
+            **{name: getattr(self, name) for name in GEOMETRY},
+            "shift": self.shift,
+            "source": sources_to_graph(self.sources),
+        }
+
+    @property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Its weights, if it has any, and its gain."""
+        return {"gain": self.gain} | ({} if self.weight is None else {"weight": self.weight})
+
+    @classmethod
+    def from_graph(cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]) -> Input:
+        """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
+        weight = None if node["kind"] == "identity" else tensors[f"{prefix}.weight"]
+        geometry = {name: node[name] for name in GEOMETRY}
+        source = sources_from_graph(node["source"])
+        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry)
+
+
+GEOMETRY = ("pool", "stride", "padding", "pooling", "current_pool")
+
+
+def sources_of(given: Any, where: str) -> tuple[Source, ...]:
+    """What a layer reads, as it may be written: nothing, a name, a :class:`Source`, or several of these."""
+    several = given if isinstance(given, (tuple, list)) else (given,)
+    if len(several) > MOST_SOURCES:
+        raise NetworkError(f"{where}: got {len(several)} sources, expected at most {MOST_SOURCES}")
+    return tuple(_source(each, where) for each in several)
+
+
+def _source(given: Any, where: str) -> Source:
+    source = Source(given) if isinstance(given, str) else given
+    if not isinstance(source, Source) or not isinstance(source.layer, str):
+        shown = printable(repr(given), LONGEST_NAME)
+        raise NetworkError(f"{where}: source is {shown}, expected the name of a layer, or a Source")
+    delay = whole(source.delay, f"delay from {printable(source.layer, LONGEST_NAME)!r}", where, 1)
+    if delay > LONGEST_DELAY:
+        raise NetworkError(f"{where}: delay from {source.layer!r} is {delay}, expected 1 … {LONGEST_DELAY} steps")
+    if source.sign not in (1, -1) or isinstance(source.sign, bool):
+        raise NetworkError(f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1")
+    return Source(source.layer, delay, int(source.sign))
+
+
+def sources_to_graph(sources: Iterable[Source]) -> list[list[Any]]:
+    """Sources as JSON; undone by :func:`sources_from_graph`."""
+    return [[getattr(source, field.name) for field in fields(source)] for source in sources]
+
+
+def sources_from_graph(listed: Any) -> tuple[Source, ...]:
+    """Undo :func:`sources_to_graph`."""
+    return tuple(Source(layer, delay, sign) for layer, delay, sign in listed)
+
+
+def checked_weight(weight: Any, dtype: Any, where: str) -> NDArray[Any]:
+    """The weights of a convolution or of a dense layer, float32, or int8 in fixed point."""
+    checked = array(weight, dtype, "weight", where)
+    if checked.ndim not in (2, 4) or 0 in checked.shape:
+        raise NetworkError(
+            f"{where}: weight has shape {checked.shape}, expected (out, in, y, x) for a convolution "
+            "or (out, in) for a dense layer"
+        )
+    check_weight(checked, where)
+    return checked
+
+
+def check_weight(weight: NDArray[Any], where: str) -> None:
+    """Refuse an int8 weight that some backend cannot hold."""
+    if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
+        raise NetworkError(
+            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed point, which every "
+            "backend can hold"
+        )

@@ -1,0 +1,45 @@
+"""A network as a table for people: what each layer reads, its shape and its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .inputs import Input, Shape, Source
+
+if TYPE_CHECKING:
+    from .graph import Network
+
+
+def table_of(network: Network) -> str:
+    """One line for the input, for every input of every layer, and for the readout."""
+    rows = [("layer", "reads", "shape", "weights"), ("input", network.encoder, _sides(network.input_shape), "")]
+    for layer, shape, inputs in zip(network.layers, network.shapes[1:], network.inputs, strict=True):
+        first, *more = inputs
+        rows.append((layer.name, _sources(first), _sides(shape), _weights(first)))
+        rows += [("", _sources(each), "", _weights(each)) for each in more]
+    rows.append(("readout", network.layers[-1].name, str(network.classes), _sides(network.readout.weight.shape)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _sources(each: Input) -> str:
+    return " ".join(map(_source, each.sources)).removeprefix("+ ")
+
+
+def _source(source: Source) -> str:
+    sign, later = "-" if source.sign < 0 else "+", f" ({source.delay} steps)" if source.delay > 1 else ""
+    return f"{sign} {source.layer}{later}"
+
+
+def _weights(each: Input) -> str:
+    if each.weight is None:
+        return "identity"
+    plain = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
+    said = [f"{name} {getattr(each, name)}" for name, value in plain.items() if getattr(each, name) != value]
+    return ", ".join([_sides(each.weight.shape), *said])
+
+
+def _sides(shape: Shape | tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,117 @@
+"""How the layers of a network are connected: what each reads, the shapes that follow, and the ways to the readout."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from recordings.text import LONGEST_NAME, printable
+
+from .checks import NetworkError
+from .inputs import Input, Shape, Source
+from .layers import Layer
+
+
+def with_plain_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The same layers; one that names the layer before as its only source is written as one that names nothing."""
+    before = ["input", *(layer.name for layer in layers)]
+    return tuple(
+        replace(layer, source=()) if layer.source == (Source(name),) else layer
+        for layer, name in zip(layers, before, strict=False)
+    )
+
+
+def named_inputs(layers: Sequence[Layer]) -> tuple[tuple[Input, ...], ...]:
+    """All inputs of every layer, with their sources by name.
+
+    Raises
+    ------
+    NetworkError : if a source is no layer of the network
+    """
+    before = ["input", *(layer.name for layer in layers)]
+    found = []
+    for layer, name in zip(layers, before, strict=False):
+        first = replace(layer.first, source=layer.source or (Source(name),))
+        for source in (source for each in (first, *layer.more) for source in each.sources):
+            if source.layer not in before:
+                near = difflib.get_close_matches(source.layer, before, 1) or ["'input' or a layer of this network"]
+                raise NetworkError(
+                    f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which is not there; "
+                    f"expected {near[0]}"
+                )
+        found.append((first, *layer.more))
+    return tuple(found)
+
+
+def shapes_of(input_shape: Shape, layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]]) -> tuple[Shape, ...]:
+    """(C, H, W) of the input, then of each layer.
+
+    Raises
+    ------
+    NetworkError : if parts do not fit, naming both
+    """
+    shapes = {"input": input_shape}
+    while waiting := [number for number, layer in enumerate(layers) if layer.name not in shapes]:
+        for number in waiting:
+            known = [(each, source) for each in inputs[number] for source in each.sources if source.layer in shapes]
+            if known:
+                each, source = known[0]
+                where = _where(layers[number], inputs[number].index(each))
+                shapes[layers[number].name] = each.output_shape(shapes[source.layer], where, _called(source))
+        if all(layers[number].name not in shapes for number in waiting):
+            names = " and ".join(repr(layers[number].name) for number in waiting[:2])
+            raise NetworkError(f"layer {names}: nothing on the way from 'input' is read there, expected that it is")
+    for layer, each_input in zip(layers, inputs, strict=True):
+        for number, each in enumerate(each_input):
+            _check_input(layer, number, each, shapes)
+    return tuple(shapes[name] for name in ("input", *(layer.name for layer in layers)))
+
+
+def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
+    """Refuse an input whose sources have other shapes than each other, or give another shape than the layer's."""
+    where, (first, *others) = _where(layer, number), each.sources
+    for other in others:
+        if shapes[other.layer] != shapes[first.layer]:
+            raise NetworkError(
+                f"{where}: adds {first.layer!r} of {_shown(shapes[first.layer])} and {other.layer!r} of "
+                f"{_shown(shapes[other.layer])}, expected equal shapes"
+            )
+    shape = each.output_shape(shapes[first.layer], where, _called(first))
+    if shape != shapes[layer.name]:
+        raise NetworkError(
+            f"{where}: {first.layer!r} gives {_shown(shape)} there, the layer is {_shown(shapes[layer.name])}; "
+            "expected equal shapes"
+        )
+
+
+def steps_to_readout(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]]) -> dict[str, int]:
+    """The steps that a spike of each layer, and of "input", needs at least until the readout reads its effect.
+
+    0 of the last layer, which the readout reads. A layer from which no way leads there is not among them.
+    """
+    steps = {layers[-1].name: 0}
+    changed = True
+    while changed:
+        changed = False
+        for layer, of_layer in zip(reversed(layers), reversed(inputs), strict=True):
+            if layer.name not in steps:
+                continue
+            for source in (source for each in of_layer for source in each.sources):
+                way = steps[layer.name] + source.delay
+                if way < steps.get(source.layer, way + 1):
+                    steps[source.layer] = way
+                    changed = True
+    return steps
+
+
+def _where(layer: Layer, number: int) -> str:
+    return f"layer {layer.name!r}, input {number + 1}" if layer.more else f"layer {layer.name!r}"
+
+
+def _called(source: Source) -> str:
+    return "the input" if source.layer == "input" else f"layer {source.layer!r}"
+
+
+def _shown(shape: Shape) -> str:
+    return "×".join(map(str, shape))

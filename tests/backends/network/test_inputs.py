@@ -1,0 +1,165 @@
+"""Layers that read several others: what fits, what is refused, and what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from backends.network.compact import compact
+from backends.network.quantise import quantise
+from backends.network.storage import read_network, write_network
+
+random = np.random.default_rng(0)
+NEURON = LIF(leak=0.9)
+
+
+def kernel(outputs: int, inputs: int, side: int = 3) -> np.ndarray:
+    return random.normal(size=(outputs, inputs, side, side)).astype(np.float32)
+
+
+def residual(**changes: object) -> Network:
+    """Sum of spikes, a shortcut with and one without weights, recurrence, a delay, a minus sign."""
+    layers = {
+        "a": Layer("a", kernel(4, 2), NEURON, padding=1),
+        "b": Layer("b", kernel(4, 4), NEURON, padding=1, more=(Input(None, Source("a", 2), gain=0.5),)),
+        "c": Layer(
+            "c",
+            kernel(6, 4),
+            NEURON,
+            padding=1,
+            stride=2,
+            source=("b", Source("a", 2, -1)),
+            more=(Input(kernel(6, 4, 1), "a", stride=2), Input(random.normal(size=(6, 6, 1, 1)), "c")),
+        ),
+    }
+    return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 96))))
+
+
+def test_what_a_graph_says_of_itself():
+    network = residual()
+    assert network.shapes == ((2, 8, 8), (4, 8, 8), (4, 8, 8), (6, 4, 4))
+    assert not network.is_chain and not network.has_loops
+    assert network.to_readout == {"c": 0, "b": 1, "a": 1, "input": 2}
+    assert [[each.sources for each in inputs] for inputs in network.inputs] == [
+        [(Source("input"),)],
+        [(Source("a"),), (Source("a", 2),)],
+        [(Source("b"), Source("a", 2, -1)), (Source("a"),), (Source("c"),)],
+    ]
+    lines = str(network).splitlines()
+    assert [line.split() for line in lines] == [
+        ["layer", "reads", "shape", "weights"],
+        ["input", "poisson", "2×8×8"],
+        ["a", "input", "4×8×8", "4×2×3×3,", "padding", "1"],
+        ["b", "a", "4×8×8", "4×4×3×3,", "padding", "1"],
+        ["a", "(2", "steps)", "identity"],
+        ["c", "b", "-", "a", "(2", "steps)", "6×4×4", "6×4×3×3,", "stride", "2,", "padding", "1"],
+        ["a", "6×4×1×1,", "stride", "2"],
+        ["c", "6×6×1×1"],
+        ["readout", "c", "3", "3×96"],
+    ]
+
+
+def test_a_chain_that_is_written_as_a_graph_is_the_same_network():
+    layers = residual().layers[:1]
+    chain = Network((2, 8, 8), 9, layers, Readout(np.ones((3, 256))))
+    named = replace(chain, layers=(replace(layers[0], source="input"),))
+    assert named.is_chain
+    assert named.sha256 == chain.sha256
+    assert replace(chain, layers=(replace(layers[0], source=Source("input", 2)),)).sha256 != chain.sha256
+
+
+@pytest.mark.parametrize("change", [lambda network: network, quantise, compact])
+def test_a_graph_is_stored_with_every_number(tmp_path: Path, change):
+    network = change(residual())
+    write_network(network, tmp_path / "net.safetensors")
+    found, _ = read_network(tmp_path / "net.safetensors")
+    assert found.sha256 == network.sha256
+    assert found.inputs[2][0].sources == network.inputs[2][0].sources
+    assert np.array_equal(found.layers[1].more[0].gain, network.layers[1].more[0].gain)
+
+
+def test_every_input_has_a_gain_of_its_own_in_fixed_point():
+    layer = quantise(residual()).layers[2]
+    for each, of_float in zip(layer.more, residual().layers[2].more, strict=True):
+        assert each.weight.dtype == np.int8
+        assert np.abs(each.weight).max() == 127
+        real = each.gain[0, 0] / 2.0**each.shift / 4096
+        assert real == pytest.approx(float(np.abs(of_float.weight).max()) / 127, rel=0.5)
+    identity = quantise(residual()).layers[1].more[0]
+    assert identity.weight is None
+    assert identity.gain[0, 0] / 2.0**identity.shift == 0.5 * 4096  # a spike adds half a threshold
+
+
+def test_a_layer_may_read_a_later_one():
+    back = residual(a=Layer("a", kernel(4, 2), NEURON, padding=1, more=(Input(None, "b"),)))
+    assert back.has_loops
+    assert back.to_readout["input"] == 2
+
+
+def layer_b(channels: int = 4, **about: object) -> Layer:
+    return Layer("b", kernel(4, channels), NEURON, **({"padding": 1} | about))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([layer_b(source="aa")], "layer 'b': reads 'aa', which is not there; expected a"),
+        ([layer_b(source=Source("a", 9))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
+        ([layer_b(source=("a", "input"))], "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal"),
+        ([layer_b(5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
+        (
+            [layer_b(padding=0, more=(Input(None, "a"),))],
+            "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6",
+        ),
+        (
+            [layer_b(more=(Input(kernel(4, 3), "a", padding=1),))],
+            "layer 'b', input 2: weight expects 3 channels, layer 'a' has 4",
+        ),
+        (
+            [Layer("a", kernel(4, 4), NEURON, padding=1, source="b"), layer_b()],
+            "layer 'a' and 'b': nothing on the way from 'input'",
+        ),
+        (
+            [Layer("c", kernel(6, 2), NEURON, padding=1, stride=2, source="input")],
+            "layer 'a': no way leads from there to the readout",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit(changes, message):
+    with pytest.raises(NetworkError, match=message):
+        residual(**{layer.name: layer for layer in changes})
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"source": Source("a", 0)}, "layer 'b': delay from 'a' is 0, expected an integer ≥ 1"),
+        ({"source": Source("a", 5000)}, "delay from 'a' is 5000, expected 1 … 1024"),
+        ({"source": Source("a", 1, 2)}, "sign of 'a' is 2, expected 1 or -1"),
+        ({"source": 3}, "source is 3, expected the name of a layer, or a Source"),
+        ({"more": "a"}, "more holds 'a', expected a tuple of Input"),
+        ({"more": (Input(None, ()),)}, "layer 'b', input 2: has no source"),
+        ({"more": (Input(None, "a", pool=2),)}, "input 2: without weights, expected neither pool"),
+        ({"source": ("a", "c"), "pooling": "max", "pool": 2}, "expected one source, of sign 1"),
+        ({"more": (Input(None, "a", shift=3),)}, "shift is 3, expected 0 … 30, and 0 in float32"),
+    ],
+)
+def test_inputs_that_cannot_be(about, message):
+    with pytest.raises(NetworkError, match=message):
+        layer_b(**about)
+
+
+def test_sums_of_many_sources_that_could_overflow_are_refused():
+    fixed = quantise(Network((1, 1, 1), 9, (Layer("a", np.ones((1, 1)), NEURON),), Readout([[1.0]]))).layers[0]
+    wide = replace(fixed, weight=np.full((1, 60_000), 127, np.int8))
+    with pytest.raises(NetworkError, match=r"could pass 2²³"):
+        replace(wide, source=("b", "c"))
+
+
+def test_code_for_chains_refuses_a_graph_by_name():
+    with pytest.raises(NetworkError, match="to_nir: layer 'b' reads more than the layer before, expected a chain"):
+        residual().check_chain("to_nir")
