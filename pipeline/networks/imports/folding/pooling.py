@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.networks import kernels
+from pipeline.networks.kernels import Pair
 from pipeline.networks.libraries.library import expect
 
 from .synapses import FoldedSynapses
@@ -47,62 +48,64 @@ def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses
     """`MaxPool2d`."""
     plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
     expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
-    side = _square(_pair(module.kernel_size), _pair(module.stride), where)
+    window = y, x = _apart(_pair(module.kernel_size), _pair(module.stride), where)
     channels, height, width = synapses.shape
-    pooled = replace(synapses, shape=(channels, height // side, width // side))
+    pooled = replace(synapses, shape=(channels, height // y, width // x))
     if synapses.weight is None:
-        _expect_whole(synapses, side, where)
-        expect(synapses.pool == 1 or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
+        _expect_whole(synapses, window, where)
+        expect(synapses.pool == (1, 1) or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
         expect((synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
-        return replace(pooled, pool=synapses.pool * side, pooling="max")
+        return replace(pooled, pool=_times(synapses.pool, window), pooling="max")
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(not module.ceil_mode or height % side == width % side == 0, where, "has ceil_mode=True", "False")
+    expect(not module.ceil_mode or height % y == width % x == 0, where, "has ceil_mode=True", "False")
     sign = np.where(np.broadcast_to(synapses.gain, channels) < 0, -1, 1)
-    once = synapses.current_pool == 1 or (sign > 0).all()
+    once = synapses.current_pool == (1, 1) or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
-    step = synapses.stride * synapses.current_pool
-    weight = kernels.cropped(synapses.weight, height % side * step, width % side * step)
+    down, right = _times(synapses.stride, synapses.current_pool)
+    weight = kernels.cropped(synapses.weight, height % y * down, width % x * right)
     weight = weight * sign[:, None, None, None].astype(np.float32)
-    return replace(pooled, current_pool=synapses.current_pool * side, weight=weight, gain=synapses.gain * sign)
+    current_pool = _times(synapses.current_pool, window)
+    return replace(pooled, current_pool=current_pool, weight=weight, gain=synapses.gain * sign)
 
 
-def _averaged(
-    synapses: FoldedSynapses, window: tuple[int, int], stride: tuple[int, int], ceil_mode: bool, where: str
-) -> FoldedSynapses:
+def _averaged(synapses: FoldedSynapses, window: Pair, stride: Pair, ceil_mode: bool, where: str) -> FoldedSynapses:
     """Average pooling, in front of the weights or behind them."""
     channels, height, width = synapses.shape
     if synapses.weight is None:
-        side = _square(window, stride, where)
-        _expect_whole(synapses, side, where)
-        once = synapses.pool == 1 or synapses.pooling == "average"
+        y, x = _apart(window, stride, where)
+        _expect_whole(synapses, window, where)
+        once = synapses.pool == (1, 1) or synapses.pooling == "average"
         expect(once, where, "averages what was pooled by maximum", "one kind of pooling")
-        return replace(
-            synapses, pool=synapses.pool * side, pooling="average", shape=(channels, height // side, width // side)
-        )
+        shape = channels, height // y, width // x
+        return replace(synapses, pool=_times(synapses.pool, window), pooling="average", shape=shape)
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(synapses.current_pool == 1, where, "averages currents pooled by maximum", "one kind of pooling")
-    expect(stride[0] == stride[1], where, f"has stride={stride}", "one number for rows and columns")
-    left = [(side - size) % stride[0] for side, size in zip((height, width), window, strict=True)]
+    expect(synapses.current_pool == (1, 1), where, "averages currents pooled by maximum", "one kind of pooling")
+    left = [(side - size) % step for side, size, step in zip((height, width), window, stride, strict=True)]
     expect(not ceil_mode or left == [0, 0], where, "has ceil_mode=True", "False")
-    rows, columns = ((side - size) // stride[0] + 1 for side, size in zip((height, width), window, strict=True))
+    rows, columns = (
+        (side - size) // step + 1 for side, size, step in zip((height, width), window, stride, strict=True)
+    )
     weight = kernels.averaged(synapses.weight, synapses.stride, window)
-    return replace(synapses, weight=weight, stride=synapses.stride * stride[0], shape=(channels, rows, columns))
+    return replace(synapses, weight=weight, stride=_times(synapses.stride, stride), shape=(channels, rows, columns))
 
 
-def _square(window: tuple[int, int], stride: tuple[int, int], where: str) -> int:
-    """The side of windows that do not overlap."""
-    expect(window[0] == window[1], where, f"has kernel_size={window}", "one number for rows and columns")
-    expect(stride == window, where, f"has kernel_size={window[0]}, stride={stride}", "a stride equal to kernel_size")
-    return window[0]
+def _apart(window: Pair, stride: Pair, where: str) -> Pair:
+    """The sides of windows that do not overlap."""
+    expect(stride == window, where, f"has kernel_size={window}, stride={stride}", "a stride equal to kernel_size")
+    return window
 
 
-def _expect_whole(synapses: FoldedSynapses, side: int, where: str) -> None:
+def _expect_whole(synapses: FoldedSynapses, window: Pair, where: str) -> None:
     """Windows that cover a map of spikes, and leave nothing over."""
-    height, width = synapses.shape[1:]
-    found, expected = f"pools {side} on a map of {height}×{width}", f"sides that are multiples of {side}"
-    expect(height % side == width % side == 0, where, found, expected)
+    (height, width), (y, x) = synapses.shape[1:], window
+    found, expected = f"pools {y}×{x} on a map of {height}×{width}", "sides that are multiples of it"
+    expect(height % y == width % x == 0, where, found, expected)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _times(one: Pair, other: Pair) -> Pair:
+    return one[0] * other[0], one[1] * other[1]
+
+
+def _pair(value: Any) -> Pair:
     first, second = value if isinstance(value, (tuple, list)) else (value, value)
     return first, second

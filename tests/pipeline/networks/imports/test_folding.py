@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import LIF, Network
+from backends.network import LIF, Network, Sides
 
 from .models import Jelly, loud, normalised, spikes
 
@@ -35,6 +35,7 @@ def conv(*args: Any, **options: Any) -> nn.Module:
 
 BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "stride": lambda: [conv(2, 4, 3, stride=2, padding=1)],
+    "stride of rows": lambda: [conv(2, 4, 3, stride=(2, 1), padding=(1, 0)), nn.MaxPool2d((1, 2))],
     "groups and dilation": lambda: [conv(2, 4, (3, 2), groups=2, dilation=(1, 2))],
     "paddings that differ": lambda: [conv(2, 4, (3, 5), padding=(0, 2))],
     "same padding, uneven": lambda: [conv(2, 4, (2, 4), padding="same")],
@@ -46,6 +47,7 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
     "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
     "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
+    "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
     "no weights": lambda: [nn.Identity()],
 }
@@ -57,12 +59,14 @@ def test_what_stands_between_neurons(name: str) -> None:
     assert len(network.layers) == 2
 
 
-SPIKES: dict[str, tuple[list[nn.Module], tuple[int, str]]] = {
+SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {
     "average": ([nn.AvgPool2d(2)], (2, "average")),
     "average of averages": ([nn.AvgPool2d(2), nn.AvgPool2d(2)], (4, "average")),
     "sum": ([nn.LPPool2d(1, 2)], (2, "average")),
     "maximum": ([nn.MaxPool2d(2)], (2, "max")),
     "maximum of maxima": ([nn.MaxPool2d(2), nn.Dropout(), nn.MaxPool2d(2)], (4, "max")),
+    "maximum of rows": ([nn.MaxPool2d((2, 1)), nn.MaxPool2d((1, 4))], ((2, 4), "max")),
+    "average of columns": ([nn.AvgPool2d((1, 2)), nn.AdaptiveAvgPool2d((2, 1))], ((4, 8), "average")),
     "the whole map": ([nn.AdaptiveAvgPool2d(1)], (8, "average")),
 }
 
