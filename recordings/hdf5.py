@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -141,12 +142,16 @@ class CheckedFile:
                 raise self.fail(where, "not a group", "a group")
             return opened
 
-    def attributes(self, owner: Any, where: str, expected: Mapping[str, type]) -> dict[str, Any]:
-        """Read attributes of the expected types: str, int, float, bool, or tuple for three integers."""
+    def attributes(
+        self, owner: Any, where: str, expected: Mapping[str, type], optional: Mapping[str, type] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """Read attributes, and `optional` ones that are there: str, int, float, bool, or tuple for three integers."""
         values = {}
-        for name, kind in expected.items():
+        for name, kind in {**expected, **optional}.items():
             with self.reading(f"{where}@{name}"):
                 if not h5py.h5a.exists(owner, name.encode()):
+                    if name in optional:
+                        continue
                     raise self.fail(f"{where}@{name}", "missing", f"an attribute of type {kind.__name__}")
                 values[name] = self._attribute(h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind)
         return values

@@ -60,16 +60,15 @@ def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> s
     return name
 
 
-def steps_that_matter(timesteps: int, layer: int, last_layer: int, delay: int) -> int:
+def steps_that_matter(timesteps: int, to_readout: int) -> int:
     """How many of the first steps of a layer can still change the answer, at least 1.
 
-    The readout sums up to step T - 1. Where each synapse layer takes a step, a spike of layer l after step
-    T - 1 - (L - l) arrives too late. Such spikes are recorded, but say nothing of the answer. Where layers take no
-    step, every step matters.
+    The readout sums up to step T - 1. A spike after step T - 1 - `to_readout` arrives too late. Such spikes are
+    recorded, but say nothing of the answer.
 
     Parameters
     ----------
-    layer, last_layer : numbers l and L of the layer and of the last one before the readout; the input is 0
-    delay : steps that each synapse layer takes, 0 or 1
+    to_readout : steps that a spike of the layer needs at least to reach the readout: where each layer takes a step and
+        reads the one before, L - l of layer l of L; 0 where layers take no step
     """
-    return max(1, timesteps - delay * (last_layer - layer))
+    return max(1, timesteps - to_readout)

@@ -43,7 +43,8 @@ def raster_header(
     if network.spiking_input:
         about.insert(0, ("input", 0.0, 0.0))
     rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
-    specs = [LayerSpec(name, number, shape, *constants) for number, (name, shape, constants) in rasters]
+    ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
+    specs = [LayerSpec(name, number, shape, *constants, ways[name]) for number, (name, shape, constants) in rasters]
     numbers = {spec.name: spec.number for spec in specs}
     chosen = {find_layer(layer, numbers, "layers") for layer in layers}
     return RasterHeader(

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from backends.network import Layer, Sides, pair
+from backends.network import Input, Sides, pair
 
 Floats = NDArray[np.float64]
 
 
-def pooled(layer: Layer, spikes: NDArray[Any]) -> Floats:
+def pooled(layer: Input, spikes: NDArray[Any]) -> Floats:
     """What pooling makes of spikes: (C, H, W) -> (C, H / y, W / x) float64, the sum of a window, or its maximum."""
     windows = _windows(spikes, layer.pool)
     return windows.max(axis=(2, 4)).astype(np.float64) if layer.pooling == "max" else windows.sum((2, 4), np.float64)
 
 
-def unpooled(layer: Layer, spikes: NDArray[Any], values: Floats) -> Floats:
+def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
     """What each spike gets of its window's value: all of it from a sum, an equal share from a maximum; silence nothing.
 
     Parameters
@@ -38,8 +38,10 @@ def unpooled(layer: Layer, spikes: NDArray[Any], values: Floats) -> Floats:
     return shared
 
 
-def correlate(layer: Layer, weight: Floats, maps: Floats) -> Floats:
-    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1)."""
+def correlate(layer: Input, weight: Floats, maps: Floats) -> Floats:
+    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1); W · x of an identity."""
+    if layer.kind == "identity":
+        return weight * maps
     if layer.kind == "dense":
         return (weight @ maps.ravel())[:, None, None]
     (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
@@ -49,8 +51,10 @@ def correlate(layer: Layer, weight: Floats, maps: Floats) -> Floats:
     return currents
 
 
-def spread(layer: Layer, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
+def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
     """The transpose of :func:`correlate`: (C', H', W') -> (C, H, W) = `shape`."""
+    if layer.kind == "identity":
+        return weight * values
     if layer.kind == "dense":
         return (weight.T @ values.ravel()).reshape(shape)
     (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
@@ -63,7 +67,7 @@ def spread(layer: Layer, weight: Floats, values: Floats, shape: tuple[int, ...])
     return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
-def winners(layer: Layer, currents: Floats) -> NDArray[np.intp]:
+def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
     """Which current of each window is its maximum: (C', y H', x W') -> (C', H', W'), (y, x) = `current_pool`.
 
     Cells of a window are counted row by row, from 0; of several maxima the first one wins.
@@ -71,13 +75,13 @@ def winners(layer: Layer, currents: Floats) -> NDArray[np.intp]:
     return _cells(currents, layer.current_pool).argmax(axis=3)
 
 
-def won(layer: Layer, currents: Floats, winners: NDArray[np.intp]) -> Floats:
+def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
     """The current of each window's winner: (C', y H', x W') -> (C', H', W')."""
     found: Floats = np.take_along_axis(_cells(currents, layer.current_pool), winners[..., None], axis=3)[..., 0]
     return found
 
 
-def to_winners(layer: Layer, values: Floats, winners: NDArray[np.intp]) -> Floats:
+def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp]) -> Floats:
     """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', y H', x W')."""
     (channels, height, width), (y, x) = values.shape, pair(layer.current_pool)
     cells = np.zeros((channels, height, width, y * x))

@@ -22,7 +22,7 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
     """What a file of maps says of these layers of a spiking network or ANN, in order of depth; no raster is needed."""
     rasters = zip(network.raster_names, network.raster_shapes, strict=True)
     return tuple(
-        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, number, len(network.layers), 1))
+        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, network.to_readout[name]))
         for number, (name, shape) in enumerate(rasters, network.first_raster)
         if name in names
     )

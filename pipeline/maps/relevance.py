@@ -21,6 +21,9 @@ current I, where they are above 0; then the current's share among the spikes tha
     d[t]       = c[t] I[t]⁺ / E[t] + κ d[t+1]
     R_i[t-1]   = d[t] (g w_i x_i[t-1])⁺
 
+Where a layer has several inputs, all parts are theirs together. A spike that arrives d steps later gets its part at
+step t - d, and its sign counts as one of the weight.
+
 A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
 first of several, row by row.
 
@@ -36,13 +39,13 @@ Bach et al. 2015, PLoS ONE 10, e0130140: layer-wise relevance propagation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import FixedLIF, Layer, Network, SpikingNeuron
+from backends.network import Input, Layer, Network, Source, SpikingNeuron
 
 from .correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
 
@@ -63,14 +66,30 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
 
     Returns
     -------
-    (T, C, H, W) float64 of each of these layers, in units of the logit; 0 where there is no spike
+    (T, C, H, W) float64 of each of these layers, in units of the logit; 0 where there is no spike. Nothing is passed
+    back through a layer that reads one that is not among them
+
+    Raises
+    ------
+    NetworkError : if layers are missing of a network that is no chain
     """
-    network.check_chain("relevance")
-    found = [readout_relevance(network, spikes[-1], target, rule)]
-    behind = network.layers[len(network.layers) - len(spikes) + 1 :]
-    for layer, before, fired in reversed(list(zip(behind, spikes[:-1], spikes[1:], strict=True))):
-        found.append(layer_relevance(layer, before, fired, found[-1], rule))
-    return found[::-1]
+    if len(spikes) < len(network.raster_names):
+        network.check_chain("relevance of some layers")
+    names = network.raster_names[-len(spikes) :]
+    fired = dict(zip(names, spikes, strict=True))
+    found = {name: np.zeros(each.shape) for name, each in fired.items()}
+    found[names[-1]] += readout_relevance(network, spikes[-1], target, rule)
+    layers = [
+        _Layer(layer, inputs, fired, rule)
+        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        if layer.name in found and all(source.layer in found for each in inputs for source in each.sources)
+    ]
+    # What reads a layer comes after it, so its own relevance is complete; in a loop, that of each step is.
+    for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
+        for t in range(network.timesteps - 1, 0, -1):
+            for layer in together:
+                layer.pass_back(t, found)
+    return list(found.values())
 
 
 def readout_relevance(network: Network, fired: Spikes, target: int, rule: Rule) -> Floats:
@@ -81,77 +100,111 @@ def readout_relevance(network: Network, fired: Spikes, target: int, rule: Rule) 
     return np.maximum(terms, 0) if rule == "positive" else terms
 
 
-def layer_relevance(layer: Layer, before: Spikes, fired: Spikes, relevance: Floats, rule: Rule) -> Floats:
-    """Relevance of the spikes that a layer got, (T, C, H, W), from that of those it fired, (T, C', H', W')."""
-    neuron, weight = layer.spiking_neuron, layer.averaged_weight.astype(np.float64)
-    unit = 2.0**-neuron.shift if isinstance(neuron, FixedLIF) else 1.0
-    gain = np.asarray(neuron.gain * unit, np.float64)[..., None, None]
-    parts: list[Part] = [(weight, gain)]
-    currents, places = _currents(layer, parts[0], before)
-    kept, membrane = _membranes(neuron, currents, fired)
-    if rule == "signed":
-        per_current = _signed(neuron, membrane, fired, relevance)
-    else:
-        raised = np.maximum(kept, 0), np.maximum(membrane - kept, 0)
-        parts = [(np.maximum(sign * weight, 0), np.maximum(sign * gain, 0)) for sign in (1, -1)]
-        excited = _outlasting(neuron, _exciting(layer, parts, before, places))
-        per_current = _positive(neuron, *raised, excited, relevance)
-    found = np.zeros(before.shape)
-    for t in range(1, len(before)):
-        maps = pooled(layer, before[t - 1])
-        for part, of_part in parts:
-            won_by = to_winners(layer, per_current[t] * _at(of_part, t), places[t])
-            found[t - 1] += unpooled(layer, before[t - 1], spread(layer, part, won_by, maps.shape))
-    return found
+class _Layer:
+    """A layer whose relevance is passed back to what it reads, a step at a time, from the last one on.
 
+    Parameters
+    ----------
+    layer, inputs : its neurons, and all that it reads
+    fired : spikes of every layer by name, (T, C, H, W)
+    rule : how relevance is divided
+    """
 
-def _signed(neuron: SpikingNeuron, membrane: Floats, fired: Spikes, relevance: Floats) -> Floats:
-    """d[t]: relevance per unit of current, each part of the membrane having its share, (T, C, H, W)."""
-    leak, outlasting, subtracted = map(_by_channel, (neuron.leak, neuron.synaptic_leak, neuron.subtracted))
-    found = np.zeros(membrane.shape)
-    later = own = np.zeros(membrane.shape[1:])  # c[t+1], and what the reset at t+1 gives to spikes at t
-    for t in range(len(found) - 1, 0, -1):
+    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes], rule: Rule) -> None:
+        self.name, self.neuron, self.rule = layer.name, layer.spiking_neuron, rule
+        self.fired = fired[layer.name]
+        self.inputs = [_Input(each, fired, self.fired.shape, rule) for each in inputs]
+        currents = np.zeros(self.fired.shape)
+        for t in range(1, len(currents)):
+            currents[t] = sum(each.current(t) for each in self.inputs)
+        self.kept, self.membrane = _membranes(self.neuron, currents, self.fired)
+        if rule == "positive":
+            excited = np.zeros(self.fired.shape)
+            for t in range(1, len(excited)):
+                excited[t] = sum(each.exciting(t) for each in self.inputs)
+            self.excited = _outlasting(self.neuron, excited)
+        # Of the step after: relevance per unit of current and of membrane, and what the reset there gives to spikes.
+        self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
+
+    def pass_back(self, t: int, found: Mapping[str, Floats]) -> None:
+        """Add to the relevance of the spikes that drove step t, from that of the spikes it fired."""
+        share = self._signed if self.rule == "signed" else self._positive
+        self.per_current = share(t, found[self.name][t]) + _by_channel(self.neuron.synaptic_leak) * self.per_current
+        for each in self.inputs:
+            each.pass_back(t, self.per_current, found)
+
+    def _signed(self, t: int, relevance: Floats) -> Floats:
+        """c[t]: each part of the membrane has its share."""
+        fired, neuron = self.fired, self.neuron
+        leak, subtracted = map(_by_channel, (neuron.leak, neuron.subtracted))
         left = leak * (1 - fired[t]) if neuron.reset == "zero" else leak
-        later = _divided(relevance[t] + own, np.where(fired[t], membrane[t], 0)) + left * later
+        held = np.where(fired[t], self.membrane[t], 0)
+        self.per_membrane = _divided(relevance + self.own, held) + left * self.per_membrane
         if neuron.min_v_mem is not None:
-            later = later * (membrane[t] > _by_channel(neuron.min_v_mem))
-        own = 0 * own if neuron.reset == "zero" else -subtracted * later * fired[t - 1]
-        found[t] = later + (outlasting * found[t + 1] if t + 1 < len(found) else 0)
-    return found
+            self.per_membrane = self.per_membrane * (self.membrane[t] > _by_channel(neuron.min_v_mem))
+        if neuron.reset != "zero":
+            self.own = -subtracted * self.per_membrane * fired[t - 1]
+        return self.per_membrane
+
+    def _positive(self, t: int, relevance: Floats) -> Floats:
+        """c[t] I[t]⁺ / E[t]: what raised the membrane has its share."""
+        kept = np.maximum(self.kept[t], 0)
+        current = np.maximum(self.membrane[t] - self.kept[t], 0)
+        per_membrane = _divided(relevance + self.own, kept + current)
+        self.own = kept * per_membrane
+        return _divided(current * per_membrane, self.excited[t])
 
 
-def _positive(neuron: SpikingNeuron, kept: Floats, current: Floats, excited: Floats, relevance: Floats) -> Floats:
-    """d[t]: relevance per unit of exciting current, (T, C, H, W); the membrane was raised by `kept` and `current`."""
-    outlasting = _by_channel(neuron.synaptic_leak)
-    found = np.zeros(kept.shape)
-    from_later = np.zeros(kept.shape[1:])
-    for t in range(len(found) - 1, 0, -1):
-        per_membrane = _divided(relevance[t] + from_later, kept[t] + current[t])
-        from_later = kept[t] * per_membrane
-        found[t] = _divided(current[t] * per_membrane, excited[t])
-        found[t] += outlasting * found[t + 1] if t + 1 < len(found) else 0
-    return found
+class _Input:
+    """One input of a layer: the currents that recorded spikes caused, and the way back to these spikes."""
 
+    def __init__(self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], rule: Rule) -> None:
+        self.input, self.fired = each, fired
+        weight = np.ones(1) if each.weight is None else each.averaged_weight.astype(np.float64)
+        gain = np.asarray(each.gain * 2.0**-each.shift, np.float64)[..., None, None]
+        self.whole: Part = (weight, gain)
+        # What a spike adds, or what it excites, by the sign with which it comes.
+        self.parts: dict[int, list[Part]] = {sign: [(weight, sign * gain)] for sign in (1, -1)}
+        if rule == "positive":
+            self.parts = {
+                sign: [(np.maximum(half * weight, 0), np.maximum(sign * half * gain, 0)) for half in (1, -1)]
+                for sign in (1, -1)
+            }
+        self.places = np.zeros(shape, np.intp)  # which currents of a maximum pooling were the largest
 
-def _currents(layer: Layer, synapses: Part, before: Spikes) -> tuple[Floats, NDArray[np.intp]]:
-    """gain · max(W ⊛ pool(x[t-1])), 0 at the first step, and which currents are the maxima: (T, C', H', W') each."""
-    weight, gain = synapses
-    currents = np.zeros((len(before), *layer.output_shape(before.shape[1:])))
-    places = np.zeros(currents.shape, np.intp)
-    for t in range(1, len(before)):
-        arrived = correlate(layer, weight, pooled(layer, before[t - 1]))
-        places[t] = winners(layer, arrived)
-        currents[t] = _at(gain, t) * won(layer, arrived, places[t])
-    return currents, places
+    def current(self, t: int) -> Floats:
+        """gain · max(W ⊛ pool(x[t])), (C', H', W')."""
+        weight, gain = self.whole
+        maps = sum(source.sign * pooled(self.input, before) for source, before in self._arrived(t))
+        if np.ndim(maps) == 0:  # nothing has arrived yet
+            return np.zeros(self.places.shape[1:])
+        arrived = correlate(self.input, weight, np.asarray(maps))
+        self.places[t] = winners(self.input, arrived)
+        found: Floats = _at(gain, t) * won(self.input, arrived, self.places[t])
+        return found
 
+    def exciting(self, t: int) -> Floats:
+        """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
+        found = np.zeros(self.places.shape[1:])
+        for source, before in self._arrived(t):
+            maps = pooled(self.input, before)
+            for weight, gain in self.parts[source.sign]:
+                found += _at(gain, t) * won(self.input, correlate(self.input, weight, maps), self.places[t])
+        return found
 
-def _exciting(layer: Layer, parts: Sequence[Part], before: Spikes, places: NDArray[np.intp]) -> Floats:
-    """Σ gain · (W ⊛ pool(x[t-1])) over some parts of the synapses, where the maxima are: (T, C', H', W')."""
-    currents = np.zeros(places.shape)
-    for t in range(1, len(before)):
-        maps = pooled(layer, before[t - 1])
-        currents[t] = sum(_at(gain, t) * won(layer, correlate(layer, part, maps), places[t]) for part, gain in parts)
-    return currents
+    def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
+        """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
+        for source, before in self._arrived(t):
+            shape = pooled(self.input, before).shape
+            for weight, gain in self.parts[source.sign]:
+                won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t])
+                share = unpooled(self.input, before, spread(self.input, weight, won_by, shape))
+                found[source.layer][t - source.delay] += share
+
+    def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
+        """The sources whose spikes arrive at step t, and these spikes."""
+        sources = [source for source in self.input.sources if source.delay <= t]
+        return [(source, self.fired[source.layer][t - source.delay]) for source in sources]
 
 
 def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[Floats, Floats]:

@@ -120,8 +120,7 @@ class _LifLayer(nn.Module):
         self.layer, self.steps = layer, network.timesteps - 1  # at the first one nothing arrives
         self.constant = network.encoder == "constant-current" and layer is network.layers[0]
         self.weight = _constant(layer.weight)
-        number, last = 1 + [each.name for each in network.layers].index(layer.name), len(network.layers)
-        self.reach = steps_that_matter(network.timesteps, number, last, delay=1) - 1
+        self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
 
     def forward(self, inputs: Tensor) -> Tensor:
         early, late = self.currents(inputs, 0, self.reach), self.currents(inputs.detach(), self.reach, self.steps)

@@ -64,6 +64,7 @@ def attributes(header: RasterHeader, run_uuid: str) -> About:
             "kind": layer.kind,
             "threshold": float(layer.threshold),
             "leak": float(layer.leak),
+            **({} if layer.to_readout is None else {"to_readout": layer.to_readout}),
         }
     return about
 

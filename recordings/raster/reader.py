@@ -19,6 +19,7 @@ from recordings.schema import check_size
 from .batch import unpack
 from .schema import (
     FORMAT,
+    GRAPH_ATTRIBUTES,
     LAYER_ATTRIBUTES,
     LAYER_DATASETS,
     LAYER_TABLES,
@@ -193,11 +194,11 @@ class RasterReader(Reader[LayerSpec]):
         specs = []
         for name, number, group in self._open_layers(LAYER_DATASETS):
             where = f"{group}/spikes"
-            about[where] = values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES)
+            about[where] = values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES, GRAPH_ATTRIBUTES)
             if values["axes"] != SPIKE_AXES:
                 raise checked.fail(f"{where}@axes", "unknown axes", repr(SPIKE_AXES))
             with checked.valid(where):
-                specs.append(LayerSpec(name, number, *(values[n] for n in ("shape", "kind", "threshold", "leak"))))
+                specs.append(LayerSpec(name, number, **{field: values[field] for field in values if field != "axes"}))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
         fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")

@@ -45,6 +45,7 @@ ROOT_ATTRIBUTES: dict[str, type] = {
 }
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_ATTRIBUTES: dict[str, type] = {"shape": tuple, "axes": str, "kind": str, "threshold": float, "leak": float}
+GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
 
 
 READOUT_DATASETS = {name: DatasetSpec("readout", ("N", "K"), dtype) for name, dtype in PRECISIONS.items()}
@@ -69,12 +70,15 @@ class LayerSpec(NamedLayer):
     kind : "input", "conv" or "dense"
     threshold, leak : of its neurons, in the units of the simulation; both 0 for the input, which has none, and where
         they are unknown; one of them is 0 where channels differ in it
+    to_readout : steps that a spike needs at least to reach the readout; None where each layer reads the one before, so
+        that numbers and `layer_delay` of the header say it
     """
 
     shape: tuple[int, int, int]
     kind: str
     threshold: float
     leak: float
+    to_readout: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -87,6 +91,8 @@ class LayerSpec(NamedLayer):
             raise InputError(f"{where}: {self.neurons:,} neurons, expected at most {8 * MAX_SIZES['bytes']:,}")
         if not (math.isfinite(self.threshold) and math.isfinite(self.leak)):
             raise InputError(f"{where}: threshold {self.threshold}, leak {self.leak}; expected finite numbers")
+        if self.to_readout is not None and not 0 <= self.to_readout < 1 << 31:
+            raise InputError(f"{where}: to_readout is {self.to_readout}, expected steps, at least 0")
 
     @property
     def neurons(self) -> int:
@@ -197,4 +203,5 @@ class RasterHeader:
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""
-        return steps_that_matter(self.timesteps, layer.number, self.layers[-1].number, self.layer_delay)
+        along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
+        return steps_that_matter(self.timesteps, along_a_chain if layer.to_readout is None else layer.to_readout)

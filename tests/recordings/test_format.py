@@ -294,3 +294,10 @@ def test_the_delay_of_layers_decides_which_steps_matter(tmp_path: Path, delay: i
     with RasterReader(record(tmp_path, 1, replace(HEADER, layer_delay=delay))) as raster:
         assert [raster.steps_that_matter(layer) for layer in raster] == steps
         assert [raster[layer].steps_that_matter for layer in raster] == steps
+
+
+def test_the_way_to_the_readout_decides_where_layers_are_no_chain(tmp_path: Path) -> None:
+    layers = tuple(replace(layer, to_readout=way) for layer, way in zip(HEADER.layers, (3, 1, 0), strict=True))
+    with RasterReader(record(tmp_path, 1, replace(HEADER, layers=layers))) as raster:
+        assert [raster.steps_that_matter(layer) for layer in raster] == [3, 5, 6]
+        assert raster.header.layers == layers

@@ -53,7 +53,8 @@ class Relevance(RasterMethod):
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`."""
         network, (steps, stepped) = recorded_network(raster, self.network), kept
-        behind = raster.layers[raster.layers.index(layers[0]) :]  # what lies before it is not needed
+        first = raster.layers.index(layers[0]) if network.is_chain else 0
+        behind = raster.layers[first:]  # what lies before is not needed
         parameters = {"network_sha256": network.sha256, "rule": self.rule}
         spatial = map_layers(raster.header, layers)
         header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from pipeline.networks import kernels
 from pipeline.networks.kernels import Pair
@@ -20,24 +21,27 @@ from .synapses import FoldedSynapses
 
 
 def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`AvgPool2d`."""
-    expect(_pair(module.padding) == (0, 0), where, f"has padding={module.padding}", "none")
-    expect(module.divisor_override is None, where, f"has divisor_override={module.divisor_override}", "none")
-    return _averaged(synapses, _pair(module.kernel_size), _pair(module.stride), module.ceil_mode, where)
+    """`AvgPool2d` and `AvgPool1d`."""
+    window, stride, padding = _geometry(module)
+    expect(padding == (0, 0), where, f"has padding={module.padding}", "none")
+    divisor = getattr(module, "divisor_override", None)
+    expect(divisor is None, where, f"has divisor_override={divisor}", "none")
+    return _averaged(synapses, window, stride, module.ceil_mode, where)
 
 
 def total(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`."""
     expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
-    window = _pair(module.kernel_size)
-    averaged = _averaged(synapses, window, _pair(module.stride or module.kernel_size), module.ceil_mode, where)
+    window = _sides(module.kernel_size)
+    averaged = _averaged(synapses, window, _sides(module.stride or module.kernel_size), module.ceil_mode, where)
     return averaged.scaled(window[0] * window[1])
 
 
 def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`AdaptiveAvgPool2d`."""
+    """`AdaptiveAvgPool2d` and `AdaptiveAvgPool1d`."""
     sides = synapses.shape[1:]
-    outputs = [size or side for size, side in zip(_pair(module.output_size), sides, strict=True)]
+    wanted = _sides(module.output_size, 1 if isinstance(module, nn.AdaptiveAvgPool1d) else None)
+    outputs = [size or side for size, side in zip(wanted, sides, strict=True)]
     divides = not any(side % output for side, output in zip(sides, outputs, strict=True))
     expect(divides, where, f"makes {outputs} of a map of {list(sides)}", "an output that divides it")
     window = sides[0] // outputs[0], sides[1] // outputs[1]
@@ -45,10 +49,11 @@ def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapse
 
 
 def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`MaxPool2d`."""
-    plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
+    """`MaxPool2d` and `MaxPool1d`."""
+    window, stride, padding = _geometry(module)
+    plain = padding == (0, 0) and _sides(module.dilation) == (1, 1)
     expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
-    window = y, x = _apart(_pair(module.kernel_size), _pair(module.stride), where)
+    y, x = _apart(window, stride, where)
     channels, height, width = synapses.shape
     pooled = replace(synapses, shape=(channels, height // y, width // x))
     if synapses.weight is None:
@@ -69,8 +74,10 @@ def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses
 
 
 def _averaged(synapses: FoldedSynapses, window: Pair, stride: Pair, ceil_mode: bool, where: str) -> FoldedSynapses:
-    """Average pooling, in front of the weights or behind them."""
+    """Average pooling, in front of the weights or behind them; that of single neurons is nothing."""
     channels, height, width = synapses.shape
+    if window == stride == (1, 1):
+        return synapses
     if synapses.weight is None:
         y, x = _apart(window, stride, where)
         _expect_whole(synapses, window, where)
@@ -106,6 +113,16 @@ def _times(one: Pair, other: Pair) -> Pair:
     return one[0] * other[0], one[1] * other[1]
 
 
-def _pair(value: Any) -> Pair:
-    first, second = value if isinstance(value, (tuple, list)) else (value, value)
-    return first, second
+def _geometry(module: Any) -> tuple[Pair, Pair, Pair]:
+    """Window, stride and padding of a pooling; one of rows has height 1."""
+    row = isinstance(module, (nn.MaxPool1d, nn.AvgPool1d))
+    one, none = (1, 0) if row else (None, None)
+    return _sides(module.kernel_size, one), _sides(module.stride, one), _sides(module.padding, none)
+
+
+def _sides(value: Any, height: int | None = None) -> Pair:
+    """(y, x) of what torch takes: a number, or a tuple; of rows with the height given."""
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if height is not None:
+        numbers = (height, *numbers)
+    return numbers[0], numbers[-1]

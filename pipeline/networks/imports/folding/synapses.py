@@ -37,8 +37,8 @@ class FoldedSynapses:
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: tuple[int, ...] | None = None
 
-    def scaled(self, factor: float) -> FoldedSynapses:
-        """Everything times a number."""
+    def scaled(self, factor: Any) -> FoldedSynapses:
+        """Everything times a number, or one for each channel."""
         return replace(self, gain=self.gain * factor, bias=self.bias * factor)
 
     @property

@@ -15,15 +15,18 @@ from .synapses import FoldedSynapses
 
 
 def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`Conv2d`."""
+    """`Conv2d`, and `Conv1d` as one of height 1."""
     expect(module.padding_mode == "zeros", where, f"has padding_mode={module.padding_mode!r}", "'zeros'")
-    weight = kernels.undilated(kernels.ungrouped(_weight(module), module.groups), module.dilation)
+    weight = kernels.ungrouped(_weight(module), module.groups)
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    weight = kernels.undilated(weight, (1, *module.dilation)[-2:])
     if isinstance(module.padding, str):
         padding = kernels.same_padding(weight.shape[2:]) if module.padding == "same" else ((0, 0), (0, 0))
     else:
-        rows, columns = module.padding
+        rows, columns = (0, *module.padding)[-2:]
         padding = ((rows, rows), (columns, columns))
-    return _convolved(synapses, weight, padding, module.stride, module.bias, where)
+    return _convolved(synapses, weight, padding, (1, *module.stride)[-2:], module.bias, where)
 
 
 def _convolved(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import spikesam
 from backends.network import LIF, Network, Sides
 
-from .models import Jelly, loud, normalised, spikes
+from .models import Jelly, loud, normalised, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -49,6 +49,13 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
     "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
+    "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
+    "pooling of single neurons": lambda: [
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d((4, 4)),
+        nn.AvgPool2d(1),
+        conv(2, 4, 2),
+    ],
     "no weights": lambda: [nn.Identity()],
 }
 
@@ -57,6 +64,31 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
 def test_what_stands_between_neurons(name: str) -> None:
     network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten())
     assert len(network.layers) == 2
+
+
+def rows(*modules: nn.Module, length: int = 24) -> Network:
+    torch.manual_seed(0)
+    model = normalised(loud(nn.Sequential(*modules)))
+    return spikesam.from_torch(model, spikes(9, 3, 2, length, density=0.4))
+
+
+ROWS: dict[str, Callable[[], list[nn.Module]]] = {
+    "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
+    "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
+    "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
+    "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
+    "averages": lambda: [nn.AvgPool1d(2), nn.Conv1d(4, 5, 3), nn.AvgPool1d(3, 1)],
+    "adaptive averages": lambda: [nn.AdaptiveAvgPool1d(6), nn.Conv1d(4, 5, 3), nn.AdaptiveAvgPool1d(2)],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_are_maps_of_height_one(name: str) -> None:
+    torch.manual_seed(1)
+    conv1d = nn.Conv1d(2, 4, 3, padding=1)
+    network = rows(conv1d, nn.BatchNorm1d(4), fires(0.1), *ROWS[name](), fires(0.1), nn.Flatten())
+    assert [shape[1] for shape in network.shapes] == [1, 1, 1]
+    assert network.layers[0].padding == (0, 1)
 
 
 SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {

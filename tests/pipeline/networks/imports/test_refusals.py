@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikesam
 
-from .models import Jelly, lava_dl, loud, spikes
+from .models import Jelly, lava_dl, loud, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -97,6 +97,18 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "subclass that is another neuron": (
         lambda: dense(Jelly("neuron").ILIFNode()),
         "'1' (ILIFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
+    ),
+    "all steps at once": (
+        lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").PSN(T=6)),
+        "'1' (PSN): has membranes that are weighted sums over many steps",
+    ),
+    "gates": (
+        lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").GatedLIFNode(T=6, inplane=5)),
+        "'1' (GatedLIFNode): has learned gates between kinds of leak",
+    ),
+    "scales of spikes by channel": (
+        lambda: nn.Sequential(nn.Linear(10, 5), fires(), scaler([1.0, 2, 3, 4, 5]), nn.Linear(5, 4), fires()),
+        "'2' (ChannelVoltageScaler): has 5 scales along axis 1, expected one for each channel of weights",
     ),
     "largest membrane": (
         lambda: nn.Sequential(
