@@ -5,7 +5,8 @@
     s[t] = 1 if v[t] > 64·vThMant
 
 So a gain is 64, and rounds nothing. Weights of lava-dl are up to 256 in steps of 2, and 8 bits hold up to 127. Where
-they do not fit, they are divided by what divides all, and the gain is multiplied by it: the product is the same.
+they do not fit, they are divided by what divides all, and the gain is multiplied by it: the product is the same. What
+is left then is the weight of a second input from the same layer, whose currents are added.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import WEIGHT_LIMIT, FixedLIF, Layer, NetworkError, Readout, Shape
+from backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer, NetworkError, Readout, Shape
 from backends.network.checks import whole
 from backends.network.neurons import GAIN_LIMIT
 from pipeline.networks.delays import delayed
@@ -26,6 +27,7 @@ from .files import Node
 
 UNIT = 64  # of a membrane: weights, biases and thresholds are in such units
 NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membrane: Loihi's largest
+MOST_INPUTS = 3  # of a layer: so many times 8 bits hold any weight of 9 bits
 MOST_WEIGHTS = 1 << 28  # of a layer, once groups and dilation are written as zeros
 
 
@@ -68,21 +70,26 @@ def pixels(node: Node, shape: Shape, fires_at_threshold: bool) -> Layer:
     return Layer("image", np.eye(channels, dtype=np.int8)[:, :, None, None], neuron)
 
 
-def layer(node: Node, name: str, shape: Shape, silent: int, timesteps: int, fires_at_threshold: bool) -> Layer:
-    """The layer behind a map of (C, H, W), without bias in the first `silent` steps."""
-    weight, unit = small(node, synapses(node, shape))
+def layer(
+    node: Node, name: str, before: str, shape: Shape, silent: int, timesteps: int, fires_at_threshold: bool
+) -> Layer:
+    """The layer behind that of a name and a map (C, H, W), without bias in the first `silent` steps."""
+    (weight, *others), unit = eight_bits(node, synapses(node, shape))
     bias = biases(node, len(weight))
     neuron = neurons(node, bias, unit, silent, timesteps, fires_at_threshold)
     least = {} if node.kind == "dense" else {"stride": 1, "padding": 0}
     ways: dict[str, Any] = {way: sides(node, way, smallest) for way, smallest in least.items()}
-    made = Layer(name, weight, neuron, **ways)
+    more = tuple(Input(other, before, UNIT * unit, **ways) for other in others)
+    made = Layer(name, weight, neuron, **ways, more=more)
     declared(node, made.output_shape(shape))
     return made
 
 
 def readout(node: Node, shape: Shape, silent: int, timesteps: int) -> Readout:
     """An output that does not fire: the sum of what arrives, in units of the weights; T times the logits."""
-    weight, unit = small(node, synapses(node, shape))
+    (weight, *others), unit = eight_bits(node, synapses(node, shape))
+    if others:
+        raise NetworkError(f"{node.where}: weights take more than 8 bits, expected at most 8 of an output")
     if weight.shape[1] != math.prod(shape):
         raise NetworkError(
             f"{node.where}: weight expects {weight.shape[1]} inputs, the layer before it has {math.prod(shape)}"
@@ -120,16 +127,22 @@ def synapses(node: Node, shape: Shape) -> NDArray[np.int64]:
     return undilated(ungrouped(kernels, groups), spacing)
 
 
-def small(node: Node, weight: NDArray[np.int64]) -> tuple[NDArray[np.int8], int]:
-    """Weights in 8 bits, and how much one unit of them is: 1, unless they have to be divided to fit."""
+def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
+    """Weights as a sum of such in 8 bits, and how much a unit is: one such and 1, unless they are too large for it."""
     largest, common = int(np.abs(weight).max()), int(np.gcd.reduce(weight, axis=None))
-    for unit in range(1, GAIN_LIMIT // UNIT + 1):
-        if largest <= WEIGHT_LIMIT * unit and common % unit == 0:
-            return (weight // unit).astype(np.int8), unit
-    raise NetworkError(
-        f"{node.where}: weights are up to {largest} in steps of {common}, expected at most {WEIGHT_LIMIT} steps, which "
-        "8 bits hold"
-    )
+    units = [unit for unit in range(1, GAIN_LIMIT // UNIT + 1) if common % unit == 0]
+    unit = next((unit for unit in units if largest <= WEIGHT_LIMIT * unit), units[-1])
+    if largest > MOST_INPUTS * WEIGHT_LIMIT * unit:
+        raise NetworkError(
+            f"{node.where}: weights are up to {largest} in steps of {unit}, expected at most "
+            f"{MOST_INPUTS * WEIGHT_LIMIT} steps"
+        )
+    parts: list[NDArray[np.int8]] = []
+    left = weight // unit
+    while not parts or left.any():
+        parts.append(np.clip(left, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8))
+        left = left - parts[-1]
+    return parts, unit
 
 
 def biases(node: Node, channels: int) -> NDArray[np.int64]:

@@ -91,7 +91,8 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
             raise NetworkError(f"{node.where}: stands inside the network, expected it at an end")
     for number, node in enumerate(firing, start=len(layers)):
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
-        layers.append(layer(node, name, shape, number, total, at_threshold))
+        before = layers[-1].name if layers else "input"
+        layers.append(layer(node, name, before, shape, number, total, at_threshold))
         shape = layers[-1].output_shape(shape)
     if not layers:
         raise NetworkError("expected neurons that spike, got none")

@@ -47,6 +47,24 @@ def test_weights_of_nine_bits_are_halved_and_the_gain_doubled(tmp_path: Path) ->
     assert (layer.neuron.threshold, layer.neuron.decay, layer.neuron.shift) == (1600, 1024, 0)
 
 
+def test_weights_that_8_bits_do_not_hold_are_those_of_two_inputs(tmp_path: Path) -> None:
+    layer = dense([[-256, 254], [2, 4]], {"vThMant": 200, "iDecay": 2048})
+    network = from_netx(write_net(tmp_path / "a.net", [layer], 12))
+    assert [[each.weight.tolist(), each.gain.max()] for each in network.inputs[0]] == [
+        [[[-127, 127], [1, 2]], 128],
+        [[[-1, 0], [0, 0]], 128],
+    ]
+    spikes = np.random.default_rng(0).random((12, 1, 2, 1, 1)) < [[[0.3]], [[0.7]]]
+    found = spikesam.simulate(network, spikes, backend="torch", device="cpu")["fc1"][0][:, 0, 0, 0]
+    u = v = 0
+    for t in range(1, 13):
+        u = int(u / 2) + 64 * int([-256, 254] @ spikes[t - 1, 0, :, 0, 0])
+        v = int(v * 3 / 4) + u
+        assert found[t] == (v > 12800)
+        v = 0 if found[t] else v
+    assert 0 < found.mean() < 1
+
+
 def test_an_output_that_does_not_fire_by_hand(tmp_path: Path) -> None:
     """The neuron fires at steps 3 and 6, and its output adds 4 · 2 each time, in units of 2, and a bias of 6 a step."""
     never = {"vThMant": 131071, "vDecay": 0}
@@ -150,7 +168,11 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
     "refractory": ([dense([[1]], {"refDelay": 3})], "refDelay is 3, expected 1"),
     "delays": ([dense([[1]], delay=np.float32([4]))], "has delays of its axons"),
     "fractions": ([dense([[0.5]])], "weight holds other numbers than integers"),
-    "too many steps": ([dense([[255, 2]])], "weights are up to 255 in steps of 1, expected at most 127 steps"),
+    "large weights": ([dense([[999, 2]])], "weights are up to 999 in steps of 1, expected at most 381 steps"),
+    "a large output": (
+        [dense([[1], [1]]), dense([[255, 2]], {"vThMant": 131071, "vDecay": 0})],
+        r"layer 1 \(dense\): weights take more than 8 bits, expected at most 8 of an output",
+    ),
     "no decay": ([dense([[1]], {"vDecay": None})], "its neurons have no vDecay"),
     "decays": ([dense([[1]], {"vDecay": 5000})], r"layer 'fc1': decay 5000, .* outside 0…4096"),
     "a high threshold": (
