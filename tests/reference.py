@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Layer, Network, Readout, pair
+from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, pair
 
 
 def reference_network(shared: Path) -> tuple[Network, Any]:
@@ -43,6 +43,7 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
         (inputs.shape[1], network.classes), np.int64 if network.precision == "fixed" else np.float64
     )
     for sample in range(inputs.shape[1]):
+        fired = [raster[:, sample] for raster in rasters]
         membranes: list[Any] = [0] * len(network.layers)
         currents: list[Any] = [0] * len(network.layers)
         for t in range(network.timesteps):
@@ -53,19 +54,33 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
                     membranes[number] = np.zeros(silent.shape, readout.dtype)
                     currents[number] = membranes[number]
                 else:
-                    current = layer_current(layer, rasters[number][t - 1, sample])
+                    read = [layer_current(each, _arrived(network, each, fired, t)) for each in network.inputs[number]]
                     if network.current_input and number == 0 and network.precision == "float32":
-                        current = current * (network.input_range / 2) / 127
-                    currents[number] = _driven(layer, currents[number], current, t)
+                        read[0] = read[0] * (network.input_range / 2) / 127
+                    currents[number] = _driven(layer, currents[number], read, t)
                     membranes[number] = _membrane(layer, membranes[number], currents[number], before)
                 rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])
             readout[sample] = _readout(network, readout[sample], rasters[-1][t, sample], t)
     return rasters[network.first_raster :], readout
 
 
-def layer_current(layer: Layer, spikes: NDArray[Any]) -> NDArray[Any]:
-    """`a[t]` (C, H, W) of spikes or pixels: pooling, then correlation or matrix product, one output pixel at a time."""
-    fixed = isinstance(layer.neuron, FixedLIF)
+def _arrived(network: Network, given: Input, rasters: list[NDArray[Any]], t: int) -> Any:
+    """`x[t]` (C, H, W) of an input, from what all layers have fired before: (T, C, H, W) each."""
+    arrived: Any = np.zeros(network.shapes[network.place(given.sources[0].layer)], np.int64)
+    for source in given.sources:
+        if t >= source.delay:
+            arrived = arrived + source.sign * rasters[network.place(source.layer)][t - source.delay].astype(np.int64)
+    return arrived
+
+
+def layer_current(layer: Layer | Input, spikes: NDArray[Any]) -> NDArray[Any]:
+    """`a[t]` (C, H, W) of spikes, their sums, or pixels: pooling, then correlation or matrix product.
+
+    One output pixel at a time.
+    """
+    if layer.weight is None:
+        return spikes
+    fixed = layer.weight.dtype == np.int8
     k, m = pair(layer.pool)
     windows = [spikes[:, i::k, j::m].astype(np.int64) for i in range(k) for j in range(m)]
     weight = layer.weight.astype(np.int64 if fixed else np.float64)
@@ -85,14 +100,21 @@ def layer_current(layer: Layer, spikes: NDArray[Any]) -> NDArray[Any]:
     return np.max([current[:, i::k, j::m] for i in range(k) for j in range(m)], axis=0)
 
 
-def _driven(layer: Layer, i: NDArray[Any], a: NDArray[Any], t: int) -> NDArray[Any]:
-    """`i[t]` from `i[t-1]` and `a[t]`."""
+def _driven(layer: Layer, i: NDArray[Any], currents: list[NDArray[Any]], t: int) -> NDArray[Any]:
+    """`i[t]` from `i[t-1]` and `a[t]` of each input."""
     neuron = layer.neuron
-    gain, bias = (row[(t - 1) % len(row)][:, None, None] for row in (neuron.gain, neuron.bias))
+    inputs = [(neuron.gain, getattr(neuron, "shift", 0)), *((each.gain, each.shift) for each in layer.more)]
+    bias = neuron.bias[(t - 1) % len(neuron.bias)][:, None, None]
+    driven: Any = 0
+    for (rows, shift), a in zip(inputs, currents, strict=True):
+        gain = rows[(t - 1) % len(rows)][:, None, None]
+        driven = driven + (
+            round_to_zero(a * gain.astype(np.int64), shift) if isinstance(neuron, FixedLIF) else gain * a
+        )
+    driven = driven + bias
     if not isinstance(neuron, FixedLIF):
-        return by_channel(neuron.synaptic_leak) * i + gain * a + bias
-    driven = round_to_zero(a * gain.astype(np.int64), neuron.shift) + bias
-    if np.all(neuron.synaptic_decay == 4096):
+        return by_channel(neuron.synaptic_leak) * i + driven
+    if len(inputs) == 1 and np.all(neuron.synaptic_decay == 4096):
         return driven
     return saturated(round_to_zero(i * (4096 - by_channel(neuron.synaptic_decay)), 12) + driven)
 

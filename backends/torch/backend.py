@@ -1,7 +1,8 @@
 """The torch backend: layer by layer over many steps and samples at a time, on a CPU or a CUDA GPU.
 
-A chunk of steps goes through all layers before the next one, so with T only the packed result grows. Maps are channels
-last, (T, B, H, W, C). That fixed point is exact is argued in synapses.py and neurons.py.
+A chunk of steps goes through all layers before the next one, so with T only the packed result grows. Where layers read
+later ones, or themselves, chunks are as short as the delay: see history.py. Maps are channels last, (T, B, H, W, C).
+That fixed point is exact is argued in synapses.py and neurons.py.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch
 
+from .history import History
 from .neurons import TorchNeurons, make_neurons
-from .synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
+from .synapses import Workspace, exact_sums, make_synapses
 
 CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
 CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
@@ -65,7 +67,6 @@ class TorchBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`."""
         network.check_spiking(self.name)
-        network.check_chain(self.name)
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
@@ -80,37 +81,43 @@ class _Simulation:
     def __init__(self, network: Network, device: str) -> None:
         self.network, self.device = network, device
         workspace = Workspace(device)
+        self.history = History(network, workspace)
         self.synapses = [
-            FixedSynapses(layer, shape, workspace)
-            if network.precision == "fixed"
-            else FloatSynapses(layer, shape, device)
-            for layer, shape in zip(network.layers, network.shapes, strict=False)
+            [
+                make_synapses(each, network.shapes[network.place(each.sources[0].layer)], workspace, f"a{number}")
+                for number, each in enumerate(inputs)
+            ]
+            for inputs in network.inputs
         ]
         self.neurons: list[TorchNeurons] = []
-        largest = max(synapses.bytes_per_map for synapses in self.synapses)
+        largest = max(sum(each.bytes_per_map for each in synapses) for synapses in self.synapses)
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
-        self.samples = max(1, self.maps // min(CHUNK_STEPS, network.timesteps))
+        self.samples = max(1, self.maps // min(CHUNK_STEPS, self.history.longest))
 
     def run(self, inputs: NDArray[Any]) -> RasterBatch:
         """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, C, H, W)."""
-        network, samples = self.network, len(inputs)
+        network, history, samples = self.network, self.history, len(inputs)
         source = torch.tensor(inputs, device=self.device)
+        before = history.kept[0] - 1  # silent steps that are read before the first
+        if network.spiking_input and before:
+            source = functional.pad(source, (0, 0, before, 0))
         self._rest(samples)
         packed = [
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
             for shape in network.shapes[1:]
         ]
         integrator = _DeviceIntegrator(network.readout, self.neurons[-1].spikes)
-        chunk = max(1, self.maps // samples)
+        chunk = max(1, min(self.maps // samples, history.longest))
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
-            currents = self._first_currents(source, steps)
-            for neurons, bits, following in zip(self.neurons, packed, [*self.synapses[1:], None], strict=True):
-                fired = _fire(neurons, currents, steps)
-                bits[:, start : steps.stop] = pack_bits(fired[1:])
-                if following:
-                    currents = following(fired[:-1].flatten(0, 1))
-            integrator.add(fired[1:])
+            given = source if network.encoder == "constant-current" else source[:, start - 1 : steps.stop + before - 1]
+            if network.spiking_input:
+                history.spikes[0] = unpack_bits(given, network.input_shape)
+            for place, bits in enumerate(packed, 1):
+                fired = self._fire(place, steps, given)
+                bits[:, start : steps.stop] = pack_bits(fired)
+                history.end(place)
+            integrator.add(fired)
         rasters = [*([inputs] if network.spiking_input else []), *(bits.cpu().numpy() for bits in packed)]
         spikes = dict(zip(network.raster_names, rasters, strict=True))
         return RasterBatch(spikes, integrator.result(network.timesteps))
@@ -119,21 +126,39 @@ class _Simulation:
         """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
         if not self.neurons or len(self.neurons[0].membrane) != samples:
             self.neurons = [
-                make_neurons(layer.spiking_neuron, (samples, height * width, channels), self.device)
+                make_neurons(layer.spiking_neuron, (samples, height * width, channels), self.device, layer.more)
                 for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
             ]
         for neurons in self.neurons:
             neurons.rest()
+        self.history.rest(samples)
 
-    def _first_currents(self, source: Tensor, steps: range) -> Tensor:
-        """What drives the first layer, a[t] at S steps; a constant current is given for one."""
-        if not self.network.spiking_input:
-            currents = source.flatten(3).mT.transpose(0, 1)
-            if self.network.encoder == "constant-current":
-                return currents.expand(len(steps), -1, -1, -1)
-            return currents[steps.start - 1 : steps.stop - 1]
-        arrived = unpack_bits(source[:, steps.start - 1 : steps.stop - 1], self.network.input_shape)
-        return self.synapses[0](arrived.flatten(0, 1))
+    def _fire(self, place: int, steps: range, given: Tensor) -> Tensor:
+        """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there."""
+        neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
+        fired, piece = history.begin(place, len(steps)), history.pieces[place]
+        early = {
+            number: self._currents(place, number, range(len(steps)), given)
+            for number, each in enumerate(self.network.inputs[place - 1])
+            if all(read.layer != layer.name for read in each.sources)
+        }
+        for start in range(0, len(steps), piece):
+            part = range(start, min(start + piece, len(steps)))
+            currents = [
+                early[number][start : part.stop] if number in early else self._currents(place, number, part, given)
+                for number in range(1 + len(layer.more))
+            ]
+            now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
+            for t, spikes, current, *others in now:
+                spikes.copy_(neurons.step(current, t, others=others))
+        return fired
+
+    def _currents(self, place: int, number: int, steps: range, given: Tensor) -> Tensor:
+        """a of one input of a layer at some steps of the chunk, counted from its first: (S, B, P, C)."""
+        if (place, number) == (1, 0) and not self.network.spiking_input:  # which reads nothing else
+            return given.flatten(3).mT.transpose(0, 1).expand(len(steps), -1, -1, -1)
+        arrived = self.history.arrived(self.network.inputs[place - 1][number], steps, f"x{number}")
+        return self.synapses[place - 1][number](arrived.flatten(0, 1)).view(-1, *self.neurons[place - 1].spikes.shape)
 
 
 class _DeviceIntegrator:
@@ -164,16 +189,6 @@ class _DeviceIntegrator:
             counted = self.counts.mT.flatten(1).to(torch.float64) @ self.weight.T
             return rounded(self.readout, counted.cpu().numpy() + summed_bias(self.readout, timesteps))
         return rounded(self.readout, self.sums)
-
-
-def _fire(neurons: TorchNeurons, currents: Tensor, steps: range) -> Tensor:
-    """Drive neurons with a[t] at S steps; s at the step before them, then at each: (1 + S, B, P, C) int8."""
-    currents = currents.view(-1, *neurons.spikes.shape)
-    fired = torch.empty((1 + len(steps), *neurons.spikes.shape), dtype=torch.int8, device=currents.device)
-    fired[0] = neurons.spikes
-    for t, current, spikes in zip(steps, currents, fired[1:], strict=True):
-        spikes.copy_(neurons.step(current, t))
-    return fired
 
 
 def pack_bits(spikes: Tensor) -> Tensor:

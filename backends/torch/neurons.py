@@ -7,6 +7,7 @@ place: what a step costs is moving memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -14,15 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, SpikingNeuron
+from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, SpikingNeuron
 
 
 class TorchNeurons(ABC):
-    """The neurons of a layer in some samples, of `shape` (B, P, C); first at rest, the state at t = 0."""
+    """The neurons of a layer in some samples, of `shape` (B, P, C); first at rest, the state at t = 0.
+
+    `more` are the layer's further inputs, whose gains and shifts are theirs; those of the neuron are of the first.
+    """
 
     dtype: ClassVar[torch.dtype]
+    scale: int = 1  # what a · gain of the first input is divided by
 
-    def __init__(self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> None:
+    def __init__(
+        self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()
+    ) -> None:
         self._constant = partial(torch.tensor, dtype=self.dtype, device=device)  # of one number, or (C,) or rows of it
         self.gain, self.bias = self._constant(neuron.gain), self._constant(neuron.bias)
         self.to_zero = neuron.reset == "zero"
@@ -32,6 +39,8 @@ class TorchNeurons(ABC):
         self.driven = torch.zeros_like(self.membrane)  # i[t]
         self.outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
         self.current = torch.empty_like(self.membrane) if self.outlasts else self.driven
+        self.more = [(self._constant(each.gain), 1 << each.shift) for each in more]
+        self.product = torch.empty_like(self.membrane) if more else self.current
 
     def rest(self) -> None:
         """Return to rest."""
@@ -39,12 +48,13 @@ class TorchNeurons(ABC):
         self.driven.zero_()
         self.spikes.zero_()
 
-    def step(self, current: Tensor, t: int, out: Tensor | None = None) -> Tensor:
+    def step(self, current: Tensor, t: int, out: Tensor | None = None, others: Sequence[Tensor] = ()) -> Tensor:
         """Advance from step t - 1 to t ≥ 1.
 
         Parameters
         ----------
-        current : (B, P, C) — a[t]
+        current : (B, P, C) — a[t] of the first input
+        others : (B, P, C) each — a[t] of each further input
         out : (B, P, C), where to write s[t]; what was written at the step before is read once more
 
         Returns
@@ -54,14 +64,23 @@ class TorchNeurons(ABC):
         gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
         if self.to_zero:
             self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
-        self._drive(current, gain, bias)
+        self._weigh(current, gain, self.scale, self.current)
+        for other, (rows, scale) in zip(others, self.more, strict=True):
+            self._weigh(other, rows[(t - 1) % len(rows)], scale, self.product)
+            self.current.add_(self.product)
+        self.current.add_(bias)
+        self._drive()
         self._integrate()
         self.spikes = torch.gt(self.membrane, self.fires_above, out=self.spikes if out is None else out)
         return self.spikes
 
     @abstractmethod
-    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
-        """`driven` from i[t-1] to i[t]."""
+    def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
+        """What an input adds to i[t], written to `out`."""
+
+    @abstractmethod
+    def _drive(self) -> None:
+        """`driven` from i[t-1] to i[t]; `current` is what all inputs and the bias add to it."""
 
     @abstractmethod
     def _integrate(self) -> None:
@@ -78,12 +97,14 @@ class FloatNeurons(TorchNeurons):
 
     dtype = torch.float32
 
-    def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str) -> None:
-        super().__init__(neuron, shape, device)
+    def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()) -> None:
+        super().__init__(neuron, shape, device, more)
         self.leak, self.synaptic_leak = self._constant(neuron.leak), self._constant(neuron.synaptic_leak)
 
-    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
-        torch.mul(current, gain, out=self.current).add_(bias)
+    def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
+        torch.mul(current, gain, out=out)
+
+    def _drive(self) -> None:
         if self.outlasts:
             self.driven.mul_(self.synaptic_leak).add_(self.current)
 
@@ -93,22 +114,25 @@ class FloatNeurons(TorchNeurons):
 
 
 class FixedNeurons(TorchNeurons):
-    """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64, with i = rz(a·G, shift) + B.
+    """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64, with i = Σ rz(a·G, shift) + B.
 
     Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
     """
 
     dtype = torch.float64
 
-    def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str) -> None:
-        super().__init__(neuron, shape, device)
+    def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()) -> None:
+        super().__init__(neuron, shape, device, more)
         self.kept, self.scale = self._constant(THETA - neuron.decay), 1 << neuron.shift
         self.synaptic_kept = self._constant(THETA - neuron.synaptic_decay)
 
-    def _drive(self, current: Tensor, gain: Tensor, bias: Tensor) -> None:
-        torch.mul(current, gain, out=self.current).div_(self.scale, rounding_mode="trunc").add_(bias)
+    def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
+        torch.mul(current, gain, out=out).div_(scale, rounding_mode="trunc")
+
+    def _drive(self) -> None:
         if self.outlasts:
             self.driven.mul_(self.synaptic_kept).div_(THETA, rounding_mode="trunc").add_(self.current)
+        if self.outlasts or self.more:
             self.driven.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
     def _integrate(self) -> None:
@@ -118,8 +142,10 @@ class FixedNeurons(TorchNeurons):
         self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
 
-def make_neurons(neuron: SpikingNeuron, shape: tuple[int, int, int], device: str) -> TorchNeurons:
+def make_neurons(
+    neuron: SpikingNeuron, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()
+) -> TorchNeurons:
     """:class:`FixedNeurons` or :class:`FloatNeurons`."""
     if isinstance(neuron, FixedLIF):
-        return FixedNeurons(neuron, shape, device)
-    return FloatNeurons(neuron, shape, device)
+        return FixedNeurons(neuron, shape, device, more)
+    return FloatNeurons(neuron, shape, device, more)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network import Layer, Shape, pair
+from backends.network import Input, Layer, Shape, pair
 
 
 class Workspace:
@@ -50,46 +50,50 @@ class Workspace:
 
 
 class FixedSynapses:
-    """A layer's weights in fixed point, as a matrix; a dense layer is a kernel as large as its pooled map.
+    """An input's weights in fixed point, as a matrix; a dense layer is a kernel as large as its pooled map.
 
     Parameters
     ----------
-    shape : (C, H, W) of the layer's input
+    shape : (C, H, W) of its sources
+    name : of the currents in the workspace; inputs whose currents are needed at a time have different ones
     dtype : what is multiplied, int8 or float32; the faster of those that are exact on the device if not given
     """
 
-    def __init__(self, layer: Layer, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, given: Input, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None, name: str = "currents"
+    ) -> None:
         channels, height, width = shape
         if dtype is None:
-            fast = workspace.device == "cpu" and layer.summed <= torch.iinfo(torch.int8).max and multiplies_int8()
+            largest = max(1, len(given.sources)) * given.summed
+            fast = workspace.device == "cpu" and largest <= torch.iinfo(torch.int8).max and multiplies_int8()
             dtype = torch.int8 if fast else torch.float32
-        kernel = torch.tensor(layer.weight, dtype=dtype, device=workspace.device)
-        if layer.kind == "dense":
-            y, x = pair(layer.pool)
+        kernel = torch.tensor(given.weight, dtype=dtype, device=workspace.device)
+        if given.kind == "dense":
+            y, x = pair(given.pool)
             kernel = kernel.unflatten(1, (channels, height // y, width // x))
-        self.map = height, width
-        self.pool, self.stride, self.padding = map(pair, (layer.pool, layer.stride, layer.padding))
-        self.join = torch.maximum if layer.pooling == "max" else torch.add
-        self.current_pool = pair(layer.current_pool)
+        self.map, self.name = (height, width), name
+        self.pool, self.stride, self.padding = map(pair, (given.pool, given.stride, given.padding))
+        self.join = torch.maximum if given.pooling == "max" else torch.add
+        self.current_pool = pair(given.current_pool)
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
         self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
         self.workspace = workspace
-        outputs, rows, columns = layer.output_shape(shape)
+        outputs, rows, columns = given.output_shape(shape)
         self.output_map = rows, columns
         patches = rows * columns * prod(self.current_pool)
         self.bytes_per_map = patches * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """a = W ⊛ pool(s), where average pooling sums.
+        """a = W ⊛ pool(x), where average pooling sums.
 
         Parameters
         ----------
-        spikes : (N, H·W, C) int8 of 0 and 1
+        spikes : (N, H·W, C) int8, of 0 and 1 or their sums
 
         Returns
         -------
-        (N·H'·W', C') int32 or float32, of integers; valid until the next call of any layer in this workspace
+        (N·H'·W', C') int32 or float32, of integers; valid until the next call with this name in this workspace
         """
         (down, across), (top, left), dtype = self.pool, self.padding, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
@@ -100,7 +104,7 @@ class FixedSynapses:
         seen = maps.movedim(3, -1)  # (N, H', W', y, x, C): in the order of the matrix's rows
         patches = self.workspace.block("patches", seen.shape, dtype).copy_(seen).view(-1, len(self.matrix))
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
-        currents = self.workspace.block("currents", (len(patches), self.matrix.shape[1]), sums)
+        currents = self.workspace.block(self.name, (len(patches), self.matrix.shape[1]), sums)
         multiply(patches, self.matrix, out=currents)
         if self.current_pool == (1, 1):
             return currents
@@ -109,21 +113,43 @@ class FixedSynapses:
 
 
 class FloatSynapses:
-    """A layer's weights in float32, for an input of `shape` (C, H, W)."""
+    """An input's weights in float32, for sources of `shape` (C, H, W)."""
 
-    def __init__(self, layer: Layer, shape: Shape, device: str) -> None:
-        self.layer, self.map = layer, shape[1:]
-        self.weight = torch.tensor(layer.weight, device=device)
-        self.bytes_per_map = 4 * (prod(shape) + prod(layer.output_shape(shape)))
+    def __init__(self, given: Input, shape: Shape, device: str) -> None:
+        self.given, self.map = given, shape[1:]
+        self.weight = torch.tensor(given.weight, device=device)
+        self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
         """Currents in float32; pooling averages. Parameters and result: see :meth:`FixedSynapses.__call__`."""
-        currents = synapses(self.layer, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
+        currents = synapses(self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
         return currents.movedim(1, -1).flatten(0, -2)
 
 
+class NoSynapses:
+    """The identity, for sources of `shape` (C, H, W): the currents are the spikes, or their sums."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.bytes_per_map = prod(shape)
+
+    def __call__(self, spikes: Tensor) -> Tensor:
+        """(N, H·W, C) int8, as they are."""
+        return spikes
+
+
+def make_synapses(
+    given: Input, shape: Shape, workspace: Workspace, name: str
+) -> FixedSynapses | FloatSynapses | NoSynapses:
+    """What turns the spikes of sources of `shape` into the currents of an input; see :class:`FixedSynapses`."""
+    if given.weight is None:
+        return NoSynapses(shape)
+    if given.fixed:
+        return FixedSynapses(given, shape, workspace, name=name)
+    return FloatSynapses(given, shape, workspace.device)
+
+
 def synapses(
-    layer: Layer, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
+    layer: Layer | Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
 ) -> Tensor:
     """a = W ⊛ pool(s) in real numbers: (N, C, H, W) -> (N, C', H', W') or (N, C').
 

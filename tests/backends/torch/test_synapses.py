@@ -54,7 +54,7 @@ def test_convolutions_are_exact_at_the_largest_current_allowed(
     assert layer.largest_current > 0.98 * CURRENT_LIMIT
     spikes = random.random((1, channels, 4 * pool, 5 * pool)) < 0.97
     spikes[:, :, : 3 * pool] = True
-    found = currents(FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device)
+    found = currents(FixedSynapses(layer.first, spikes.shape[1:], Workspace(device), dtype), spikes, device)
     expected = reference_currents(layer, spikes)
     assert np.array_equal(found, expected)
     assert np.abs(expected).max() == layer.largest_current
@@ -68,7 +68,7 @@ def test_dense_layers_are_exact_at_the_largest_current_allowed(device: str, dtyp
     weight[0], weight[1] = 127, -127
     layer = fixed_layer(weight)
     spikes = np.ones((2, inputs, 1, 1), np.bool_)
-    found = currents(FixedSynapses(layer, (inputs, 1, 1), Workspace(device), dtype), spikes, device)
+    found = currents(FixedSynapses(layer.first, (inputs, 1, 1), Workspace(device), dtype), spikes, device)
     assert found[:, 0].tolist() == [127 * inputs] * 2
     assert np.array_equal(found, reference_currents(layer, spikes))
 
@@ -99,7 +99,7 @@ def layers(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
 def test_any_geometry_and_density(device: str, dtype: torch.dtype, case: tuple[Layer, NDArray[np.bool_]]):
     layer, spikes = case
     workspace = Workspace(device)
-    synapses = FixedSynapses(layer, spikes.shape[1:], workspace, dtype)
+    synapses = FixedSynapses(layer.first, spikes.shape[1:], workspace, dtype)
     assert np.array_equal(currents(synapses, spikes, device), reference_currents(layer, spikes))
 
 
@@ -108,7 +108,7 @@ def test_what_is_multiplied_is_chosen_by_device_and_pooling(monkeypatch: pytest.
 
     def chosen(pool: int) -> torch.dtype:
         layer = fixed_layer(np.ones((1, 1, 1, 1), np.int8), pool)
-        return FixedSynapses(layer, (1, pool, pool), Workspace("cpu")).matrix.dtype
+        return FixedSynapses(layer.first, (1, pool, pool), Workspace("cpu")).matrix.dtype
 
     monkeypatch.setattr(torch_synapses, "multiplies_int8", lambda: True)
     assert (chosen(1), chosen(11), chosen(12)) == (torch.int8, torch.int8, torch.float32)
@@ -120,7 +120,7 @@ def test_pooling_too_coarse_for_int8_is_exact():
     layer = fixed_layer(np.array([[[[127]]], [[[-3]]]], np.int8), pool=12)
     spikes = np.ones((1, 1, 12, 24), np.bool_)
     spikes[..., 12:] = False
-    found = currents(FixedSynapses(layer, (1, 12, 24), Workspace("cpu")), spikes, "cpu")
+    found = currents(FixedSynapses(layer.first, (1, 12, 24), Workspace("cpu")), spikes, "cpu")
     assert found.tolist() == [[127 * 144, -3 * 144], [0, 0]]
 
 
@@ -128,7 +128,7 @@ def test_pooling_averages_in_float32():
     """A dense layer on a 2×1 map of averages 3/4 and 1/4, in C-order: 4·3/4 + 8·1/4 = 5."""
     layer = Layer("layer", np.array([[4, 8], [1, 0]], np.float32), LIF(0.9), pool=2)
     spikes = np.array([[[[1, 1], [1, 0], [0, 1], [0, 0]]]], np.bool_)
-    assert currents(FloatSynapses(layer, (1, 4, 2), "cpu"), spikes, "cpu").tolist() == [[5, 0.75]]
+    assert currents(FloatSynapses(layer.first, (1, 4, 2), "cpu"), spikes, "cpu").tolist() == [[5, 0.75]]
 
 
 def test_layers_share_a_workspace_one_after_the_other():
@@ -136,7 +136,7 @@ def test_layers_share_a_workspace_one_after_the_other():
     small, large = (fixed_layer(np.full((2, 3, side, side), side, np.int8)) for side in (1, 2))
     spikes = np.ones((2, 3, 4, 4), np.bool_)
     for layer, current in ((small, 3), (large, 24), (small, 3)):
-        found = currents(FixedSynapses(layer, (3, 4, 4), workspace), spikes, "cpu")
+        found = currents(FixedSynapses(layer.first, (3, 4, 4), workspace), spikes, "cpu")
         assert np.all(found == current)
 
 

@@ -78,7 +78,7 @@ class Difference:
             return np.broadcast_to(of_neuron, network.timesteps - 1).astype(np.float32)
         spikes = torch.from_numpy(arrived[:-1, self.sample]).to(device, torch.int8)
         with exact_sums(), torch.inference_mode():
-            currents = FloatSynapses(layer, shape, device)(spikes.flatten(2).mT)
+            currents = FloatSynapses(layer.first, shape, device)(spikes.flatten(2).mT)
         maps = currents.unflatten(0, (len(spikes), -1)).mT.flatten(1)
         driven: NDArray[np.float32] = maps[:, self.neuron].cpu().numpy()
         return driven

@@ -43,7 +43,7 @@ def _prove_layer(
     layer, about = network.layers[number], imported.layers[number].about
     channels, height, width = network.shapes[number + 1]
     neurons = make_neurons(layer.spiking_neuron, (of_model.shape[1], height * width, channels), device)
-    synapses = FloatSynapses(layer, network.shapes[number], device)
+    synapses = FloatSynapses(layer.first, network.shapes[number], device)
     threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
     given = input_currents(network, arrived) if arrived.dtype == np.int8 else None
     with exact_sums():

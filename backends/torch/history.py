@@ -1,0 +1,82 @@
+"""The spikes that layers still have to read: the last steps of each, and what arrives from them at an input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backends.network import Input, Network
+
+from .synapses import Workspace
+
+
+class History:
+    """Spikes of the input and of all layers of a network, by their place in it, while chunks of steps go through.
+
+    Of each, the last `kept` steps before a chunk are there, as many as the longest delay with which it is read; while
+    it has a reader to come, also those of the chunk. `longest` is how many steps a chunk may have: the shortest delay
+    with which a layer reads one that comes later. `pieces` are how many steps of a chunk a layer may take at a time:
+    the shortest delay with which it reads itself.
+    """
+
+    def __init__(self, network: Network, workspace: Workspace) -> None:
+        self.network, self.workspace = network, workspace
+        places = range(len(network.shapes))
+        self.kept, self.pieces, self.longest = (
+            [1 for _ in places],
+            [network.timesteps for _ in places],
+            network.timesteps,
+        )
+        last_reader = list(places)
+        for place, inputs in enumerate(network.inputs, 1):
+            for source in (source for each in inputs for source in each.sources):
+                read = network.place(source.layer)
+                self.kept[read] = max(self.kept[read], source.delay)
+                last_reader[read] = max(last_reader[read], place)
+                if read == place:
+                    self.pieces[place] = min(self.pieces[place], source.delay)
+                elif read > place:
+                    self.longest = min(self.longest, source.delay)
+        self.finished = [[read for read in places if last_reader[read] == place] for place in places]
+        self.spikes: list[Tensor] = []  # (D, B, P, C) int8, or (D + S, B, P, C) with the S steps of the chunk
+
+    def rest(self, samples: int) -> None:
+        """Begin with silence, for so many samples."""
+        self.spikes = [
+            torch.zeros((kept, samples, height * width, channels), dtype=torch.int8, device=self.workspace.device)
+            for kept, (channels, height, width) in zip(self.kept, self.network.shapes, strict=True)
+        ]
+
+    def begin(self, place: int, steps: int) -> Tensor:
+        """Room for the spikes of a layer in a chunk of S steps: (S, B, P, C) int8, to be written."""
+        before, kept = self.spikes[place], self.kept[place]
+        spikes = before.new_empty((kept + steps, *before.shape[1:]))
+        spikes[:kept] = before
+        self.spikes[place] = spikes
+        return spikes[kept:]
+
+    def end(self, place: int) -> None:
+        """After a layer has taken a chunk: free what no layer has still to read there."""
+        for read in self.finished[place]:
+            self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
+
+    def arrived(self, given: Input, steps: range, name: str) -> Tensor:
+        """x of an input at some steps of the chunk, counted from its first.
+
+        Returns
+        -------
+        (S, B, P, C) int8, valid until the next call with this name, and until :meth:`end` of the layer
+        """
+        arriving = []
+        for source in given.sources:
+            read = self.network.place(source.layer)
+            first = self.kept[read] - source.delay
+            arriving.append((source.sign, self.spikes[read][first + steps.start : first + steps.stop]))
+        (sign, spikes), *others = arriving
+        if sign == 1 and not others:
+            return spikes
+        summed = self.workspace.block(name, tuple(spikes.shape), torch.int8)
+        torch.mul(spikes, sign, out=summed)
+        for sign, spikes in others:
+            summed.add_(spikes, alpha=sign)
+        return summed

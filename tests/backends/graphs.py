@@ -1,0 +1,117 @@
+"""Random networks whose layers read several others, themselves too, with delays and signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backends.network import LIF, Input, Layer, Network, Readout, Shape, Source
+from tests.backends import test_random_networks as fixed_point
+
+LONGEST_DELAY = 6
+SIDES = ((4, 6), (2, 3), (1, 1))  # of maps; from each to each other a convolution leads
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Where the numbers of a network come from: weights of a shape, neurons and gains of some channels."""
+
+    weights: Callable[..., NDArray[Any]]
+    neurons: Callable[[np.random.Generator, int], Any]
+    gain: Callable[[np.random.Generator, tuple[int, int]], Any]
+    shifts: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+def quarters(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Multiples of 1/4, whose sums float32 holds exactly, in any order: thresholds are met, not nearly met."""
+    return (rng.integers(-2, 4, shape) / 4).astype(np.float32)
+
+
+def float_neurons(rng: np.random.Generator, channels: int) -> LIF:
+    """Constants that are multiples of 1/4 or powers of 1/2, so that few bits are needed for what is left."""
+    leak, threshold = rng.choice((0.0, 0.5, 1.0)), rng.choice((0.5, 0.75, 2.0), channels)
+    reset = str(rng.choice(("subtract", "zero")))
+    reset_by = rng.integers(0, 5, channels) / 4 if reset == "subtract" and rng.random() < 0.3 else None
+    lasting = rng.choice((0.5, 1.0)) if rng.random() < 0.3 else 0.0
+    gain, bias = rng.integers(-1, 5, channels) / 4, rng.integers(-1, 3, channels) / 4
+    at_threshold = bool(rng.random() < 0.5)
+    return LIF(leak, threshold, gain, bias, reset, reset_by, at_threshold, lasting)  # type: ignore[arg-type]
+
+
+FIXED = Numbers(
+    fixed_point.weights,
+    fixed_point.neurons,
+    lambda rng, shape: rng.integers(-60, 60, shape, np.int32),
+    (0, 2, 6),
+    (1, 3, 66),
+)
+FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, shape) / 4, (0,), (1, 3))
+
+
+@st.composite
+def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
+    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    timesteps = draw(st.integers(3, 10))
+    shapes = [
+        (draw(st.sampled_from(numbers.channels)), *draw(st.sampled_from(SIDES))) for _ in range(draw(st.integers(3, 5)))
+    ]
+    names = ["input", *(f"layer{number}" for number in range(1, len(shapes)))]
+    delays = st.integers(1, min(LONGEST_DELAY, timesteps - 1))
+
+    def one_input(place: int, first: int, weighted: bool) -> Input:
+        same = [name for name, shape in zip(names, shapes, strict=True) if shape == shapes[first]]
+        others = draw(st.lists(st.sampled_from(same), max_size=3))
+        sources = [Source(name, draw(delays), draw(st.sampled_from((1, 1, -1)))) for name in (names[first], *others)]
+        channels = shapes[place][0]
+        gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
+        plain = len(sources) == 1 and sources[0].sign == 1
+        given = Input(None, draw(st.permutations(sources)), gain, shift=draw(st.sampled_from(numbers.shifts)))
+        if shapes[place] == shapes[first] and not weighted and draw(st.booleans()):
+            return given
+        weight, geometry = draw(st.sampled_from(geometries(shapes[first], shapes[place], plain)))
+        return replace(given, weight=numbers.weights(rng, *weight), **geometry)
+
+    layers, unread = [], {*range(1, len(shapes) - 1)}
+    for place in range(1, len(shapes)):
+        earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
+        reads = [*earlier, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
+        unread -= {read for read in reads if read < place}
+        first, *more = [one_input(place, read, number == 0) for number, read in enumerate(draw(st.permutations(reads)))]
+        neuron = replace(numbers.neurons(rng, shapes[place][0]), gain=first.gain)
+        neuron = replace(neuron, shift=first.shift) if numbers is FIXED else neuron
+        geometry = {name: getattr(first, name) for name in ("pool", "stride", "padding", "pooling", "current_pool")}
+        layers.append(Layer(names[place], first.weight, neuron, **geometry, source=first.source, more=tuple(more)))
+    return Network(shapes[0], timesteps, tuple(layers), Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1])))))
+
+
+def geometries(shape: Shape, wanted: Shape, plain: bool) -> list[tuple[tuple[int, ...], dict[str, Any]]]:
+    """Shapes of weights, and how they are applied, that lead from one shape to another.
+
+    Maximum pooling of spikes is among them only for `plain` sources: one, not subtracted.
+    """
+    found: list[tuple[tuple[int, ...], dict[str, Any]]] = []
+    (channels, *sides), (outputs, *goal) = shape, wanted
+    for pool in (k for k in (1, 2) if all(side % k == 0 for side in sides)):
+        rows, columns = (side // pool for side in sides)
+        for pooling in ("average", "max") if plain else ("average",):
+            pooled = {"pool": pool, "pooling": pooling}
+            if goal == [1, 1]:
+                found.append(((outputs, channels * rows * columns), pooled))
+            for stride, left in ((1, 0), (2, 0), (2, 1)):  # `left` rows and columns that no window reaches
+                for padding in range(4):
+                    for current_pool in (1, 2):
+                        kernel = [
+                            side + 2 * padding - stride * (current_pool * out - 1) - left
+                            for side, out in zip((rows, columns), goal, strict=True)
+                        ]
+                        if min(kernel) > 0 and max(kernel) <= 5:
+                            how = {"stride": stride, "padding": padding, "current_pool": current_pool}
+                            found.append(((outputs, channels, *kernel), pooled | how))
+    return found

@@ -1,0 +1,174 @@
+"""Networks whose layers read several others: every backend equals the equations, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.typing import NDArray
+
+from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from backends.network.quantise import quantise
+from tests.backends.graphs import FLOAT, graphs, quarters
+from tests.backends.test_contract import assert_same, samples, simulate
+from tests.reference import simulate_reference
+
+GRAPH_BACKENDS = ("torch",)
+
+BACKENDS = pytest.mark.parametrize("backend", GRAPH_BACKENDS)
+
+
+def check(backend: str, network: Network, inputs: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Run three samples or more; what the equations give, which is what the backend gave."""
+    expected, expected_readout = simulate_reference(network, inputs)
+    found, readout = simulate(backend, network, inputs, (2, inputs.shape[-4] - 2))
+    assert_same(network, found, expected)
+    assert np.array_equal(readout, expected_readout)
+    return expected
+
+
+def some_spikes(network: Network) -> NDArray[np.bool_]:
+    rng = np.random.default_rng(1)
+    shape = (network.timesteps, *network.input_shape)
+    return np.stack([rng.random(shape) < density for density in (0.1, 0.5, 0.9)], axis=1)
+
+
+@BACKENDS
+@given(network=graphs())
+@settings(max_examples=30)
+def test_any_graph_in_fixed_point(backend: str, network: Network) -> None:
+    check(backend, network, some_spikes(network))
+
+
+@BACKENDS
+@given(network=graphs(FLOAT))
+@settings(max_examples=20)
+def test_any_graph_in_float32(backend: str, network: Network) -> None:
+    """Of numbers whose sums float32 holds, so that no order of additions matters."""
+    check(backend, network, some_spikes(network))
+
+
+@BACKENDS
+@pytest.mark.parametrize("precision", ["float32", "fixed"])
+def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> None:
+    """`hold` fires from when `seen` tells it to until the input, four steps late, subtracts; `both` needs two spikes.
+
+    t                             0   1   2   3   4   5   6   7   8
+    input                         1   1   1   0   1   0   0   0   0
+    seen[t]  = input[t-1]         0   1   1   1   0   1   0   0   0
+    seen[t-2]                                 1   1   1   0   1   0
+    input[t-4]                                    1   1   1   0   1
+    their difference                          1   0   0  -1   1  -1
+    hold[t-1]                                 0   1   1   1   0   1
+    v_hold: both are added,                   1   1   1   0   1   0
+      1 is subtracted after a spike
+    hold[t]  = v_hold > 0.5       0   0   0   1   1   1   0   1   0
+    hold[t-1] + seen[t-2]                     1   2   2   1   1   1
+    both[t]  = that > 1.5         0   0   0   0   1   1   0   0   0
+    """
+    one = np.ones((1, 1), np.float32)
+    layers = (
+        Layer("seen", one, LIF(0.0, 0.5, reset="zero")),
+        Layer(
+            "hold",
+            one,
+            LIF(1.0, 0.5, reset_by=1.0),
+            source=(Source("seen", 2), Source("input", 4, sign=-1)),
+            more=(Input(one, "hold"),),
+        ),
+        Layer("both", one, LIF(0.0, 1.5, reset="zero"), source=("hold", Source("seen", 2))),
+    )
+    network = Network((1, 1, 1), 9, layers, Readout(one), "spikes")
+    network = quantise(network) if precision == "fixed" else network
+    spikes = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0], np.bool_).reshape(9, 1, 1, 1, 1)
+    rasters, readout = simulate(backend, network, spikes, (1,))
+    fired = (raster.ravel().astype(int).tolist() for raster in rasters)
+    assert dict(zip(network.raster_names, fired, strict=True)) == {
+        "input": [1, 1, 1, 0, 1, 0, 0, 0, 0],
+        "seen": [0, 1, 1, 1, 0, 1, 0, 0, 0],
+        "hold": [0, 0, 0, 1, 1, 1, 0, 1, 0],
+        "both": [0, 0, 0, 0, 1, 1, 0, 0, 0],
+    }
+    assert readout.ravel().tolist() == [2 * network.readout.weight.item()]
+
+
+@BACKENDS
+def test_a_concatenation_is_a_weight_that_is_split(backend: str) -> None:
+    rng = np.random.default_rng(2)
+    gain, bias = rng.integers(1, 12, (10, 6), np.int32), rng.integers(0, 2000, (10, 6), np.int32)
+    neuron = FixedLIF(400, 0, gain, bias)
+    before, after = (rng.integers(-100, 128, shape).astype(np.int8) for shape in ((8, 2, 3, 3), (6, 8, 3, 3)))
+    early = FixedLIF(41, 0, np.array(9, np.int32), np.array(0, np.int32))
+    readout = Readout(np.ones((2, 6 * 5 * 4), np.int8))
+    joined = (Layer("ab", before, early, padding=1), Layer("c", after, neuron, padding=1))
+    split = (
+        Layer("a", before[:3], early, padding=1),
+        Layer("b", before[3:], early, padding=1, source="input"),
+        Layer("c", after[:, :3], neuron, padding=1, source="a", more=(Input(after[:, 3:], "b", gain, padding=1),)),
+    )
+    networks = [Network((2, 5, 4), 10, layers, readout) for layers in (joined, split)]
+    (_, ab, c), (_, a, b, of_both) = (simulate(backend, each, some_spikes(each), (3,))[0] for each in networks)
+    assert np.array_equal(np.concatenate([a, b], axis=2), ab)
+    assert 0 < c.mean() < 1
+    assert np.array_equal(of_both, c)
+
+
+def limits() -> Network:
+    """Two spikes at a place, currents of up to 2²³, gains of ±32767, sums and membranes that saturate."""
+    rng = np.random.default_rng(3)
+    signs = rng.choice((-1, 1), (6, 32 * 16 * 16)).astype(np.int8)
+    signs[0], signs[1] = 1, -1
+    gain = np.array([[32767, -32767, 1, -1, 32767, 3]], np.int32)
+    bias = np.array([[0, 1 << 30, 4096, -4096, 5, -(1 << 30)]], np.int32)
+    again = Input(127 * signs[::-1], ("input", Source("input", 3, -1)), gain[:, ::-1], pool=2)
+    layers = (
+        Layer(
+            "fc1", 127 * signs, FixedLIF(1, 0, gain, bias), pool=2, source=("input", Source("input", 2)), more=(again,)
+        ),
+        Layer(
+            "fc2",
+            127 * signs[:4, :6],
+            FixedLIF(0, 2, gain[:, :4], bias[:, :4] >> 17),
+            more=(Input(None, "fc2", -gain[:, :4]),),
+        ),
+    )
+    return Network((32, 32, 32), 6, layers, Readout(127 * signs[:2, :4]))
+
+
+def constant_current() -> Network:
+    """A constant current, into a layer that reads itself and the last one; one in between is passed by."""
+    rng = np.random.default_rng(4)
+    layers = (
+        Layer(
+            "conv1",
+            quarters(rng, 4, 1, 3, 3),
+            LIF(0.5),
+            padding=1,
+            more=(
+                Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1),
+                Input(None, Source("conv3", 2), gain=[1, 0, 1, 2]),
+            ),
+        ),
+        Layer("conv2", quarters(rng, 4, 4, 3, 3), LIF(0.5), padding=1),
+        Layer("conv3", quarters(rng, 4, 4, 3, 3), LIF(0.5), padding=1, source=("conv2", Source("conv1", 3))),
+    )
+    return quantise(Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current"))
+
+
+@BACKENDS
+def test_the_largest_sums(backend: str) -> None:
+    network = limits()
+    assert network.inputs[0][0].largest_current == 8_323_072
+    rng = np.random.default_rng(5)
+    shape = (network.timesteps, *network.input_shape)
+    rasters = check(backend, network, np.stack([rng.random(shape) < density for density in (1, 0.97, 0.5)], axis=1))
+    assert all(0 < raster.mean() < 1 for raster in rasters)
+
+
+@BACKENDS
+def test_a_constant_current_into_a_loop(backend: str) -> None:
+    network = constant_current()
+    rasters = check(backend, network, samples(np.random.default_rng(6), network))
+    assert all(0 < raster.mean() < 1 for raster in rasters)
