@@ -71,17 +71,17 @@ class InputSpikes:
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`; refuses another shape than the network's input.
 
-        Each layer delays spikes by a step. A network imported from a library without that delay has one more step per
-        layer. The caller's spikes may lack these steps: then as many silent steps are added at their end.
+        Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
+        delays has as many steps more. The caller's spikes may lack these: then silent steps are added at their end.
         """
         if not network.spiking_input:
             raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
-        steps, layers = network.timesteps, len(network.layers)
-        if len(self.spikes) not in (steps, steps - layers) or self.spikes.shape[2:] != network.input_shape:
+        steps, late = network.timesteps, network.to_readout["input"]
+        if len(self.spikes) not in (steps, steps - late) or self.spikes.shape[2:] != network.input_shape:
             raise InputError(
                 f"data: got input spikes of (T, N, C, H, W) = {self.spikes.shape}, expected "
-                f"{(steps - layers, len(self.table), *network.input_shape)}, after which {layers} silent steps come, "
-                f"one for each layer; or all {steps} steps"
+                f"{(steps - late, len(self.table), *network.input_shape)}, after which {late} silent steps come, "
+                f"as many as a spike takes to the readout; or all {steps} steps"
             )
         missing = steps - len(self.spikes)
         silent = np.zeros((missing, 1, *self.spikes.shape[2:]), np.bool_)
