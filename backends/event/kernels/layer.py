@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Layer, Shape
+from backends.network import LIF, FixedLIF, Layer, Shape, pair
 
 from .compiled import compiled
 from .events import pack_spikes
@@ -24,8 +24,8 @@ class State(NamedTuple):
     current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
     synaptic : as the membrane — `i[t]`; empty where it does not outlast a step
     room : see :func:`backends.event.kernels.synapses.correlate`
-    pooled : (H/k, W/k, C) bool — the input spikes behind maximum pooling; empty without
-    unpooled : (H·k, W·k, C) as the current — currents in front of their maximum pooling; empty without
+    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
+    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
     """
 
     current: NDArray[Any]
@@ -37,10 +37,10 @@ class State(NamedTuple):
 
 
 class Pooling(NamedTuple):
-    """Sides of the maximum pooling of a layer's input spikes and of its currents; 1 for none."""
+    """(y, x) of the maximum pooling of a layer's input spikes and of its currents; (1, 1) for none."""
 
-    spikes: int
-    currents: int
+    spikes: tuple[int, int]
+    currents: tuple[int, int]
 
 
 class LayerKernel:
@@ -56,13 +56,14 @@ class LayerKernel:
 
     def __init__(self, layer: Layer, shape: Shape) -> None:
         channels, height, width = shape
+        rows, columns = pool = pair(layer.pool)
         kernel = layer.averaged_weight
         if layer.kind == "dense":
-            kernel = kernel.reshape(-1, channels, height // layer.pool, width // layer.pool)
-        self.pooling = Pooling(layer.pool if layer.pooling == "max" else 1, layer.current_pool)
-        side = self.pooling.spikes
-        self.synapses_shape = channels, height // side, width // side
-        self.synapses = lay_out(kernel, self.synapses_shape, layer.pool // side, layer.stride, layer.padding)
+            kernel = kernel.reshape(-1, channels, height // rows, width // columns)
+        spikes, summed = (pool, (1, 1)) if layer.pooling == "max" else ((1, 1), pool)
+        self.pooling = Pooling(spikes, pair(layer.current_pool))
+        self.synapses_shape = channels, height // spikes[0], width // spikes[1]
+        self.synapses = lay_out(kernel, self.synapses_shape, summed, pair(layer.stride), pair(layer.padding))
         self.input_shape = height, width, channels
         outputs, rows, columns = layer.output_shape(shape)
         self.output_shape = rows, columns, outputs
@@ -73,14 +74,14 @@ class LayerKernel:
         """The state before a sample begins."""
         channels, height, width = self.synapses_shape
         rows, columns, outputs = self.output_shape
-        side = self.pooling.currents
+        y, x = self.pooling.currents
         return State(
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape if self.dynamics.outlasts else (0, 0, 0), self.dtype),
             room_for(self.synapses, self.synapses_shape),
-            np.zeros((height, width, channels) if self.pooling.spikes > 1 else (0, 0, 0), np.bool_),
-            np.zeros((rows * side, columns * side, outputs) if side > 1 else (0, 0, 0), self.dtype),
+            np.zeros((height, width, channels) if self.pooling.spikes != (1, 1) else (0, 0, 0), np.bool_),
+            np.zeros((rows * y, columns * x, outputs) if (y, x) != (1, 1) else (0, 0, 0), self.dtype),
         )
 
     def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -150,13 +151,13 @@ def advance(
 @compiled
 def add(spikes: NDArray[np.bool_], synapses: WeightLayout, pooling: Pooling, state: State) -> None:
     """:meth:`LayerKernel.add`, compiled."""
-    currents = state.unpooled if pooling.currents > 1 else state.current
-    if pooling.spikes > 1:
+    currents = state.unpooled if pooling.currents != (1, 1) else state.current
+    if pooling.spikes != (1, 1):
         pool_spikes(spikes, pooling.spikes, state.pooled)
         correlate(state.pooled, synapses, state.room, currents)
     else:
         correlate(spikes, synapses, state.room, currents)
-    if pooling.currents > 1:
+    if pooling.currents != (1, 1):
         pool_currents(currents, pooling.currents, state.current)
 
 
