@@ -1,6 +1,6 @@
 """Network -> Lava process graph: layers between this project's source, readout and recorder.
 
-With constant-current input, the source takes the place of the first synapses.
+Where the input is a current, the source takes the place of the first synapses.
 
 Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
 """
@@ -37,7 +37,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
             layer=layer,
             shape=shape,
             timesteps=timesteps,
-            constant=layer is network.layers[0] and not network.spiking_input,
+            driven=layer is network.layers[0] and not network.spiking_input,
             maps=maps_of_layer(network, request, layer.name),
         )
         for layer, shape in zip(network.layers, network.shapes, strict=False)
@@ -53,7 +53,8 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
         source.s_out.reshape(receivers[0].shape).connect(receivers[0])
         leaving["bits", "input"] = source.bits_out
     else:
-        source = CurrentSource(shape=layers[0].a_in.shape, **about)
+        steps = 1 if network.encoder == "constant-current" else timesteps - 1
+        source = CurrentSource(shape=layers[0].a_in.shape, steps=steps, **about)
         source.a_out.connect(layers[0].a_in)
     for layer, receiver in zip(layers, receivers[1:], strict=True):
         layer.s_out.reshape(receiver.shape).connect(receiver)

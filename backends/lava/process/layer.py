@@ -36,7 +36,7 @@ from backends.trace import StepMaps
 
 
 class LayerProcess(AbstractProcess):
-    """Synapses, which take one step, and the neurons they drive; or these neurons alone, driven by a constant current.
+    """Synapses, which take one step, and the neurons they drive; or these neurons alone, driven by a current.
 
     Parameters
     ----------
@@ -44,18 +44,18 @@ class LayerProcess(AbstractProcess):
     shape : (C, H, W) of the input
     timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
         are dropped
-    constant : whether the current is constant
+    driven : whether they are driven by a current
     maps : which maps of the layer leave the graph, if any
 
     Ports: `s_in` (H, W, C), or (H·W·C,) in front of a dense layer, and `s_out` (H', W', C') or (C',), bool; or in place
-    of `s_in`, the constant current `a_in`, as `s_out`; `bits_out`, the spikes packed to bits in C-order (C', H', W'), a
+    of `s_in`, the current `a_in`, as `s_out`; `bits_out`, the spikes packed to bits in C-order (C', H', W'), a
     message where :func:`~.recorder.ends_message`; `maps_out` and `sum_out`, see :class:`~.maps.MapGatherer`.
     """
 
     def __init__(
-        self, *, layer: Layer, shape: Shape, timesteps: int, constant: bool, maps: LayerMapRequest | None
+        self, *, layer: Layer, shape: Shape, timesteps: int, driven: bool, maps: LayerMapRequest | None
     ) -> None:
-        super().__init__(layer=layer, shape=shape, timesteps=timesteps, constant=constant, maps=maps, name=layer.name)
+        super().__init__(layer=layer, shape=shape, timesteps=timesteps, driven=driven, maps=maps, name=layer.name)
         channels, height, width = shape
         outputs, rows, columns = layer.output_shape(shape)
         neurons = (rows, columns, outputs) if layer.kind == "conv" else (outputs,)
@@ -75,7 +75,7 @@ class StockLayer(AbstractSubProcessModel):
     def __init__(self, process: LayerProcess) -> None:
         about = process.proc_params
         layer, timesteps, maps = about["layer"], about["timesteps"], about["maps"]
-        currents = process.a_in if about["constant"] else self._synapses(process, layer, about["shape"])
+        currents = process.a_in if about["driven"] else self._synapses(process, layer, about["shape"])
         self.neurons = LIFNeurons(
             shape=process.s_out.shape,
             timesteps=timesteps,
@@ -146,6 +146,8 @@ class EventLayer(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Send what the last step's input causes, so that the next layer need not wait; then receive input."""
         t = (self.time_step - 1) % self.timesteps
+        if self.proc_params["driven"]:
+            self.state.current[0] = self.a_in.recv().reshape(self.fired.shape)
         self.kernel.advance(t, self.state, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.fired.reshape(self.s_out.shape))
         if ends_message(t, self.timesteps):
@@ -153,10 +155,9 @@ class EventLayer(PyLoihiProcessModel):
         if self.proc_params["maps"]:
             self.messages.send(self)
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
-        if self.proc_params["constant"]:
-            self.state.current[:] = self.a_in.recv().reshape(self.fired.shape)
-        else:
-            self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
+        if not self.proc_params["driven"]:
+            channels, height, width = self.proc_params["shape"]
+            self.kernel.add([self.s_in.recv().reshape(height, width, channels)], self.state)
 
 
 def pooled(shape: Shape, pool: tuple[int, int]) -> Shape:
