@@ -146,11 +146,11 @@ class Network:
                         f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
                         f"T = {self.timesteps}"
                     )
-            reads_input = sum(source.layer == "input" for source in sources)
-            if self.current_input and reads_input != (layer is self.layers[0]):
+            first, reads_input = layer is self.layers[0], sum(source.layer == "input" for source in sources)
+            if self.current_input and (reads_input != first or (first and layer.source)):
                 raise NetworkError(
                     f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first "
-                    "layer, once, and no other"
+                    "layer, once, one step later, through its first input, and no other"
                 )
         if lost := [layer.name for layer in self.layers if layer.name not in self.to_readout]:
             raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
