@@ -12,7 +12,7 @@ from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
 from .events import any_fired, pack_spikes
-from .neurons import Dynamics, drive, dynamics_of, step
+from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
 
@@ -221,6 +221,8 @@ def advance(
             step(t, dynamics.neurons, driven, membranes, spikes)
         else:
             step(t, dynamics.neurons, currents[0], membranes, spikes)
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, membranes)
     pack_spikes(fired, packed)
 
 
@@ -303,4 +305,4 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
-    pool_currents(state.current[0], 1, state.membrane)
+    pool_currents(state.current[0], (1, 1), state.membrane)

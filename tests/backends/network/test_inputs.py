@@ -153,20 +153,6 @@ def test_inputs_that_cannot_be(about, message):
         layer_b(**about)
 
 
-@pytest.mark.parametrize(
-    ("first", "times"),
-    [
-        (Layer("a", kernel(4, 2), NEURON, padding=1, source=Source("input", 2)), 1),
-        (Layer("a", kernel(4, 2), NEURON, padding=1, source=Source("input", sign=-1)), 1),
-        (Layer("a", kernel(4, 4), NEURON, padding=1, source="b", more=(Input(kernel(4, 2), "input", padding=1),)), 1),
-        (Layer("a", kernel(4, 2), NEURON, padding=1, more=(Input(kernel(4, 2), "input", padding=1),)), 2),
-    ],
-)
-def test_a_current_is_no_spike_that_could_be_delayed_or_summed(first, times):
-    with pytest.raises(NetworkError, match=f"layer 'a': reads 'input' {times} times; a current drives the first layer"):
-        replace(residual(a=first), encoder="constant-current")
-
-
 def test_sums_of_many_sources_that_could_overflow_are_refused():
     fixed = quantise(Network((1, 1, 1), 9, (Layer("a", np.ones((1, 1)), NEURON),), Readout([[1.0]]))).layers[0]
     wide = replace(fixed, weight=np.full((1, 60_000), 127, np.int8))
