@@ -53,7 +53,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
         source.s_out.reshape(receivers[0].shape).connect(receivers[0])
         leaving["bits", "input"] = source.bits_out
     else:
-        steps = 1 if network.encoder == "constant-current" else timesteps - 1
+        steps = 1 if network.encoder == "constant-current" else timesteps
         source = CurrentSource(shape=layers[0].a_in.shape, steps=steps, **about)
         source.a_out.connect(layers[0].a_in)
     for layer, receiver in zip(layers, receivers[1:], strict=True):

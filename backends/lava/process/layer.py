@@ -147,7 +147,7 @@ class EventLayer(PyLoihiProcessModel):
         """Send what the last step's input causes, so that the next layer need not wait; then receive input."""
         t = (self.time_step - 1) % self.timesteps
         if self.proc_params["driven"]:
-            self.state.current[:] = self.a_in.recv().reshape(self.fired.shape)
+            self.state.current[0] = self.a_in.recv().reshape(self.fired.shape)
         self.kernel.advance(t, self.state, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.fired.reshape(self.s_out.shape))
         if ends_message(t, self.timesteps):
@@ -156,7 +156,8 @@ class EventLayer(PyLoihiProcessModel):
             self.messages.send(self)
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
         if not self.proc_params["driven"]:
-            self.kernel.add(self.s_in.recv().reshape(self.kernel.input_shape), self.state)
+            channels, height, width = self.proc_params["shape"]
+            self.kernel.add([self.s_in.recv().reshape(height, width, channels)], self.state)
 
 
 def pooled(shape: Shape, pool: tuple[int, int]) -> Shape:

@@ -73,7 +73,7 @@ class LIFNeuronsModel(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
         t = (self.time_step - 1) % self.timesteps
-        current = self.a_in.recv().astype(self.membrane.dtype, copy=False).reshape(self.fired.shape)
+        current = self.a_in.recv().astype(self.membrane.dtype, copy=False).reshape(1, *self.fired.shape)
         advance(t, self.dynamics, current, self.membrane, self.synaptic, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
