@@ -110,11 +110,10 @@ class _Simulation:
         chunk = max(1, min(self.maps // samples, history.longest))
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
-            given = source if network.encoder == "constant-current" else source[:, start - 1 : steps.stop + before - 1]
             if network.spiking_input:
-                history.spikes[0] = unpack_bits(given, network.input_shape)
+                history.spikes[0] = unpack_bits(source[:, start - 1 : steps.stop + before - 1], network.input_shape)
             for place, bits in enumerate(packed, 1):
-                fired = self._fire(place, steps, given)
+                fired = self._fire(place, steps, source)
                 bits[:, start : steps.stop] = pack_bits(fired)
                 history.end(place)
             integrator.add(fired)
@@ -133,19 +132,21 @@ class _Simulation:
             neurons.rest()
         self.history.rest(samples)
 
-    def _fire(self, place: int, steps: range, given: Tensor) -> Tensor:
+    def _fire(self, place: int, steps: range, source: Tensor) -> Tensor:
         """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there."""
         neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
         fired, piece = history.begin(place, len(steps)), history.pieces[place]
         early = {
-            number: self._currents(place, number, range(len(steps)), given)
+            number: self._currents(place, number, range(len(steps)), steps.start, source)
             for number, each in enumerate(self.network.inputs[place - 1])
             if all(read.layer != layer.name for read in each.sources)
         }
         for start in range(0, len(steps), piece):
             part = range(start, min(start + piece, len(steps)))
             currents = [
-                early[number][start : part.stop] if number in early else self._currents(place, number, part, given)
+                early[number][start : part.stop]
+                if number in early
+                else self._currents(place, number, part, steps.start, source)
                 for number in range(1 + len(layer.more))
             ]
             now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
@@ -153,10 +154,18 @@ class _Simulation:
                 spikes.copy_(neurons.step(current, t, others=others))
         return fired
 
-    def _currents(self, place: int, number: int, steps: range, given: Tensor) -> Tensor:
-        """a of one input of a layer at some steps of the chunk, counted from its first: (S, B, P, C)."""
-        if (place, number) == (1, 0) and not self.network.spiking_input:  # which reads nothing else
-            return given.flatten(3).mT.transpose(0, 1).expand(len(steps), -1, -1, -1)
+    def _currents(self, place: int, number: int, steps: range, start: int, source: Tensor) -> Tensor:
+        """a of one input of a layer at some steps of the chunk that begins at `start`, counted from there.
+
+        Returns
+        -------
+        (S, B, P, C)
+        """
+        if (place, number) == (1, 0) and not self.network.spiking_input:
+            currents = source.flatten(3).mT.transpose(0, 1)
+            if self.network.encoder == "constant-current":
+                return currents.expand(len(steps), -1, -1, -1)
+            return currents[start + steps.start - 1 : start + steps.stop - 1]
         arrived = self.history.arrived(self.network.inputs[place - 1][number], steps, f"x{number}")
         return self.synapses[place - 1][number](arrived.flatten(0, 1)).view(-1, *self.neurons[place - 1].spikes.shape)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
-from .events import pack_spikes
-from .neurons import Dynamics, drive, dynamics_of, step
+from .events import any_fired, pack_spikes
+from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
 
@@ -225,6 +225,8 @@ def advance(
             step(t, dynamics.neurons, driven, membranes, spikes)
         else:
             step(t, dynamics.neurons, currents[0], membranes, spikes)
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, membranes)
     pack_spikes(fired, packed)
 
 
@@ -241,6 +243,10 @@ def add(
     current : (H', W', C') int32 or float32, written where its input has no pooling of currents
     """
     target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+    if not any_fired(spikes):
+        if not further:
+            target[:] = 0
+        return
     alone = target if sign > 0 and not further else scratch.further
     if synapses.spike_pool != (1, 1):
         pool_spikes(spikes, synapses.spike_pool, scratch.pooled)

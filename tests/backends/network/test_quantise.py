@@ -42,11 +42,13 @@ def test_by_hand():
 
 
 def test_other_neurons_by_hand():
-    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0])
+    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0], [-1.0, -0.3])
     fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0].neuron
     assert fixed.decay.tolist() == [410, 2048]
     assert fixed.reset_by.tolist() == [2048, 1229]  # 1.0 · 4096/2 and rint(0.3 · 4096)
     assert fixed.synaptic_decay.tolist() == [3072, 4096]
+    assert fixed.min_v_mem.tolist() == [-2048, -1229]
+    assert fixed.threshold == 4096
     assert fixed.fires_at_threshold
     # 2/127 · 4096/2 = 32.2520 and 2/127 · 4096 = 64.5039; 2^8 times that is 16513, and 2^9 times is 33026 > 32767.
     assert (fixed.shift, fixed.gain.tolist()) == (8, [[8257, 16513]])
@@ -103,9 +105,16 @@ def test_quantising_twice_changes_nothing():
     assert quantise(fixed) is fixed
 
 
+def test_weights_many_times_the_threshold_get_a_lower_one():
+    # A unit of weight is 1200/127 thresholds: 1200·4096/127 = 38702.4 is too much; with half of it, 19351.2 is not.
+    neuron = quantise(small([[1200.0, -600.0]], LIF(leak=0.5, bias=0.25, reset_by=0.5))).layers[0].neuron
+    assert (neuron.threshold, neuron.gain.tolist(), neuron.shift) == (2048, [[19351]], 0)
+    assert (neuron.bias.tolist(), neuron.reset_by, neuron.decay) == ([[512]], 1024, 2048)
+
+
 def test_a_gain_too_large_is_refused():
     with pytest.raises(NetworkError, match="layer 'fc1': gain .* exceeds 32767"):
-        quantise(small([[1.0, 1.0]], LIF(leak=0.9, threshold=1e-4)))
+        quantise(small([[1.0, 1.0]], LIF(leak=0.9, threshold=1e-6)))
 
 
 def test_sums_that_could_overflow_are_refused():
