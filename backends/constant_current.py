@@ -1,7 +1,7 @@
 """Constant-current input: the current map that drives layer 1 at every step of a sample, computed once from its image.
 
     float32       a_1[t] = W_1 ⊛ pool(x_q) / 127     t ≥ 1, pooling averages
-    fixed point   a_1[t] = W_1 ⊛ pool(x_q)           t ≥ 1, pooling sums; the gain holds 1/127 and 1/k²
+    fixed point   a_1[t] = W_1 ⊛ pool(x_q)           t ≥ 1, pooling sums; the gain holds 1/127 and the 1/n of pooling
 
 A maximum pooling of currents follows where the layer has one.
 
@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .base import BackendError, InputBatch, packed_spikes, unpacked
-from .network import PIXEL_LIMIT, Layer, Network
+from .network import PIXEL_LIMIT, Layer, Network, pair
 
 
 def constant_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -51,13 +51,13 @@ def constant_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] 
         raise BackendError(f"constant-current input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")
     layer, shape = network.layers[0], network.shapes[1]
     fixed = network.precision == "fixed"
-    unit = 1 if fixed else PIXEL_LIMIT * layer.pool**2
+    unit = 1 if fixed else PIXEL_LIMIT * layer.summed
     matrix = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
     currents: NDArray[Any] = np.empty((len(images), *shape), np.int32 if fixed else np.float32)
     channels, rows, columns = shape
-    side = layer.current_pool
+    y, x = pair(layer.current_pool)
     for image, current in zip(images, currents, strict=True):
-        unpooled = (matrix @ _patches(layer, image)).reshape(channels, rows, side, columns, side)
+        unpooled = (matrix @ _patches(layer, image)).reshape(channels, rows, y, columns, x)
         current[:] = unpooled.max(axis=(2, 4)) / unit
     return currents
 
@@ -70,9 +70,10 @@ def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
 def _patches(layer: Layer, image: NDArray[np.int8]) -> NDArray[np.float64]:
     """The inputs of each neuron of a channel in the sum-pooled image, in columns: (inputs, neurons)."""
     channels, height, width = image.shape
-    k = layer.pool
-    pooled = image.reshape(channels, height // k, k, width // k, k).sum(axis=(2, 4), dtype=np.float64)
+    y, x = pair(layer.pool)
+    pooled = image.reshape(channels, height // y, y, width // x, x).sum(axis=(2, 4), dtype=np.float64)
     window = layer.weight.shape[2:] if layer.kind == "conv" else pooled.shape[1:]
-    padded = np.pad(pooled, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
-    windows = sliding_window_view(padded, (channels, *window))[0, :: layer.stride, :: layer.stride]
+    (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
+    padded = np.pad(pooled, ((0, 0), (top, top), (left, left)))
+    windows = sliding_window_view(padded, (channels, *window))[0, ::down, ::right]
     return windows.reshape(-1, channels * window[0] * window[1]).T

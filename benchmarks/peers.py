@@ -153,7 +153,7 @@ def synapses(layer: Layer) -> nn.Sequential:
     weight = torch.tensor(layer.weight)
     outputs, inputs, *kernel = weight.shape
     linear: Any
-    modules: list[nn.Module] = [nn.AvgPool2d(layer.pool)] if layer.pool > 1 else []
+    modules: list[nn.Module] = [nn.AvgPool2d(layer.pool)] if layer.pool != 1 else []
     if kernel:
         linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), layer.stride, layer.padding)
     else:

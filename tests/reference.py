@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, pair
 
 
 def reference_network(shared: Path) -> tuple[Network, Any]:
@@ -82,23 +82,23 @@ def layer_current(layer: Layer | Input, spikes: NDArray[Any]) -> NDArray[Any]:
     if layer.weight is None:
         return spikes
     fixed = layer.weight.dtype == np.int8
-    k = layer.pool
-    windows = [spikes[:, i::k, j::k].astype(np.int64) for i in range(k) for j in range(k)]
+    k, m = pair(layer.pool)
+    windows = [spikes[:, i::k, j::m].astype(np.int64) for i in range(k) for j in range(m)]
     weight = layer.weight.astype(np.int64 if fixed else np.float64)
-    pooled = np.max(windows, axis=0) if layer.pooling == "max" else sum(windows) / (1 if fixed else k**2)
+    pooled = np.max(windows, axis=0) if layer.pooling == "max" else sum(windows) / (1 if fixed else k * m)
     pooled = pooled.astype(weight.dtype)
     if layer.kind == "dense":
         return (weight @ pooled.ravel())[:, None, None]
-    padded = np.pad(pooled, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
-    n = layer.current_pool
-    height, width = (side * n for side in layer.output_shape(spikes.shape)[1:])
+    (above, beside), (down, across), (k, m) = map(pair, (layer.padding, layer.stride, layer.current_pool))
+    padded = np.pad(pooled, ((0, 0), (above, above), (beside, beside)))
+    height, width = np.multiply(layer.output_shape(spikes.shape)[1:], (k, m))
     current = np.zeros((len(weight), height, width), weight.dtype)
     for y in range(height):
         for x in range(width):
-            top, left = y * layer.stride, x * layer.stride
+            top, left = y * down, x * across
             patch = padded[:, top : top + weight.shape[2], left : left + weight.shape[3]]
             current[:, y, x] = (weight * patch).sum(axis=(1, 2, 3))
-    return np.max([current[:, i::n, j::n] for i in range(n) for j in range(n)], axis=0)
+    return np.max([current[:, i::k, j::m] for i in range(k) for j in range(m)], axis=0)
 
 
 def _driven(layer: Layer, i: NDArray[Any], currents: list[NDArray[Any]], t: int) -> NDArray[Any]:

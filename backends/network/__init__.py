@@ -1,6 +1,6 @@
 """Networks as plain, checked, frozen data: their neurons, layers and graph; fixed point and files in modules beside."""
 
-from .checks import NetworkError
+from .checks import NetworkError, Sides, pair
 from .graph import Encoder, Kind, Network
 from .inputs import CURRENT_LIMIT, WEIGHT_LIMIT, Input, Shape, Source
 from .layers import PIXEL_LIMIT, Layer, Readout
@@ -24,6 +24,8 @@ __all__ = [
     "ReLU",
     "Readout",
     "Shape",
+    "Sides",
     "Source",
     "SpikingNeuron",
+    "pair",
 ]

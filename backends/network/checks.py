@@ -17,6 +17,8 @@ class NetworkError(InputError):
     """The parts of a network do not fit together, or could overflow."""
 
 
+Sides = int | tuple[int, int]  # one number for rows and columns, or (y, x)
+
 LARGEST = (1 << 31) - 1  # of an integer constant of a network: no product of four overflows what Python writes quickly
 
 
@@ -27,16 +29,19 @@ def whole(value: object, what: str, where: str, least: int) -> int:
     return int(value)
 
 
-def one_of_pair(value: object, what: str, where: str, least: int) -> int:
-    """An integer ≥ `least`, also given as a pair of equal integers, as torch writes the stride of a convolution."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2 or value[0] != value[1]:
-            raise NetworkError(
-                f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair of equal ones; "
-                "rows and columns are treated alike"
-            )
-        value = value[0]
-    return whole(value, what, where, least)
+def one_or_pair(value: object, what: str, where: str, least: int) -> Sides:
+    """An integer ≥ `least`, or (y, x) where rows and columns differ; a pair of equal integers is one integer."""
+    if not isinstance(value, (tuple, list)):
+        return whole(value, what, where, least)
+    if len(value) != 2:
+        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair (y, x)")
+    y, x = (whole(each, what, where, least) for each in value)
+    return y if y == x else (y, x)
+
+
+def pair(sides: Sides) -> tuple[int, int]:
+    """(y, x) of what :func:`one_or_pair` gives."""
+    return sides if isinstance(sides, tuple) else (sides, sides)
 
 
 def real(value: object, what: str, where: str) -> float:

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from recordings.text import printable
 
-from .checks import NetworkError, whole
+from .checks import NetworkError, Sides, whole
 from .inputs import CURRENT_LIMIT, Input, Shape
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .table import table_of
@@ -157,7 +157,7 @@ class Network:
             raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {neurons}")
         if self.kind == "ann" and self.timesteps != 1:
             raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
-        if self.encoder == "constant-current" and self.layers[0].pooling == "max" and self.layers[0].pool > 1:
+        if self.encoder == "constant-current" and self.layers[0].pooling == "max" and self.layers[0].pool != 1:
             raise NetworkError(
                 f"layer {self.layers[0].name!r}: pooling is 'max', expected 'average' in front of a constant current: "
                 "maximum pooling is of spikes"
@@ -262,7 +262,7 @@ class Network:
         return "fixed" if self.readout.weight.dtype == np.int8 else "float32"
 
     @property
-    def outline(self) -> list[tuple[str, int, int]]:
+    def outline(self) -> list[tuple[str, int, Sides]]:
         """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
         return [(layer.kind, len(layer.weight), layer.pool) for layer in self.layers]
 

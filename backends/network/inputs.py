@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from recordings.text import LONGEST_NAME, brief, printable
 
-from .checks import NetworkError, array, by_channel, one_of_pair, whole
+from .checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole
 from .neurons import GAIN_LIMIT, LARGEST_SHIFT
 
 Shape = tuple[int, int, int]
@@ -65,11 +66,11 @@ class Input:
     weight: NDArray[Any] | None
     source: Any
     gain: Any = 1.0
-    pool: int = 1
-    stride: int = 1
-    padding: int = 0
+    pool: Sides = 1
+    stride: Sides = 1
+    padding: Sides = 0
     pooling: Pooling = "average"
-    current_pool: int = 1
+    current_pool: Sides = 1
     shift: int = 0
 
     __repr__ = brief
@@ -89,7 +90,7 @@ class Input:
         weight = None if self.weight is None else checked_weight(self.weight, dtype, where)
         least = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
         sides: dict[str, Any] = {
-            name: one_of_pair(getattr(self, name), name, where, value) for name, value in least.items()
+            name: one_or_pair(getattr(self, name), name, where, value) for name, value in least.items()
         }
         if self.pooling not in get_args(Pooling):
             raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
@@ -128,7 +129,7 @@ class Input:
     @property
     def summed(self) -> int:
         """How many neurons average pooling sums into one value; 1 with maximum pooling."""
-        return 1 if self.pooling == "max" else self.pool**2
+        return 1 if self.pooling == "max" else prod(pair(self.pool))
 
     @property
     def averaged_weight(self) -> NDArray[Any]:
@@ -140,7 +141,7 @@ class Input:
     def largest_current(self) -> int:
         """The largest magnitude of a that any neuron can reach in fixed point, were all its sources to spike.
 
-        It is `sources · max Σ|W|·pool²`, and `max Σ|W|` with maximum pooling.
+        It is `sources · max Σ|W|` times :attr:`summed`.
         """
         sources = max(1, len(self.sources))
         if self.weight is None:
@@ -158,12 +159,13 @@ class Input:
         channels, height, width = shape
         if self.weight is None:
             return shape
-        if height % self.pool or width % self.pool:
+        y, x = pair(self.pool)
+        if height % y or width % x:
             raise NetworkError(
                 f"{where}: pooling {self.pool} does not divide its {height}×{width} input; "
                 f"choose a size whose sides are multiples of {self.pool} there"
             )
-        height, width = height // self.pool, width // self.pool
+        height, width = height // y, width // x
         if self.kind == "dense":
             inputs = channels * height * width
             if self.weight.shape[1] != inputs:
@@ -175,27 +177,30 @@ class Input:
         if self.weight.shape[1] != channels:
             raise NetworkError(f"{where}: weight expects {self.weight.shape[1]} channels, {before} has {channels}")
         rows, columns = (
-            (side + 2 * self.padding - kernel) // self.stride + 1
-            for side, kernel in zip((height, width), self.weight.shape[2:], strict=True)
+            (side + 2 * padding - kernel) // stride + 1
+            for side, kernel, stride, padding in zip(
+                (height, width), self.weight.shape[2:], pair(self.stride), pair(self.padding), strict=True
+            )
         )
         if rows < 1 or columns < 1:
             raise NetworkError(
                 f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
                 f"with padding {self.padding}"
             )
-        if rows % self.current_pool or columns % self.current_pool:
+        y, x = pair(self.current_pool)
+        if rows % y or columns % x:
             raise NetworkError(
                 f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
                 f"size whose sides are multiples of {self.current_pool} there"
             )
-        return (self.weight.shape[0], rows // self.current_pool, columns // self.current_pool)
+        return (self.weight.shape[0], rows // y, columns // x)
 
     def to_graph(self) -> dict[str, Any]:
         """The input as JSON; its :attr:`tensors` are stored beside it."""
         return {
             "kind": self.kind,
             "shape": [] if self.weight is None else list(self.weight.shape),
-            **{name: getattr(self, name) for name in GEOMETRY},
+            **geometry_to_graph(self),
             "shift": self.shift,
             "source": sources_to_graph(self.sources),
         }
@@ -215,6 +220,12 @@ class Input:
 
 
 GEOMETRY = ("pool", "stride", "padding", "pooling", "current_pool")
+
+
+def geometry_to_graph(given: Any) -> dict[str, Any]:
+    """The geometry of an input, or of a layer, as JSON, which knows no tuples."""
+    values = {name: getattr(given, name) for name in GEOMETRY}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def sources_of(given: Any, where: str) -> tuple[Source, ...]:

@@ -14,8 +14,18 @@ from recordings.layers import check_name
 from recordings.text import LONGEST_NAME, brief, printable
 
 from . import neurons
-from .checks import NetworkError, array, by_channel, real
-from .inputs import GEOMETRY, Input, Pooling, Shape, check_weight, checked_weight, sources_from_graph, sources_to_graph
+from .checks import NetworkError, Sides, array, by_channel, real
+from .inputs import (
+    GEOMETRY,
+    Input,
+    Pooling,
+    Shape,
+    check_weight,
+    checked_weight,
+    geometry_to_graph,
+    sources_from_graph,
+    sources_to_graph,
+)
 from .neurons import THETA, Neuron, ReLU, SpikingNeuron
 
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
@@ -38,10 +48,10 @@ class Layer:
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
         int8 in fixed point, -127 … 127
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
-    pool : side of the pooling in front
-    stride, padding : of the convolution, after pooling; equal pairs such as (1, 1) count as one integer
+    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
+    stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
-    current_pool : side of a maximum pooling of the currents `a`, between the synapses and the neurons
+    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
     source : whose spikes the weights are for: a name, a :class:`Source`, or several, which are summed; the layer
         before, one step later, if not given
     more : further inputs, each with its own sources, weights and gain; those above, with the gain of the neuron, are
@@ -51,11 +61,11 @@ class Layer:
     name: str
     weight: NDArray[Any]
     neuron: Neuron
-    pool: int = 1
-    stride: int = 1
-    padding: int = 0
+    pool: Sides = 1
+    stride: Sides = 1
+    padding: Sides = 0
     pooling: Pooling = "average"
-    current_pool: int = 1
+    current_pool: Sides = 1
     source: Any = ()
     more: tuple[Input, ...] = ()
 
@@ -135,11 +145,7 @@ class Layer:
             "name": self.name,
             "kind": self.kind,
             "shape": list(self.weight.shape),
-            "pool": self.pool,
-            "stride": self.stride,
-            "padding": self.padding,
-            "pooling": self.pooling,
-            "current_pool": self.current_pool,
+            **geometry_to_graph(self),
             "neuron": neurons.to_graph(self.neuron),
         }
         tensors = {"weight": self.weight, **{name: getattr(self.neuron, name) for name in self.neuron.arrays}}

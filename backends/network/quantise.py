@@ -19,14 +19,14 @@ from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, THETA, FixedLIF
 def quantise(network: Network) -> Network:
     """Round every number of a float32 network to integers; rounding is half-to-even throughout.
 
-    Per input of each layer, with k the pooling side (fixed point sums what float averages):
+    Per input of each layer, with n neurons in a pooling window (fixed point sums what float averages):
 
-        W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/k²·Θ/θ
+        W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/n·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
         reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts
 
-    Maximum pooling does not sum, so there gain is without 1/k². The readout's bias and leak are rounded alike, with the
+    Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are rounded alike, with the
     real value of a unit of its weights.
 
     With constant-current input, the gain of layer 1 has another factor 1/127, the real value of one unit of a pixel.

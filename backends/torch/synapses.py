@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network import Input, Layer, Shape
+from backends.network import Input, Layer, Shape, pair
 
 
 class Workspace:
@@ -69,18 +69,19 @@ class FixedSynapses:
             dtype = torch.int8 if fast else torch.float32
         kernel = torch.tensor(given.weight, dtype=dtype, device=workspace.device)
         if given.kind == "dense":
-            kernel = kernel.unflatten(1, (channels, height // given.pool, width // given.pool))
+            y, x = pair(given.pool)
+            kernel = kernel.unflatten(1, (channels, height // y, width // x))
         self.map, self.name = (height, width), name
-        self.pool, self.stride, self.padding = given.pool, given.stride, given.padding
+        self.pool, self.stride, self.padding = map(pair, (given.pool, given.stride, given.padding))
         self.join = torch.maximum if given.pooling == "max" else torch.add
-        self.current_pool = given.current_pool
+        self.current_pool = pair(given.current_pool)
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
         self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
         self.workspace = workspace
         outputs, rows, columns = given.output_shape(shape)
         self.output_map = rows, columns
-        patches = rows * columns * given.current_pool**2
+        patches = rows * columns * prod(self.current_pool)
         self.bytes_per_map = patches * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
@@ -94,22 +95,21 @@ class FixedSynapses:
         -------
         (N·H'·W', C') int32 or float32, of integers; valid until the next call with this name in this workspace
         """
-        k, dtype = self.pool, self.matrix.dtype
+        (down, across), (top, left), dtype = self.pool, self.padding, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
-        maps = reduce(self.join, (maps[:, y::k, x::k] for y in range(k) for x in range(k)))
-        maps = functional.pad(maps, (0, 0, *(4 * [self.padding])))
-        for axis, side in enumerate(self.window, start=1):
-            maps = maps.unfold(axis, side, self.stride)
+        maps = reduce(self.join, (maps[:, y::down, x::across] for y in range(down) for x in range(across)))
+        maps = functional.pad(maps, (0, 0, left, left, top, top))
+        for axis, (side, stride) in enumerate(zip(self.window, self.stride, strict=True), start=1):
+            maps = maps.unfold(axis, side, stride)
         seen = maps.movedim(3, -1)  # (N, H', W', y, x, C): in the order of the matrix's rows
         patches = self.workspace.block("patches", seen.shape, dtype).copy_(seen).view(-1, len(self.matrix))
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
         currents = self.workspace.block(self.name, (len(patches), self.matrix.shape[1]), sums)
         multiply(patches, self.matrix, out=currents)
-        if self.current_pool == 1:
+        if self.current_pool == (1, 1):
             return currents
-        rows, columns = self.output_map
-        k = self.current_pool
-        return currents.view(-1, rows, k, columns, k, currents.shape[1]).amax((2, 4)).flatten(0, 2)
+        (rows, columns), (y, x) = self.output_map, self.current_pool
+        return currents.view(-1, rows, y, columns, x, currents.shape[1]).amax((2, 4)).flatten(0, 2)
 
 
 class FloatSynapses:
@@ -156,14 +156,14 @@ def synapses(
     Maps are laid out as `memory_format` says, whatever the caller has: another layout may add products in another
     order.
     """
-    if layer.pool > 1:
+    if layer.pool != 1:
         pool = functional.max_pool2d if layer.pooling == "max" else functional.avg_pool2d
         maps = pool(maps, layer.pool)
     if layer.kind == "dense":
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)
     currents = functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
-    return functional.max_pool2d(currents, layer.current_pool) if layer.current_pool > 1 else currents
+    return functional.max_pool2d(currents, layer.current_pool) if layer.current_pool != 1 else currents
 
 
 def multiplies_int8() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from backends.network import Network, Sides, pair
 from recordings.errors import InputError
 
 
@@ -41,10 +41,11 @@ def widen(network: Network, height: int, width: int) -> Network:
 
 
 def _over_blocks(
-    weight: NDArray[Any], shape: tuple[int, int, int], pool: int, block: tuple[int, int]
+    weight: NDArray[Any], shape: tuple[int, int, int], pool: Sides, block: tuple[int, int]
 ) -> NDArray[np.float32]:
     """(out, C·h·w) weights on an h×w map -> (out, C·rh·cw) on one (r, c) = `block` times as large."""
     channels, height, width = shape
-    cells = weight.reshape(len(weight), channels, height // pool, width // pool)
+    y, x = pair(pool)
+    cells = weight.reshape(len(weight), channels, height // y, width // x)
     cells = cells.repeat(block[0], axis=2).repeat(block[1], axis=3) / np.float32(block[0] * block[1])
     return cells.reshape(len(weight), -1).astype(np.float32, copy=False)

@@ -16,7 +16,7 @@ from torch import Tensor
 from backends.network import LIF, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
-from pipeline.networks.imports.example import Example, check_model, read_example
+from pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
 from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
@@ -135,7 +135,7 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
         raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or 'constant-current'")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
     steps = network.timesteps - (0 if delayed else len(network.layers))
-    example = read_example(data, None if np.ndim(data) in (3, 5) else steps, model, network.encoder)
+    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network.encoder)
     if example.timesteps != steps:
         raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
     if example.shape != network.input_shape:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Layer, Network
+from backends.network import Layer, Network, pair
 
 MOSTLY_IMAGE = 2 / 3  # of a cell's inputs: from this fraction on, the cell counts as seeing the image
 BRIGHTER = 1.25  # times as bright as the cells inside, on average, is a border that the padding lights up
@@ -33,8 +33,7 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     for layer, (first, *_) in zip(network.layers, network.inputs, strict=True):
         before = first.sources[0].layer
         if layer.kind == "conv" and before in sides:
-            kernels = zip(sides[before], layer.weight.shape[2:], strict=True)
-            rows, columns = (_after(side, layer, kernel) for side, kernel in kernels)
+            rows, columns = (_after(side, layer, axis) for axis, side in enumerate(sides[before]))
             sides[layer.name] = rows, columns
     return {layer.name: np.minimum.outer(*sides[layer.name]) for layer in network.layers if layer.name in sides}
 
@@ -46,9 +45,11 @@ def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None
     return padded if heat[padded].mean() > BRIGHTER * heat[~padded].mean() else None
 
 
-def _after(fractions: NDArray[np.float64], layer: Layer, kernel: int) -> NDArray[np.float64]:
-    """The fractions along one side of a layer's output, from those of its input."""
-    pooled = fractions.reshape(-1, layer.pool).mean(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pooled, layer.padding), kernel)
-    seen = windows.mean(axis=1)[:: layer.stride]
-    return seen.reshape(-1, layer.current_pool).mean(axis=1)
+def _after(fractions: NDArray[np.float64], layer: Layer, axis: int) -> NDArray[np.float64]:
+    """The fractions along one side of a layer's output, rows or columns, from those of its input."""
+    pool, stride, padding, current_pool = (
+        pair(sides)[axis] for sides in (layer.pool, layer.stride, layer.padding, layer.current_pool)
+    )
+    pooled = fractions.reshape(-1, pool).mean(axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pooled, padding), layer.weight.shape[2 + axis])
+    return windows.mean(axis=1)[::stride].reshape(-1, current_pool).mean(axis=1)

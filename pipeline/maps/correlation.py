@@ -8,13 +8,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from backends.network import Input
+from backends.network import Input, Sides, pair
 
 Floats = NDArray[np.float64]
 
 
 def pooled(layer: Input, spikes: NDArray[Any]) -> Floats:
-    """What pooling makes of spikes: (C, H, W) -> (C, H / k, W / k) float64, the sum of a window, or its maximum."""
+    """What pooling makes of spikes: (C, H, W) -> (C, H / y, W / x) float64, the sum of a window, or its maximum."""
     windows = _windows(spikes, layer.pool)
     return windows.max(axis=(2, 4)).astype(np.float64) if layer.pooling == "max" else windows.sum((2, 4), np.float64)
 
@@ -25,7 +25,7 @@ def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
     Parameters
     ----------
     spikes : (C, H, W) of 0 and 1, in front of the pooling
-    values : (C, H / k, W / k), behind it
+    values : (C, H / y, W / x), behind it
 
     Returns
     -------
@@ -44,8 +44,9 @@ def correlate(layer: Input, weight: Floats, maps: Floats) -> Floats:
         return weight * maps
     if layer.kind == "dense":
         return (weight @ maps.ravel())[:, None, None]
-    padded = np.pad(maps, ((0, 0), (layer.padding,) * 2, (layer.padding,) * 2))
-    patches = sliding_window_view(padded, weight.shape[2:], axis=(1, 2))[:, :: layer.stride, :: layer.stride]
+    (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
+    padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
+    patches = sliding_window_view(padded, weight.shape[2:], axis=(1, 2))[:, ::down, ::right]
     currents: Floats = np.tensordot(weight, patches, axes=((1, 2, 3), (0, 3, 4)))
     return currents
 
@@ -56,18 +57,18 @@ def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...])
         return weight * values
     if layer.kind == "dense":
         return (weight.T @ values.ravel()).reshape(shape)
-    edge, stride = layer.padding, layer.stride
+    (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
     parts = np.tensordot(weight, values, axes=((0,), (0,)))  # (C, y, x, H', W')
-    padded = np.zeros((shape[0], shape[1] + 2 * edge, shape[2] + 2 * edge))
-    rows, columns = (stride * (side - 1) + 1 for side in values.shape[1:])
+    padded = np.zeros((shape[0], shape[1] + 2 * top, shape[2] + 2 * left))
+    rows, columns = down * (values.shape[1] - 1) + 1, right * (values.shape[2] - 1) + 1
     for y in range(weight.shape[2]):
         for x in range(weight.shape[3]):
-            padded[:, y : y + rows : stride, x : x + columns : stride] += parts[:, y, x]
-    return padded[:, edge : edge + shape[1], edge : edge + shape[2]]
+            padded[:, y : y + rows : down, x : x + columns : right] += parts[:, y, x]
+    return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
-    """Which current of each window is its maximum: (C', k H', k W') -> (C', H', W'), k = `current_pool`.
+    """Which current of each window is its maximum: (C', y H', x W') -> (C', H', W'), (y, x) = `current_pool`.
 
     Cells of a window are counted row by row, from 0; of several maxima the first one wins.
     """
@@ -75,27 +76,27 @@ def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
 
 
 def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
-    """The current of each window's winner: (C', k H', k W') -> (C', H', W')."""
+    """The current of each window's winner: (C', y H', x W') -> (C', H', W')."""
     found: Floats = np.take_along_axis(_cells(currents, layer.current_pool), winners[..., None], axis=3)[..., 0]
     return found
 
 
 def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp]) -> Floats:
-    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', k H', k W')."""
-    (channels, height, width), side = values.shape, layer.current_pool
-    cells = np.zeros((channels, height, width, side**2))
+    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', y H', x W')."""
+    (channels, height, width), (y, x) = values.shape, pair(layer.current_pool)
+    cells = np.zeros((channels, height, width, y * x))
     np.put_along_axis(cells, winners[..., None], values[..., None], axis=3)
-    placed = cells.reshape(channels, height, width, side, side).swapaxes(2, 3)
-    return placed.reshape(channels, height * side, width * side)
+    placed = cells.reshape(channels, height, width, y, x).swapaxes(2, 3)
+    return placed.reshape(channels, height * y, width * x)
 
 
-def _cells(maps: Floats, side: int) -> Floats:
-    """(C, H, W) -> (C, H / k, W / k, k²): the cells of each window, row by row."""
-    windows = _windows(maps, side).swapaxes(2, 3)
-    return windows.reshape(*windows.shape[:3], side**2)
+def _cells(maps: Floats, sides: Sides) -> Floats:
+    """(C, H, W) -> (C, H / y, W / x, y·x): the cells of each window, row by row."""
+    windows = _windows(maps, sides).swapaxes(2, 3)
+    return windows.reshape(*windows.shape[:3], -1)
 
 
-def _windows(maps: NDArray[Any], side: int) -> NDArray[Any]:
-    """(C, H, W) -> (C, H / k, k, W / k, k)."""
-    channels, height, width = maps.shape
-    return maps.reshape(channels, height // side, side, width // side, side)
+def _windows(maps: NDArray[Any], sides: Sides) -> NDArray[Any]:
+    """(C, H, W) -> (C, H / y, y, W / x, x)."""
+    (channels, height, width), (y, x) = maps.shape, pair(sides)
+    return maps.reshape(channels, height // y, y, width // x, x)

@@ -7,13 +7,10 @@ nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from backends.network import Layer, Network, Readout
+from backends.network import Layer, Network, Readout, pair
 
 Shape = tuple[int, int, int]
 
@@ -32,16 +29,13 @@ def fan_out(layer: Layer | Readout, shape: Shape) -> NDArray[np.int64]:
 
     Returns
     -------
-    (H // pool, W // pool) int64
+    (H // y, W // x) int64, with pool = (y, x)
     """
-    pool = getattr(layer, "pool", 1)
-    height, width = shape[1] // pool, shape[2] // pool
-    if layer.weight.ndim == 2:
+    y, x = _pool(layer)
+    height, width = shape[1] // y, shape[2] // x
+    if isinstance(layer, Readout) or layer.kind == "dense":
         return np.full((height, width), len(layer.weight), np.int64)
-    rows, columns = (
-        _covering(side, kernel, layer.stride, layer.padding)  # type: ignore[union-attr]  # a readout is dense
-        for side, kernel in zip((height, width), layer.weight.shape[2:], strict=True)
-    )
+    rows, columns = map(_covering, (height, width), layer.weight.shape[2:], pair(layer.stride), pair(layer.padding))
     return len(layer.weight) * rows[:, None] * columns[None, :]
 
 
@@ -57,13 +51,13 @@ def synaptic_operations(layer: Layer | Readout, packed: NDArray[np.uint8], shape
     shape : (C, H, W) of the layer that fired
     """
     channels, height, width = shape
-    pool = getattr(layer, "pool", 1)
+    y, x = _pool(layer)
     bits = np.unpackbits(packed, axis=1, count=channels * height * width)
     if getattr(layer, "pooling", "average") == "max":
-        bits = bits.reshape(-1, height // pool, pool, width // pool, pool).max(axis=(2, 4))
-        height, width, pool = height // pool, width // pool, 1
+        bits = bits.reshape(-1, height // y, y, width // x, x).max(axis=(2, 4))
+        height, width, y, x = height // y, width // x, 1, 1
     counts = bits.reshape(len(packed) * channels, -1).sum(axis=0, dtype=np.int64)  # whole maps at a time, which is fast
-    passed = counts.reshape(height // pool, pool, width // pool, pool).sum(axis=(1, 3))
+    passed = counts.reshape(height // y, y, width // x, x).sum(axis=(1, 3))
     return int((passed * fan_out(layer, shape)).sum())
 
 
@@ -79,6 +73,10 @@ def products(network: Network) -> list[int]:
         int(fan_out(layer, shape).sum()) * shape[0] // both
         for layer, shape, both in zip(synapses, network.shapes, planes, strict=True)
     ]
+
+
+def _pool(layer: Layer | Readout) -> tuple[int, int]:
+    return (1, 1) if isinstance(layer, Readout) else pair(layer.pool)
 
 
 def _covering(side: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backends.network import Shape
 
 Kernels = NDArray[Any]  # in single or double precision
+Pair = tuple[int, int]  # (y, x)
 
 
 def ungrouped(kernels: Kernels, groups: int) -> Kernels:
@@ -24,7 +25,7 @@ def ungrouped(kernels: Kernels, groups: int) -> Kernels:
     return whole
 
 
-def undilated(kernels: Kernels, dilation: tuple[int, int]) -> Kernels:
+def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
     """Zeros between the taps of a dilated kernel."""
     rows, columns = ((side - 1) * spacing + 1 for side, spacing in zip(kernels.shape[2:], dilation, strict=True))
     whole = np.zeros((*kernels.shape[:2], rows, columns), kernels.dtype)
@@ -32,16 +33,16 @@ def undilated(kernels: Kernels, dilation: tuple[int, int]) -> Kernels:
     return whole
 
 
-def evenly_padded(kernels: Kernels, padding: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Kernels, int]:
-    """Kernels that need one padding on all sides, larger by zeros, instead of ((top, bottom), (left, right)).
+def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels, Pair]:
+    """Kernels that need one padding above and below and one left and right, instead of ((top, bottom), (left, right)).
 
     Returns
     -------
-    the kernels, and the padding
+    the kernels, larger by zeros, and the padding (y, x)
     """
-    largest = max(max(sides) for sides in padding)
-    widen = [(largest - before, largest - after) for before, after in padding]
-    return np.pad(kernels, ((0, 0), (0, 0), *widen)), largest
+    rows, columns = map(max, padding)
+    widen = [(most - before, most - after) for most, (before, after) in zip((rows, columns), padding, strict=True)]
+    return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)
 
 
 def cropped(kernels: Kernels, rows: int, columns: int) -> Kernels:
@@ -49,26 +50,25 @@ def cropped(kernels: Kernels, rows: int, columns: int) -> Kernels:
     return np.pad(kernels, ((0, 0), (0, 0), (0, rows), (0, columns)))
 
 
-def same_padding(kernel: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+def same_padding(kernel: tuple[int, ...]) -> tuple[Pair, Pair]:
     """What torch pads for padding="same", given the sides of an undilated kernel: less in front where it is uneven."""
     rows, columns = (((side - 1) // 2, side - 1 - (side - 1) // 2) for side in kernel)
     return rows, columns
 
 
-def averaged(kernels: Kernels, stride: int, window: tuple[int, int]) -> Kernels:
+def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
     """The mean of what a convolution gives in a window of neighbouring places, as a convolution."""
-    rows, columns = window
-    taller, wider = (rows - 1) * stride, (columns - 1) * stride
+    taller, wider = ((size - 1) * step for size, step in zip(window, stride, strict=True))
     shifted = [
         np.pad(kernels, ((0, 0), (0, 0), (y, taller - y), (x, wider - x)))
-        for y in range(0, taller + 1, stride)
-        for x in range(0, wider + 1, stride)
+        for y in range(0, taller + 1, stride[0])
+        for x in range(0, wider + 1, stride[1])
     ]
     mean: Any = np.mean(shifted, axis=0, dtype=np.float64)
     return mean.astype(np.float32)
 
 
-def unpooled(weight: NDArray[Any], shape: Shape, side: int) -> NDArray[np.float64]:
-    """(K, N) weights that sum over windows of a side, of (K, C·H·W) weights of a dense layer behind them."""
+def unpooled(weight: NDArray[Any], shape: Shape, window: Pair) -> NDArray[np.float64]:
+    """(K, N) weights that sum over windows (y, x), of (K, C·H·W) weights of a dense layer behind them."""
     maps = weight.reshape(len(weight), *shape).astype(np.float64)
-    return maps.repeat(side, axis=2).repeat(side, axis=3).reshape(len(weight), -1)
+    return maps.repeat(window[0], axis=2).repeat(window[1], axis=3).reshape(len(weight), -1)

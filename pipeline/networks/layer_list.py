@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from backends.network import Shape
+from backends.network import Shape, Sides
 from recordings.errors import InputError
 
 
@@ -20,16 +20,16 @@ class LayerPlan:
     pool: int
 
 
-def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, int]]:
+def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     """Kind, outputs and pool of every layer: what two networks of one description share."""
     return [(plan.kind, plan.outputs, plan.pool) for plan in plans]
 
 
-def description(outline: Iterable[tuple[str, int, int]]) -> tuple[int | str, ...]:
+def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, ...]:
     """The list that :func:`plan_layers` reads as layers of this outline."""
     entries: list[int | str] = []
     for kind, outputs, pool in outline:
-        if pool > 1:
+        if pool != 1:
             entries.append("P" if pool == 2 else f"P{pool}")
         entries.append(outputs if kind == "conv" else f"D{outputs}")
     return tuple(entries)

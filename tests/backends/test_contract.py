@@ -163,14 +163,29 @@ def maxima(rng: np.random.Generator) -> Network:
     )
 
 
+def rectangles(rng: np.random.Generator) -> Network:
+    """Pooling of both kinds, strides, paddings and pooling of currents that differ for rows and columns."""
+    return Network(
+        (2, 25, 27),
+        9,
+        (
+            Layer("conv1", weights(rng, 4, 2, 3, 2), neurons(rng, 4, 9), (1, 3), (2, 1), (2, 0), current_pool=(1, 2)),
+            Layer("conv2", weights(rng, 5, 4, 1, 4), neurons(rng, 5, 1), (7, 1), padding=(0, 2), pooling="max"),
+            Layer("conv3", weights(rng, 3, 5, 1, 2), neurons(rng, 3, 9), stride=(3, 1), padding=(0, 1)),
+            Layer("fc4", weights(rng, 6, 9), neurons(rng, 6, 1), (1, 2)),
+        ),
+        Readout(weights(rng, 3, 6)),
+    )
+
+
 def constant_maxima(rng: np.random.Generator) -> Network:
     """Constant current, maximum pooling of the currents it causes, a readout with bias."""
     return Network(
-        (2, 9, 9),
+        (2, 18, 9),
         7,
         (
-            Layer("conv1", weights(rng, 4, 2, 2, 2), neurons(rng, 4, 7), current_pool=2),
-            Layer("fc2", weights(rng, 5, 16), neurons(rng, 5, 1), pool=2, pooling="max"),
+            Layer("conv1", weights(rng, 4, 2, 2, 2), neurons(rng, 4, 7), (2, 1), (1, 2), current_pool=(4, 1)),
+            Layer("fc2", weights(rng, 5, 16), neurons(rng, 5, 1), pool=(1, 2), pooling="max"),
         ),
         Readout(weights(rng, 3, 5), bias=[0.25, -0.5, 0.125]),
         "constant-current",
@@ -228,14 +243,12 @@ NETWORKS = {
         constant_limits,
         resets,
         maxima,
+        rectangles,
         constant_maxima,
     )
 }
-RUNS = [
-    (name, network)
-    for name in BACKENDS
-    for network in (("pooled", "limits", "constant_odd", "resets", "maxima") if name == "lava-stock" else NETWORKS)
-]
+STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles")
+RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
 
 
 def samples(rng: np.random.Generator, network: Network) -> NDArray[Any]:
@@ -281,7 +294,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
     assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, constant_maxima])
+@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima])
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)

@@ -153,7 +153,7 @@ def count_spikes(spikes: NDArray[np.bool_]) -> int:
 def any_fired(spikes: NDArray[np.bool_]) -> bool:
     """Whether a neuron of a C-contiguous map fired; found at the first of them."""
     flat = spikes.reshape(-1)
-    for first in range(0, len(flat), WORD):
+    for first in range(0, len(flat), WORD):  # noqa: SIM110  (numba knows no any())
         if word_of(flat, first, min(WORD, len(flat) - first)):
             return True
     return False
@@ -161,7 +161,7 @@ def any_fired(spikes: NDArray[np.bool_]) -> bool:
 
 @compiled
 def list_events(
-    spikes: NDArray[np.bool_], fired: bool, pool: int, events: NDArray[np.int32], ends: NDArray[np.int32]
+    spikes: NDArray[np.bool_], fired: bool, pool: tuple[int, int], events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
     """List the neurons that fired, or those that did not, by the pooled pixel they belong to.
 
@@ -169,9 +169,9 @@ def list_events(
     ----------
     spikes : (H, W, C) bool, C-contiguous
     fired : whether to list those that fired, or the silent ones
-    pool : side of the sum pooling, 1 for none; divides H and W
+    pool : (y, x) of the sum pooling, 1 for none; divides (H, W)
     events : (H·W·C + COPIED,) int32, written — the channel of every event, pooled row by row and pixel by pixel
-    ends : (H/pool, W/pool + 1) int32, written — the events of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]]
+    ends : (H/y, W/x + 1) int32, written — the events of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]]
 
     Returns
     -------
@@ -180,14 +180,15 @@ def list_events(
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
     flip = np.uint64(0) if fired else ALL
-    if pool * channels <= WORD and channels < WORD:
+    if pool[1] * channels <= WORD and channels < WORD:
         return list_narrow(flat, flip, (height, width, channels), pool, events, ends)
+    rows, columns = pool
     count = np.uint64(0)
-    for row in range(height // pool):
-        for column in range(width // pool):
+    for row in range(height // rows):
+        for column in range(width // columns):
             ends[row, column] = count
-            for y in range(row * pool, (row + 1) * pool):
-                for x in range(column * pool, (column + 1) * pool):
+            for y in range(row * rows, (row + 1) * rows):
+                for x in range(column * columns, (column + 1) * columns):
                     pixel = (y * width + x) * channels
                     for first in range(0, channels, WORD):
                         span = min(WORD, channels - first)
@@ -200,7 +201,7 @@ def list_events(
                                 word &= word - np.uint64(1)
                             count += np.uint64(LISTED)
                         count = after
-        ends[row, width // pool] = count
+        ends[row, width // columns] = count
     return int(count)
 
 
@@ -209,7 +210,7 @@ def list_narrow(
     flat: NDArray[np.bool_],
     flip: Any,
     shape: tuple[int, int, int],
-    pool: int,
+    pool: tuple[int, int],
     events: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
@@ -227,18 +228,19 @@ def list_narrow(
     for bit in range(WORD):
         channel_of[bit] = channel
         channel = channel + 1 if channel + 1 < channels else 0
-    run = pool * channels  # bits of a pooled pixel that lie side by side
+    rows, columns = pool
+    run = columns * channels  # bits of a pooled pixel that lie side by side
     flipped = flip >> np.uint64(WORD - run)
     count = np.uint64(0)
-    for row in range(height // pool):
+    for row in range(height // rows):
         word, filled = np.uint64(0), 0
-        for column in range(width // pool):
+        for column in range(width // columns):
             ends[row, column] = count + popcount(word)  # type: ignore[call-arg]
-            for y in range(row * pool, (row + 1) * pool):
-                bits = word_of(flat, (y * width + column * pool) * channels, run) ^ flipped
+            for y in range(row * rows, (row + 1) * rows):
+                bits = word_of(flat, (y * width + column * columns) * channels, run) ^ flipped
                 word |= bits << np.uint64(filled)
                 filled += run
-                if filled + run > WORD or ((column + 1) * pool == width and y + 1 == (row + 1) * pool):
+                if filled + run > WORD or ((column + 1) * columns == width and y + 1 == (row + 1) * rows):
                     after: Any = count + popcount(word)
                     while count < after:
                         for i in range(LISTED):
@@ -248,7 +250,7 @@ def list_narrow(
                         count += np.uint64(LISTED)
                     count = after
                     word, filled = np.uint64(0), 0
-        ends[row, width // pool] = count
+        ends[row, width // columns] = count
     return int(count)
 
 
@@ -295,7 +297,7 @@ def list_window(
     channels : C
     window : int32, room for all events of the rows and COPIED more, written — (X·rows + Y - top)·C + c of the events at
         pooled pixel (Y, X)
-    starts : (W/pool + 1,) int32, written — the events of column X are window[starts[X] : starts[X + 1]]
+    starts : (W/x + 1,) int32, written — the events of column X are window[starts[X] : starts[X + 1]]
     """
     width = ends.shape[1] - 1
     above, below = max(0, top), min(len(ends), top + rows)

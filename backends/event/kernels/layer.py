@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Shape
+from backends.network import LIF, FixedLIF, Input, Layer, Shape, pair
 
 from .compiled import compiled
 from .events import any_fired, pack_spikes
@@ -23,8 +23,8 @@ class Scratch(NamedTuple):
     Parameters
     ----------
     room : see :func:`backends.event.kernels.synapses.correlate`
-    pooled : (H/k, W/k, C) bool — the input spikes behind maximum pooling; empty without
-    unpooled : (H·k, W·k, C) as the current — currents in front of their maximum pooling; empty without
+    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
+    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
     further : as the unpooled currents, or the current — those of one of several sources; empty of one
     """
 
@@ -57,12 +57,12 @@ class Synapses(NamedTuple):
     Parameters
     ----------
     weights : for the spikes behind maximum pooling
-    spike_pool, current_pool : sides of the maximum pooling of spikes and of currents; 1 for none
+    spike_pool, current_pool : (y, x) of the maximum pooling of spikes and of currents; (1, 1) for none
     """
 
     weights: WeightLayout
-    spike_pool: int
-    current_pool: int
+    spike_pool: tuple[int, int]
+    current_pool: tuple[int, int]
 
 
 class LayerKernel:
@@ -106,12 +106,12 @@ class LayerKernel:
     def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
         channels, height, width = _pooled(shape, synapses.spike_pool)
         rows, columns, outputs = self.output_shape
-        side, nothing = synapses.current_pool, (0, 0, 0)
-        unpooled = rows * side, columns * side, outputs
+        (y, x), nothing = synapses.current_pool, (0, 0, 0)
+        unpooled = rows * y, columns * x, outputs
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
-            np.zeros((height, width, channels) if synapses.spike_pool > 1 else nothing, np.bool_),
-            np.zeros(unpooled if side > 1 else nothing, self.dtype),
+            np.zeros((height, width, channels) if synapses.spike_pool != (1, 1) else nothing, np.bool_),
+            np.zeros(unpooled if (y, x) != (1, 1) else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
         )
 
@@ -144,7 +144,7 @@ class LayerKernel:
                     add_signed(spikes, number > 0, sign, current)
                 else:
                     add(spikes, synapses, scratch, number > 0, sign, current)
-            if synapses and scratch and synapses.current_pool > 1 and spikes is not None:
+            if synapses and scratch and synapses.current_pool != (1, 1) and spikes is not None:
                 pool_currents(scratch.unpooled, synapses.current_pool, current)
 
     def run(
@@ -180,17 +180,17 @@ def _laid_out(each: Input, shape: Shape) -> Synapses | None:
     """The synapses of an input whose sources are (C, H, W); None of the identity."""
     if each.weight is None:
         return None
-    kernel = each.averaged_weight
+    kernel, pool = each.averaged_weight, pair(each.pool)
     if each.kind == "dense":
-        kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
-    side = each.pool if each.pooling == "max" else 1
-    weights = lay_out(kernel, _pooled(shape, side), each.pool // side, each.stride, each.padding)
-    return Synapses(weights, side, each.current_pool)
+        kernel = kernel.reshape(-1, *_pooled(shape, pool))
+    spikes, summed = (pool, (1, 1)) if each.pooling == "max" else ((1, 1), pool)
+    weights = lay_out(kernel, _pooled(shape, spikes), summed, pair(each.stride), pair(each.padding))
+    return Synapses(weights, spikes, pair(each.current_pool))
 
 
-def _pooled(shape: Shape, side: int) -> Shape:
+def _pooled(shape: Shape, pool: tuple[int, int]) -> Shape:
     channels, height, width = shape
-    return channels, height // side, width // side
+    return channels, height // pool[0], width // pool[1]
 
 
 @compiled
@@ -233,13 +233,13 @@ def add(
     further, sign : whether it is a further source, and what its spikes are multiplied by
     current : (H', W', C') int32 or float32, written where its input has no pooling of currents
     """
-    target = scratch.unpooled if synapses.current_pool > 1 else current
+    target = scratch.unpooled if synapses.current_pool != (1, 1) else current
     if not any_fired(spikes):
         if not further:
             target[:] = 0
         return
     alone = target if sign > 0 and not further else scratch.further
-    if synapses.spike_pool > 1:
+    if synapses.spike_pool != (1, 1):
         pool_spikes(spikes, synapses.spike_pool, scratch.pooled)
         correlate(scratch.pooled, synapses.weights, scratch.room, alone)
     else:
@@ -280,7 +280,7 @@ def run_steps(
         advance(start + i, dynamics, current, membrane, synaptic, fired[i], packed[i])
         if len(arrived):
             add(arrived[i], synapses, scratch, False, 1, current[0])
-            if synapses.current_pool > 1:
+            if synapses.current_pool != (1, 1):
                 pool_currents(scratch.unpooled, synapses.current_pool, current[0])
 
 
@@ -300,4 +300,4 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
-    pool_currents(state.current[0], 1, state.membrane)
+    pool_currents(state.current[0], (1, 1), state.membrane)

@@ -11,38 +11,39 @@ from .compiled import compiled
 
 
 @compiled
-def pool_spikes(spikes: NDArray[np.bool_], pool: int, pooled: NDArray[np.bool_]) -> None:
+def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArray[np.bool_]) -> None:
     """Write which windows hold a spike: the maximum of bits is their OR.
 
     Parameters
     ----------
     spikes : (H, W, C) bool
-    pool : side of a window
-    pooled : (H/pool, W/pool, C) bool, written
+    pool : (y, x) of a window
+    pooled : (H/y, W/x, C) bool, written
     """
+    rows, columns = pool
     pooled[:] = False
     for row in range(spikes.shape[0]):
         for column in range(spikes.shape[1]):
             for channel in range(spikes.shape[2]):
-                pooled[row // pool, column // pool, channel] |= spikes[row, column, channel]
+                pooled[row // rows, column // columns, channel] |= spikes[row, column, channel]
 
 
 @compiled
-def pool_currents(currents: NDArray[Any], pool: int, pooled: NDArray[Any]) -> None:
+def pool_currents(currents: NDArray[Any], pool: tuple[int, int], pooled: NDArray[Any]) -> None:
     """Write the largest current of every window.
 
     Parameters
     ----------
     currents : (H, W, C) int32 or float32
-    pool : side of a window
-    pooled : (H/pool, W/pool, C), of that dtype, written
+    pool : (y, x) of a window
+    pooled : (H/y, W/x, C), of that dtype, written
     """
-    rows, columns, channels = pooled.shape
-    for row in range(rows):
-        for column in range(columns):
-            for channel in range(channels):
-                pooled[row, column, channel] = currents[row * pool, column * pool, channel]
-            for y in range(row * pool, (row + 1) * pool):
-                for x in range(column * pool, (column + 1) * pool):
-                    for channel in range(channels):
+    rows, columns = pool
+    for row in range(pooled.shape[0]):
+        for column in range(pooled.shape[1]):
+            for channel in range(pooled.shape[2]):
+                pooled[row, column, channel] = currents[row * rows, column * columns, channel]
+            for y in range(row * rows, (row + 1) * rows):
+                for x in range(column * columns, (column + 1) * columns):
+                    for channel in range(pooled.shape[2]):
                         pooled[row, column, channel] = max(pooled[row, column, channel], currents[y, x, channel])

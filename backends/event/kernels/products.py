@@ -23,6 +23,8 @@ from .compiled import compiled
 from .events import bytes_of, store_word
 from .tiles import GROUP, Instruction, instruction, tile_of
 
+Pair = tuple[int, int]
+
 BYTES = 8  # of a word of counts
 HOW = instruction()
 
@@ -48,7 +50,7 @@ class ProductRoom(NamedTuple):
 
     Parameters
     ----------
-    counts : (H/pool + 2·padding, W/pool + 2·padding, C rounded up to 4) uint8 — sum-pooled spikes; zeros around
+    counts : (H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around
     tile : (pixels · outputs,) int32 — sums of a tile where the last block has fewer outputs
     """
 
@@ -56,17 +58,17 @@ class ProductRoom(NamedTuple):
     tile: NDArray[np.int32]
 
 
-def lay_out_products(kernel: NDArray[Any], pool: int, seen: tuple[int, int], positions: tuple[int, int]) -> Products:
+def lay_out_products(kernel: NDArray[Any], summed: int, seen: tuple[int, int], positions: tuple[int, int]) -> Products:
     """Lay weights out for products, if these can be used.
 
     Parameters
     ----------
     kernel : (O, C, KH, KW) int8 or float32
-    pool : as of a layer
+    summed : how many neurons the pooling sums
     seen, positions : height and width of the pooled map, and of the map of currents
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    if HOW is None or kernel.dtype != np.int8 or not (at_once := HOW.groups_at_once(pool**2)):
+    if HOW is None or kernel.dtype != np.int8 or not (at_once := HOW.groups_at_once(summed)):
         return Products(np.zeros((0, 0, 0, 0, GROUP), np.int8), np.iinfo(np.int64).max, 0)
     lanes = block_size(HOW.tiles, outputs)
     blocks, groups = -(-outputs // lanes), -(-channels // GROUP)
@@ -88,13 +90,13 @@ def block_size(sizes: Collection[int], outputs: int) -> int:
     return next((size for size in sizes if outputs <= size), max(sizes))
 
 
-def product_room(products: Products, shape: tuple[int, int, int], pool: int, padding: int) -> ProductRoom:
+def product_room(products: Products, shape: tuple[int, int, int], pool: Pair, padding: Pair) -> ProductRoom:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
     lanes = products.weights.shape[3]
     if HOW is None or not lanes:
         return ProductRoom(np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int32))
-    sides = height // pool + 2 * padding, width // pool + 2 * padding
+    sides = height // pool[0] + 2 * padding[0], width // pool[1] + 2 * padding[1]
     inputs = -(-channels // GROUP) * GROUP
     counts = np.zeros(math.prod(sides) * inputs + BYTES, np.uint8)[:-BYTES]  # more may be written than is there
     return ProductRoom(counts.reshape(*sides, inputs), np.zeros(HOW.tiles[lanes] * lanes, np.int32))
@@ -109,7 +111,7 @@ class Sizes(NamedTuple):
     groups_at_once : as of :class:`Products`
     width, inputs : of the counts
     columns, channels : of the currents
-    stride : as of a layer
+    stride : (y, x), as of a layer
     """
 
     kernel_rows: int
@@ -120,7 +122,7 @@ class Sizes(NamedTuple):
     inputs: int
     columns: int
     channels: int
-    stride: int
+    stride: Pair
 
 
 def multiply_row_of(how: Instruction, outputs: int) -> Any:
@@ -134,8 +136,8 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
 
     @njit(nogil=True)
     def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
-        kernel_rows, groups, _, most, width, inputs, columns, channels, stride = sizes
-        first, step = block * outputs, stride * inputs
+        kernel_rows, groups, _, most, width, inputs, columns, channels, (down, right) = sizes
+        first, step = block * outputs, right * inputs
         missing = max(0, first + outputs - channels)
         sums, pitch = (tile, outputs) if missing else (current, channels)
         group_size = outputs * GROUP
@@ -147,7 +149,7 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
             several = columns - column >= pixels
             target = (row * columns + column) * channels + first
             place = 0 if missing else target
-            corner = (row * stride * width + column * stride) * inputs
+            corner = (row * down * width + column * right) * inputs
             y, more = 0, False
             while y < kernel_rows:  # a range would divide
                 group = 0
@@ -196,22 +198,23 @@ multiply_row = _multiply_row()
 
 
 @njit(nogil=True)
-def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDArray[np.uint8]) -> None:
+def count_pooled(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
     """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`."""
     height, width, channels = spikes.shape
     pitch, inputs = counts.shape[1:]
     flat, flat_counts = spikes.reshape(-1), counts.reshape(-1)
-    for row in range(height // pool):
-        for column in range(width // pool):
-            place = ((row + padding) * pitch + column + padding) * inputs
-            corner = (row * width + column) * pool * channels
+    rows, columns = pool
+    for row in range(height // rows):
+        for column in range(width // columns):
+            place = ((row + padding[0]) * pitch + column + padding[1]) * inputs
+            corner = (row * rows * width + column * columns) * channels
             for first in range(0, channels, BYTES):
-                if pool == 1:
+                if rows * columns == 1:
                     total = bytes_of(flat, corner + first)
                 else:
                     total = np.uint64(0)  # of eight channels, a byte each
-                    for y in range(pool):
-                        for x in range(pool):
+                    for y in range(rows):
+                        for x in range(columns):
                             total += bytes_of(flat, corner + (y * width + x) * channels + first)
                 others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
                 mine = (total << others) >> others
@@ -222,9 +225,9 @@ def count_pooled(spikes: NDArray[np.bool_], pool: int, padding: int, counts: NDA
 def multiply_spikes(
     spikes: NDArray[np.bool_],
     products: Products,
-    pool: int,
-    stride: int,
-    padding: int,
+    pool: Pair,
+    stride: Pair,
+    padding: Pair,
     room: ProductRoom,
     current: NDArray[Any],
 ) -> None:
@@ -234,7 +237,7 @@ def multiply_spikes(
     ----------
     spikes : (H, W, C) bool, C-contiguous
     products : the weights; some
-    pool, stride, padding : as of a layer
+    pool, stride, padding : (y, x), as of a layer
     room : to work in
     current : (OH, OW, O) int32, C-contiguous, written
     """

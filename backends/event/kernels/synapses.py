@@ -34,7 +34,7 @@ from backends.network import WEIGHT_LIMIT
 from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
-from .products import HOW, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
+from .products import HOW, Pair, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -47,15 +47,15 @@ class WeightLayout(NamedTuple):
     ----------
     weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, aligned; of few outputs the
         16 or 32 that hold them all
-    pool, stride, padding : as of a layer
+    pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     products : the same weights for :func:`backends.event.kernels.products.multiply_spikes`
     """
 
     weights: NDArray[Any]
-    pool: int
-    stride: int
-    padding: int
+    pool: Pair
+    stride: Pair
+    padding: Pair
     everything: NDArray[np.int32]
     products: Products
 
@@ -82,25 +82,25 @@ class Room(NamedTuple):
 def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    pool, kernel_rows, lanes = synapses.pool, synapses.weights.shape[2], synapses.weights.shape[4]
+    (rows, columns), kernel_rows, lanes = synapses.pool, synapses.weights.shape[2], synapses.weights.shape[4]
     return Room(
         np.empty(channels * height * width + COPIED, np.int32),
-        np.empty((height // pool, width // pool + 1), np.int32),
-        np.empty(channels * pool * width * kernel_rows + COPIED, np.int32),
-        np.empty(width // pool + 1, np.int32),
+        np.empty((height // rows, width // columns + 1), np.int32),
+        np.empty(channels * rows * width * kernel_rows + COPIED, np.int32),
+        np.empty(width // columns + 1, np.int32),
         np.zeros(2 * lanes, np.int32) if synapses.weights.dtype == np.int16 else np.zeros(lanes, np.float32),
-        product_room(synapses.products, shape, pool, synapses.padding),
+        product_room(synapses.products, shape, synapses.pool, synapses.padding),
     )
 
 
-def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride: int, padding: int) -> WeightLayout:
+def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, stride: Pair, padding: Pair) -> WeightLayout:
     """Lay weights out for the kernels.
 
     Parameters
     ----------
     kernel : (O, C, KH, KW) int8 or float32 — of a correlation, for the sum-pooled map
     shape : (C, H, W) of the map in front of the pooling
-    pool, stride, padding : as of a layer
+    pool, stride, padding : (y, x), as of a layer
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
     size = block_size(BLOCKS, outputs)
@@ -108,30 +108,36 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: int, stride
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
     rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
-    height, width = shape[1] // pool, shape[2] // pool
-    sides = ((height, kernel_rows), (width, kernel_columns))
-    positions = tuple((side + 2 * padding - taps) // stride + 1 for side, taps in sides)
-    products = lay_out_products(kernel, pool, (height, width), positions)
+    seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
+    positions = _positions(seen, (kernel_rows, kernel_columns), stride, padding)
+    products = lay_out_products(kernel, summed, seen, positions)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
         rows = 256 * high + low + 128
-        everything = _everything(kernel, height, width, stride, padding) * np.int32(pool**2)
+        everything = _everything(kernel, seen, positions, stride, padding) * np.int32(summed)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
     return WeightLayout(aligned(rows), pool, stride, padding, everything, products)
 
 
-def _everything(kernel: NDArray[np.int8], height: int, width: int, stride: int, padding: int) -> NDArray[np.int32]:
-    """(OH, OW, O): the sum of all weights that lie on the (height, width) map, at every position of the kernel."""
+def _positions(seen: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    """How many positions a kernel has on the pooled map that it sees, down and across."""
+    down, across = (
+        (side + 2 * around - taps) // step + 1
+        for side, taps, step, around in zip(seen, kernel, stride, padding, strict=True)
+    )
+    return down, across
+
+
+def _everything(
+    kernel: NDArray[np.int8], seen: Pair, positions: Pair, stride: Pair, padding: Pair
+) -> NDArray[np.int32]:
+    """(OH, OW, O): the sum of all weights that lie on the pooled map that is seen, at every position of the kernel."""
     taps = kernel.sum(axis=1, dtype=np.int32)
-    outputs, kernel_rows, kernel_columns = taps.shape
-    sides = ((height, kernel_rows), (width, kernel_columns))
-    rows, columns = ((side + 2 * padding - size) // stride + 1 for side, size in sides)
-    current = np.zeros((rows, columns, outputs), np.int32)
-    for y in range(kernel_rows):
-        inside = _covered(y - padding, stride, rows, height)
-        for x in range(kernel_columns):
-            current[inside, _covered(x - padding, stride, columns, width)] += taps[:, y, x]
+    current = np.zeros((*positions, len(taps)), np.int32)
+    for y, x in np.ndindex(taps.shape[1:]):
+        rows, columns = map(_covered, (y - padding[0], x - padding[1]), stride, positions, seen)
+        current[rows, columns] += taps[:, y, x]
     return current
 
 
@@ -244,12 +250,12 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
     if mostly:
         list_events(spikes, False, pool, events, ends)
     for i in range(rows):
-        list_window(events, ends, i * stride - padding, kernel_rows, channels, window, starts)
+        list_window(events, ends, i * stride[0] - padding[0], kernel_rows, channels, window, starts)
         for block in range(blocks):
             whole = outputs - block * size >= size
             sums = flat if whole else block_current
             for j in range(columns):
-                left = j * stride - padding
+                left = j * stride[1] - padding[1]
                 start = min(max(0, left), width)
                 event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
                 base = (block * kernel_columns - left) * kernel_rows * channels

@@ -31,7 +31,7 @@ from backends.lava.process.neuron import LIFNeurons
 from backends.lava.process.pooling import CurrentPooling, SpikePooling
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.lava.transfer import LayerMapRequest
-from backends.network import Layer, Shape
+from backends.network import Layer, Shape, pair
 from backends.trace import StepMaps
 
 
@@ -97,7 +97,8 @@ class StockLayer(AbstractSubProcessModel):
 
     def _synapses(self, process: LayerProcess, layer: Layer, shape: Shape) -> OutPort:
         """From the spikes that arrive to the currents."""
-        averaged, seen = (1, pooled(shape, layer.pool)) if layer.pooling == "max" else (layer.pool, shape)
+        pool = pair(layer.pool)
+        averaged, seen = ((1, 1), pooled(shape, pool)) if layer.pooling == "max" else (pool, shape)
         self.synapses: Conv | Dense
         if layer.kind == "conv":
             self.synapses = stock_conv(layer, seen, averaged)
@@ -107,13 +108,13 @@ class StockLayer(AbstractSubProcessModel):
         if layer.pooling == "max":
             channels, height, width = shape
             flat, name = layer.kind == "dense", f"{layer.name}_spike_pooling"
-            self.spike_pooling = SpikePooling(shape=(height, width, channels), pool=layer.pool, flat=flat, name=name)
+            self.spike_pooling = SpikePooling(shape=(height, width, channels), pool=pool, flat=flat, name=name)
             spikes.connect(self.spike_pooling.s_in)
             spikes = self.spike_pooling.s_out
         spikes.connect(self.synapses.s_in)
-        if layer.current_pool > 1:
+        if layer.current_pool != 1:
             name = f"{layer.name}_current_pooling"
-            self.current_pooling = CurrentPooling(shape=currents.shape, pool=layer.current_pool, name=name)
+            self.current_pooling = CurrentPooling(shape=currents.shape, pool=pair(layer.current_pool), name=name)
             currents.connect(self.current_pooling.a_in)
             currents = self.current_pooling.a_out
         return currents
@@ -159,35 +160,35 @@ class EventLayer(PyLoihiProcessModel):
             self.kernel.add([self.s_in.recv().reshape(height, width, channels)], self.state)
 
 
-def pooled(shape: Shape, pool: int) -> Shape:
+def pooled(shape: Shape, pool: tuple[int, int]) -> Shape:
     """(C, H, W) behind pooling."""
     channels, height, width = shape
-    return channels, height // pool, width // pool
+    return channels, height // pool[0], width // pool[1]
 
 
-def stock_conv(layer: Layer, shape: Shape, pool: int) -> Conv:
+def stock_conv(layer: Layer, shape: Shape, pool: tuple[int, int]) -> Conv:
     """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights.
 
     Pool 2, then a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2. In fixed point it sums; the neuron's gain
-    absorbs the k².
+    absorbs the average.
     """
     channels, height, width = shape
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
     kernel = layer.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
     return Conv(
-        weight=kernel.repeat(pool, axis=1).repeat(pool, axis=2),
+        weight=kernel.repeat(pool[0], axis=1).repeat(pool[1], axis=2),
         input_shape=(height, width, channels),
-        padding=layer.padding * pool,
-        stride=layer.stride * pool,
+        padding=tuple(np.multiply(pair(layer.padding), pool).tolist()),
+        stride=tuple(np.multiply(pair(layer.stride), pool).tolist()),
         name=f"{layer.name}_synapses",
     )
 
 
-def channels_last(weight: NDArray[Any], shape: Shape, pool: int) -> NDArray[Any]:
+def channels_last(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> NDArray[Any]:
     """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in Lava's layout."""
     channels, height, width = shape
-    tensor = weight.reshape(-1, channels, height // pool, width // pool)
-    tensor = tensor.repeat(pool, axis=2).repeat(pool, axis=3).transpose(0, 2, 3, 1)
+    tensor = weight.reshape(-1, channels, height // pool[0], width // pool[1])
+    tensor = tensor.repeat(pool[0], axis=2).repeat(pool[1], axis=3).transpose(0, 2, 3, 1)
     return tensor.reshape(len(weight), -1)
 
 

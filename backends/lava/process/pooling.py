@@ -16,15 +16,15 @@ class SpikePooling(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, C) of the map
-    pool : side of a window
+    pool : (y, x) of a window
     flat : whether the ports are flat, as in front of a dense layer
 
-    Ports: `s_in` of `shape` and `s_out` of (H/pool, W/pool, C), or flat; bool.
+    Ports: `s_in` of `shape` and `s_out` of (H/y, W/x, C), or flat; bool.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], pool: int, flat: bool, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], pool: tuple[int, int], flat: bool, name: str) -> None:
         height, width, channels = shape
-        pooled = (height // pool, width // pool, channels)
+        pooled = (height // pool[0], width // pool[1], channels)
         super().__init__(shape=shape, pooled=pooled, pool=pool, name=name)
         self.s_in = InPort(shape=(prod(shape),) if flat else shape)
         self.s_out = OutPort(shape=(prod(pooled),) if flat else pooled)
@@ -51,16 +51,16 @@ class CurrentPooling(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, C) of the currents
-    pool : side of a window
+    pool : (y, x) of a window
 
-    Ports: `a_in` of `shape`, `a_out` of (H/pool, W/pool, C).
+    Ports: `a_in` of `shape`, `a_out` of (H/y, W/x, C).
     """
 
-    def __init__(self, *, shape: tuple[int, ...], pool: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, ...], pool: tuple[int, int], name: str) -> None:
         height, width, channels = shape
         super().__init__(pool=pool, name=name)
         self.a_in = InPort(shape=shape)
-        self.a_out = OutPort(shape=(height // pool, width // pool, channels))
+        self.a_out = OutPort(shape=(height // pool[0], width // pool[1], channels))
 
 
 @model_of(CurrentPooling)

@@ -37,7 +37,7 @@ class ReadoutProcess(AbstractProcess):
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
-        flat = replace(readout, weight=channels_last(readout.weight, shape, pool=1))
+        flat = replace(readout, weight=channels_last(readout.weight, shape, pool=(1, 1)))
         super().__init__(readout=flat, timesteps=timesteps, name="readout")
         self.s_in = InPort(shape=(flat.weight.shape[1],))
         self.r_out = OutPort(shape=(len(flat.weight),))

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from backends.network import PIXEL_LIMIT, Encoder, NetworkError
 from pipeline.images.encoding import constant_current
 
-FORMS = "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …)"
+FORMS = (
+    "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …); of a "
+    "model with Conv1d alone, a sequence (T, B, C, L)"
+)
 PIXEL = 2 / PIXEL_LIMIT  # what one unit of a constant current stands for
 
 
@@ -24,7 +27,7 @@ class Example:
 
     Parameters
     ----------
-    sequence : (T, B, C, H, W) or (T, B, N) float32
+    sequence : (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
     constant : whether every step is the same
     encoder : "spikes" if all is 0 and 1, otherwise "constant-current"
     """
@@ -45,9 +48,9 @@ class Example:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a sample; (N, 1, 1) of one that is no map."""
+        """(C, H, W) of a sample; (C, 1, L) of rows, (N, 1, 1) of one that is no map."""
         channels, *sides = self.sequence.shape[2:]
-        height, width = sides or (1, 1)
+        height, width = (1, 1, *sides)[-2:]
         return channels, height, width
 
     def parts(self, samples: int) -> Iterator[Example]:
@@ -89,7 +92,7 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: E
     encoder : what the network takes; if not given, spikes where all is 0 and 1
     """
     tensor = _tensor(given, model)
-    sequence = tensor.ndim in (3, 5)
+    sequence = is_sequence(tensor.ndim, model)
     if tensor.ndim not in (2, 3, 4, 5) or 0 in tensor.shape:
         raise NetworkError(f"example: got shape {tuple(tensor.shape)}, expected {FORMS}")
     if timesteps is None and not sequence:
@@ -109,6 +112,12 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: E
     if encoder == "constant-current":
         tensor = _on_grid(tensor, sequence)
     return Example(tensor if sequence else tensor.expand(steps, *tensor.shape), not sequence, encoder)
+
+
+def is_sequence(ndim: int, model: nn.Module) -> bool:
+    """Whether an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L) does, too."""
+    on_rows, on_maps = (any(isinstance(each, kind) for each in model.modules()) for kind in (nn.Conv1d, nn.Conv2d))
+    return ndim in (3, 5) or (ndim == 4 and on_rows and not on_maps)
 
 
 def _tensor(given: Any, model: nn.Module) -> Tensor:

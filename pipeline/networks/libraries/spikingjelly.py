@@ -75,9 +75,10 @@ def axes(module: Any) -> Takes:
     return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
 
 
-UNKNOWN = refused(
-    "an equation that is not known here", "IFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
-)
+POSSIBLE = "IFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
+UNKNOWN = refused("an equation that is not known here", POSSIBLE)
+PARALLEL = refused("membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE)
+GATED = refused("learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE)
 EQUATIONS = {
     "IFNode": integrate_and_fire,
     "LIFNode": leaky,
@@ -87,6 +88,10 @@ EQUATIONS = {
     "NonSpikingLIFNode": silent,
     "LIAFNode": UNKNOWN,
     "ILIFNode": UNKNOWN,
+    "PSN": PARALLEL,
+    "MaskedPSN": PARALLEL,
+    "SlidingPSN": PARALLEL,
+    "GatedLIFNode": GATED,
     "SimpleBaseNode": UNKNOWN,
     "BaseNode": UNKNOWN,
 }

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError, Shape
-from backends.network.checks import array, one_of_pair
+from backends.network import NetworkError, Shape, checks, pair
+from backends.network.checks import array, one_or_pair
 
 from . import KEY
 
@@ -34,10 +34,16 @@ def by_channel(value: Any, shape: Shape, what: str, where: str) -> NDArray[np.fl
     return rows[:, 0]
 
 
-def side(value: Any, what: str, where: str, least: int) -> int:
-    """An integer of an integer or a pair of equal ones, in whatever type."""
+def whole(value: Any, what: str, where: str, least: int) -> int:
+    """An integer, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    return one_of_pair(listed[0] if len(listed) == 1 else listed, what, where, least)
+    return checks.whole(listed[0] if len(listed) == 1 else listed, what, where, least)
+
+
+def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
+    """(y, x) of one integer or two, in whatever type."""
+    listed = np.asarray(value).ravel().tolist()
+    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, what, where, least))
 
 
 def same_shape(declared: Any, shape: Shape, what: str, where: str) -> None:

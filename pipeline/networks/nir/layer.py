@@ -50,7 +50,7 @@ def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timestep
             _name(group.synapse.name, before, weight.ndim),
             weight,
             replace(neuron, bias=bias),
-            pool.side,
+            pool.sides,
             synapse.stride,
             synapse.padding,
             pool.pooling,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, Layer, Readout, Shape
+from backends.network import LIF, Layer, Readout, Shape, pair
 from pipeline.networks.delays import delayed
 
 from . import KEY, nir_library
@@ -26,9 +26,10 @@ def layer_nodes(layer: Layer, size: Size, number: int, timesteps: int, dt: float
     shape = _map(size)
     channels, height, width = layer.output_shape(shape)
     nodes: dict[str, Any] = {}
-    if layer.pool > 1 or layer.pooling == "max":
-        nodes[f"{name}.pool"] = _pool("SumPool2d" if layer.pooling == "max" else "AvgPool2d", layer.pool, shape)
-        shape = (shape[0], shape[1] // layer.pool, shape[2] // layer.pool)
+    if layer.pool != 1 or layer.pooling == "max":
+        y, x = pool = pair(layer.pool)
+        nodes[f"{name}.pool"] = _pool("SumPool2d" if layer.pooling == "max" else "AvgPool2d", pool, shape)
+        shape = (shape[0], shape[1] // y, shape[2] // x)
         if layer.pooling == "max":
             nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
     if dense and len(size) == 3:
@@ -40,10 +41,11 @@ def layer_nodes(layer: Layer, size: Size, number: int, timesteps: int, dt: float
     if dense:
         nodes[name] = nir.Affine(weight, _narrow(bias))
     else:
-        stride, padding, dilation = ((side, side) for side in (layer.stride, layer.padding, 1))
+        stride, padding, dilation = map(pair, (layer.stride, layer.padding, 1))
         nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(bias))
-    if (k := layer.current_pool) > 1:
-        nodes[f"{name}.currents"] = _pool("AvgPool2d", k, (channels, height * k, width * k), {"pooling": "max"})
+    if layer.current_pool != 1:
+        y, x = pool = pair(layer.current_pool)
+        nodes[f"{name}.currents"] = _pool("AvgPool2d", pool, (channels, height * y, width * x), {"pooling": "max"})
     nodes[f"{name}.neuron"] = _neurons(neuron, nir_size(layer, (channels, height, width)), dt, said)
     return nodes
 
@@ -119,12 +121,12 @@ def _weights(weight: NDArray[np.float32], neuron: LIF) -> tuple[NDArray[Any], di
     return product, said if np.array_equal(divided(product, gain[0]), weight) else {**said, "weight": weight}
 
 
-def _pool(kind: str, side: int, shape: Shape, said: dict[str, Any] | None = None) -> Any:
+def _pool(kind: str, sides: tuple[int, int], shape: Shape, said: dict[str, Any] | None = None) -> Any:
     """A pooling node with windows side by side; NIR gives it no shape by itself."""
-    window = np.array([side, side])
+    window = np.array(sides)
     node = getattr(nir_library(), kind)(window, window, np.zeros(2, np.int64), metadata=_metadata(said or {}))
     node.input_type = {"input": np.array(shape)}
-    node.output_type = {"output": np.array((shape[0], shape[1] // side, shape[2] // side))}
+    node.output_type = {"output": np.array((shape[0], shape[1] // sides[0], shape[2] // sides[1]))}
     return node
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from backends.network import NetworkError, Shape
 from backends.network.inputs import Pooling
 
-from .attributes import by_channel, metadata, same_shape, side, text
+from .attributes import by_channel, metadata, same_shape, sides, text, whole
 from .chain import Named
 from .neurons import Rules
 from .node_groups import NodeGroup
@@ -19,7 +20,7 @@ from .node_groups import NodeGroup
 class Pool:
     """Pooling in front of weights, which are multiplied by `factor`; `shape` is (C, H, W) behind it."""
 
-    side: int
+    sides: tuple[int, int]
     pooling: Pooling
     factor: int
     shape: Shape
@@ -28,26 +29,27 @@ class Pool:
 def read_pool(group: NodeGroup, shape: Shape, rules: Rules) -> Pool:
     """The pooling of a group's spikes, for a map of (C, H, W)."""
     if group.pool is None:
-        return Pool(1, "average", 1, shape)
-    k, pooled = _window(group.pool, shape)
+        return Pool((1, 1), "average", 1, shape)
+    sides, pooled = _window(group.pool, shape)
+    size = prod(sides)
     summed = group.pool.kind == "SumPool2d"
     if group.or_ is None:
-        return Pool(k, "average", k**2 if summed else 1, pooled)
+        return Pool(sides, "average", size if summed else 1, pooled)
     threshold = by_channel(group.or_.node.threshold, pooled, "threshold", group.or_.where)
-    one = 1 if summed else k**-2  # what a single spike gives
+    one = 1 if summed else 1 / size  # what a single spike gives
     fires = np.greater_equal if rules.fires({}) else np.greater
     if fires(0, threshold).any() or not fires(one, threshold).all():
         raise NetworkError(
             f"{group.or_.where}: threshold is {threshold[0]:g}, expected one between 0 and {one:g}, which a single "
             "spike passes: behind pooling others are not supported"
         )
-    return Pool(k, "max", 1, pooled)
+    return Pool(sides, "max", 1, pooled)
 
 
-def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[int, Shape]:
-    """Side of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
+def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[tuple[int, int], Shape]:
+    """(y, x) of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
     if group.currents_pool is None:
-        return 1, shape
+        return (1, 1), shape
     pool = group.currents_pool
     if str(metadata(pool.node, pool.where, ("pooling",)).get("pooling")) != "max":
         raise NetworkError(
@@ -63,24 +65,24 @@ def flattened(node: Named | None, shape: Shape) -> Shape:
         return shape
     flatten, where = node.node, node.where
     same_shape(flatten.input_type["input"], shape, "its input", where)
-    whole = int(np.prod(shape))
-    start, end = (side(getattr(flatten, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
-    if int(np.prod(shape[start : end + 1])) != whole:
+    inputs = int(np.prod(shape))
+    start, end = (whole(getattr(flatten, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
+    if int(np.prod(shape[start : end + 1])) != inputs:
         raise NetworkError(
             f"{where}: flattens axes {flatten.start_dim} … {flatten.end_dim} of {text(shape)}, expected all, 0 … -1"
         )
-    return (whole, 1, 1)
+    return (inputs, 1, 1)
 
 
-def _window(pool: Named, shape: Shape) -> tuple[int, Shape]:
-    """Side of a pooling's window, and (C, H, W) behind it."""
+def _window(pool: Named, shape: Shape) -> tuple[tuple[int, int], Shape]:
+    """(y, x) of a pooling's window, and (C, H, W) behind it."""
     node, where = pool.node, pool.where
-    k = side(node.kernel_size, "kernel_size", where, 1)
-    stride, padding = side(node.stride, "stride", where, 1), side(node.padding, "padding", where, 0)
+    window = y, x = sides(node.kernel_size, "kernel_size", where, 1)
+    stride, padding = sides(node.stride, "stride", where, 1), sides(node.padding, "padding", where, 0)
     channels, height, width = shape
-    if (stride, padding) != (k, 0) or height % k or width % k:
+    if (stride, padding) != (window, (0, 0)) or height % y or width % x:
         raise NetworkError(
-            f"{where}: got windows of {k} with stride {stride} and padding {padding} on a map {text(shape)}, expected "
-            "windows side by side that cover the map"
+            f"{where}: got windows of {window} with stride {stride} and padding {padding} on a map {text(shape)}, "
+            "expected windows side by side that cover the map"
         )
-    return k, (channels, height // k, width // k)
+    return window, (channels, height // y, width // x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def read_readout(group: NodeGroup, shape: Shape, depth: int, timesteps: int, rul
     if "bias" in said:
         rows = by_channel(said["bias"], classes, np.float64, "bias", where)
         agreed(rows[-1], bias, "bias", where)
-    if pool.side > 1:
-        weight = unpooled(weight, pool.shape, pool.side) * (pool.factor / pool.side**2)
+    if pool.sides != (1, 1):
+        weight = unpooled(weight, pool.shape, pool.sides) * (pool.factor / prod(pool.sides))
     return Readout(weight, real(said.get("scale", 1.0), "scale", where), leak, rows)
 
 

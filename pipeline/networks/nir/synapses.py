@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backends.network import NetworkError, Shape
 from pipeline.networks.kernels import undilated, ungrouped
 
-from .attributes import by_channel, numbers, same_shape, side, text
+from .attributes import by_channel, numbers, same_shape, sides, text, whole
 from .node_groups import NodeGroup
 
 MOST_WEIGHTS = 1 << 28  # of one layer, once groups and dilation are filled with zeros
@@ -32,8 +32,8 @@ class Synapse:
     bias: NDArray[np.float64]
     scale: NDArray[np.float64]
     shape: Shape
-    stride: int = 1
-    padding: int = 0
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
 
 
 def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
@@ -41,12 +41,12 @@ def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
     assert nodes.synapse is not None
     node, where = nodes.synapse.node, nodes.synapse.where
     weight = numbers(node.weight, "weight", where)
-    stride, padding, outputs = 1, 0, (len(weight), 1, 1)
+    stride, padding, outputs = (1, 1), (0, 0), (len(weight), 1, 1)
     if nodes.synapse.kind == "Conv2d":
         weight, stride, padding = _convolution(node, weight, shape, where)
         rows, columns = (
-            (size + 2 * padding - length) // stride + 1
-            for size, length in zip(shape[1:], weight.shape[2:], strict=True)
+            (size + 2 * around - length) // step + 1
+            for size, length, around, step in zip(shape[1:], weight.shape[2:], padding, stride, strict=True)
         )
         outputs = (len(weight), rows, columns)
     elif weight.ndim != 2 or (*weight.shape[1:], 1, 1) != shape:
@@ -67,10 +67,10 @@ def read_synapse(nodes: NodeGroup, shape: Shape) -> Synapse:
 
 def _convolution(
     node: Any, weight: NDArray[np.float64], shape: Shape, where: str
-) -> tuple[NDArray[np.float64], int, int]:
+) -> tuple[NDArray[np.float64], tuple[int, int], tuple[int, int]]:
     """Weights without groups and dilation, stride and padding."""
-    groups, dilation = side(node.groups, "groups", where, 1), side(node.dilation, "dilation", where, 1)
-    stride = side(node.stride, "stride", where, 1)
+    groups, dilation = whole(node.groups, "groups", where, 1), sides(node.dilation, "dilation", where, 1)
+    stride = sides(node.stride, "stride", where, 1)
     if weight.ndim != 4 or 0 in weight.shape or weight.shape[1] * groups != shape[0] or len(weight) % groups:
         raise NetworkError(
             f"{where}: weight has shape {weight.shape} in {groups} groups, expected (outputs, {shape[0]} / groups, y, "
@@ -78,23 +78,23 @@ def _convolution(
         )
     if node.input_shape is not None:
         same_shape((shape[0], *np.asarray(node.input_shape).ravel().tolist()), shape, "its input", where)
-    extent = tuple((length - 1) * dilation + 1 for length in weight.shape[2:])
+    extent = tuple((length - 1) * spacing + 1 for length, spacing in zip(weight.shape[2:], dilation, strict=True))
     padding = _padding(node.padding, extent, stride, where)
-    if any(length > size + 2 * padding for length, size in zip(extent, shape[1:], strict=True)):
+    if any(length > size + 2 * around for length, size, around in zip(extent, shape[1:], padding, strict=True)):
         raise NetworkError(f"{where}: a kernel of {extent} does not fit its input {text(shape)} with padding {padding}")
     if len(weight) * shape[0] * extent[0] * extent[1] > MOST_WEIGHTS:
         raise NetworkError(f"{where}: more than {MOST_WEIGHTS:,} weights without groups and dilation, expected fewer")
-    return undilated(ungrouped(weight, groups), (dilation, dilation)), stride, padding
+    return undilated(ungrouped(weight, groups), dilation), stride, padding
 
 
-def _padding(padding: Any, extent: tuple[int, ...], stride: int, where: str) -> int:
+def _padding(padding: Any, extent: tuple[int, ...], stride: tuple[int, int], where: str) -> tuple[int, int]:
     if not isinstance(padding, str):
-        return side(padding, "padding", where, 0)
+        return sides(padding, "padding", where, 0)
     if padding == "valid":
-        return 0
-    if padding != "same" or stride > 1 or extent[0] != extent[1] or not extent[0] % 2:
+        return 0, 0
+    if padding != "same" or stride != (1, 1) or not extent[0] % 2 or not extent[1] % 2:
         raise NetworkError(
             f"{where}: padding is {padding!r} with stride {stride} and a kernel of {extent}, expected a number, "
-            "'valid', or 'same' with stride 1 and a square kernel of an odd side"
+            "'valid', or 'same' with stride 1 and a kernel of odd sides"
         )
-    return extent[0] // 2
+    return extent[0] // 2, extent[1] // 2

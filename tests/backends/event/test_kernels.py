@@ -16,8 +16,10 @@ from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
 from backends.event.kernels.products import HOW, multiply_spikes
 from backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, add_spikes, correlate, lay_out, room_for
-from backends.network import LIF, FixedLIF, Layer
+from backends.network import LIF, FixedLIF, Layer, pair
 from tests.reference import layer_current, round_to_zero
+
+PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
 
 def currents(spikes: NDArray[np.bool_], synapses: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -42,26 +44,32 @@ def test_events_of_a_pooled_row_by_hand() -> None:
     spikes = np.zeros((2, 4, 2), np.bool_)
     spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
     events, ends = np.empty(16 + COPIED, np.int32), np.empty((1, 3), np.int32)
-    assert list_events(spikes, True, 2, events, ends) == 3
+    assert list_events(spikes, True, (2, 2), events, ends) == 3
     assert events[:3].tolist() == [1, 1, 0]  # their channels
     assert ends.tolist() == [[0, 2, 3]]
-    assert list_events(spikes, False, 2, events, ends) == 13
+    assert list_events(spikes, False, (2, 2), events, ends) == 13
     assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
 
 
 @given(
-    st.integers(1, 4), st.integers(1, 9), st.integers(1, 70), st.integers(1, 3), st.booleans(), st.integers(0, 2**32)
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(1, 70),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.booleans(),
+    st.integers(0, 2**32),
 )
 @settings(max_examples=100)
 def test_events_are_listed_pixel_by_pixel(
-    height: int, width: int, channels: int, pool: int, fired: bool, seed: int
+    height: int, width: int, channels: int, pool: tuple[int, int], fired: bool, seed: int
 ) -> None:
-    spikes = np.random.default_rng(seed).random((height * pool, width * pool, channels)) < 0.3
+    down, across = pool
+    spikes = np.random.default_rng(seed).random((height * down, width * across, channels)) < 0.3
     events, ends = np.empty(spikes.size + COPIED, np.int32), np.empty((height, width + 1), np.int32)
     count = list_events(spikes, fired, pool, events, ends)
     assert count == ends[-1, -1] == (spikes == fired).sum()
     for row, column in np.ndindex(height, width):
-        pixel = spikes[row * pool : (row + 1) * pool, column * pool : (column + 1) * pool] == fired
+        pixel = spikes[row * down : (row + 1) * down, column * across : (column + 1) * across] == fired
         assert events[ends[row, column] : ends[row, column + 1]].tolist() == np.nonzero(pixel)[2].tolist()
 
 
@@ -71,7 +79,7 @@ def test_the_window_of_a_kernel_by_hand() -> None:
     spikes[0, 0] = spikes[0, 1, 3] = spikes[1, 1, 0] = spikes[1, 1, 7] = True
     events, ends = np.empty(80 + COPIED, np.int32), np.empty((2, 3), np.int32)
     window, starts = np.empty(120 + COPIED, np.int32), np.empty(3, np.int32)
-    list_events(spikes, True, 1, events, ends)
+    list_events(spikes, True, (1, 1), events, ends)
     list_window(events, ends, -1, 3, 20, window, starts)  # the kernel's first row lies above the map
     assert starts.tolist() == [0, 20, 23]
     assert window[:20].tolist() == list(range(20, 40))  # (X·3 + Y + 1)·20 + c with X = Y = 0
@@ -94,7 +102,7 @@ def test_one_spike_adds_its_weights_by_hand() -> None:
     # A spike at (0, 1) of a 2×3 map, kernel [[1 2] [3 4]], padding 1: out[y, x] = W[1 - y, 2 - x].
     spikes = np.zeros((1, 2, 3), np.bool_)
     spikes[0, 0, 1] = True
-    synapses = lay_out(np.array([[[[1, 2], [3, 4]]]], np.int8), (1, 2, 3), pool=1, stride=1, padding=1)
+    synapses = lay_out(np.array([[[[1, 2], [3, 4]]]], np.int8), (1, 2, 3), (1, 1), (1, 1), (1, 1))
     expected = [[0, 4, 3, 0], [0, 2, 1, 0], [0, 0, 0, 0]]
     assert currents(spikes, synapses, (3, 4, 1))[..., 0].tolist() == expected
 
@@ -105,7 +113,7 @@ def test_one_spike_adds_its_weights_by_hand() -> None:
 def test_partial_sums_never_overflow(weight: int, fired: int, outputs: int) -> None:
     spikes = np.zeros((4001, 1, 1), np.bool_)
     spikes[:fired] = True
-    synapses = lay_out(np.full((outputs, 4001, 1, 1), weight, np.int8), spikes.shape, 1, 1, 0)
+    synapses = lay_out(np.full((outputs, 4001, 1, 1), weight, np.int8), spikes.shape, *PLAIN)
     assert (currents(spikes, synapses, (1, 1, outputs)) == weight * fired).all()
 
 
@@ -115,32 +123,35 @@ def test_products_of_the_largest_counts_and_weights(pool: int) -> None:
     kernel = np.full((3, 1030, 1, 1), 127, np.int8)
     kernel[1] = -128
     spikes = np.ones((1030, 2 * pool, pool), np.bool_)
-    synapses = lay_out(kernel, spikes.shape, pool, 1, 0)
+    synapses = lay_out(kernel, spikes.shape, (pool, pool), *PLAIN[1:])
     if not len(synapses.products.weights):
         assert pool > 11  # then an int16 does not hold two products
         return
     current = np.empty((2, 1, 3), np.int32)
     room = room_for(synapses, spikes.shape).products
-    multiply_spikes(np.ascontiguousarray(spikes.transpose(1, 2, 0)), synapses.products, pool, 1, 0, room, current)
+    spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
+    multiply_spikes(spikes, synapses.products, (pool, pool), *PLAIN[1:], room, current)
     assert current.tolist() == 2 * [[[1030 * pool**2 * weight for weight in (127, -128, 127)]]]
 
 
 def test_a_pooling_whose_counts_are_no_bytes_is_not_multiplied() -> None:
-    assert not len(lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), 16, 1, 0).products.weights)
+    assert not len(lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), (16, 16), *PLAIN[1:]).products.weights)
 
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
     """A float layer of integer weights, so that its currents are exact, and the spikes before it."""
-    pool, stride, padding = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    pool, stride, padding = (
+        draw(st.tuples(st.integers(*limits), st.integers(*limits))) for limits in ((1, 4), (1, 3), (0, 3))
+    )
     rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
-    height = draw(st.integers(max(1, rows - 2 * padding), 7))
-    width = draw(st.integers(max(1, columns - 2 * padding), 13))
+    height = draw(st.integers(max(1, rows - 2 * padding[0]), 7))
+    width = draw(st.integers(max(1, columns - 2 * padding[1]), 13))
     channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 16, 20, 32, 63, 64, 130)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
     density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
-    spikes = rng.random((channels, height * pool, width * pool)) < density
+    spikes = rng.random((channels, height * pool[0], width * pool[1])) < density
     return Layer("conv", weight, LIF(1.0), pool, stride, padding), spikes
 
 
@@ -148,8 +159,9 @@ def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
 @settings(max_examples=200)
 def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: Any) -> None:
     layer, spikes = drawn
-    expected = (layer_current(layer, spikes) * layer.pool**2).transpose(1, 2, 0)
-    synapses = lay_out(layer.weight.astype(dtype), spikes.shape, layer.pool, layer.stride, layer.padding)
+    expected = (layer_current(layer, spikes) * layer.summed).transpose(1, 2, 0)
+    sides = map(pair, (layer.pool, layer.stride, layer.padding))
+    synapses = lay_out(layer.weight.astype(dtype), spikes.shape, *sides)
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
 
@@ -273,12 +285,17 @@ def test_maximum_pooling_by_hand() -> None:
     spikes = np.zeros((2, 4, 1), np.bool_)
     spikes[1, 0] = spikes[0, 1] = True
     pooled = np.ones((1, 2, 1), np.bool_)
-    pool_spikes(spikes, 2, pooled)
+    pool_spikes(spikes, (2, 2), pooled)
     assert pooled.ravel().tolist() == [True, False]
     currents = np.array([[-3, -1, 5, 0], [-2, -4, 6, -7]], np.int32)[..., None]
     largest = np.zeros((1, 2, 1), np.int32)
-    pool_currents(currents, 2, largest)
+    pool_currents(currents, (2, 2), largest)
     assert largest.ravel().tolist() == [-1, 6]
+    across, down = np.zeros((2, 2, 1), np.int32), np.zeros((1, 4, 1), np.int32)
+    pool_currents(currents, (1, 2), across)
+    pool_currents(currents, (2, 1), down)
+    assert across[..., 0].tolist() == [[-1, 5], [-2, 6]]
+    assert down.ravel().tolist() == [-2, -1, 6, 0]
 
 
 def test_a_synaptic_current_by_hand() -> None:

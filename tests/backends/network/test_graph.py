@@ -125,8 +125,8 @@ def test_constants_that_are_the_same_everywhere_are_one_number():
 def test_everything_a_network_can_hold_survives_its_file(tmp_path):
     neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4])
     layers = (
-        Layer("conv1", CONV, neuron, padding=1, current_pool=2),
-        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=3, pooling="max"),
+        Layer("conv1", CONV, neuron, padding=(1, 0), current_pool=(2, 1)),
+        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=(3, 4), pooling="max"),
     )
     everything = network(
         layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
@@ -143,6 +143,7 @@ def test_pairs_as_torch_writes_them_and_other_array_types():
     conv = torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)
     layer = Layer("conv1", conv.weight.detach(), LIF(0.9), stride=conv.stride, padding=conv.padding, pool=np.int64(2))
     assert (layer.stride, layer.padding, layer.pool) == (2, 1, 2)
+    assert Layer("conv1", CONV, LIF(1), stride=[2, 1]).stride == (2, 1)
     assert np.array_equal(layer.weight, conv.weight.detach().numpy())
     assert Layer("fc1", [[1, 2], [3, 4]], LIF(1)).weight.tolist() == [[1, 2], [3, 4]]
 
@@ -150,10 +151,8 @@ def test_pairs_as_torch_writes_them_and_other_array_types():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"padding": (1, 2)},
-            r"padding is \(1, 2\), expected an integer ≥ 0, or a pair of equal ones; rows and columns",
-        ),
+        ({"padding": (1, 2, 3)}, r"padding is \(1, 2, 3\), expected an integer ≥ 0, or a pair \(y, x\)"),
+        ({"padding": (1, -2)}, "padding is -2, expected an integer ≥ 0"),
         ({"padding": "same"}, "padding is 'same', expected an integer ≥ 0"),
         ({"padding": -1}, "padding is -1, expected an integer ≥ 0"),
         ({"stride": 1.5}, "stride is 1.5, expected an integer ≥ 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Layer
+from backends.network import LIF, Layer, pair
 from pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
 from tests.reference import layer_current
 
@@ -18,12 +19,12 @@ from tests.reference import layer_current
 def layers(draw: Any) -> tuple[Layer, np.random.Generator]:
     """A layer of any kind, for maps of 2×4×8."""
     random = np.random.default_rng(draw(st.integers(0, 99)))
-    pool, pooling = draw(st.sampled_from([1, 2])), draw(st.sampled_from(["average", "max"]))
+    pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
     if draw(st.booleans()):
-        weight = random.normal(size=(3, 64 // pool**2))
+        weight = random.normal(size=(3, 64 // prod(pair(pool))))
         return Layer("fc1", weight, LIF(0.9), pool=pool, pooling=pooling), random
     shape = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
-    stride, padding = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
     return Layer("a", random.normal(size=shape), LIF(0.9), pool, stride, padding, pooling), random
 
 
@@ -53,6 +54,9 @@ def test_the_winner_of_a_window_by_hand() -> None:
     np.testing.assert_array_equal(found, [[[1, 0]]])
     np.testing.assert_array_equal(won(layer, currents, found), [[[3, -1]]])
     np.testing.assert_array_equal(to_winners(layer, np.array([[[5.0, 7]]]), found), [[[0, 5, 7, 0], [0, 0, 0, 0]]])
+    rows = Layer("a", np.ones((1, 1, 1, 1)), LIF(0.9), current_pool=(2, 1))
+    np.testing.assert_array_equal(winners(rows, currents), [[[1, 0, 0, 1]]])
+    np.testing.assert_array_equal(won(rows, currents, winners(rows, currents)), [[[3, 3, -1, -1]]])
 
 
 def test_pooling_by_hand() -> None:

@@ -11,32 +11,37 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from pipeline.networks import kernels
+from pipeline.networks.kernels import Pair
 from pipeline.networks.libraries.library import expect
 
 from .synapses import FoldedSynapses
 
 
 def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`AvgPool2d`."""
-    expect(_pair(module.padding) == (0, 0), where, f"has padding={module.padding}", "none")
-    expect(module.divisor_override is None, where, f"has divisor_override={module.divisor_override}", "none")
-    return _averaged(synapses, _pair(module.kernel_size), _pair(module.stride), module.ceil_mode, where)
+    """`AvgPool2d` and `AvgPool1d`."""
+    window, stride, padding = _geometry(module)
+    expect(padding == (0, 0), where, f"has padding={module.padding}", "none")
+    divisor = getattr(module, "divisor_override", None)
+    expect(divisor is None, where, f"has divisor_override={divisor}", "none")
+    return _averaged(synapses, window, stride, module.ceil_mode, where)
 
 
 def total(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`."""
     expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
-    window = _pair(module.kernel_size)
-    averaged = _averaged(synapses, window, _pair(module.stride or module.kernel_size), module.ceil_mode, where)
+    window = _sides(module.kernel_size)
+    averaged = _averaged(synapses, window, _sides(module.stride or module.kernel_size), module.ceil_mode, where)
     return averaged.scaled(window[0] * window[1])
 
 
 def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`AdaptiveAvgPool2d`."""
+    """`AdaptiveAvgPool2d` and `AdaptiveAvgPool1d`."""
     sides = synapses.shape[1:]
-    outputs = [size or side for size, side in zip(_pair(module.output_size), sides, strict=True)]
+    wanted = _sides(module.output_size, 1 if isinstance(module, nn.AdaptiveAvgPool1d) else None)
+    outputs = [size or side for size, side in zip(wanted, sides, strict=True)]
     divides = not any(side % output for side, output in zip(sides, outputs, strict=True))
     expect(divides, where, f"makes {outputs} of a map of {list(sides)}", "an output that divides it")
     window = sides[0] // outputs[0], sides[1] // outputs[1]
@@ -44,65 +49,80 @@ def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapse
 
 
 def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`MaxPool2d`."""
-    plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
+    """`MaxPool2d` and `MaxPool1d`."""
+    window, stride, padding = _geometry(module)
+    plain = padding == (0, 0) and _sides(module.dilation) == (1, 1)
     expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
-    side = _square(_pair(module.kernel_size), _pair(module.stride), where)
+    y, x = _apart(window, stride, where)
     channels, height, width = synapses.shape
-    pooled = replace(synapses, shape=(channels, height // side, width // side))
+    pooled = replace(synapses, shape=(channels, height // y, width // x))
     if synapses.weight is None:
-        _expect_whole(synapses, side, where)
-        expect(synapses.pool == 1 or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
+        _expect_whole(synapses, window, where)
+        expect(synapses.pool == (1, 1) or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
         expect((synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
-        return replace(pooled, pool=synapses.pool * side, pooling="max")
+        return replace(pooled, pool=_times(synapses.pool, window), pooling="max")
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(not module.ceil_mode or height % side == width % side == 0, where, "has ceil_mode=True", "False")
+    expect(not module.ceil_mode or height % y == width % x == 0, where, "has ceil_mode=True", "False")
     sign = np.where(np.broadcast_to(synapses.gain, channels) < 0, -1, 1)
-    once = synapses.current_pool == 1 or (sign > 0).all()
+    once = synapses.current_pool == (1, 1) or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
-    step = synapses.stride * synapses.current_pool
-    weight = kernels.cropped(synapses.weight, height % side * step, width % side * step)
+    down, right = _times(synapses.stride, synapses.current_pool)
+    weight = kernels.cropped(synapses.weight, height % y * down, width % x * right)
     weight = weight * sign[:, None, None, None].astype(np.float32)
-    return replace(pooled, current_pool=synapses.current_pool * side, weight=weight, gain=synapses.gain * sign)
+    current_pool = _times(synapses.current_pool, window)
+    return replace(pooled, current_pool=current_pool, weight=weight, gain=synapses.gain * sign)
 
 
-def _averaged(
-    synapses: FoldedSynapses, window: tuple[int, int], stride: tuple[int, int], ceil_mode: bool, where: str
-) -> FoldedSynapses:
-    """Average pooling, in front of the weights or behind them."""
+def _averaged(synapses: FoldedSynapses, window: Pair, stride: Pair, ceil_mode: bool, where: str) -> FoldedSynapses:
+    """Average pooling, in front of the weights or behind them; that of single neurons is nothing."""
     channels, height, width = synapses.shape
+    if window == stride == (1, 1):
+        return synapses
     if synapses.weight is None:
-        side = _square(window, stride, where)
-        _expect_whole(synapses, side, where)
-        once = synapses.pool == 1 or synapses.pooling == "average"
+        y, x = _apart(window, stride, where)
+        _expect_whole(synapses, window, where)
+        once = synapses.pool == (1, 1) or synapses.pooling == "average"
         expect(once, where, "averages what was pooled by maximum", "one kind of pooling")
-        return replace(
-            synapses, pool=synapses.pool * side, pooling="average", shape=(channels, height // side, width // side)
-        )
+        shape = channels, height // y, width // x
+        return replace(synapses, pool=_times(synapses.pool, window), pooling="average", shape=shape)
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(synapses.current_pool == 1, where, "averages currents pooled by maximum", "one kind of pooling")
-    expect(stride[0] == stride[1], where, f"has stride={stride}", "one number for rows and columns")
-    left = [(side - size) % stride[0] for side, size in zip((height, width), window, strict=True)]
+    expect(synapses.current_pool == (1, 1), where, "averages currents pooled by maximum", "one kind of pooling")
+    left = [(side - size) % step for side, size, step in zip((height, width), window, stride, strict=True)]
     expect(not ceil_mode or left == [0, 0], where, "has ceil_mode=True", "False")
-    rows, columns = ((side - size) // stride[0] + 1 for side, size in zip((height, width), window, strict=True))
+    rows, columns = (
+        (side - size) // step + 1 for side, size, step in zip((height, width), window, stride, strict=True)
+    )
     weight = kernels.averaged(synapses.weight, synapses.stride, window)
-    return replace(synapses, weight=weight, stride=synapses.stride * stride[0], shape=(channels, rows, columns))
+    return replace(synapses, weight=weight, stride=_times(synapses.stride, stride), shape=(channels, rows, columns))
 
 
-def _square(window: tuple[int, int], stride: tuple[int, int], where: str) -> int:
-    """The side of windows that do not overlap."""
-    expect(window[0] == window[1], where, f"has kernel_size={window}", "one number for rows and columns")
-    expect(stride == window, where, f"has kernel_size={window[0]}, stride={stride}", "a stride equal to kernel_size")
-    return window[0]
+def _apart(window: Pair, stride: Pair, where: str) -> Pair:
+    """The sides of windows that do not overlap."""
+    expect(stride == window, where, f"has kernel_size={window}, stride={stride}", "a stride equal to kernel_size")
+    return window
 
 
-def _expect_whole(synapses: FoldedSynapses, side: int, where: str) -> None:
+def _expect_whole(synapses: FoldedSynapses, window: Pair, where: str) -> None:
     """Windows that cover a map of spikes, and leave nothing over."""
-    height, width = synapses.shape[1:]
-    found, expected = f"pools {side} on a map of {height}×{width}", f"sides that are multiples of {side}"
-    expect(height % side == width % side == 0, where, found, expected)
+    (height, width), (y, x) = synapses.shape[1:], window
+    found, expected = f"pools {y}×{x} on a map of {height}×{width}", "sides that are multiples of it"
+    expect(height % y == width % x == 0, where, found, expected)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, (tuple, list)) else (value, value)
-    return first, second
+def _times(one: Pair, other: Pair) -> Pair:
+    return one[0] * other[0], one[1] * other[1]
+
+
+def _geometry(module: Any) -> tuple[Pair, Pair, Pair]:
+    """Window, stride and padding of a pooling; one of rows has height 1."""
+    row = isinstance(module, (nn.MaxPool1d, nn.AvgPool1d))
+    one, none = (1, 0) if row else (None, None)
+    return _sides(module.kernel_size, one), _sides(module.stride, one), _sides(module.padding, none)
+
+
+def _sides(value: Any, height: int | None = None) -> Pair:
+    """(y, x) of what torch takes: a number, or a tuple; of rows with the height given."""
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if height is not None:
+        numbers = (height, *numbers)
+    return numbers[0], numbers[-1]

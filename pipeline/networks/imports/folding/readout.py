@@ -71,8 +71,8 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
     expect(synapses.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
     classes = len(synapses.weight)
     gain, bias = (np.broadcast_to(each, classes) for each in (synapses.gain, synapses.bias))
-    (channels, height, width), side = shape, synapses.pool
-    averaged = unpooled(synapses.weight, (channels, height // side, width // side), side) / side**2
+    (channels, height, width), (y, x) = shape, synapses.pool
+    averaged = unpooled(synapses.weight, (channels, height // y, width // x), (y, x)) / (y * x)
     weight = gain[:, None] * averaged
     return FoldedReadout(weight.astype(np.float32), bias / summed, integrator.leak, probabilities)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Shape
+from pipeline.networks.kernels import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,24 +21,24 @@ class FoldedSynapses:
     ----------
     shape : (C, H, W) behind the operations so far
     weight : (out, in, y, x) or (out, in) float32; None before there is one
-    pool, pooling, stride, padding, current_pool : as of :class:`backends.network.Layer`
+    pool, pooling, stride, padding, current_pool : as of :class:`backends.network.Layer`; (y, x)
     gain, bias : of each channel, float64
     order : where the weights see neurons in another order, or some of them
     """
 
     shape: Shape
     weight: NDArray[np.float32] | None = None
-    pool: int = 1
+    pool: Pair = (1, 1)
     pooling: str = "average"
-    stride: int = 1
-    padding: int = 0
-    current_pool: int = 1
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    current_pool: Pair = (1, 1)
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: tuple[int, ...] | None = None
 
-    def scaled(self, factor: float) -> FoldedSynapses:
-        """Everything times a number."""
+    def scaled(self, factor: Any) -> FoldedSynapses:
+        """Everything times a number, or one for each channel."""
         return replace(self, gain=self.gain * factor, bias=self.bias * factor)
 
     @property

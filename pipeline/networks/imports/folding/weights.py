@@ -15,31 +15,33 @@ from .synapses import FoldedSynapses
 
 
 def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
-    """`Conv2d`."""
+    """`Conv2d`, and `Conv1d` as one of height 1."""
     expect(module.padding_mode == "zeros", where, f"has padding_mode={module.padding_mode!r}", "'zeros'")
-    weight = kernels.undilated(kernels.ungrouped(_weight(module), module.groups), module.dilation)
+    weight = kernels.ungrouped(_weight(module), module.groups)
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    weight = kernels.undilated(weight, (1, *module.dilation)[-2:])
     if isinstance(module.padding, str):
         padding = kernels.same_padding(weight.shape[2:]) if module.padding == "same" else ((0, 0), (0, 0))
     else:
-        rows, columns = module.padding
+        rows, columns = (0, *module.padding)[-2:]
         padding = ((rows, rows), (columns, columns))
-    return _convolved(synapses, weight, padding, module.stride, module.bias, where)
+    return _convolved(synapses, weight, padding, (1, *module.stride)[-2:], module.bias, where)
 
 
 def _convolved(
-    synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: tuple[int, ...], bias: Any, where: str
+    synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: kernels.Pair, bias: Any, where: str
 ) -> FoldedSynapses:
     _expect_first(synapses, where)
     expect(synapses.order is None, where, "sees a map whose neurons are permuted", "C-order (C, H, W)")
-    expect(stride[0] == stride[1], where, f"has stride={tuple(stride)}", "one number for rows and columns")
     channels, height, width = synapses.shape
     expect(weight.shape[1] == channels, where, f"sees {weight.shape[1]} channels", f"{channels}")
     sides = [
-        (side + sum(around) - kernel) // stride[0] + 1
-        for side, around, kernel in zip((height, width), padding, weight.shape[2:], strict=True)
+        (side + sum(around) - kernel) // step + 1
+        for side, around, kernel, step in zip((height, width), padding, weight.shape[2:], stride, strict=True)
     ]
     weight, around = kernels.evenly_padded(weight, padding)
-    made = replace(synapses, weight=weight, stride=stride[0], padding=around, shape=(len(weight), sides[0], sides[1]))
+    made = replace(synapses, weight=weight, stride=stride, padding=around, shape=(len(weight), sides[0], sides[1]))
     return _biased(made, bias)
 
 

@@ -25,7 +25,8 @@ from .functions import Call, followed, tensors, through
 from .raster import FollowedLayer, Raster
 from .stream import INPUT, Followed, JumbledError, Lost, Operation, Path, Stream, mapped
 
-# Modules by what they work on: the places of numbers alone, the map (C, H, W) of a sample, or its last axis.
+# Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
+# its last axis.
 MOVING = {
     "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd"),
     "spikingjelly": ("Dropout",),
@@ -36,12 +37,15 @@ ON_MAPS = {
     "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
     "spikingjelly": ("ThresholdDependentBatchNorm2d",),
 }
+ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
+BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
+ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
 ON_NEURONS = {
     "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
     "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
 }
 KNOWN = (
-    "expected Conv2d, Linear, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
+    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
     "SpikingJelly, Norse, sinabs or lava-dl, one after the other"
 )
 
@@ -186,6 +190,10 @@ class Follower:
                 return stream.rearranged(module.forward(stream.where))
             if _is_one_of(module, ON_MAPS):
                 return through(stream, operation, given, output)
+            if _is_one_of(module, ON_ROWS) or (_is_one_of(module, BY_CHANNEL) and output.shape[-1] != stream.size):
+                return through(stream, operation, given, output, axes=2)
+            if _is_one_of(module, ON_NUMBERS):
+                return stream.then(operation)
             if _is_one_of(module, ON_NEURONS):
                 return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
         except JumbledError:

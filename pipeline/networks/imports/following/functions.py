@@ -81,10 +81,10 @@ def followed(call: Call) -> list[Followed] | None:
     return [lost or call.lost()] * len(list(tensors(call.result)))
 
 
-def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor) -> Stream:
-    """The stream behind an operation on maps (C, H, W); JumbledError if these are not the last three axes."""
-    shape = given.shape[-3:] if given.ndim == brought.ndim else given.shape[-1:]
-    return mapped(stream, 3, operation, prod(shape), tuple(given.shape))
+def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3) -> Stream:
+    """The stream behind an operation on maps (C, H, W), or (C, L); JumbledError if these are not the last axes."""
+    shape = given.shape[-axes:] if given.ndim == brought.ndim else given.shape[-1:]
+    return mapped(stream, axes, operation, prod(shape), tuple(given.shape))
 
 
 def _unchanged(call: Call) -> list[Followed]:
@@ -133,11 +133,12 @@ def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
 
 
 def _pooled(call: Call) -> list[Followed]:
-    """Pooling of the last two axes."""
+    """Pooling of the last two axes, or of the last."""
     kind, names = POOLS[call.function.__name__]
     given = {name: call.argument(place, name) for place, name in enumerate(names, start=1)}
     settings = {name: _hashable(each) for name, each in given.items() if each is not None}
-    return [through(call.streams[0], Operation(call.where, _module(kind, **settings)), call.args[0], call.result)]
+    operation = Operation(call.where, _module(kind, **settings))
+    return [through(call.streams[0], operation, call.args[0], call.result, axes=2 if kind.endswith("1d") else 3)]
 
 
 def _hashable(setting: Any) -> Any:
@@ -221,6 +222,9 @@ POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
     ),
     "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ("output_size",)),
+    "max_pool1d": ("MaxPool1d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
+    "avg_pool1d": ("AvgPool1d", ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")),
+    "adaptive_avg_pool1d": ("AdaptiveAvgPool1d", ("output_size",)),
 }
 INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")

@@ -120,6 +120,13 @@ class Jelly:
         return getattr(self.module, name)
 
 
+def scaler(scale: float | list[float]) -> nn.Module:
+    """What SpikingJelly's conversion of ANNs puts around neurons."""
+    kind = "VoltageScaler" if isinstance(scale, float) else "ChannelVoltageScaler"
+    made: nn.Module = getattr(Jelly("ann2snn.modules"), kind)(scale)
+    return made
+
+
 def spikingjelly(mode: str, v_reset: float | None, kind: str = "LIFNode") -> Made:
     """Batch normalisation, pooling of spikes, votes."""
     layer, neuron, functions = Jelly("layer"), Jelly("neuron"), Jelly("functional")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import LIF, Network
+from backends.network import LIF, Network, Sides
 
-from .models import Jelly, loud, normalised, spikes
+from .models import Jelly, loud, normalised, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -35,6 +35,7 @@ def conv(*args: Any, **options: Any) -> nn.Module:
 
 BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "stride": lambda: [conv(2, 4, 3, stride=2, padding=1)],
+    "stride of rows": lambda: [conv(2, 4, 3, stride=(2, 1), padding=(1, 0)), nn.MaxPool2d((1, 2))],
     "groups and dilation": lambda: [conv(2, 4, (3, 2), groups=2, dilation=(1, 2))],
     "paddings that differ": lambda: [conv(2, 4, (3, 5), padding=(0, 2))],
     "same padding, uneven": lambda: [conv(2, 4, (2, 4), padding="same")],
@@ -46,7 +47,15 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
     "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
     "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
+    "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
+    "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
+    "pooling of single neurons": lambda: [
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d((4, 4)),
+        nn.AvgPool2d(1),
+        conv(2, 4, 2),
+    ],
     "no weights": lambda: [nn.Identity()],
 }
 
@@ -57,12 +66,39 @@ def test_what_stands_between_neurons(name: str) -> None:
     assert len(network.layers) == 2
 
 
-SPIKES: dict[str, tuple[list[nn.Module], tuple[int, str]]] = {
+def rows(*modules: nn.Module, length: int = 24) -> Network:
+    torch.manual_seed(0)
+    model = normalised(loud(nn.Sequential(*modules)))
+    return spikesam.from_torch(model, spikes(9, 3, 2, length, density=0.4))
+
+
+ROWS: dict[str, Callable[[], list[nn.Module]]] = {
+    "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
+    "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
+    "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
+    "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
+    "averages": lambda: [nn.AvgPool1d(2), nn.Conv1d(4, 5, 3), nn.AvgPool1d(3, 1)],
+    "adaptive averages": lambda: [nn.AdaptiveAvgPool1d(6), nn.Conv1d(4, 5, 3), nn.AdaptiveAvgPool1d(2)],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_are_maps_of_height_one(name: str) -> None:
+    torch.manual_seed(1)
+    conv1d = nn.Conv1d(2, 4, 3, padding=1)
+    network = rows(conv1d, nn.BatchNorm1d(4), fires(0.1), *ROWS[name](), fires(0.1), nn.Flatten())
+    assert [shape[1] for shape in network.shapes] == [1, 1, 1]
+    assert network.layers[0].padding == (0, 1)
+
+
+SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {
     "average": ([nn.AvgPool2d(2)], (2, "average")),
     "average of averages": ([nn.AvgPool2d(2), nn.AvgPool2d(2)], (4, "average")),
     "sum": ([nn.LPPool2d(1, 2)], (2, "average")),
     "maximum": ([nn.MaxPool2d(2)], (2, "max")),
     "maximum of maxima": ([nn.MaxPool2d(2), nn.Dropout(), nn.MaxPool2d(2)], (4, "max")),
+    "maximum of rows": ([nn.MaxPool2d((2, 1)), nn.MaxPool2d((1, 4))], ((2, 4), "max")),
+    "average of columns": ([nn.AvgPool2d((1, 2)), nn.AdaptiveAvgPool2d((2, 1))], ((4, 8), "average")),
     "the whole map": ([nn.AdaptiveAvgPool2d(1)], (8, "average")),
 }
 

@@ -128,7 +128,10 @@ def test_branches_and_loose_ends() -> None:
         ({"flatten": nir.Scale(np.ones((3, 4, 4)))}, "node 'fc': got Affine behind Scale 'flatten', expected nodes"),
         ({"flatten": flatten(3, 5, 4)}, r"node 'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
         ({"flatten": flatten(3, 4, 4, start=1)}, r"node 'flatten': flattens axes 1 … -1 of \(3, 4, 4\), expected all"),
-        ({"pool": pool("SumPool2d", 3)}, r"node 'pool': got windows of 3 with stride 3 and padding 0 on a map"),
+        (
+            {"pool": pool("SumPool2d", 3)},
+            r"node 'pool': got windows of \(3, 3\) with stride \(3, 3\) and padding",
+        ),
         ({"output": nir.Output(np.array([6]))}, r"node 'output': shape is \(6,\), expected \(5,\), the map before it"),
         ({"input": nir.Input(np.array([8, 8]))}, r"node 'input': shape is \(8, 8\), expected \(C, H, W\) or \(N,\)"),
         ({"input": nir.Input(np.array([3, 8, 8]))}, r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
@@ -146,11 +149,11 @@ def test_convolutions_that_do_not_fit() -> None:
         return small(conv1=node)
 
     refused(changed(input_shape=(9, 8)), r"node 'conv1': its input is \(2, 9, 8\), expected \(2, 8, 8\)")
-    refused(changed(stride=(1, 2)), r"node 'conv1': stride is \[1, 2\], expected an integer ≥ 1")
+    refused(changed(stride=(1, 2, 1)), r"node 'conv1': stride is \[1, 2, 1\], expected an integer ≥ 1, or a pair")
     refused(changed(groups=3), r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 3 groups, expected")
     refused(changed(dilation=10**9), "node 'conv1': a kernel of .* does not fit its input")
     refused(changed(dilation=10**5, padding=10**5), "node 'conv1': more than 268,435,456 weights without")
-    refused(changed(padding="same", stride=2), "node 'conv1': padding is 'same' with stride 2 and a kernel of")
+    refused(changed(padding="same", stride=2), r"node 'conv1': padding is 'same' with stride \(2, 2\) and a kernel of")
     refused(changed(padding="full"), "node 'conv1': padding is 'full'")
 
 

@@ -45,26 +45,31 @@ def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
     )
 
 
+def divisors(rng: np.random.Generator, sides: tuple[int, int]) -> tuple[int, int]:
+    """A pooling that fits, whose rows and columns may differ."""
+    rows, columns = (int(rng.choice([k for k in (1, 2, 3) if side % k == 0])) for side in sides)
+    return rows, columns
+
+
 def random_network(rng: np.random.Generator) -> Network:
     """One to three layers, and readouts that count, leak, or have a bias."""
     timesteps = int(rng.integers(1, 6))
     shape = input_shape = (int(rng.choice((1, 3))), *(int(rng.choice((1, 4, 6, 12))) for _ in range(2)))
     layers: list[Layer] = []
     for number in range(int(rng.integers(1, 4))):
-        pool = int(rng.choice([k for k in (1, 2, 3) if shape[1] % k == 0 and shape[2] % k == 0]))
-        rows, columns, outputs = shape[1] // pool, shape[2] // pool, int(rng.choice((1, 5)))
+        pool = divisors(rng, shape[1:])
+        rows, columns, outputs = shape[1] // pool[0], shape[2] // pool[1], int(rng.choice((1, 5)))
         pooling: Any = rng.choice(("average", "max"))
         name, constants = f"layer{number}", neuron(rng, outputs, timesteps)
         if rng.random() < 0.4:
             layer = Layer(name, rng.normal(size=(outputs, shape[0] * rows * columns)), constants, pool, pooling=pooling)
         else:
-            padding, stride = (int(rng.integers(least, 3)) for least in (0, 1))
-            kernel = [int(rng.integers(1, min(4, side + 2 * padding) + 1)) for side in (rows, columns)]
+            padding, stride = (tuple(rng.integers(least, 3, 2).tolist()) for least in (0, 1))
+            seen = rows + 2 * padding[0], columns + 2 * padding[1]
+            kernel = [int(rng.integers(1, min(4, side) + 1)) for side in seen]
             weight = rng.normal(size=(outputs, shape[0], *kernel))
             layer = Layer(name, weight, constants, pool, stride, padding, pooling)
-            _, *sides = layer.output_shape(shape)
-            divisors = [k for k in (1, 2, 3) if all(side % k == 0 for side in sides)]
-            layer = replace(layer, current_pool=int(rng.choice(divisors)))
+            layer = replace(layer, current_pool=divisors(rng, layer.output_shape(shape)[1:]))
         layers.append(layer)
         shape = layer.output_shape(shape)
     inputs = int(np.prod(shape))
