@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Layer, Network, NetworkError, Readout
 from backends.network.graph import FLOAT_LIMIT
 from backends.network.quantise import quantise
 from recordings.raster.batch import PackedSpikes, unpack
@@ -116,7 +116,7 @@ def limits(rng: np.random.Generator) -> Network:
         (16, 64, 64),
         4,
         (
-            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias), pool=4),
+            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias, threshold=MEMBRANE_LIMIT - 1), pool=4),
             Layer("fc2", 127 * signs[2:, :6], FixedLIF(4096, 30, gain[:, :4], bias[:, :4] >> 17)),
         ),
         Readout(127 * signs[:2, :4]),
@@ -125,7 +125,7 @@ def limits(rng: np.random.Generator) -> Network:
 
 def resets(rng: np.random.Generator) -> Network:
     """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel;
-    a current that outlasts its step.
+    a current that outlasts its step; membranes that are held, by one number and by channel.
 
     Thresholds are met exactly: weights, gains and leaks are multiples of 1/4.
     """
@@ -141,7 +141,8 @@ def resets(rng: np.random.Generator) -> Network:
             Layer("conv1", round_weights(4, 3, 3, 3), LIF(1.0, reset="zero", fires_at_threshold=True), padding=1),
             Layer("conv2", round_weights(5, 4, 1, 1), LIF(by_channel, 2 * by_channel, reset_by=by_channel), pool=2),
             Layer("conv3", round_weights(6, 5, 3, 3), LIF(0.5, reset_by=0.5, fires_at_threshold=True), padding=1),
-            Layer("fc4", round_weights(7, 72), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)),
+            Layer("conv4", round_weights(5, 6, 3, 3), LIF(1.0, 0.75, min_v_mem=-by_channel), padding=1),
+            Layer("fc5", round_weights(7, 60), LIF(0.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.25)),
         ),
         Readout(round_weights(3, 7)),
         "spikes",
@@ -214,6 +215,27 @@ def constant_odd(rng: np.random.Generator) -> Network:
     )
 
 
+def changing(rng: np.random.Generator) -> Network:
+    """Other numbers at every step, in front of a dense layer; 127 stands for 5, not 2."""
+    return Network(
+        (3, 4, 2),
+        9,
+        (
+            Layer("fc1", weights(rng, 5, 12), neurons(rng, 5, 9), pool=(2, 1)),
+            Layer("fc2", weights(rng, 6, 5), neurons(rng, 6, 1)),
+        ),
+        Readout(weights(rng, 3, 6)),
+        "changing-current",
+        5.0,
+    )
+
+
+def changing_maps(rng: np.random.Generator) -> Network:
+    """Other maps at every step, more steps than a chunk holds, and a maximum of the currents they cause."""
+    layer = Layer("conv1", weights(rng, 4, 2, 3, 3), neurons(rng, 4, 40), padding=1, current_pool=2)
+    return Network((2, 6, 8), 40, (layer,), Readout(weights(rng, 3, 48)), "changing-current", 1.5)
+
+
 def constant_limits(rng: np.random.Generator) -> Network:
     """Constant currents of up to 8,387,080 into a dense first layer behind pooling."""
     signs = rng.choice((-1, 1), (4, 13 * 2 * 5)).astype(np.int8)
@@ -245,22 +267,28 @@ NETWORKS = {
         maxima,
         rectangles,
         constant_maxima,
+        changing,
+        changing_maps,
     )
 }
-STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles")
+STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing")
 RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
 
 
 def samples(rng: np.random.Generator, network: Network) -> NDArray[Any]:
     """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one.
 
-    With constant-current input they are images: noise, the brightest, black, and all of -127 … 127.
+    Where currents are the input, they are images: noise, the brightest, black, and all of -127 … 127.
     """
     if network.encoder == "constant-current":
         noise, bright, black, full = (
             rng.integers(-limit, limit + 1, network.input_shape, np.int8) for limit in (20, 0, 0, 127)
         )
         return np.stack([noise, bright + np.int8(127), noise, black, full, noise])
+    if network.encoder == "changing-current":
+        shape = network.timesteps, *network.input_shape
+        noise, full = (rng.integers(-limit, limit + 1, shape, np.int8) for limit in (20, 127))
+        return np.stack([noise, np.full_like(noise, 127), noise, np.zeros_like(noise), full, noise], axis=1)
     shape = (network.timesteps, *network.input_shape)
     drawn = [rng.random(shape) < density for density in (0.1, 1.0, 0.0, 0.5)]
     return np.stack([*drawn[:2], drawn[0], *drawn[2:], drawn[0]], axis=1)
@@ -294,7 +322,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
     assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima])
+@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima, changing])
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Shape, pair
+from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
 from .events import any_fired, pack_spikes
-from .neurons import Dynamics, drive, dynamics_of, step
+from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
+
+NONE = (1, 1)  # sides of no pooling
 
 
 class Scratch(NamedTuple):
@@ -110,8 +112,8 @@ class LayerKernel:
         unpooled = rows * y, columns * x, outputs
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
-            np.zeros((height, width, channels) if synapses.spike_pool != (1, 1) else nothing, np.bool_),
-            np.zeros(unpooled if (y, x) != (1, 1) else nothing, self.dtype),
+            np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
+            np.zeros(unpooled if (y, x) != NONE else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
         )
 
@@ -180,17 +182,18 @@ def _laid_out(each: Input, shape: Shape) -> Synapses | None:
     """The synapses of an input whose sources are (C, H, W); None of the identity."""
     if each.weight is None:
         return None
-    kernel, pool = each.averaged_weight, pair(each.pool)
+    kernel = each.averaged_weight
     if each.kind == "dense":
-        kernel = kernel.reshape(-1, *_pooled(shape, pool))
-    spikes, summed = (pool, (1, 1)) if each.pooling == "max" else ((1, 1), pool)
+        kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
+    pool = pair(each.pool)
+    spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     weights = lay_out(kernel, _pooled(shape, spikes), summed, pair(each.stride), pair(each.padding))
     return Synapses(weights, spikes, pair(each.current_pool))
 
 
-def _pooled(shape: Shape, pool: tuple[int, int]) -> Shape:
-    channels, height, width = shape
-    return channels, height // pool[0], width // pool[1]
+def _pooled(shape: Shape, pool: Sides) -> Shape:
+    (channels, height, width), (y, x) = shape, pair(pool)
+    return channels, height // y, width // x
 
 
 @compiled
@@ -218,6 +221,8 @@ def advance(
             step(t, dynamics.neurons, driven, membranes, spikes)
         else:
             step(t, dynamics.neurons, currents[0], membranes, spikes)
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, membranes)
     pack_spikes(fired, packed)
 
 
@@ -300,4 +305,4 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
-    pool_currents(state.current[0], (1, 1), state.membrane)
+    pool_currents(state.current[0], NONE, state.membrane)

@@ -42,6 +42,7 @@ def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
         reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
         fires_at_threshold=bool(rng.random() < 0.5),
         synaptic_leak=0.0 if rng.random() < 0.5 else constant(0, 1),
+        min_v_mem=None if rng.random() < 0.5 else constant(-1, 0),
     )
 
 
@@ -76,8 +77,9 @@ def random_network(rng: np.random.Generator) -> Network:
     weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
     bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
     readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
-    encoder: Any = rng.choice(("poisson", "spikes"))
-    return Network(input_shape, timesteps, tuple(layers), readout, encoder)
+    currents = layers[0].pooling == "average" and rng.random() < 0.3
+    encoder: Any = rng.choice(("constant-current", "changing-current") if currents else ("poisson", "spikes"))
+    return Network(input_shape, timesteps, tuple(layers), readout, encoder, 2.64 if currents else 2.0)
 
 
 @given(seed=st.integers(0, 2**32))
