@@ -13,8 +13,9 @@ from recordings.raster.batch import PackedSpikes, RasterBatch
 
 from .network import Network
 
-# The input of a network for some samples: spikes, packed or (T, B, C, H, W); or images (B, C, H, W), int8 for a
-# constant current. For an ANN, which no backend runs, images are float32.
+# The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the first layer, int8:
+# (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an ANN, which no backend runs, images are
+# float32.
 InputBatch: TypeAlias = PackedSpikes | NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]
 
 
@@ -69,8 +70,8 @@ class Backend(Protocol):
 
         Parameters
         ----------
-        inputs : batches of spikes, packed or (T, B, C, H, W) bool, or of images for a network with constant-current
-            input, (B, C, H, W) int8 in -127 … 127. B ≤ 16 may vary; consumed lazily, so memory stays flat
+        inputs : batches of spikes, packed or (T, B, C, H, W) bool, or for a network driven by a current of int8 in
+            -127 … 127, (B, C, H, W) images or (T, B, C, H, W). B ≤ 16 may vary; consumed lazily, so memory stays flat
         n_samples : how many samples `inputs` holds in all
 
         Yields

@@ -29,15 +29,14 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
 
     Parameters
     ----------
-    inputs : (T, B, C, H, W) bool spikes, or (B, C, H, W) int8 images where the input is a constant current
+    inputs : (T, B, C, H, W) bool spikes, or int8 numbers of a current, (B, C, H, W) of a constant one
 
     Returns
     -------
     rasters : (T, B, C, H, W) bool of the input, unless its current is constant, and of each layer
     readout : (B, classes) int64 or float64
     """
-    constant = network.encoder == "constant-current"
-    if constant:
+    if network.encoder == "constant-current":
         inputs = np.broadcast_to(inputs, (network.timesteps, *inputs.shape))
     rasters = [inputs, *(np.zeros((*inputs.shape[:2], *shape), np.bool_) for shape in network.shapes[1:])]
     readout: NDArray[Any] = np.zeros(
@@ -56,13 +55,13 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
                     currents[number] = membranes[number]
                 else:
                     read = [layer_current(each, _arrived(network, each, fired, t)) for each in network.inputs[number]]
-                    if constant and number == 0 and network.precision == "float32":
-                        read[0] = read[0] / 127
+                    if network.current_input and number == 0 and network.precision == "float32":
+                        read[0] = read[0] * (network.input_range / 2) / 127
                     currents[number] = _driven(layer, currents[number], read, t)
                     membranes[number] = _membrane(layer, membranes[number], currents[number], before)
                 rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])
             readout[sample] = _readout(network, readout[sample], rasters[-1][t, sample], t)
-    return rasters[constant:], readout
+    return rasters[network.first_raster :], readout
 
 
 def _arrived(network: Network, given: Input, rasters: list[NDArray[Any]], t: int) -> Any:

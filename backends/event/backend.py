@@ -2,8 +2,10 @@
 
 A convolution multiplies every weight by every 0. Here each spike adds the weights it reaches, and nothing else is
 computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
-of one layer at a time, so with T only the packed result grows. Where there are fewer samples than threads, several
+of one layer at a time, so with T only the packed result grows; of a network that is no chain, the spikes of samples in
+work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
 threads simulate one sample: while one computes some steps of a layer, another computes later steps of an earlier layer.
+Where a layer reads a later one, one thread goes step by step.
 """
 
 from __future__ import annotations
@@ -15,9 +17,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
-from threading import Condition
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,16 +25,14 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.constant_current import drive
-from backends.network import Network, Shape
+from backends.network import Network
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined
 
-from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
-
-if TYPE_CHECKING:
-    from typing import Self  # Python 3.10 lacks it
+from .progress import Progress
+from .spikes import ChainSpikes, GraphSpikes, unpacked
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
 FEW = 1 << 14  # neurons of every layer that take twice as many steps at a time, since a call takes some 50 µs
@@ -60,7 +58,6 @@ class EventBackend:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         if network not in self._prepared:
             network.check_spiking(self.name)
-            network.check_chain(self.name)
             compile_kernels(network.precision)
             self._prepared[network] = _PreparedNetwork(network)
 
@@ -83,30 +80,30 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
     layer = LayerKernel(network.layers[0], network.shapes[0])
     state = layer.rest()
     for sample in _samples(network, inputs):
-        if network.encoder == "constant-current":
-            yield np.moveaxis(sample, 0, -1)[None]
+        if network.current_input:
+            yield np.moveaxis(sample, 1, -1)
             continue
         for start in range(0, len(sample) - 1, CHUNK):
-            arrived = _arrived(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
+            arrived = unpacked(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
             currents = np.empty((len(arrived), *layer.output_shape), layer.dtype)
             for spikes, current in zip(arrived, currents, strict=True):
-                layer.add(spikes, state)
-                current[:] = state.current
+                layer.add([spikes], state)
+                current[:] = state.current[0]
             yield currents
 
 
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """One by one: packed spikes (T, bytes), or the constant current of the first layer (C', H', W')."""
+    """One by one: packed spikes (T, bytes), or the currents of the first layer (S, C', H', W')."""
     for batch in inputs:
         yield from drive("event", network, batch)
 
 
-def _arrived(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
-    """Some steps of a sample as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W, C)."""
-    channels, height, width = shape
-    spikes = np.empty((len(packed), height, width, channels), np.bool_)
-    unpack_spikes(packed, spikes)
-    return spikes
+class _Room(NamedTuple):
+    """The memory that one sample changes."""
+
+    states: list[State]
+    spikes: ChainSpikes | GraphSpikes
+    integrator: ReadoutIntegrator
 
 
 class _PreparedNetwork:
@@ -114,51 +111,89 @@ class _PreparedNetwork:
 
     def __init__(self, network: Network) -> None:
         self.timesteps = network.timesteps
-        self.spiking_input, self.input_shape = network.spiking_input, network.input_shape
+        self.spiking_input = network.spiking_input
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
-        self.layers = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
+        self.layers = [
+            LayerKernel(layer, *(network.shapes[network.place(each.sources[0].layer)] for each in inputs))
+            for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        ]
+        self.has_loops = network.has_loops
+        self.reads = [
+            {network.place(source.layer) - 1 for each in inputs for source in each.sources} - {-1, number}
+            for number, inputs in enumerate(network.inputs)
+        ]
+        self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         channels, height, width = network.shapes[-1]
         weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
         largest = max(math.prod(layer.output_shape) for layer in self.layers)
         self.chunk = 2 * CHUNK if largest <= FEW else CHUNK
-        # What one sample changes, where no sample uses it now: new memory costs page faults.
-        self._unused: SimpleQueue[tuple[list[State], ReadoutIntegrator]] = SimpleQueue()
+        self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
-        """All steps of one sample: packed spikes (T, bytes), or a constant current (C', H', W')."""
+        """All steps of one sample: packed spikes (T, bytes), or currents (S, C', H', W'), one if it is constant."""
         try:
             room = self._unused.get_nowait()
         except Empty:
-            room = [layer.rest() for layer in self.layers], ReadoutIntegrator(self.readout, self.timesteps)
-        states, integrator = room
-        integrator.rest()
+            states = [layer.rest() for layer in self.layers]
+            room = _Room(states, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
+        room.integrator.rest()
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
         if self.spiking_input:
             packed[0] = sample
         else:
-            states[0].current[:] = np.moveaxis(sample, 0, -1)
-        size = self.chunk if threads == 1 else PARALLEL_CHUNK
+            currents = np.moveaxis(sample, 1, -1)
+            room.states[0].current[0] = currents[0] if len(currents) else 0
+        room.spikes.begin(sample if self.spiking_input else None)
+        changing = None if self.spiking_input or len(sample) < 2 else currents
+        if self.has_loops:
+            self._run_steps(room, packed[-len(self.layers) :], changing)
+        else:
+            self._run_chunks(room, packed[-len(self.layers) :], changing, threads)
+        self._unused.put(room)
+        rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
+        return RasterBatch(rasters, room.integrator.result()[None])
+
+    def _run_steps(self, room: _Room, packed: list[NDArray[np.uint8]], changing: NDArray[Any] | None) -> None:
+        """Fill the packed spikes (T, bytes) of every layer, step by step; see :meth:`_run_chunks`."""
+        for t in range(self.timesteps):
+            now = slice(t, t + 1)
+            if changing is not None:
+                room.states[0].current[0] = changing[max(0, t - 1)]
+            for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
+                fired = room.spikes.room(number + 1, now)
+                layer.advance(t, state, fired[0], packed[number][t])
+            room.integrator.add(fired.reshape(1, -1))
+            for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
+                arrived = room.spikes.arrived(number, now)
+                layer.add([None if each is None else each[0] for each in arrived], state)
+
+    def _run_chunks(
+        self, room: _Room, packed: list[NDArray[np.uint8]], changing: NDArray[Any] | None, threads: int
+    ) -> None:
+        """Fill the packed spikes (T, bytes) of every layer, some steps of a layer at a time.
+
+        The first layer is driven by `changing` currents (T-1, H, W, C), if they are given.
+        """
+        size = self.chunk if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // (2 * threads)))
         starts = range(0, self.timesteps, size)
-        fired: dict[tuple[int, int], NDArray[np.bool_] | None] = {}  # (chunk, layer) -> its input
-        progress = _Progress(len(starts), len(self.layers), parallel=threads > 1)
+        progress = Progress(len(starts), self.reads, parallel=threads > 1)
 
         def advance() -> None:
             """Compute some steps of a layer, again and again, until nothing is left."""
             with progress:
                 while (task := progress.begin()) is not None:
                     chunk, number = task
-                    steps = slice(starts[chunk], starts[chunk] + size)
-                    arrived = fired.pop(task, None)
-                    if number == 0 and self.spiking_input:
-                        arrived = _arrived(sample[steps], self.input_shape)
-                    bits = packed[number - len(self.layers)][steps]
-                    spikes = self.layers[number].run(steps.start, arrived, states[number], bits)
-                    if number + 1 < len(self.layers):
-                        fired[chunk, number + 1] = spikes
-                    else:  # chunk by chunk, as every layer
-                        integrator.add(spikes.reshape(len(spikes), -1))
+                    steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
+                    arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
+                    about = steps.start, arrived, room.states[number], fired, packed[number][steps]
+                    if number == 0 and changing is not None:
+                        self._run_driven(*about, changing)
+                    else:
+                        self.layers[number].run(*about)
+                    if number + 1 == len(self.layers):  # chunk by chunk, as every layer
+                        room.integrator.add(fired.reshape(len(fired), -1))
                     progress.end(number)
 
         with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
@@ -166,52 +201,18 @@ class _PreparedNetwork:
             advance()
             for other in others:
                 other.result()
-        self._unused.put(room)
-        rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
-        return RasterBatch(rasters, integrator.result()[None])
 
-
-class _Progress:
-    """Decides which layer computes which chunk of steps next, for the threads of one sample; each works inside `with`.
-
-    A layer can compute a chunk when it has computed the chunk before, and the layer before has computed this one.
-    Of the chunks that can be computed, a thread takes the one that comes first in time. Where there is but one thread,
-    not `parallel`, it computes a chunk in all layers while it is in the cache.
-    """
-
-    def __init__(self, chunks: int, layers: int, *, parallel: bool) -> None:
-        self._chunks, self._parallel = chunks, parallel
-        self._done, self._taken = layers * [0], layers * [0]  # chunks of each layer
-        self._changed = Condition()
-        self._failed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:  # so that no thread waits for it
-            with self._changed:
-                self._failed = True
-                self._changed.notify_all()
-
-    def begin(self) -> tuple[int, int] | None:
-        """Take a chunk and the number of a layer; None if nothing is left to take."""
-        with self._changed:
-            while not self._failed and self._taken[-1] < self._chunks:
-                ready = [
-                    (chunk + number if self._parallel else chunk, number)
-                    for number, chunk in enumerate(self._taken)
-                    if chunk == self._done[number] < (self._done[number - 1] if number else self._chunks)
-                ]
-                if ready:
-                    number = min(ready)[1]
-                    self._taken[number] += 1
-                    return self._done[number], number
-                self._changed.wait()
-            return None
-
-    def end(self, number: int) -> None:
-        """Say that a layer has done its chunk."""
-        with self._changed:
-            self._done[number] += 1
-            self._changed.notify_all()
+    def _run_driven(
+        self,
+        start: int,
+        arrived: list[NDArray[np.bool_] | None],
+        state: State,
+        fired: NDArray[np.bool_],
+        packed: NDArray[np.uint8],
+        changing: NDArray[Any],
+    ) -> None:
+        """:meth:`LayerKernel.run` of the first layer, whose first input has other currents at every step."""
+        for step in range(len(fired)):
+            state.current[0] = changing[max(0, start + step - 1)]
+            self.layers[0].advance(start + step, state, fired[step], packed[step])
+            self.layers[0].add([None if each is None else each[step] for each in arrived], state)

@@ -63,7 +63,6 @@ class LavaBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
         network.check_spiking(self.name)
-        network.check_chain(self.name)
         for arrays in self._simulated(network, _sample_bytes(inputs, n_samples, network), n_samples, None):
             yield raster_of(network, arrays)
 
@@ -75,7 +74,6 @@ class LavaBackend:
         The input's maps are formed here, from the spikes that are sent to the graph.
         """
         network.check_spiking(self.name)
-        network.check_chain(self.name)
         request.check(network, self.name)
         samples, sent = tee(_sample_bytes(inputs, n_samples, network))  # keeps the samples that the graph has ahead
         for sample, arrays in enumerate(self._simulated(network, samples, n_samples, request)):

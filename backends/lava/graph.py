@@ -1,6 +1,6 @@
 """Network -> Lava process graph: layers between this project's source, readout and recorder.
 
-With constant-current input, the source takes the place of the first synapses.
+Where the input is a current, the source takes the place of the first synapses.
 
 Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
 """
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from lava.magma.core.run_configs import Loihi1SimCfg
-
 from backends.formed_maps import MapRequest
 from backends.network import Network
 
-from .magma import AbstractProcess, OutPort
-from .process.layer import EventLayer, LayerProcess, StockLayer
+from .magma import AbstractProcess, OutPort, RunConfig
+from .process.layer import EventLayer, LayerProcess, channels_last
 from .process.readout import EventReadout, ReadoutProcess, StockReadout
-from .process.recorder import RecorderProcess, recorder_model
+from .process.recorder import RecorderProcess
 from .process.sources import CurrentSource, SpikeSource
+from .process.stock import StockLayer
 from .transfer import maps_of_layer, sent_arrays
 
 
@@ -32,31 +31,34 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     request : which maps leave the graph; without it, every spike does
     """
     timesteps = network.timesteps
+    shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))
     layers = [
         LayerProcess(
             layer=layer,
-            shape=shape,
+            inputs=inputs,
+            shapes=shapes,
             timesteps=timesteps,
-            constant=layer is network.layers[0] and not network.spiking_input,
+            driven=layer is network.layers[0] and not network.spiking_input,
             maps=maps_of_layer(network, request, layer.name),
         )
-        for layer, shape in zip(network.layers, network.shapes, strict=False)
+        for layer, inputs in zip(network.layers, network.inputs, strict=True)
     ]
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
-    receivers = [*(layer.s_in for layer in layers), readout.s_in]
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
     about: dict[str, Any] = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
     source: AbstractProcess
     if network.spiking_input:
-        channels, height, width = network.input_shape
-        source = SpikeSource(shape=(height, width, channels), **about)
-        source.s_out.reshape(receivers[0].shape).connect(receivers[0])
+        source = SpikeSource(shape=channels_last(network.input_shape), **about)
         leaving["bits", "input"] = source.bits_out
     else:
-        source = CurrentSource(shape=layers[0].a_in.shape, **about)
+        steps = 1 if network.encoder == "constant-current" else timesteps - 1
+        source = CurrentSource(shape=layers[0].a_in.shape, steps=steps, **about)
         source.a_out.connect(layers[0].a_in)
-    for layer, receiver in zip(layers, receivers[1:], strict=True):
-        layer.s_out.reshape(receiver.shape).connect(receiver)
+    senders = {process.name: process for process in (source, *layers)}
+    for layer in layers:
+        for name in layer.reads:
+            senders[name].s_out.connect(layer.port_of(name))
+    layers[-1].s_out.flatten().connect(readout.s_in)
     for layer in layers:
         leaving["bits", layer.name] = layer.bits_out
         leaving["maps", layer.name], leaving["sum", layer.name] = layer.maps_out, layer.sum_out
@@ -70,13 +72,12 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     return source
 
 
-def run_config(network: Network, models: str, request: MapRequest | None) -> Loihi1SimCfg:
+def run_config(network: Network, models: str) -> RunConfig:
     """Choose models: event-driven ones, or graphs of the Processes and models that Lava comes with ("stock")."""
     event = models == "event"
     chosen: dict[type, type] = {
-        RecorderProcess: recorder_model(sent_arrays(network, request, 0)),
         LayerProcess: EventLayer if event else StockLayer,
         ReadoutProcess: EventReadout if event else StockReadout,
     }
     tag = "fixed_pt" if network.precision == "fixed" else "floating_pt"  # of Lava's own models
-    return Loihi1SimCfg(select_tag=tag, exception_proc_model_map=chosen)
+    return RunConfig(select_tag=tag, exception_proc_model_map=chosen)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from lava.magma.core.decorator import implements, requires
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
@@ -13,6 +14,7 @@ from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
+from lava.magma.core.run_configs import Loihi1SimCfg
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "InPort",
     "OutPort",
     "PyLoihiProcessModel",
+    "RunConfig",
+    "add_in_ports",
     "model_of",
     "receives",
     "sends",
@@ -40,3 +44,25 @@ def receives(dtype: type) -> Any:
 def sends(dtype: type) -> Any:
     """Declare a port of a model that sends arrays, as this dtype."""
     return LavaPyType(PyOutPort.VEC_DENSE, dtype)
+
+
+def add_in_ports(process: AbstractProcess, ports: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
+    """Give a Process ports by name, of a dtype and a shape each, when it is made; its model need not declare them."""
+    process.in_port_types = {name: dtype for name, (dtype, _) in ports.items()}
+    for name, (_, shape) in ports.items():
+        setattr(process, name, InPort(shape=shape))
+
+
+class RunConfig(Loihi1SimCfg):
+    """Chooses models as Lava does, and declares there what :func:`add_in_ports` gave to the Process.
+
+    A model declares its ports as class attributes, so it needs a class for each number of ports.
+    """
+
+    def select(self, process: AbstractProcess, proc_models: list[type]) -> type:
+        """The model of a Process."""
+        model = super().select(process, proc_models)
+        if issubclass(model, AbstractSubProcessModel) or not hasattr(process, "in_port_types"):
+            return model
+        ports = {name: receives(np.dtype(dtype).type) for name, dtype in process.in_port_types.items()}
+        return type(model.__name__, (model,), ports)

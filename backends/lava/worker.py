@@ -65,7 +65,7 @@ class Worker:
         gc.freeze()  # no collector run in a child shall touch, and so copy, the pages common to it and its siblings
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
-            run_cfg=run_config(network, models, request),
+            run_cfg=run_config(network, models),
             # Every channel holds so many messages; Lava's default of 64 takes memory for nothing.
             compile_config={"pypy_channel_size": 2},
         )

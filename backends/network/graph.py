@@ -8,8 +8,9 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
 pooling of the currents. In fixed point all numbers are integers (see quantise.py). With the encoder "constant-current"
-there are no input spikes: layer 1 receives the same a_1[t] at every step t ≥ 1, computed once from an int8 image (see
-constant_current.py). A network of your own weights:
+there are no input spikes: layer 1 receives the same a_1[t] at every step t ≥ 1, computed once from an int8 image. With
+"changing-current" the input is a map of real numbers at every step, in int8, too: a_1[t] is computed from that of step
+t-1 (see constant_current.py). A network of your own weights:
 
     network = Network(
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
@@ -42,15 +43,16 @@ from numpy.typing import NDArray
 
 from recordings.text import printable
 
-from .checks import NetworkError, Sides, whole
+from .checks import NetworkError, Sides, real, whole
 from .inputs import CURRENT_LIMIT, Input, Shape
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .table import table_of
 from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
 
-Encoder = Literal["poisson", "spikes", "constant-current", "image"]
+Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
 Kind = Literal["snn", "ann"]
 
+DEFAULT_RANGE = 2.0  # of pixels, as of Poisson spikes, which fire at every step for a pixel of 2
 FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 LARGEST_MAP = 1 << 27  # neurons of a layer, as many as a raster can hold
 
@@ -66,7 +68,9 @@ class Network:
     layers : in order, at least one
     readout : on the output of the last layer, flattened in C-order
     encoder : how samples become input (see pipeline.images.encoding): images as "poisson" spikes or as a
-        "constant-current"; "spikes" that the caller brings, events for instance; or the "image" itself, for ANNs
+        "constant-current"; "spikes" that the caller brings, events for instance; real numbers that the caller brings,
+        a "changing-current"; or the "image" itself, for ANNs
+    input_range : of a current: which number of the image, or of the caller's, is 127 in int8; larger ones are clipped
 
     Raises
     ------
@@ -92,6 +96,7 @@ class Network:
     layers: tuple[Layer, ...]
     readout: Readout
     encoder: Encoder = "poisson"
+    input_range: float = DEFAULT_RANGE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
@@ -103,6 +108,12 @@ class Network:
             raise NetworkError("a network needs at least one layer, in a tuple: (layer,)")
         if self.encoder not in get_args(Encoder):
             raise NetworkError(f"encoder is {self.encoder!r}, expected {', '.join(map(repr, get_args(Encoder)))}")
+        object.__setattr__(self, "input_range", real(self.input_range, "input_range", "network"))
+        if self.input_range != DEFAULT_RANGE and not (self.current_input and self.input_range > 0):
+            raise NetworkError(
+                f"network: input_range is {self.input_range} of the encoder {self.encoder!r}, expected "
+                f"{DEFAULT_RANGE}, and more than 0 of a current"
+            )
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
@@ -136,9 +147,9 @@ class Network:
                         f"T = {self.timesteps}"
                     )
             reads_input = sum(source.layer == "input" for source in sources)
-            if self.encoder == "constant-current" and reads_input != (layer is self.layers[0]):
+            if self.current_input and reads_input != (layer is self.layers[0]):
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a constant current drives the first "
+                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first "
                     "layer, once, and no other"
                 )
         if lost := [layer.name for layer in self.layers if layer.name not in self.to_readout]:
@@ -153,13 +164,13 @@ class Network:
             raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
         if (self.encoder == "image") != (self.kind == "ann"):
             neurons = "neurons that spike" if self.kind == "snn" else "neurons ReLU"
-            expected = "'poisson', 'spikes' or 'constant-current'" if self.kind == "snn" else "'image'"
+            expected = "an encoder of spikes or currents" if self.kind == "snn" else "'image'"
             raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {neurons}")
         if self.kind == "ann" and self.timesteps != 1:
             raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
-        if self.encoder == "constant-current" and self.layers[0].pooling == "max" and self.layers[0].pool != 1:
+        if self.current_input and self.layers[0].pooling == "max" and self.layers[0].pool != 1:
             raise NetworkError(
-                f"layer {self.layers[0].name!r}: pooling is 'max', expected 'average' in front of a constant current: "
+                f"layer {self.layers[0].name!r}: pooling is 'max', expected 'average' in front of a current: "
                 "maximum pooling is of spikes"
             )
         if self.kind == "ann" and (self.readout.leak != 1 or self.readout.bias.any()):
@@ -188,10 +199,10 @@ class Network:
                 f"{self.timesteps} steps that could overflow; use fewer inputs or steps"
             )
         first = self.layers[0]
-        if self.encoder == "constant-current" and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
+        if self.current_input and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
             raise NetworkError(
                 f"layer {first.name!r}: the int8 weights of one neuron sum to {first.largest_current:,} in "
-                f"magnitude, which a constant current of pixels up to {PIXEL_LIMIT} could take past "
+                f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
                 f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
             )
 
@@ -255,6 +266,16 @@ class Network:
     def spiking_input(self) -> bool:
         """Whether the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
         return self.encoder in ("poisson", "spikes")
+
+    @property
+    def current_input(self) -> bool:
+        """Whether int8 numbers drive the first layer, those of an image at every step, or others at each."""
+        return self.encoder in ("constant-current", "changing-current")
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether an image is encoded as the input, which is not brought step by step by the caller."""
+        return self.encoder not in ("spikes", "changing-current")
 
     @property
     def precision(self) -> str:
@@ -352,7 +373,7 @@ class Network:
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The network as a JSON-able graph and its tensors by name; undone by :meth:`from_graph`."""
         nodes, tensors = zip(*(layer.to_graph() for layer in self.layers), strict=True)
-        graph = {
+        graph: dict[str, Any] = {
             "encoder": self.encoder,
             "input_shape": list(self.input_shape),
             "timesteps": self.timesteps,
@@ -363,6 +384,8 @@ class Network:
                 "leak": self.readout.leak,
             },
         }
+        if self.input_range != DEFAULT_RANGE:  # so that networks of the usual range are described as ever
+            graph["input_range"] = self.input_range
         return graph, reduce(
             or_, tensors, {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
         )
@@ -374,7 +397,8 @@ class Network:
             layers = tuple(Layer.from_graph(node, tensors) for node in graph["layers"])
             about = graph["readout"]
             readout = Readout(tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"])
-            return cls(graph["input_shape"], graph["timesteps"], layers, readout, graph["encoder"])
+            encoder, input_range = graph["encoder"], graph.get("input_range", DEFAULT_RANGE)
+            return cls(graph["input_shape"], graph["timesteps"], layers, readout, encoder, input_range)
         except NetworkError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:

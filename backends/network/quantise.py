@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import NetworkError
-from .graph import Network
+from .graph import DEFAULT_RANGE, Network
 from .inputs import Input
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
@@ -29,7 +29,8 @@ def quantise(network: Network) -> Network:
     Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are rounded alike, with the
     real value of a unit of its weights.
 
-    With constant-current input, the gain of layer 1 has another factor 1/127, the real value of one unit of a pixel.
+    With a current as input, the gain of layer 1 has another factor ρ/127, the real value of one unit of the input; see
+    constant_current.py.
 
     Raises
     ------
@@ -48,8 +49,8 @@ def quantise(network: Network) -> Network:
     if network.precision == "fixed":
         return network
     units = [1.0] * len(network.layers)
-    if network.encoder == "constant-current":
-        units[0] = 1 / PIXEL_LIMIT
+    if network.current_input:
+        units[0] = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
     layers = tuple(map(_quantise_layer, network.layers, units))
     return replace(network, layers=layers, readout=_quantise_readout(network.readout))
 

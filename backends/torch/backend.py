@@ -95,7 +95,7 @@ class _Simulation:
         self.samples = max(1, self.maps // min(CHUNK_STEPS, self.history.longest))
 
     def run(self, inputs: NDArray[Any]) -> RasterBatch:
-        """All steps of some samples: packed spikes (B, T, bytes), or constant currents (B, C, H, W)."""
+        """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, C, H, W)."""
         network, history, samples = self.network, self.history, len(inputs)
         source = torch.tensor(inputs, device=self.device)
         before = history.kept[0] - 1  # silent steps that are read before the first
@@ -137,14 +137,16 @@ class _Simulation:
         neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
         fired, piece = history.begin(place, len(steps)), history.pieces[place]
         early = {
-            number: self._currents(place, number, range(len(steps)), source)
+            number: self._currents(place, number, range(len(steps)), steps.start, source)
             for number, each in enumerate(self.network.inputs[place - 1])
             if all(read.layer != layer.name for read in each.sources)
         }
         for start in range(0, len(steps), piece):
             part = range(start, min(start + piece, len(steps)))
             currents = [
-                early[number][start : part.stop] if number in early else self._currents(place, number, part, source)
+                early[number][start : part.stop]
+                if number in early
+                else self._currents(place, number, part, steps.start, source)
                 for number in range(1 + len(layer.more))
             ]
             now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
@@ -152,10 +154,18 @@ class _Simulation:
                 spikes.copy_(neurons.step(current, t, others=others))
         return fired
 
-    def _currents(self, place: int, number: int, steps: range, source: Tensor) -> Tensor:
-        """a of one input of a layer at some steps of the chunk, counted from its first: (S, B, P, C)."""
+    def _currents(self, place: int, number: int, steps: range, start: int, source: Tensor) -> Tensor:
+        """a of one input of a layer at some steps of the chunk that begins at `start`, counted from there.
+
+        Returns
+        -------
+        (S, B, P, C)
+        """
         if (place, number) == (1, 0) and not self.network.spiking_input:
-            return source.flatten(2).mT.expand(len(steps), -1, -1, -1)
+            currents = source.flatten(3).mT.transpose(0, 1)
+            if self.network.encoder == "constant-current":
+                return currents.expand(len(steps), -1, -1, -1)
+            return currents[start + steps.start - 1 : start + steps.stop - 1]
         arrived = self.history.arrived(self.network.inputs[place - 1][number], steps, f"x{number}")
         return self.synapses[place - 1][number](arrived.flatten(0, 1)).view(-1, *self.neurons[place - 1].spikes.shape)
 

@@ -145,7 +145,8 @@ def encode_straight_through(
     if network.encoder == "image":
         expected = images.clamp(-2, 2) / 2
     elif network.encoder == "constant-current":
-        expected = images.clamp(-2, 2) * (PIXEL_LIMIT / 2)
+        largest = network.input_range
+        expected = images.clamp(-largest, largest) * (PIXEL_LIMIT / largest)
     else:
         expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
     encoded = torch.from_numpy(unpacked(encode(network, images.detach().numpy(), seed, indices)))

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from backends.network import LIF, Network, NetworkError, Readout
+from backends.network import DEFAULT_RANGE, LIF, Encoder, Network, NetworkError, Readout
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
 from pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
@@ -131,11 +131,11 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
         raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
     if network.precision != "float32":
         raise NetworkError("network: is in fixed point, expected float32; both are compared")
-    if network.encoder not in ("spikes", "constant-current"):
-        raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or 'constant-current'")
+    if network.encoder != "spikes" and not network.current_input:
+        raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or a current")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
     steps = network.timesteps - (0 if delayed else len(network.layers))
-    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network.encoder)
+    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network)
     if example.timesteps != steps:
         raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
     if example.shape != network.input_shape:
@@ -162,9 +162,10 @@ def _followed(
 
 def _given(example: Example, network: Network) -> NDArray[Any]:
     """What :func:`simulate` is given."""
-    if network.encoder == "constant-current":
-        return example.sequence[0].reshape(example.samples, *example.shape).cpu().numpy()
-    return example.encoded(network.timesteps)
+    if network.encoder == "spikes":
+        return example.encoded(network.timesteps)
+    steps = example.sequence.reshape(example.timesteps, example.samples, *example.shape).cpu().numpy()
+    return steps[0] if network.encoder == "constant-current" else steps
 
 
 def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequence[int]) -> pd.DataFrame:
@@ -205,5 +206,5 @@ def _single_layer(network: Network, number: int, silent: int, steps: int) -> Net
     )
     only = replace(layer, neuron=replace(neuron, gain=gain, bias=bias))
     readout = Readout(np.zeros((1, prod(network.shapes[number + 1])), network.readout.weight.dtype))
-    encoder = network.encoder if number == 0 else "spikes"
-    return Network(shape, steps + 1, (only,), readout, encoder)
+    driven: tuple[Encoder, float] = (network.encoder, network.input_range) if number == 0 else ("spikes", DEFAULT_RANGE)
+    return Network(shape, steps + 1, (only,), readout, *driven)

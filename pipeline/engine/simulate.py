@@ -80,7 +80,7 @@ def simulate(
         events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the set that needs no
         download, digits in clutter or, for a network that takes events, before a simulated camera. Arrays are images
         (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of
-        0 and 1
+        0 and 1, or real numbers (T, N, C, H, W) for a network that takes a changing current
     samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of
         events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown

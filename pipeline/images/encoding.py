@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.network import PIXEL_LIMIT, Network
+from backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
 from recordings.errors import InputError
 from recordings.raster.batch import PackedSpikes
 
@@ -32,14 +32,15 @@ def encode(
 
     Raises
     ------
-    InputError : if the network takes spikes, not images
+    InputError : if the network takes no images, but steps
     """
     if network.encoder == "constant-current":
-        return constant_current(images)
+        return in_eight_bits(images, network.input_range)
     if network.encoder == "image":
         return mean_spikes(images)
-    if network.encoder == "spikes":
-        raise InputError("encoding: got images, but the network takes spikes: (T, B, C, H, W) of 0 and 1")
+    if not network.takes_images:
+        of = "of 0 and 1" if network.spiking_input else "floating point"
+        raise InputError(f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) {of}")
     return poisson_batch(images, network.timesteps, seed, indices)
 
 
@@ -107,15 +108,15 @@ def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(_finite(x, "image"), -2, 2) / np.float32(2)
 
 
-def constant_current(x: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Quantise preprocessed pixels, clipped to what Poisson spikes can express: rint(clip(x, ±2) · 127/2).
+def in_eight_bits(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.int8]:
+    """Quantise the numbers of a current, clipped to a range: rint(clip(x, ±largest) · 127 / largest).
 
-    So 127 stands for a Poisson plane that fires at every step, and one unit for 1/127. Rounding is half-to-even, of
-    products that float64 holds exactly: the same integers everywhere. Float32 of any shape, finite, becomes int8 in
-    -127 … 127 of that shape.
+    By default 127 stands for a pixel of 2, for which a Poisson plane fires at every step. Rounding is half-to-even, of
+    products that float64 holds exactly and their quotients: the same integers everywhere. Float32 of any shape, finite,
+    becomes int8 in -127 … 127 of that shape.
     """
-    clipped = np.clip(_finite(x, "constant current"), -2, 2).astype(np.float64)
-    return np.rint(clipped * (PIXEL_LIMIT / 2)).astype(np.int8)
+    clipped = np.clip(_finite(x, "current").astype(np.float64), -largest, largest)
+    return np.rint(clipped * PIXEL_LIMIT / largest).astype(np.int8)
 
 
 def _checked(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from recordings.raster.bits import as_bits, on_cpu
 from recordings.schema import SampleTable
 
 from .datasets.arrays import InMemory, identity_of_events
-from .encoding import encode
+from .encoding import encode, in_eight_bits
 from .events.events import Events
 from .preprocessing import Preprocessing
 from .samples import Chosen, Trained, batches, choose_samples
@@ -61,33 +61,36 @@ class PreparedImages:
 
 
 @dataclass(frozen=True, eq=False)
-class InputSpikes:
-    """Spikes that are the network's input as they are, (T, N, C, H, W) bool."""
+class InputSteps:
+    """What the network is given at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
 
     name: str
     table: SampleTable
-    spikes: NDArray[np.bool_]
+    values: NDArray[np.bool_] | NDArray[np.float32]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`; refuses another shape than the network's input.
 
         Each layer delays spikes by a step. A network imported from a library without that delay has one more step per
-        layer. The caller's spikes may lack these steps: then as many silent steps are added at their end.
+        layer. The caller's input may lack these steps: then as many silent steps are added at their end.
         """
-        if not network.spiking_input:
-            raise InputError(f"data: got input spikes, but the network takes its input as {network.encoder}")
+        spikes = self.values.dtype == np.bool_
+        what = "spikes" if spikes else "numbers"
+        if not (network.spiking_input if spikes else network.encoder == "changing-current"):
+            raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
         steps, layers = network.timesteps, len(network.layers)
-        if len(self.spikes) not in (steps, steps - layers) or self.spikes.shape[2:] != network.input_shape:
+        if len(self.values) not in (steps, steps - layers) or self.values.shape[2:] != network.input_shape:
             raise InputError(
-                f"data: got input spikes of (T, N, C, H, W) = {self.spikes.shape}, expected "
+                f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
                 f"{(steps - layers, len(self.table), *network.input_shape)}, after which {layers} silent steps come, "
                 f"one for each layer; or all {steps} steps"
             )
-        missing = steps - len(self.spikes)
-        silent = np.zeros((missing, 1, *self.spikes.shape[2:]), np.bool_)
+        missing = steps - len(self.values)
+        silent = np.zeros((missing, 1, *self.values.shape[2:]), self.values.dtype)
         for batch in batches(chosen, batch_size):
-            spikes = self.spikes[:, batch]
-            yield np.concatenate([spikes, silent.repeat(len(batch), axis=1)]) if len(silent) else spikes
+            values = self.values[:, batch]
+            values = np.concatenate([values, silent.repeat(len(batch), axis=1)]) if len(silent) else values
+            yield values if spikes else in_eight_bits(values, network.input_range)  # type: ignore[arg-type]
 
 
 def open_source(
@@ -107,7 +110,8 @@ def open_source(
     data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
         (see below), or a :class:`Source`; None is "cluttered-digits", or of a checkpoint for events "saccade-digits".
         Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
-        (N, C, H, W) floating point, prepared already; or input spikes (T, N, C, H, W) of 0 and 1, any dtype
+        (N, C, H, W) floating point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of
+        any dtype, or real numbers for a network of the encoder "changing-current"
     network : a checkpoint, or a plain network, which takes arrays that need no preparation
     labels : (N,) int, -1 where unknown; for arrays
     samples : number of items: of a data set in a seeded class-balanced order (8 if not given); of an array, of events
@@ -160,9 +164,12 @@ def _from_array(
 ) -> Source:
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
-        table = _table(labels, array.shape[1], samples)
-        spikes = as_bits(array[:, :samples], lambda place: f"data: index {place}" if place else "data")
-        return InputSpikes(_identity(spikes), table, spikes)
+        table, array = _table(labels, array.shape[1], samples), array[:, :samples]
+        if (network if isinstance(network, Network) else network.network).encoder == "changing-current":
+            values = np.asarray(array, np.float32)
+        else:
+            values = as_bits(array, lambda place: f"data: index {place}" if place else "data")
+        return InputSteps(_identity(values), table, values)
     if array.ndim == 3 and array.shape[2] == 3:
         raise InputError(f"{about}; one image is image[None]")
     table, array = _table(labels, len(array), samples), array[:samples]
@@ -208,8 +215,9 @@ def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleT
 def _check_prepared(images: NDArray[Any], network: Trained | Network) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
     graph = network if isinstance(network, Network) else network.network
-    if graph.encoder == "spikes":
-        raise InputError("data: got images, but the network takes spikes: (T, N, C, H, W) of 0 and 1")
+    if not graph.takes_images:
+        of = "of 0 and 1" if graph.spiking_input else "floating point"
+        raise InputError(f"data: got images, but the network takes {graph.encoder}: (T, N, C, H, W) {of}")
     channels, *size = graph.input_shape
     expected = (channels // 2 if graph.encoder == "poisson" else channels, *size)
     if images.shape[1:] != expected:

@@ -76,8 +76,9 @@ class Checkpoint:
         InputError : if the network takes spikes alone
         """
         if self.preprocessing is None:
+            what, of = ("spikes", "0 and 1") if self.network.spiking_input else ("numbers", "floating point")
             raise InputError(
-                "data: the network takes spikes that the caller brings; give an array (T, N, C, H, W) of 0 and 1"
+                f"data: the network takes {what} that the caller brings; give an array (T, N, C, H, W) of {of}"
             )
         return self.preprocessing
 
@@ -188,8 +189,14 @@ def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
 
 def _check_preparation(network: Network, prepare: Preparation | None) -> None:
     """Refuse a preparation whose result is not the network's input."""
-    if (network.encoder == "spikes") == isinstance(prepare, Preprocessing):
-        takes = "spikes (EventBinning, or None)" if network.encoder == "spikes" else "images (Preprocessing)"
+    kinds: tuple[type, ...]
+    if network.takes_images:
+        kinds, takes = (Preprocessing,), "images (Preprocessing)"
+    elif network.spiking_input:
+        kinds, takes = (EventBinning, type(None)), "spikes (EventBinning, or None)"
+    else:
+        kinds, takes = (type(None),), "numbers of every step (None)"
+    if not isinstance(prepare, kinds):
         raise InputError(f"checkpoint: got {type(prepare).__name__}, but the network takes {takes}")
     if prepare is None:
         return

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backends.base import InputBatch, unpacked
-from backends.network import LIF, PIXEL_LIMIT, Layer, Network, NetworkError, Readout, ReLU, Shape
+from backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Layer, Network, NetworkError, Readout, ReLU, Shape
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
 from recordings.layers import steps_that_matter
@@ -67,7 +67,8 @@ class DifferentiableNetwork(nn.Module):
         Parameters
         ----------
         inputs : what the network's encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, or (B, C, H, W),
-            for a constant current in -127 … 127; gradients reach them if they require it
+            for a constant current in -127 … 127; for a changing one (T, B, C, H, W). Gradients reach them if they
+            require it
 
         Returns
         -------
@@ -118,7 +119,9 @@ class _LifLayer(nn.Module):
     def __init__(self, layer: Layer, network: Network) -> None:
         super().__init__()
         self.layer, self.steps = layer, network.timesteps - 1  # at the first one nothing arrives
-        self.constant = network.encoder == "constant-current" and layer is network.layers[0]
+        first = layer is network.layers[0]
+        self.constant = network.encoder == "constant-current" and first
+        self.unit = network.input_range / DEFAULT_RANGE if network.current_input and first else None
         self.weight = _constant(layer.weight)
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
 
@@ -129,16 +132,14 @@ class _LifLayer(nn.Module):
     def currents(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """What the synapses hand to the neurons at steps start + 1 … stop, by default at all T - 1."""
         steps = range(self.steps)[start:stop]
-        if self.constant:
-            return self._constant_current(inputs).expand(len(steps), -1, -1, -1, -1)
-        spikes = inputs[steps.start : steps.stop]
-        currents = synapses(self.layer, self.weight, spikes.flatten(0, 1))
-        return currents.reshape(*spikes.shape[:2], *self._map(spikes))
-
-    def _constant_current(self, images: Tensor) -> Tensor:
-        """a[1] … a[T-1], all equal, summed in float64 and rounded once, see backends/constant_current.py."""
-        current = synapses(self.layer, self.weight.double(), images.double() / PIXEL_LIMIT).float()
-        return current.reshape(len(images), *self._map(images))
+        maps = inputs[None] if self.constant else inputs[steps.start : steps.stop]
+        if self.unit is None:
+            currents = synapses(self.layer, self.weight, maps.flatten(0, 1))
+        else:  # summed in float64 and rounded once, see backends/constant_current.py
+            numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
+            currents = (synapses(self.layer, self.weight.double(), numbers) * self.unit).float()
+        currents = currents.reshape(*maps.shape[:2], *self._map(maps))
+        return currents.expand(len(steps), -1, -1, -1, -1) if self.constant else currents
 
     def _map(self, inputs: Tensor) -> Shape:
         """(C, H, W) of these neurons, for inputs of (…, C, H, W)."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
-from backends.constant_current import constant_currents
-from backends.network import LIF, Layer, Network, Readout
+from backends.constant_current import input_currents
+from backends.network import LIF, FixedLIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
@@ -25,12 +25,12 @@ def test_a_pooled_convolution_by_hand():
     image = np.int8([[[[1, 2, 3, 4], [5, 6, 7, -8]]]])
     layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0), pool=2, padding=1)
     real = network(layer, (1, 2, 4))
-    current = constant_currents(real, image)
-    assert current.dtype == np.float32
-    assert current[0, 0].tolist() == [[0, 0, 0], np.float32(np.array([-3.5, 5.5, 3]) / 127).tolist(), [0, 0, 0]]
-    current = constant_currents(quantise(real), image)
+    current = input_currents(real, image)
+    assert (current.dtype, current.shape) == (np.float32, (1, 1, 1, 3, 3))
+    assert current[0, 0, 0].tolist() == [[0, 0, 0], np.float32(np.array([-3.5, 5.5, 3]) / 127).tolist(), [0, 0, 0]]
+    current = input_currents(quantise(real), image)
     assert current.dtype == np.int32
-    assert current[0, 0].tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
+    assert current[0, 0, 0].tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("kernel", [(4, 3, 2, 3), (4, 3 * 6 * 4)])
@@ -40,11 +40,25 @@ def test_the_equations_for_every_image_of_a_batch(kernel):
     real = network(Layer("layer1", rng.normal(size=kernel), LIF(1.0), pool=2, **geometry), (3, 12, 8))
     images = rng.integers(-127, 128, (3, 3, 12, 8), np.int8)
     for given, unit in ((quantise(real), 1), (real, 127)):
-        currents = constant_currents(given, images)
+        currents = input_currents(given, images)
         for image, current in zip(images, currents, strict=True):
-            expected = layer_current(given.layers[0], image) / unit
+            expected = layer_current(given.layers[0], image)[None] / unit
             assert current == pytest.approx(expected.astype(current.dtype), rel=1e-6)
-            assert np.array_equal(current, constant_currents(given, image[None])[0])
+            assert np.array_equal(current, input_currents(given, image[None])[0])
+
+
+def test_other_numbers_at_every_step_by_hand():
+    # 127 stands for 5, of which the weights see the half: a[t] = 2 · x[t-1] · 2.5/127. The last step drives nothing.
+    layer = Layer("fc1", np.float32([[2]]), LIF(1.0))
+    given = Network((1, 1, 1), 4, (layer,), Readout(np.ones((1, 1))), "changing-current", input_range=5.0)
+    steps = np.int8([127, -127, 1, 88])[:, None, None, None, None]
+    currents = input_currents(given, steps)
+    assert currents[0].ravel().tolist() == [5, -5, np.float32(5 / 127)]
+    fixed = quantise(given)
+    assert input_currents(fixed, steps)[0].ravel().tolist() == [127 * 127, -127 * 127, 127]
+    # One unit is 2/127 · 2.5/127 · 4096 = 1.269763 of the membrane: times 2¹⁴ 20803.8, times 2¹⁵ beyond 32767.
+    assert isinstance(fixed.layers[0].neuron, FixedLIF)
+    assert (fixed.layers[0].neuron.gain.item(), fixed.layers[0].neuron.shift) == (20804, 14)
 
 
 @pytest.mark.parametrize("precision", ["float32", "fixed"])
@@ -81,7 +95,7 @@ def test_127_stands_for_a_plane_that_fires_at_every_step():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((1, 1, 2, 5), np.int8), r"got images of \(1, 1, 2, 5\) int8, expected .* int8; encode"),
+        (np.zeros((1, 1, 2, 5), np.int8), r"got maps of \(1, 1, 2, 5\) int8, expected .* int8; encode"),
         (np.zeros((1, 1, 2, 4), np.float32), r"\(1, 1, 2, 4\) float32, expected \(B, 1, 2, 4\) int8"),
         (np.zeros((3, 1, 1, 2, 4), np.bool_), r"\(3, 1, 1, 2, 4\) bool, expected"),
         (np.full((1, 1, 2, 4), -128, np.int8), "got a pixel of -128, expected -127 … 127"),

@@ -215,6 +215,27 @@ def constant_odd(rng: np.random.Generator) -> Network:
     )
 
 
+def changing(rng: np.random.Generator) -> Network:
+    """Other numbers at every step, in front of a dense layer; 127 stands for 5, not 2."""
+    return Network(
+        (3, 4, 2),
+        9,
+        (
+            Layer("fc1", weights(rng, 5, 12), neurons(rng, 5, 9), pool=(2, 1)),
+            Layer("fc2", weights(rng, 6, 5), neurons(rng, 6, 1)),
+        ),
+        Readout(weights(rng, 3, 6)),
+        "changing-current",
+        5.0,
+    )
+
+
+def changing_maps(rng: np.random.Generator) -> Network:
+    """Other maps at every step, more steps than a chunk holds, and a maximum of the currents they cause."""
+    layer = Layer("conv1", weights(rng, 4, 2, 3, 3), neurons(rng, 4, 40), padding=1, current_pool=2)
+    return Network((2, 6, 8), 40, (layer,), Readout(weights(rng, 3, 48)), "changing-current", 1.5)
+
+
 def constant_limits(rng: np.random.Generator) -> Network:
     """Constant currents of up to 8,387,080 into a dense first layer behind pooling."""
     signs = rng.choice((-1, 1), (4, 13 * 2 * 5)).astype(np.int8)
@@ -246,22 +267,28 @@ NETWORKS = {
         maxima,
         rectangles,
         constant_maxima,
+        changing,
+        changing_maps,
     )
 }
-STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles")
+STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing")
 RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
 
 
 def samples(rng: np.random.Generator, network: Network) -> NDArray[Any]:
     """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one.
 
-    With constant-current input they are images: noise, the brightest, black, and all of -127 … 127.
+    Where currents are the input, they are images: noise, the brightest, black, and all of -127 … 127.
     """
     if network.encoder == "constant-current":
         noise, bright, black, full = (
             rng.integers(-limit, limit + 1, network.input_shape, np.int8) for limit in (20, 0, 0, 127)
         )
         return np.stack([noise, bright + np.int8(127), noise, black, full, noise])
+    if network.encoder == "changing-current":
+        shape = network.timesteps, *network.input_shape
+        noise, full = (rng.integers(-limit, limit + 1, shape, np.int8) for limit in (20, 127))
+        return np.stack([noise, np.full_like(noise, 127), noise, np.zeros_like(noise), full, noise], axis=1)
     shape = (network.timesteps, *network.input_shape)
     drawn = [rng.random(shape) < density for density in (0.1, 1.0, 0.0, 0.5)]
     return np.stack([*drawn[:2], drawn[0], *drawn[2:], drawn[0]], axis=1)
@@ -295,7 +322,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
     assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima])
+@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima, changing])
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)

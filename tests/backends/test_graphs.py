@@ -15,7 +15,7 @@ from tests.backends.graphs import FLOAT, graphs, quarters
 from tests.backends.test_contract import assert_same, samples, simulate
 from tests.reference import simulate_reference
 
-GRAPH_BACKENDS = ("torch",)
+GRAPH_BACKENDS = ("torch", "event")
 
 BACKENDS = pytest.mark.parametrize("backend", GRAPH_BACKENDS)
 

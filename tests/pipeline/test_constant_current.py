@@ -13,7 +13,7 @@ import pytest
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from pipeline import explain, export, run
-from pipeline.images.encoding import constant_current
+from pipeline.images.encoding import in_eight_bits
 from pipeline.images.samples import choose_samples
 from pipeline.maps import explain as explanation
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -88,7 +88,7 @@ def test_images_are_what_the_network_receives(workplace):
     samples = choose_samples(str(workplace / "images"), checkpoint, 5, seed=0)
     batches = list(samples.encoded([3, 0, 1], checkpoint.network, seed=9, batch_size=2))
     assert [batch.shape for batch in batches] == [(2, 3, 16, 24), (1, 3, 16, 24)]
-    assert np.array_equal(batches[0][0], constant_current(samples.images([3])[0]))
+    assert np.array_equal(batches[0][0], in_eight_bits(samples.images([3])[0]))
 
 
 def test_export_measures_it_once(workplace, capsys):

@@ -160,6 +160,7 @@ def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp
             spikesam.Preprocessing(8, 6, (0.5,), (0.25,)),
             "input is 6×8×6, but its data are prepared as ON and OFF planes of grey, 2×8×6",
         ),
+        (2, "changing-current", BINNING, r"but the network takes numbers of every step \(None\)"),
         (3, "spikes", BINNING, "input is 3×8×6, but its data are prepared as events, OFF and ON, 2×8×6"),
         (2, "spikes", replace(BINNING, bins=7), "7 bins of events do not fit into the network's 6 steps"),
     ],

@@ -28,6 +28,6 @@ def sources_digest() -> str:
     """SHA-256, shortened, of every file of this package and of the network, whose constants are compiled in."""
     digest = hashlib.sha256()
     network = HERE.parents[1] / "network"
-    for path in (*sorted(HERE.glob("*.py")), network / "layers.py", network / "neurons.py"):
+    for path in (*sorted(HERE.glob("*.py")), network / "inputs.py", network / "neurons.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Layer, Shape, pair
+from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
-from .events import pack_spikes
-from .neurons import Dynamics, dynamics_of, hold, step
+from .events import any_fired, pack_spikes
+from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
+
+NONE = (1, 1)  # sides of no pooling
+
+
+class Scratch(NamedTuple):
+    """Memory in which the currents of one input are computed.
+
+    Parameters
+    ----------
+    room : see :func:`backends.event.kernels.synapses.correlate`
+    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
+    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
+    further : as the unpooled currents, or the current — those of one of several sources; empty of one
+    """
+
+    room: Room
+    pooled: NDArray[np.bool_]
+    unpooled: NDArray[Any]
+    further: NDArray[Any]
 
 
 class State(NamedTuple):
@@ -21,26 +41,30 @@ class State(NamedTuple):
 
     Parameters
     ----------
-    current, membrane : (H, W, C) int32 or float32 — `a[t+1]` and `v[t]`
-    synaptic : as the membrane — `i[t]`; empty where it does not outlast a step
-    room : see :func:`backends.event.kernels.synapses.correlate`
-    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
-    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
+    current : (K, H, W, C) int32 or float32 — `a[t+1]` of each of K inputs
+    membrane : (H, W, C), of that dtype — `v[t]`
+    synaptic : as the membrane — `i[t]`; empty where it is not computed apart
+    scratch : of each input; None of the identity
     """
 
     current: NDArray[Any]
     membrane: NDArray[Any]
     synaptic: NDArray[Any]
-    room: Room
-    pooled: NDArray[np.bool_]
-    unpooled: NDArray[Any]
+    scratch: tuple[Scratch | None, ...]
 
 
-class Pooling(NamedTuple):
-    """(y, x) of the maximum pooling of a layer's input spikes and of its currents; (1, 1) for none."""
+class Synapses(NamedTuple):
+    """The synapses of one input, laid out.
 
-    spikes: tuple[int, int]
-    currents: tuple[int, int]
+    Parameters
+    ----------
+    weights : for the spikes behind maximum pooling
+    spike_pool, current_pool : (y, x) of the maximum pooling of spikes and of currents; (1, 1) for none
+    """
+
+    weights: WeightLayout
+    spike_pool: tuple[int, int]
+    current_pool: tuple[int, int]
 
 
 class LayerKernel:
@@ -48,40 +72,49 @@ class LayerKernel:
 
     A dense layer is a convolution whose kernel is as large as its pooled map.
 
+    What arrives at a layer is one map of spikes for each source of each input: those of the first input in their order,
+    then those of the second, and so on. A source with delay d gives the spikes of d - 1 steps before the step that has
+    just been computed: they act in the next one.
+
     Parameters
     ----------
-    layer : its weights and neurons
-    shape : (C, H, W) of its input
+    layer : its inputs and neurons
+    shapes : (C, H, W) of the sources of each input
     """
 
-    def __init__(self, layer: Layer, shape: Shape) -> None:
-        channels, height, width = shape
-        rows, columns = pool = pair(layer.pool)
-        kernel = layer.averaged_weight
-        if layer.kind == "dense":
-            kernel = kernel.reshape(-1, channels, height // rows, width // columns)
-        spikes, summed = (pool, (1, 1)) if layer.pooling == "max" else ((1, 1), pool)
-        self.pooling = Pooling(spikes, pair(layer.current_pool))
-        self.synapses_shape = channels, height // spikes[0], width // spikes[1]
-        self.synapses = lay_out(kernel, self.synapses_shape, summed, pair(layer.stride), pair(layer.padding))
-        self.input_shape = height, width, channels
-        outputs, rows, columns = layer.output_shape(shape)
+    def __init__(self, layer: Layer, *shapes: Shape) -> None:
+        neuron = layer.spiking_neuron
+        self.shapes, inputs = shapes, (layer.first, *layer.more)
+        self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
+        self.synapses = [_laid_out(each, shape) for each, shape in zip(inputs, shapes, strict=True)]
+        self.plain = self.signs == [[1]]
+        outputs, rows, columns = layer.output_shape(shapes[0])
         self.output_shape = rows, columns, outputs
-        self.dynamics = dynamics_of(layer.spiking_neuron)
-        self.dtype = np.int32 if isinstance(layer.spiking_neuron, FixedLIF) else np.float32  # of currents, membranes
+        self.dynamics = dynamics_of(neuron, layer.more)
+        self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
     def rest(self) -> State:
         """The state before a sample begins."""
-        channels, height, width = self.synapses_shape
-        rows, columns, outputs = self.output_shape
-        y, x = self.pooling.currents
         return State(
+            np.zeros((len(self.synapses), *self.output_shape), self.dtype),
             np.zeros(self.output_shape, self.dtype),
-            np.zeros(self.output_shape, self.dtype),
-            np.zeros(self.output_shape if self.dynamics.outlasts else (0, 0, 0), self.dtype),
-            room_for(self.synapses, self.synapses_shape),
-            np.zeros((height, width, channels) if self.pooling.spikes != (1, 1) else (0, 0, 0), np.bool_),
-            np.zeros((rows * y, columns * x, outputs) if (y, x) != (1, 1) else (0, 0, 0), self.dtype),
+            np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype),
+            tuple(
+                self._scratch(synapses, shape, several=signs != [1]) if synapses else None
+                for synapses, shape, signs in zip(self.synapses, self.shapes, self.signs, strict=True)
+            ),
+        )
+
+    def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
+        channels, height, width = _pooled(shape, synapses.spike_pool)
+        rows, columns, outputs = self.output_shape
+        (y, x), nothing = synapses.current_pool, (0, 0, 0)
+        unpooled = rows * y, columns * x, outputs
+        return Scratch(
+            room_for(synapses.weights, (channels, height, width)),
+            np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
+            np.zeros(unpooled if (y, x) != NONE else nothing, self.dtype),
+            np.zeros(unpooled if several else nothing, self.dtype),
         )
 
     def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -94,31 +127,73 @@ class LayerKernel:
         """
         advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, packed)
 
-    def add(self, spikes: NDArray[np.bool_], state: State) -> None:
-        """Set `state.current` to the currents that one step's `spikes`, (H, W, C) bool, cause in the next step."""
-        add(spikes, self.synapses, self.pooling, state)
+    def add(self, arrived: Sequence[NDArray[np.bool_] | None], state: State) -> None:
+        """Set `state.current` to the currents that spikes cause in the next step.
+
+        Parameters
+        ----------
+        arrived : (H, W, C) bool of each source, C-contiguous; None leaves the current of its input as it is
+        """
+        following = iter(arrived)
+        for synapses, signs, scratch, current in zip(
+            self.synapses, self.signs, state.scratch, state.current, strict=True
+        ):
+            for number, sign in enumerate(signs):
+                spikes = next(following)
+                if spikes is None:
+                    continue
+                if synapses is None:
+                    add_signed(spikes, number > 0, sign, current)
+                else:
+                    add(spikes, synapses, scratch, number > 0, sign, current)
+            if synapses and scratch and synapses.current_pool != (1, 1) and spikes is not None:
+                pool_currents(scratch.unpooled, synapses.current_pool, current)
 
     def run(
-        self, start: int, arrived: NDArray[np.bool_] | None, state: State, packed: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
+        self,
+        start: int,
+        arrived: Sequence[NDArray[np.bool_] | None],
+        state: State,
+        fired: NDArray[np.bool_],
+        packed: NDArray[np.uint8],
+    ) -> None:
         """Advance by several steps.
 
         Parameters
         ----------
         start : number of the first of them
-        arrived : (S, H, W, C) bool — input spikes of these steps; None leaves the current as it is
+        arrived : (S, H, W, C) bool of each source — see :meth:`add`; may share memory with `fired`
         state : of the step before, advanced
-        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the spikes as bits in the file's order
-
-        Returns
-        -------
-        (S, H', W', C') bool — the layer's spikes
+        fired : (S, H', W', C') bool, written — the layer's spikes
+        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the same as bits in the file's order
         """
-        fired = np.empty((len(packed), *self.output_shape), np.bool_)
-        nothing = np.empty((0, *self.input_shape), np.bool_)
-        arrived = nothing if arrived is None else arrived
-        run_steps(start, arrived, self.synapses, self.pooling, self.dynamics, state, fired, packed)
-        return fired
+        if self.plain and self.synapses[0]:
+            channels, height, width = self.shapes[0]
+            spikes = np.empty((0, height, width, channels), np.bool_) if arrived[0] is None else arrived[0]
+            maps = state.current, state.membrane, state.synaptic
+            run_steps(start, spikes, self.synapses[0], self.dynamics, *maps, state.scratch[0], fired, packed)
+            return
+        for i in range(len(fired)):
+            self.advance(start + i, state, fired[i], packed[i])
+            self.add([None if spikes is None else spikes[i] for spikes in arrived], state)
+
+
+def _laid_out(each: Input, shape: Shape) -> Synapses | None:
+    """The synapses of an input whose sources are (C, H, W); None of the identity."""
+    if each.weight is None:
+        return None
+    kernel = each.averaged_weight
+    if each.kind == "dense":
+        kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
+    pool = pair(each.pool)
+    spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
+    weights = lay_out(kernel, _pooled(shape, spikes), summed, pair(each.stride), pair(each.padding))
+    return Synapses(weights, spikes, pair(each.current_pool))
+
+
+def _pooled(shape: Shape, pool: Sides) -> Shape:
+    (channels, height, width), (y, x) = shape, pair(pool)
+    return channels, height // y, width // x
 
 
 @compiled
@@ -138,47 +213,80 @@ def advance(
         synaptic[:] = 0
         fired[:] = False
     else:
-        maps = current.reshape(-1, channels), membrane.reshape(-1, channels), fired.reshape(-1, channels)
-        if dynamics.outlasts:
+        membranes, spikes = membrane.reshape(-1, channels), fired.reshape(-1, channels)
+        currents = current.reshape(len(current), -1, channels)
+        if dynamics.apart:
             driven = synaptic.reshape(-1, channels)
-            step(t, dynamics.currents, maps[0], driven, maps[2])
-            step(t, dynamics.neurons, driven, maps[1], maps[2])
+            drive(t, dynamics.currents, currents, driven)
+            step(t, dynamics.neurons, driven, membranes, spikes)
         else:
-            step(t, dynamics.neurons, maps[0], maps[1], maps[2])
+            step(t, dynamics.neurons, currents[0], membranes, spikes)
         if len(dynamics.lowest):
-            hold(dynamics.lowest, maps[1])
+            hold(dynamics.lowest, membranes)
     pack_spikes(fired, packed)
 
 
 @compiled
-def add(spikes: NDArray[np.bool_], synapses: WeightLayout, pooling: Pooling, state: State) -> None:
-    """:meth:`LayerKernel.add`, compiled."""
-    currents = state.unpooled if pooling.currents != (1, 1) else state.current
-    if pooling.spikes != (1, 1):
-        pool_spikes(spikes, pooling.spikes, state.pooled)
-        correlate(state.pooled, synapses, state.room, currents)
+def add(
+    spikes: NDArray[np.bool_], synapses: Synapses, scratch: Scratch, further: bool, sign: int, current: NDArray[Any]
+) -> None:
+    """Set an input's currents, in front of their pooling, to those of its first source, or add those of a further one.
+
+    Parameters
+    ----------
+    spikes : (H, W, C) bool
+    further, sign : whether it is a further source, and what its spikes are multiplied by
+    current : (H', W', C') int32 or float32, written where its input has no pooling of currents
+    """
+    target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+    if not any_fired(spikes):
+        if not further:
+            target[:] = 0
+        return
+    alone = target if sign > 0 and not further else scratch.further
+    if synapses.spike_pool != (1, 1):
+        pool_spikes(spikes, synapses.spike_pool, scratch.pooled)
+        correlate(scratch.pooled, synapses.weights, scratch.room, alone)
     else:
-        correlate(spikes, synapses, state.room, currents)
-    if pooling.currents != (1, 1):
-        pool_currents(currents, pooling.currents, state.current)
+        correlate(spikes, synapses.weights, scratch.room, alone)
+    if sign < 0 or further:
+        add_signed(alone, further, sign, target)
+
+
+@compiled
+def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[Any]) -> None:
+    """Add or subtract, (H, W, C) both; where it is no `further` source, `current` is 0 before."""
+    if not further:
+        current[:] = 0
+    flat, flat_added = current.reshape(-1), added.reshape(-1)
+    if sign > 0:
+        for neuron in range(len(flat)):
+            flat[neuron] += flat_added[neuron]
+    else:
+        for neuron in range(len(flat)):
+            flat[neuron] -= flat_added[neuron]
 
 
 @compiled
 def run_steps(
     start: int,
     arrived: NDArray[np.bool_],
-    synapses: WeightLayout,
-    pooling: Pooling,
+    synapses: Synapses,
     dynamics: Dynamics,
-    state: State,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    synaptic: NDArray[Any],
+    scratch: Scratch,
     fired: NDArray[np.bool_],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`LayerKernel.run`, compiled; `arrived` holds no steps where the current is constant."""
+    """:meth:`LayerKernel.run` of one source of sign 1, compiled; `arrived` holds no steps of a constant current."""
     for i in range(len(fired)):
-        advance(start + i, dynamics, state.current, state.membrane, state.synaptic, fired[i], packed[i])
+        advance(start + i, dynamics, current, membrane, synaptic, fired[i], packed[i])
         if len(arrived):
-            add(arrived[i], synapses, pooling, state)
+            add(arrived[i], synapses, scratch, False, 1, current[0])
+            if synapses.current_pool != (1, 1):
+                pool_currents(scratch.unpooled, synapses.current_pool, current[0])
 
 
 def compile_kernels(precision: str) -> None:
@@ -188,8 +296,13 @@ def compile_kernels(precision: str) -> None:
     """
     fixed = precision == "fixed"
     neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)) if fixed else LIF(1.0)
-    kernel = LayerKernel(Layer("compiled", np.ones((1, 1), np.int8 if fixed else np.float32), neuron), (1, 1, 1))
-    state, spikes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_)
-    kernel.advance(0, state, spikes[0], np.zeros(1, np.uint8))
-    kernel.add(spikes[0], state)
-    kernel.run(0, spikes, state, np.zeros((1, 1), np.uint8))
+    weight = np.ones((1, 1), np.int8 if fixed else np.float32)
+    spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
+    several = Layer("compiled", weight, neuron, source=("a", "b"), more=(Input(None, "a", np.ones(1, np.int32)),))
+    for layer in (Layer("compiled", weight, neuron), several):
+        kernel = LayerKernel(layer, *(1 + len(layer.more)) * [(1, 1, 1)])
+        state, arrived = kernel.rest(), sum(map(len, kernel.signs)) * [spikes]
+        kernel.run(0, arrived, state, spikes, packed)
+        kernel.add([each[0] for each in arrived], state)
+        kernel.advance(0, state, spikes[0], packed[0])
+    pool_currents(state.current[0], 1, state.membrane)

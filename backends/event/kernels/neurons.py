@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from backends.network import MEMBRANE_LIMIT, FixedLIF, SpikingNeuron
+from backends.network import MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
 from .compiled import compiled
 
@@ -37,43 +38,67 @@ class NeuronConstants(NamedTuple):
     fires_above: NDArray[Any]
 
 
-class Dynamics(NamedTuple):
-    """The synaptic currents and the neurons of a layer; made by :func:`dynamics_of`.
+class Currents(NamedTuple):
+    """How the currents of a layer's K inputs become `i[t]`; dtypes as in :class:`NeuronConstants`.
 
     Parameters
     ----------
-    currents : neurons that never fire, whose membrane is the synaptic current; used where that outlasts a step
-    neurons : those that fire; driven by `currents`, then without gain or bias of their own, or else by `a[t]`
-    outlasts : whether the synaptic current outlasts a step
+    gain : (K, 1 or T, C) — for integers, divided by 2^shift
+    bias : (1 or T, C)
+    kept : (C,) — what is left of `i[t-1]`: 0 where a current acts in one step alone
+    """
+
+    gain: NDArray[Any]
+    bias: NDArray[Any]
+    kept: NDArray[Any]
+
+
+class Dynamics(NamedTuple):
+    """The currents and the neurons of a layer; made by :func:`dynamics_of`.
+
+    Parameters
+    ----------
+    currents : used where `i[t]` is computed apart from the neurons
+    neurons : driven by `i[t]`, then without gain or bias of their own, or else by `a[t]`
+    apart : whether it is: where currents outlast a step, or come through several inputs
     lowest : (1,), or (C,) where channels differ, as the membranes — which do not fall below; empty where nothing
         holds them
     """
 
-    currents: NeuronConstants
+    currents: Currents
     neurons: NeuronConstants
-    outlasts: bool
+    apart: bool
     lowest: NDArray[Any]
 
 
-def dynamics_of(neuron: SpikingNeuron) -> Dynamics:
-    """The neurons of a network as the kernels read them; real numbers are rounded to float32."""
-    outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
-    lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
-    of_current: dict[str, Any] = {"reset": "subtract", "reset_by": 0}
+def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = ()) -> Dynamics:
+    """The neurons of a network as the kernels read them; real numbers are rounded to float32.
+
+    Parameters
+    ----------
+    more : inputs of the layer beyond the first, whose gain the neuron has
+    """
+    fixed = isinstance(neuron, FixedLIF)
+    dtype: Any = np.float64 if fixed else np.float32
+    shifts = [getattr(neuron, "shift", 0), *(each.shift for each in more)]
+    gains = [gain / 2**shift for gain, shift in zip([neuron.gain, *(each.gain for each in more)], shifts, strict=True)]
+    steps, channels = max(map(len, gains)), neuron.gain.shape[1]
+    currents = Currents(
+        np.array([np.broadcast_to(gain, (steps, channels)) for gain in gains], dtype),
+        neuron.bias.astype(dtype),
+        np.full(channels, neuron.synaptic_leak, dtype),
+    )
     plain: dict[str, Any] = {"gain": np.ones_like(neuron.gain[:1]), "bias": np.zeros_like(neuron.bias[:1])}
-    if isinstance(neuron, FixedLIF):
-        of_current["decay"], plain["shift"] = neuron.synaptic_decay, 0
-    else:
-        of_current["leak"] = neuron.synaptic_leak
-    currents = constants_of(replace(neuron, **of_current))
-    currents.fires_above[:] = np.iinfo(np.int32).max if isinstance(neuron, FixedLIF) else np.inf
-    neurons = constants_of(replace(neuron, **plain) if outlasts else neuron)
-    dtype: Any = np.int32 if isinstance(neuron, FixedLIF) else np.float32
-    return Dynamics(currents, neurons, outlasts, np.array(lowest, dtype))
+    if fixed:
+        plain["shift"] = 0
+    lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
+    apart = len(gains) > 1 or bool(currents.kept.any())
+    held = np.array(lowest, np.int32 if fixed else np.float32)
+    return Dynamics(currents, constants_of(replace(neuron, **plain) if apart else neuron), apart, held)
 
 
 def constants_of(neuron: SpikingNeuron) -> NeuronConstants:
-    """The constants of neurons that `a[t]` drives without a synaptic current; see :func:`dynamics_of`."""
+    """The constants of neurons that `a[t]` drives, or `i[t]`; see :func:`dynamics_of`."""
     dtype: Any = np.float64 if isinstance(neuron, FixedLIF) else np.float32
     channels = neuron.gain.shape[1]
     to_zero = neuron.reset == "zero"
@@ -145,6 +170,48 @@ def _membrane_after(
         return chosen(before, current, gain, bias, kept, kept_after, subtracted, above)
 
     return compiled
+
+
+def scaled(current: Any, gain: Any) -> Any:
+    """What one input adds to `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
+
+
+@overload(scaled)
+def _scaled(current: Any, gain: Any) -> Any:
+    def fixed(current: Any, gain: Any) -> Any:
+        return np.trunc(np.float64(current) * gain)
+
+    def real(current: Any, gain: Any) -> Any:
+        return gain * current
+
+    return fixed if current == types.int32 else real
+
+
+@compiled
+def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
+    """Advance `i` to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
+
+    Parameters
+    ----------
+    arrived : (K, P, C) int32 or float32 — `a[t]` of each input
+    driven : (P, C) of that dtype — `i[t-1]` on entry, `i[t]` on return
+    """
+    gains, bias, kept = currents.gain, currents.bias[(t - 1) % len(currents.bias)], currents.kept
+    now = (t - 1) % gains.shape[1]
+    inputs, positions, channels = arrived.shape
+    total = np.empty(channels, gains.dtype)
+    for position in range(positions):
+        for channel in range(channels):
+            total[channel] = scaled(arrived[0, position, channel], gains[0, now, channel])
+        for number in range(1, inputs):
+            for channel in range(channels):
+                total[channel] += scaled(arrived[number, position, channel], gains[number, now, channel])
+        for channel in range(channels):  # a membrane that never fires
+            before, left = driven[position, channel], kept[channel]
+            whole = gains.dtype.type(1)
+            driven[position, channel] = membrane_after(
+                before, total[channel], whole, bias[channel], left, left, whole, np.inf
+            )
 
 
 @compiled

@@ -6,15 +6,16 @@ is a simulation: a gain that changes with every step is nothing Loihi silicon of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from backends.event.kernels.layer import advance
 from backends.event.kernels.neurons import dynamics_of
-from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
+from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import FixedLIF, SpikingNeuron
+from backends.network import FixedLIF, Input, SpikingNeuron
 from backends.trace import GradedSpikes, SpikeTrace
 
 
@@ -23,14 +24,16 @@ class LIFNeurons(AbstractProcess):
 
     Parameters
     ----------
-    shape : (H, W, C) or (C,) — channels last
-    timesteps : steps of a sample; at the first one the state is zeroed and `a_in`, which belongs to the sample before,
-        is ignored
-    neuron : type and constants of the neurons
+    shape : (H, W, C)
+    timesteps : steps of a sample; at the first one the state is zeroed and currents, which belong to the sample
+        before, are ignored
+    neuron : type and constants of the neurons, with the gain of the first input
+    more : further inputs of the layer, with their gains
     trace : constants of the traces that spikes carry, if any; in fixed point only
 
-    Ports: `a_in` of `shape`; `s_out` of `shape`, bool; `p_out` of `shape`, the same spikes graded, sent if there is a
-    trace; `bits_out`, spikes packed to bits in C-order (C, H, W), a message where :func:`~.recorder.ends_message`.
+    Ports: `a_in_0`, … of `shape`, the currents of each input; `s_out` of `shape`, bool; `p_out` of `shape`, the same
+    spikes graded, sent if there is a trace; `bits_out`, spikes packed to bits in C-order (C, H, W), a message where
+    :func:`~.recorder.ends_message`.
     """
 
     def __init__(
@@ -39,11 +42,12 @@ class LIFNeurons(AbstractProcess):
         shape: tuple[int, ...],
         timesteps: int,
         neuron: SpikingNeuron,
+        more: Sequence[Input],
         trace: SpikeTrace | None,
         name: str,
     ) -> None:
-        super().__init__(shape=shape, timesteps=timesteps, neuron=neuron, trace=trace, name=name)
-        self.a_in = InPort(shape=shape)
+        super().__init__(shape=shape, timesteps=timesteps, neuron=neuron, more=more, trace=trace, name=name)
+        add_in_ports(self, {f"a_in_{number}": (np.float32, shape) for number in range(1 + len(more))})
         self.s_out = OutPort(shape=shape)
         self.p_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
@@ -53,7 +57,6 @@ class LIFNeurons(AbstractProcess):
 class LIFNeuronsModel(PyLoihiProcessModel):
     """The kernel of all backends, one step at a time; in fixed point currents are integers that float32 holds."""
 
-    a_in = receives(np.float32)
     s_out = sends(bool)
     p_out = sends(np.int32)
     bits_out = sends(np.uint8)
@@ -62,19 +65,21 @@ class LIFNeuronsModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         neuron, trace, shape = proc_params["neuron"], proc_params["trace"], proc_params["shape"]
         self.timesteps = proc_params["timesteps"]
-        self.dynamics = dynamics_of(neuron)
+        self.dynamics = dynamics_of(neuron, proc_params["more"])
         self.graded = GradedSpikes(trace) if trace else None
         self.spikes = np.zeros(shape, np.bool_)
-        self.fired = self.spikes.reshape(-1, 1, shape[-1])  # as the kernel sees them
         dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
-        self.membrane, self.synaptic = np.zeros((2, *self.fired.shape), dtype)
+        self.currents = np.zeros((1 + len(proc_params["more"]), *shape), dtype)
+        self.membrane, self.synaptic = np.zeros((2, *shape), dtype)
         self.bits = np.zeros((MESSAGE_STEPS, -(-self.spikes.size // 8)), np.uint8)
 
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""
         t = (self.time_step - 1) % self.timesteps
-        current = self.a_in.recv().astype(self.membrane.dtype, copy=False).reshape(self.fired.shape)
-        advance(t, self.dynamics, current, self.membrane, self.synaptic, self.fired, self.bits[t % MESSAGE_STEPS])
+        for number, current in enumerate(self.currents):
+            current[:] = getattr(self, f"a_in_{number}").recv()
+        state = self.currents, self.membrane, self.synaptic
+        advance(t, self.dynamics, *state, self.spikes, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
             self.p_out.send(self.graded.step(t, self.spikes))

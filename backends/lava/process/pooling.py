@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from backends.event.kernels.pooling import pool_currents, pool_spikes
@@ -17,17 +15,16 @@ class SpikePooling(AbstractProcess):
     ----------
     shape : (H, W, C) of the map
     pool : (y, x) of a window
-    flat : whether the ports are flat, as in front of a dense layer
 
-    Ports: `s_in` of `shape` and `s_out` of (H/y, W/x, C), or flat; bool.
+    Ports: `s_in` of `shape` and `s_out` of (H/y, W/x, C), bool.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], pool: tuple[int, int], flat: bool, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, int, int], pool: tuple[int, int], name: str) -> None:
         height, width, channels = shape
         pooled = (height // pool[0], width // pool[1], channels)
-        super().__init__(shape=shape, pooled=pooled, pool=pool, name=name)
-        self.s_in = InPort(shape=(prod(shape),) if flat else shape)
-        self.s_out = OutPort(shape=(prod(pooled),) if flat else pooled)
+        super().__init__(pool=pool, name=name)
+        self.s_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=pooled)
 
 
 @model_of(SpikePooling)
@@ -39,10 +36,9 @@ class SpikePoolingModel(PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
-        spikes = np.ascontiguousarray(self.s_in.recv()).reshape(self.proc_params["shape"])
-        pooled = np.empty(self.proc_params["pooled"], np.bool_)
-        pool_spikes(spikes, self.proc_params["pool"], pooled)
-        self.s_out.send(pooled.reshape(self.s_out.shape))
+        pooled = np.empty(self.s_out.shape, np.bool_)
+        pool_spikes(np.ascontiguousarray(self.s_in.recv(), np.bool_), self.proc_params["pool"], pooled)
+        self.s_out.send(pooled)
 
 
 class CurrentPooling(AbstractProcess):
@@ -51,16 +47,16 @@ class CurrentPooling(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, C) of the currents
-    pool : (y, x) of a window
+    pool : side of a window
 
-    Ports: `a_in` of `shape`, `a_out` of (H/y, W/x, C).
+    Ports: `a_in` of `shape`, `a_out` of (H/pool, W/pool, C).
     """
 
-    def __init__(self, *, shape: tuple[int, ...], pool: tuple[int, int], name: str) -> None:
+    def __init__(self, *, shape: tuple[int, ...], pool: int, name: str) -> None:
         height, width, channels = shape
         super().__init__(pool=pool, name=name)
         self.a_in = InPort(shape=shape)
-        self.a_out = OutPort(shape=(height // pool[0], width // pool[1], channels))
+        self.a_out = OutPort(shape=(height // pool, width // pool, channels))
 
 
 @model_of(CurrentPooling)

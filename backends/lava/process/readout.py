@@ -18,7 +18,7 @@ from backends.lava.magma import (
     receives,
     sends,
 )
-from backends.lava.process.layer import channels_last, exact_dense
+from backends.lava.process.stock import dense_weights, exact_dense
 from backends.network import Readout, Shape
 from backends.readout import ReadoutIntegrator, integrate, rounded
 
@@ -37,7 +37,7 @@ class ReadoutProcess(AbstractProcess):
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
-        flat = replace(readout, weight=channels_last(readout.weight, shape, pool=(1, 1)))
+        flat = replace(readout, weight=dense_weights(readout.weight, shape, pool=(1, 1)))
         super().__init__(readout=flat, timesteps=timesteps, name="readout")
         self.s_in = InPort(shape=(flat.weight.shape[1],))
         self.r_out = OutPort(shape=(len(flat.weight),))
@@ -49,7 +49,7 @@ class StockReadout(AbstractSubProcessModel):
 
     def __init__(self, process: ReadoutProcess) -> None:
         readout, timesteps = process.proc_params["readout"], process.proc_params["timesteps"]
-        self.synapses = exact_dense(readout.weight, "readout_synapses")
+        self.synapses = exact_dense(readout.weight, 0, "readout_synapses")
         self.accumulator = Accumulator(readout=readout, timesteps=timesteps, name="accumulator")
         process.s_in.connect(self.synapses.s_in)
         self.synapses.a_out.connect(self.accumulator.a_in)

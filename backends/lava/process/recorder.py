@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.lava.magma import AbstractProcess, InPort, PyLoihiProcessModel, model_of, receives
+from backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_in_ports, model_of
 from backends.lava.transfer import Layout
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
@@ -57,15 +57,16 @@ class RecorderProcess(AbstractProcess):
 
     def __init__(self, *, layout: Layout, stepped: int, timesteps: int, socket_fd: int, name: str) -> None:
         super().__init__(layout=layout, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name=name)
-        for number, ((kind, _), (_, shape)) in enumerate(layout.items()):
+        ports = {}
+        for number, ((kind, _), (dtype, shape)) in enumerate(layout.items()):
             step_by_step = kind in ("bits", "maps")
-            message = (MESSAGE_STEPS, prod(shape[1:])) if step_by_step else (prod(shape),)
-            setattr(self, f"in_{number}", InPort(shape=message))
+            ports[f"in_{number}"] = dtype, (MESSAGE_STEPS, prod(shape[1:])) if step_by_step else (prod(shape),)
+        add_in_ports(self, ports)
 
 
 @model_of(RecorderProcess)
 class RecorderModel(PyLoihiProcessModel):
-    """Base of :func:`recorder_model`: a model declares its ports as class attributes, here one for each array."""
+    """Receives arrays and messages of arrays."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -102,9 +103,3 @@ class RecorderModel(PyLoihiProcessModel):
         for (kind, _), array in self.arrays.items():
             if kind != "maps" or with_steps:
                 self.socket.sendall(array.data)
-
-
-def recorder_model(layout: Layout) -> type[RecorderModel]:
-    """The model of a :class:`RecorderProcess` of these arrays."""
-    ports = {f"in_{number}": receives(np.dtype(dtype).type) for number, (dtype, _) in enumerate(layout.values())}
-    return type("RecorderModel", (RecorderModel,), ports)

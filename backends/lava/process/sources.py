@@ -1,4 +1,4 @@
-"""Sources, which read samples from a socket and send them into the graph, as spikes or as constant currents."""
+"""Sources, which read samples from a socket and send them into the graph, as spikes or as currents."""
 
 from __future__ import annotations
 
@@ -91,31 +91,33 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractProcess):
-    """Sends constant currents: one map (C, H, W) or (C,) float32 per sample; in fixed point, of integers.
+    """Sends currents: (S, C, H, W) or (S, C) float32 per sample; in fixed point, of integers.
 
     Parameters
     ----------
     shape : (H, W, C) or (C,), of the neurons it drives
+    steps : S, 1 of a constant current, else T-1: a[1] … a[T-1]
     socket : see :class:`AbstractSourceModel`
 
-    Ports: `a_out` of `shape`. It sends the map at every step of its sample; at the first one, neurons ignore it.
+    Ports: `a_out` of `shape`: a[t] at step t of a sample; at the first one, neurons ignore it.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], **socket: Any) -> None:
-        super().__init__(sample_shape=(shape[-1], *shape[:-1]), **socket)
+    def __init__(self, *, shape: tuple[int, ...], steps: int, **socket: Any) -> None:
+        super().__init__(sample_shape=(steps, shape[-1], *shape[:-1]), **socket)
         self.a_out = OutPort(shape=shape)
 
 
 @model_of(CurrentSource)
 class CurrentSourceModel(AbstractSourceModel):
-    """Sends a map again and again."""
+    """Sends a map at every step, or one again and again."""
 
     sample_type = np.float32
     a_out = sends(np.float32)
-    current: NDArray[np.float32]
+    currents: NDArray[np.float32]
 
     def run_spk(self) -> None:
-        """Send the same map all through a sample."""
-        if (self.time_step - 1) % self.timesteps == 0:
-            self.current = np.ascontiguousarray(np.moveaxis(self.next_sample(), 0, -1))
-        self.a_out.send(self.current)
+        """Send the current of a step."""
+        t = (self.time_step - 1) % self.timesteps
+        if t == 0:
+            self.currents = np.ascontiguousarray(np.moveaxis(self.next_sample(), 1, -1))
+        self.a_out.send(self.currents[min(max(0, t - 1), len(self.currents) - 1)])

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import PIXEL_LIMIT, Encoder, NetworkError
-from pipeline.images.encoding import constant_current
+from backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Network, NetworkError
+from pipeline.images.encoding import in_eight_bits
 
 FORMS = (
     "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …); of a "
     "model with Conv1d alone, a sequence (T, B, C, L)"
 )
-PIXEL = 2 / PIXEL_LIMIT  # what one unit of a constant current stands for
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +28,14 @@ class Example:
     ----------
     sequence : (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
     constant : whether every step is the same
-    encoder : "spikes" if all is 0 and 1, otherwise "constant-current"
+    encoder : "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ
+    input_range : of a current, see :class:`backends.network.Network`
     """
 
     sequence: Tensor
     constant: bool
     encoder: Encoder
+    input_range: float = DEFAULT_RANGE
 
     @property
     def timesteps(self) -> int:
@@ -59,13 +60,13 @@ class Example:
             yield replace(self, sequence=self.sequence[:, start : start + samples])
 
     def encoded(self, timesteps: int) -> NDArray[Any]:
-        """What a network of so many steps is given: the spikes, then silence; or the image as a constant current."""
+        """What a network of so many steps is given: the spikes or numbers, then silence; or the image, int8."""
         samples = (self.samples, *self.shape)
         if self.encoder == "constant-current":
-            return constant_current(self.sequence[0].reshape(samples).cpu().numpy())
-        spikes = np.zeros((timesteps, *samples), np.bool_)
-        spikes[: self.timesteps] = (self.sequence.reshape(self.timesteps, *samples) != 0).cpu().numpy()[:timesteps]
-        return spikes
+            return in_eight_bits(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
+        given = self.sequence.reshape(self.timesteps, *samples).cpu().numpy()[:timesteps]
+        steps = given != 0 if self.encoder == "spikes" else in_eight_bits(given, self.input_range)
+        return np.concatenate([steps, np.zeros((timesteps - len(steps), *samples), steps.dtype)])
 
 
 def check_model(model: Any) -> None:
@@ -82,14 +83,15 @@ def check_model(model: Any) -> None:
             raise NetworkError(f"model: {name!r} holds NaN or infinite numbers, expected finite ones")
 
 
-def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: Encoder | None = None) -> Example:
-    """An example as a sequence; images are rounded to the grid of constant currents.
+def read_example(given: Any, timesteps: int | None, model: nn.Module, network: Network | None = None) -> Example:
+    """An example as a sequence; real numbers are rounded to what a current can say in int8.
 
     Parameters
     ----------
     given : tensor or array, see :data:`FORMS`
     timesteps : T; needed where `given` is one batch
-    encoder : what the network takes; if not given, spikes where all is 0 and 1
+    network : whose input it is; if not given, the example sets what the network takes: spikes where all is 0 and 1,
+        else a current whose range holds the largest number
     """
     tensor = _tensor(given, model)
     sequence = is_sequence(tensor.ndim, model)
@@ -106,12 +108,24 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, encoder: E
     if sequence and (tensor == tensor[0]).all():
         tensor, sequence = tensor[0], False
     bits = bool(((tensor == 0) | (tensor == 1)).all())
-    encoder = encoder or ("spikes" if bits else "constant-current")
+    current: Encoder = "changing-current" if sequence else "constant-current"
+    encoder: Encoder = network.encoder if network else "spikes" if bits else current
     if encoder == "spikes" and not bits:
         raise NetworkError("example: holds other numbers than 0 and 1, but the network takes spikes")
-    if encoder == "constant-current":
-        tensor = _on_grid(tensor, sequence)
-    return Example(tensor if sequence else tensor.expand(steps, *tensor.shape), not sequence, encoder)
+    if encoder == "constant-current" and sequence:
+        raise NetworkError("example: changes from step to step, but the network takes a constant current")
+    largest = float(tensor.abs().max())
+    input_range = DEFAULT_RANGE
+    if encoder != "spikes":
+        of_example = largest if encoder == "changing-current" else max(DEFAULT_RANGE, largest)
+        input_range = network.input_range if network else of_example
+        if largest > input_range:
+            raise NetworkError(
+                f"example: holds {largest:g}, expected numbers in ±{input_range:g}, which the network's input covers; "
+                "import it with an example that holds its largest number"
+            )
+        tensor = _on_grid(tensor, input_range)
+    return Example(tensor if sequence else tensor.expand(steps, *tensor.shape), not sequence, encoder, input_range)
 
 
 def is_sequence(ndim: int, model: nn.Module) -> bool:
@@ -138,17 +152,7 @@ def _tensor(given: Any, model: nn.Module) -> Tensor:
     return tensor
 
 
-def _on_grid(images: Tensor, sequence: bool) -> Tensor:
-    """Images as an int8 constant current can say them."""
-    if sequence:
-        raise NetworkError(
-            "example: holds other numbers than 0 and 1 that change from step to step; expected spikes, or numbers that "
-            "stay, which become a constant current"
-        )
-    if images.abs().max() > 2:
-        raise NetworkError(
-            f"example: holds {images.abs().max():g}, expected numbers in -2 … 2, which a constant current covers; "
-            "divide the example by its largest value, and multiply the weights of the first layer by it"
-        )
-    pixels: NDArray[np.int8] = constant_current(images.cpu().numpy())
-    return torch.from_numpy(pixels.astype(np.float32) * np.float32(PIXEL)).to(images.device)
+def _on_grid(numbers: Tensor, input_range: float) -> Tensor:
+    """Numbers as a current can say them in int8."""
+    rounded = in_eight_bits(numbers.cpu().numpy(), input_range).astype(np.float32)
+    return torch.from_numpy(rounded * np.float32(input_range / PIXEL_LIMIT)).to(numbers.device)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from backends.network import Layer, Network, NetworkError, Shape
+from backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape
 from backends.network.checks import real, whole
 from backends.network.neurons import Reset
 from recordings.errors import InputError
@@ -75,7 +75,7 @@ def from_nir(
             f"{path or 'from_nir'}: got {type(found).__name__}, expected a nir.NIRGraph or a file of one"
         )
     try:
-        said = metadata(found, "graph", ("timesteps", "encoder", "dt"))
+        said = metadata(found, "graph", ("timesteps", "encoder", "dt", "input_range"))
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
         if seconds <= 0:
             raise NetworkError(f"from_nir: dt is {seconds}, expected more than 0 seconds")
@@ -103,7 +103,9 @@ def _network(nodes: list[Named], timesteps: int | None, said: dict[str, Any], ru
         shape = layers[-1].output_shape(shape)
     readout = read_readout(groups[-1], shape, depth, total, rules)
     same_shape(nodes[-1].node.output_type["output"], (len(readout.weight), 1, 1), "shape", nodes[-1].where)
-    return Network(first, total, tuple(layers), readout, str(said.get("encoder", "spikes")))  # type: ignore[arg-type]
+    encoder: Any = str(said.get("encoder", "spikes"))
+    largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
+    return Network(first, total, tuple(layers), readout, encoder, largest)
 
 
 def _input_shape(named: Named) -> Shape:

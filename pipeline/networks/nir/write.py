@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import Network, NetworkError
+from backends.network import DEFAULT_RANGE, Network, NetworkError
 from backends.network.checks import real
 from recordings.disk import write_file
 
@@ -70,6 +70,8 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
     nodes |= readout | output
     about = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
+    if network.input_range != DEFAULT_RANGE:
+        about["input_range"] = network.input_range
     graph = _graph_type(nir)(nodes, list(pairwise(nodes)), metadata={KEY: about}, type_check=False)
     if from_nir(graph).sha256 != network.sha256:
         raise NetworkError("to_nir: the graph does not hold this network exactly, expected numbers that NIR can hold")

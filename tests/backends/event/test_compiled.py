@@ -16,8 +16,9 @@ from backends.network import FixedLIF, Layer
 
 neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
 kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))
-spikes = np.ones((4, 1, 1, 1), np.bool_)
-print(kernel.run(0, spikes, kernel.rest(), np.zeros((4, 1), np.uint8)).ravel().tolist())
+spikes, fired = np.ones((2, 4, 1, 1, 1), np.bool_)
+kernel.run(0, [spikes], kernel.rest(), fired, np.zeros((4, 1), np.uint8))
+print(fired.ravel().tolist())
 """
 
 

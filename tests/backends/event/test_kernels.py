@@ -174,9 +174,9 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
     neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32).repeat(outputs, 1), np.zeros((1, outputs), np.int32))
     kernel = LayerKernel(Layer("fc1", weight, neuron, pool), spikes.shape)
     state = kernel.rest()
-    kernel.add(np.ascontiguousarray(spikes.transpose(1, 2, 0)), state)
+    kernel.add([np.ascontiguousarray(spikes.transpose(1, 2, 0))], state)
     pooled = spikes.reshape(channels, 2, pool, pool).sum(axis=(2, 3)).ravel()
-    assert np.array_equal(state.current[0, 0], weight.astype(np.int64) @ pooled)
+    assert np.array_equal(state.current[0, 0, 0], weight.astype(np.int64) @ pooled)
 
 
 @pytest.mark.parametrize(
@@ -341,12 +341,12 @@ def test_maximum_pooling_by_hand() -> None:
 def test_a_synaptic_current_by_hand() -> None:
     """One input of 2 at the first step: i = 2, 1, 0.5, v = 2, then 0.5 · 2 - 1 + 1 = 1, then 0.5 + 0.5 = 1."""
     layer = Layer("fc1", np.array([[2.0]]), LIF(0.5, synaptic_leak=0.5))
-    arrived, packed = np.zeros((4, 1, 1, 1), np.bool_), np.zeros((4, 1), np.uint8)
+    (arrived, fired), packed = np.zeros((2, 4, 1, 1, 1), np.bool_), np.zeros((4, 1), np.uint8)
     arrived[0] = True
     kernel = LayerKernel(layer, (1, 1, 1))
     state, membranes = kernel.rest(), []
     for t in range(4):
-        kernel.run(t, arrived[t : t + 1], state, packed[t : t + 1])
+        kernel.run(t, [arrived[t : t + 1]], state, fired[t : t + 1], packed[t : t + 1])
         membranes.append(state.membrane.item())
     assert membranes == [0, 2, 1, 1]
     assert packed.ravel().tolist() == [0, 128, 0, 0]

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from backends.base import BackendError
-from backends.constant_current import constant_currents
+from backends.constant_current import input_currents
 from backends.event.backend import EventBackend
 from backends.formed_maps import FormedMaps, MapRequest
 from backends.lava.backend import LavaBackend
@@ -102,7 +102,7 @@ def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
     readout = Readout(rng.normal(0, 1, (3, 4 * 2 * 1)).astype(np.float32))
     network = quantise(Network((3, 8, 6), 18, (first, second), readout, "constant-current"))
     images = rng.integers(-127, 128, (SAMPLES, 3, 8, 6), np.int8)
-    assert constant_currents(network, images).any()
+    assert input_currents(network, images).any()
     map_request = MapRequest(0.3, summed, STEPPED)
     found = list(LavaBackend(models).run_maps(network, [images], SAMPLES, map_request))
     assert_those_of_the_raster(network, map_request, found, images)

@@ -47,7 +47,7 @@ def test_a_constant_current_is_no_raster():
         (lambda: network(layers=()), "needs at least one layer"),
         (
             lambda: network(encoder="latency"),
-            "encoder is 'latency', expected 'poisson', 'spikes', 'constant-current', 'image'",
+            "encoder is 'latency', expected 'poisson', 'spikes', 'constant-current', 'changing-current', 'image'",
         ),
         (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': expected a name such as"),
@@ -89,8 +89,10 @@ def test_a_constant_current_is_no_raster():
                 input_shape=(4, 6, 8),
                 encoder="constant-current",
             ),
-            "layer 'fc1': pooling is 'max', expected 'average' in front of a constant current",
+            "layer 'fc1': pooling is 'max', expected 'average' in front of a current",
         ),
+        (lambda: network(input_range=3), "input_range is 3.0 of the encoder 'poisson', expected 2.0, and more than 0"),
+        (lambda: network(encoder="changing-current", input_range=0), "input_range is 0.0 of the encoder 'changing-"),
         (lambda: Readout(np.ones((2, 3)), leak=1.5), "readout: leak is 1.5, expected 0 … 1"),
         (
             lambda: Network(
@@ -145,11 +147,12 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
     everything = network(
         layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
     )
+    driven = replace(everything, encoder="changing-current", input_range=2.64)
     fixed = quantise(everything)
     conv, dense = fixed.layers
     of_a_chip = replace(conv, neuron=replace(conv.neuron, threshold=[1600, 300, 4096, 1], min_v_mem=-5))
     chip = replace(fixed, layers=(of_a_chip, replace(dense, neuron=replace(dense.neuron, threshold=1600))))
-    for given in (everything, fixed, chip, replace(everything, encoder="spikes")):
+    for given in (everything, fixed, chip, replace(everything, encoder="spikes"), driven):
         write_network(given, tmp_path / "network.safetensors")
         found, _ = read_network(tmp_path / "network.safetensors")
         assert found.sha256 == given.sha256

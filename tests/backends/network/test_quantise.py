@@ -89,9 +89,7 @@ def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
 
     assert quantise(network(inputs - 1, "constant-current")).precision == "fixed"
     assert quantise(network(inputs, "poisson")).precision == "fixed"
-    with pytest.raises(
-        NetworkError, match=r"layer 'fc1': .* sum to 66,.* which a constant current .* could take past 2²³"
-    ):
+    with pytest.raises(NetworkError, match=r"layer 'fc1': .* sum to 66,.* which a current .* could take past 2²³"):
         quantise(network(inputs, "constant-current"))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pipeline.images.encoding import constant_current, poisson_batch, poisson_spikes
+from pipeline.images.encoding import in_eight_bits, poisson_batch, poisson_spikes
 from recordings.errors import InputError
 from recordings.raster.batch import pack
 
@@ -143,19 +143,21 @@ def test_a_batch_needs_one_index_per_image():
 def test_constant_current_by_hand():
     # 1 · 63.5 is a tie, which goes to the even 64; 0.5 · 63.5 = 31.75; 1/128 · 63.5 = 0.496; beyond ±2 it is clipped.
     x = np.float32([0, 1, -1, 0.5, -0.5, 1 / 128, 2, -2, 2.001, -70, np.finfo(np.float32).max])
-    q = constant_current(x)
+    q = in_eight_bits(x)
     assert q.dtype == np.int8
     assert q.tolist() == [0, 64, -64, 32, -32, 0, 127, -127, 127, -127, 127]
+    # 1 · 127/2.54 = 50; 2.6 is clipped; 0.01 · 50 is a tie just missed, since 0.01 is a little less in float32.
+    assert in_eight_bits(np.float32([1, -2, 2.6, 0.01]), 2.54).tolist() == [50, -100, 127, 0]
 
 
 @given(images)
 def test_a_constant_current_is_the_clipped_image_to_half_a_unit(x):
-    q = constant_current(x)
+    q = in_eight_bits(x)
     assert q.shape == x.shape
     assert np.abs(q / 63.5 - np.clip(x, -2, 2)).max() <= 0.5 / 63.5
-    assert np.array_equal(constant_current(-x), -q)
+    assert np.array_equal(in_eight_bits(-x), -q)
 
 
 def test_a_constant_current_of_no_number_is_refused():
-    with pytest.raises(InputError, match="constant current: got NaN or infinite pixels"):
-        constant_current(np.float32([[1, np.nan]]))
+    with pytest.raises(InputError, match="current: got NaN or infinite pixels"):
+        in_eight_bits(np.float32([[1, np.nan]]))

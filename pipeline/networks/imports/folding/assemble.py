@@ -81,11 +81,11 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
         built.append(_layer(name, synapses, neuron, silent, timesteps))
         neurons.append(neuron)
         shape = synapses.shape
-    if example.encoder == "constant-current":
+    if example.encoder != "spikes":
         built[0] = replace(built[0], weight=2 * built[0].weight)  # there 1 stands for a pixel of 2
     readout = fold_readout(followed.answer.path, shape, example.timesteps)
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
-    network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder)
+    network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder, example.input_range)
     return Imported(network, tuple(layers), tuple(neurons), shifts, readout)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.constant_current import constant_currents
+from backends.constant_current import input_currents
 from backends.network import LIF
 from backends.torch.neurons import FloatNeurons
 from backends.torch.synapses import FloatSynapses, exact_sums
@@ -46,7 +46,7 @@ class Difference:
 
         Parameters
         ----------
-        arrived : (T, B, C, H, W) bool — what drove the layer; or (B, C, H, W) int8 of a constant current
+        arrived : (T, B, C, H, W) bool — what drove the layer; or int8 of a current
         device : torch's name for it
         """
         layer, shape = self.imported.layers[self.number], self.imported.network.shapes[self.number + 1]
@@ -73,8 +73,9 @@ class Difference:
         network = self.imported.network
         layer, shape = network.layers[self.number], network.shapes[self.number]
         if arrived.dtype == np.int8:
-            current = constant_currents(network, arrived[self.sample : self.sample + 1]).flat[self.neuron]
-            return np.full(network.timesteps - 1, current, np.float32)
+            given = input_currents(network, arrived)[self.sample]
+            of_neuron = given.reshape(len(given), -1)[:, self.neuron]
+            return np.broadcast_to(of_neuron, network.timesteps - 1).astype(np.float32)
         spikes = torch.from_numpy(arrived[:-1, self.sample]).to(device, torch.int8)
         with exact_sums(), torch.inference_mode():
             currents = FloatSynapses(layer.first, shape, device)(spikes.flatten(2).mT)

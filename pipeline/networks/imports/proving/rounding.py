@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.constant_current import constant_currents
+from backends.constant_current import input_currents
 from backends.network import NetworkError
 from backends.torch.neurons import make_neurons
 from backends.torch.synapses import FloatSynapses, exact_sums
@@ -45,13 +45,13 @@ def _prove_layer(
     neurons = make_neurons(layer.spiking_neuron, (of_model.shape[1], height * width, channels), device)
     synapses = FloatSynapses(layer.first, network.shapes[number], device)
     threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
-    constant = constant_currents(network, arrived) if arrived.dtype == np.int8 else None
+    given = input_currents(network, arrived) if arrived.dtype == np.int8 else None
     with exact_sums():
         for t in range(1, shift + len(imported.layers[number].spikes)):
-            if constant is None:
+            if given is None:
                 current = synapses(_positions(arrived[t - 1], device)).view_as(neurons.spikes)
             else:
-                current = torch.from_numpy(constant).to(device).flatten(2).mT
+                current = torch.from_numpy(given[:, min(t, given.shape[1]) - 1]).to(device).flatten(2).mT
             fired, model = neurons.step(current, t), _positions(of_model[t], device)
             far = (neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
             wrong = ((fired != model) & far).mT.flatten(1).nonzero()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,8 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
     "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
     "pooling of single neurons": lambda: [
-        nn.MaxPool2d(2),
-        nn.AdaptiveAvgPool2d((4, 4)),
+        nn.MaxPool2d((2, 3)),
+        nn.AdaptiveAvgPool2d((4, 3)),
         nn.AvgPool2d(1),
         conv(2, 4, 2),
     ],
@@ -154,6 +155,31 @@ def test_an_image_is_a_constant_current_of_twice_the_weights() -> None:
     network = spikesam.from_torch(model, torch.rand(2, 1, 6, 6), timesteps=5)
     assert network.encoder == "constant-current"
     assert np.array_equal(network.layers[0].weight, 2 * model[0].weight.detach().numpy())
+
+
+def test_an_image_beyond_the_usual_range_sets_another() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Conv2d(1, 3, 3), fires()))
+    network = spikesam.from_torch(model, 2.64 * torch.rand(2, 1, 6, 6).round(), timesteps=5)
+    assert (network.encoder, network.input_range) == ("constant-current", np.float32(2.64))
+    assert np.array_equal(network.layers[0].weight, 2 * model[0].weight.detach().numpy())
+    with pytest.raises(spikesam.NetworkError, match="example: holds 3, expected numbers in ±2.64, which the network"):
+        spikesam.compare(model, network, torch.full((2, 1, 6, 6), 3.0))
+
+
+def test_numbers_that_change_at_every_step() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Linear(6, 20), fires(), nn.Linear(20, 4), fires()))
+    given = torch.randn(9, 3, 6)
+    network = spikesam.from_torch(model, given)
+    assert (network.encoder, network.input_range) == ("changing-current", float(given.abs().max()))
+    assert len(network.raster_names) == 2  # the input has no spikes
+    compared = spikesam.compare(model, network, given, backends=("event", "torch"))
+    assert compared.runs["differ"][compared.runs["precision"] == "float32"].tolist() == [0, 0]
+    assert compared.runs["digest"][compared.runs["precision"] == "fixed"].nunique() == 1
+    assert 0 < compared.layers["alone_fixed"].max() < 0.2
+    with pytest.raises(spikesam.NetworkError, match="takes a constant current"):
+        spikesam.compare(model, replace(network, encoder="constant-current"), given)
 
 
 def lif(module: nn.Module, size: int = 4) -> LIF:

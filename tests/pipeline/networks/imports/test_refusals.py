@@ -329,8 +329,6 @@ def test_blocks_that_are_delayed_and_blocks_that_are_not() -> None:
         (spikes(6, 3, 10), {"timesteps": 7}, "timesteps: got 7, expected 6, as the example has"),
         (spikes(6, 3, 10).half(), {}, "example: has dtype torch.float16, expected float32; give"),
         (spikes(6, 3, 10) / 0, {}, "example: holds NaN or infinite numbers, expected finite ones"),
-        (torch.rand(6, 3, 10), {}, "holds other numbers than 0 and 1 that change from step to"),
-        (torch.full((3, 10), 2.5), {"timesteps": 6}, "example: holds 2.5, expected numbers in -2 … 2"),
         (torch.zeros(6, 3, 10, device="meta"), {}, "example: is on meta, the model on cpu; move one"),
         (spikes(6, 3, 10), {"takes": "N"}, "takes: got 'N', expected one of 'B...', 'TB...'"),
         (torch.zeros(6, 3, 10), {}, "module '1' .Leaky.: none of its neurons fires on the example, so that"),

@@ -77,8 +77,9 @@ def random_network(rng: np.random.Generator) -> Network:
     weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
     bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
     readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
-    encoder: Any = rng.choice(("poisson", "spikes"))
-    return Network(input_shape, timesteps, tuple(layers), readout, encoder)
+    currents = layers[0].pooling == "average" and rng.random() < 0.3
+    encoder: Any = rng.choice(("constant-current", "changing-current") if currents else ("poisson", "spikes"))
+    return Network(input_shape, timesteps, tuple(layers), readout, encoder, 2.64 if currents else 2.0)
 
 
 @given(seed=st.integers(0, 2**32))

@@ -1,0 +1,154 @@
+"""The model of a layer that is made of Lava's own `Conv` or `Dense`, one for each input, and this project's neurons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lava.proc.conv.process import Conv
+from lava.proc.dense.process import Dense
+from numpy.typing import NDArray
+
+from backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
+from backends.lava.process.history import SpikeSum
+from backends.lava.process.layer import LayerProcess, channels_last
+from backends.lava.process.maps import MapGatherer, sum_over_channels
+from backends.lava.process.neuron import LIFNeurons
+from backends.lava.process.pooling import CurrentPooling, SpikePooling
+from backends.network import Input, Shape, pair
+
+SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
+
+
+@model_of(LayerProcess)
+class StockLayer(AbstractSubProcessModel):
+    """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
+
+    What several sources fire is summed first, and so is what arrives later than one step. An input without synapses is
+    this sum alone. Processes that form maps follow, if they are requested.
+    """
+
+    def __init__(self, process: LayerProcess) -> None:
+        self.process, self.processes = process, dict[str, AbstractProcess]()
+        about = process.proc_params
+        self.shapes, self.timesteps = about["shapes"], about["timesteps"]
+        layer, maps = about["layer"], about["maps"]
+        shape = process.s_out.shape
+        neurons = self._with(
+            LIFNeurons(
+                shape=shape,
+                timesteps=self.timesteps,
+                neuron=layer.spiking_neuron,
+                more=layer.more,
+                trace=maps and maps.trace,
+                name=layer.name,
+            )
+        )
+        for number, each in enumerate(about["inputs"]):
+            name = f"{layer.name}_{number + 1}" if number else layer.name
+            driven = about["driven"] and number == 0
+            currents = process.a_in if driven else self._currents(each, name).reshape(shape)
+            currents.connect(getattr(neurons, f"a_in_{number}"))
+        neurons.s_out.connect(process.s_out)
+        neurons.bits_out.connect(process.bits_out)
+        if maps:
+            sums = self._with(sum_over_channels(shape, f"{layer.name}_sums"))
+            about_maps: dict[str, Any] = {"maps": maps, "timesteps": self.timesteps, "name": f"{layer.name}_maps"}
+            gatherer = self._with(MapGatherer(shape=sums.a_out.shape, **about_maps))
+            neurons.p_out.connect(sums.s_in)
+            sums.a_out.connect(gatherer.a_in)
+            gatherer.maps_out.connect(process.maps_out)
+            gatherer.sum_out.connect(process.sum_out)
+
+    def find_sub_procs(self) -> dict[str, AbstractProcess]:
+        """The processes that take the place of the layer."""
+        return self.processes
+
+    def _with(self, process: Any) -> Any:
+        self.processes[process.name] = process
+        return process
+
+    def _currents(self, each: Input, name: str) -> OutPort:
+        """From the spikes that arrive at an input to its currents, of as many neurons as the layer has."""
+        shape = self.shapes[each.sources[0].layer]
+        first = each.sources[0]
+        summed = each.weight is None or len(each.sources) > 1 or first.delay > 1 or first.sign < 0
+        spikes = self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)
+        if each.weight is None:
+            return spikes
+        if each.pooling == "max":
+            about: dict[str, Any] = {"pool": pair(each.pool), "name": f"{name}_spike_pooling"}
+            pooling = self._with(SpikePooling(shape=channels_last(shape), **about))
+            spikes.connect(pooling.s_in)
+            spikes = pooling.s_out
+        synapses = self._with(stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses"))
+        spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
+        if each.current_pool != 1:
+            about = {"pool": pair(each.current_pool), "name": f"{name}_current_pooling"}
+            largest = self._with(CurrentPooling(shape=synapses.a_out.shape, **about))
+            synapses.a_out.connect(largest.a_in)
+            return largest.a_out
+        return synapses.a_out
+
+    def _summed(self, each: Input, name: str) -> OutPort:
+        """The spikes that arrive at an input, summed."""
+        shape = channels_last(self.shapes[each.sources[0].layer])
+        ahead = 0 if each.weight is None else 1
+        sources = each.sources
+        sums = self._with(SpikeSum(sources=sources, shape=shape, timesteps=self.timesteps, ahead=ahead, name=name))
+        for number, source in enumerate(sources):
+            self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
+        return sums.x_out
+
+
+def stock_synapses(each: Input, shape: Shape, bits: int, name: str) -> Conv | Dense:
+    """Lava's synapses of an input that reads a map (C, H, W).
+
+    Parameters
+    ----------
+    bits : of a message; 0 of spikes
+    """
+    channels, height, width = shape
+    averaged = pair(each.pool)
+    if each.pooling == "max":  # in a process in front
+        height, width, averaged = height // averaged[0], width // averaged[1], (1, 1)
+    if each.kind == "conv":
+        return stock_conv(each, (channels, height, width), averaged, bits, name)
+    return exact_dense(dense_weights(each.averaged_weight, (channels, height, width), averaged), bits, name)
+
+
+def stock_conv(each: Input, shape: Shape, pool: tuple[int, int], bits: int, name: str) -> Conv:
+    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights.
+
+    Pool 2, then a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2. In fixed point it sums; the gain absorbs the
+    average.
+    """
+    # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
+    kernel = each.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+    return Conv(
+        weight=kernel.repeat(pool[0], axis=1).repeat(pool[1], axis=2),
+        input_shape=channels_last(shape),
+        padding=tuple(np.multiply(pair(each.padding), pool).tolist()),
+        stride=tuple(np.multiply(pair(each.stride), pool).tolist()),
+        num_message_bits=bits,
+        name=name,
+    )
+
+
+def dense_weights(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> NDArray[Any]:
+    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in Lava's layout."""
+    channels, height, width = shape
+    tensor = weight.reshape(-1, channels, height // pool[0], width // pool[1])
+    tensor = tensor.repeat(pool[0], axis=2).repeat(pool[1], axis=3).transpose(0, 2, 3, 1)
+    return tensor.reshape(len(weight), -1)
+
+
+def exact_dense(weight: NDArray[Any], bits: int, name: str) -> Dense:
+    """Lava's `Dense` of int8 or float32 weights (O, N), for messages of some bits, or 0 for spikes.
+
+    Its fixed-point model drops the lowest bit of mixed-sign weights; doubled and halved again, none is lost.
+    """
+    about: dict[str, Any] = {"num_message_bits": bits, "name": name}
+    if weight.dtype == np.int8:
+        return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)
+    return Dense(weights=weight, **about)

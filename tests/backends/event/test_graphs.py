@@ -1,0 +1,89 @@
+"""What is the event backend's own where layers read several others; what backends share is in ../test_graphs.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.event.backend import EventBackend
+from backends.event.kernels.layer import LayerKernel
+from backends.event.progress import Progress
+from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from recordings.raster.batch import joined
+from tests.backends.graphs import graphs
+
+
+def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
+    """One pixel row of four, weight 2: sources 1 1 0 0, and 0 1 0 0 subtracted, give 2 0 0 0, of which 2 0 are left."""
+    source = (Source("one"), Source("other", sign=-1))
+    layer = Layer("conv", np.full((1, 1, 1, 1), 2, np.int8), FixedLIF(0, 0, 1, 0), current_pool=2, source=source)
+    kernel = LayerKernel(layer, (1, 2, 4))
+    one, other = np.zeros((2, 2, 4, 1), np.bool_)
+    one[:, :2] = other[:, 1] = True
+    state = kernel.rest()
+    for _ in range(2):  # what was there before does not matter
+        kernel.add([one, other], state)
+        assert state.current.ravel().tolist() == [2, 0]
+    kernel.add([None, None], state)
+    assert state.current.ravel().tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, [3, 1, 0, 2]), (-1, [1, -1, 0, 2])])
+def test_an_identity_beside_weights_by_hand(sign: int, expected: list[int]) -> None:
+    """v = 2 · s + sign · s' with s = 1 0 0 1 and s' = 1 1 0 0; the gain of the weights is 2 / 2¹."""
+    weight = 2 * np.eye(4, dtype=np.int8)[:, :, None, None]
+    layer = Layer("conv", weight, FixedLIF(0, 1, 2, 0), more=(Input(None, Source("other", sign=sign), 1),))
+    kernel = LayerKernel(layer, (4, 1, 1), (4, 1, 1))
+    state, fired, packed = kernel.rest(), np.zeros((1, 1, 4), np.bool_), np.zeros(1, np.uint8)
+    kernel.add([np.array([[spikes]], np.bool_) for spikes in ([1, 0, 0, 1], [1, 1, 0, 0])], state)
+    kernel.advance(1, state, fired, packed)
+    assert state.membrane.ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(("bias", "expected"), [(0, 2**23 - 1), (-8_000_000, 4_484_227)])
+def test_sums_of_several_inputs_saturate(bias: int, expected: int) -> None:
+    """Three inputs of 127 · 32767 each sum to 12,484,227 > 2²³; the bias is added before the sum saturates."""
+    weight = np.array([[127]], np.int8)
+    more = tuple(Input(weight, "input", 32767) for _ in range(2))
+    kernel = LayerKernel(Layer("fc", weight, FixedLIF(4096, 0, 32767, bias), more=more), *3 * [(1, 1, 1)])
+    state, fired, packed = kernel.rest(), np.ones((1, 1, 1), np.bool_), np.zeros(1, np.uint8)
+    kernel.add(3 * [fired], state)
+    kernel.advance(1, state, fired, packed)
+    assert state.synaptic.item() == expected
+
+
+@given(graphs(), st.integers(2, 4))
+@settings(max_examples=15)
+def test_threads_change_nothing(network: Network, threads: int) -> None:
+    rng = np.random.default_rng(2)
+    spikes = rng.random((network.timesteps, 3, *network.input_shape)) < 0.3
+    alone = joined(list(EventBackend(1).run(network, [spikes], 3)))
+    backend = EventBackend(threads)
+    together = joined(list(backend.run(network, [spikes], 3)))
+    shared = joined([batch for one in range(3) for batch in backend.run(network, [spikes[:, one : one + 1]], 1)])
+    for found in (together, shared):
+        assert all(np.array_equal(alone.spikes[name], found.spikes[name]) for name in network.raster_names)
+        assert np.array_equal(alone.readout, found.readout)
+
+
+def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
+    """The current 1 is driven at every step after the first; from its own spikes, two steps later, comes -1."""
+    more = (Input(np.float32([[-1]]), Source("rec", 2)),)
+    layer = Layer("rec", np.float32([[1]]), LIF(1.0, fires_at_threshold=True), more=more)
+    network = Network((1, 1, 1), 7, (layer,), Readout(np.float32([[1]])), "constant-current")
+    (batch,) = EventBackend().run(network, [np.full((1, 1, 1, 1), 127, np.int8)], 1)
+    # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1 - 1 = 0; that of
+    # t = 2 at t = 4: v = 0 + 1 - 1 = 0; then nothing arrives: 1, 1.
+    assert np.unpackbits(batch.spikes["rec"][0], axis=1)[:, 0].tolist() == [0, 1, 1, 0, 0, 1, 1]
+
+
+def test_a_layer_waits_for_all_that_it_reads() -> None:
+    """Layers 0, 1 and 2, of which the last reads both: it comes once both have done the chunk."""
+    progress = Progress(1, [set(), set(), {0, 1}], parallel=True)
+    assert [progress.begin(), progress.begin()] == [(0, 0), (0, 1)]
+    progress.end(1)
+    progress.end(0)
+    assert progress.begin() == (0, 2)
+    assert progress.begin() is None

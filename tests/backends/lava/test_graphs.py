@@ -1,0 +1,94 @@
+"""Lava runs networks whose layers read several others as the equations say, with both sets of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from backends.formed_maps import MapRequest
+from backends.lava.backend import LavaBackend
+from backends.network import LIF, Input, Layer, Network, Readout, Source
+from backends.network.quantise import quantise
+from recordings.raster.batch import pack
+from tests.backends.graphs import quarters
+from tests.backends.lava.test_maps import SAMPLES, STEPPED, assert_those_of_the_raster
+from tests.backends.test_contract import assert_same, simulate
+from tests.reference import simulate_reference
+
+TIMESTEPS = 9
+
+
+def everything(rng: np.random.Generator) -> Network:
+    """A residual sum 3 steps late, minus signs, identities, layers that read themselves, and conv3 and conv4 in a loop.
+
+    There are delays in front of convolutions, dense layers and pooling of both kinds.
+    """
+    lif, slow = LIF(0.5, 1.0, bias=0.25), LIF(0.5, 1.5, gain=0.5, bias=0.25, reset="zero", synaptic_leak=0.5)
+    shortcut, itself = Input(None, Source("conv1", 3), 0.5), Input(quarters(rng, 4, 4, 1, 1), "conv2", 0.25)
+    subtracted = Input(None, ("conv4", Source("conv1", 2, -1)), 0.5)
+    skipped = Input(quarters(rng, 4, 2, 3, 3), ("input", Source("input", 4)), 0.5, padding=1, current_pool=2)
+    recurrent, less = Input(quarters(rng, 5, 5), "fc6"), Input(quarters(rng, 5, 36), Source("conv4", 1, -1), pool=2)
+    layers = (
+        Layer("conv1", quarters(rng, 4, 2, 3, 3), lif, padding=1),
+        Layer("conv2", quarters(rng, 4, 4, 3, 3), slow, padding=1, more=(shortcut, itself)),
+        Layer("conv3", quarters(rng, 4, 4, 3, 3), lif, padding=1, source=("conv2", Source("conv1", 2, -1), "conv4")),
+        Layer("conv4", quarters(rng, 4, 4, 3, 3), lif, padding=1, source=Source("conv3", 2), more=(subtracted,)),
+        Layer("conv5", quarters(rng, 4, 4, 1, 1), lif, 2, pooling="max", source=Source("conv4", 2), more=(skipped,)),
+        Layer("fc6", quarters(rng, 5, 36), LIF(0.5, 2.0), more=(recurrent, less)),
+    )
+    return Network((2, 6, 6), TIMESTEPS, layers, Readout(quarters(rng, 3, 5)), "spikes")
+
+
+def constant(rng: np.random.Generator) -> Network:
+    """A constant current into a layer that reads itself and the one behind it as well."""
+    lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
+    back = Input(None, Source("conv2", 2, -1), 0.5)
+    first = Layer("conv1", quarters(rng, 3, 2, 3, 3), lif, padding=1, more=(itself, back))
+    second = Layer("conv2", quarters(rng, 3, 3, 3, 3), lif, padding=1)
+    return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "constant-current")
+
+
+def drawn(rng: np.random.Generator, network: Network) -> NDArray[Any]:
+    """A sample, a loud one, and the first again."""
+    if network.encoder == "constant-current":
+        one, other = rng.integers(-127, 128, (2, *network.input_shape), np.int8)
+        return np.stack([one, other, one])
+    one, other = (rng.random((TIMESTEPS, *network.input_shape)) < density for density in (0.3, 0.9))
+    return np.stack([one, other, one], axis=1)
+
+
+@pytest.mark.parametrize("build", [everything, constant])
+@pytest.mark.parametrize("models", ["event", "stock"])
+def test_fixed_point_with_maps(models: Any, build: Callable[[np.random.Generator], Network]) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    rng = np.random.default_rng(4)
+    network = quantise(build(rng))
+    inputs = drawn(rng, network)
+    expected, _ = simulate_reference(network, inputs)
+    assert network.has_loops
+    for raster in expected:  # each layer fires now and then, and each sample starts from rest
+        assert raster.any(axis=(0, 2, 3, 4)).all() and not raster.all(axis=(0, 2, 3, 4)).any()
+        assert np.array_equal(raster[:, 0], raster[:, 2])
+    summed = {name: 8 for name in network.raster_names if network.raster_kinds[name] != "dense"}
+    request = MapRequest(0.5, summed, STEPPED, spikes=True)
+    found = list(LavaBackend(models).run_maps(network, [inputs], SAMPLES, request))
+    assert_those_of_the_raster(network, request, found, inputs)
+    spikes = [formed.spikes.spikes for formed in found if formed.spikes]
+    for name, raster in zip(network.raster_names, expected, strict=True):
+        assert np.array_equal(np.concatenate([of_sample[name] for of_sample in spikes]), pack(raster))
+
+
+@pytest.mark.parametrize("backend", ["lava", "lava-stock"])
+def test_float32(backend: str) -> None:
+    """Of numbers whose sums float32 holds, so that no order of additions matters."""
+    rng = np.random.default_rng(4)
+    network = everything(rng)
+    inputs = drawn(rng, network)
+    expected, expected_readout = simulate_reference(network, inputs)
+    found, readout = simulate(backend, network, inputs, (1, 2))
+    assert_same(network, found, expected)
+    assert np.array_equal(readout, expected_readout)
