@@ -203,12 +203,17 @@ class CheckedFile:
             opened = h5py.h5o.open(parent, name.encode())
             if not isinstance(opened, h5py.h5d.DatasetID):
                 raise self.fail(where, "not a dataset", "a dataset")
-            plist = opened.get_create_plist()
-            if (layout := plist.get_layout()) != h5py.h5d.CHUNKED:
-                if layout != h5py.h5d.VIRTUAL and plist.get_external_count():
-                    raise self.fail(where, "external storage", "chunks in this file")
+            self.refuse_elsewhere(opened, where)
+            if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
                 raise self.fail(where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file")
             return opened
+
+    def refuse_elsewhere(self, dataset: h5py.h5d.DatasetID, where: str) -> None:
+        """Refuse a dataset whose data lie in other files."""
+        plist = dataset.get_create_plist()
+        virtual = plist.get_layout() == h5py.h5d.VIRTUAL
+        if virtual or plist.get_external_count():
+            raise self.fail(where, f"{'virtual' if virtual else 'external'} storage", "data in this file")
 
     def check_dataset(
         self, dataset: h5py.h5d.DatasetID, where: str, spec: DatasetSpec, sizes: Mapping[str, int]

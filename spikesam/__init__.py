@@ -24,6 +24,7 @@
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :class:`Input`            what a layer reads beside the layer before: of a :class:`Source`, by other weights
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
+:func:`from_netx`         a network of Loihi's own integers from a `.net` file of lava-dl
 :func:`quantise`          a network in the integers that every backend agrees on
 :func:`compact`           a network whose weights take a byte each on disk
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import save_checkpoint as save
     from pipeline.networks.convert.convert import Conversion, convert
     from pipeline.networks.imports.from_torch import from_torch
+    from pipeline.networks.netx.read import from_netx
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
     from pipeline.networks.train.train import train
@@ -96,6 +98,7 @@ _WHERE = {
     "Readout": "backends.network:Readout",
     "from_nir": "pipeline.networks.nir.read:from_nir",
     "to_nir": "pipeline.networks.nir.write:to_nir",
+    "from_netx": "pipeline.networks.netx.read:from_netx",
     "quantise": "backends.network.quantise:quantise",
     "compact": "backends.network.compact:compact",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
@@ -136,6 +139,7 @@ __all__ = [
     "compare",
     "convert",
     "explain",
+    "from_netx",
     "from_nir",
     "from_torch",
     "load",

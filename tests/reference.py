@@ -128,11 +128,12 @@ def _membrane(layer: Layer, v: NDArray[Any], i: NDArray[Any], s: NDArray[np.bool
     elif neuron.reset_by is not None:
         subtracted = by_channel(neuron.reset_by)
     else:
-        subtracted = 4096 if isinstance(neuron, FixedLIF) else by_channel(neuron.threshold)
+        subtracted = by_channel(neuron.threshold)
     if isinstance(neuron, FixedLIF):
-        decayed = round_to_zero(v * (4096 - by_channel(neuron.decay)), 12)
-        return saturated(decayed + i - subtracted * s)
-    return by_channel(neuron.leak) * v + i - subtracted * s
+        v = saturated(round_to_zero(v * (4096 - by_channel(neuron.decay)), 12) + i - subtracted * s)
+    else:
+        v = by_channel(neuron.leak) * v + i - subtracted * s
+    return v if neuron.min_v_mem is None else np.maximum(v, by_channel(neuron.min_v_mem))
 
 
 def saturated(x: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -140,7 +141,7 @@ def saturated(x: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _fires(neuron: Any, v: NDArray[Any]) -> NDArray[np.bool_]:
-    threshold = 4096 if isinstance(neuron, FixedLIF) else by_channel(neuron.threshold)
+    threshold = by_channel(neuron.threshold)
     return v >= threshold if neuron.fires_at_threshold else v > threshold
 
 

@@ -84,11 +84,11 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
     return converted
 
 
-def constant(value: Any, channels: int, dtype: Any, what: str, where: str) -> Any:
-    """A constant of neurons: one number of `dtype` for all, or (C,) numbers where channels differ."""
+def constant(value: Any, channels: int, dtype: Any, what: str, where: str, least: int = 0) -> Any:
+    """A constant of neurons: one number of `dtype` for all, or (C,) where channels differ; one integer is ≥ `least`."""
     if np.ndim(value) == 0:
         number = value.item() if hasattr(value, "item") else value
-        return whole(number, what, where, 0) if np.issubdtype(dtype, np.integer) else real(number, what, where)
+        return whole(number, what, where, least) if np.issubdtype(dtype, np.integer) else real(number, what, where)
     numbers = array(value, dtype, what, where)
     if numbers.shape != (channels,):
         raise NetworkError(f"{where}: {what} has shape {numbers.shape}, expected one number or ({channels},)")

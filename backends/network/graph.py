@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from recordings.text import printable
 
 from .checks import NetworkError, Sides, real, whole
-from .inputs import CURRENT_LIMIT, Input, Shape
+from .inputs import CURRENT_LIMIT, Input, Shape, Source
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .table import table_of
 from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
@@ -147,10 +147,11 @@ class Network:
                         f"T = {self.timesteps}"
                     )
             reads_input = sum(source.layer == "input" for source in sources)
-            if self.current_input and reads_input != (layer is self.layers[0]):
+            first = layer is self.layers[0]
+            if self.current_input and (reads_input != first or (first and inputs[0].sources != (Source("input"),))):
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first "
-                    "layer, once, and no other"
+                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first layer, once, "
+                    "by an input of its own and a step later, and no other"
                 )
         if lost := [layer.name for layer in self.layers if layer.name not in self.to_readout]:
             raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")

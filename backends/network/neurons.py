@@ -15,7 +15,7 @@ from recordings.text import brief
 
 from .checks import NetworkError, by_channel, constant, whole, yes_or_no
 
-THETA = 1 << 12  # the threshold in fixed point
+THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
 GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
 BIAS_LIMIT = 1 << 30  # and of a bias
@@ -35,6 +35,9 @@ class LIF:
         v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                     reset "zero"
         s[t] = 1 if v[t] > threshold else 0                            or ≥, where `fires_at_threshold`
 
+    With `min_v_mem`, v[t] is the larger of the two: of that number, and of what stands above. sinabs raises a membrane
+    to its `min_v_mem` after the reset. That is the same, since a membrane that fired lies above.
+
     Parameters
     ----------
     leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
@@ -46,8 +49,9 @@ class LIF:
         threshold before the leak: leak · threshold
     fires_at_threshold : whether a membrane that equals the threshold fires
     synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it acts in one step alone
+    min_v_mem : ≤ 0 — the lowest membrane, as in sinabs; none if not given
 
-    leak, threshold, reset_by and synaptic_leak are one number, or (C,) where channels differ.
+    leak, threshold, reset_by, synaptic_leak and min_v_mem are one number, or (C,) where channels differ.
     """
 
     leak: Any
@@ -58,12 +62,14 @@ class LIF:
     reset_by: Any = None
     fires_at_threshold: bool = False
     synaptic_leak: Any = 0.0
+    min_v_mem: Any = None
 
     __repr__ = brief
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.float32
     arrays: ClassVar = ("gain", "bias")
+    optional: ClassVar = ("min_v_mem",)
 
     @property
     def subtracted(self) -> Any:
@@ -91,7 +97,8 @@ class LIF:
             reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.float64, name, where) for name in self.arrays)
         at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
-        return LIF(leak, threshold, gain, bias, self.reset, reset_by, at_threshold, synaptic_leak)
+        lowest = _min_v_mem(self, channels, np.float64, where)
+        return LIF(leak, threshold, gain, bias, self.reset, reset_by, at_threshold, synaptic_leak, lowest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +107,13 @@ class FixedLIF:
 
         i[t] = rz(i[t-1]·(4096 - synaptic_decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1]
         v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + i[t] - reset_by·s[t-1] )
-        s[t] = 1 if v[t] > 4096 (or ≥, where `fires_at_threshold`)
+        s[t] = 1 if v[t] > threshold (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
 
     Where synaptic_decay is below 4096, i outlasts a step and is limited to 24 bits, as v is.
 
-    With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted.
+    With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted. With `min_v_mem`, v[t] is at
+    least that.
 
     Parameters
     ----------
@@ -114,7 +122,10 @@ class FixedLIF:
     gain : (1, C) or (T, C) int32, magnitude ≤ 32767
     bias : (1, C) or (T, C) int32, magnitude ≤ 2³⁰
     reset, fires_at_threshold : as of :class:`LIF`
-    reset_by : in [0, 2²³) — one integer, or (C,); 4096 if not given
+    reset_by : in [0, 2²³) — one integer, or (C,); the threshold if not given
+    threshold : in [1, 2²³) — one integer, or (C,). 4096 unless a network was trained for a chip, whose thresholds are
+        its own
+    min_v_mem : in (-2²³, 0] — one integer, or (C,); none if not given
     """
 
     decay: Any
@@ -125,12 +136,15 @@ class FixedLIF:
     reset_by: Any = None
     fires_at_threshold: bool = False
     synaptic_decay: Any = THETA
+    threshold: Any = THETA
+    min_v_mem: Any = None
 
     __repr__ = brief
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.int8
     arrays: ClassVar = ("gain", "bias")
+    optional: ClassVar = ("threshold", "min_v_mem")
 
     @property
     def leak(self) -> Any:
@@ -143,19 +157,14 @@ class FixedLIF:
         return 1 - self.synaptic_decay / THETA
 
     @property
-    def threshold(self) -> int:
-        """The threshold in membrane units, equal in every layer."""
-        return THETA
-
-    @property
     def subtracted(self) -> Any:
         """What a spike subtracts: `reset_by`, or the threshold."""
-        return THETA if self.reset_by is None else self.reset_by
+        return self.threshold if self.reset_by is None else self.reset_by
 
     @property
-    def fires_above(self) -> int:
+    def fires_above(self) -> Any:
         """The neuron fires where its membrane is larger, whichever the comparison."""
-        return THETA - self.fires_at_threshold
+        return self.threshold - self.fires_at_threshold
 
     def of_channels(self, channels: int, where: str) -> FixedLIF:
         """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
@@ -167,14 +176,18 @@ class FixedLIF:
             raise NetworkError(f"{where}: decay {decay}, shift {shift} outside 0…{THETA}, 0…{LARGEST_SHIFT}")
         if np.min(synaptic_decay) < 0 or np.max(synaptic_decay) > THETA:
             raise NetworkError(f"{where}: synaptic_decay is {synaptic_decay}, expected 0 … {THETA}")
+        threshold = constant(self.threshold, channels, np.int64, "threshold", where)
+        if np.min(threshold) < 1 or np.max(threshold) > MEMBRANE_LIMIT:
+            raise NetworkError(f"{where}: threshold is {threshold}, expected 1 … {MEMBRANE_LIMIT:,} in fixed point")
         reset_by = _reset_by(self, channels, np.int64, where)
-        if np.array_equal(reset_by, THETA):
+        if np.array_equal(reset_by, threshold):
             reset_by = None
         gain, bias = (by_channel(getattr(self, name), channels, np.int32, name, where) for name in self.arrays)
         if np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT or np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} and |bias| ≤ 2³⁰ in fixed point")
         at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
-        return FixedLIF(decay, shift, gain, bias, self.reset, reset_by, at_threshold, synaptic_decay)
+        constants = decay, shift, gain, bias, self.reset, reset_by, at_threshold, synaptic_decay
+        return FixedLIF(*constants, threshold, _min_v_mem(self, channels, np.int64, where))
 
 
 def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
@@ -191,6 +204,16 @@ def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> 
     return amount
 
 
+def _min_v_mem(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
+    """`min_v_mem`, checked; None where it is not given."""
+    if neuron.min_v_mem is None:
+        return None
+    lowest = constant(neuron.min_v_mem, channels, dtype, "min_v_mem", where, -MEMBRANE_LIMIT)
+    if np.max(lowest) > 0 or np.min(lowest) < -MEMBRANE_LIMIT:
+        raise NetworkError(f"{where}: min_v_mem is {lowest}, expected -{MEMBRANE_LIMIT:,} … 0; membranes rest at 0")
+    return lowest
+
+
 @dataclass(frozen=True, eq=False)
 class ReLU:
     """The neuron of an artificial network (ANN): x = max(0, a). It does not spike, and has no constants."""
@@ -200,6 +223,7 @@ class ReLU:
     spikes: ClassVar = False
     weight_dtype: ClassVar = np.float32
     arrays: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
 
     def of_channels(self, channels: int, where: str) -> ReLU:
         """The neuron for a layer of C channels."""
@@ -210,13 +234,15 @@ SpikingNeuron = LIF | FixedLIF
 Neuron = SpikingNeuron | ReLU
 NEURONS: dict[str, type[Neuron]] = {"lif": LIF, "fixed-lif": FixedLIF, "relu": ReLU}
 NAMES = {neuron: name for name, neuron in NEURONS.items()}
+DEFAULTS = {"threshold": THETA, "min_v_mem": None}  # of the constants that are optional
 
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
-    """Type and constants as JSON; the attributes that `arrays` names are stored as tensors."""
+    """Type and constants as JSON, without the `optional` ones that are the default; `arrays` are stored as tensors."""
     constants = {name: getattr(neuron, name) for name in _constants(type(neuron))}
     listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in constants.items()}
-    return {"type": NAMES[type(neuron)], **listed}
+    said = {name: value for name, value in listed.items() if name not in neuron.optional or value != DEFAULTS[name]}
+    return {"type": NAMES[type(neuron)], **said}
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:
@@ -231,7 +257,7 @@ def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: st
     if kind is None:
         raise NetworkError(f"layer {layer!r}: neuron type is {node['type']!r}, expected one of {', '.join(NEURONS)}")
     constants = {name: value for name, value in node.items() if name != "type"}
-    if constants.keys() != set(_constants(kind)):
+    if constants.keys() | set(kind.optional) != set(_constants(kind)):
         expected, found = (", ".join(names) or "none" for names in (_constants(kind), constants))
         raise NetworkError(f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}")
     arrays: dict[str, Any] = {name: tensors[f"{layer}.{name}"] for name in kind.arrays}

@@ -12,7 +12,7 @@ from .checks import NetworkError
 from .graph import DEFAULT_RANGE, Network
 from .inputs import Input
 from .layers import PIXEL_LIMIT, Layer, Readout
-from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, THETA, FixedLIF
+from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused below
@@ -24,7 +24,7 @@ def quantise(network: Network) -> Network:
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/n·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
-        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts
+        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts; min_v_mem = rint(min_v_mem·Θ/θ)
 
     Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are rounded alike, with the
     real value of a unit of its weights.
@@ -76,6 +76,7 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
         fires_at_threshold=neuron.fires_at_threshold,
         synaptic_decay=_rounded(THETA * (1 - neuron.synaptic_leak)),
+        min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
     others = tuple(replace(each, weight=weight, gain=gain, shift=shift) for each, weight, gain, shift in more)
     return replace(layer, weight=weight, neuron=fixed, more=others)
@@ -104,6 +105,11 @@ def _quantise_readout(readout: Readout) -> Readout:
 
 def _rounded(numbers: Any) -> NDArray[np.int64]:
     return np.rint(numbers).astype(np.int64)
+
+
+def _lowest(membrane: Any) -> NDArray[np.int64]:
+    """`min_v_mem` in integers; one that no membrane reaches is the lowest that there is."""
+    return _rounded(np.maximum(membrane, -MEMBRANE_LIMIT))
 
 
 def integer_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:

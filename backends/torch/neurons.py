@@ -37,6 +37,7 @@ class TorchNeurons(ABC):
         self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
         self.spikes = torch.zeros_like(self.membrane)
         self.driven = torch.zeros_like(self.membrane)  # i[t]
+        self.lowest = None if neuron.min_v_mem is None else self._constant(neuron.min_v_mem)
         self.outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
         self.current = torch.empty_like(self.membrane) if self.outlasts else self.driven
         self.more = [(self._constant(each.gain), 1 << each.shift) for each in more]
@@ -71,6 +72,8 @@ class TorchNeurons(ABC):
         self.current.add_(bias)
         self._drive()
         self._integrate()
+        if self.lowest is not None:
+            torch.maximum(self.membrane, self.lowest, out=self.membrane)
         self.spikes = torch.gt(self.membrane, self.fires_above, out=self.spikes if out is None else out)
         return self.spikes
 

@@ -27,8 +27,9 @@ step t - d, and its sign counts as one of the weight.
 A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
 first of several, row by row.
 
-Both keep relevance: what reaches the input is what the readout began with, less what biases caused. Membranes are
-those of the recorded spikes, in real numbers; nothing is simulated anew.
+Both keep relevance: what reaches the input is what the readout began with, less what biases caused, and membranes that
+stood at their `min_v_mem`, whatever came before. Membranes are those of the recorded spikes, in real numbers; nothing
+is simulated anew.
 
 References
 ----------
@@ -139,6 +140,8 @@ class _Layer:
         left = leak * (1 - fired[t]) if neuron.reset == "zero" else leak
         held = np.where(fired[t], self.membrane[t], 0)
         self.per_membrane = _divided(relevance + self.own, held) + left * self.per_membrane
+        if neuron.min_v_mem is not None:
+            self.per_membrane = self.per_membrane * (self.membrane[t] > _by_channel(neuron.min_v_mem))
         if neuron.reset != "zero":
             self.own = -subtracted * self.per_membrane * fired[t - 1]
         return self.per_membrane
@@ -215,6 +218,8 @@ def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[
         left = leak * membrane[t - 1]
         kept[t] = left * ~fired[t - 1] if neuron.reset == "zero" else left - subtracted * fired[t - 1]
         membrane[t] += kept[t]
+        if neuron.min_v_mem is not None:
+            np.maximum(membrane[t], _by_channel(neuron.min_v_mem), out=membrane[t])
     return kept, membrane
 
 

@@ -17,7 +17,7 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
     ".pt": PYTORCH,
     ".pth": PYTORCH,
     ".nir": "a NIR file: spikesam.from_nir makes a network of it, which spikesam.simulate runs",
-    ".net": "a lava-dl file: build the model in lava-dl and use spikesam.record, or spikesam.from_torch",
+    ".net": "a lava-dl file: spikesam.from_netx makes a network of it, which spikesam.simulate runs",
 }
 
 

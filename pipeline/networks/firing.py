@@ -1,6 +1,7 @@
 """Currents -> spikes of one layer over many steps, with Eq. 8's gradient back through time, as one operation.
 
-    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/θ; no gradient through the reset
+    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/θ; no gradient through the reset, nor from a membrane that
+    stands at `min_v_mem`
 
 Forward, each step is that of :mod:`backends.torch.neurons`, so the spikes are that backend's. Autograd would keep and
 copy a dozen arrays a step. Here one is kept, u, and the loop backward is written out.
@@ -63,14 +64,16 @@ class _Fire(torch.autograd.Function):
             neurons.step(current, t + 1, out=spikes[t + 1])
             if t < kept:
                 torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(threshold)
-        ctx.save_for_backward(distances, neurons.gain, neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold)
+        lowest = None if neurons.lowest is None else (neurons.lowest - neurons.fires_above).div_(threshold)
+        constants = neurons.gain, neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold, lowest
+        ctx.save_for_backward(distances, *constants)
         ctx.to_zero, ctx.outlasts = neurons.to_zero, neurons.outlasts
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        distances, gains, leak, synaptic_leak, steepness = ctx.saved_tensors
+        distances, gains, leak, synaptic_leak, steepness, lowest = ctx.saved_tensors
         result = torch.empty_like(distances)
         membrane, driven, surrogate = (torch.zeros_like(gradient[0]) for _ in range(3))
         for t in range(len(distances) - 1, -1, -1):
@@ -78,6 +81,8 @@ class _Fire(torch.autograd.Function):
                 membrane.mul_(distances[t] <= 0)
             torch.abs(distances[t], out=surrogate).neg_().add_(1).clamp_(min=0).mul_(steepness)
             membrane.mul_(leak).addcmul_(gradient[t + 1], surrogate)
+            if lowest is not None:
+                membrane.mul_(distances[t] > lowest)
             if ctx.outlasts:
                 driven.mul_(synaptic_leak).add_(membrane)
             torch.mul(driven if ctx.outlasts else membrane, gains[t % len(gains)], out=result[t])

@@ -7,7 +7,7 @@ import pytest
 
 from backends.base import BackendError
 from backends.constant_current import input_currents
-from backends.network import LIF, FixedLIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, Source
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
@@ -59,6 +59,13 @@ def test_other_numbers_at_every_step_by_hand():
     # One unit is 2/127 · 2.5/127 · 4096 = 1.269763 of the membrane: times 2¹⁴ 20803.8, times 2¹⁵ beyond 32767.
     assert isinstance(fixed.layers[0].neuron, FixedLIF)
     assert (fixed.layers[0].neuron.gain.item(), fixed.layers[0].neuron.shift) == (20804, 14)
+
+
+@pytest.mark.parametrize("source", [Source("input", 2), Source("input", sign=-1), ("input", "fc1"), "fc1"])
+def test_a_current_drives_the_first_layer_alone(source):
+    layer = Layer("fc1", np.float32([[2]]), LIF(1.0), source=source)
+    with pytest.raises(NetworkError, match="layer 'fc1': reads 'input' [01] times; a current drives the first layer"):
+        network(layer, (1, 1, 1), timesteps=4)
 
 
 @pytest.mark.parametrize("precision", ["float32", "fixed"])

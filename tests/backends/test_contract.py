@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Layer, Network, NetworkError, Readout
 from backends.network.graph import FLOAT_LIMIT
 from backends.network.quantise import quantise
 from recordings.raster.batch import PackedSpikes, unpack
@@ -116,7 +116,7 @@ def limits(rng: np.random.Generator) -> Network:
         (16, 64, 64),
         4,
         (
-            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias), pool=4),
+            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias, threshold=MEMBRANE_LIMIT - 1), pool=4),
             Layer("fc2", 127 * signs[2:, :6], FixedLIF(4096, 30, gain[:, :4], bias[:, :4] >> 17)),
         ),
         Readout(127 * signs[:2, :4]),
@@ -125,7 +125,7 @@ def limits(rng: np.random.Generator) -> Network:
 
 def resets(rng: np.random.Generator) -> Network:
     """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel;
-    a current that outlasts its step.
+    a current that outlasts its step; membranes that are held, by one number and by channel.
 
     Thresholds are met exactly: weights, gains and leaks are multiples of 1/4.
     """
@@ -141,7 +141,8 @@ def resets(rng: np.random.Generator) -> Network:
             Layer("conv1", round_weights(4, 3, 3, 3), LIF(1.0, reset="zero", fires_at_threshold=True), padding=1),
             Layer("conv2", round_weights(5, 4, 1, 1), LIF(by_channel, 2 * by_channel, reset_by=by_channel), pool=2),
             Layer("conv3", round_weights(6, 5, 3, 3), LIF(0.5, reset_by=0.5, fires_at_threshold=True), padding=1),
-            Layer("fc4", round_weights(7, 72), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)),
+            Layer("conv4", round_weights(5, 6, 3, 3), LIF(1.0, 0.75, min_v_mem=-by_channel), padding=1),
+            Layer("fc5", round_weights(7, 60), LIF(0.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.25)),
         ),
         Readout(round_weights(3, 7)),
         "spikes",

@@ -21,7 +21,8 @@ DENSITIES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.51, 0.7, 0.9, 0.99, 1.0)
 def random_network(rng: np.random.Generator) -> Network:
     """One to three layers: odd sides, kernels of 1 … 5, strides, paddings, pooling 1 … 4, more outputs than a block.
 
-    Pooling is average or maximum, of spikes or currents; neurons have all resets and firing rules; readouts may leak.
+    Pooling is average or maximum, of spikes or currents; neurons have all resets and firing rules, thresholds of their
+    own, and membranes that are held; readouts may leak.
     """
     timesteps = int(rng.integers(1, 6))
     shape = input_shape = (int(rng.choice((1, 3, 65))), *(int(rng.choice((3, 4, 5, 8, 12))) for _ in range(2)))
@@ -65,7 +66,10 @@ def neurons(rng: np.random.Generator, channels: int) -> FixedLIF:
     reset_by = rng.integers(0, 6000, channels) if reset == "subtract" and rng.random() < 0.3 else None
     synaptic_decay = rng.choice((0, 1000, 4096), channels) if rng.random() < 0.3 else 4096
     shift = int(rng.choice((0, 2, 6)))
-    return FixedLIF(decay, shift, gain, bias, str(reset), reset_by, at_threshold, synaptic_decay)  # type: ignore[arg-type]
+    threshold = rng.integers(1, 9000, channels if rng.random() < 0.5 else None) if rng.random() < 0.3 else 4096
+    lowest = -rng.integers(0, 9000, channels if rng.random() < 0.5 else None) if rng.random() < 0.3 else None
+    about = str(reset), reset_by, at_threshold, synaptic_decay, threshold, lowest
+    return FixedLIF(decay, shift, gain, bias, *about)  # type: ignore[arg-type]
 
 
 def check(backend: str, seed: int) -> None:

@@ -42,6 +42,12 @@ def from_nir(argv: Sequence[str] | None = None) -> None:
 
 
 @exit_codes
+def from_netx(argv: Sequence[str] | None = None) -> None:
+    for path in argv or ():
+        print(spikesam.from_netx(path).sha256)
+
+
+@exit_codes
 def simulate(argv: Sequence[str] | None = None) -> None:
     network, data, out = argv or ()
     spikesam.simulate(network, data, samples=4, out=out, backend="event").close()
@@ -61,5 +67,5 @@ def explain(argv: Sequence[str] | None = None) -> None:
 
 CALLS: dict[str, Callable[..., None]] = {
     f"spikesam.{call.__name__}": call
-    for call in (open_raster, open_maps, load, read_events, from_nir, simulate, report, explain)
+    for call in (open_raster, open_maps, load, read_events, from_nir, from_netx, simulate, report, explain)
 }

@@ -13,6 +13,7 @@ import spikesam
 from recordings.disk import TEMPORARY
 from tests.hostile import make_hostile
 from tests.pipeline.small_events import nmnist_file
+from tests.pipeline.small_net import small_net
 
 from .attacks import Done
 from .formats.checkpoints import CLASSES, small_network
@@ -82,6 +83,7 @@ ENTRIES = {
     "load": Entry(("spikesam.load", SNN), (SNN,)),
     "read_events": Entry(("spikesam.read_events", "a.bin"), ("a.bin",)),
     "from_nir": Entry(("spikesam.from_nir", "a.nir"), ("a.nir",)),
+    "from_netx": Entry(("spikesam.from_netx", "a.net"), ("a.net",)),
     "simulate": Entry(("spikesam.simulate", SNN, IMAGE, "new"), (SNN, IMAGE)),
     "py report": Entry(("spikesam.report", "run", "raster.h5", "page.html"), ("run", "raster.h5")),
     "py explain": Entry(("spikesam.explain", "raster.h5", "out.h5"), ("raster.h5",)),
@@ -99,6 +101,7 @@ def build_entries(base: Path, folder: Path) -> None:
     events = spikesam.Events(np.arange(60) * 100, one, one, one % 2 == 1, (34, 34))
     nmnist_file(work / "a.bin", events)
     spikesam.to_nir(spikesam.load(work / "snn.safetensors").network, work / "a.nir")
+    small_net(work / "a.net")
     (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
     shutil.rmtree(work / "trained", ignore_errors=True)
     commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), ENTRIES["train"].words, ("merge", "run")]

@@ -92,7 +92,10 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*RUN, "--out", "new", "--checkpoint", "net.pt"), "PyTorch file: build the model and use spikesam.record, or"),
         ((*RUN, "--out", "new", "--checkpoint", "x.pth"), "a PyTorch file"),
         ((*RUN, "--out", "new", "--checkpoint", "x.nir"), "a NIR file: spikesam.from_nir makes a network of it"),
-        ((*RUN, "--out", "new", "--checkpoint", "x.net"), "a lava-dl file: build the model in lava-dl and use"),
+        (
+            (*RUN, "--out", "new", "--checkpoint", "x.net"),
+            "a lava-dl file: spikesam.from_netx makes a network of it, which",
+        ),
         ((*RUN, "--out", "new", "--checkpoint", "sn.safetensors"), "nor a file; did you mean snn.safetensors?"),
         ((*RUN, "--out", "new", "--data", "imges/apple"), "did you mean images/apple?"),
         ((*RUN, "--out", "new", "--data", "text.png", "cu.png"), "images or events; did you mean cut.png?"),

@@ -12,7 +12,7 @@ from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
 from .events import any_fired, pack_spikes
-from .neurons import Dynamics, drive, dynamics_of, step
+from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
 from .synapses import Room, WeightLayout, correlate, lay_out, room_for
 
@@ -221,6 +221,8 @@ def advance(
             step(t, dynamics.neurons, driven, membranes, spikes)
         else:
             step(t, dynamics.neurons, currents[0], membranes, spikes)
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, membranes)
     pack_spikes(fired, packed)
 
 

@@ -61,11 +61,14 @@ class Dynamics(NamedTuple):
     currents : used where `i[t]` is computed apart from the neurons
     neurons : driven by `i[t]`, then without gain or bias of their own, or else by `a[t]`
     apart : whether it is: where currents outlast a step, or come through several inputs
+    lowest : (1,), or (C,) where channels differ, as the membranes — which do not fall below; empty where nothing
+        holds them
     """
 
     currents: Currents
     neurons: NeuronConstants
     apart: bool
+    lowest: NDArray[Any]
 
 
 def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = ()) -> Dynamics:
@@ -88,8 +91,10 @@ def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = ()) -> Dynamics:
     plain: dict[str, Any] = {"gain": np.ones_like(neuron.gain[:1]), "bias": np.zeros_like(neuron.bias[:1])}
     if fixed:
         plain["shift"] = 0
+    lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
     apart = len(gains) > 1 or bool(currents.kept.any())
-    return Dynamics(currents, constants_of(replace(neuron, **plain) if apart else neuron), apart)
+    held = np.array(lowest, np.int32 if fixed else np.float32)
+    return Dynamics(currents, constants_of(replace(neuron, **plain) if apart else neuron), apart, held)
 
 
 def constants_of(neuron: SpikingNeuron) -> NeuronConstants:
@@ -255,3 +260,12 @@ def step(
                 )
                 membrane[position, channel] = v
                 spikes[position, channel] = v > above[channel]
+
+
+@compiled
+def hold(lowest: NDArray[Any], membrane: NDArray[Any]) -> None:
+    """Raise membranes, (P, C), that lie below `lowest`, see :class:`Dynamics`; none that fired does."""
+    for position in range(membrane.shape[0]):
+        for channel in range(membrane.shape[1]):
+            least = lowest[channel % len(lowest)]
+            membrane[position, channel] = max(membrane[position, channel], least)

@@ -5,6 +5,7 @@
     s[t] = 1 if v[t] ≥ spike_threshold         `SingleSpike`
     v[t] = v[t] - spike_threshold · s[t]       `MembraneSubtract`: at once, so before the next leak
     v[t] = v[t] (1 - s[t])                     `MembraneReset`
+    v[t] = the larger of v[t] and min_v_mem    where a module has it
 
 Spikes are bits only with `SingleSpike`; sinabs' own default counts several in one step.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from backends.network import LIF
 
 from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
@@ -20,7 +23,7 @@ from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, num
 
 def spiking(module: Any, where: str) -> SpikingModule:
     """`IAF`, `LIF` and their squeezed forms."""
-    leak, gain = _leak(module, where)
+    leak, gain = _leak(module)
     outlasts = 0.0
     if module.alpha_syn_calculated is not None:
         outlasts = number(module.alpha_syn_calculated)
@@ -28,18 +31,21 @@ def spiking(module: Any, where: str) -> SpikingModule:
     spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     single = spike == "SingleSpike" or getattr(module.spike_fn, "max_num_spikes_per_bin", None) == 1
     expect(single, where, f"has spike_fn={spike}, several spikes per step", "SingleSpike: spikes are bits")
-    threshold = number(module.spike_threshold)
-    fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts}
-    neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, where), **fires)
-    return SpikingModule(neuron, axes(module))
+    threshold, lowest = number(module.spike_threshold), number(module.min_v_mem)
+    fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts, "min_v_mem": lowest}
+    neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires)
+    caveat = "" if lowest is None else "sinabs rounds where it compares with min_v_mem"
+    return SpikingModule(neuron, axes(module), caveat=caveat)
 
 
 def integrator(module: Any, where: str) -> SpikingModule:
     """`ExpLeak` and `ExpLeakSqueeze`."""
-    return SpikingModule(LeakyIntegrator(*_leak(module, where)), axes(module))
+    found = f"has min_v_mem={number(module.min_v_mem)}, a lower bound of membranes"
+    expect(module.min_v_mem is None, where, found, "None of a readout")
+    return SpikingModule(LeakyIntegrator(*_leak(module)), axes(module))
 
 
-def _reset(rule: Any, leak: Any, threshold: Any, where: str) -> dict[str, Any]:
+def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dict[str, Any]:
     name = type(rule).__name__
     expect(
         name in ("MembraneReset", "MembraneSubtract"), where, f"has reset_fn={name}", "MembraneReset, MembraneSubtract"
@@ -47,17 +53,14 @@ def _reset(rule: Any, leak: Any, threshold: Any, where: str) -> dict[str, Any]:
     if name == "MembraneReset":
         expect(rule.reset_value == 0, where, f"has reset_value={rule.reset_value}", "0")
         return {"reset": "zero"}
-    return {"reset_by": leak * (threshold if rule.subtract_value is None else number(rule.subtract_value))}
+    amount = threshold if rule.subtract_value is None else number(rule.subtract_value)
+    held = lowest is not None and np.any(threshold - amount < lowest)  # sinabs raises a membrane after the reset
+    expect(not held, where, f"subtracts {amount}, after which a membrane can lie below min_v_mem={lowest}", "less")
+    return {"reset_by": leak * amount}
 
 
-def _leak(module: Any, where: str) -> tuple[Any, Any]:
+def _leak(module: Any) -> tuple[Any, Any]:
     """The leak, and the gain of the input."""
-    expect(
-        module.min_v_mem is None,
-        where,
-        "has min_v_mem, a lower bound of membranes",
-        "None; sinabs.from_torch.from_model takes min_v_mem=None",
-    )
     leak = number(module.alpha_mem_calculated)
     return leak, 1 - leak if module.norm_input else 1.0
 

@@ -68,10 +68,7 @@ class _Walk:
     def dataset(self, dataset: h5py.h5d.DatasetID, path: str) -> None:
         """Refuse what lies in other files or is too large, and a type of node that nobody knows."""
         with self.checked.reading(path):
-            plist = dataset.get_create_plist()
-            virtual = plist.get_layout() == h5py.h5d.VIRTUAL
-            if virtual or plist.get_external_count():
-                raise self.checked.fail(path, f"{'virtual' if virtual else 'external'} storage", "data in this file")
+            self.checked.refuse_elsewhere(dataset, path)
             self.bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
             if self.bytes > MOST_BYTES:
                 raise self.checked.fail(path, f"arrays of more than {MOST_BYTES:,} bytes", "at most so many")

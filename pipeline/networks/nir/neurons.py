@@ -24,7 +24,7 @@ from . import KEY
 from .attributes import by_channel, metadata, numbers
 from .chain import Named
 
-SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "gain", "bias", "weight")
+SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "min_v_mem", "gain", "bias", "weight")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
 CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 
@@ -115,7 +115,7 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
     fires = rules.fires(said)
     if neuron.kind == "Threshold":
         threshold = by_channel(node.threshold, shape, "threshold", where)
-        return LIF(leak, threshold, gain, gain * bias, "zero", None, fires)
+        return LIF(leak, threshold, gain, gain * bias, "zero", None, fires, min_v_mem=said.get("min_v_mem"))
     threshold = by_channel(node.v_threshold, shape, "v_threshold", where)
     said_reset = str(said.get("reset", "zero"))
     reset: Any = rules.reset or said_reset
@@ -125,7 +125,8 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
             f"{where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0: a reset to other values is not supported"
         )
     reset_by = said.get("reset_by") if reset == said_reset else None
-    return LIF(leak, threshold, gain, gain * bias + membrane.offset, reset, reset_by, fires, synaptic_leak)
+    driven = leak, threshold, gain, gain * bias + membrane.offset
+    return LIF(*driven, reset, reset_by, fires, synaptic_leak, said.get("min_v_mem"))
 
 
 def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:

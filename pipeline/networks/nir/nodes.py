@@ -91,8 +91,7 @@ def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
         return np.broadcast_to(by_channel.reshape(-1, *(1,) * (len(size) - 1)), size).copy()
 
     said |= {"reset": neuron.reset, "fires_at_threshold": neuron.fires_at_threshold, "leak": neuron.leak}
-    if neuron.reset_by is not None:
-        said["reset_by"] = neuron.reset_by
+    said |= {name: value for name in ("reset_by", "min_v_mem") if (value := getattr(neuron, name)) is not None}
     threshold, zeros = everywhere(neuron.threshold), everywhere(0)
     steps, synaptic_steps = (
         everywhere(1 / np.maximum(1 - np.asarray(leak), SMALLEST)) for leak in (neuron.leak, neuron.synaptic_leak)

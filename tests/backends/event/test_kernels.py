@@ -281,6 +281,46 @@ def test_channels_may_differ_in_every_constant() -> None:
     assert spikes.tolist() == [[False, False]]
 
 
+# Three steps of current -3, then one of 2: the membrane would fall to -3, -4.5, -5.25, and stands at -2.625 + 2.
+@pytest.mark.parametrize(
+    ("lowest", "expected"),
+    [
+        (None, [-3, -4.5, -5.25, -0.625]),
+        (-4.0, [-3, -4, -4, 0]),
+        (-0.5, [-0.5, -0.5, -0.5, 1.75]),
+        (0.0, [0, 0, 0, 2]),
+    ],
+)
+@pytest.mark.parametrize("unit", [1, 4])
+def test_membranes_that_are_held_by_hand(lowest: float | None, expected: list[float], unit: int) -> None:
+    """In float32, and in integers that are four times as large."""
+    neuron: LIF | FixedLIF = LIF(0.5, 10.0, min_v_mem=lowest)
+    if unit > 1:
+        held = None if lowest is None else int(unit * lowest)
+        neuron = FixedLIF(2048, 0, np.array([[unit]]), np.array([[0]]), min_v_mem=held)
+    weight = np.array([[-3, 2]], np.int8 if unit > 1 else np.float32)
+    kernel = LayerKernel(Layer("fc1", weight, neuron), (2, 1, 1))
+    arrived, packed = np.zeros((5, 1, 1, 2), np.bool_), np.zeros((5, 1), np.uint8)
+    arrived[:3, 0, 0, 0] = arrived[3, 0, 0, 1] = True
+    state, membranes = kernel.rest(), []
+    for t in range(5):
+        kernel.run(t, arrived[t : t + 1], state, packed[t : t + 1])
+        membranes.append(state.membrane.item() / unit)
+    assert membranes[1:] == (expected if unit == 1 or lowest is not None else [-3, -4.5, -5.25, -0.5])  # rz(-10.5) + 8
+
+
+def test_an_integer_threshold_by_hand() -> None:
+    """160 at every step: 160, 280 and 370, which is above 300, then 160 again, as from rest."""
+    neuron = FixedLIF(1024, 0, np.array([[16]]), np.array([[0]]), "zero", threshold=300)
+    kernel = LayerKernel(Layer("fc1", np.array([[10]], np.int8), neuron), (1, 1, 1))
+    state, packed, membranes = kernel.rest(), np.zeros((6, 1), np.uint8), []
+    for t in range(6):
+        kernel.run(t, np.ones((1, 1, 1, 1), np.bool_), state, packed[t : t + 1])
+        membranes.append(state.membrane.item())
+    assert membranes == [0, 160, 280, 370, 160, 280]
+    assert (packed.ravel() > 0).tolist() == [False, False, False, True, False, False]
+
+
 def test_maximum_pooling_by_hand() -> None:
     spikes = np.zeros((2, 4, 1), np.bool_)
     spikes[1, 0] = spikes[0, 1] = True

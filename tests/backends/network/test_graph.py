@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU
+from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU, neurons
 from backends.network.quantise import quantise
 from backends.network.storage import read_network, write_network
 
@@ -53,6 +53,19 @@ def test_a_constant_current_is_no_raster():
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': expected a name such as"),
         (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
         (lambda: Layer("conv1", CONV, LIF(0.9, 0.0)), "threshold 0.0; expected 0 ≤ leak ≤ 1 and threshold > 0"),
+        (lambda: Layer("conv1", CONV, LIF(0.9, min_v_mem=0.5)), "min_v_mem is 0.5, expected -8,388,607 … 0"),
+        (
+            lambda: Layer("conv1", CONV, LIF(0.9, min_v_mem=[-1.0])),
+            r"min_v_mem has shape \(1,\), expected one number or \(4,\)",
+        ),
+        (
+            lambda: Layer("fc1", np.int8([[1]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]), threshold=0)),
+            "layer 'fc1': threshold is 0, expected 1 … 8,388,607 in fixed point",
+        ),
+        (
+            lambda: Layer("fc1", np.int8([[1]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]), min_v_mem=-1.5)),
+            "layer 'fc1': min_v_mem is -1.5, expected an integer ≥ -8388607",
+        ),
         (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
         (
             lambda: Layer("conv1", CONV, LIF(0.9, gain=np.ones((2, 3)))),
@@ -125,7 +138,8 @@ def test_constants_that_are_the_same_everywhere_are_one_number():
 
 
 def test_everything_a_network_can_hold_survives_its_file(tmp_path):
-    neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4])
+    held = [-1.0, -0.5, -0.25, 0.0]
+    neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4], held)
     layers = (
         Layer("conv1", CONV, neuron, padding=(1, 0), current_pool=(2, 1)),
         Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=(3, 4), pooling="max"),
@@ -134,11 +148,23 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
         layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
     )
     driven = replace(everything, encoder="changing-current", input_range=2.64)
-    for given in (everything, quantise(everything), replace(everything, encoder="spikes"), driven):
+    fixed = quantise(everything)
+    conv, dense = fixed.layers
+    of_a_chip = replace(conv, neuron=replace(conv.neuron, threshold=[1600, 300, 4096, 1], min_v_mem=-5))
+    chip = replace(fixed, layers=(of_a_chip, replace(dense, neuron=replace(dense.neuron, threshold=1600))))
+    for given in (everything, fixed, chip, replace(everything, encoder="spikes"), driven):
         write_network(given, tmp_path / "network.safetensors")
         found, _ = read_network(tmp_path / "network.safetensors")
         assert found.sha256 == given.sha256
         assert found.to_graph()[0] == given.to_graph()[0]
+
+
+def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_default():
+    for given, usual in ((network(), {}), (quantise(network()), {"threshold": 4096})):
+        node = given.layers[0].to_graph()[0]["neuron"]
+        assert not node.keys() & {"min_v_mem", *usual}
+        said = neurons.from_graph({**node, **usual, "min_v_mem": None}, given.to_graph()[1], "conv1")
+        assert neurons.to_graph(said.of_channels(4, "conv1")) == node
 
 
 def test_pairs_as_torch_writes_them_and_other_array_types():

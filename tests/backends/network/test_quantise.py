@@ -42,11 +42,13 @@ def test_by_hand():
 
 
 def test_other_neurons_by_hand():
-    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0])
+    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0], [-1.0, -0.3])
     fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0].neuron
     assert fixed.decay.tolist() == [410, 2048]
     assert fixed.reset_by.tolist() == [2048, 1229]  # 1.0 · 4096/2 and rint(0.3 · 4096)
     assert fixed.synaptic_decay.tolist() == [3072, 4096]
+    assert fixed.min_v_mem.tolist() == [-2048, -1229]
+    assert fixed.threshold == 4096
     assert fixed.fires_at_threshold
     # 2/127 · 4096/2 = 32.2520 and 2/127 · 4096 = 64.5039; 2^8 times that is 16513, and 2^9 times is 33026 > 32767.
     assert (fixed.shift, fixed.gain.tolist()) == (8, [[8257, 16513]])

@@ -53,6 +53,18 @@ def test_gains_and_biases_are_those_of_their_step_and_channel():
     assert neurons.membrane.tolist() == [[[1 + 0.5 + 3, 2 + 4 + 0.25]]]
 
 
+def test_an_integer_threshold_and_membranes_that_are_held_by_hand():
+    """A quarter leaks, what fires subtracts 300: 160, 120 + 200 = 320 fires, 240 - 300 - 100 is held at -50."""
+    zero = np.array([[0]], np.int32)
+    neuron = FixedLIF(THETA // 4, 0, zero + 1, zero, threshold=300, min_v_mem=-50)
+    neurons = FixedNeurons(neuron, (1, 1, 1), "cpu")
+    found = []
+    for t, current in enumerate((160, 200, -100, 0), start=1):
+        fired = neurons.step(torch.tensor([[[current]]], dtype=torch.int32), t).item()
+        found.append((int(neurons.membrane.item()), fired))
+    assert found == [(160, 0), (320, 1), (-50, 0), (-37, 0)]
+
+
 def test_rest_forgets_membranes_and_spikes():
     neurons = FloatNeurons(LIF(1.0, 1.0, np.ones((1, 1)), np.zeros((1, 1))), (1, 1, 1), "cpu")
     current = torch.full((1, 1, 1), 1.5)

@@ -80,6 +80,19 @@ def test_time_is_divided_by_the_current_that_inhibition_left_by_hand() -> None:
     np.testing.assert_allclose(found, [[0.5 * 3 / 7, 0], [0.5 * 4 / 7, 0], [0, 0], [0, 0]])
 
 
+def test_a_membrane_that_was_held_passes_nothing_back_by_hand() -> None:
+    """-3 is held at -0.5, so v = -0.25 + 2 = 1.75 fires: "signed" gives 2 / 1.75 of 1/2 to the input that excites."""
+    layer = Layer("fc1", [[-3, 2]], LIF(0.5, min_v_mem=-0.5))
+    network = Network((2, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
+    spikes = np.zeros((4, 1, 2, 1, 1), bool)
+    spikes[0, 0, 0] = spikes[1, 0, 1] = True
+    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    found = relevance(network, rasters, 0, "signed")[0].reshape(4, 2)
+    np.testing.assert_allclose(found, [[0, 0], [0, 4 / 7], [0, 0], [0, 0]])
+    found = relevance(network, rasters, 0, "positive")[0].reshape(4, 2)
+    np.testing.assert_allclose(found, [[0, 0], [0, 0.5], [0, 0], [0, 0]])
+
+
 def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
     assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "signed") == [0, 0, 0, 0]
     assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "positive") == [0, 0, 0, 0]

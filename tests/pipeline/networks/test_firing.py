@@ -21,6 +21,8 @@ NEURONS = [
     LIF(0.75, 1.0, gain=0.5, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
     LIF(0.9, 0.7, reset="zero", synaptic_leak=0.5),
     LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
+    LIF(0.9, 0.7, min_v_mem=-0.5),
+    LIF(1.0, [0.5, 0.75, 1.0, 0.25], reset="zero", synaptic_leak=0.5, min_v_mem=[0.0, -0.25, -0.5, -1.0]),
     LIF(1.0, 0.8, gain=np.linspace(0.5, 2, 9 * CHANNELS).reshape(9, CHANNELS), bias=np.full((9, CHANNELS), 0.1)),
 ]
 
@@ -41,6 +43,9 @@ def fire_step_by_step(neuron: LIF, currents: Tensor) -> Tensor:
             membrane = by_channel(neuron.leak) * membrane * (1 - fired.detach()) + driven
         else:
             membrane = by_channel(neuron.leak) * membrane + driven - fired.detach() * by_channel(neuron.subtracted)
+        if neuron.min_v_mem is not None:
+            lowest = by_channel(neuron.min_v_mem)
+            membrane = torch.where(membrane > lowest, membrane, lowest)
         fired = Surrogate.apply((membrane - by_channel(neuron.fires_above)) / by_channel(neuron.threshold))
         spikes.append(fired)
     return torch.stack(spikes)

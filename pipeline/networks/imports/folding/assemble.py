@@ -93,7 +93,7 @@ def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
     """The neurons of a module, by channel."""
     neuron, where = layer.about.neuron, layer.label
     assert isinstance(neuron, LIF)
-    numbers = ("leak", "threshold", "gain", "bias", "reset_by", "synaptic_leak")
+    numbers = ("leak", "threshold", "gain", "bias", "reset_by", "synaptic_leak", "min_v_mem")
     given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
     by_channel = {name: _by_channel(value, shape, where, name) for name, value in given.items()}
     return replace(neuron, **by_channel).of_channels(shape[0], where)

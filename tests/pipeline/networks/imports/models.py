@@ -211,11 +211,11 @@ def norse_sequences() -> Made:
 
 
 def sinabs_squeezed() -> Made:
-    """Sum pooling, and batches beside steps on one axis."""
+    """Sum pooling, batches beside steps on one axis, and membranes that are held, as by sinabs' own from_model."""
     layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
 
     def neurons() -> nn.Module:
-        return layers.IAFSqueeze(batch_size=3, spike_fn=activation.SingleSpike)
+        return layers.IAFSqueeze(batch_size=3, spike_fn=activation.SingleSpike, min_v_mem=-1.0)
 
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False),

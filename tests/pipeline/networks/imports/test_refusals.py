@@ -41,6 +41,12 @@ def sinabs(name: str, **options: Any) -> nn.Module:
     return dense(getattr(pytest.importorskip("sinabs.layers"), name)(**options))
 
 
+def held_after_the_reset() -> nn.Module:
+    activation = pytest.importorskip("sinabs.activation")
+    reset = activation.MembraneSubtract(2.5)
+    return sinabs("IAF", spike_fn=activation.SingleSpike, min_v_mem=-1.0, reset_fn=reset)
+
+
 def blocks(**options: Any) -> nn.Module:
     pytest.importorskip("lava.lib.dl.slayer")
     from lava.lib.dl.slayer.block import cuba
@@ -135,9 +141,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: sinabs("IAFSqueeze", batch_size=3),
         "'1' (IAFSqueeze): has spike_fn=MultiSpike, several spikes per step, expected SingleSpike",
     ),
-    "a lower bound": (
-        lambda: sinabs("IAF", min_v_mem=-1.0),
-        "'1' (IAF): has min_v_mem, a lower bound of membranes, expected None; sinabs.from_torch.from_model takes",
+    "a reset to below the lower bound": (
+        held_after_the_reset,
+        "'1' (IAF): subtracts 2.5, after which a membrane can lie below min_v_mem=-1.0, expected less",
     ),
     "decays that differ": (lambda: blocks(shared_param=False), "'0' (Dense): has shared_param=False, expected True"),
     "graded blocks": (lambda: blocks(graded_spike=True), "'0' (Dense): has graded_spike=True, expected False"),

@@ -42,6 +42,7 @@ def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
         reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
         fires_at_threshold=bool(rng.random() < 0.5),
         synaptic_leak=0.0 if rng.random() < 0.5 else constant(0, 1),
+        min_v_mem=None if rng.random() < 0.5 else constant(-1, 0),
     )
 
 

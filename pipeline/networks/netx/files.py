@@ -1,0 +1,165 @@
+"""A `.net` file of unknown origin: nothing is read of it but the numbers that lava-dl writes, once they were looked at.
+
+It is HDF5. `/layer/0`, `/layer/1` … hold one layer each: `type`, arrays, and in `neuron` the constants of its neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recordings.hdf5 import CheckedFile
+
+MOST_LAYERS = 1000
+MOST_BYTES = 1 << 30  # of all arrays in a file, once they are unpacked
+LONGEST_TYPE = 64  # characters of the type of a layer, or of neurons
+
+KINDS = ("input", "conv", "pool", "dense", "flatten", "average")
+NEURONS = ("CUBA", "LOIHI")
+SYNAPSES = ("inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize", "stride", "padding", "dilation")
+PARTS = frozenset(("type", "shape", "weight", "bias", *SYNAPSES, "groups", "delay", "neuron"))
+LOIHI = ("iDecay", "vDecay", "vThMant", "theta", "refDelay", "wgtExp", "gradedSpike", "messageBits")
+CONSTANTS = frozenset(("type", *LOIHI, "scaleRho", "tauRho"))
+
+Numbers = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer as a file has it.
+
+    Parameters
+    ----------
+    number : in the file, from 0
+    kind : one of :data:`KINDS`
+    values : arrays by name
+    neuron : constants of its neurons by name; None if it has none
+    """
+
+    number: int
+    kind: str
+    values: Numbers
+    neuron: Numbers | None
+
+    @property
+    def where(self) -> str:
+        """What an error begins with."""
+        return f"layer {self.number} ({self.kind})"
+
+
+def read_nodes(path: str | PathLike[str]) -> tuple[list[Node], int | None]:
+    """The layers of a file in order, and the steps of a sample, if the file says them.
+
+    Raises
+    ------
+    RasterError : naming the file and the place in it
+    """
+    opener = f"{__name__}:{read_nodes.__name__}"
+    checked = CheckedFile(path, "network", "a lava-dl .net file", opener)  # type: ignore[arg-type]
+    with checked.file:
+        return _Reader(checked).file()
+
+
+class _Reader:
+    def __init__(self, checked: CheckedFile) -> None:
+        self.checked, self.bytes = checked, 0
+
+    def file(self) -> tuple[list[Node], int | None]:
+        root = self.checked.root
+        names = self.names(root, "/", frozenset(("layer", "simulation")))
+        if "layer" not in names:
+            raise self.checked.fail("/", "HDF5 without a group 'layer'", "a lava-dl .net file")
+        layers = self.checked.group(root, "layer", "/layer")
+        found = self.checked.children(layers, "/layer", MOST_LAYERS)
+        expected = [str(number) for number in range(len(found))]
+        if set(found) != set(expected) or not found:
+            raise self.checked.fail("/layer", ", ".join(found) or "nothing", "groups 0, 1, 2 …, one for each layer")
+        nodes = [self.node(layers, name) for name in expected]
+        return nodes, self.steps(root) if "simulation" in names else None
+
+    def names(self, group: h5py.h5g.GroupID, where: str, known: frozenset[str]) -> list[str]:
+        """What a group holds, all of it known."""
+        found = self.checked.children(group, where, len(known))
+        if unknown := sorted(set(found) - known):
+            path = f"{where.rstrip('/')}/{unknown[0]}"
+            raise self.checked.fail(path, "an unknown path", f"some of {', '.join(sorted(known))}")
+        return found
+
+    def node(self, layers: h5py.h5g.GroupID, name: str) -> Node:
+        where = f"/layer/{name}"
+        group = self.checked.group(layers, name, where)
+        kind = self.kind(group, where, "layer", KINDS)
+        names = self.names(group, where, PARTS)
+        values = {each: self.numbers(group, each, where) for each in names if each not in ("type", "neuron")}
+        if "neuron" not in names:
+            return Node(int(name), kind, values, None)
+        where += "/neuron"
+        neuron = self.checked.group(group, "neuron", where)
+        self.kind(neuron, where, "neurons", NEURONS)
+        constants = self.names(neuron, where, CONSTANTS)
+        return Node(
+            int(name), kind, values, {each: self.numbers(neuron, each, where) for each in constants if each != "type"}
+        )
+
+    def steps(self, root: h5py.h5g.GroupID) -> int | None:
+        group = self.checked.group(root, "simulation", "/simulation")
+        if "tSample" not in self.names(group, "/simulation", frozenset(("Ts", "tSample"))):
+            return None
+        found = self.numbers(group, "tSample", "/simulation")
+        if found.size != 1 or found.dtype.kind not in "iu":
+            raise self.checked.fail("/simulation/tSample", f"{found.dtype} of shape {found.shape}", "one integer")
+        return int(found.item())
+
+    def kind(self, group: h5py.h5g.GroupID, where: str, of: str, known: tuple[str, ...]) -> str:
+        """The type of a layer, or of neurons."""
+        if "type" not in self.checked.children(group, where, 64):
+            raise self.checked.fail(f"{where}/type", "missing", f"the type of the {of}")
+        where += "/type"
+        dataset = self.dataset(group, "type", where)
+        with self.checked.reading(where):
+            type_id = dataset.get_type()
+            text = isinstance(type_id, h5py.h5t.TypeStringID)
+            if not text or dataset.shape not in ((), (1,)) or type_id.get_size() > LONGEST_TYPE:
+                raise self.checked.fail(where, f"{dataset.dtype} of shape {dataset.shape}", "one short text")
+            value = np.ravel(np.asarray(h5py.Dataset(dataset)[()], object))[0]
+        found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if found not in known:
+            expected = ", ".join(known)
+            raise self.checked.fail(where, f"{of} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[of]}")
+        return found
+
+    def numbers(self, group: h5py.h5g.GroupID, name: str, where: str) -> NDArray[Any]:
+        """An array, which is finite."""
+        where = f"{where}/{name}"
+        dataset = self.dataset(group, name, where)
+        with self.checked.reading(where):
+            if dataset.dtype.kind not in "biuf":
+                raise self.checked.fail(where, str(dataset.dtype), "numbers")
+            self.bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
+            if self.bytes > MOST_BYTES:
+                raise self.checked.fail(where, f"arrays of more than {MOST_BYTES:,} bytes", "at most so many")
+            found = np.asarray(h5py.Dataset(dataset)[()])
+        if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+            raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")
+        return found
+
+    def dataset(self, group: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
+        with self.checked.reading(where):
+            opened = h5py.h5o.open(group, name.encode())
+            if not isinstance(opened, h5py.h5d.DatasetID):
+                raise self.checked.fail(where, "a group, as of complex weights", "an array")
+            self.checked.refuse_elsewhere(opened, where)
+            return opened
+
+
+_REASONS = {
+    "layer": "; recurrent and transposed ones and sums are not read",
+    "neurons": "; sigma-delta and resonating neurons, whose spikes are graded or phases, have other equations",
+}
