@@ -305,4 +305,4 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
-    pool_currents(state.current[0], 1, state.membrane)
+    pool_currents(state.current[0], (1, 1), state.membrane)
