@@ -111,7 +111,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.optional.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == ["lava", "simulate", "sam", "train", "record", "road", "distributed", "raster"]
+    assert asked == ["lava", "simulate", "graphs", "sam", "train", "record", "road", "distributed", "raster"]
     printed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in printed if "spikingjelly" in line]
     assert line.startswith("left out: spikingjelly: not installed; make setup installs it")
