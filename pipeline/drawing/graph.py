@@ -130,7 +130,12 @@ def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: s
     (left, upper), (right, lower) = places[source.layer], places[target]
     rate = rates.get(source.layer)
     colour = GREY if rate is None else str(round(0.72 * (1 - min(1.0, rate / 0.3)), 3))  # black from 30 % on
-    line: Any = {"color": colour, "linestyle": "--" if each is not None and each.weight is None else "-", **ARROW}
+    line: Any = {
+        "color": colour,
+        "linestyle": "--" if each is not None and each.weight is None else "-",
+        "zorder": 0,
+        **ARROW,
+    }
     said = [] if rate is None else [f"{100 * rate:.1f} %"]
     if each is not None and source.delay > 1:
         said.append(f"{source.delay} steps")

@@ -15,6 +15,7 @@ from recordings.raster.schema import LayerSpec
 
 from .blob import blob
 from .excerpt import Content, excerpt
+from .graph import graph_of
 from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
 
@@ -45,6 +46,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
             *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],
         ],
+        "graph": graph_of(run),
         "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
         "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
         "samples": shown.samples,
