@@ -1,4 +1,4 @@
-"""A residual network, SEW-ResNet-18, on the event backend and in SpikingJelly: one image after the other.
+"""A residual network, SEW-ResNet-18, on the event backend and in SpikingJelly, an image at a time; a step on Lava.
 
 The network is SpikingJelly's architecture with random weights, and fires as often as is said. There, a layer sees the
 spikes of the layer before in the same step; here one step later. So T = 4 steps of SpikingJelly are 4 + 19 steps here,
@@ -22,9 +22,10 @@ from backends.network import LIF, Layer, Network, Readout, Source
 from backends.network.quantise import quantise
 from recordings.parallel import cores
 
+from .lava_timing import simulate
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, quotients, race, scaled
 from .networks import firing, random_spikes, spike_rates
-from .optional import missing_spikingjelly
+from .optional import missing_lava, missing_spikingjelly
 from .simulate import check_same_bits, ours, run
 
 TIMESTEPS = 4  # with input
@@ -38,10 +39,13 @@ SIZES = (64, 224)
 QUICK = (32,)
 
 
-def cases(options: Options, _: Path) -> Iterator[Case]:
-    """What to measure."""
-    for size in QUICK if options.quick else SIZES:
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files."""
+    sizes = QUICK if options.quick else SIZES
+    for size in sizes:
         yield Case(f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY)
+    if not missing_lava():
+        yield Case(f"SEW-ResNet-18, {sizes[0]}×{sizes[0]}, Lava", partial(on_lava, sizes[0], options, scratch))
 
 
 def compare(size: int, options: Options) -> Iterator[Row]:
@@ -70,6 +74,16 @@ def compare(size: int, options: Options) -> Iterator[Row]:
     if "SpikingJelly" in timed:
         ratios = quotients(timed["SpikingJelly"].seconds, timed["event"].seconds)
         yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.quick else 1.0)
+
+
+def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
+    """A step through Lava's processes, every spike recorded."""
+    network = quantise(sew_resnet(size, options.seed))
+    timed = simulate(network, "event", RATE, options.repeats + 1, options.seed, scratch)
+    case = f"SEW-ResNet-18, {size}×{size}"
+    about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
+    at_most = None if options.quick else 50.0
+    yield Row(case, "Lava", "ms/step", scaled(timed.steps, 1000), at_most=at_most, note=about)
 
 
 def sew_resnet(size: int, seed: int) -> Network:
