@@ -38,7 +38,7 @@ def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) 
     """What a module makes of a stream."""
     module = operation.what
     try:
-        if _is_one_of(module, MOVING):
+        if _is_one_of(module, MOVING) or (type(module) is nn.Sequential and not len(module)):  # a shortcut of nothing
             return stream.rearranged(module.forward(stream.where))
         if _is_one_of(module, ON_MAPS):
             return through(stream, operation, given, output)
