@@ -123,8 +123,9 @@ class Raster:
 def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
     """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the steps."""
     shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
-    leading = range(2 if takes in ("TB...", "BT...") else 1, len(shape))
-    channels, *sides = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), (stream.size,))
+    leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
+    found = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
+    channels, *sides = found if 1 <= len(found) <= 3 else (stream.size,)
     height, width = (*[1] * (2 - len(sides)), *sides) if sides else (1, 1)
     return channels, height, width
 

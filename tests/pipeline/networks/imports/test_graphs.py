@@ -344,7 +344,7 @@ def test_sew_resnet_18() -> None:
     torch.manual_seed(0)
     model = builder.sew_resnet18(spiking_neuron=neuron.IFNode, num_classes=10, cnf="ADD")
     Jelly("functional").set_step_mode(model, "m")
-    network = spikesam.from_torch(normalised(model), torch.rand(2, 3, 32, 32), timesteps=4)
+    network = spikesam.from_torch(normalised(model), torch.rand(1, 3, 32, 32), timesteps=4)
     delays = [source.delay for inputs in network.inputs for each in inputs for source in each.sources]
     assert network.timesteps == 4 + 19 and max(delays) == 5 and len(network.layers) == 22
     assert reads(network)["layer2_0_sn1"] == ["sn1_max +5, layer1_0_sn2 +3, layer1_1_sn2 +1"]
