@@ -71,19 +71,19 @@ class InputSteps:
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
         """See :class:`Source`; refuses another shape than the network's input.
 
-        Each layer delays spikes by a step. A network imported from a library without that delay has one more step per
-        layer. The caller's input may lack these steps: then as many silent steps are added at their end.
+        Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
+        delays has as many steps more. The caller's input may lack these: then silent steps are added at its end.
         """
         spikes = self.values.dtype == np.bool_
         what = "spikes" if spikes else "numbers"
         if not (network.spiking_input if spikes else network.encoder == "changing-current"):
             raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
-        steps, layers = network.timesteps, len(network.layers)
-        if len(self.values) not in (steps, steps - layers) or self.values.shape[2:] != network.input_shape:
+        steps, late = network.timesteps, network.to_readout["input"]
+        if len(self.values) not in (steps, steps - late) or self.values.shape[2:] != network.input_shape:
             raise InputError(
                 f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
-                f"{(steps - layers, len(self.table), *network.input_shape)}, after which {layers} silent steps come, "
-                f"one for each layer; or all {steps} steps"
+                f"{(steps - late, len(self.table), *network.input_shape)}, after which {late} silent steps come, "
+                f"as many as a spike takes to the readout; or all {steps} steps"
             )
         missing = steps - len(self.values)
         silent = np.zeros((missing, 1, *self.values.shape[2:]), self.values.dtype)

@@ -12,7 +12,7 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backends.base import InputBatch, unpacked
-from backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Layer, Network, NetworkError, Readout, ReLU, Shape
+from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
 from backends.torch.synapses import exact_sums, synapses
 from recordings.errors import InputError
-from recordings.layers import steps_that_matter
 
-from .firing import fire
+from .spiking_layer import SpikingLayer, constant
 
 
 class DifferentiableNetwork(nn.Module):
@@ -53,13 +52,16 @@ class DifferentiableNetwork(nn.Module):
         super().__init__()
         if network.precision != "float32":
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
-        network.check_chain("gradients")
+        if network.has_loops:
+            raise InputError(
+                "gradients: a layer reads one that comes later, expected no loops but those of a layer to itself"
+            )
         self.network = network
         self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps
-        self.readout = _constant(readout.weight)
+        self.readout = constant(readout.weight)
         bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
-        self.bias = _constant((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
+        self.bias = constant((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Run all layers.
@@ -77,11 +79,12 @@ class DifferentiableNetwork(nn.Module):
             logits have gradients; or an ANN's activations, (B, C, H, W) or of dense layers (B, C)
         """
         tracked = torch.is_grad_enabled()
-        outputs: list[Tensor] = []
+        fired = {"input": inputs}
         with exact_sums():
-            for layer in self.layers:
-                output = layer(outputs[-1] if outputs else inputs)
-                outputs.append(output if output.requires_grad or not tracked else output.requires_grad_())
+            for layer, module in zip(self.network.layers, self.layers, strict=True):
+                output = module(fired)
+                fired[layer.name] = output if output.requires_grad or not tracked else output.requires_grad_()
+            outputs = list(fired.values())[1:]
             logits = self._read(outputs[-1])
         if self.network.kind == "ann" and not logits.isfinite().all():
             finite = [bool(output.isfinite().all()) for output in outputs]
@@ -93,13 +96,14 @@ class DifferentiableNetwork(nn.Module):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The logits of :meth:`forward` alone, sooner: spikes too late to reach them are not worked out."""
-        if self.network.kind == "ann":
+        if self.network.kind == "ann" or not self.network.is_chain:
             return self(inputs)[0]
-        spikes = inputs
+        fired, before = {"input": inputs}, "input"
         with exact_sums():
-            for layer in self.layers:
-                spikes = layer(spikes if layer.constant else spikes[: layer.reach])
-            return self._read(spikes)
+            for layer, module in zip(self.network.layers, self.layers, strict=True):
+                early = fired[before] if module.constant else fired[before][: module.reach]
+                fired, before = {layer.name: module({before: early})}, layer.name
+            return self._read(fired[before])
 
     def _read(self, last: Tensor) -> Tensor:
         """Logits of what the last layer fires or activates."""
@@ -110,56 +114,20 @@ class DifferentiableNetwork(nn.Module):
         return (last.flatten(1) @ self.readout.T + self.bias) / timesteps * readout.scale
 
 
-class _LifLayer(nn.Module):
-    """Spikes of a layer, (T, B, C, H, W), from those of the layer before, or from the constant current of an image.
-
-    The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
-    """
-
-    def __init__(self, layer: Layer, network: Network) -> None:
-        super().__init__()
-        self.layer, self.steps = layer, network.timesteps - 1  # at the first one nothing arrives
-        first = layer is network.layers[0]
-        self.constant = network.encoder == "constant-current" and first
-        self.unit = network.input_range / DEFAULT_RANGE if network.current_input and first else None
-        self.weight = _constant(layer.weight)
-        self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        early, late = self.currents(inputs, 0, self.reach), self.currents(inputs.detach(), self.reach, self.steps)
-        return fire(self.layer.spiking_neuron, early, late)
-
-    def currents(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """What the synapses hand to the neurons at steps start + 1 … stop, by default at all T - 1."""
-        steps = range(self.steps)[start:stop]
-        maps = inputs[None] if self.constant else inputs[steps.start : steps.stop]
-        if self.unit is None:
-            currents = synapses(self.layer, self.weight, maps.flatten(0, 1))
-        else:  # summed in float64 and rounded once, see backends/constant_current.py
-            numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
-            currents = (synapses(self.layer, self.weight.double(), numbers) * self.unit).float()
-        currents = currents.reshape(*maps.shape[:2], *self._map(maps))
-        return currents.expand(len(steps), -1, -1, -1, -1) if self.constant else currents
-
-    def _map(self, inputs: Tensor) -> Shape:
-        """(C, H, W) of these neurons, for inputs of (…, C, H, W)."""
-        channels, height, width = inputs.shape[-3:]
-        return self.layer.output_shape((channels, height, width))
-
-
 class _ReluLayer(nn.Module):
     """Activations of a layer of ReLU neurons."""
 
     def __init__(self, layer: Layer, network: Network) -> None:
         super().__init__()
-        self.layer = layer
-        self.weight = _constant(layer.weight)
+        self.layer, self.name = layer, layer.name
+        self.before = network.inputs[network.place(layer.name) - 1][0].sources[0].layer
+        self.weight = constant(layer.weight)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return functional.relu(rectifier_inputs(self.layer, self.weight, inputs))
+    def forward(self, fired: Mapping[str, Tensor]) -> Tensor:
+        return functional.relu(rectifier_inputs(self.layer, self.weight, fired[self.before]))
 
 
-MODULES = {LIF: _LifLayer, ReLU: _ReluLayer}
+MODULES = {LIF: SpikingLayer, ReLU: _ReluLayer}
 
 
 def rectifier_inputs(layer: Layer, weight: Tensor, activations: Tensor) -> Tensor:
@@ -184,7 +152,3 @@ def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.in
 def _leaked(readout: Readout, timesteps: int) -> Tensor:
     """(T,) float64: what is left at the last step of what the readout got at each."""
     return readout.leak ** torch.arange(timesteps - 1, -1, -1, dtype=torch.float64)
-
-
-def _constant(weight: object) -> nn.Parameter:
-    return nn.Parameter(torch.tensor(weight), requires_grad=False)

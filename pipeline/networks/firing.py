@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from backends.network import SpikingNeuron
+from backends.network import LIF, SpikingNeuron
 from backends.torch.neurons import FloatNeurons
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
@@ -44,6 +44,52 @@ def fire(neuron: SpikingNeuron, early: Tensor, late: Tensor | None = None) -> Te
     positions = (part.reshape(*part.shape[:3], prod(space)).mT for part in (early, late.detach()))
     spikes: Tensor = _Fire.apply(*positions, neuron)
     return spikes.mT.reshape(*spikes.shape[:2], early.shape[2], *space)
+
+
+def fire_step(neuron: LIF, driven: Tensor, t: int, before: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """One step of a layer's neurons, for layers that read themselves; the spikes are those of :func:`fire`.
+
+    Parameters
+    ----------
+    driven : (B, C, H, W) — what the synapses hand to the neurons at step t ≥ 1
+    before : (B, C, H, W) of 0 and 1 — the spikes of the step before
+    state : what this function returned at the step before; None at first
+
+    Returns
+    -------
+    the spikes, and what it needs at the next step
+    """
+
+    def by_channel(numbers: Any) -> Tensor:
+        return torch.tensor(numbers, dtype=driven.dtype, device=driven.device).reshape(-1, 1, 1)
+
+    membrane, current = state if state is not None else (torch.zeros_like(driven), torch.zeros_like(driven))
+    gain, bias = (by_channel(rows[(t - 1) % len(rows)]) for rows in (neuron.gain, neuron.bias))
+    current = current * by_channel(neuron.synaptic_leak) + (driven * gain + bias)
+    before = before.detach()  # no gradient through the reset
+    if neuron.reset == "zero":
+        membrane = membrane - membrane * before
+    membrane = membrane * by_channel(neuron.leak) + current
+    if neuron.reset != "zero":
+        membrane = membrane - before * by_channel(neuron.subtracted)
+    if neuron.min_v_mem is not None:
+        membrane = torch.maximum(membrane, by_channel(neuron.min_v_mem))
+    return _Spike.apply(membrane, by_channel(neuron.fires_above), by_channel(neuron.threshold)), (membrane, current)
+
+
+class _Spike(torch.autograd.Function):
+    """Membranes -> spikes, with Eq. 8's gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, membrane: Tensor, fires_above: Tensor, threshold: Tensor) -> Tensor:
+        ctx.save_for_backward((membrane - fires_above) / threshold, threshold)
+        return (membrane > fires_above).to(membrane.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        distances, threshold = ctx.saved_tensors
+        return gradient * (1 - distances.abs()).clamp(min=0) * SURROGATE_SLOPE / threshold, None, None
 
 
 class _Fire(torch.autograd.Function):

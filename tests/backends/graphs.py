@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Input, Layer, Network, Readout, Shape, Source
+from backends.network import LIF, Input, Layer, Network, Readout, Source
 from tests.backends import test_random_networks as fixed_point
 
 LONGEST_DELAY = 6
@@ -71,12 +71,22 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
         sources = [Source(name, draw(delays), draw(st.sampled_from((1, 1, -1)))) for name in (names[first], *others)]
         channels = shapes[place][0]
         gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
-        plain = len(sources) == 1 and sources[0].sign == 1
         given = Input(None, draw(st.permutations(sources)), gain, shift=draw(st.sampled_from(numbers.shifts)))
         if shapes[place] == shapes[first] and not weighted and draw(st.booleans()):
             return given
-        weight, geometry = draw(st.sampled_from(geometries(shapes[first], shapes[place], plain)))
-        return replace(given, weight=numbers.weights(rng, *weight), **geometry)
+        (before, *sides), (channels, *goal) = shapes[first], shapes[place]
+        pool, stride, padding, current_pool, kernel = zip(
+            *(draw(st.sampled_from(along(*ends))) for ends in zip(sides, goal, strict=True)), strict=True
+        )
+        if goal == [1, 1] and draw(st.booleans()):
+            seen = before * sides[0] * sides[1] // (pool[0] * pool[1])
+            given = replace(given, weight=numbers.weights(rng, channels, seen), pool=pool)
+        else:
+            weight = numbers.weights(rng, channels, before, *kernel)
+            about = {"pool": pool, "stride": stride, "padding": padding, "current_pool": current_pool}
+            given = replace(given, weight=weight, **about)
+        of_spikes = len(sources) == 1 and sources[0].sign == 1
+        return replace(given, pooling="max") if of_spikes and draw(st.booleans()) else given
 
     layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):
@@ -91,27 +101,14 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
     return Network(shapes[0], timesteps, tuple(layers), Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1])))))
 
 
-def geometries(shape: Shape, wanted: Shape, plain: bool) -> list[tuple[tuple[int, ...], dict[str, Any]]]:
-    """Shapes of weights, and how they are applied, that lead from one shape to another.
-
-    Maximum pooling of spikes is among them only for `plain` sources: one, not subtracted.
-    """
-    found: list[tuple[tuple[int, ...], dict[str, Any]]] = []
-    (channels, *sides), (outputs, *goal) = shape, wanted
-    for pool in (k for k in (1, 2) if all(side % k == 0 for side in sides)):
-        rows, columns = (side // pool for side in sides)
-        for pooling in ("average", "max") if plain else ("average",):
-            pooled = {"pool": pool, "pooling": pooling}
-            if goal == [1, 1]:
-                found.append(((outputs, channels * rows * columns), pooled))
-            for stride, left in ((1, 0), (2, 0), (2, 1)):  # `left` rows and columns that no window reaches
-                for padding in range(4):
-                    for current_pool in (1, 2):
-                        kernel = [
-                            side + 2 * padding - stride * (current_pool * out - 1) - left
-                            for side, out in zip((rows, columns), goal, strict=True)
-                        ]
-                        if min(kernel) > 0 and max(kernel) <= 5:
-                            how = {"stride": stride, "padding": padding, "current_pool": current_pool}
-                            found.append(((outputs, channels, *kernel), pooled | how))
-    return found
+def along(side: int, goal: int) -> list[tuple[int, int, int, int, int]]:
+    """Every pool, stride, padding, current_pool and side of a kernel that lead from one side of a map to another."""
+    return [
+        (pool, stride, padding, current_pool, kernel)
+        for pool in (1, 2)
+        if side % pool == 0
+        for stride, left in ((1, 0), (2, 0), (2, 1))  # `left` is at the end, where no window reaches
+        for padding in range(4)
+        for current_pool in (1, 2)
+        if 0 < (kernel := side // pool + 2 * padding - stride * (current_pool * goal - 1) - left) <= 5
+    ]

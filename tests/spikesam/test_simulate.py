@@ -14,6 +14,7 @@ from torch import nn
 import spikesam
 from pipeline import run
 from tests.pipeline.small_networks import class_folders, small_checkpoint
+from tests.reference import simulate_reference
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +190,26 @@ def test_missing_silent_steps_are_added_to_spikes_for_a_network_without_delay() 
     assert digests[0] == digests[1]
     with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 4, 4\), expected \(6, 3, 2, 4, 4\), after which 2 s"):
         spikesam.simulate(network, padded[:7], backend="event")
+
+
+@pytest.mark.parametrize("backend", ["torch"])
+def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other(backend: str) -> None:
+    """Spikes take two steps to the readout, past conv2, so two silent steps are added."""
+    random = np.random.default_rng(0)
+    neuron = spikesam.LIF(0.9)
+    layers = (
+        spikesam.Layer("conv1", random.normal(0.3, 1, (3, 2, 3, 3)), neuron, padding=1),
+        spikesam.Layer(
+            "conv2", random.normal(0, 1, (3, 3, 3, 3)), neuron, padding=1, more=(spikesam.Input(None, "conv2"),)
+        ),
+        spikesam.Layer("fc3", random.normal(0.1, 1, (4, 48)), neuron, source=("conv2", spikesam.Source("conv1"))),
+    )
+    network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
+    spikes = random.random((6, 3, 2, 4, 4)) < 0.4
+    raster = spikesam.simulate(network, spikes, backend=backend)
+    expected, _ = simulate_reference(spikesam.quantise(network), np.concatenate([spikes, 0 * spikes[:2]]))
+    assert list(raster) == ["input", "conv1", "conv2", "fc3"]
+    for name, bits in zip(raster, expected, strict=True):
+        assert 0 < bits.mean() < 1
+        assert np.array_equal(raster[name][:], bits)
+    assert raster.raster_digest == spikesam.simulate(network, spikes, backend=backend, batch_size=1).raster_digest

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from backends.available import make_backend
 from backends.base import BackendError
-from backends.network import LIF, Encoder, Layer, Network, Readout
+from backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
 from backends.network.quantise import quantise
 from backends.torch.backend import TorchBackend, pack_bits
 from recordings.raster.batch import pack, unpack
@@ -36,17 +39,29 @@ def small_network(timesteps: int, encoder: Encoder = "poisson") -> Network:
     )
 
 
+def small_graph(timesteps: int, encoder: Encoder = "poisson") -> Network:
+    """The same layers: the first reads itself two steps later, the second the last one, three steps later."""
+    random = np.random.default_rng(2)
+    chain = small_network(timesteps, encoder)
+    conv1, conv2, fc3 = chain.layers
+    own = Input(random.normal(size=(3, 3, 1, 1)), (Source("conv1", 2), Source("conv1", 3, sign=-1)))
+    back = Input(random.normal(size=(5, 6, 7, 5)), Source("fc3", 3), padding=4)
+    sums = replace(fc3, source=("conv2", Source("conv2", 6)))
+    return replace(chain, layers=(replace(conv1, more=(own,)), replace(conv2, more=(back,)), sums))
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("encoder", ["poisson", "constant-current"])
-@pytest.mark.parametrize("work", [1, 90_000, 1 << 30])
+@pytest.mark.parametrize("work", [1, 120_000, 1 << 30])
+@pytest.mark.parametrize("build", [small_network, small_graph])
 def test_neither_chunks_nor_parts_change_a_bit(
-    monkeypatch: pytest.MonkeyPatch, device: str, encoder: Encoder, work: int
+    monkeypatch: pytest.MonkeyPatch, device: str, encoder: Encoder, work: int, build: Callable[[int, Encoder], Network]
 ):
     """From one step of one sample at a time to all of all at once."""
     monkeypatch.setattr("backends.torch.backend.CPU_BYTES", work)
     monkeypatch.setattr("backends.torch.backend.GPU_BYTES", work)
     monkeypatch.setattr("backends.torch.backend.CHUNK_STEPS", 2)
-    network = quantise(small_network(11, encoder))
+    network = quantise(build(11, encoder))
     random = np.random.default_rng(3)
     if encoder == "poisson":
         inputs = random.random((11, 5, 2, 12, 20)) < 0.4
@@ -62,8 +77,9 @@ def test_neither_chunks_nor_parts_change_a_bit(
     assert np.array_equal(np.concatenate([batch.readout for batch in found]), expected_readout)
 
 
-def test_a_cpu_without_fast_int8_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch):
-    network = quantise(small_network(7))
+@pytest.mark.parametrize("build", [small_network, small_graph])
+def test_a_cpu_without_fast_int8_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch, build: Callable[[int], Network]):
+    network = quantise(build(7))
     inputs = np.random.default_rng(4).random((7, 2, 2, 12, 20)) < 0.4
     results = []
     for fast in (True, False):

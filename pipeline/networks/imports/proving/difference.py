@@ -75,7 +75,7 @@ class Difference:
         if arrived.dtype == np.int8:
             given = input_currents(network, arrived)[self.sample]
             of_neuron = given.reshape(len(given), -1)[:, self.neuron]
-            return np.broadcast_to(of_neuron, network.timesteps - 1).astype(np.float32)
+            return np.broadcast_to(of_neuron, network.timesteps)[:-1].astype(np.float32)
         spikes = torch.from_numpy(arrived[:-1, self.sample]).to(device, torch.int8)
         with exact_sums(), torch.inference_mode():
             currents = FloatSynapses(layer.first, shape, device)(spikes.flatten(2).mT)

@@ -1,0 +1,125 @@
+"""One layer of spiking neurons as a differentiable function of what it reads, over all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Layer, Network
+from backends.torch.synapses import synapses
+from recordings.layers import steps_that_matter
+
+from .firing import fire, fire_step
+
+Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> (T, B, C, H, W)
+
+
+class SpikingLayer(nn.Module):
+    """Spikes of a layer, (T, B, C, H, W), from those of the layers that it reads, or from the current of an image.
+
+    The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
+    """
+
+    def __init__(self, layer: Layer, network: Network) -> None:
+        super().__init__()
+        place = network.place(layer.name)
+        self.name, self.steps = layer.name, network.timesteps - 1  # at the first one nothing arrives
+        self.inputs, self.shape = network.inputs[place - 1], network.shapes[place]
+        first = layer is network.layers[0]
+        self.constant = network.encoder == "constant-current" and first
+        self.unit = network.input_range / DEFAULT_RANGE if network.current_input and first else None
+        self.weights = nn.ParameterList(
+            constant(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
+        )
+        self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
+        neuron = layer.spiking_neuron
+        assert isinstance(neuron, LIF)
+        several = len(self.inputs) > 1  # then each has a gain of its own
+        self.neuron = replace(neuron, gain=np.ones((1, self.shape[0]))) if several else neuron
+        self.gains = [torch.tensor(each.gain, dtype=torch.float32) for each in self.inputs] if several else []
+        self.recurrent = any(source.layer == layer.name for each in self.inputs for source in each.sources)
+
+    def forward(self, fired: Fired) -> Tensor:
+        """From the spikes of all steps of the layers that this one reads, its own of all steps."""
+        if self.recurrent:
+            return self._step_by_step(fired)
+        late = {name: each.detach() for name, each in fired.items()}
+        return fire(self.neuron, self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps))
+
+    def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
+        """What all inputs hand to the neurons at steps start + 1 … stop."""
+        found = [self._weighed(number, self._currents(number, fired, start, stop), start) for number in self._numbers]
+        return sum(found[1:], found[0])
+
+    @property
+    def _numbers(self) -> range:
+        return range(len(self.inputs))
+
+    def _weighed(self, number: int, currents: Tensor, start: int) -> Tensor:
+        """Currents of an input at some steps from start + 1 on, times its gain."""
+        if not self.gains:  # which the neuron has
+            return currents
+        rows = self.gains[number]
+        rows = rows if len(rows) == 1 else rows[start : start + len(currents)]
+        return currents * rows.to(currents)[:, None, :, None, None]
+
+    def _currents(self, number: int, fired: Fired, start: int, stop: int) -> Tensor:
+        """The currents of one input at steps start + 1 … stop, (S, B, C, H, W)."""
+        each, weight = self.inputs[number], self.weights[number]
+        stop = max(start, stop)
+        if (
+            self.unit is not None and number == 0
+        ):  # summed in float64 and rounded once, see backends/constant_current.py
+            given = fired["input"]
+            maps = given[None] if self.constant else given[start:stop]
+            numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
+            found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
+            return found.expand(stop - start, -1, -1, -1, -1) if self.constant else found
+        arrived = [source.sign * _later(fired[source.layer], source.delay, start, stop) for source in each.sources]
+        maps = sum(arrived[1:], arrived[0])
+        if each.weight is None:
+            return maps
+        return synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
+
+    def _step_by_step(self, fired: Fired) -> Tensor:
+        """The spikes of a layer that reads itself."""
+        reads_itself = [any(source.layer == self.name for source in each.sources) for each in self.inputs]
+        known = [
+            None if again else self._weighed(number, self._currents(number, fired, 0, self.steps), 0)
+            for number, again in enumerate(reads_itself)
+        ]
+        first = next(iter(fired.values()))
+        samples = len(first) if self.constant else first.shape[1]
+        own = [torch.zeros((samples, *self.shape), device=first.device)]
+        state: Any = None
+        for t in range(1, self.steps + 1):
+            with_own = {**fired, self.name: torch.stack(own)}
+            found = [
+                self._weighed(number, self._currents(number, with_own, t - 1, t), t - 1)[0]
+                if each is None
+                else each[t - 1]
+                for number, each in enumerate(known)
+            ]
+            spikes, state = fire_step(self.neuron, sum(found[1:], found[0]), t, own[-1], state)
+            own.append(spikes)
+        return torch.stack(own)
+
+
+def _later(spikes: Tensor, delay: int, start: int, stop: int) -> Tensor:
+    """What arrives at steps start + 1 … stop of spikes, `delay` steps after they were fired; silence at first."""
+    first, last = start + 1 - delay, stop + 1 - delay
+    silent = min(max(0, -first), stop - start)
+    arrived = spikes[max(0, first) : max(0, last)]
+    if not silent:
+        return arrived
+    return torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived])
+
+
+def constant(weight: object) -> nn.Parameter:
+    """Weights that have no gradient."""
+    return nn.Parameter(torch.tensor(np.asarray(weight)), requires_grad=False)

@@ -1,0 +1,75 @@
+"""Gradients of layers that read several others: the backend's spikes, and gradients that arrive where they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from backends.network import LIF, Input, Layer, Network, Readout
+from backends.torch.backend import TorchBackend
+from pipeline.networks.differentiable import DifferentiableNetwork
+from recordings.errors import InputError
+from recordings.raster.batch import unpack
+from tests.backends.graphs import FLOAT, graphs
+
+random = np.random.default_rng(0)
+
+
+@settings(max_examples=15)
+@given(graphs(FLOAT))
+def test_the_spikes_are_the_backends(network: Network) -> None:
+    spikes = random.random((network.timesteps, 2, *network.input_shape)) < 0.5
+    model = DifferentiableNetwork if not network.has_loops else refused
+    if (built := model(network)) is None:
+        return
+    _, outputs = built(torch.tensor(spikes, dtype=torch.float32))
+    (batch,) = TorchBackend("cpu").run(network, [spikes], 2)
+    for name, found in zip(network.raster_names[1:], outputs, strict=True):
+        expected = unpack(batch.spikes[name], network.raster_shape(name))
+        np.testing.assert_array_equal(found.detach().numpy().astype(bool), expected)
+
+
+def refused(network: Network) -> None:
+    with pytest.raises(InputError, match="gradients: a layer reads one that comes later"):
+        DifferentiableNetwork(network)
+
+
+def two_layers(**about: Any) -> Network:
+    """Two dense layers of three neurons, whose second one may read others, too. T = 6."""
+    layers = (
+        Layer("fc1", random.uniform(0.1, 0.4, (3, 2)), LIF(0.9, 0.4)),
+        Layer("fc2", random.uniform(0.1, 0.4, (3, 3)), LIF(0.8, 0.5, synaptic_leak=0.3), **about),
+    )
+    return Network((2, 1, 1), 6, layers, Readout(random.normal(size=(2, 3))), encoder="spikes")
+
+
+def gradient(network: Network, spikes: torch.Tensor) -> torch.Tensor:
+    inputs = spikes.clone().requires_grad_()
+    DifferentiableNetwork(network)(inputs)[0][:, 0].sum().backward()
+    assert inputs.grad is not None
+    return inputs.grad
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_a_layer_that_reads_itself_with_weights_of_zero_has_the_gradient_of_one_that_does_not(reset: Any) -> None:
+    alone = two_layers()
+    fc1, fc2 = alone.layers
+    fc2 = replace(fc2, neuron=replace(fc2.neuron, reset=reset))
+    again = replace(alone, layers=(fc1, replace(fc2, more=(Input(np.zeros((3, 3)), "fc2"),))))
+    spikes = torch.tensor(random.random((6, 4, 2, 1, 1)) < 0.5, dtype=torch.float32)
+    expected = gradient(replace(alone, layers=(fc1, fc2)), spikes)
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient(again, spikes), expected)
+
+
+def test_a_shortcut_brings_gradients_from_later_steps() -> None:
+    """Through two layers the last step but two is the last that matters; through the shortcut the last but one."""
+    spikes = torch.tensor(random.random((6, 32, 2, 1, 1)) < 0.3, dtype=torch.float32)
+    chain, short = two_layers(), two_layers(more=(Input(random.uniform(0.1, 0.4, (3, 2)), "input"),))
+    assert [step.abs().max() > 0 for step in gradient(chain, spikes)][4:] == [False, False]
+    assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
