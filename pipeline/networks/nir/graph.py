@@ -118,10 +118,10 @@ def opened(graph: Any) -> Graph:
     first, last = _end(nodes, before, "Input"), _end(nodes, after, "Output")
     if apart := nodes.keys() - _reached(first, after):
         names = [name for name in nodes if name in apart]
-        raise NetworkError(f"graph: no edges lead from the input {first!r} to {_listed(names)}, expected some")
+        raise NetworkError(f"graph: no edges lead from the input {first!r} to {_listed(names)}, expected one")
     if apart := nodes.keys() - _reached(last, before):
         names = [name for name in nodes if name in apart]
-        raise NetworkError(f"graph: no edges lead from {_listed(names)} to the output {last!r}, expected some")
+        raise NetworkError(f"graph: no edges lead from {_listed(names)} to the output {last!r}, expected one")
     return Graph(nodes, before, first, last)
 
 

@@ -25,9 +25,10 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
 
     Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. What a spike needs beyond the
     shortest way is a node Delay, what is subtracted a Scale by -1, and a further input of a layer one more edge to its
-    neurons. Other programs read what NIR itself says: weights, pooling, leaks, thresholds, biases. What it cannot say is in the metadata of nodes, which they
-    ignore: reset by subtraction, firing at the threshold, gains and biases that differ from step to step, maximum
-    pooling of currents. Networks without these, whose neurons leak, are exact in snnTorch and SpikingJelly.
+    neurons. Other programs read what NIR itself says: weights, pooling, leaks, thresholds, biases. What it cannot say
+    is in the metadata of nodes, which they ignore: reset by subtraction, firing at the threshold, gains and biases that
+    differ from step to step, maximum pooling of currents. Chains without these, whose neurons leak, are exact in
+    snnTorch and SpikingJelly.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def test_without_the_library(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         (
             [("neurons2", "conv1")],
-            "nodes 'neurons1' → 'neurons2' → 'neurons1': form a loop of 2 layers, whose .*, expected nodes Delay of 2",
+            "nodes 'neurons1' → 'neurons2' → 'neurons1': form a loop of 2 layers",
         ),
         ([("fc", "fc")], "nodes 'fc' → 'fc': form a cycle without neurons, expected some that spike"),
         ([("conv1", "pool")], "node 'flatten': got Flatten behind SumPool2d 'pool', expected nodes of a layer"),
@@ -80,6 +80,10 @@ def test_branches_and_loose_ends() -> None:
     found = small()
     found.nodes["second"] = nir.Input(np.array([2, 8, 8]))
     refused(found, r"graph: 2 nodes Input at an end \('input', 'second'\), expected one")
+    found = small()
+    found.nodes["aside"] = lif((3, 8, 8))
+    found.edges.append(("conv1", "aside"))
+    refused(found, "graph: no edges lead from 'aside' to the output 'output', expected one")
     found = small()
     del found.nodes["output"], found.edges[-1]
     refused(found, "graph: no node Output at an end, expected one")
