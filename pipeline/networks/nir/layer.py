@@ -1,65 +1,137 @@
-"""A group of NIR nodes -> a layer."""
+"""Groups of NIR nodes -> a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backends.network import Layer, NetworkError, Shape
+from backends.network import Input, Layer, NetworkError, Shape
 from backends.network.checks import by_channel
 from pipeline.networks.delays import delayed
 
+from .attributes import by_channel as by_neuron
 from .attributes import metadata, numbers
-from .neurons import SAID, Rules, agreed, read_lif
-from .node_groups import NodeGroup
-from .pooling import flattened, read_currents_pool, read_pool
-from .synapses import read_synapse
+from .graph import Named
+from .neurons import SAID, Rules, agreed, near_one, read_lif, read_membrane
+from .node_groups import InputNodes, NodeGroup
+from .pooling import Pool, flattened, read_currents_pool, read_pool
+from .synapses import Synapse, read_synapse
 
 
-def read_layer(group: NodeGroup, shape: Shape, before: Sequence[Layer], timesteps: int, rules: Rules) -> Layer:
-    """The layer of a group, for a map of (C, H, W), behind the layers before it."""
+@dataclass(frozen=True)
+class ReadInput:
+    """One input as its nodes say it; without a synapse it is the identity.
+
+    Attributes
+    ----------
+    shape : (C, H, W) of its currents
+    scale : (C,), by which they are multiplied
+    """
+
+    pool: Pool
+    synapse: Synapse | None
+    current_pool: tuple[int, int]
+    scale: NDArray[np.float64]
+    shape: Shape
+
+    @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """Its weights, in double precision."""
+        return None if self.synapse is None else self.pool.factor * self.synapse.weight
+
+
+def read_input(group: NodeGroup, shape: Shape, rules: Rules) -> ReadInput:
+    """One input of a layer, whose sources are maps of (C, H, W)."""
     assert group.neuron is not None
-    where = group.neuron.where
-    if group.synapse is None:
-        raise NetworkError(f"{where}: got no weights in front of it, expected Affine, Linear or Conv2d")
     pool = read_pool(group, shape, rules)
+    if group.synapse is None:
+        if odd := [node for node in (group.pool, group.flatten) if node]:
+            raise NetworkError(f"{odd[0].where}: got no weights behind it, expected Affine, Linear or Conv2d")
+        scale = np.ones(shape[0])
+        if group.scale is not None:
+            scale = by_neuron(group.scale.node.scale, shape, "scale", group.scale.where)
+        return ReadInput(pool, None, (1, 1), scale, shape)
     synapse = read_synapse(group, flattened(group.flatten, pool.shape))
     current_pool, currents = read_currents_pool(group, synapse.shape)
-    weight = pool.factor * synapse.weight
-    neuron = read_lif(group.neuron, currents, synapse.scale, synapse.bias, rules)
-    bias = delayed(neuron.bias, len(before), timesteps)
+    return ReadInput(pool, synapse, current_pool, synapse.scale, currents)
+
+
+def read_layer(
+    name: str, nodes: Sequence[InputNodes], inputs: Sequence[ReadInput], level: int, timesteps: int, rules: Rules
+) -> Layer:
+    """The layer of neurons that fire `level` steps later than in NIR; the sources of its inputs are still missing."""
+    group, first = nodes[0].group, inputs[0]
+    assert group.neuron is not None
+    assert first.synapse is not None
+    where = group.neuron.where
+    weight, channels = first.weight, len(first.scale)
+    neuron = read_lif(group.neuron, first.shape, first.scale, first.synapse.bias, rules)
+    drive = read_membrane(group.neuron, first.shape, rules).drive
+    counted, more = {_behind_bias(group)}, []
+    for each, read in zip(nodes[1:], inputs[1:], strict=True):
+        gain = near_one(drive * read.scale)
+        if read.synapse is not None and _behind_bias(each.group) not in counted:  # inputs may share these nodes
+            counted.add(_behind_bias(each.group))
+            neuron = replace(neuron, bias=neuron.bias + gain * read.synapse.bias)
+        more.append(_further(each.group, read, gain))
+    bias = delayed(neuron.bias, level - 1, timesteps)
     said = metadata(group.neuron.node, where, SAID)
+    weight, gain = _said(said, weight, neuron.gain, where)
+    if "bias" in said:
+        bias = by_channel(said["bias"], channels, np.float64, "bias", where)
+        agreed(bias[-1], neuron.bias, "bias", where)
+    try:
+        return Layer(
+            name,
+            weight,
+            replace(neuron, gain=gain, bias=bias),
+            first.pool.sides,
+            first.synapse.stride,
+            first.synapse.padding,
+            first.pool.pooling,
+            first.current_pool,
+            more=tuple(more),
+        )
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from None
+
+
+def _behind_bias(group: NodeGroup) -> tuple[str, ...]:
+    """Names of the nodes that a bias passes."""
+    return tuple(node.name for node in (group.synapse, group.scale, group.currents_pool) if node)
+
+
+def _further(group: NodeGroup, read: ReadInput, gain: NDArray[np.float64]) -> Input:
+    """A further input, without its sources."""
+    carrier = group.synapse or group.scale
+    said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
+    where = carrier.where if carrier else ""
+    if read.synapse is None:
+        if "gain" in said:
+            gain = gain * by_channel(said["gain"], len(gain), np.float64, "gain", where)
+        return Input(None, ("input",), gain)
+    weight, gain = _said(said, read.weight, gain, where)
+    synapse, pool = read.synapse, read.pool
+    return Input(weight, ("input",), gain, pool.sides, synapse.stride, synapse.padding, pool.pooling, read.current_pool)
+
+
+def _said(said: dict[str, Any], weight: Any, gain: NDArray[np.float64], where: str) -> tuple[Any, Any]:
+    """Weights and gain as metadata say them, where these agree with the weights of the node."""
     if "gain" in said:
-        gain = by_channel(said["gain"], len(weight), np.float64, "gain", where)
-        if len(gain) == 1:  # for all steps: the weights of the node are multiplied by it
-            weight = divided(weight, gain[0])
-        neuron = replace(neuron, gain=neuron.gain * gain)
+        factor = by_channel(said["gain"], len(weight), np.float64, "gain", where)
+        if len(factor) == 1:  # for all steps: the weights of the node are multiplied by it
+            weight = divided(weight, factor[0])
+        gain = gain * factor
     if "weight" in said:  # those of a gain 0 are lost
         exact = numbers(said["weight"], "weight", where)
         known = np.where(weight == 0, exact, weight) if exact.shape == weight.shape else weight
         weight = agreed(exact, known, "weight", where)
-    if "bias" in said:
-        bias = by_channel(said["bias"], len(weight), np.float64, "bias", where)
-        agreed(bias[-1], neuron.bias, "bias", where)
-    try:
-        layer = Layer(
-            _name(group.synapse.name, before, weight.ndim),
-            weight,
-            replace(neuron, bias=bias),
-            pool.sides,
-            synapse.stride,
-            synapse.padding,
-            pool.pooling,
-            current_pool,
-        )
-        layer.output_shape(shape)
-    except NetworkError as error:
-        raise NetworkError(f"{where}: {error}") from None
-    return layer
+    return weight, gain
 
 
 def divided(weight: Any, gain: Any) -> Any:
@@ -68,12 +140,18 @@ def divided(weight: Any, gain: Any) -> Any:
     return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)
 
 
-def _name(node: str, before: Sequence[Layer], dimensions: int) -> str:
-    """The name of a node, if it can be that of a layer, with underscores for dots; "conv1", "fc2", … if not."""
-    taken = {"input", *(layer.name for layer in before)}
-    name = node.replace(".", "_")
-    if name.isascii() and name.isidentifier() and name not in taken:
-        return name
-    kind = "conv" if dimensions == 4 else "fc"
-    numbered = (f"{kind}{number}" for number in count(1 + sum(each.weight.ndim == dimensions for each in before)))
-    return next(name for name in numbered if name not in taken)
+def layer_names(synapses: Iterable[Named]) -> list[str]:
+    """Names of layers: those of the nodes of their weights, if they can be, with underscores for dots.
+
+    If not, "conv1", "fc2", …
+    """
+    names: list[str] = []
+    kinds: list[str] = []
+    for synapse in synapses:
+        kinds.append("conv" if synapse.kind == "Conv2d" else "fc")
+        name, taken = synapse.name.replace(".", "_"), {"input", *names}
+        if not (name.isascii() and name.isidentifier() and name not in taken):
+            numbered = (f"{kinds[-1]}{number}" for number in count(kinds.count(kinds[-1])))
+            name = next(each for each in numbered if each not in taken)
+        names.append(name)
+    return names

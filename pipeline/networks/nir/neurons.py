@@ -22,7 +22,7 @@ from backends.network.neurons import LIF, Reset
 
 from . import KEY
 from .attributes import by_channel, metadata, numbers
-from .chain import Named
+from .graph import Named
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "min_v_mem", "gain", "bias", "weight")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is

@@ -1,23 +1,25 @@
-"""A chain of NIR nodes in groups, each of which becomes one layer or the readout."""
+"""NIR nodes in groups, each of which becomes one input of a layer, or the readout."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+import numpy as np
 
 from backends.network import NetworkError
 
-from .chain import Named
+from .attributes import numbers
+from .graph import POOLS, SPIKING, Graph, Named
 
-POOLS = ("AvgPool2d", "SumPool2d")
 SYNAPSES = ("Affine", "Linear", "Conv2d")
-SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
 LEAKY = ("I", "LI", "CubaLI")
-SUPPORTED = ", ".join(("Input", "Output", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY))
+SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY))
 ORDER = "pooling, Flatten, weights, Scale, neurons"
 REASONS = {
     "Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much",
-    "Delay": "a layer costs one step here, and there is no other delay",
+    "Delay": "expected it between neurons",
 }
 
 
@@ -45,10 +47,10 @@ class NodeGroup:
         """Which fields there are nodes for."""
         return [slot.name for slot in fields(self) if getattr(self, slot.name)]
 
-    def add(self, node: Named) -> None:
-        """Put a node where it belongs."""
+    def add(self, node: Named, place: str | None = None) -> None:
+        """Put a node where it belongs, or at a known place."""
         kind, filled = node.kind, self.filled
-        slot = _slot(kind, filled)
+        slot = place or _slot(kind, filled)
         if slot is None:
             reason = REASONS.get(kind, f"expected one of {SUPPORTED}")
             raise NetworkError(f"{node.where}: type {kind} is not supported: {reason}")
@@ -76,13 +78,64 @@ def _slot(kind: str, filled: list[str]) -> str | None:
     return {"Flatten": "flatten", "Scale": "scale"}.get(kind)
 
 
-def group_by_layer(nodes: Iterable[Named]) -> list[NodeGroup]:
-    """The groups of a chain, the last of which is the readout; nodes Input and Output do nothing and are left out."""
-    groups = [NodeGroup()]
-    for node in nodes:
-        if node.kind in ("Input", "Output"):
-            continue
-        groups[-1].add(node)
-        if groups[-1].neuron and node.kind in SPIKING:
-            groups.append(NodeGroup())
-    return groups
+class Reads(NamedTuple):
+    """Whose spikes an input reads: those of a node, some steps later, times 1 or -1."""
+
+    name: str
+    steps: int
+    sign: int
+
+
+@dataclass
+class InputNodes:
+    """The nodes of one input, and whose spikes they are for."""
+
+    group: NodeGroup = field(default_factory=NodeGroup)
+    reads: list[Reads] = field(default_factory=list)
+
+
+def inputs_of(graph: Graph, target: str, dt: float) -> list[InputNodes]:
+    """All inputs of neurons, or of the output, in the order of the edges.
+
+    What is added up in front of weights is one input, if the same nodes are behind it. Other sums of NIR become one
+    input each, through copies of the nodes that they share.
+    """
+    found: dict[tuple[str, ...], InputNodes] = {}
+    for source, path in graph.paths(target):
+        nodes = [node for node in path if node.kind != "Delay"]
+        steps = sum(_steps(node, dt) for node in path if node.kind == "Delay")
+        sign = _sign(nodes)
+        nodes = nodes if sign is None else nodes[1:]
+        key = tuple(node.name for node in nodes)
+        if key not in found:
+            found[key] = InputNodes()
+            for node in nodes:
+                found[key].group.add(node)
+            if target != graph.last:
+                found[key].group.add(graph.named(target), "neuron")
+        # neurons that lead to themselves: the spikes of a step are there at the next
+        found[key].reads.append(Reads(source, max(steps, int(source == target)), sign or 1))
+    inputs = list(found.values())
+    for kind in ("or_", "currents_pool"):
+        maxima = [node.name for each in inputs if (node := getattr(each.group, kind))]
+        if twice := [name for name in maxima if maxima.count(name) > 1]:
+            raise NetworkError(f"node {twice[0]!r}: gets a sum of several inputs, expected one: it takes the maximum")
+    return inputs
+
+
+def _steps(delay: Named, dt: float) -> int:
+    """Steps of a node Delay."""
+    seconds = numbers(delay.node.delay, "delay", delay.where).ravel()
+    steps = np.unique(np.round(seconds / dt))
+    if len(steps) != 1 or steps[0] < 0 or not np.allclose(seconds, steps[0] * dt, rtol=1e-6, atol=0):
+        found = f"{seconds.min():g} … {seconds.max():g} s" if len(seconds) else "empty"
+        raise NetworkError(f"{delay.where}: delay is {found}, expected the same whole number of steps of {dt:g} s")
+    return int(steps[0])
+
+
+def _sign(nodes: Sequence[Named]) -> int | None:
+    """1 or -1 of a Scale in front of other nodes; None if there is none."""
+    if len(nodes) < 2 or nodes[0].kind != "Scale":
+        return None
+    scale = numbers(nodes[0].node.scale, "scale", nodes[0].where).ravel()
+    return int(scale[0]) if scale.size and abs(scale[0]) == 1 and (scale == scale[0]).all() else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, Layer, Readout, Shape, pair
+from backends.network import LIF, Input, Layer, Readout, Shape, pair
 from pipeline.networks.delays import delayed
 
 from . import KEY, nir_library
@@ -19,35 +21,69 @@ SMALLEST = 2.0**-60  # of 1 - leak: a membrane that loses no more does not leak 
 ANY_SPIKE = 0.5  # a sum of spikes is above it if there is one, whether v > θ or v ≥ θ fires
 
 
-def layer_nodes(layer: Layer, size: Size, number: int, timesteps: int, dt: float) -> dict[str, Any]:
-    """Nodes of a layer for a map of a size, behind `number` other layers."""
-    nir, name, neuron, dense = nir_library(), layer.name, layer.neuron, layer.kind == "dense"
+def layer_nodes(
+    layer: Layer, inputs: Sequence[Input], sizes: Sequence[Size], level: int, timesteps: int, dt: float
+) -> list[dict[str, Any]]:
+    """Nodes of a layer that fires `level` steps later than in NIR: those of each input, then the neurons.
+
+    Parameters
+    ----------
+    inputs, sizes : all inputs of the layer, and the maps that their sources are
+    """
+    name, neuron = layer.name, layer.neuron
     assert isinstance(neuron, LIF)
+    bias = neuron.bias[-1]
+    first, said = _input_nodes(name, inputs[0], sizes[0], bias)
+    if not np.array_equal(neuron.bias, delayed(bias, level - 1, timesteps)):
+        said["bias"] = neuron.bias
+    shape = layer.output_shape(_map(sizes[0]))
+    nodes = [first]
+    for number, (each, size) in enumerate(zip(inputs[1:], sizes[1:], strict=True), 2):
+        further, about = _input_nodes(f"{name}.{number}", each, size)
+        if about:  # in the metadata of its weights, or of its Scale
+            further[f"{name}.{number}"].metadata = _metadata(about)
+        nodes.append(further)
+    return [*nodes, {f"{name}.neuron": _neurons(neuron, nir_size(layer, shape), dt, said)}]
+
+
+def _input_nodes(
+    name: str, given: Input, size: Size, bias: NDArray[np.float64] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Nodes of an input for a map of a size, and what they cannot say of it."""
+    nir, dense = nir_library(), given.kind == "dense"
     shape = _map(size)
-    channels, height, width = layer.output_shape(shape)
+    if given.weight is None:
+        several = len(given.gain) > 1
+        scale = _everywhere(1.0 if several else given.gain[0], size)
+        return {name: nir.Scale(scale)}, {"gain": given.gain} if several else {}
+    channels, height, width = given.output_shape(shape)
     nodes: dict[str, Any] = {}
-    if layer.pool != 1 or layer.pooling == "max":
-        y, x = pool = pair(layer.pool)
-        nodes[f"{name}.pool"] = _pool("SumPool2d" if layer.pooling == "max" else "AvgPool2d", pool, shape)
+    if given.pool != 1 or given.pooling == "max":
+        y, x = pool = pair(given.pool)
+        nodes[f"{name}.pool"] = _pool("SumPool2d" if given.pooling == "max" else "AvgPool2d", pool, shape)
         shape = (shape[0], shape[1] // y, shape[2] // x)
-        if layer.pooling == "max":
+        if given.pooling == "max":
             nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
     if dense and len(size) == 3:
         nodes[f"{name}.flatten"] = _flatten(shape)
-    weight, said = _weights(layer.weight, neuron)
-    bias = neuron.bias[-1]
-    if not np.array_equal(neuron.bias, delayed(bias, number, timesteps)):
-        said["bias"] = neuron.bias
+    weight, said = _weights(given.weight, given.gain)
     if dense:
-        nodes[name] = nir.Affine(weight, _narrow(bias))
+        nodes[name] = nir.Linear(weight) if bias is None else nir.Affine(weight, _narrow(bias))
     else:
-        stride, padding, dilation = map(pair, (layer.stride, layer.padding, 1))
-        nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(bias))
-    if layer.current_pool != 1:
-        y, x = pool = pair(layer.current_pool)
+        stride, padding, dilation = map(pair, (given.stride, given.padding, 1))
+        biases = np.zeros(channels) if bias is None else bias
+        nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(biases))
+    if given.current_pool != 1:
+        y, x = pool = pair(given.current_pool)
         nodes[f"{name}.currents"] = _pool("AvgPool2d", pool, (channels, height * y, width * x), {"pooling": "max"})
-    nodes[f"{name}.neuron"] = _neurons(neuron, nir_size(layer, (channels, height, width)), dt, said)
-    return nodes
+    return nodes, said
+
+
+def source_nodes(name: str, size: Size, steps: int, sign: int | None, dt: float) -> dict[str, Any]:
+    """Nodes between a source, which is a map of a size, and an input: a Delay, and a Scale by 1 or -1."""
+    nir = nir_library()
+    nodes = {f"{name}.delay": nir.Delay(_everywhere(steps * dt, size))} if steps else {}
+    return nodes if sign is None else nodes | {f"{name}.sign": nir.Scale(_everywhere(sign, size))}
 
 
 def readout_nodes(readout: Readout, size: Size, name: str, number: int, timesteps: int, dt: float) -> dict[str, Any]:
@@ -85,11 +121,7 @@ def _flatten(shape: Shape) -> Any:
 def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
     """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF; for equations see neurons.py."""
     nir = nir_library()
-
-    def everywhere(value: Any) -> NDArray[np.float64]:
-        by_channel = np.broadcast_to(np.asarray(value, np.float64), size[:1])
-        return np.broadcast_to(by_channel.reshape(-1, *(1,) * (len(size) - 1)), size).copy()
-
+    everywhere = partial(_everywhere, size=size)
     said |= {"reset": neuron.reset, "fires_at_threshold": neuron.fires_at_threshold, "leak": neuron.leak}
     said |= {name: value for name in ("reset_by", "min_v_mem") if (value := getattr(neuron, name)) is not None}
     threshold, zeros = everywhere(neuron.threshold), everywhere(0)
@@ -105,12 +137,17 @@ def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
     return nir.LIF(dt * steps, steps, zeros, threshold, zeros.copy(), metadata=_metadata(said))
 
 
-def _weights(weight: NDArray[np.float32], neuron: LIF) -> tuple[NDArray[Any], dict[str, Any]]:
+def _everywhere(value: Any, size: Size) -> NDArray[np.float64]:
+    """One number, or one per channel, at every place of a map."""
+    by_channel = np.broadcast_to(np.asarray(value, np.float64), size[:1])
+    return np.broadcast_to(by_channel.reshape(-1, *(1,) * (len(size) - 1)), size).copy()
+
+
+def _weights(weight: NDArray[np.float32], gain: NDArray[np.float64]) -> tuple[NDArray[Any], dict[str, Any]]:
     """Weights that contain a gain by channel, and the gain for the metadata, where it is not 1.
 
     In double precision, from which dividing by the gain gives the weights in single precision back.
     """
-    gain = neuron.gain
     if len(gain) > 1:
         return weight.copy(), {"gain": gain}
     if (gain == 1).all():

@@ -11,7 +11,7 @@ from backends.network import NetworkError, Shape
 from backends.network.inputs import Pooling
 
 from .attributes import by_channel, metadata, same_shape, sides, text, whole
-from .chain import Named
+from .graph import Named
 from .neurons import Rules
 from .node_groups import NodeGroup
 

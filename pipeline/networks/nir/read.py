@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from typing import Any, get_args
 
 import numpy as np
 
-from backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape
+from backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape, Source
 from backends.network.checks import real, whole
 from backends.network.neurons import Reset
 from recordings.errors import InputError
 from recordings.schema import check_size
 
-from . import DT, nir_library
-from .attributes import metadata, same_shape
-from .chain import Named, chain
+from . import DT, KEY, nir_library
+from .attributes import metadata, same_shape, text
 from .files import read_graph
-from .layer import read_layer
+from .graph import Graph, Named, levels, opened
+from .layer import ReadInput, layer_names, read_input, read_layer
 from .neurons import Rules
-from .node_groups import group_by_layer
+from .node_groups import InputNodes, inputs_of
 from .readout import read_readout
 
 
@@ -33,8 +34,11 @@ def from_nir(
 ) -> Network:
     """A network from NIR, the Neuromorphic Intermediate Representation; needs the library `nir`.
 
-    One step is one Euler step of NIR's equations. A graph has no delay between layers, so layer l fires l steps later
-    here, and the network takes as many steps more than the input as it has layers. If the last nodes spike, their
+    One step is one Euler step of NIR's equations. A graph has no delay between layers, and each layer costs one step
+    here: a layer fires as many steps later as there are layers on its longest way from the input, shorter ways are
+    delayed until then, and the network takes as many steps more than the input as its last layer is late. Edges that
+    meet at neurons are inputs that are summed; spikes that lead back to the neurons that fired enter at the next step;
+    nodes Delay hold whole steps. If the last nodes spike, their
     spikes are counted; neurons LI or I, or weights alone, become the readout.
 
     A graph that :func:`to_nir` made says itself what the parameters say; what is given here goes before it.
@@ -75,37 +79,110 @@ def from_nir(
             f"{path or 'from_nir'}: got {type(found).__name__}, expected a nir.NIRGraph or a file of one"
         )
     try:
-        said = metadata(found, "graph", ("timesteps", "encoder", "dt", "input_range"))
+        said = metadata(found, "graph", ("timesteps", "encoder", "dt", "input_range", "layers"))
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
         if seconds <= 0:
             raise NetworkError(f"from_nir: dt is {seconds}, expected more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
-        return _network(chain(found), timesteps, said, rules)
+        return _network(opened(found), timesteps, said, rules)
     except InputError as error:
         line = " ".join(str(error).split())  # an array in a message has several
         raise NetworkError(f"{path}: {line}" if path else line) from None
 
 
-def _network(nodes: list[Named], timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
-    groups = group_by_layer(nodes)
-    depth = len(groups) - 1
+def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
+    (end, *others), dt = inputs_of(graph, graph.last, rules.dt), rules.dt
+    if others or len(end.reads) > 1:
+        found = " and ".join(repr(read.name) for each in (end, *others) for read in each.reads)
+        raise NetworkError(f"node {graph.last!r}: adds up what comes from {found}, expected one: a readout has one")
+    if (end.reads[0].steps, end.reads[0].sign) != (0, 1):
+        raise NetworkError(f"node {graph.last!r}: gets spikes delayed or subtracted, expected them as they are")
+    last = end.reads[0].name
     if timesteps is None and "timesteps" not in said:
         raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
-    told = timesteps is not None
+    inputs: dict[str, list[InputNodes]] = {}
+    waiting = [] if last == graph.first else [last]
+    while waiting:
+        name = waiting.pop()
+        if name not in inputs and name != graph.first:
+            inputs[name] = inputs_of(graph, name, dt)
+            if "layers" not in said:  # weights come first, and what neurons read of themselves last
+                inputs[name].sort(key=lambda each: (not each.group.synapse, {r.name for r in each.reads} == {name}))
+            waiting += [read.name for each in reversed(inputs[name]) for read in reversed(each.reads)]
+    inputs = dict(reversed(inputs.items()))
+    level = levels({n: [(r.name, r.steps) for each in i for r in each.reads] for n, i in inputs.items()}, graph.first)
+    depth, told = level[last], timesteps is not None
     total = whole(timesteps if told else said["timesteps"], "timesteps", "from_nir", 1) + depth * told
     check_size("from_nir: timesteps", total, "T")
-    if not depth:
-        raise NetworkError(f"graph: got no neurons that spike, expected some before {nodes[-1].name!r}")
-    shape = first = _input_shape(nodes[0])
+    if not inputs:
+        raise NetworkError(f"graph: got no neurons that spike, expected some before {graph.last!r}")
+    order = sorted(inputs, key=lambda name: (name == last, level[name]))
+    if "layers" in said:
+        order = _in_order(order, str(said["layers"]))
+    for name, (first, *_) in inputs.items():
+        if first.group.synapse is None:
+            raise NetworkError(f"node {name!r}: got no weights in front of it, expected Affine, Linear or Conv2d")
+    shapes, read = _read_inputs({name: inputs[name] for name in order}, graph, rules)
+    names = layer_names(synapse for name in order if (synapse := inputs[name][0].group.synapse))
+    called = {graph.first: "input", **dict(zip(order, names, strict=True))}
     layers: list[Layer] = []
-    for group in groups[:-1]:
-        layers.append(read_layer(group, shape, layers, total, rules))
-        shape = layers[-1].output_shape(shape)
-    readout = read_readout(groups[-1], shape, depth, total, rules)
-    same_shape(nodes[-1].node.output_type["output"], (len(readout.weight), 1, 1), "shape", nodes[-1].where)
+    for node, name in zip(order, names, strict=True):
+        layer = read_layer(name, inputs[node], read[node], level[node], total, rules)
+        sources = [
+            tuple(Source(called[r.name], r.steps + level[node] - level[r.name], r.sign) for r in each.reads)
+            for each in inputs[node]
+        ]
+        more = tuple(replace(one, source=of) for one, of in zip(layer.more, sources[1:], strict=True))
+        layers.append(replace(layer, source=sources[0], more=more))
+    readout = read_readout(end.group, shapes[last], depth, total, rules)
+    output = graph.named(graph.last)
+    same_shape(output.node.output_type["output"], (len(readout.weight), 1, 1), "shape", output.where)
     encoder: Any = str(said.get("encoder", "spikes"))
     largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
-    return Network(first, total, tuple(layers), readout, encoder, largest)
+    return Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest)
+
+
+def _read_inputs(
+    inputs: dict[str, list[InputNodes]], graph: Graph, rules: Rules
+) -> tuple[dict[str, Shape], dict[str, list[ReadInput]]]:
+    """(C, H, W) of every node that fires, and all inputs, each read once the shape of its sources is known."""
+    shapes = {graph.first: _input_shape(graph.named(graph.first))}
+    read: dict[tuple[str, int], ReadInput] = {}
+    waiting = [(name, number) for name, of_node in inputs.items() for number in range(len(of_node))]
+    while waiting:
+        left = []
+        for name, number in waiting:
+            each = inputs[name][number]
+            known = [source.name for source in each.reads if source.name in shapes]
+            if not known:
+                left.append((name, number))
+                continue
+            read[name, number] = found = read_input(each.group, shapes[known[0]], rules)
+            if found.shape != shapes.setdefault(name, found.shape):
+                raise NetworkError(
+                    f"node {name!r}: gets {text(found.shape)} from {known[0]!r} and {text(shapes[name])} from others, "
+                    "expected equal shapes"
+                )
+        if len(left) == len(waiting):
+            raise NetworkError(f"node {left[0][0]!r}: nothing on the way from {graph.first!r} is read there")
+        waiting = left
+    for name, of_node in inputs.items():
+        for first, *others in (each.reads for each in of_node):
+            for other in others:
+                if shapes[other.name] != shapes[first.name]:
+                    raise NetworkError(
+                        f"node {name!r}: adds {first.name!r} of {text(shapes[first.name])} and {other.name!r} of "
+                        f"{text(shapes[other.name])}, expected equal shapes"
+                    )
+    return shapes, {name: [read[name, number] for number in range(len(of))] for name, of in inputs.items()}
+
+
+def _in_order(names: list[str], said: str) -> list[str]:
+    """Nodes in the order of the layers that they were, as metadata say it."""
+    order = said.split()
+    if sorted(order) != sorted(names):
+        raise NetworkError(f"graph: its metadata {KEY!r} name layers {said[:200]!r}, expected the neurons of the graph")
+    return order
 
 
 def _input_shape(named: Named) -> Shape:

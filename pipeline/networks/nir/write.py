@@ -16,17 +16,19 @@ from backends.network.checks import real
 from recordings.disk import write_file
 
 from . import DT, KEY, nir_library
-from .nodes import layer_nodes, nir_size, readout_nodes
+from .nodes import layer_nodes, nir_size, readout_nodes, source_nodes
 from .read import from_nir
 
 
 def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: float = DT, overwrite: bool = True) -> Any:
     """A network as a NIR graph, and as a file, from which :func:`from_nir` makes the same network again.
 
-    Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. Other programs read what NIR
-    itself says: weights, pooling, leaks, thresholds, biases. What it cannot say is in the metadata of nodes, which they
-    ignore: reset by subtraction, firing at the threshold, gains and biases that differ from step to step, maximum
-    pooling of currents. Networks without these, whose neurons leak, are exact in snnTorch and SpikingJelly.
+    Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. What a spike needs beyond the
+    shortest way is a node Delay, what is subtracted a Scale by -1, and a further input of a layer one more edge to its
+    neurons. Other programs read what NIR itself says: weights, pooling, leaks, thresholds, biases. What it cannot say
+    is in the metadata of nodes, which they ignore: reset by subtraction, firing at the threshold, gains and biases that
+    differ from step to step, maximum pooling of currents. Chains without these, whose neurons leak, are exact in
+    snnTorch and SpikingJelly.
 
     Parameters
     ----------
@@ -55,29 +57,78 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     if not isinstance(network, Network):
         raise NetworkError(f"to_nir: got {type(network).__name__}, expected a Network, such as checkpoint.network")
     network.check_spiking("to_nir")
-    network.check_chain("to_nir")
     if network.precision == "fixed":
         raise NetworkError("to_nir: got a network in fixed point, which NIR cannot say; expected it in float32")
     if real(dt, "dt", "to_nir") <= 0:
         raise NetworkError(f"to_nir: dt is {dt}, expected more than 0 seconds")
     names, steps = [layer.name for layer in network.layers], network.timesteps
-    size = nir_size(network.layers[0], network.input_shape)
-    nodes = {"input": nir.Input(np.array(size))}
-    for number, layer in enumerate(network.layers):
-        nodes |= layer_nodes(layer, size, number, steps, dt)
-        size = nir_size(layer, network.shapes[number + 1])
-    readout = readout_nodes(network.readout, size, _unused("readout", names), len(names), steps, dt)
+    levels = _levels(network)
+    shapes = zip(network.layers, network.shapes[1:], strict=True)
+    sizes = {"input": nir_size(network.layers[0], network.input_shape)}
+    sizes |= {layer.name: nir_size(layer, shape) for layer, shape in shapes}
+    nodes: dict[str, Any] = {"input": nir.Input(np.array(sizes["input"]))}
+    edges: list[tuple[str, str]] = []
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        of_inputs = [sizes[each.sources[0].layer] for each in inputs]
+        *parts, neurons = layer_nodes(layer, inputs, of_inputs, levels[layer.name], steps, dt)
+        for number, (each, part) in enumerate(zip(inputs, parts, strict=True), 1):
+            direct: set[str] = set()
+            for place, source in enumerate(each.sources, 1):
+                later = source.delay - levels[layer.name] + levels[source.layer]
+                delay = 0 if source.layer == layer.name and source.delay == 1 else later
+                plain = source.sign == 1 and (delay or source.layer not in direct)  # an edge is there once
+                if plain and not delay:
+                    direct.add(source.layer)
+                name = f"{layer.name}.{number}.{place}"
+                between = source_nodes(name, sizes[source.layer], delay, None if plain else source.sign, dt)
+                start = "input" if source.layer == "input" else f"{source.layer}.neuron"
+                nodes |= between
+                edges += pairwise([start, *between, next(iter(part))])
+            nodes |= part
+            edges += pairwise([*part, *neurons])
+        nodes |= neurons
+    size = sizes[names[-1]]
+    readout = readout_nodes(network.readout, size, _unused("readout", names), levels[names[-1]], steps, dt)
     output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
+    edges += pairwise([f"{names[-1]}.neuron", *readout, *output])
     nodes |= readout | output
-    about = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
+    about: dict[str, Any] = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
     if network.input_range != DEFAULT_RANGE:
         about["input_range"] = network.input_range
-    graph = _graph_type(nir)(nodes, list(pairwise(nodes)), metadata={KEY: about}, type_check=False)
+    if not network.is_chain:
+        about["layers"] = " ".join(f"{name}.neuron" for name in names)
+    graph = _graph_type(nir)(nodes, edges, metadata={KEY: about}, type_check=False)
     if from_nir(graph).sha256 != network.sha256:
         raise NetworkError("to_nir: the graph does not hold this network exactly, expected numbers that NIR can hold")
     if path is not None:
         _write(nir, graph, Path(path), overwrite)
     return graph
+
+
+def _levels(network: Network) -> dict[str, int]:
+    """How many steps earlier NIR's neurons fire, where an edge takes no time: the least that its spikes need.
+
+    1 where no layer on the way from the input reads the one before a step later; all its edges have a Delay.
+    """
+    level = {"input": 0}
+    plain = list(level)
+    of_layer = dict(zip((layer.name for layer in network.layers), network.inputs, strict=True))
+    reads = {name: [source for each in inputs for source in each.sources] for name, inputs in of_layer.items()}
+    for name in plain:  # grows
+        plain += [
+            other
+            for other, sources in reads.items()
+            if other not in plain and any((source.layer, source.delay) == (name, 1) for source in sources)
+        ]
+    level |= {name: 1 for name in reads if name not in plain}
+    changed = True
+    while changed:
+        changed = False
+        for name in plain[1:]:
+            least = min(level[each.layer] + each.delay for each in reads[name] if each.layer in level)
+            if least < level.get(name, least + 1):
+                level[name], changed = least, True
+    return level
 
 
 @cache

@@ -1,0 +1,222 @@
+"""A NIR graph: the ways that spikes take from one set of neurons to the next, and how many steps later all fire."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from backends.network import NetworkError
+
+MOST_NAMED = 8  # names of nodes in a message
+MOST_PATHS = 1000  # that lead to the neurons of one layer
+POOLS = ("AvgPool2d", "SumPool2d")
+SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
+
+
+class Named(NamedTuple):
+    """A node with its name."""
+
+    name: str
+    node: Any
+
+    @property
+    def kind(self) -> str:
+        """The type of the node."""
+        return kind_of(self.node)
+
+    @property
+    def where(self) -> str:
+        """The node in a message."""
+        return f"node {self.name!r}"
+
+
+def kind_of(node: Any) -> str:
+    """The type of a node, by its NIR name."""
+    return type(node).__name__
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes by name, graphs inside it opened, and the nodes that lead to each, in the order of the edges.
+
+    Attributes
+    ----------
+    first, last : the nodes Input and Output; those of inner graphs do nothing, and are passed by
+    """
+
+    nodes: dict[str, Any]
+    before: dict[str, list[str]]
+    first: str
+    last: str
+
+    def named(self, name: str) -> Named:
+        """A node with its name."""
+        return Named(name, self.nodes[name])
+
+    def fires(self, name: str) -> bool:
+        """Whether a node gives spikes to others: the input, and neurons that are not the OR of pooled spikes."""
+        kind = kind_of(self.nodes[name])
+        return name == self.first or (kind in SPIKING and not (kind == "Threshold" and self._is_or(name)))
+
+    def paths(self, target: str) -> list[tuple[str, tuple[Named, ...]]]:
+        """Every way from spikes to a node: the name of the node that fires, and the nodes between the two."""
+        found: list[tuple[str, tuple[Named, ...]]] = []
+        waiting: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in reversed(self._leading_to(target))]
+        while waiting:
+            name, behind = waiting.pop()
+            if self.fires(name):
+                found.append((name, tuple(map(self.named, behind))))
+                continue
+            if name in behind:
+                cycle = _arrows([name, *behind[: behind.index(name) + 1]])
+                raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
+            waiting += [(other, (name, *behind)) for other in reversed(self._leading_to(name))]
+            if len(found) + len(waiting) > MOST_PATHS:
+                raise NetworkError(f"node {target!r}: more than {MOST_PATHS} ways lead there, expected fewer")
+        return found
+
+    def _leading_to(self, name: str) -> list[str]:
+        found, waiting, seen = [], list(reversed(self.before[name])), {name}
+        while waiting:
+            other = waiting.pop()
+            if other == self.first or kind_of(self.nodes[other]) not in ("Input", "Output"):
+                found.append(other)
+            elif other not in seen:
+                seen.add(other)
+                waiting += reversed(self.before[other])
+        return found
+
+    def _is_or(self, name: str) -> bool:
+        """Whether a Threshold is behind the pooling of spikes, and behind nothing else."""
+        pools = self._leading_to(name)
+        if len(pools) != 1 or kind_of(self.nodes[pools[0]]) not in POOLS:
+            return False
+        waiting, seen = self._leading_to(pools[0]), set()
+        while waiting:
+            source = waiting.pop()
+            if kind_of(self.nodes[source]) == "Delay" and source not in seen:
+                seen.add(source)
+                waiting += self._leading_to(source)
+            elif kind_of(self.nodes[source]) not in ("Input", "Delay", *SPIKING):
+                return False
+        return True
+
+
+def opened(graph: Any) -> Graph:
+    """A `nir.NIRGraph` as one :class:`Graph`, all of whose nodes are between its input and its output."""
+    nodes, edges = _opened(graph, "")
+    before: dict[str, list[str]] = {name: [] for name in nodes}
+    after: dict[str, list[str]] = {name: [] for name in nodes}
+    for edge, times in Counter(edges).items():
+        if times > 1:
+            raise NetworkError(f"edge {edge}: is there {times} times, expected once")
+        source, target = edge
+        after[source].append(target)
+        before[target].append(source)
+    first, last = _end(nodes, before, "Input"), _end(nodes, after, "Output")
+    if apart := nodes.keys() - _reached(first, after):
+        names = [name for name in nodes if name in apart]
+        raise NetworkError(f"graph: no edges lead from the input {first!r} to {_listed(names)}, expected one")
+    if apart := nodes.keys() - _reached(last, before):
+        names = [name for name in nodes if name in apart]
+        raise NetworkError(f"graph: no edges lead from {_listed(names)} to the output {last!r}, expected one")
+    return Graph(nodes, before, first, last)
+
+
+def levels(sources: dict[str, list[tuple[str, int]]], first: str) -> dict[str, int]:
+    """How many steps later every node fires here, where each layer costs one step: 0 of the input.
+
+    Parameters
+    ----------
+    sources : node -> the nodes whose spikes it reads, and how many steps later NIR says that they arrive
+    first : the input
+
+    Raises
+    ------
+    NetworkError : naming the nodes of a loop whose spikes would have to arrive sooner than a step later
+    """
+    level = {first: 0, **dict.fromkeys(sources, 1)}
+    via: dict[str, str] = {}
+    for _ in range(len(level) + 1):
+        changed = ""
+        for target, reads in sources.items():
+            for source, steps in reads:
+                if level[source] + 1 - steps > level[target]:
+                    level[target] = level[source] + 1 - steps
+                    via[target] = source
+                    changed = target
+        if not changed:
+            return level
+    for _ in level:
+        changed = via[changed]  # after so many steps back it is on the loop
+    loop = [changed]
+    while via[loop[0]] != changed:
+        loop.insert(0, via[loop[0]])
+    count = len(loop)
+    raise NetworkError(
+        f"nodes {_arrows([changed, *loop])}: form a loop of {count} layers, whose spikes are back sooner than {count} "
+        f"steps later, expected nodes Delay of {count} steps in all: each layer costs a step here"
+    )
+
+
+def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Nodes by name and edges of a graph and those inside it, whose nodes are called "outer.inner"."""
+    nodes: dict[str, Any] = {}
+    edges: list[tuple[str, str]] = []
+    ends: dict[str, tuple[str, str]] = {}  # where an edge to and from a node of this graph ends
+    for name, node in graph.nodes.items():
+        path = f"{prefix}{name}"
+        ends[name] = (path, path)
+        if kind_of(node) != "NIRGraph":
+            nodes[path] = node
+            continue
+        inner, within = _opened(node, f"{path}.")
+        nodes |= inner
+        edges += within
+        ends[name] = tuple(_only(node, path, kind) for kind in ("Input", "Output"))  # type: ignore[assignment]
+    for source, target in graph.edges:
+        for end in (source, target):
+            if end not in ends:
+                raise NetworkError(
+                    f"edge ({source!r}, {target!r}): there is no node {end!r}, expected one of {_listed(graph.nodes)}"
+                )
+        edges.append((ends[source][1], ends[target][0]))
+    return nodes, edges
+
+
+def _only(graph: Any, path: str, kind: str) -> str:
+    """The only node of a kind in a graph inside another."""
+    found = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
+    if len(found) != 1:
+        raise NetworkError(f"node {path!r}: a graph with {len(found)} nodes {kind}, expected one")
+    return f"{path}.{found[0]}"
+
+
+def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> str:
+    """The one node of a kind that has no neighbours on one side."""
+    found = [name for name, others in neighbours.items() if not others and kind_of(nodes[name]) == kind]
+    if len(found) != 1:
+        many = f"{len(found)} nodes {kind} at an end ({_listed(found)})" if found else f"no node {kind} at an end"
+        raise NetworkError(f"graph: {many}, expected one")
+    return found[0]
+
+
+def _reached(first: str, neighbours: dict[str, list[str]]) -> set[str]:
+    """All names to which edges lead from one, itself too."""
+    found, waiting = {first}, [first]
+    while waiting:
+        new = [name for name in neighbours[waiting.pop()] if name not in found]
+        found.update(new)
+        waiting += new
+    return found
+
+
+def _arrows(names: Iterable[str]) -> str:
+    return " → ".join(map(repr, names))
+
+
+def _listed(names: Any) -> str:
+    names = [repr(name) for name in names]
+    return ", ".join(names[:MOST_NAMED] + ["…"] * (len(names) > MOST_NAMED))
