@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Layer, Network, Readout
+from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from backends.network.quantise import quantise
 from pipeline.maps.relevance import readout_relevance, relevance
 from pipeline.networks.train.export import export_network
@@ -186,3 +186,59 @@ def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
     expected = np.zeros((4, 2, 2, 2))
     expected[0, :, 0, 1] = expected[1, :, 1, 1] = 1 / 4
     np.testing.assert_allclose(relevance(network, fired, 0, rule)[0], expected)
+
+
+def graph(loop: bool) -> Network:
+    """A sum of spikes, a shortcut with weights and one without, delays, a minus sign, recurrence; no biases. T = 10."""
+    random, neuron = np.random.default_rng(3), LIF(0.8, 0.5)
+
+    def kernel(outputs: int, inputs: int, side: int = 3) -> Any:
+        return random.normal(0.1, 0.4, size=(outputs, inputs, side, side))
+
+    back = (Input(kernel(3, 4, 1), Source("conv2", 2)),) if loop else ()
+    layers = (
+        Layer("conv1", kernel(3, 2), neuron, padding=1, more=back),
+        Layer("conv2", kernel(4, 3), neuron, padding=1, more=(Input(kernel(4, 2, 1), Source("input", 3), gain=0.7),)),
+        Layer(
+            "conv3",
+            kernel(4, 4),
+            replace(neuron, reset="zero", synaptic_leak=0.4),
+            padding=1,
+            source=("conv2", Source("conv2", 2, -1)),
+            more=(Input(None, Source("conv2", 2), gain=0.5), Input(kernel(4, 4, 1), "conv3", gain=0.3)),
+        ),
+    )
+    return Network((2, 4, 6), 10, layers, Readout(random.normal(size=(3, 96))), encoder="spikes")
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
+    network = graph(loop)
+    spikes = np.random.default_rng(0).random((10, 1, 2, 4, 6)) < 0.5
+    rasters, readout = simulate_reference(network, spikes)
+    fired = [raster[:, 0] for raster in rasters]
+    assert all(raster.any() for raster in fired)
+    signed, positive = (relevance(network, fired, 1, rule) for rule in ("signed", "positive"))
+    assert signed[0].sum() == pytest.approx(readout[0, 1] / 10, rel=1e-6, abs=1e-6)
+    assert positive[0].sum() == pytest.approx(readout_relevance(network, fired[-1], 1, "positive").sum(), rel=1e-6)
+    for found, raster in zip(positive, fired, strict=True):
+        assert found.min() >= 0 and not found[~raster].any()
+    with pytest.raises(
+        NetworkError, match="relevance of some layers: layer 'conv[12]' reads more than the layer before"
+    ):
+        relevance(network, fired[1:], 1)
+
+
+def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
+    """v = 1.8 at t = 1; at t = 2, 1.8 of the arrival a step before, less 0.3 of the one two steps before: a spike each.
+
+    signed: of the second one's 1/2, 1.8 / 1.5 goes to the later arrival and -0.3 / 1.5 to the earlier.
+    """
+    neuron = LIF(0.0, reset="zero")
+    layer = Layer("fc1", [[1.8]], neuron, more=(Input([[0.3]], Source("input", 2, -1)),))
+    network = Network((1, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
+    spikes = np.array([1, 1, 0, 0], bool).reshape(4, 1, 1, 1, 1)
+    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    assert fired[1].ravel().tolist() == [False, True, True, False]
+    assert relevance(network, fired, 0, "signed")[0].ravel().tolist() == pytest.approx([0.4, 0.6, 0, 0])
+    assert relevance(network, fired, 0, "positive")[0].ravel().tolist() == pytest.approx([0.5, 0.5, 0, 0])
