@@ -37,8 +37,8 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
 
     Returns
     -------
-    (B, S, C', H', W') int32 in fixed point, float32 otherwise, of the shape of layer 1: a_1[1] … a_1[T-1], or one of a
-    constant current
+    (B, S, C', H', W') int32 in fixed point, float32 otherwise, of the shape of layer 1: what each of T steps causes in
+    the next one, a_1[1] … a_1[T]; a constant current once, S = 1
 
     Raises
     ------
@@ -58,7 +58,7 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
     layer, fixed = network.layers[0], network.precision == "fixed"
     unit = 1 if fixed else PIXEL_LIMIT * layer.summed / (network.input_range / DEFAULT_RANGE)
     matrix = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
-    maps = images[:, None] if constant else images[:-1].swapaxes(0, 1)
+    maps = images[:, None] if constant else images.swapaxes(0, 1)
     channels, rows, columns = network.shapes[1]
     y, x = pair(layer.current_pool)
     currents: NDArray[Any] = np.empty((*maps.shape[:2], *network.shapes[1]), np.int32 if fixed else np.float32)

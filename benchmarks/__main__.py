@@ -30,6 +30,7 @@ PROG = "python -m benchmarks"
 BENCHMARKS = {
     "lava": "a step of VGG11 on Lava: this project's models, Lava's own, and processes that do nothing",
     "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
+    "graphs": "a residual network, SEW-ResNet-18, beside SpikingJelly's own",
     "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
     "train": "images per second of training beside snnTorch and SpikingJelly",
     "record": "what recording adds to networks of snnTorch and SpikingJelly, beside their own monitors",

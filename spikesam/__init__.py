@@ -28,6 +28,7 @@
 :func:`quantise`          a network in the integers that every backend agrees on
 :func:`compact`           a network whose weights take a byte each on disk
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
+:func:`draw_network`      a picture of a network: what reads what, and how often it fires
 :func:`read_events`       :class:`Events` that a camera recorded; :class:`EventBinning` makes spikes of them
 :class:`InputError`       what every function raises where something given does not fit
 ========================  =============================================================================
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.drawing.graph import draw_network
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
@@ -99,6 +101,7 @@ _WHERE = {
     "from_nir": "pipeline.networks.nir.read:from_nir",
     "to_nir": "pipeline.networks.nir.write:to_nir",
     "from_netx": "pipeline.networks.netx.read:from_netx",
+    "draw_network": "pipeline.drawing.graph:draw_network",
     "quantise": "backends.network.quantise:quantise",
     "compact": "backends.network.compact:compact",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
@@ -138,6 +141,7 @@ __all__ = [
     "compact",
     "compare",
     "convert",
+    "draw_network",
     "explain",
     "from_netx",
     "from_nir",

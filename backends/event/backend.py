@@ -81,7 +81,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
     state = layer.rest()
     for sample in _samples(network, inputs):
         if network.current_input:
-            yield np.moveaxis(sample, 1, -1)
+            yield np.moveaxis(sample, 1, -1)[: max(1, network.timesteps - 1)]
             continue
         for start in range(0, len(sample) - 1, CHUNK):
             arrived = unpacked(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
@@ -143,24 +143,21 @@ class _PreparedNetwork:
         if self.spiking_input:
             packed[0] = sample
         else:
-            currents = np.moveaxis(sample, 1, -1)
-            room.states[0].current[0] = currents[0] if len(currents) else 0
-        room.spikes.begin(sample if self.spiking_input else None)
-        changing = None if self.spiking_input or len(sample) < 2 else currents
+            sample = np.moveaxis(sample, 1, -1)
+            room.states[0].current[0] = sample[0]
+        room.spikes.begin(sample if len(sample) == self.timesteps else None)
         if self.has_loops:
-            self._run_steps(room, packed[-len(self.layers) :], changing)
+            self._run_steps(room, packed[-len(self.layers) :])
         else:
-            self._run_chunks(room, packed[-len(self.layers) :], changing, threads)
+            self._run_chunks(room, packed[-len(self.layers) :], threads)
         self._unused.put(room)
         rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
         return RasterBatch(rasters, room.integrator.result()[None])
 
-    def _run_steps(self, room: _Room, packed: list[NDArray[np.uint8]], changing: NDArray[Any] | None) -> None:
-        """Fill the packed spikes (T, bytes) of every layer, step by step; see :meth:`_run_chunks`."""
+    def _run_steps(self, room: _Room, packed: list[NDArray[np.uint8]]) -> None:
+        """Fill the packed spikes (T, bytes) of every layer, step by step."""
         for t in range(self.timesteps):
             now = slice(t, t + 1)
-            if changing is not None:
-                room.states[0].current[0] = changing[max(0, t - 1)]
             for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
                 fired = room.spikes.room(number + 1, now)
                 layer.advance(t, state, fired[0], packed[number][t])
@@ -169,13 +166,8 @@ class _PreparedNetwork:
                 arrived = room.spikes.arrived(number, now)
                 layer.add([None if each is None else each[0] for each in arrived], state)
 
-    def _run_chunks(
-        self, room: _Room, packed: list[NDArray[np.uint8]], changing: NDArray[Any] | None, threads: int
-    ) -> None:
-        """Fill the packed spikes (T, bytes) of every layer, some steps of a layer at a time.
-
-        The first layer is driven by `changing` currents (T-1, H, W, C), if they are given.
-        """
+    def _run_chunks(self, room: _Room, packed: list[NDArray[np.uint8]], threads: int) -> None:
+        """Fill the packed spikes (T, bytes) of every layer, some steps of a layer at a time."""
         size = self.chunk if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // (2 * threads)))
         starts = range(0, self.timesteps, size)
         progress = Progress(len(starts), self.reads, parallel=threads > 1)
@@ -187,11 +179,7 @@ class _PreparedNetwork:
                     chunk, number = task
                     steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
                     arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                    about = steps.start, arrived, room.states[number], fired, packed[number][steps]
-                    if number == 0 and changing is not None:
-                        self._run_driven(*about, changing)
-                    else:
-                        self.layers[number].run(*about)
+                    self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
                     if number + 1 == len(self.layers):  # chunk by chunk, as every layer
                         room.integrator.add(fired.reshape(len(fired), -1))
                     progress.end(number)
@@ -201,18 +189,3 @@ class _PreparedNetwork:
             advance()
             for other in others:
                 other.result()
-
-    def _run_driven(
-        self,
-        start: int,
-        arrived: list[NDArray[np.bool_] | None],
-        state: State,
-        fired: NDArray[np.bool_],
-        packed: NDArray[np.uint8],
-        changing: NDArray[Any],
-    ) -> None:
-        """:meth:`LayerKernel.run` of the first layer, whose first input has other currents at every step."""
-        for step in range(len(fired)):
-            state.current[0] = changing[max(0, start + step - 1)]
-            self.layers[0].advance(start + step, state, fired[step], packed[step])
-            self.layers[0].add([None if each is None else each[step] for each in arrived], state)

@@ -5,6 +5,8 @@ A place is a number among the shapes of the network: 0 of the input, 1 of the fi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +20,13 @@ class ChainSpikes:
 
     def __init__(self, network: Network) -> None:
         self._shapes = network.shapes
-        self._packed: NDArray[np.uint8] | None = None
+        self._spiking_input = network.spiking_input
+        self._given: NDArray[Any] | None = None
         self._unread: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by place and first step
 
-    def begin(self, packed: NDArray[np.uint8] | None) -> None:
-        """Begin a sample, whose input is packed (T, bytes), or a constant current, if None."""
-        self._packed = packed
+    def begin(self, given: NDArray[Any] | None) -> None:
+        """Begin a sample: input spikes, packed (T, bytes), or currents (T, H, W, C) of layer 1; None if constant."""
+        self._given = given
         self._unread.clear()
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
@@ -33,13 +36,14 @@ class ChainSpikes:
             self._unread[place, steps.start] = spikes
         return spikes
 
-    def arrived(self, number: int, steps: slice) -> list[NDArray[np.bool_] | None]:
+    def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
         """What :meth:`~.kernels.layer.LayerKernel.run` takes of layer `number`, 0 of the first; once."""
         if number:
             return [self._unread.pop((number, steps.start))]
-        if self._packed is None:
+        if self._given is None:
             return [None]
-        return [unpacked(self._packed[steps], self._shapes[0])]
+        given = self._given[steps]
+        return [unpacked(given, self._shapes[0]) if self._spiking_input else given]
 
 
 class GraphSpikes:
@@ -51,6 +55,7 @@ class GraphSpikes:
             for inputs in network.inputs
         ]
         self._spiking_input = network.spiking_input
+        self._currents: NDArray[Any] | None = None
         self._before = [0] * len(network.shapes)  # steps without spikes that are kept in front of the first
         for place, delay in (source for sources in self._sources for source in sources):
             self._before[place] = max(self._before[place], delay - 1)
@@ -59,22 +64,26 @@ class GraphSpikes:
             for before, (channels, height, width) in zip(self._before, network.shapes, strict=True)
         ]
 
-    def begin(self, packed: NDArray[np.uint8] | None) -> None:
+    def begin(self, given: NDArray[Any] | None) -> None:
         """See :meth:`ChainSpikes.begin`."""
-        if packed is not None:
-            unpack_spikes(packed, self._maps[0][self._before[0] :])
+        if given is not None and self._spiking_input:
+            unpack_spikes(given, self._maps[0][self._before[0] :])
+        else:
+            self._currents = given
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """See :meth:`ChainSpikes.room`."""
         return self._maps[place][self._before[place] :][steps]
 
-    def arrived(self, number: int, steps: slice) -> list[NDArray[np.bool_] | None]:
+    def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
         """See :meth:`ChainSpikes.arrived`; as often as needed."""
-        found: list[NDArray[np.bool_] | None] = []
+        found: list[NDArray[Any] | None] = []
         for place, delay in self._sources[number]:
             first = self._before[place] + 1 - delay
-            constant = place == 0 and not self._spiking_input
-            found.append(None if constant else self._maps[place][first + steps.start : first + steps.stop])
+            if place or self._spiking_input:
+                found.append(self._maps[place][first + steps.start : first + steps.stop])
+            else:
+                found.append(None if self._currents is None else self._currents[steps])
         return found
 
 

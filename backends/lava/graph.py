@@ -51,7 +51,7 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
         source = SpikeSource(shape=channels_last(network.input_shape), **about)
         leaving["bits", "input"] = source.bits_out
     else:
-        steps = 1 if network.encoder == "constant-current" else timesteps - 1
+        steps = 1 if network.encoder == "constant-current" else timesteps
         source = CurrentSource(shape=layers[0].a_in.shape, steps=steps, **about)
         source.a_out.connect(layers[0].a_in)
     senders = {process.name: process for process in (source, *layers)}

@@ -14,6 +14,8 @@ from .inputs import Input
 from .layers import PIXEL_LIMIT, Layer, Readout
 from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
 
+THETAS = tuple(THETA >> lower for lower in range(5))  # thresholds to choose from, the usual one first
+
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused below
 def quantise(network: Network) -> Network:
@@ -29,8 +31,11 @@ def quantise(network: Network) -> Network:
     Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are rounded alike, with the
     real value of a unit of its weights.
 
-    With a current as input, the gain of layer 1 has another factor ρ/127, the real value of one unit of the input; see
-    constant_current.py.
+    Θ is 4096, or where a gain would be beyond 32767 the largest of 2048 … 256 with which it is not: there weights are
+    many times the threshold, and membranes become coarser.
+
+    With a current as input, the gain of layer 1 has another factor, the real value of one unit of the input: 1/127, or
+    more where `input_range` is; see constant_current.py.
 
     Raises
     ------
@@ -59,9 +64,24 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
     """One layer; `unit` is the real value of a 1 in its input."""
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
-    per_membrane = THETA / neuron.threshold
-    weight, gain, shift = _quantise_synapses(layer.name, layer.first, unit, per_membrane)
-    more = [(each, *_quantise_synapses(layer.name, each, 1.0, per_membrane)) for each in layer.more]
+    inputs = (layer.first, *layer.more)
+    weights, scales = zip(*map(_integer_weight, inputs), strict=True)
+    units = unit, *[1.0] * len(layer.more)
+    for theta in THETAS:
+        per_membrane = theta / neuron.threshold
+        gains = [
+            each.gain * scale * of / each.summed * per_membrane
+            for each, scale, of in zip(inputs, scales, units, strict=True)
+        ]
+        shifts = [shift for gain in gains if (shift := _largest_shift(gain)) is not None]
+        if len(shifts) == len(gains):
+            break
+    else:
+        raise NetworkError(
+            f"layer {layer.name!r}: gain {max(np.abs(gain).max() for gain in gains):.3g} exceeds {GAIN_LIMIT} in fixed "
+            f"point, with a threshold of {theta}; is a BNTT variance close to zero, or the threshold tiny?"
+        )
+    integers = [np.rint(gain * 2.0**shift).astype(np.int32) for gain, shift in zip(gains, shifts, strict=True)]
     bias = np.rint(neuron.bias * per_membrane)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(
@@ -69,30 +89,26 @@ def _quantise_layer(layer: Layer, unit: float) -> Layer:
         )
     fixed = FixedLIF(
         decay=_rounded(THETA * (1 - neuron.leak)),
-        shift=shift,
-        gain=gain,
+        shift=shifts[0],
+        gain=integers[0],
         bias=bias.astype(np.int32),
         reset=neuron.reset,
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
         fires_at_threshold=neuron.fires_at_threshold,
         synaptic_decay=_rounded(THETA * (1 - neuron.synaptic_leak)),
+        threshold=theta,
         min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
-    others = tuple(replace(each, weight=weight, gain=gain, shift=shift) for each, weight, gain, shift in more)
-    return replace(layer, weight=weight, neuron=fixed, more=others)
+    others = tuple(
+        replace(each, weight=weight, gain=gain, shift=shift)
+        for each, weight, gain, shift in zip(layer.more, weights[1:], integers[1:], shifts[1:], strict=True)
+    )
+    return replace(layer, weight=weights[0], neuron=fixed, more=others)
 
 
-def _quantise_synapses(name: str, each: Input, unit: float, per_membrane: Any) -> tuple[Any, NDArray[np.int32], int]:
-    """Weights, gain and shift of one input of a layer of that name; `unit` is the real value of a 1 in its sources."""
-    weight, scale = (None, 1.0) if each.weight is None else integer_weight(each.weight)
-    gain = each.gain * scale * unit / each.summed * per_membrane
-    shift = _largest_shift(gain)
-    if shift is None:
-        raise NetworkError(
-            f"layer {name!r}: gain {np.abs(gain).max():.3g} exceeds {GAIN_LIMIT} in fixed point; "
-            "is a BNTT variance close to zero, or the threshold tiny?"
-        )
-    return weight, np.rint(gain * 2.0**shift).astype(np.int32), shift
+def _integer_weight(each: Input) -> tuple[NDArray[np.int8] | None, float]:
+    """:func:`integer_weight` of an input, which may have none."""
+    return (None, 1.0) if each.weight is None else integer_weight(each.weight)
 
 
 def _quantise_readout(readout: Readout) -> Readout:

@@ -13,14 +13,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from backends.network import DEFAULT_RANGE, LIF, Encoder, Network, NetworkError, Readout
+from backends.network import LIF, Network, NetworkError
 from backends.network.quantise import quantise
 from pipeline.engine.simulate import simulate
 from pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
-from pipeline.networks.imports.folding.assemble import layers_in_order, shifts_of
+from pipeline.networks.imports.folding.assemble import arrange, model_bits
 from pipeline.networks.imports.following.calling import follow_model
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.neuron_modules import NeuronModules
+from pipeline.networks.imports.proving.alone import LayerAlone, positions
 from pipeline.networks.libraries.library import Takes
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
@@ -89,10 +90,10 @@ def compare(
         check_model(model)
         known = NeuronModules(neurons, takes)
         example = _read_data(data, network, model, known)
-        layers, scores = _followed(model, example, known, network)
+        layers, shifts, scores = _followed(model, example, known, network)
     except InputError as error:
         raise NetworkError(f"compare: {error}") from error.__cause__
-    shifts, given = shifts_of(layers), _given(example, network)
+    given = _given(example, network)
     table = pd.DataFrame(
         {
             "layer": [layer.name for layer in network.layers],
@@ -114,7 +115,7 @@ def compare(
                 chosen[precision] = raster.predictions
                 table[f"rate_{precision}"] = found["rate"]
                 table[f"differ_{precision}"] = found["differ"] / [layer.spikes.numel() for layer in layers]
-    table["alone_fixed"] = _alone(network, layers, example)
+    table["alone_fixed"] = _alone(network, layers, shifts, example)
     return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
 
 
@@ -134,7 +135,7 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
     if network.encoder != "spikes" and not network.current_input:
         raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or a current")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
-    steps = network.timesteps - (0 if delayed else len(network.layers))
+    steps = network.timesteps - (0 if delayed else network.to_readout["input"])
     example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network)
     if example.timesteps != steps:
         raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
@@ -145,19 +146,19 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
 
 def _followed(
     model: Any, example: Example, neurons: NeuronModules, network: Network
-) -> tuple[list[FollowedLayer], Tensor]:
-    """The model's layers, one for each of the network's, and its scores (B, K); some samples at a time."""
+) -> tuple[list[FollowedLayer], tuple[int, ...], Tensor]:
+    """The model's layers, one for each of the network's, their shifts, and its scores (B, K), samples by samples."""
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
-    orders = [layers_in_order(part) for part in parts]
+    orders = [arrange(part, example) for part in parts]
     layers = [
         replace(same[0], spikes=torch.cat([layer.spikes for layer in same], dim=1), currents=None)
-        for same in zip(*orders, strict=True)
+        for same in zip(*(order.layers for order in orders), strict=True)
     ]
     sizes = [layer.spikes.shape[2] for layer in layers]
     expected = [prod(shape) for shape in network.shapes[1:]]
     if sizes != expected:
         raise NetworkError(f"network: has layers of {expected} neurons, the model {sizes}; is it of another model?")
-    return layers, torch.cat([part.answer.scores for part in parts])
+    return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
 
 
 def _given(example: Example, network: Network) -> NDArray[Any]:
@@ -178,33 +179,13 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
     return pd.DataFrame(rows)
 
 
-def _alone(network: Network, layers: Sequence[FollowedLayer], example: Example) -> list[float]:
+def _alone(network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example) -> list[float]:
     """The share of bits that differ in each layer where it alone is in fixed point."""
     fixed, steps, fractions = quantise(network), example.timesteps, []
-    driving: Any = None
-    for number, layer in enumerate(layers):
-        delay = 0 if layer.about.delayed else 1
-        one = _single_layer(fixed, number, number * delay, steps)
-        given = _given(example, one) if driving is None else np.concatenate([driving, np.zeros_like(driving[:1])])
-        found = _against(simulate(one, given, backend="event"), [layer], [delay])
-        fractions.append(found["differ"][0] / layer.spikes.numel())
-        driving = layer.spikes.cpu().numpy().reshape(steps, example.samples, *network.shapes[number + 1])
+    given = model_bits(network, layers, shifts, example)
+    for number, (layer, shift) in enumerate(zip(network.layers, shifts, strict=True)):
+        differ = 0
+        for t, fired in LayerAlone(fixed, number, given, "cpu").run(shift, min(shift + steps, network.timesteps)):
+            differ += int((fired != positions(given[layer.name][t], "cpu")).sum())
+        fractions.append(differ / layers[number].spikes.numel())
     return fractions
-
-
-def _single_layer(network: Network, number: int, silent: int, steps: int) -> Network:
-    """A network of one layer of another, for spikes that a model fired in front of it: what it fires is its own doing.
-
-    It takes T `steps` of spikes, and one more, which the layer costs. The `silent` steps before anything can have
-    arrived at it are left out.
-    """
-    layer, shape = network.layers[number], network.shapes[number]
-    neuron = layer.spiking_neuron
-    shown = np.arange(silent, silent + steps + 1)
-    gain, bias = (
-        rows if len(rows) == 1 else rows[np.minimum(shown, len(rows) - 1)] for rows in (neuron.gain, neuron.bias)
-    )
-    only = replace(layer, neuron=replace(neuron, gain=gain, bias=bias))
-    readout = Readout(np.zeros((1, prod(network.shapes[number + 1])), network.readout.weight.dtype))
-    driven: tuple[Encoder, float] = (network.encoder, network.input_range) if number == 0 else ("spikes", DEFAULT_RANGE)
-    return Network(shape, steps + 1, (only,), readout, *driven)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Layer, Network, Readout, pair
+from backends.network import Input, Layer, Network, Readout, pair
 
 Shape = tuple[int, int, int]
 
 
-def fan_out(layer: Layer | Readout, shape: Shape) -> NDArray[np.int64]:
+def fan_out(layer: Input | Layer | Readout, shape: Shape) -> NDArray[np.int64]:
     """How many synapses one value of the pooled map reaches; channels do not differ in it.
 
         fan-out[h, w] = C_out · rows(h) · columns(w)         of a convolution; C_out of a dense layer and of the readout
@@ -33,13 +33,15 @@ def fan_out(layer: Layer | Readout, shape: Shape) -> NDArray[np.int64]:
     """
     y, x = _pool(layer)
     height, width = shape[1] // y, shape[2] // x
+    if layer.weight is None:  # of the identity
+        return np.ones((height, width), np.int64)
     if isinstance(layer, Readout) or layer.kind == "dense":
         return np.full((height, width), len(layer.weight), np.int64)
     rows, columns = map(_covering, (height, width), layer.weight.shape[2:], pair(layer.stride), pair(layer.padding))
     return len(layer.weight) * rows[:, None] * columns[None, :]
 
 
-def synaptic_operations(layer: Layer | Readout, packed: NDArray[np.uint8], shape: Shape) -> int:
+def synaptic_operations(layer: Input | Layer | Readout, packed: NDArray[np.uint8], shape: Shape) -> int:
     """Additions that the spikes of one layer cause in the next: the sum of their fan-outs.
 
     Average pooling passes every spike on; maximum pooling passes on one per channel, pool and step.
@@ -61,21 +63,31 @@ def synaptic_operations(layer: Layer | Readout, packed: NDArray[np.uint8], shape
     return int((passed * fan_out(layer, shape)).sum())
 
 
-def products(network: Network) -> list[int]:
-    """MACs of an ANN with these layers for one image: of every layer, then of the readout.
+def products(network: Network) -> dict[str, int]:
+    """MACs of an ANN with these layers for one image: what the values of each layer, and of "input", cause.
 
     Every pooled value is multiplied once at each of its synapses; the zeros around the image are not counted. The ON
     and OFF planes of Poisson spikes are one image to an ANN.
     """
-    synapses: list[Layer | Readout] = [*network.layers, network.readout]
-    planes = [2 if network.encoder == "poisson" else 1] + [1] * len(network.layers)
-    return [
-        int(fan_out(layer, shape).sum()) * shape[0] // both
-        for layer, shape, both in zip(synapses, network.shapes, planes, strict=True)
-    ]
+    shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))
+    found = {
+        name: sum(int(fan_out(each, shapes[name]).sum()) * shapes[name][0] for each in synapses)
+        for name, synapses in synapses_behind(network).items()
+    }
+    return found | {"input": found["input"] // (2 if network.encoder == "poisson" else 1)}
 
 
-def _pool(layer: Layer | Readout) -> tuple[int, int]:
+def synapses_behind(network: Network) -> dict[str, list[Input | Readout]]:
+    """Name of each layer, and "input" -> all the synapses that its spikes reach, each as often as they do."""
+    found: dict[str, list[Input | Readout]] = {"input": [], **{layer.name: [] for layer in network.layers}}
+    for each in (each for inputs in network.inputs for each in inputs):
+        for source in each.sources:
+            found[source.layer].append(each)
+    found[network.layers[-1].name].append(network.readout)
+    return found
+
+
+def _pool(layer: Input | Layer | Readout) -> tuple[int, int]:
     return (1, 1) if isinstance(layer, Readout) else pair(layer.pool)
 
 

@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Layer, Readout
 from pipeline.drawing.padding import outside
 from pipeline.drawing.subject import is_right
-from pipeline.measures.operations import products, synaptic_operations
+from pipeline.measures.operations import products, synapses_behind, synaptic_operations
 from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
 
 from .blob import blob
 from .excerpt import Content, excerpt
+from .graph import graph_of
 from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
 
@@ -46,6 +46,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
             *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],
         ],
+        "graph": graph_of(run),
         "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
         "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
         "samples": shown.samples,
@@ -122,22 +123,21 @@ def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
 
 
 def _operations(run: ShownRun, sample: int) -> dict[str, int]:
-    """Layer -> operations that its spikes cause in the next one, at all steps; empty without the network."""
+    """Layer -> operations that its spikes cause in those that read it, at all steps; empty without the network."""
     if run.network is None:
         return {}
-    synapses: list[Layer | Readout] = [*run.network.layers, run.network.readout]
+    behind = synapses_behind(run.network)
     return {
-        layer.name: synaptic_operations(behind, run.raster.packed(layer, sample), layer.shape)
-        for layer, behind in ((layer, synapses[layer.number]) for layer in run.raster.layers)
+        layer.name: sum(
+            synaptic_operations(each, run.raster.packed(layer, sample), layer.shape) for each in behind[layer.name]
+        )
+        for layer in run.raster.layers
     }
 
 
 def _products(run: ShownRun) -> dict[str, int]:
-    """Layer -> MACs that an ANN's layer of that name causes in the next one; empty without the network."""
-    if run.network is None:
-        return {}
-    of_layers = products(run.network)
-    return {layer.name: of_layers[layer.number] for layer in run.raster.layers}
+    """Layer -> MACs that an ANN's layer of that name causes in those that read it; empty without the network."""
+    return {} if run.network is None else products(run.network)
 
 
 def _scores(run: ShownRun) -> Scores:

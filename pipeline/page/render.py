@@ -27,6 +27,7 @@ def render(title: str, data: dict[str, Any]) -> str:
         script=Markup(script),
         style=Markup(style),
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src data:; "
         "base-uri 'none'; form-action 'none'",
     )
 

@@ -48,14 +48,14 @@ def test_the_equations_for_every_image_of_a_batch(kernel):
 
 
 def test_other_numbers_at_every_step_by_hand():
-    # 127 stands for 5, of which the weights see the half: a[t] = 2 · x[t-1] · 2.5/127. The last step drives nothing.
+    # 127 stands for 5, of which the weights see the half: a[t] = 2 · x[t-1] · 2.5/127.
     layer = Layer("fc1", np.float32([[2]]), LIF(1.0))
     given = Network((1, 1, 1), 4, (layer,), Readout(np.ones((1, 1))), "changing-current", input_range=5.0)
     steps = np.int8([127, -127, 1, 88])[:, None, None, None, None]
     currents = input_currents(given, steps)
-    assert currents[0].ravel().tolist() == [5, -5, np.float32(5 / 127)]
+    assert currents[0].ravel().tolist() == [5, -5, np.float32(5 / 127), np.float32(88 * 5 / 127)]
     fixed = quantise(given)
-    assert input_currents(fixed, steps)[0].ravel().tolist() == [127 * 127, -127 * 127, 127]
+    assert input_currents(fixed, steps)[0].ravel().tolist() == [127 * 127, -127 * 127, 127, 88 * 127]
     # One unit is 2/127 · 2.5/127 · 4096 = 1.269763 of the membrane: times 2¹⁴ 20803.8, times 2¹⁵ beyond 32767.
     assert isinstance(fixed.layers[0].neuron, FixedLIF)
     assert (fixed.layers[0].neuron.gain.item(), fixed.layers[0].neuron.shift) == (20804, 14)

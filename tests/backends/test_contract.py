@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
-from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Layer, Network, NetworkError, Readout
+from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Input, Layer, Network, NetworkError, Readout
 from backends.network.graph import FLOAT_LIMIT
 from backends.network.quantise import quantise
 from recordings.raster.batch import PackedSpikes, unpack
@@ -231,8 +231,10 @@ def changing(rng: np.random.Generator) -> Network:
 
 
 def changing_maps(rng: np.random.Generator) -> Network:
-    """Other maps at every step, more steps than a chunk holds, and a maximum of the currents they cause."""
-    layer = Layer("conv1", weights(rng, 4, 2, 3, 3), neurons(rng, 4, 40), padding=1, current_pool=2)
+    """Other maps at every step, more steps than a chunk holds, a maximum of their currents, and recurrent weights."""
+    recurrent = Input(weights(rng, 4, 4, 3, 1) / 4, "conv1", padding=(1, 0))
+    own, driven = weights(rng, 4, 2, 3, 3), neurons(rng, 4, 40)
+    layer = Layer("conv1", own, driven, padding=1, current_pool=2, more=(recurrent,))
     return Network((2, 6, 8), 40, (layer,), Readout(weights(rng, 3, 48)), "changing-current", 1.5)
 
 

@@ -157,7 +157,7 @@ def constant_current() -> Network:
     return quantise(Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current"))
 
 
-@BACKENDS
+@pytest.mark.parametrize("backend", [*GRAPH_BACKENDS, "lava-stock"])
 def test_the_largest_sums(backend: str) -> None:
     network = limits()
     assert network.inputs[0][0].largest_current == 8_323_072

@@ -111,7 +111,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.optional.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == ["lava", "simulate", "sam", "train", "record", "road", "distributed", "raster"]
+    assert asked == ["lava", "simulate", "graphs", "sam", "train", "record", "road", "distributed", "raster"]
     printed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in printed if "spikingjelly" in line]
     assert line.startswith("left out: spikingjelly: not installed; make setup installs it")
@@ -123,8 +123,8 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of lava, simulate, sam, train, record, road, distributed, raster "
-            "or all; did you mean 'simulate'?",
+            "NAME: got 'simlate', expected one of lava, simulate, graphs, sam, train, record, road, distributed, "
+            "raster or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--quik"], "unknown option --quik; did you mean --quick?"),

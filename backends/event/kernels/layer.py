@@ -127,32 +127,36 @@ class LayerKernel:
         """
         advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, packed)
 
-    def add(self, arrived: Sequence[NDArray[np.bool_] | None], state: State) -> None:
+    def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
 
         Parameters
         ----------
-        arrived : (H, W, C) bool of each source, C-contiguous; None leaves the current of its input as it is
+        arrived : (H, W, C) bool of each source, C-contiguous; or the current itself, (H', W', C') of its type, of an
+            input of one source; None leaves the current of its input as it is
         """
         following = iter(arrived)
         for synapses, signs, scratch, current in zip(
             self.synapses, self.signs, state.scratch, state.current, strict=True
         ):
-            for number, sign in enumerate(signs):
-                spikes = next(following)
-                if spikes is None:
-                    continue
+            spikes = [next(following) for _ in signs]
+            if spikes[0] is None:
+                continue
+            if spikes[0].dtype != np.bool_:
+                current[:] = spikes[0]
+                continue
+            for number, (sign, fired) in enumerate(zip(signs, spikes, strict=True)):
                 if synapses is None:
-                    add_signed(spikes, number > 0, sign, current)
+                    add_signed(fired, number > 0, sign, current)
                 else:
-                    add(spikes, synapses, scratch, number > 0, sign, current)
-            if synapses and scratch and synapses.current_pool != (1, 1) and spikes is not None:
+                    add(fired, synapses, scratch, number > 0, sign, current)
+            if synapses and scratch and synapses.current_pool != (1, 1):
                 pool_currents(scratch.unpooled, synapses.current_pool, current)
 
     def run(
         self,
         start: int,
-        arrived: Sequence[NDArray[np.bool_] | None],
+        arrived: Sequence[NDArray[Any] | None],
         state: State,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
@@ -162,20 +166,20 @@ class LayerKernel:
         Parameters
         ----------
         start : number of the first of them
-        arrived : (S, H, W, C) bool of each source — see :meth:`add`; may share memory with `fired`
+        arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
         fired : (S, H', W', C') bool, written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the same as bits in the file's order
         """
-        if self.plain and self.synapses[0]:
-            channels, height, width = self.shapes[0]
-            spikes = np.empty((0, height, width, channels), np.bool_) if arrived[0] is None else arrived[0]
+        channels, height, width = self.shapes[0]
+        spikes = np.empty((0, height, width, channels), np.bool_) if arrived[0] is None else arrived[0]
+        if self.plain and self.synapses[0] and spikes.dtype == np.bool_:
             maps = state.current, state.membrane, state.synaptic
             run_steps(start, spikes, self.synapses[0], self.dynamics, *maps, state.scratch[0], fired, packed)
             return
         for i in range(len(fired)):
             self.advance(start + i, state, fired[i], packed[i])
-            self.add([None if spikes is None else spikes[i] for spikes in arrived], state)
+            self.add([None if each is None else each[i] for each in arrived], state)
 
 
 def _laid_out(each: Input, shape: Shape) -> Synapses | None:

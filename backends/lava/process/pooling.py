@@ -47,16 +47,16 @@ class CurrentPooling(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, C) of the currents
-    pool : side of a window
+    pool : (y, x) of a window
 
-    Ports: `a_in` of `shape`, `a_out` of (H/pool, W/pool, C).
+    Ports: `a_in` of `shape`, `a_out` of (H/y, W/x, C).
     """
 
-    def __init__(self, *, shape: tuple[int, ...], pool: int, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, ...], pool: tuple[int, int], name: str) -> None:
         height, width, channels = shape
         super().__init__(pool=pool, name=name)
         self.a_in = InPort(shape=shape)
-        self.a_out = OutPort(shape=(height // pool, width // pool, channels))
+        self.a_out = OutPort(shape=(height // pool[0], width // pool[1], channels))
 
 
 @model_of(CurrentPooling)

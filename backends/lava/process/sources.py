@@ -96,7 +96,7 @@ class CurrentSource(AbstractProcess):
     Parameters
     ----------
     shape : (H, W, C) or (C,), of the neurons it drives
-    steps : S, 1 of a constant current, else T-1: a[1] … a[T-1]
+    steps : S, 1 of a constant current, else T: a[1] … a[T]
     socket : see :class:`AbstractSourceModel`
 
     Ports: `a_out` of `shape`: a[t] at step t of a sample; at the first one, neurons ignore it.

@@ -28,9 +28,9 @@ def from_torch(
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
 
     The model runs once on the example and is followed: convolutions, linear layers, batch normalisation, pooling,
-    flattening and dropout, as modules or as functions, and neurons of snnTorch, SpikingJelly, Norse, sinabs and
-    lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the same. The
-    model is left as it was.
+    flattening and dropout, sums of layers and concatenations of channels, as modules or as functions, recurrence, and
+    neurons of snnTorch, SpikingJelly, Norse, sinabs and lava-dl. Then model and network run on the example in float32,
+    and every bit of every layer must be the same. The model is left as it was.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def from_torch(
 
     Returns
     -------
-    a network with one step more for each layer, which is silent in the input: the bits of layer l stand l steps later
+    a network in which the bits of a layer stand as many steps later as it is deep, 1 of the first; it has as many steps
+    more as its last layer is deep, which are silent in the input
 
     Raises
     ------

@@ -36,6 +36,7 @@ class SpikingModule:
     delayed : whether what it gives is what its neurons fired one step earlier
     caveat : why bits might differ in spite of the equation
     rounding : how far the library's own rounding takes a membrane from the equation
+    recurrent : a module of synapses through which what they fired the step before drives them, too
     """
 
     neuron: LIF | LeakyIntegrator
@@ -44,6 +45,7 @@ class SpikingModule:
     delayed: bool = False
     caveat: str = ""
     rounding: float = 0.0
+    recurrent: nn.Module | None = None
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors

@@ -1,8 +1,9 @@
-"""Norse: its feed-forward neurons, one step (`…Cell`) or all steps (T, B, …) in one call.
+"""Norse: its neurons, feed-forward and recurrent `LIF`, one step (`…Cell`) or all steps (T, B, …) in one call.
 
     v[t] = v[t-1] + x[t]                           IAF
     v[t] = v[t-1] + k (v_leak + i[t] - v[t-1])     LIF and LIFBox, k = dt · tau_mem_inv
     i[t] = (1 - dt · tau_syn_inv) i[t-1] + x[t]    LIF; of a LIFBox, i[t] = x[t]
+    x[t] = W x'[t] + V s[t-1]                      where recurrent, which hold their weights
     s[t] = 1 if v[t] > v_th; then v[t] = v_reset, or v[t] - v_th with `reset_subtract`
 
 Membranes are counted from where they begin, v_reset of an IAF and v_leak of the others.
@@ -10,9 +11,11 @@ Membranes are counted from where they begin, v_reset of an IAF and v_leak of the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from backends.network import LIF
 
@@ -39,6 +42,19 @@ def leaky(module: Any, where: str) -> SpikingModule:
     return SpikingModule(LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset), axes(module))
 
 
+def recurrent(module: Any, where: str) -> SpikingModule:
+    """`LIFRecurrentCell` and `LIFRecurrent`."""
+    inputs, own = map(_linear, (module.input_weights, module.recurrent_weights))
+    return replace(leaky(module, where), synapse=inputs, recurrent=own)
+
+
+def _linear(weight: Any) -> nn.Linear:
+    """Weights (out, in) as a layer."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    linear.weight = nn.Parameter(weight.detach())
+    return linear
+
+
 def integrator(module: Any, where: str) -> SpikingModule:
     """`LIBoxCell`."""
     rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
@@ -57,13 +73,15 @@ OTHER = refused(
     "IAFCell, IAF, LIFCell, LIF, LIFBoxCell and, for a readout, LIBoxCell can be imported",
 )
 CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
-RECURRENT = refused("recurrent connections", "layers here go one way; IAFCell, LIFCell and LIFBoxCell can be imported")
+RECURRENT = refused("an equation that is not known here", "LIFRecurrentCell and LIFRecurrent can be imported")
 EQUATIONS = {
     "IAFCell": integrate_and_fire,
     "IAF": integrate_and_fire,
     "LIFBoxCell": leaky,
     "LIFCell": leaky,
     "LIF": leaky,
+    "LIFRecurrentCell": recurrent,
+    "LIFRecurrent": recurrent,
     "LIBoxCell": integrator,
     "LICell": CURRENT,
     "LI": CURRENT,

@@ -1,4 +1,4 @@
-"""snnTorch: `Leaky` and `Synaptic`, called once per step.
+"""snnTorch: `Leaky`, `Synaptic` and the recurrent `RLeaky` and `RSynaptic`, called once per step.
 
     i[t] = α · i[t-1] + x[t]                     α = 0 of `Leaky`
     v[t] = β · v[t-1] + i[t] - θ · s[t-1]        reset "subtract"; with reset_delay=False θ goes before the leak: βθ
@@ -6,11 +6,13 @@
     v[t] = β · v[t-1] + i[t]                     reset "none"
     s[t] = 1 if v[t] > θ
 
-Leaks and thresholds may be one number, or one for each channel.
+What recurrent neurons fired the step before drives them with x[t], through weights of their own. Leaks and thresholds
+may be one number, or one for each channel.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,25 @@ def leaky(module: Any, where: str) -> SpikingModule:
 
 def synaptic(module: Any, where: str) -> SpikingModule:
     """`snntorch.Synaptic`."""
-    zero = module.reset_mechanism == "zero"
-    expect(
-        not zero, where, "has reset_mechanism='zero', which drops the next step's current, too", "'subtract' or 'none'"
-    )
+    _expect_no_zero(module, where)
     return _described(module, where, np.clip(number(module.alpha), 0, 1))
+
+
+def recurrent_leaky(module: Any, where: str) -> SpikingModule:
+    """`snntorch.RLeaky`."""
+    _expect_no_zero(module, where)
+    return replace(leaky(module, where), recurrent=module.recurrent)
+
+
+def recurrent_synaptic(module: Any, where: str) -> SpikingModule:
+    """`snntorch.RSynaptic`."""
+    expect(module.reset_delay, where, "has reset_delay=False, which snnTorch loses here", "True")
+    return replace(synaptic(module, where), recurrent=module.recurrent)
+
+
+def _expect_no_zero(module: Any, where: str) -> None:
+    found = "has reset_mechanism='zero', which drops the next step's current, too"
+    expect(module.reset_mechanism != "zero", where, found, "'subtract' or 'none'")
 
 
 def _described(module: Any, where: str, synaptic_leak: Any) -> SpikingModule:
@@ -59,12 +75,11 @@ def axes(module: Any) -> Takes:
 
 
 ALL_STEPS = ("LeakyParallel", "StateLeaky", "AssociativeLeaky")
-RECURRENT = refused("recurrent connections", "layers here go one way; Leaky and Synaptic can be imported")
 EQUATIONS = {
     "Leaky": leaky,
     "Synaptic": synaptic,
-    "RLeaky": RECURRENT,
-    "RSynaptic": RECURRENT,
+    "RLeaky": recurrent_leaky,
+    "RSynaptic": recurrent_synaptic,
     "Alpha": refused("two synaptic currents", "Synaptic, which has one, can be imported"),
     "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
     "Lapicque": refused("a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"),

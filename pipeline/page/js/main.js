@@ -25,12 +25,14 @@ const views = runs.map((run) => {
     element("dt", {}, term),
     element("dd", {}, element("bdi", {}, fact)),
   ]);
+  const graph = run.graph ? [graphOf(run.graph)] : [];
   const notes = run.notes.map((note) => element("p", { class: "note" }, note));
   const node = element(
     "section",
     { class: "run" },
     element("h2", {}, element("bdi", {}, run.name), " ", when),
     element("dl", {}, ...facts),
+    ...graph,
     ...notes,
     missing,
     body,
@@ -76,6 +78,17 @@ async function show() {
     for (const part of [view.layers, view.pixel, view.tables]) part.show(state, samples[at], most);
   });
   document.documentElement.dataset.shown = (performance.now() - begun).toFixed(2); // milliseconds
+}
+
+function graphOf({ address, chain }) {
+  const alt = "The network: a box for every layer, an arrow for everything that is read, with how often it fires.";
+  const picture = element("img", { class: "graph", src: address, alt });
+  return element(
+    "details",
+    { open: !chain },
+    element("summary", {}, "The network, and how often its layers fire"),
+    picture,
+  );
 }
 
 function stepMilliseconds() {

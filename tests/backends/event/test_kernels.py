@@ -302,9 +302,9 @@ def test_membranes_that_are_held_by_hand(lowest: float | None, expected: list[fl
     kernel = LayerKernel(Layer("fc1", weight, neuron), (2, 1, 1))
     arrived, packed = np.zeros((5, 1, 1, 2), np.bool_), np.zeros((5, 1), np.uint8)
     arrived[:3, 0, 0, 0] = arrived[3, 0, 0, 1] = True
-    state, membranes = kernel.rest(), []
+    state, fired, membranes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_), []
     for t in range(5):
-        kernel.run(t, arrived[t : t + 1], state, packed[t : t + 1])
+        kernel.run(t, [arrived[t : t + 1]], state, fired, packed[t : t + 1])
         membranes.append(state.membrane.item() / unit)
     assert membranes[1:] == (expected if unit == 1 or lowest is not None else [-3, -4.5, -5.25, -0.5])  # rz(-10.5) + 8
 
@@ -314,8 +314,9 @@ def test_an_integer_threshold_by_hand() -> None:
     neuron = FixedLIF(1024, 0, np.array([[16]]), np.array([[0]]), "zero", threshold=300)
     kernel = LayerKernel(Layer("fc1", np.array([[10]], np.int8), neuron), (1, 1, 1))
     state, packed, membranes = kernel.rest(), np.zeros((6, 1), np.uint8), []
+    always, fired = np.ones((1, 1, 1, 1), np.bool_), np.zeros((1, 1, 1, 1), np.bool_)
     for t in range(6):
-        kernel.run(t, np.ones((1, 1, 1, 1), np.bool_), state, packed[t : t + 1])
+        kernel.run(t, [always], state, fired, packed[t : t + 1])
         membranes.append(state.membrane.item())
     assert membranes == [0, 160, 280, 370, 160, 280]
     assert (packed.ravel() > 0).tolist() == [False, False, False, True, False, False]

@@ -43,25 +43,26 @@ def everything(rng: np.random.Generator) -> Network:
     return Network((2, 6, 6), TIMESTEPS, layers, Readout(quarters(rng, 3, 5)), "spikes")
 
 
-def constant(rng: np.random.Generator) -> Network:
-    """A constant current into a layer that reads itself and the one behind it as well."""
+def driven(rng: np.random.Generator) -> Network:
+    """A current that changes, into a layer that reads itself and the one behind it as well."""
     lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
     back = Input(None, Source("conv2", 2, -1), 0.5)
     first = Layer("conv1", quarters(rng, 3, 2, 3, 3), lif, padding=1, more=(itself, back))
     second = Layer("conv2", quarters(rng, 3, 3, 3, 3), lif, padding=1)
-    return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "constant-current")
+    return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current")
 
 
 def drawn(rng: np.random.Generator, network: Network) -> NDArray[Any]:
     """A sample, a loud one, and the first again."""
-    if network.encoder == "constant-current":
-        one, other = rng.integers(-127, 128, (2, *network.input_shape), np.int8)
-        return np.stack([one, other, one])
-    one, other = (rng.random((TIMESTEPS, *network.input_shape)) < density for density in (0.3, 0.9))
+    shape = (TIMESTEPS, *network.input_shape)
+    if network.spiking_input:
+        one, other = (rng.random(shape) < density for density in (0.3, 0.9))
+    else:
+        one, other = rng.integers(-127, 128, (2, *shape), np.int8)
     return np.stack([one, other, one], axis=1)
 
 
-@pytest.mark.parametrize("build", [everything, constant])
+@pytest.mark.parametrize("build", [everything, driven])
 @pytest.mark.parametrize("models", ["event", "stock"])
 def test_fixed_point_with_maps(models: Any, build: Callable[[np.random.Generator], Network]) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")

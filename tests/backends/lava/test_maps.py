@@ -65,10 +65,10 @@ def assert_those_of_the_raster(network: Network, map_request: MapRequest, found:
     [
         ("event", 38, 1, 0.5, True),
         ("event", 45, 16, 0.0, False),
-        ("event", 22, 17, 0.01, True),
+        ("event", 41, 17, 0.01, True),
         ("event", 24, 5, 3.0, False),
         ("stock", 45, 16, 0.5, False),
-        ("stock", 22, 17, 0.01, True),
+        ("stock", 41, 17, 0.01, True),
     ],
 )
 def test_any_network(models: Any, seed: int, timesteps: int, gamma: float, spikes: bool) -> None:
@@ -83,13 +83,13 @@ def test_any_network(models: Any, seed: int, timesteps: int, gamma: float, spike
 
 def test_these_networks_are_worth_it() -> None:
     """Among them are all resets, average and maximum pooling, strides, and layers that fire now and then."""
-    networks = [long_network(seed, timesteps) for seed, timesteps in ((38, 1), (45, 16), (22, 17), (24, 5))]
+    networks = [long_network(seed, timesteps) for seed, timesteps in ((38, 1), (45, 16), (41, 17), (24, 5))]
     layers = [layer for network in networks for layer in network.layers if layer.kind == "conv"]
     neurons = [layer.spiking_neuron for layer in layers]
     assert {neuron.reset for neuron in neurons} == {"subtract", "zero"}
-    assert {layer.pooling for layer in layers if layer.pool > 1} == {"average", "max"}
+    assert {layer.pooling for layer in layers if layer.pool != 1} == {"average", "max"}
     assert {layer.stride for layer in layers} == {1, 2, 3}
-    assert any(layer.current_pool > 1 for layer in layers)
+    assert any(layer.current_pool != 1 for layer in layers)
 
 
 @pytest.mark.parametrize(("models", "summed"), [("event", {"conv1": 17, "conv2": 18}), ("stock", {"conv1": 17})])

@@ -105,9 +105,16 @@ def test_quantising_twice_changes_nothing():
     assert quantise(fixed) is fixed
 
 
+def test_weights_many_times_the_threshold_get_a_lower_one():
+    # A unit of weight is 1200/127 thresholds: 1200·4096/127 = 38702.4 is too much; with half of it, 19351.2 is not.
+    neuron = quantise(small([[1200.0, -600.0]], LIF(leak=0.5, bias=0.25, reset_by=0.5))).layers[0].neuron
+    assert (neuron.threshold, neuron.gain.tolist(), neuron.shift) == (2048, [[19351]], 0)
+    assert (neuron.bias.tolist(), neuron.reset_by, neuron.decay) == ([[512]], 1024, 2048)
+
+
 def test_a_gain_too_large_is_refused():
     with pytest.raises(NetworkError, match="layer 'fc1': gain .* exceeds 32767"):
-        quantise(small([[1.0, 1.0]], LIF(leak=0.9, threshold=1e-4)))
+        quantise(small([[1.0, 1.0]], LIF(leak=0.9, threshold=1e-6)))
 
 
 def test_sums_that_could_overflow_are_refused():

@@ -58,4 +58,4 @@ def test_products_of_an_ann() -> None:
         readout=Readout(np.ones((2, 5), np.float32)),
     )
     # One image, not its two planes: 3 channels × (2 + 3 + 3 + 2)²; 12 pooled values × 5; 5 × 2.
-    assert products(network) == [3 * 100, 60, 10]
+    assert list(products(network).values()) == [3 * 100, 60, 10]

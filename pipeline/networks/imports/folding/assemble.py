@@ -1,29 +1,35 @@
-"""A followed model as a network: its layers in order, and the steps by which they stand later.
+"""A followed model as a network: its layers in order, what each reads, and the steps by which they stand later.
 
-In a network of this project every layer costs a step; in most libraries none does. So the bits of layer l stand l steps
-later, the network has L steps more, and in layer l there is no bias before anything can have arrived. Where a library
-delays what a layer gives, that delay is the network's own, and nothing stands later.
+In a network of this project every layer costs a step; in most libraries none does. So the bits of a layer stand as many
+steps later as it is deep, the network has so many steps more as its last layer, and in no layer is there a bias before
+anything can have arrived. Where a library delays what a layer gives, that delay is the network's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import LIF, Layer, Network, NetworkError, Readout, Shape
+from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
 from pipeline.networks.delays import delayed
 from pipeline.networks.imports.example import Example
 from pipeline.networks.imports.following.calling import FollowedModel
+from pipeline.networks.imports.following.joining import bare
 from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.following.stream import INPUT
+from pipeline.networks.imports.following.stream import INPUT, RELAYED
 from pipeline.networks.layer_names import layer_name
 
+from .depths import depths_of
 from .folds import fold
+from .gathering import GATHERED, gathered
 from .readout import FoldedReadout, fold_readout
 from .synapses import FoldedSynapses
+from .weights import by_channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,48 +51,117 @@ class Imported:
     shifts: tuple[int, ...]
     readout: FoldedReadout
 
-
-def layers_in_order(followed: FollowedModel) -> list[FollowedLayer]:
-    """The neurons that the answer comes from, from the input on."""
-    layers: list[FollowedLayer] = []
-    source = followed.answer.path.source
-    while source != INPUT:
-        layers.insert(0, followed.layers[source])
-        source = layers[0].path.source
-    if not layers:
-        last = followed.answer.path.last
-        raise NetworkError(f"the model's output comes from {last}, with no neurons that fire in between; return spikes")
-    return layers
+    def of_model(self, example: Example) -> dict[str, NDArray[Any]]:
+        """See :func:`model_bits`."""
+        return model_bits(self.network, self.layers, self.shifts, example)
 
 
-def shifts_of(layers: list[FollowedLayer]) -> tuple[int, ...]:
-    """By how many steps the bits of each layer stand later in a network that has the layers."""
-    delays = {layer.about.delayed for layer in layers}
-    if len(delays) > 1:
-        raise NetworkError("lava-dl's blocks: some have delay_shift, some have not; expected one setting in all")
-    return tuple(0 if layer.about.delayed else number for number, layer in enumerate(layers, start=1))
+def model_bits(
+    network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example
+) -> dict[str, NDArray[Any]]:
+    """The example, and a model's bits in the network's steps, by layer: (T, B, C, H, W), with silence around."""
+    given = {INPUT: example.encoded(network.timesteps)}
+    for number, (layer, shift) in enumerate(zip(layers, shifts, strict=True)):
+        shape = example.samples, *network.shapes[number + 1]
+        bits = np.zeros((network.timesteps, *shape), np.bool_)
+        own = layer.spikes.reshape(-1, *shape)[: network.timesteps - shift]
+        bits[shift : shift + len(own)] = own.cpu().numpy()
+        given[network.layers[number].name] = bits
+    return given
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """The layers of a network, still without their numbers.
+
+    Parameters
+    ----------
+    layers : a model's neurons, in order; the last ones give the answer
+    folded : what drives each, by name
+    depths : of each, by name; 0 of the input
+    readout : behind the last
+    """
+
+    layers: list[FollowedLayer]
+    folded: dict[str, list[FoldedSynapses]]
+    depths: dict[str, int]
+    readout: FoldedReadout
+
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        """By how many steps the bits of each layer stand later in the network."""
+        return tuple(self.depths[layer.name] - layer.about.delayed for layer in self.layers)
+
+
+def arrange(followed: FollowedModel, example: Example) -> Arrangement:
+    """The layers that the answer depends on, and one more where it comes from several."""
+    layers = _layers(followed)
+    shapes = {INPUT: example.shape} | {layer.name: layer.shape for layer in layers}
+    folded = {}
+    for layer in layers:
+        folded[layer.name] = fold(bare(layer.path), shapes)
+        shapes[layer.name] = folded[layer.name][0].shape
+    readout = fold_readout(bare(followed.answer.path), shapes, example.timesteps)
+    last = readout.sources[0]
+    if len(readout.sources) > 1 or last.delay != followed.layers[last.layer].about.delayed:
+        more, folded[GATHERED] = gathered(readout.sources, shapes, followed)
+        layers.append(more)
+    else:
+        layers.sort(key=lambda layer: layer.name == last.layer)
+    return Arrangement(layers, folded, depths_of(folded), readout)
 
 
 def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
     """The network that a followed model is."""
-    layers = layers_in_order(followed)
-    shifts = shifts_of(layers)
+    arranged = arrange(followed, example)
+    layers, shifts, readout, depths = arranged.layers, arranged.shifts, arranged.readout, arranged.depths
     timesteps = example.timesteps + shifts[-1]
-    names = [layer_name(model, layer.name) for layer in layers]
-    shape, built, neurons = example.shape, [], []
-    for name, layer, shift in zip(names, layers, shifts, strict=True):
-        synapses = fold(layer.path, shape).connected
-        neuron = _neuron(layer, synapses.shape)
-        silent = shift + layer.about.delayed - 1  # steps before anything can have arrived
-        built.append(_layer(name, synapses, neuron, silent, timesteps))
-        neurons.append(neuron)
-        shape = synapses.shape
-    if example.encoder != "spikes":
-        built[0] = replace(built[0], weight=2 * built[0].weight)  # there 1 stands for a pixel of 2
-    readout = fold_readout(followed.answer.path, shape, example.timesteps)
+    names = {INPUT: INPUT} | {layer.name: _name(model, layer.name) for layer in layers}
+    neurons = tuple(_neuron(layer, arranged.folded[layer.name][0].shape) for layer in layers)
+    built: list[Layer] = []
+    for layer, neuron in zip(layers, neurons, strict=True):
+        folded, depth = arranged.folded[layer.name], depths[layer.name]
+        bias = delayed((folded[0].bias * neuron.gain + neuron.bias)[0], depth - 1, timesteps)
+        first, *more = [
+            replace(
+                _input(synapses, example),
+                source=tuple(
+                    replace(source, layer=names[source.layer], delay=source.delay + depth - depths[source.layer])
+                    for source in synapses.sources
+                ),
+                gain=synapses.gain * neuron.gain,
+            )
+            for synapses in _weights_first(folded)
+        ]
+        geometry = first.pool, first.stride, first.padding, first.pooling, first.current_pool
+        assert first.weight is not None
+        driven = replace(neuron, gain=first.gain, bias=bias)
+        built.append(Layer(names[layer.name], first.weight, driven, *geometry, first.source, tuple(more)))
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder, example.input_range)
-    return Imported(network, tuple(layers), tuple(neurons), shifts, readout)
+    return Imported(network, tuple(layers), neurons, shifts, readout)
+
+
+def _layers(followed: FollowedModel) -> list[FollowedLayer]:
+    """The neurons that the answer depends on, in the order in which they first ran."""
+    reached: set[str] = set()
+    ahead = [followed.answer.path]
+    while ahead:
+        names = {str(leaf.source) for leaf in ahead.pop().leaves} & followed.layers.keys() - reached
+        ahead += [followed.layers[name].path for name in names]
+        reached |= names
+    if not reached:
+        last = followed.answer.path.last
+        raise NetworkError(f"the model's output comes from {last}, with no neurons that fire in between; return spikes")
+    return [layer for name, layer in followed.layers.items() if name in reached]
+
+
+def _name(model: nn.Module, module: str) -> str:
+    """Of a layer, such as "lif1"; "lif1_max" of what pools its spikes, "answer" of what gathers those of the answer."""
+    if module == GATHERED:
+        return GATHERED[1:]
+    source, relayed, _ = module.partition(RELAYED)
+    return layer_name(model, source) + ("_max" if relayed else "")
 
 
 def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
@@ -95,30 +170,22 @@ def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
     assert isinstance(neuron, LIF)
     numbers = ("leak", "threshold", "gain", "bias", "reset_by", "synaptic_leak", "min_v_mem")
     given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
-    by_channel = {name: _by_channel(value, shape, where, name) for name, value in given.items()}
-    return replace(neuron, **by_channel).of_channels(shape[0], where)
+    constants = {name: by_channel(value, shape, where, name) for name, value in given.items()}
+    return replace(neuron, **constants).of_channels(shape[0], where)
 
 
-def _layer(name: str, synapses: FoldedSynapses, neuron: LIF, silent: int, timesteps: int) -> Layer:
-    assert synapses.weight is not None
-    bias = synapses.bias * neuron.gain + neuron.bias
-    driven = replace(neuron, gain=synapses.gain * neuron.gain, bias=delayed(bias[0], silent, timesteps))
-    pooling: Any = synapses.pooling
-    about = synapses.pool, synapses.stride, synapses.padding, pooling, synapses.current_pool
-    return Layer(name, synapses.weight, driven, *about)
+def _weights_first(folded: list[FoldedSynapses]) -> list[FoldedSynapses]:
+    """The inputs of a layer, in an order in which the first has weights, and is the model's input if any is."""
+    if all(synapses.weight is None for synapses in folded):
+        folded = [folded[0].connected, *folded[1:]]
+    weighted = [each if each.identity else each.connected for each in folded]
+    return sorted(weighted, key=lambda each: (each.weight is None, each.sources[0].layer != INPUT))
 
 
-def _by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
-    """A constant of neurons, one number or (C,)."""
-    array = np.asarray(value, np.float64)
-    if array.ndim == 0:
-        return array.item()
-    channels = shape[0]
-    for map_shape in (shape, (int(np.prod(shape)),)):
-        try:
-            whole = np.broadcast_to(array, (1, *map_shape)).reshape(channels, -1)
-        except ValueError:
-            continue
-        if (whole == whole[:, :1]).all():
-            return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
-    raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
+def _input(synapses: FoldedSynapses, example: Example) -> Input:
+    """An input of a layer, still without its sources and its gain."""
+    weight, pooling = synapses.weight, synapses.pooling
+    if example.encoder != "spikes" and synapses.sources[0].layer == INPUT and weight is not None:
+        weight = 2 * weight  # there 1 stands for a pixel of 2
+    about: Any = (synapses.pool, synapses.stride, synapses.padding, pooling, synapses.current_pool)
+    return Input(weight, (), 1.0, *about)

@@ -2,40 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from backends.network import NetworkError, Shape
-from pipeline.networks.imports.following.stream import Operation, Order, Path, Scale
+from backends.network import NetworkError, Shape, Source
+from pipeline.networks.imports.following.stream import NOTHING, Junction, Operation, Order, Path, Scale
 from pipeline.networks.libraries.library import SpikingModule, expect, number, recognised
 
 from . import pooling, weights
 from .synapses import Fold, FoldedSynapses
 
 
-def fold(path: Path, shape: Shape) -> FoldedSynapses:
-    """The operations of a path as parts of a layer.
+def fold(path: Path, shapes: Mapping[str, Shape]) -> list[FoldedSynapses]:
+    """The operations of a path as parts of a layer, one for each of its inputs.
 
     Parameters
     ----------
-    shape : (C, H, W) of the neurons at its beginning
+    shapes : (C, H, W) of the input and of neurons, by the name of their module
     """
-    synapses = FoldedSynapses(shape)
+    folded = begin(path, shapes)
     for operation in path.operations:
-        synapses = fold_one(synapses, operation, FOLDS)
-    return synapses
+        folded = fold_one(folded, operation, FOLDS)
+    return folded
 
 
-def fold_one(synapses: FoldedSynapses, operation: Operation, folds: Mapping[str, Mapping[str, Fold]]) -> FoldedSynapses:
-    """FoldedSynapses with one more operation, by a table of library and class; see :func:`fold`."""
+def begin(path: Path, shapes: Mapping[str, Shape]) -> list[FoldedSynapses]:
+    """What a path begins with: the spikes of one source, or what meets at a junction."""
+    source = path.source
+    if isinstance(source, Junction):
+        branches = [fold(branch, shapes) for branch in source.branches]
+        return (summed if source.kind == "sum" else concatenated)(branches, source)
+    if source == NOTHING:
+        raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
+    return [FoldedSynapses(shapes[source], sources=(Source(source, path.lag or 0),))]
+
+
+def fold_one(
+    folded: list[FoldedSynapses], operation: Operation, folds: Mapping[str, Mapping[str, Fold]]
+) -> list[FoldedSynapses]:
+    """What was folded, with one more operation, by a table of library and class; see :func:`fold`."""
     for library, table in folds.items():
         if found := recognised(operation.what, library, table):
-            done: FoldedSynapses = found(synapses, operation.what, operation.where)
-            return done
+            alone = len(folded) == 1 and len(folded[0].sources) == 1
+            if found is pooling.maximum and not alone:
+                raise NetworkError(f"{operation.where}: pools a sum or a concatenation by maximum, expected one layer")
+            first, *others = (found(synapses, operation.what, operation.where) for synapses in folded)
+            return [first, *(replace(each, bias=np.array(0.0)) for each in others)]
     raise NetworkError(f"{operation.where}: cannot stand between neurons")
+
+
+def summed(branches: Sequence[list[FoldedSynapses]], junction: Junction) -> list[FoldedSynapses]:
+    """A sum, in the order in which the model adds: what was summed before comes first."""
+    shapes = [branch[0].shape for branch in branches]
+    if len(set(shapes)) > 1:
+        found = " and ".join(
+            f"{shape} of {branch.last}" for shape, branch in zip(shapes, junction.branches, strict=True)
+        )
+        raise NetworkError(f"{junction.where}: adds maps (C, H, W) {found}, expected equal ones")
+    kept: list[FoldedSynapses] = []
+    for synapses in chain(*sorted(branches, key=len, reverse=True)):
+        for place, each in enumerate(kept):
+            if both := each.with_sources_of(synapses):
+                kept[place] = both
+                break
+        else:
+            kept.append(synapses)
+    return _with_bias(kept, sum(branch[0].bias for branch in branches))
+
+
+def concatenated(branches: Sequence[list[FoldedSynapses]], junction: Junction) -> list[FoldedSynapses]:
+    """Channels of maps of one size, one behind the other: each branch drives its own."""
+    channels = sum(branch[0].shape[0] for branch in branches)
+    placed: list[FoldedSynapses] = []
+    before = 0
+    for branch in branches:
+        placed += [synapses.placed(before, channels) for synapses in branch]
+        before += branch[0].shape[0]
+    return _with_bias(placed, sum(synapses.bias for synapses in placed))
+
+
+def _with_bias(folded: list[FoldedSynapses], bias: Any) -> list[FoldedSynapses]:
+    return [replace(each, bias=np.array(0.0) if number else np.asarray(bias)) for number, each in enumerate(folded)]
 
 
 def _scaled(synapses: FoldedSynapses, scale: Scale, where: str) -> FoldedSynapses:
@@ -79,6 +130,7 @@ FOLDS: dict[str, dict[str, Fold]] = {
         "ThresholdDependentBatchNorm1d": weights.normalised,
         "ThresholdDependentBatchNorm2d": weights.normalised,
     },
+    "snntorch": {"RecurrentOneToOne": weights.one_to_one},
     "torch": {
         "Conv1d": weights.convolution,
         "Conv2d": weights.convolution,
@@ -100,6 +152,7 @@ FOLDS: dict[str, dict[str, Fold]] = {
         "Scale": _scaled,
         "TimeSum": _refused("stands between neurons, expected at the end"),
         "Order": _ordered,
+        "Relay": pooling.relay,
         "SpikingModule": _membranes,
     },
 }

@@ -14,15 +14,18 @@ import numpy as np
 from torch import nn
 
 from pipeline.networks import kernels
+from pipeline.networks.imports.following.stream import Relay
+from pipeline.networks.imports.windows import dilation, geometry, pair_of
 from pipeline.networks.kernels import Pair
 from pipeline.networks.libraries.library import expect
 
 from .synapses import FoldedSynapses
+from .weights import convolved
 
 
 def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`AvgPool2d` and `AvgPool1d`."""
-    window, stride, padding = _geometry(module)
+    window, stride, padding = geometry(module)
     expect(padding == (0, 0), where, f"has padding={module.padding}", "none")
     divisor = getattr(module, "divisor_override", None)
     expect(divisor is None, where, f"has divisor_override={divisor}", "none")
@@ -32,15 +35,15 @@ def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses
 def total(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`."""
     expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
-    window = _sides(module.kernel_size)
-    averaged = _averaged(synapses, window, _sides(module.stride or module.kernel_size), module.ceil_mode, where)
+    window = pair_of(module.kernel_size)
+    averaged = _averaged(synapses, window, pair_of(module.stride or module.kernel_size), module.ceil_mode, where)
     return averaged.scaled(window[0] * window[1])
 
 
 def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`AdaptiveAvgPool2d` and `AdaptiveAvgPool1d`."""
     sides = synapses.shape[1:]
-    wanted = _sides(module.output_size, 1 if isinstance(module, nn.AdaptiveAvgPool1d) else None)
+    wanted = pair_of(module.output_size, 1 if isinstance(module, nn.AdaptiveAvgPool1d) else None)
     outputs = [size or side for size, side in zip(wanted, sides, strict=True)]
     divides = not any(side % output for side, output in zip(sides, outputs, strict=True))
     expect(divides, where, f"makes {outputs} of a map of {list(sides)}", "an output that divides it")
@@ -50,8 +53,8 @@ def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapse
 
 def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`MaxPool2d` and `MaxPool1d`."""
-    window, stride, padding = _geometry(module)
-    plain = padding == (0, 0) and _sides(module.dilation) == (1, 1)
+    window, stride, padding = geometry(module)
+    plain = padding == (0, 0) and dilation(module) == (1, 1)
     expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
     y, x = _apart(window, stride, where)
     channels, height, width = synapses.shape
@@ -71,6 +74,19 @@ def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses
     weight = weight * sign[:, None, None, None].astype(np.float32)
     current_pool = _times(synapses.current_pool, window)
     return replace(pooled, current_pool=current_pool, weight=weight, gain=synapses.gain * sign)
+
+
+def relay(synapses: FoldedSynapses, relayed: Relay, where: str) -> FoldedSynapses:
+    """A maximum pooling that is neurons of its own: the spikes of a window, summed."""
+    module: Any = relayed.pooling
+    window, stride, padding = geometry(module)
+    kernel = kernels.undilated(np.ones((1, 1, *window), np.float32), dilation(module))
+    left = zip(synapses.shape[1:], kernel.shape[2:], stride, padding, strict=True)
+    whole = not any((side + 2 * around - size) % step for side, size, step, around in left)
+    expect(not module.ceil_mode or whole, where, "has ceil_mode=True", "False")
+    weight = np.eye(synapses.shape[0], dtype=np.float32)[:, :, None, None] * kernel
+    rows, columns = padding
+    return convolved(synapses, weight, ((rows, rows), (columns, columns)), stride, None, where)
 
 
 def _averaged(synapses: FoldedSynapses, window: Pair, stride: Pair, ceil_mode: bool, where: str) -> FoldedSynapses:
@@ -111,18 +127,3 @@ def _expect_whole(synapses: FoldedSynapses, window: Pair, where: str) -> None:
 
 def _times(one: Pair, other: Pair) -> Pair:
     return one[0] * other[0], one[1] * other[1]
-
-
-def _geometry(module: Any) -> tuple[Pair, Pair, Pair]:
-    """Window, stride and padding of a pooling; one of rows has height 1."""
-    row = isinstance(module, (nn.MaxPool1d, nn.AvgPool1d))
-    one, none = (1, 0) if row else (None, None)
-    return _sides(module.kernel_size, one), _sides(module.stride, one), _sides(module.padding, none)
-
-
-def _sides(value: Any, height: int | None = None) -> Pair:
-    """(y, x) of what torch takes: a number, or a tuple; of rows with the height given."""
-    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if height is not None:
-        numbers = (height, *numbers)
-    return numbers[0], numbers[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import LIF, NetworkError, Shape
+from backends.network import LIF, NetworkError, Shape, Source
 from pipeline.networks.imports.following.stream import Path, TimeSum
 from pipeline.networks.kernels import unpooled
 from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, expect
 
-from .folds import FOLDS, fold_one
+from .folds import FOLDS, begin, fold_one
 from .synapses import FoldedSynapses
 
 
@@ -24,27 +25,29 @@ class FoldedReadout:
 
     Parameters
     ----------
+    sources : whose spikes s are, one behind the other: names of modules, and how many steps ago they fired
     weight : (K, N) float32
     bias : (K,) float64
     leak : 1 of a sum
     probabilities : the function that the model's answer has passed through at last, such as a softmax
     """
 
+    sources: tuple[Source, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float64]
     leak: float
     probabilities: nn.Module
 
 
-def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
+def fold_readout(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedReadout:
     """The operations behind the last neurons that fire.
 
     Parameters
     ----------
-    shape : (C, H, W) of those neurons
+    shapes : (C, H, W) of neurons, by the name of their module
     steps : T
     """
-    synapses, integrator, summed = FoldedSynapses(shape), LeakyIntegrator(1.0), 1
+    folded, integrator, over_steps = begin(path, shapes), LeakyIntegrator(1.0), 1
     probabilities: nn.Module = nn.Identity()
     over = False
     for operation in path.operations:
@@ -58,23 +61,35 @@ def fold_readout(path: Path, shape: Shape, steps: int) -> FoldedReadout:
             expect(
                 not over, where, "sums membranes over steps", "spikes or currents; or the last membrane as the answer"
             )
-            synapses, summed, over = replace(synapses, bias=synapses.bias * steps), steps, True
+            folded, over_steps, over = [replace(each, bias=each.bias * steps) for each in folded], steps, True
         elif isinstance(what, SpikingModule):
             expect(not over, where, "integrates an integral", "one readout")
             integrator, over = _integrator(what, where), True
-            synapses = replace(synapses, gain=synapses.gain * integrator.gain, bias=synapses.bias * integrator.gain)
+            by = integrator.gain
+            folded = [replace(each, gain=each.gain * by, bias=each.bias * by) for each in folded]
         else:
-            synapses = fold_one(synapses, operation, READOUT_FOLDS)
-    synapses = synapses.dense
+            folded = fold_one(folded, operation, READOUT_FOLDS)
+    folded = [each.dense for each in folded]
+    weights: dict[Source, NDArray[np.float64]] = {}
+    for synapses in folded:
+        weight = _unpooled(synapses, shapes, path.last)
+        for source in synapses.sources:
+            key = replace(source, sign=1)
+            weights[key] = weights.get(key, 0.0) + source.sign * weight
+    bias = np.broadcast_to(folded[0].bias, len(weight))
+    whole = np.concatenate(list(weights.values()), axis=1).astype(np.float32)
+    return FoldedReadout(tuple(weights), whole, bias / over_steps, integrator.leak, probabilities)
+
+
+def _unpooled(synapses: FoldedSynapses, shapes: Mapping[str, Shape], where: str) -> NDArray[np.float64]:
+    """(K, N) weights of the spikes themselves."""
     assert synapses.weight is not None
-    expect(synapses.weight.ndim == 2, path.last, "is a convolution behind the last neurons", "a linear layer")
-    expect(synapses.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
-    classes = len(synapses.weight)
-    gain, bias = (np.broadcast_to(each, classes) for each in (synapses.gain, synapses.bias))
-    (channels, height, width), (y, x) = shape, synapses.pool
+    expect(synapses.weight.ndim == 2, where, "is a convolution behind the last neurons", "a linear layer")
+    expect(synapses.pooling == "average", where, "pools spikes by maximum for the answer", "an average")
+    (channels, height, width), (y, x) = shapes[synapses.sources[0].layer], synapses.pool
     averaged = unpooled(synapses.weight, (channels, height // y, width // x), (y, x)) / (y * x)
-    weight = gain[:, None] * averaged
-    return FoldedReadout(weight.astype(np.float32), bias / summed, integrator.leak, probabilities)
+    weight: NDArray[np.float64] = np.broadcast_to(synapses.gain, len(averaged))[:, None] * averaged
+    return weight
 
 
 def _integrator(about: SpikingModule, where: str) -> LeakyIntegrator:

@@ -1,4 +1,4 @@
-"""Everything between neurons that fire and neurons that they drive, as the parts of one layer."""
+"""Everything between neurons that fire and neurons that they drive, as the parts of one input of a layer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Shape
+from backends.network import Shape, Source
 from pipeline.networks.kernels import Pair
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedSynapses:
-    """Parts of a layer: i = gain · max(W ⊛ pool(s)) + bias.
+    """Parts of an input: i = gain · max(W ⊛ pool(Σ s)) + bias. Where several meet, the first has the bias of all.
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ class FoldedSynapses:
     pool, pooling, stride, padding, current_pool : as of :class:`backends.network.Layer`; (y, x)
     gain, bias : of each channel, float64
     order : where the weights see neurons in another order, or some of them
+    sources : whose spikes are summed: names of modules, and how many steps ago they fired
     """
 
     shape: Shape
@@ -36,6 +37,7 @@ class FoldedSynapses:
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: tuple[int, ...] | None = None
+    sources: tuple[Source, ...] = ()
 
     def scaled(self, factor: Any) -> FoldedSynapses:
         """Everything times a number, or one for each channel."""
@@ -44,19 +46,54 @@ class FoldedSynapses:
     @property
     def connected(self) -> FoldedSynapses:
         """With weights: where a model has none between two layers of neurons, each neuron drives one."""
-        if self.weight is not None:
-            return self
-        channels, height, width = self.shape
-        identity = np.eye(channels, dtype=np.float32)
-        return replace(self, weight=identity[:, :, None, None] if height * width > 1 else identity)
+        return self if self.weight is not None else self.placed(0, self.shape[0])
+
+    def placed(self, before: int, channels: int) -> FoldedSynapses:
+        """As some of the channels of a map, behind so many others."""
+        own, height, width = self.shape
+        among = slice(before, before + own)
+        weight = self.weight
+        if weight is None:
+            identity = np.eye(own, dtype=np.float32)
+            weight = identity[:, :, None, None] if height * width > 1 else identity
+        placed = np.zeros((channels, *weight.shape[1:]), np.float32)
+        placed[among] = weight
+        gain, bias = self.gain, np.zeros(channels)
+        if gain.ndim:
+            gain = np.ones(channels)
+            gain[among] = self.gain
+        bias[among] = self.bias
+        bias = bias if self.bias.any() else np.array(0.0)
+        return replace(self, weight=placed, gain=gain, bias=bias, shape=(channels, height, width))
+
+    def with_sources_of(self, other: FoldedSynapses) -> FoldedSynapses | None:
+        """One input for the spikes of both; None where these do not pass through the same."""
+        if not (self.plain and other.plain and self.pool == other.pool and self.shape == other.shape):
+            return None
+        same, opposite = np.array_equal(self.gain, other.gain), np.array_equal(self.gain, -other.gain)
+        if not (same or opposite):
+            return None
+        more = other.sources if same else tuple(replace(source, sign=-source.sign) for source in other.sources)
+        return replace(self, sources=self.sources + more)
+
+    @property
+    def identity(self) -> bool:
+        """Whether a layer can have this input without weights."""
+        return self.plain and self.pool == (1, 1)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is spikes, averaged perhaps, without weights."""
+        return self.weight is None and self.order is None and (self.pooling == "average" or self.pool == (1, 1))
 
     @property
     def dense(self) -> FoldedSynapses:
         """With the weights of a dense layer: the identity where there are none."""
         if self.weight is not None:
             return self
-        inputs = int(np.prod(self.shape))
-        return replace(self, weight=np.eye(inputs, dtype=np.float32), shape=(inputs, 1, 1))
+        inputs, side = int(np.prod(self.shape)), self.shape[1] * self.shape[2]
+        gain, bias = (each.repeat(side) if each.ndim else each for each in (self.gain, self.bias))
+        return replace(self, weight=np.eye(inputs, dtype=np.float32), gain=gain, bias=bias, shape=(inputs, 1, 1))
 
 
 Fold = Callable[[FoldedSynapses, Any, str], FoldedSynapses]  # with an operation, and where it is, for errors

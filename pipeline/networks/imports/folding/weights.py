@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.network import NetworkError, Shape
 from pipeline.networks import kernels
 from pipeline.networks.libraries.library import expect, number
 
@@ -26,13 +27,13 @@ def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSyna
     else:
         rows, columns = (0, *module.padding)[-2:]
         padding = ((rows, rows), (columns, columns))
-    return _convolved(synapses, weight, padding, (1, *module.stride)[-2:], module.bias, where)
+    return convolved(synapses, weight, padding, (1, *module.stride)[-2:], module.bias, where)
 
 
-def _convolved(
+def convolved(
     synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: kernels.Pair, bias: Any, where: str
 ) -> FoldedSynapses:
-    _expect_first(synapses, where)
+    """A convolution behind spikes, or behind another one where either sees single places of a map."""
     expect(synapses.order is None, where, "sees a map whose neurons are permuted", "C-order (C, H, W)")
     channels, height, width = synapses.shape
     expect(weight.shape[1] == channels, where, f"sees {weight.shape[1]} channels", f"{channels}")
@@ -41,8 +42,43 @@ def _convolved(
         for side, around, kernel, step in zip((height, width), padding, weight.shape[2:], stride, strict=True)
     ]
     weight, around = kernels.evenly_padded(weight, padding)
-    made = replace(synapses, weight=weight, stride=stride, padding=around, shape=(len(weight), sides[0], sides[1]))
+    expect(not (any(around) and synapses.bias.any()), where, "pads a map that has a bias", "no padding there")
+    scaled, outer = _scaled_inputs(synapses, weight)
+    inner = synapses.weight
+    if inner is not None:
+        expect(inner.ndim == 4 and synapses.current_pool == (1, 1), where, *FOLLOWS)
+        if _single_places(inner, synapses.stride, synapses.padding):
+            outer = np.moveaxis(np.tensordot(outer, inner[:, :, 0, 0].astype(np.float64), (1, 0)), -1, 1)
+        else:
+            expect(_single_places(outer, (1, 1), around), where, *FOLLOWS)
+            outer = np.tensordot(outer[:, :, 0, 0], inner.astype(np.float64), 1)
+            stride, around = (stride[0] * synapses.stride[0], stride[1] * synapses.stride[1]), synapses.padding
+    shape = len(weight), sides[0], sides[1]
+    made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape)
     return _biased(made, bias)
+
+
+def _single_places(weight: NDArray[Any], stride: kernels.Pair, padding: kernels.Pair) -> bool:
+    """Whether a convolution sees one place of a map for each place that it gives."""
+    return weight.shape[2:] == stride == (1, 1) and padding == (0, 0)
+
+
+def _scaled_inputs(
+    synapses: FoldedSynapses, weight: NDArray[np.float32]
+) -> tuple[FoldedSynapses, NDArray[np.floating[Any]]]:
+    """Synapses with the bias that weights (out, C, …) behind them make of theirs; and these weights times their gain.
+
+    Spikes keep a gain that is one number.
+    """
+    channels = synapses.shape[0]
+    each: NDArray[np.floating[Any]] = weight.reshape(len(weight), channels, -1)
+    bias = np.array(0.0)
+    if synapses.bias.any():
+        bias = each.sum(axis=2, dtype=np.float64) @ np.broadcast_to(synapses.bias, channels)
+    if synapses.weight is None and not synapses.gain.ndim:
+        return replace(synapses, bias=bias), weight
+    each = each * np.broadcast_to(synapses.gain, channels)[:, None]
+    return replace(synapses, gain=np.array(1.0), bias=bias), each.reshape(weight.shape)
 
 
 def dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
@@ -51,14 +87,45 @@ def dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
 
 
 def _connected(synapses: FoldedSynapses, weight: NDArray[np.float32], bias: Any, where: str) -> FoldedSynapses:
-    _expect_first(synapses, where)
     inputs = int(np.prod(synapses.shape))
     if synapses.order is not None:
         ordered = np.zeros((len(weight), inputs), np.float32)
         ordered[:, list(synapses.order)] = weight
         weight = ordered
     expect(weight.shape[1] == inputs, where, f"sees {weight.shape[1]} neurons", f"{inputs}")
-    return _biased(replace(synapses, weight=weight, shape=(len(weight), 1, 1), order=None), bias)
+    scaled, outer = _scaled_inputs(synapses, weight)
+    inner = synapses.weight
+    if inner is not None and inner.ndim == 2:
+        outer = outer @ inner.astype(np.float64)
+    elif inner is not None:
+        alone = _single_places(inner, synapses.stride, synapses.padding) and synapses.current_pool == (1, 1)
+        expect(alone, where, *FOLLOWS)
+        maps = outer.reshape(len(outer), synapses.shape[0], -1)
+        outer = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0)).swapaxes(1, 2).reshape(len(outer), -1)
+    about: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "order": None, "shape": (len(weight), 1, 1)}
+    return _biased(replace(scaled, weight=outer.astype(np.float32), **about), bias)
+
+
+def one_to_one(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
+    """snnTorch's recurrent weights where each neuron drives itself."""
+    factor = np.asarray(by_channel(number(module.V), synapses.shape, where, "V"))
+    return replace(synapses, gain=synapses.gain * factor, bias=synapses.bias * factor)
+
+
+def by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
+    """A constant of neurons, one number or (C,)."""
+    array = np.asarray(value, np.float64)
+    if array.ndim == 0:
+        return array.item()
+    channels = shape[0]
+    for map_shape in (shape, (int(np.prod(shape)),)):
+        try:
+            whole = np.broadcast_to(array, (1, *map_shape)).reshape(channels, -1)
+        except ValueError:
+            continue
+        if (whole == whole[:, :1]).all():
+            return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
+    raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
 
 
 def _biased(synapses: FoldedSynapses, bias: Any) -> FoldedSynapses:
@@ -67,7 +134,6 @@ def _biased(synapses: FoldedSynapses, bias: Any) -> FoldedSynapses:
 
 def normalised(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the threshold."""
-    expect(synapses.weight is not None, where, "normalises spikes", "a convolution or linear layer in front of it")
     expect(module.running_var is not None, where, "has track_running_stats=False", "running statistics")
     gain = 1 / np.sqrt(np.atleast_1d(number(module.running_var)) + module.eps)
     shift = -number(module.running_mean) * gain
@@ -82,7 +148,7 @@ def lava_convolution(synapses: FoldedSynapses, module: Any, where: str) -> Folde
     """lava-dl's `synapse.Conv`."""
     weight = kernels.undilated(kernels.ungrouped(_lava_weight(module), module.groups), module.dilation[:2])
     rows, columns = module.padding[:2]
-    return _convolved(synapses, weight, ((rows, rows), (columns, columns)), module.stride[:2], None, where)
+    return convolved(synapses, weight, ((rows, rows), (columns, columns)), module.stride[:2], None, where)
 
 
 def lava_dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
@@ -99,7 +165,7 @@ def lava_pooling(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSyn
     expect(fits, where, f"pools {kernel.shape[2:]} on a map of {height}×{width}", "sides that are multiples of it")
     weight = np.eye(channels, dtype=np.float32)[:, :, None, None] * kernel
     rows, columns = module.padding[:2]
-    return _convolved(synapses, weight, ((rows, rows), (columns, columns)), module.stride[:2], None, where)
+    return convolved(synapses, weight, ((rows, rows), (columns, columns)), module.stride[:2], None, where)
 
 
 def _lava_weight(module: Any) -> NDArray[np.float32]:
@@ -114,10 +180,7 @@ def _weight(module: Any) -> NDArray[np.float32]:
     return np.asarray(module.weight.detach().cpu().numpy(), np.float32)
 
 
-def _expect_first(synapses: FoldedSynapses, where: str) -> None:
-    expect(
-        synapses.weight is None,
-        where,
-        "follows another convolution or linear layer without neurons between them",
-        "neurons between them, or one layer that is their product",
-    )
+FOLLOWS = (
+    "follows another convolution or linear layer without neurons between them",
+    "neurons between them, or one layer that is their product",
+)

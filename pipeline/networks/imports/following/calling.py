@@ -41,12 +41,16 @@ class Way:
 def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> FollowedModel:
     """Run a model on an example, and follow it."""
     neurons.check(model)
-    failures = []
+    failures, refusals = [], []
     for way in _ways(model, example, neurons):
         try:
             return _run(model, example, neurons, way)
         except NotTakenError as error:  # noqa: PERF203
             failures.append(str(error))
+        except NetworkError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
     if example.constant:
         _refuse_other_loop(model, example, neurons)
     raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")

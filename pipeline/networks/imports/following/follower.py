@@ -6,47 +6,30 @@ beside its :class:`Stream`, so that its identity stays its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from backends.network import NetworkError
+from backends.network import LIF, NetworkError
 from pipeline.networks.imports.neuron_modules import NeuronModules
-from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, recognised
+from pipeline.networks.imports.windows import overlap
+from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule
 
-from .functions import Call, followed, tensors, through
+from .functions import Call, followed, tensors
+from .joining import zeros
+from .modules import behind, behind_synapse, label
 from .raster import FollowedLayer, Raster
-from .stream import INPUT, Followed, JumbledError, Lost, Operation, Path, Stream, mapped
+from .stream import INPUT, RELAYED, Followed, Lost, Operation, Path, Relay, Stream, all_agreed
 
-# Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
-# its last axis.
-MOVING = {
-    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd"),
-    "spikingjelly": ("Dropout",),
-    "sinabs": ("UnflattenTime",),
-    "lava": ("AbstractFlatten",),
-}
-ON_MAPS = {
-    "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
-    "spikingjelly": ("ThresholdDependentBatchNorm2d",),
-}
-ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
-BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
-ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
-ON_NEURONS = {
-    "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
-    "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
-}
 KNOWN = (
-    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, and neurons of snnTorch, "
-    "SpikingJelly, Norse, sinabs or lava-dl, one after the other"
+    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
+    "neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
 )
 
 
@@ -84,7 +67,7 @@ class Follower:
 
     def bring(self, tensor: Tensor, where: Tensor, size: int, static: bool = False) -> Tensor:
         """Let a tensor be the model's input; see :class:`Stream`."""
-        self._keep([tensor], [Stream(where, size, Path(INPUT), static)])
+        self._keep([tensor], [Stream(where, size, Path(INPUT, lag=None if static else 0))])
         return tensor
 
     def known(self, value: Any) -> Followed | None:
@@ -100,9 +83,11 @@ class Follower:
         """What the tensors amount to that the model gave: one, or one for each step."""
         pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
-        path, size, summed = streams[0].path, streams[0].size, streams[0].summed
-        if any((stream.path, stream.size) != (path, size) for stream in streams):
-            raise NetworkError(f"the model's output comes from {path.last}, and at other steps from other layers")
+        size, summed = streams[0].size, streams[0].summed
+        path = all_agreed([stream.path for stream in streams])
+        if path is None or any(stream.size != size for stream in streams):
+            first = streams[0].path.last
+            raise NetworkError(f"the model's output comes from {first}, and at other steps from other layers")
         values = torch.cat([value for value, _ in pieces])
         steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
         within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
@@ -125,6 +110,8 @@ class Follower:
         given = args[0] if function is Tensor.__setitem__ else result
         streams = followed(Call(function, args, kwargs, given, self.known, self.samples))
         if streams is not None:
+            if function.__name__ in ("max_pool1d", "max_pool2d"):
+                streams = [self._relayed(stream, args[0], result) for stream in streams]
             self._keep(tensors(given), streams)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
@@ -132,7 +119,7 @@ class Follower:
 
     def _stream(self, tensor: Tensor, whose: str) -> Stream:
         """The stream of a tensor that must have one."""
-        stream = self.known(tensor)
+        stream = self.known(tensor) or zeros(tensor, self.samples)
         if isinstance(stream, Stream):
             return stream
         reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
@@ -166,7 +153,7 @@ class Follower:
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             unknown = [tensor for tensor in tensors(output) if self.known(tensor) is None]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
-                what = _label(name, module) if name else "the model's own operations"
+                what = label(name, module) if name else "the model's own operations"
                 self._keep(unknown, repeat(Lost(what)))
 
         module.register_forward_hook(left, with_kwargs=True)
@@ -176,61 +163,53 @@ class Follower:
         if self._neurons.describes(name, module):
             self._neuron(name, module, given, output)
             return
-        stream = self.known(given[0]) if given else None
+        stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
         if isinstance(stream, Stream):
-            stream = self._behind(Operation(_label(name, module), module), stream, given[0], output[0])
+            stream = behind(Operation(label(name, module), module), stream, given[0], output[0])
+            if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
+                stream = self._relayed(stream, given[0], output[0])
         if stream is not None:
             self._keep(output, repeat(stream))
 
-    def _behind(self, operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
-        """What a module makes of a stream."""
-        module = operation.what
-        try:
-            if _is_one_of(module, MOVING):
-                return stream.rearranged(module.forward(stream.where))
-            if _is_one_of(module, ON_MAPS):
-                return through(stream, operation, given, output)
-            if _is_one_of(module, ON_ROWS) or (_is_one_of(module, BY_CHANNEL) and output.shape[-1] != stream.size):
-                return through(stream, operation, given, output, axes=2)
-            if _is_one_of(module, ON_NUMBERS):
-                return stream.then(operation)
-            if _is_one_of(module, ON_NEURONS):
-                return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
-        except JumbledError:
-            return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
-        return Lost(operation.where)
-
     def _neuron(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
         """Follow a module of neurons."""
-        label = _label(name, module)
-        stream = self._stream(given[0], f"{label}: its input")
+        where = label(name, module)
+        stream = self._stream(given[0], f"{where}: its input")
         raster = self._rasters.get(name)
         about = raster.about if raster else self._neurons.describe(name, module)
         if about.synapse is not None:
-            stream = self._behind_synapse(Operation(label, about.synapse), stream, given[0], output[0])
+            through_synapse = behind_synapse if about.takes == "B...T" else behind
+            driving = through_synapse(Operation(where, about.synapse), stream, given[0], output[0])
+            assert isinstance(driving, Stream)
+            stream = driving
         if raster is None:
-            raster = self._rasters[name] = Raster(name, label, about, self.samples, self.timesteps, stream)
+            raster = self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
         timed = raster.timed(stream)
-        membranes = timed.then(Operation(label, about))
+        membranes = timed.then(Operation(where, about))
         if isinstance(about.neuron, LeakyIntegrator):
             self._keep(output, _at_steps(membranes, output))
             return
         if output[0].shape != timed.where.shape:
             shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
-            raise NetworkError(f"{label}: {shapes}, expected neurons that each give what they fire")
+            raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
         raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
         self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
-        self._keep(output[:1], [timed.along(Path(name))])
+        self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
 
-    def _behind_synapse(self, operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Stream:
-        """The stream behind synapses that work on (B, …, T)."""
-        moved = stream.rearranged(stream.where.movedim(-1, 1))
-        shape = tuple(output.movedim(-1, 1).shape)
-        try:
-            behind = mapped(moved, given.ndim - 2, operation, prod(shape[2:]), shape)
-        except JumbledError:
-            raise NetworkError(f"{operation.where}: its input is not (B, C, H, W, T) in C-order") from None
-        return behind.rearranged(behind.where.movedim(1, -1))
+    def _relayed(self, stream: Followed, given: Tensor, output: Tensor) -> Followed:
+        """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where any did."""
+        source, operations = (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
+        if source not in self._rasters or len(operations) > 1 or not overlap(operations[0].what, given.shape):
+            return stream
+        assert isinstance(stream, Stream)
+        (operation,), name = operations, f"{source}{RELAYED}"
+        relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, Relay(operation.what)),)))
+        if name not in self._rasters:
+            about = SpikingModule(LIF(0.0, 0.5, reset="zero"), None, operation.what)
+            self._rasters[name] = Raster(name, operation.where, about, self.samples, self.timesteps, relayed)
+        timed = self._rasters[name].timed(relayed)
+        self._rasters[name].add(timed.where, output, None)
+        return timed.along(Path(name))
 
 
 class _FunctionMode(TorchFunctionMode):
@@ -254,11 +233,3 @@ def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:
     if len(output) == 1:
         return [membranes.rearranged(where[-1])]
     return [membranes.rearranged(step) for step in where]
-
-
-def _label(name: str, module: nn.Module) -> str:
-    return f"module {name!r} ({type(module).__name__})"
-
-
-def _is_one_of(module: nn.Module, kinds: Mapping[str, tuple[str, ...]]) -> bool:
-    return any(recognised(module, library, dict.fromkeys(names, True)) for library, names in kinds.items())

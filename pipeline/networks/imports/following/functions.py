@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 
-from .stream import Followed, JumbledError, Lost, Operation, Scale, Stream, TimeSum, mapped
+from .joining import SUM, added, concatenated, zeros
+from .stream import Followed, JumbledError, Lost, Operation, Scale, Stream, agreed, all_agreed, mapped
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Call:
         """Those that go in."""
         found = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
         return [stream for stream in found if isinstance(stream, Stream)]
+
+    def stream(self, value: Any) -> Stream | None:
+        """That of a tensor, or of zeros; None if it is lost or of something else."""
+        stream = self.known(value)
+        if stream is None and isinstance(value, Tensor):
+            stream = zeros(value, self.samples)
+        return stream if isinstance(stream, Stream) else None
 
     def argument(self, place: int, *names: str, default: Any = None) -> Any:
         """An argument, by place or by one of its names."""
@@ -73,6 +81,8 @@ def followed(call: Call) -> list[Followed] | None:
     given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
     lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
     handle = next((each for names, each in HANDLERS.items() if name in names), None)
+    if isinstance(lost, Lost) and (others := list(dict.fromkeys(stream.path.last for stream in call.streams))):
+        lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
     if lost is None and handle is not None:
         try:
             return handle(call)
@@ -99,25 +109,34 @@ def _dropout(call: Call) -> list[Followed]:
 
 
 def _moved(call: Call) -> list[Followed]:
-    """Functions that move numbers: they move the numbers' places alike."""
-    joined = call.args[0] if isinstance(call.args[0], (tuple, list)) else ()
-    about = {(each.path, each.size, each.static, each.summed) for each in call.streams}
-    if len(about) > 1 or any(call.known(tensor) is None for tensor in tensors(joined)):
+    """Functions that move numbers: they move the numbers' places alike. Channels of several layers are joined."""
+    joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
+    path = all_agreed([stream.path for stream in call.streams])
+    alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
+    if path is not None and alike and all(call.known(tensor) for tensor in joined):
+        where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
+        return [call.streams[0].along(path).rearranged(each) for each in tensors(where)]
+    streams = list(filter(None, map(call.stream, joined)))
+    if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
         return [call.lost("which joins layers")] * len(list(tensors(call.result)))
-    where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
-    return [call.streams[0].rearranged(each) for each in tensors(where)]
+    axis = call.argument(1, "dim", "axis", default=0)
+    together = concatenated(streams, axis, call.samples, call.where)
+    return [call.lost(together) if isinstance(together, str) else together]
 
 
 def _assigned(call: Call) -> list[Followed]:
     """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
     target, index, value = call.args
     written, before = call.known(value), call.known(target)
-    if not isinstance(written, Stream) or (isinstance(before, Stream) and before.path != written.path):
+    if not isinstance(written, Stream):
+        return [call.lost("which overwrites it")]
+    path = agreed(before.path, written.path) if isinstance(before, Stream) else written.path
+    if path is None:
         return [call.lost("which overwrites it")]
     empty = torch.full(target.shape, -1, device=target.device)
     where = before.where.clone() if isinstance(before, Stream) else empty
     where[index] = written.where
-    return [written.rearranged(where)]
+    return [written.along(path).rearranged(where)]
 
 
 def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
@@ -161,37 +180,29 @@ def _softmax(call: Call) -> list[Followed]:
 def _scaled(call: Call) -> list[Followed]:
     """A product with, or a quotient by, one number."""
     first, other = call.args[:2]
-    if call.known(first) is None or call.known(other) is not None or (isinstance(other, Tensor) and other.numel() > 1):
+    if len(call.streams) > 1:
+        return [call.lost("a product of layers, as of spiking attention")]
+    if call.known(first) is None or (isinstance(other, Tensor) and other.numel() > 1):
         return [call.lost("by more than a number")]
     factor = 1 / float(other) if "div" in call.function.__name__ else float(other)
     return [call.streams[0].then(Operation(call.where, Scale(factor)))]
 
 
 def _added(call: Call) -> list[Followed]:
-    """A sum of two: zero and a stream, or the same neurons at different steps."""
+    """A sum or difference of two: of layers, of the same neurons at different steps, or of zero and a stream."""
     first, other = call.args[:2]
-    if len(call.streams) == 1:
-        (stream,) = call.streams
-        constant = other if call.known(first) is not None else first
-        zero = bool(torch.as_tensor(constant == 0).all()) and stream.where.shape == call.result.shape
-        return [stream if zero else call.lost("where only zero can be added")]
-    one, two = (_at_one_step(stream, call.samples) for stream in call.streams)
-    if one is None or two is None or one.path != two.path or one.summed & two.summed:
-        return [call.lost("a sum of layers, as of residual connections")]
-    if not torch.equal(one.where, two.where):
-        return [call.lost("a sum of different neurons")]
-    return [replace(one, summed=one.summed | two.summed)]
-
-
-def _at_one_step(stream: Stream, samples: int) -> Stream | None:
-    """A stream of one step as a sum over that step; sums as they are; None if it is of several steps."""
-    if stream.summed:
-        return stream
-    steps = stream.steps(samples).unique()
-    if stream.static or len(steps) > 1:
-        return None
-    path = stream.path + SUM
-    return replace(stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist()))
+    factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
+    if call.known(first) is None and factor == 1:
+        first, other = other, first
+    constant = torch.as_tensor(other)
+    if call.known(other) is None and constant.numel() == 1 and not constant.any():
+        return [call.streams[0]]
+    one, two = call.stream(first), call.stream(other)
+    if one is None or two is None:
+        return [call.lost("where only zero can be added")]
+    scaled = two if factor == 1 else two.then(Operation(call.where, Scale(factor)))
+    total = added(one, scaled, call.samples, call.where)
+    return [call.lost(total) if isinstance(total, str) else total]
 
 
 def _reduced(call: Call) -> list[Followed]:
@@ -214,7 +225,6 @@ def _reduced(call: Call) -> list[Followed]:
     return [total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total]
 
 
-SUM = Operation("the sum over steps", TimeSum())
 POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "max_pool2d": ("MaxPool2d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
     "avg_pool2d": (
@@ -232,8 +242,9 @@ MOVES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),
     *("permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims"),
     *("__getitem__", "select", "narrow", "index_select", "unbind", "split", "chunk"),
-    *("stack", "cat", "concat"),
+    *("stack", "cat", "concat", "concatenate"),
 )
+CONCATENATIONS = ("cat", "concat", "concatenate")
 HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
     COPIES: _unchanged,
     MOVES: _moved,
@@ -242,6 +253,6 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
     tuple(POOLS): _pooled,
     ("softmax", "log_softmax"): _softmax,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
-    ("add", "add_"): _added,
+    ("add", "add_", "sub", "sub_"): _added,
     ("sum", "mean"): _reduced,
 }

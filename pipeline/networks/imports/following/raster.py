@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 
-from backends.network import NetworkError
-from pipeline.networks.libraries.library import SpikingModule
+from backends.network import NetworkError, Shape
+from pipeline.networks.libraries.library import SpikingModule, Takes
 
-from .stream import Path, Stream
+from .stream import Junction, Operation, Path, Stream, agreed
 
 
 class NotTakenError(NetworkError):
@@ -26,6 +27,7 @@ class FollowedLayer:
     name, label : of the module, and for messages
     about : its equation
     path : what led to it
+    shape : (C, H, W), as its tensors say
     spikes : (T, B, N) bool
     currents : (T, B, N) float32, what drove it; None where its synapses are part of it
     """
@@ -34,6 +36,7 @@ class FollowedLayer:
     label: str
     about: SpikingModule
     path: Path
+    shape: Shape
     spikes: Tensor
     currents: Tensor | None
 
@@ -45,7 +48,7 @@ class Raster:
     ----------
     name, label, about : of the module
     samples, timesteps : B and T
-    first : what reaches the module; it must stay the same at every step
+    first : what reaches the module; it must stay the same at every step, but for zeros in front of the first
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Raster:
     ) -> None:
         self.name, self.label, self.about, self.path = name, label, about, first.path
         self.shape = (timesteps, samples, first.size)
+        self.map = _map_shape(first, about.takes)
         self.calls = 0
         self.spikes = torch.zeros(timesteps * samples * first.size, dtype=torch.bool, device=first.where.device)
         self.currents = torch.zeros(self.spikes.shape, device=first.where.device)
@@ -61,12 +65,7 @@ class Raster:
     def timed(self, stream: Stream) -> Stream:
         """What reaches the module, with its steps; NotTakenError if these are not those that the module takes."""
         timesteps, samples, size = self.shape
-        if stream.path != self.path:
-            raise NetworkError(
-                f"{self.label}: gets what {stream.path.last} gives, and in another call what {self.path.last} gives; "
-                "expected one input, and one call per step"
-            )
-        where, takes = stream.where, self.about.takes
+        where, takes, late = stream.where, self.about.takes, 0
         if where.min() < 0:
             raise NetworkError(f"{self.label}: gets a tensor that was written in part, expected all of it")
         if stream.static and takes not in (None, "B..."):
@@ -77,13 +76,26 @@ class Raster:
             where = where + steps * (samples * size)
         elif stream.static:
             where = where + self.calls * samples * size
-        elif takes == "B..." and (stream.steps(samples) != self.calls).any():
+        elif takes == "B...":
+            lag = self.calls - stream.steps(samples)
+            if lag.min() < 0 or (lag != lag.flatten()[0]).any():
+                raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+            late = int(lag.flatten()[0])
+            where = where + late * samples * size
+        path = agreed(self.path, stream.path.later(late))
+        if path is None and agreed(self.path, stream.path):
             raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+        if path is None:
+            raise NetworkError(
+                f"{self.label}: gets what {stream.path.last} gives, and in another call what {self.path.last} gives; "
+                "expected one input, and one call per step"
+            )
+        self.path = path
         self.calls += 1
         if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
             raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} timesteps")
         self.seen[where.flatten()] = True
-        return Stream(where, size, stream.path)
+        return Stream(where, size, path)
 
     def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
         """Take what the module gave, which must be bits, and what drove it."""
@@ -100,8 +112,22 @@ class Raster:
         """All steps; NotTakenError if some are missing."""
         if not self.seen.all():
             raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
-        currents = None if self.about.synapse else self.currents.view(self.shape)
-        return FollowedLayer(self.name, self.label, self.about, self.path, self.spikes.view(self.shape), currents)
+        path, recurrent = self.path, self.about.recurrent
+        if recurrent is not None:
+            weights = Operation(f"{self.label}: its recurrent weights", recurrent)
+            path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
+        currents = None if self.about.synapse or recurrent else self.currents.view(self.shape)
+        return FollowedLayer(self.name, self.label, self.about, path, self.map, self.spikes.view(self.shape), currents)
+
+
+def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
+    """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the steps."""
+    shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
+    leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
+    found = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
+    channels, *sides = found if 1 <= len(found) <= 3 else (stream.size,)
+    height, width = (*[1] * (2 - len(sides)), *sides) if sides else (1, 1)
+    return channels, height, width
 
 
 def _constant(where: Tensor, axis: int) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 INPUT = "input"
+RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
+NOTHING = ""  # zeros that do not come from the example: what any source has fired before its first step
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,35 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Path:
-    """What was done, in order, since the neurons of a module fired, or to the :data:`INPUT`."""
+class Relay:
+    """A maximum pooling of spikes that becomes neurons of its own."""
 
-    source: str
+    pooling: nn.Module
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Where several paths meet: their sum, or their channels one behind the other."""
+
+    where: str
+    kind: Literal["sum", "concatenation"]
+    branches: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Path:
+    """What was done, in order, since the neurons of a module fired, since the :data:`INPUT`, or behind a junction.
+
+    Parameters
+    ----------
+    source : name of the module, INPUT or NOTHING; or a junction
+    operations : in order
+    lag : how many steps ago the source fired; None of what is the same at every step, and of a junction
+    """
+
+    source: str | Junction
     operations: tuple[Operation, ...] = ()
+    lag: int | None = 0
 
     def __add__(self, operation: Operation) -> Path:
         return replace(self, operations=(*self.operations, operation))
@@ -53,7 +80,49 @@ class Path:
         """Where it has come, for messages."""
         if self.operations:
             return self.operations[-1].where
-        return "the input" if self.source == INPUT else f"module {self.source!r}"
+        if isinstance(self.source, Junction):
+            return " and ".join(dict.fromkeys(branch.last for branch in self.source.branches))
+        return {INPUT: "the input", NOTHING: "zeros"}.get(self.source, f"module {self.source!r}")
+
+    @property
+    def leaves(self) -> Iterator[Path]:
+        """The paths in front of all junctions."""
+        if not isinstance(self.source, Junction):
+            yield self
+            return
+        for branch in self.source.branches:
+            yield from branch.leaves
+
+    def later(self, steps: int) -> Path:
+        """The path of what was there so many steps ago."""
+        if isinstance(self.source, Junction):
+            branches = tuple(branch.later(steps) for branch in self.source.branches)
+            return replace(self, source=replace(self.source, branches=branches))
+        return self if self.lag is None else replace(self, lag=self.lag + steps)
+
+
+def agreed(one: Path, two: Path) -> Path | None:
+    """One path for two calls, where zeros stand for whatever is at their place in the other; None if they differ."""
+    for zeros, other in ((one, two), (two, one)):
+        if zeros.source == NOTHING:
+            count = len(zeros.operations)
+            return other if other.operations[len(other.operations) - count :] == zeros.operations else None
+    if not (isinstance(one.source, Junction) and isinstance(two.source, Junction)):
+        return one if one == two else None
+    first, second = one.source, two.source
+    if (one.operations, first.kind, len(first.branches)) != (two.operations, second.kind, len(second.branches)):
+        return None
+    found = list(map(agreed, first.branches, second.branches))
+    branches = tuple(branch for branch in found if branch is not None)
+    return replace(one, source=replace(first, branches=branches)) if len(branches) == len(found) else None
+
+
+def all_agreed(paths: Sequence[Path]) -> Path | None:
+    """One path for several calls, at least one; see :func:`agreed`."""
+    path: Path | None = paths[0]
+    for each in paths[1:]:
+        path = path and agreed(path, each)
+    return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +134,18 @@ class Stream:
     where : int64, of the tensor's shape: (t·B + b)·size + n of each number, for step t, sample b and neuron n
     size : how many neurons n there are in a sample
     path : what led to it
-    static : whether it is given at every step, and t = 0 stands for all
     summed : the steps that were summed into it, where t = 0 stands for them
     """
 
     where: Tensor
     size: int
     path: Path
-    static: bool = False
     summed: frozenset[int] = frozenset()
+
+    @property
+    def static(self) -> bool:
+        """Whether it is the same at every step, and t = 0 stands for all."""
+        return all(leaf.lag is None for leaf in self.path.leaves)
 
     def rearranged(self, where: Tensor) -> Stream:
         """These numbers at other places of a tensor."""

@@ -6,6 +6,7 @@ same, the neurons differ; otherwise what drives them does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.constant_current import input_currents
 from backends.network import LIF
 from backends.torch.neurons import FloatNeurons
-from backends.torch.synapses import FloatSynapses, exact_sums
 from pipeline.networks.imports.folding.assemble import Imported
+
+from .alone import LayerAlone, positions
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
 
@@ -41,20 +42,19 @@ class Difference:
     neuron: int
     fired: bool
 
-    def explained(self, arrived: NDArray[Any], device: str) -> str:
+    def explained(self, given: Mapping[str, NDArray[Any]], device: str) -> str:
         """One line: where the bit is, the membranes, and the likely reason.
 
         Parameters
         ----------
-        arrived : (T, B, C, H, W) bool — what drove the layer; or int8 of a current
+        given : (T, B, C, H, W) bool of each layer; int8 of a current
         device : torch's name for it
         """
         layer, shape = self.imported.layers[self.number], self.imported.network.shapes[self.number + 1]
         place = tuple(map(int, np.unravel_index(self.neuron, shape)))
         neuron = self.imported.network.layers[self.number].spiking_neuron
         assert isinstance(neuron, LIF)
-        step = self.imported.shifts[self.number] + self.t
-        membranes = {"in the network": membrane(neuron, place[0], self._currents(arrived, device))[step - 1]}
+        membranes = {"in the network": self._membrane(given, device)}
         if layer.currents is not None:
             currents = layer.currents[:, self.sample, self.neuron].cpu().numpy()
             own = membrane(self.imported.neurons[self.number], place[0], currents)[self.t]
@@ -68,20 +68,15 @@ class Difference:
         found = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
         return f"{where} {fires}; its membrane is {found}, its threshold {threshold:.9g}{reason and '; '}{reason}"
 
-    def _currents(self, arrived: NDArray[Any], device: str) -> NDArray[np.float32]:
-        """(T-1,) — a[t] of the neuron in the network, from step 1 on."""
-        network = self.imported.network
-        layer, shape = network.layers[self.number], network.shapes[self.number]
-        if arrived.dtype == np.int8:
-            given = input_currents(network, arrived)[self.sample]
-            of_neuron = given.reshape(len(given), -1)[:, self.neuron]
-            return np.broadcast_to(of_neuron, network.timesteps - 1).astype(np.float32)
-        spikes = torch.from_numpy(arrived[:-1, self.sample]).to(device, torch.int8)
-        with exact_sums(), torch.inference_mode():
-            currents = FloatSynapses(layer.first, shape, device)(spikes.flatten(2).mT)
-        maps = currents.unflatten(0, (len(spikes), -1)).mT.flatten(1)
-        driven: NDArray[np.float32] = maps[:, self.neuron].cpu().numpy()
-        return driven
+    def _membrane(self, given: Mapping[str, NDArray[Any]], device: str) -> float:
+        """v[t] of the neuron in the network, after the model's own bits."""
+        network, step = self.imported.network, self.imported.shifts[self.number] + self.t
+        here = slice(self.sample, self.sample + 1)
+        one = {name: bits[..., here, :, :, :] for name, bits in given.items()}
+        alone = LayerAlone(network, self.number, one, device)
+        for t, _ in alone.run(self.imported.shifts[self.number], step + 1):
+            alone.neurons.spikes.copy_(positions(one[network.layers[self.number].name][t], device))
+        return alone.neurons.membrane.mT.flatten()[self.neuron].item()
 
 
 def membrane(neuron: LIF, channel: int, currents: NDArray[np.float32]) -> NDArray[np.float32]:

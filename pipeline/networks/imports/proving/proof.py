@@ -14,6 +14,7 @@ from backends.torch.backend import TorchBackend
 from pipeline.networks.imports.example import Example
 from pipeline.networks.imports.folding.assemble import Imported
 from pipeline.networks.imports.following.follower import ModelOutput
+from pipeline.networks.imports.following.stream import INPUT
 from recordings.raster.batch import unpack
 
 from .difference import Difference
@@ -24,17 +25,17 @@ SCORES = 1e-4  # of the largest score: what the order of additions may change
 def prove(imported: Imported, example: Example) -> None:
     """Run the network on the example, and compare its bits with the model's."""
     network, device = imported.network, str(example.sequence.device)
-    arrived = example.encoded(network.timesteps)
-    spikes = _run(network, arrived, device)
-    for number, (layer, shift) in enumerate(zip(imported.layers, imported.shifts, strict=True)):
-        found = spikes[network.layers[number].name]
-        of_model = layer.spikes.cpu().numpy()
-        differs = found[shift : shift + example.timesteps].reshape(of_model.shape) != of_model
+    given = imported.of_model(example)
+    spikes = _run(network, given[INPUT], device)
+    for number, (layer, shift) in enumerate(zip(network.layers, imported.shifts, strict=True)):
+        steps = slice(shift, shift + example.timesteps)
+        of_model = given[layer.name][steps]
+        differs = spikes[layer.name][steps] != of_model
         if differs.any():
-            t, sample, neuron = map(int, np.argwhere(differs)[0])
-            difference = Difference(imported, number, t, sample, neuron, bool(of_model[t, sample, neuron]))
-            raise NetworkError(difference.explained(arrived, device))
-        arrived = found
+            t, sample, *place = map(int, np.argwhere(differs)[0])
+            neuron = int(np.ravel_multi_index(place, network.shapes[number + 1]))
+            difference = Difference(imported, number, t, sample, neuron, bool(of_model[(t, sample, *place)]))
+            raise NetworkError(difference.explained(given, device))
 
 
 def check_that_all_fire(imported: Imported) -> None:

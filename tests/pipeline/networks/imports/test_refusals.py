@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikesam
 
-from .models import Jelly, lava_dl, loud, scaler, spikes
+from .models import Jelly, loud, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 
@@ -69,10 +69,6 @@ class Written(nn.Module):
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "recurrence": (
-        lambda: dense(snn.RLeaky(beta=0.9, linear_features=10, init_hidden=True)),
-        "module '1' (RLeaky): has recurrent connections; layers here go one way; Leaky and Synaptic can be imported",
-    ),
     "two currents": (
         lambda: dense(snn.Alpha(0.9, 0.8, init_hidden=True)),
         "'1' (Alpha): has two synaptic currents; Synaptic",
@@ -133,9 +129,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         ),
         "'1' (LIFBoxCell): has v_reset=0.5, v_leak=0.0, expected equal ones",
     ),
-    "recurrent cells": (
-        lambda: norse("LIFRecurrentCell", input_size=10, hidden_size=10),
-        "(LIFRecurrentCell): has recurrent",
+    "recurrent cells of other equations": (
+        lambda: norse("LSNNRecurrentCell", input_size=10, hidden_size=10),
+        "(LSNNRecurrentCell): has an equation that is not known here; LIFRecurrentCell and LIFRecurrent can be",
+    ),
+    "a recurrent reset of the current": (
+        lambda: dense(snn.RLeaky(0.5, linear_features=10, init_hidden=True, reset_mechanism="zero")),
+        "'1' (RLeaky): has reset_mechanism='zero', which drops the next step's current, too, expected 'subtract'",
+    ),
+    "a reset without delay that is lost": (
+        lambda: dense(snn.RSynaptic(0.5, 0.5, linear_features=10, init_hidden=True, reset_delay=False)),
+        "'1' (RSynaptic): has reset_delay=False, which snnTorch loses here, expected True",
     ),
     "several spikes a step": (
         lambda: sinabs("IAFSqueeze", batch_size=3),
@@ -151,14 +155,36 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: blocks(persistent_state=True),
         "'0' (Dense): has persistent_state=True, expected False",
     ),
-    "a residual connection": (
-        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y)),
-        "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
-        "layers, as of residual connections; expected Conv2d",
+    "feedback past a layer within a step": (
+        lambda: Feedback(),
+        "module 'lif1' gets what module 'lif2' fired the step before, which is further from the input: feedback past a "
+        "layer within a step",
     ),
-    "a concatenation": (
-        lambda: Written(lambda m, x: m.lif2(m.b(torch.cat([m.lif1(m.a(x))[:, :5], x[:, :5]], dim=1)))),
-        "'lif2' (Leaky): its input comes from torch.cat, behind module 'lif1' and the input, which joins layers",
+    "a sum of unequal shapes": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y[:, :1])),
+        "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
+        "unequal shapes, (3, 10) and (3, 1); expected",
+    ),
+    "a sum of different neurons": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y[:, list(range(9, -1, -1))])),
+        "behind module 'b' (Linear) and module 'lif1', a sum of different neurons or steps; expected",
+    ),
+    "a product of spikes": (
+        lambda: Written(lambda m, x: m.lif2(m.lif1(m.a(x)) * x)),
+        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind module 'lif1' and the input, a product of "
+        "layers, as of spiking attention; expected",
+    ),
+    "a product with what did not fire": (
+        lambda: Written(lambda m, x: m.lif2(x * (1 - m.lif1(m.a(x))))),
+        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind the input and torch.Tensor.__rsub__, behind",
+    ),
+    "the maximum of a sum": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1), Written(pooled_sum), nn.Conv2d(2, 2, 1), fires(), nn.Flatten()),
+        "torch.nn.functional.max_pool2d: pools a sum or a concatenation by maximum, expected one layer",
+    ),
+    "a bias that is padded": (
+        lambda: maps(shifted(), nn.Conv2d(4, 4, 3, padding=1)),
+        "'3' (Conv2d): pads a map that has a bias, expected no padding there",
     ),
     "a module that is used twice": (
         lambda: Written(lambda m, x: m.lif1(m.b(m.lif1(m.a(x))))),
@@ -188,17 +214,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
         "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
     ),
-    "two layers of weights": (
-        lambda: nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10), fires()),
-        "module '1' (Linear): follows another convolution or linear layer without neurons between them, expected",
+    "two convolutions": (
+        lambda: currents(nn.Conv2d(4, 4, 3)),
+        "module '1' (Conv2d): follows another convolution or linear layer without neurons between them, expected",
     ),
     "windows that overlap": (
-        lambda: maps(nn.MaxPool2d(3, 2)),
-        "'2' (MaxPool2d): has kernel_size=(3, 3), stride=(2, 2), expected a stride",
+        lambda: currents(nn.MaxPool2d(3, 2)),
+        "'1' (MaxPool2d): has kernel_size=(3, 3), stride=(2, 2), expected a stride",
     ),
     "a border of the pooling": (
-        lambda: maps(nn.MaxPool2d(2, padding=1)),
-        "'2' (MaxPool2d): has padding=1, dilation=1, expected",
+        lambda: currents(nn.MaxPool2d(2, padding=1)),
+        "'1' (MaxPool2d): has padding=1, dilation=1, expected",
     ),
     "pooling that does not divide": (
         lambda: maps(nn.AvgPool2d(3)),
@@ -215,10 +241,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a border that is not zero": (
         lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), fires()),
         "module '0' (Conv2d): has padding_mode='circular', expected 'zeros'",
-    ),
-    "normalised spikes": (
-        lambda: maps(nn.BatchNorm2d(4)),
-        "'2' (BatchNorm2d): normalises spikes, expected a convolution",
     ),
     "statistics of the batch": (
         lambda: currents(nn.BatchNorm2d(4, track_running_stats=False)),
@@ -266,6 +288,33 @@ def membranes() -> nn.Module:
     return model
 
 
+class Feedback(Written):
+    """The second layer drives the first, a step later."""
+
+    def __init__(self) -> None:
+        super().__init__(Feedback.steps)
+
+    def steps(self, x: Tensor) -> Tensor:
+        fired, given = torch.zeros(x.shape[1], 10), []
+        for step in x:
+            fired = self.lif2(self.b(self.lif1(self.a(step) + fired)))
+            given.append(fired)
+        return torch.stack(given)
+
+
+def shifted() -> nn.Module:
+    """A normalisation that adds a half."""
+    normalisation = nn.BatchNorm2d(4)
+    normalisation.bias.data.fill_(0.5)
+    return normalisation
+
+
+def pooled_sum(m: Any, x: Tensor) -> Tensor:
+    y = m.lif1(x)
+    pooled: Tensor = nn.functional.max_pool2d(y + m.lif2(0.5 * x), 2)
+    return pooled
+
+
 class Counter(nn.Module):
     """Fires several spikes at a step."""
 
@@ -306,16 +355,6 @@ def test_counts_are_no_spikes() -> None:
 def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
     with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
         spikesam.from_torch(loud(nn.Sequential(nn.Linear(10, 10), Counter())), spikes(6, 3, 10), neurons=neurons)
-
-
-def test_blocks_that_are_delayed_and_blocks_that_are_not() -> None:
-    delayed, _ = lava_dl(delay_shift=True)
-    prompt, given = lava_dl(delay_shift=False)
-    mixed = nn.Sequential(delayed[0], *prompt[1:])
-    with pytest.raises(
-        spikesam.NetworkError, match="some have delay_shift, some have not; expected one setting in all"
-    ):
-        spikesam.from_torch(mixed, given)
 
 
 @pytest.mark.parametrize(

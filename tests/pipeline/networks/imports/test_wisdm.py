@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import spikesam
 
 snn = pytest.importorskip("snntorch")
 
-STEPS, SAMPLES = 40, 8
+STEPS, SAMPLES = 40, 4
+BACKENDS = ("event", "torch", *(["lava"] if find_spec("lava") else []))
 
 
 class Wisdm(nn.Module):
@@ -54,8 +56,8 @@ def test_every_bit_is_the_models_on_every_backend(model: nn.Module) -> None:
     assert network.shapes == ((6, 1, 1), (200, 1, 4), (256, 1, 2), (7, 1, 1))
     assert (network.layers[0].padding, network.layers[0].current_pool) == ((0, 4), (1, 2))
     assert (network.timesteps, network.encoder) == (STEPS + 3, "changing-current")
-    rasters = [
-        spikesam.simulate(network, given[..., None], backend=backend, precision="float32")
-        for backend in ("event", "torch")
-    ]
-    assert rasters[0].raster_digest == rasters[1].raster_digest
+    compared = spikesam.compare(model, network, given, backends=BACKENDS)
+    assert compared.runs["differ"][compared.runs["precision"] == "float32"].max() == 0
+    assert compared.runs["digest"][compared.runs["precision"] == "fixed"].nunique() == 1
+    # A weight of the second layer is up to 1485 times the threshold: in fixed point that is 2048, not 4096.
+    assert [layer.neuron.threshold for layer in spikesam.quantise(network).layers] == [4096, 2048, 4096]

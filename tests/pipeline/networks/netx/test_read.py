@@ -55,7 +55,7 @@ def test_weights_that_8_bits_do_not_hold_are_those_of_two_inputs(tmp_path: Path)
         [[[-1, 0], [0, 0]], 128],
     ]
     spikes = np.random.default_rng(0).random((12, 1, 2, 1, 1)) < [[[0.3]], [[0.7]]]
-    found = spikesam.simulate(network, spikes, backend="torch", device="cpu")["fc1"][0][:, 0, 0, 0]
+    found = spikesam.simulate(network, spikes, backend="event")["fc1"][0][:, 0, 0, 0]
     u = v = 0
     for t in range(1, 13):
         u = int(u / 2) + 64 * int([-256, 254] @ spikes[t - 1, 0, :, 0, 0])

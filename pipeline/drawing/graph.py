@@ -1,0 +1,160 @@
+"""A network as a picture: a box for every layer, an arrow for everything that is read, and how much is fired."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.network import Input, Network, Source
+from recordings.errors import InputError
+
+from .canvas import GREY, STYLE, drawable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from recordings.raster.reader import RasterReader
+
+WIDTH, HEIGHT = 1.0, 0.62  # inches of a box
+ACROSS, DOWN = 1.75, 1.0  # inches from box to box
+ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
+
+
+def draw_network(network: Network, raster: RasterReader | None = None) -> Figure:
+    """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow below.
+
+    Where a raster is given, arrows are as dark as the layer behind them fires, and say how often: spikes per neuron
+    and step.
+
+    Parameters
+    ----------
+    network : of any kind; also a :class:`~pipeline.networks.checkpoint.Checkpoint`
+    raster : what was recorded from it, open
+
+    Returns
+    -------
+    a :class:`matplotlib.figure.Figure`, which a notebook shows
+
+    Raises
+    ------
+    InputError : if the raster is of another network
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> figure = spikesam.draw_network(spikesam.load("cluttered-digits"))
+    >>> figure.savefig("network.png")
+    """
+    network = getattr(network, "network", network)
+    if not isinstance(network, Network):
+        raise InputError(f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    rates = _rates(network, raster) if raster else {}
+    places = _places(network)
+    columns = 2 + max(column for column, _ in places.values())
+    rows = 1 + max(row for _, row in places.values())
+    longest = max((right - left for left, right in _spans(network, places)), default=1)
+    above = 0.75 + 0.08 * longest
+    size = ACROSS * columns, DOWN * rows + above
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, dpi=120)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(-0.6 * ACROSS, size[0] - 0.6 * ACROSS), ylim=(above - size[1], above))
+        axes.set_axis_off()
+        for name, shape in zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True):
+            _box(axes, places[name], name, "×".join(map(str, shape)), name == "input")
+        places["readout"] = columns - 1, 0
+        _box(axes, places["readout"], "readout", f"{network.classes}", True)
+        for layer, inputs in zip(network.layers, network.inputs, strict=True):
+            for each in inputs:
+                for source in each.sources:
+                    _arrow(axes, places, source, each, layer.name, rates)
+        last = network.layers[-1].name
+        _arrow(axes, places, Source(last), None, "readout", rates)
+    return figure
+
+
+def _rates(network: Network, raster: RasterReader) -> dict[str, float]:
+    """Spikes per neuron and step of each layer."""
+    found = {layer.name: float(raster.counts(layer).mean()) / layer.neurons for layer in raster.layers}
+    if unknown := found.keys() - {"input", *(layer.name for layer in network.layers)}:
+        raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")
+    return found
+
+
+def _places(network: Network) -> dict[str, tuple[int, int]]:
+    """Column and row of every layer: columns by the longest way from the input, without feedback."""
+    columns, taken = {"input": 0}, {0: 1}
+    places = {"input": (0, 0)}
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        before = [columns[source.layer] for each in inputs for source in each.sources if source.layer in columns]
+        column = columns[layer.name] = 1 + max(before, default=0)
+        places[layer.name] = column, taken.get(column, 0)
+        taken[column] = taken.get(column, 0) + 1
+    return places
+
+
+def _spans(network: Network, places: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:
+    """The columns that each bow begins and ends in."""
+    return [
+        (places[source.layer][0], places[layer.name][0])
+        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        for each in inputs
+        for source in each.sources
+    ]
+
+
+def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    x, y = place[0] * ACROSS, -place[1] * DOWN
+    corner = x - WIDTH / 2, y - HEIGHT / 2
+    style: Any = {"facecolor": "white" if plain else "#e8eef6", "edgecolor": GREY, "linewidth": 0.8}
+    axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08", **style))
+    about: Any = {"ha": "center", "va": "center"}
+    short = name if len(name) <= SHORT else f"{name[: SHORT - 5]}…{name[-4:]}"
+    axes.text(x, y + 0.11, drawable(short), fontsize=8, fontweight="bold", **about)
+    axes.text(x, y - 0.13, shape, fontsize=7, color=GREY, **about)
+
+
+SHORT = 16  # characters of a name in its box
+
+
+def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]) -> None:
+    """From a layer to one that reads it, with the delay, the sign and the rate."""
+    from matplotlib.patches import FancyArrowPatch
+
+    (left, upper), (right, lower) = places[source.layer], places[target]
+    rate = rates.get(source.layer)
+    colour = GREY if rate is None else str(round(0.72 * (1 - min(1.0, rate / 0.3)), 3))  # black from 30 % on
+    line: Any = {
+        "color": colour,
+        "linestyle": "--" if each is not None and each.weight is None else "-",
+        "zorder": 0,
+        **ARROW,
+    }
+    said = [] if rate is None else [f"{100 * rate:.1f} %"]
+    if each is not None and source.delay > 1:
+        said.append(f"{source.delay} steps")
+    if source.sign < 0:
+        said.append("−")
+    x0, x1, y0, y1 = left * ACROSS, right * ACROSS, -upper * DOWN, -lower * DOWN
+    if right == left + 1:  # straight
+        start, end, height = (x0 + WIDTH / 2, y0), (x1 - WIDTH / 2, y1), 0.0
+    elif right > left:  # over the layers between
+        start, end, height = (x0, y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2), 0.3 + 0.08 * (right - left)
+    elif source.layer == target:
+        start, end, height = (x0 - 0.25, y0 - HEIGHT / 2), (x0 + 0.25, y0 - HEIGHT / 2), -0.35
+    else:  # back, under them
+        start, end, height = (x0, y0 - HEIGHT / 2), (x1, y1 - HEIGHT / 2), 0.3 + 0.08 * (left - right)
+    across, up = end[0] - start[0], end[1] - start[1]
+    bend = -2 * height / float(np.hypot(across, up))  # as far as a bow stands off, in shares of its length
+    axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **line))
+    if said:
+        x, y = (start[0] + end[0]) / 2 + bend / 2 * up, (start[1] + end[1]) / 2 - bend / 2 * across
+        below = y < min(start[1], end[1])
+        about: Any = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 6.5}
+        axes.text(x, y + (-0.05 if below else 0.04), ", ".join(said), **about)

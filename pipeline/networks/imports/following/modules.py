@@ -1,0 +1,73 @@
+"""Modules that are known: what each does to a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from torch import Tensor, nn
+
+from backends.network import NetworkError
+from pipeline.networks.libraries.library import recognised
+
+from .functions import through
+from .stream import Followed, JumbledError, Lost, Operation, Stream, mapped
+
+# Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
+# its last axis.
+MOVING = {
+    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd"),
+    "spikingjelly": ("Dropout",),
+    "sinabs": ("UnflattenTime",),
+    "lava": ("AbstractFlatten",),
+}
+ON_MAPS = {
+    "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
+    "spikingjelly": ("ThresholdDependentBatchNorm2d",),
+}
+ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
+BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
+ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
+ON_NEURONS = {
+    "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
+    "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
+}
+
+
+def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
+    """What a module makes of a stream."""
+    module = operation.what
+    try:
+        if _is_one_of(module, MOVING) or (type(module) is nn.Sequential and not len(module)):  # a shortcut of nothing
+            return stream.rearranged(module.forward(stream.where))
+        if _is_one_of(module, ON_MAPS):
+            return through(stream, operation, given, output)
+        if _is_one_of(module, ON_ROWS) or (_is_one_of(module, BY_CHANNEL) and output.shape[-1] != stream.size):
+            return through(stream, operation, given, output, axes=2)
+        if _is_one_of(module, ON_NUMBERS):
+            return stream.then(operation)
+        if _is_one_of(module, ON_NEURONS):
+            return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
+    except JumbledError:
+        return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
+    return Lost(operation.where)
+
+
+def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Stream:
+    """The stream behind synapses that work on (B, …, T)."""
+    moved = stream.rearranged(stream.where.movedim(-1, 1))
+    shape = tuple(output.movedim(-1, 1).shape)
+    try:
+        behind = mapped(moved, given.ndim - 2, operation, prod(shape[2:]), shape)
+    except JumbledError:
+        raise NetworkError(f"{operation.where}: its input is not (B, C, H, W, T) in C-order") from None
+    return behind.rearranged(behind.where.movedim(1, -1))
+
+
+def label(name: str, module: nn.Module) -> str:
+    """What messages call a module."""
+    return f"module {name!r} ({type(module).__name__})"
+
+
+def _is_one_of(module: nn.Module, kinds: Mapping[str, tuple[str, ...]]) -> bool:
+    return any(recognised(module, library, dict.fromkeys(names, True)) for library, names in kinds.items())

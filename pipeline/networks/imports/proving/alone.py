@@ -1,0 +1,79 @@
+"""One layer of a network alone, driven by bits that a model fired: what it fires of them is its own doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backends.constant_current import input_currents
+from backends.network import Input, Network
+from backends.torch.neurons import make_neurons
+from backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
+
+
+class LayerAlone:
+    """The neurons of one layer, at rest.
+
+    Parameters
+    ----------
+    network : in float32 or in fixed point
+    number : of the layer, from 0
+    given : (T, B, C, H, W) bool by name, of all that it reads, in the network's steps; int8 of a current
+    device : torch's name for it
+    """
+
+    def __init__(self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str) -> None:
+        self.network, self.given, self.device = network, given, device
+        layer, inputs, (channels, height, width) = (
+            network.layers[number],
+            network.inputs[number],
+            network.shapes[number + 1],
+        )
+        first = given[inputs[0].sources[0].layer]
+        samples = first.shape[-4]
+        self.neurons = make_neurons(layer.spiking_neuron, (samples, height * width, channels), device, layer.more)
+        self.currents = [self._currents(each) for each in inputs]
+
+    def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
+        """Go from rest at the step before `first` to each step before `stop`, and give what fires there, (B, H·W, C).
+
+        The neurons' `spikes` may be written between two steps: these then count as fired.
+        """
+        for t in range(max(1, first), stop):
+            with torch.inference_mode(), exact_sums():
+                current, *others = (of_input(t).view_as(self.neurons.membrane) for of_input in self.currents)
+                fired = self.neurons.step(current, t, others=others)
+            yield t, fired
+
+    def _currents(self, each: Input) -> Callable[[int], Tensor]:
+        """What gives a[t] of an input, (B, H·W, C)."""
+        network, first = self.network, each.sources[0].layer
+        if self.given[first].dtype == np.int8:
+            steps = torch.from_numpy(input_currents(network, self.given[first])).to(self.device).flatten(3).mT
+            return lambda t: steps[:, min(t, steps.shape[1]) - 1]
+        if each.weight is None:
+            return lambda t: self._arrived(each, t)
+        seen = network.shapes[network.place(first)]
+        if each.fixed:
+            fixed = FixedSynapses(each, seen, Workspace(self.device))
+            return lambda t: fixed(self._arrived(each, t))
+        synapses = FloatSynapses(each, seen, self.device)
+        return lambda t: synapses(self._arrived(each, t))
+
+    def _arrived(self, each: Input, t: int) -> Tensor:
+        """x[t] of an input, (B, H·W, C) int8."""
+        first, *others = (
+            source.sign * positions(self.given[source.layer][t - source.delay], self.device) * (t >= source.delay)
+            for source in each.sources
+        )
+        return sum(others, start=first)
+
+
+def positions(spikes: NDArray[np.bool_], device: str) -> Tensor:
+    """(B, C, H, W) bool -> (B, H·W, C) int8."""
+    return torch.from_numpy(spikes).to(device, torch.int8).flatten(2).mT

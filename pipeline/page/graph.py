@@ -1,0 +1,24 @@
+"""The picture of a run's network, as the page holds it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from .shown_run import ShownRun
+
+
+def graph_of(run: ShownRun) -> dict[str, Any] | None:
+    """The picture as SVG in a `data:` address, and whether it shows more than a chain; None without the network."""
+    if run.network is None:
+        return None
+    import matplotlib as mpl
+
+    from pipeline.drawing.graph import draw_network
+
+    drawn = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
+        draw_network(run.network, run.raster).savefig(drawn, format="svg", metadata={"Date": None})
+    address = "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
+    return {"address": address, "chain": run.network.is_chain}
