@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backends.network import NetworkError
+from backends.network.inputs import LONGEST_DELAY
 
 from .attributes import numbers
 from .graph import POOLS, SPIKING, Graph, Named
@@ -19,7 +20,6 @@ SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *
 ORDER = "pooling, Flatten, weights, Scale, neurons"
 REASONS = {
     "Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much",
-    "Delay": "expected it between neurons",
 }
 
 
@@ -126,10 +126,14 @@ def inputs_of(graph: Graph, target: str, dt: float) -> list[InputNodes]:
 def _steps(delay: Named, dt: float) -> int:
     """Steps of a node Delay."""
     seconds = numbers(delay.node.delay, "delay", delay.where).ravel()
-    steps = np.unique(np.round(seconds / dt))
-    if len(steps) != 1 or steps[0] < 0 or not np.allclose(seconds, steps[0] * dt, rtol=1e-6, atol=0):
+    limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
+    steps = np.unique(np.round(limited / dt))
+    if len(steps) != 1 or not 0 <= steps[0] <= LONGEST_DELAY or not np.allclose(limited, steps[0] * dt, 1e-6, 0):
         found = f"{seconds.min():g} … {seconds.max():g} s" if len(seconds) else "empty"
-        raise NetworkError(f"{delay.where}: delay is {found}, expected the same whole number of steps of {dt:g} s")
+        raise NetworkError(
+            f"{delay.where}: delay is {found}, expected the same whole number of steps of {dt:g} s everywhere, "
+            f"0 … {LONGEST_DELAY:,}"
+        )
     return int(steps[0])
 
 

@@ -91,7 +91,7 @@ def from_nir(
 
 
 def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
-    (end, *others), dt = inputs_of(graph, graph.last, rules.dt), rules.dt
+    end, *others = inputs_of(graph, graph.last, rules.dt)
     if others or len(end.reads) > 1:
         found = " and ".join(repr(read.name) for each in (end, *others) for read in each.reads)
         raise NetworkError(f"node {graph.last!r}: adds up what comes from {found}, expected one: a readout has one")
@@ -100,16 +100,7 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     last = end.reads[0].name
     if timesteps is None and "timesteps" not in said:
         raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
-    inputs: dict[str, list[InputNodes]] = {}
-    waiting = [] if last == graph.first else [last]
-    while waiting:
-        name = waiting.pop()
-        if name not in inputs and name != graph.first:
-            inputs[name] = inputs_of(graph, name, dt)
-            if "layers" not in said:  # weights come first, and what neurons read of themselves last
-                inputs[name].sort(key=lambda each: (not each.group.synapse, {r.name for r in each.reads} == {name}))
-            waiting += [read.name for each in reversed(inputs[name]) for read in reversed(each.reads)]
-    inputs = dict(reversed(inputs.items()))
+    inputs = _inputs_of_all(graph, last, rules.dt, in_order="layers" in said)
     level = levels({n: [(r.name, r.steps) for each in i for r in each.reads] for n, i in inputs.items()}, graph.first)
     depth, told = level[last], timesteps is not None
     total = whole(timesteps if told else said["timesteps"], "timesteps", "from_nir", 1) + depth * told
@@ -140,6 +131,25 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     encoder: Any = str(said.get("encoder", "spikes"))
     largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
     return Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest)
+
+
+def _inputs_of_all(graph: Graph, last: str, dt: float, in_order: bool) -> dict[str, list[InputNodes]]:
+    """All inputs of all neurons that lead to the last, mostly in the order that spikes take.
+
+    The inputs of one node are `in_order` of its edges, or those with weights come first, and what it reads of itself
+    alone behind those.
+    """
+    inputs: dict[str, list[InputNodes]] = {}
+    waiting = [last]
+    while waiting:
+        name = waiting.pop()
+        if name in inputs or name == graph.first:
+            continue
+        inputs[name] = inputs_of(graph, name, dt)
+        if not in_order:
+            inputs[name].sort(key=lambda each: (not each.group.synapse, {read.name for read in each.reads} == {name}))
+        waiting += [read.name for each in reversed(inputs[name]) for read in reversed(each.reads)]
+    return dict(reversed(inputs.items()))
 
 
 def _read_inputs(

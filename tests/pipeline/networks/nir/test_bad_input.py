@@ -96,7 +96,7 @@ def test_branches_and_loose_ends() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "node 'neurons1': got no weights in front of it"),
+        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "node 'conv1': delay is 1 … 1 s, expected the"),
         (
             {"conv1": nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))},
             "node 'conv1': type Conv1d is not supported: maps have two dimensions",
