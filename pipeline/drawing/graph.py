@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from recordings.raster.reader import RasterReader
 
-WIDTH, HEIGHT = 1.0, 0.62  # inches of a box
-ACROSS, DOWN = 1.75, 1.0  # inches from box to box
+WIDTH, HEIGHT = 1.12, 0.62  # inches of a box
+ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
 
@@ -142,19 +142,26 @@ def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: s
     if source.sign < 0:
         said.append("−")
     x0, x1, y0, y1 = left * ACROSS, right * ACROSS, -upper * DOWN, -lower * DOWN
-    if right == left + 1:  # straight
+    if right == left + 1:
         start, end, height = (x0 + WIDTH / 2, y0), (x1 - WIDTH / 2, y1), 0.0
-    elif right > left:  # over the layers between
-        start, end, height = (x0, y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2), 0.3 + 0.08 * (right - left)
     elif source.layer == target:
         start, end, height = (x0 - 0.25, y0 - HEIGHT / 2), (x0 + 0.25, y0 - HEIGHT / 2), -0.35
-    else:  # back, under them
+    elif right < left:  # back, under the layers between
         start, end, height = (x0, y0 - HEIGHT / 2), (x1, y1 - HEIGHT / 2), 0.3 + 0.08 * (left - right)
+    elif upper == lower == 0:  # over them
+        start, end, height = (x0, y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2), 0.3 + 0.08 * (right - left)
+    elif upper == lower:
+        start, end, height = (x0, y0 - HEIGHT / 2), (x1, y1 - HEIGHT / 2), -0.3
+    elif upper > lower:  # between the rows
+        start, end, height = (x0 + WIDTH / 2, y0), (x1 - 0.3, y1 - HEIGHT / 2), 0.0
+    else:
+        start, end, height = (x0 + 0.3, y0 - HEIGHT / 2), (x1 - WIDTH / 2, y1), 0.0
     across, up = end[0] - start[0], end[1] - start[1]
     bend = -2 * height / float(np.hypot(across, up))  # as far as a bow stands off, in shares of its length
     axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **line))
     if said:
         x, y = (start[0] + end[0]) / 2 + bend / 2 * up, (start[1] + end[1]) / 2 - bend / 2 * across
         below = y < min(start[1], end[1])
-        about: Any = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 6.5}
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+        about: Any = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 6.5, "bbox": behind}
         axes.text(x, y + (-0.05 if below else 0.04), ", ".join(said), **about)
