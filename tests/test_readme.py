@@ -88,15 +88,16 @@ def test_your_own_network(tmp_path, monkeypatch):
     assert quantise(checkpoint.network).shapes[-1] == (20, 1, 1)
 
 
-def test_the_three_ways_in(tmp_path, monkeypatch, capsys):
-    """Record, import and write down, as printed; files of other programs, which are not there, are left out."""
+def test_the_ways_in(tmp_path, monkeypatch, capsys):
+    """Record, import, write down, and layers that read several, as printed; files of other programs, which are not there, are left out."""
     monkeypatch.chdir(tmp_path)
     elsewhere = ("theirs.nir", "network.net", "save(Checkpoint(")  # or tried by another test
     tried = [code for code in blocks(GUIDE) if not any(each in code for each in elsewhere)]
     names: dict[str, Any] = {}
     for code in [each for each in tried for _ in range(2)]:  # as cells of a notebook that are run again
         exec(compile(code, "your-network.md", "exec"), names)
-    assert len(tried) == 3
+    assert len(tried) == 4
+    assert names["recurrent"].more[0].sources[0].layer == "conv3"
     assert "event: 0 of 20,880 bits differ in float32" in capsys.readouterr().out
     assert names["raster"].predictions.shape == (2,)
     assert {"arrays.h5", "chip.h5", "runs"} <= {path.name for path in tmp_path.iterdir()}
