@@ -89,7 +89,7 @@ def test_your_own_network(tmp_path, monkeypatch):
 
 
 def test_the_ways_in(tmp_path, monkeypatch, capsys):
-    """Record, import, write down, and layers that read several, as printed; files of other programs, which are not there, are left out."""
+    """Record, import, build, write down, as printed; files of other programs, which are not there, are left out."""
     monkeypatch.chdir(tmp_path)
     elsewhere = ("theirs.nir", "network.net", "save(Checkpoint(")  # or tried by another test
     tried = [code for code in blocks(GUIDE) if not any(each in code for each in elsewhere)]
