@@ -43,7 +43,7 @@ def model(shared: Path) -> nn.Module:
     path = shared / "data" / "networks" / "wisdm" / "WISDM_snnTorch.ckpt"
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")
-    weights = torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     model = Wisdm()
     model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})
     return model.eval()
