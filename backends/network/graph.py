@@ -44,8 +44,9 @@ from numpy.typing import NDArray
 from recordings.text import printable
 
 from .checks import NetworkError, Sides, real, whole
-from .inputs import CURRENT_LIMIT, Input, Shape, Source
-from .layers import PIXEL_LIMIT, Layer, Readout
+from .consistency import check_neurons, check_range, check_sources, check_sums
+from .inputs import Input, Shape
+from .layers import Layer, Readout
 from .table import table_of
 from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
 
@@ -53,7 +54,6 @@ Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "
 Kind = Literal["snn", "ann"]
 
 DEFAULT_RANGE = 2.0  # of pixels, as of Poisson spikes, which fire at every step for a pixel of 2
-FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 LARGEST_MAP = 1 << 27  # neurons of a layer, as many as a raster can hold
 
 
@@ -118,8 +118,8 @@ class Network:
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
         object.__setattr__(self, "layers", with_plain_sources(self.layers))
-        self._check_neurons()
-        self._check_sources()
+        check_neurons(self)
+        check_sources(self)
         for name, shape in zip(("input", *names), self.shapes, strict=True):
             if math.prod(shape) > LARGEST_MAP:
                 raise NetworkError(
@@ -132,98 +132,9 @@ class Network:
                 "neurons"
             )
         if self.precision == "fixed":
-            self._check_sums()
+            check_sums(self)
         elif self.kind == "snn":
-            self._check_range()
-
-    def _check_sources(self) -> None:
-        """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
-        for layer, inputs in zip(self.layers, self.inputs, strict=True):
-            sources = [source for each in inputs for source in each.sources]
-            for source in sources:
-                if source.delay > max(1, self.timesteps - 1):
-                    raise NetworkError(
-                        f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
-                        f"T = {self.timesteps}"
-                    )
-            reads_input = sum(source.layer == "input" for source in sources)
-            first = layer is self.layers[0]
-            if self.current_input and (reads_input != first or (first and inputs[0].sources != (Source("input"),))):
-                raise NetworkError(
-                    f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first layer, once, "
-                    "by an input of its own and a step later, and no other"
-                )
-        if lost := [layer.name for layer in self.layers if layer.name not in self.to_readout]:
-            raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
-
-    def _check_neurons(self) -> None:
-        """Refuse neurons that cannot work together, or have constants for another number of steps."""
-        if len({layer.neuron.spikes for layer in self.layers}) > 1:
-            raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
-        weights = [self.readout.weight, *(layer.weight for layer in self.layers)]
-        if len({weight.dtype for weight in weights}) > 1:
-            raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
-        if (self.encoder == "image") != (self.kind == "ann"):
-            neurons = "neurons that spike" if self.kind == "snn" else "neurons ReLU"
-            expected = "an encoder of spikes or currents" if self.kind == "snn" else "'image'"
-            raise NetworkError(f"encoder is {self.encoder!r}, expected {expected} of a network with {neurons}")
-        if self.kind == "ann" and self.timesteps != 1:
-            raise NetworkError(f"timesteps is {self.timesteps}, expected 1 of a network with neurons ReLU")
-        if self.current_input and self.layers[0].pooling == "max" and self.layers[0].pool != 1:
-            raise NetworkError(
-                f"layer {self.layers[0].name!r}: pooling is 'max', expected 'average' in front of a current: "
-                "maximum pooling is of spikes"
-            )
-        if self.kind == "ann" and (self.readout.leak != 1 or self.readout.bias.any()):
-            raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
-        rows = [
-            (f"layer {layer.name!r}", field, getattr(layer.neuron, field))
-            for layer in self.layers
-            for field in layer.neuron.arrays
-        ]
-        rows += [
-            (f"layer {layer.name!r}, input {number}", "gain", each.gain)
-            for layer in self.layers
-            for number, each in enumerate(layer.more, 2)
-        ]
-        for where, field, values in (*rows, ("readout", "bias", self.readout.bias)):
-            if len(values) not in (1, self.timesteps):
-                raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {self.timesteps}")
-
-    def _check_sums(self) -> None:
-        """Refuse a network in fixed point whose sums could overflow."""
-        worst = int(np.abs(self.readout.weight.astype(np.int64)).sum(axis=1).max())
-        biases = int(np.abs(self.readout.bias.astype(np.int64)).max())
-        if worst >= CURRENT_LIMIT or (worst + biases) * self.timesteps >= 1 << 31:
-            raise NetworkError(
-                f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to {biases:,}; over "
-                f"{self.timesteps} steps that could overflow; use fewer inputs or steps"
-            )
-        first = self.layers[0]
-        if self.current_input and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
-            raise NetworkError(
-                f"layer {first.name!r}: the int8 weights of one neuron sum to {first.largest_current:,} in "
-                f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
-                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
-            )
-
-    def _check_range(self) -> None:
-        """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
-        steps, readout = self.timesteps, self.readout
-        sums = _largest_sum(readout.weight) + _largest(readout.bias)
-        reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
-        for layer, inputs in zip(self.layers, self.inputs, strict=True):
-            neuron = layer.spiking_neuron
-            current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in inputs)
-            current += _largest(neuron.bias)
-            current *= steps if np.any(neuron.synaptic_leak) else 1
-            reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
-        for where, most in reached.items():
-            if not most < FLOAT_LIMIT:
-                raise NetworkError(
-                    f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, expected less than "
-                    f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
-                )
+            check_range(self)
 
     def check_spiking(self, where: str) -> None:
         """Refuse an ANN where only spiking networks can be used.
@@ -404,21 +315,6 @@ class Network:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NetworkError(f"the graph is incomplete or malformed: {printable(repr(error), 200)}") from error
-
-
-def _largest(numbers: NDArray[Any]) -> float:
-    """The largest magnitude."""
-    return max(float(numbers.max()), -float(numbers.min()))
-
-
-def _largest_current(each: Input) -> float:
-    """At least the largest magnitude of an input's currents."""
-    return len(each.sources) * (1.0 if each.weight is None else _largest_sum(each.weight))
-
-
-def _largest_sum(weight: NDArray[Any]) -> float:
-    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer to find."""
-    return weight.size // len(weight) * _largest(weight)
 
 
 def _shape(shape: Any) -> Shape:

@@ -1,0 +1,125 @@
+"""What the parts of a network must agree on, and how large its sums may become: called when a network is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import NetworkError
+from .inputs import CURRENT_LIMIT, Input, Source
+from .layers import PIXEL_LIMIT
+
+if TYPE_CHECKING:
+    from .graph import Network
+
+FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
+
+
+def check_sources(network: Network) -> None:
+    """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        sources = [source for each in inputs for source in each.sources]
+        for source in sources:
+            if source.delay > max(1, network.timesteps - 1):
+                raise NetworkError(
+                    f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
+                    f"T = {network.timesteps}"
+                )
+        reads_input = sum(source.layer == "input" for source in sources)
+        first = layer is network.layers[0]
+        if network.current_input and (reads_input != first or (first and inputs[0].sources != (Source("input"),))):
+            raise NetworkError(
+                f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first layer, once, "
+                "by an input of its own and a step later, and no other"
+            )
+    if lost := [layer.name for layer in network.layers if layer.name not in network.to_readout]:
+        raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
+
+
+def check_neurons(network: Network) -> None:
+    """Refuse neurons that cannot work together, or have constants for another number of steps."""
+    if len({layer.neuron.spikes for layer in network.layers}) > 1:
+        raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
+    weights = [network.readout.weight, *(layer.weight for layer in network.layers)]
+    if len({weight.dtype for weight in weights}) > 1:
+        raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
+    if (network.encoder == "image") != (network.kind == "ann"):
+        neurons = "neurons that spike" if network.kind == "snn" else "neurons ReLU"
+        expected = "an encoder of spikes or currents" if network.kind == "snn" else "'image'"
+        raise NetworkError(f"encoder is {network.encoder!r}, expected {expected} of a network with {neurons}")
+    if network.kind == "ann" and network.timesteps != 1:
+        raise NetworkError(f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU")
+    if network.current_input and network.layers[0].pooling == "max" and network.layers[0].pool != 1:
+        raise NetworkError(
+            f"layer {network.layers[0].name!r}: pooling is 'max', expected 'average' in front of a current: "
+            "maximum pooling is of spikes"
+        )
+    if network.kind == "ann" and (network.readout.leak != 1 or network.readout.bias.any()):
+        raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
+    rows = [
+        (f"layer {layer.name!r}", field, getattr(layer.neuron, field))
+        for layer in network.layers
+        for field in layer.neuron.arrays
+    ]
+    rows += [
+        (f"layer {layer.name!r}, input {number}", "gain", each.gain)
+        for layer in network.layers
+        for number, each in enumerate(layer.more, 2)
+    ]
+    for where, field, values in (*rows, ("readout", "bias", network.readout.bias)):
+        if len(values) not in (1, network.timesteps):
+            raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}")
+
+
+def check_sums(network: Network) -> None:
+    """Refuse a network in fixed point whose sums could overflow."""
+    worst = int(np.abs(network.readout.weight.astype(np.int64)).sum(axis=1).max())
+    biases = int(np.abs(network.readout.bias.astype(np.int64)).max())
+    if worst >= CURRENT_LIMIT or (worst + biases) * network.timesteps >= 1 << 31:
+        raise NetworkError(
+            f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to {biases:,}; over "
+            f"{network.timesteps} steps that could overflow; use fewer inputs or steps"
+        )
+    first = network.layers[0]
+    if network.current_input and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
+        raise NetworkError(
+            f"layer {first.name!r}: the int8 weights of one neuron sum to {first.largest_current:,} in "
+            f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
+            f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
+        )
+
+
+def check_range(network: Network) -> None:
+    """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
+    steps, readout = network.timesteps, network.readout
+    sums = _largest_sum(readout.weight) + _largest(readout.bias)
+    reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        neuron = layer.spiking_neuron
+        current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in inputs)
+        current += _largest(neuron.bias)
+        current *= steps if np.any(neuron.synaptic_leak) else 1
+        reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
+    for where, most in reached.items():
+        if not most < FLOAT_LIMIT:
+            raise NetworkError(
+                f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, expected less than "
+                f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
+            )
+
+
+def _largest(numbers: NDArray[Any]) -> float:
+    """The largest magnitude."""
+    return max(float(numbers.max()), -float(numbers.min()))
+
+
+def _largest_current(each: Input) -> float:
+    """At least the largest magnitude of an input's currents."""
+    return len(each.sources) * (1.0 if each.weight is None else _largest_sum(each.weight))
+
+
+def _largest_sum(weight: NDArray[Any]) -> float:
+    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer to find."""
+    return weight.size // len(weight) * _largest(weight)
