@@ -43,11 +43,12 @@ def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
     """
     found = []
     with torch.no_grad():
+        fired = {"input": inputs}
         layers: Any = DifferentiableNetwork(network).layers
-        for module in layers:
-            currents = module.currents(inputs)
+        for layer, module in zip(network.layers, layers, strict=True):
+            currents = module.currents(fired)
             found.append(_moments(currents))
-            inputs = fire(module.layer.spiking_neuron, currents)
+            fired[layer.name] = fire(module.neuron, currents)
     return found
 
 
@@ -73,14 +74,15 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
     scales : γ of every layer, see :func:`learnt_scales`
     first : position of the first layer whose statistics are estimated; those before keep theirs
     """
-    layers = list(network.layers)
+    network.check_chain("BNTT")
+    layers, fired = list(network.layers), {"input": inputs}
     modules: Any = DifferentiableNetwork(network).layers
     with torch.no_grad():
         for position, (module, scale) in enumerate(zip(modules, scales, strict=True)):
-            currents = module.currents(inputs)
+            currents = module.currents(fired)
             if position >= first:
                 layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
-            inputs = fire(layers[position].spiking_neuron, currents)
+            fired[module.name] = fire(layers[position].spiking_neuron, currents)
     return replace(network, layers=tuple(layers))
 
 

@@ -51,6 +51,10 @@ class SpikingLayer(nn.Module):
         late = {name: each.detach() for name, each in fired.items()}
         return fire(self.neuron, self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps))
 
+    def currents(self, fired: Fired) -> Tensor:
+        """What the synapses hand to the neurons at steps 1 … T - 1: of several inputs, with their gains."""
+        return self._driven(fired, 0, self.steps)
+
     def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
         """What all inputs hand to the neurons at steps start + 1 … stop."""
         found = [self._weighed(number, self._currents(number, fired, start, stop), start) for number in self._numbers]

@@ -139,10 +139,10 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         instead("readout", h5py.ExternalLink("elsewhere.h5", "/readout")),
         "/readout: an external link, expected a hard link",
     ),
-    "virtual dataset": (virtual_dataset, "/layers/001_conv1/spikes: virtual storage, expected chunks in this file"),
+    "virtual dataset": (virtual_dataset, "/layers/001_conv1/spikes: virtual storage, expected data in this file"),
     "external storage": (
         instead(LABEL, lambda file, path: file.create_dataset(path, (3,), "<i4", external=[("/etc/passwd", 0, 12)])),
-        "/samples/label: external storage, expected chunks in this file",
+        "/samples/label: external storage, expected data in this file",
     ),
     "contiguous": (
         instead(LABEL, np.zeros(3, np.int32)),

@@ -43,7 +43,7 @@ def test_bundled_ones_are_small(name):
 @pytest.mark.parametrize("name", bundled_names("snn"))
 def test_bundled_spiking_ones_load(name):
     checkpoint = load_checkpoint(name, "snn")
-    assert checkpoint.network.timesteps >= 16
+    assert checkpoint.network.timesteps >= 12
     assert len(checkpoint.classes) == 10
 
 

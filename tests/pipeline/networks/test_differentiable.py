@@ -46,7 +46,7 @@ def assert_same_spikes(network: Network, inputs: InputBatch) -> None:
 def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     checkpoint = load_checkpoint(name)
     network = checkpoint.network
-    if network.encoder == "spikes":
+    if network.encoder != "poisson":
         (inputs,) = choose_samples(None, checkpoint, 2, seed=0).encoded([0, 1], network, 0, 2)
     else:
         inputs = poisson_batch(smooth_images(2, *network.input_shape[1:]), network.timesteps, 0, [3, 4])

@@ -121,7 +121,7 @@ def test_networks_that_are_neither():
         Network((2, 1, 1), 1, (relu, lif), readout, "image")
     with pytest.raises(NetworkError, match="encoder is 'poisson', expected 'image' of a network with neurons ReLU"):
         Network((2, 1, 1), 1, (relu,), readout)
-    with pytest.raises(NetworkError, match="encoder is 'image', expected 'poisson', 'spikes' or 'constant-current'"):
+    with pytest.raises(NetworkError, match="encoder is 'image', expected an encoder of spikes or currents"):
         Network((2, 1, 1), 1, (lif,), readout, "image")
     with pytest.raises(NetworkError, match="timesteps is 2, expected 1 of a network with neurons ReLU"):
         Network((2, 1, 1), 2, (relu,), readout, "image")

@@ -113,7 +113,7 @@ def test_spikes_that_come_too_late_change_no_answer():
     (before,) = TorchBackend("cpu").run(network, [planes], 3)
     layers = []
     for number, layer in enumerate(network.layers, 1):
-        steps = steps_that_matter(8, number, len(network.layers), 1)
+        steps = steps_that_matter(8, len(network.layers) - number)
         gain = layer.neuron.gain.copy()
         gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
         neuron = LIF(layer.neuron.leak, layer.neuron.threshold, gain, layer.neuron.bias)
@@ -123,6 +123,6 @@ def test_spikes_that_come_too_late_change_no_answer():
     assert np.array_equal(before.readout, after.readout)
     assert before.readout.any()
     for number, name in enumerate(network.raster_names[1:], 1):
-        steps = steps_that_matter(8, number, len(network.layers), 1)
+        steps = steps_that_matter(8, len(network.layers) - number)
         assert np.array_equal(before.spikes[name][:, :steps], after.spikes[name][:, :steps])
     assert not np.array_equal(before.spikes["conv1"], after.spikes["conv1"])
