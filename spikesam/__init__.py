@@ -26,6 +26,7 @@
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`from_netx`         a network of Loihi's own integers from a `.net` file of lava-dl
 :func:`quantise`          a network in the integers that every backend agrees on
+:func:`integer_planes`    layers of bits for neurons that fire several spikes a step; :func:`ternary_planes` -1, 0, 1
 :func:`compact`           a network whose weights take a byte each on disk
 :class:`Checkpoint`       a network, its classes and its :class:`Preprocessing`; :func:`save` writes it
 :func:`draw_network`      a picture of a network: what reads what, and how often it fires
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from backends.base import BackendError
     from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
     from backends.network.compact import compact
+    from backends.network.planes import integer_planes, ternary_planes
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
@@ -98,6 +100,8 @@ _WHERE = {
     "Source": "backends.network:Source",
     "LIF": "backends.network:LIF",
     "Readout": "backends.network:Readout",
+    "integer_planes": "backends.network.planes:integer_planes",
+    "ternary_planes": "backends.network.planes:ternary_planes",
     "from_nir": "pipeline.networks.nir.read:from_nir",
     "to_nir": "pipeline.networks.nir.write:to_nir",
     "from_netx": "pipeline.networks.netx.read:from_netx",
@@ -146,6 +150,7 @@ __all__ = [
     "from_netx",
     "from_nir",
     "from_torch",
+    "integer_planes",
     "load",
     "measure",
     "open_maps",
@@ -157,6 +162,7 @@ __all__ = [
     "sam",
     "save",
     "simulate",
+    "ternary_planes",
     "to_nir",
     "train",
     "write_raster",

@@ -1,0 +1,102 @@
+"""Neurons whose spikes are numbers, as layers of bits that read each other.
+
+A neuron that fires 0 … D spikes at a step, or -1, 0, 1, becomes layers with the same input, one for each threshold.
+What one fires is subtracted from the membranes of the others at the next step, as it is from its own; so all of them
+hold the same membrane. Whoever reads such a neuron reads all its layers:
+
+    hidden = integer_planes(Layer("hidden", w, LIF(0.5), source="input"), thresholds=(0.5, 1.5, 2.5))    I-LIF, up to 3
+    Layer("next", w2, LIF(0.5), source=("hidden_1", "hidden_2", "hidden_3"))
+
+    hidden = ternary_planes(Layer("hidden", w, LIF(0.5), source="input"))
+    Layer("next", w2, LIF(0.5), source=("hidden_plus", Source("hidden_minus", sign=-1)))
+
+In fixed point the layers round for themselves, each in units of its own threshold.
+
+References
+----------
+Yao et al. 2025, Scaling spike-driven transformer with efficient spike firing approximation training (I-LIF).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .checks import NetworkError, real
+from .inputs import Input
+from .layers import Layer
+from .neurons import LIF
+
+
+def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ...]:
+    """A layer that fires as many spikes as its membrane passes thresholds: NAME_1, NAME_2, …
+
+    Parameters
+    ----------
+    layer : in float32, with a `source`, that subtracts when it fires: each spike `reset_by`, or its threshold
+    thresholds : ascending, above 0; they take the place of the layer's own
+
+    Raises
+    ------
+    NetworkError : if it is another kind of layer, or thresholds do not ascend
+
+    Examples
+    --------
+    >>> from spikesam import LIF, Layer, integer_planes
+    >>> [layer.name for layer in integer_planes(Layer("hidden", [[1.0]], LIF(0.5), source="input"), (0.5, 1.5))]
+    ['hidden_1', 'hidden_2']
+    """
+    neuron = _subtracting(layer, "integer_planes")
+    steps = [real(each, "a threshold", "integer_planes") for each in thresholds]
+    if not steps or steps != sorted(set(steps)) or steps[0] <= 0:
+        raise NetworkError(f"integer_planes: thresholds are {list(thresholds)}, expected ascending numbers above 0")
+    names = [f"{layer.name}_{number}" for number in range(1, len(steps) + 1)]
+    planes = []
+    for name, threshold in zip(names, steps, strict=True):
+        others = tuple(each for each in names if each != name)
+        reset = (Input(None, others, gain=-np.asarray(neuron.subtracted)),) if others else ()
+        own = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
+        planes.append(replace(layer, name=name, neuron=own, more=(*layer.more, *reset)))
+    return tuple(planes)
+
+
+def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
+    """A layer that fires 1 above its threshold and -1 below minus its threshold: NAME_plus and NAME_minus.
+
+    Parameters
+    ----------
+    layer : in float32, with a `source`, that subtracts when it fires
+
+    Raises
+    ------
+    NetworkError : if it is another kind of layer
+    """
+    neuron = _subtracting(layer, "ternary_planes")
+    plus, minus = f"{layer.name}_plus", f"{layer.name}_minus"
+    back = np.asarray(neuron.subtracted)
+    mirrored = tuple(replace(each, gain=-each.gain) for each in layer.more)
+    return (
+        replace(layer, name=plus, more=(*layer.more, Input(None, minus, gain=back))),
+        replace(
+            layer,
+            name=minus,
+            weight=-layer.weight,
+            neuron=replace(neuron, bias=-neuron.bias),
+            more=(*mirrored, Input(None, plus, gain=back)),
+        ),
+    )
+
+
+def _subtracting(layer: Layer, where: str) -> LIF:
+    """The neuron of a layer whose spikes can be planes."""
+    neuron = layer.neuron
+    if not isinstance(neuron, LIF) or neuron.reset != "subtract" or np.any(neuron.synaptic_leak) or neuron.min_v_mem:
+        raise NetworkError(
+            f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without synaptic_leak and "
+            "min_v_mem"
+        )
+    if not layer.source:
+        raise NetworkError(f"{where}: layer {layer.name!r} names no source, expected the name of the layer before")
+    return neuron

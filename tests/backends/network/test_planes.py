@@ -1,0 +1,90 @@
+"""Neurons whose spikes are numbers: their layers of bits hold one membrane, and fire what the neuron fires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from backends.event.backend import EventBackend
+from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from backends.network.planes import integer_planes, ternary_planes
+from backends.network.quantise import quantise
+from backends.torch.backend import TorchBackend
+from recordings.raster.batch import unpack
+
+STEPS = 12
+WEIGHT = np.random.default_rng(1).integers(-3, 6, (4, 3)) / 4  # sums that float32 holds exactly
+SPIKES = np.random.default_rng(2).random((STEPS, 1, 3, 1, 1)) < 0.6
+
+
+def numbers(fires: Any) -> NDArray[np.int64]:
+    """(T, 4): what neurons of leak 1/2 fire whose spikes, `fires` of the membrane, each subtract 1."""
+    membrane, fired = np.zeros(4), np.zeros((STEPS, 4), np.int64)
+    for t in range(1, STEPS):
+        membrane = 0.5 * membrane + WEIGHT @ SPIKES[t - 1, 0, :, 0, 0] + 0.25 - fired[t - 1]
+        fired[t] = fires(membrane)
+    return fired
+
+
+def network(planes: tuple[Layer, ...], sources: Any) -> Network:
+    last = Layer("last", np.eye(4), LIF(0.0, reset="zero"), source=sources)
+    return Network((3, 1, 1), STEPS, (*planes, last), Readout(np.eye(4)), encoder="spikes")
+
+
+def summed(found: Network, signs: dict[str, int]) -> NDArray[np.int64]:
+    (batch,) = TorchBackend("cpu").run(found, [SPIKES], 1)
+    return sum(sign * unpack(batch.spikes[name], (4, 1, 1))[:, 0, :, 0, 0].astype(int) for name, sign in signs.items())
+
+
+def test_integer_spikes_are_the_number_of_thresholds_passed() -> None:
+    layer = Layer("hidden", WEIGHT, LIF(0.5, bias=0.25), source="input")
+    planes = integer_planes(layer, (0.25, 1.0, 1.75))
+    names = tuple(plane.name for plane in planes)
+    found = network(planes, names)
+    expected = numbers(lambda v: (v[:, None] > [0.25, 1.0, 1.75]).sum(axis=1))
+    assert set(expected.ravel()) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(summed(found, dict.fromkeys(names, 1)), expected)
+
+
+def test_ternary_spikes_have_the_sign_of_the_membrane() -> None:
+    layer = Layer("hidden", WEIGHT - 0.5, LIF(0.5, bias=0.25), source="input")
+    found = network(ternary_planes(layer), ("hidden_plus", Source("hidden_minus", sign=-1)))
+    membrane, expected = np.zeros(4), np.zeros((STEPS, 4), np.int64)
+    for t in range(1, STEPS):
+        membrane = 0.5 * membrane + (WEIGHT - 0.5) @ SPIKES[t - 1, 0, :, 0, 0] + 0.25 - expected[t - 1]
+        expected[t] = (membrane > 1).astype(int) - (membrane < -1)
+    assert set(expected.ravel()) == {-1, 0, 1}
+    np.testing.assert_array_equal(summed(found, {"hidden_plus": 1, "hidden_minus": -1}), expected)
+
+
+def test_planes_have_one_digest_in_fixed_point() -> None:
+    more = (Input(WEIGHT, Source("input", 2), gain=0.5),)
+    planes = ternary_planes(Layer("hidden", WEIGHT - 0.5, LIF(0.5, bias=0.25), source="input", more=more))
+    fixed = quantise(network(planes, ("hidden_plus", Source("hidden_minus", sign=-1))))
+    (one,), (two,) = (list(each.run(fixed, [SPIKES], 1)) for each in (TorchBackend("cpu"), EventBackend()))
+    for name in fixed.raster_names:
+        np.testing.assert_array_equal(one.spikes[name], two.spikes[name])
+    assert one.spikes["hidden_minus"].any()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda layer: integer_planes(layer, (1.5, 0.5)), r"thresholds are \[1.5, 0.5\], expected ascending"),
+        (lambda layer: integer_planes(layer, ()), r"thresholds are \[\], expected ascending"),
+        (
+            lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5, reset="zero"))),
+            "layer 'h' has LIF.*, expected LIF that",
+        ),
+        (
+            lambda _: integer_planes(Layer("h", [[1.0]], LIF(0.5, synaptic_leak=0.1)), (1,)),
+            "expected LIF that subtracts",
+        ),
+    ],
+)
+def test_what_cannot_be_planes(build: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        build(Layer("hidden", WEIGHT, LIF(0.5), source="input"))
