@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backends.base import Backend, BackendError, InputBatch
 from backends.event.backend import EventBackend
 from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Input, Layer, Network, NetworkError, Readout
-from backends.network.graph import FLOAT_LIMIT
+from backends.network.consistency import FLOAT_LIMIT
 from backends.network.quantise import quantise
 from recordings.raster.batch import PackedSpikes, unpack
 from tests.reference import reference_network, simulate_reference

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import spikesam
-from backends.network import graph
+from backends.network import consistency
 from pipeline import convert, explain, run
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
@@ -39,7 +39,7 @@ def stderr_of(main: Callable[[list[str]], object], arguments: list[str], capsys:
 def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr(graph, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
+        patch.setattr(consistency, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
         save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
     images = class_folders(tmp_path / "images", per_class=1)
     command = ["--checkpoint", str(path), "--data", str(images), "--out", str(tmp_path / "out")]
