@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from backends.network import LIF, Input, Layer, Network, Readout
 from backends.torch.backend import TorchBackend
+from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
 from recordings.errors import InputError
 from recordings.raster.batch import unpack
@@ -73,3 +74,12 @@ def test_a_shortcut_brings_gradients_from_later_steps() -> None:
     chain, short = two_layers(), two_layers(more=(Input(random.uniform(0.1, 0.4, (3, 2)), "input"),))
     assert [step.abs().max() > 0 for step in gradient(chain, spikes)][4:] == [False, False]
     assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
+
+
+def test_gradients_reach_the_image_through_shortcuts_and_through_the_layer_that_repeats_the_answers() -> None:
+    network = load_checkpoint("residual-digits").network
+    image = torch.tensor(random.integers(-127, 128, (1, *network.input_shape)), dtype=torch.float32, requires_grad=True)
+    logits, outputs = DifferentiableNetwork(network)(image)
+    logits[:, 3].sum().backward()
+    assert image.grad is not None and image.grad.abs().max() > 0
+    assert [layer.name for layer in network.layers][-1] == "answer" and len(outputs) == 10

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from backends.network import LIF, NetworkError, Shape, Source
+from backends.network import NetworkError, Shape, Source
 from pipeline.networks.imports.following.calling import FollowedModel
 from pipeline.networks.imports.following.raster import FollowedLayer
 from pipeline.networks.imports.following.stream import INPUT, Junction
+from pipeline.networks.imports.repeating import REPEATING
 from pipeline.networks.libraries.library import SpikingModule
 
 from .folds import concatenated
@@ -32,7 +33,7 @@ def gathered(
     branches = [[FoldedSynapses(shapes[source.layer], sources=(source,))] for source in sources]
     drives = concatenated(branches, Junction("the model's output", "concatenation", ()))
     spikes = [_spikes(followed.layers[source.layer], source.delay) for source in sources]
-    about = SpikingModule(LIF(0.0, 0.5, reset="zero"))
+    about = SpikingModule(REPEATING)
     path, joined = followed.answer.path, torch.cat(spikes, dim=2)
     return FollowedLayer(GATHERED, "the model's output", about, path, drives[0].shape, joined, None), drives
 

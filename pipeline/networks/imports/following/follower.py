@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from backends.network import LIF, NetworkError
+from backends.network import NetworkError
 from pipeline.networks.imports.neuron_modules import NeuronModules
+from pipeline.networks.imports.repeating import REPEATING
 from pipeline.networks.imports.windows import overlap
 from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule
 
@@ -205,7 +206,7 @@ class Follower:
         (operation,), name = operations, f"{source}{RELAYED}"
         relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, Relay(operation.what)),)))
         if name not in self._rasters:
-            about = SpikingModule(LIF(0.0, 0.5, reset="zero"), None, operation.what)
+            about = SpikingModule(REPEATING, None, operation.what)
             self._rasters[name] = Raster(name, operation.where, about, self.samples, self.timesteps, relayed)
         timed = self._rasters[name].timed(relayed)
         self._rasters[name].add(timed.where, output, None)
