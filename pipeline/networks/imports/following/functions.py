@@ -76,8 +76,8 @@ def tensors(value: Any) -> Iterator[Tensor]:
 def followed(call: Call) -> list[Followed] | None:
     """What the tensors of a call's result are, one for each; None if they do not depend on the example."""
     name = call.function.__name__
-    if name in INDEPENDENT:
-        return None
+    if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
+        return None  # zeros.to(x) has the dtype of x, and none of its numbers
     given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
     lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
     handle = next((each for names, each in HANDLERS.items() if name in names), None)

@@ -331,7 +331,7 @@ def test_an_image_drives_recurrent_layers() -> None:
 
 
 def looped(m: Any, x: Tensor) -> Tensor:
-    fired, given = torch.zeros(len(x), 10), []
+    fired, given = torch.zeros(len(x), 10).to(x), []
     for _ in range(8):
         fired = m.lif1(m.back(fired) + m.a(x))
         given.append(fired)
