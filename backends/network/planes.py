@@ -24,7 +24,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .checks import NetworkError, real
+from .checks import NetworkError, array
 from .inputs import Input
 from .layers import Layer
 from .neurons import LIF
@@ -49,12 +49,14 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     ['hidden_1', 'hidden_2']
     """
     neuron = _subtracting(layer, "integer_planes")
-    steps = [real(each, "a threshold", "integer_planes") for each in thresholds]
-    if not steps or steps != sorted(set(steps)) or steps[0] <= 0:
-        raise NetworkError(f"integer_planes: thresholds are {list(thresholds)}, expected ascending numbers above 0")
+    steps = array(thresholds, np.float64, "thresholds", "integer_planes")
+    if steps.ndim != 1:
+        raise NetworkError(f"integer_planes: thresholds have shape {steps.shape}, expected ascending numbers above 0")
+    if not len(steps) or (np.diff(steps, prepend=0) <= 0).any():
+        raise NetworkError(f"integer_planes: thresholds are {steps.tolist()}, expected ascending numbers above 0")
     names = [f"{layer.name}_{number}" for number in range(1, len(steps) + 1)]
     planes = []
-    for name, threshold in zip(names, steps, strict=True):
+    for name, threshold in zip(names, steps.tolist(), strict=True):
         others = tuple(each for each in names if each != name)
         reset = (Input(None, others, gain=-np.asarray(neuron.subtracted)),) if others else ()
         own = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
@@ -92,7 +94,12 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
 def _subtracting(layer: Layer, where: str) -> LIF:
     """The neuron of a layer whose spikes can be planes."""
     neuron = layer.neuron
-    if not isinstance(neuron, LIF) or neuron.reset != "subtract" or np.any(neuron.synaptic_leak) or neuron.min_v_mem:
+    if (
+        not isinstance(neuron, LIF)
+        or neuron.reset != "subtract"
+        or neuron.min_v_mem is not None
+        or np.any(neuron.synaptic_leak)
+    ):
         raise NetworkError(
             f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without synaptic_leak and "
             "min_v_mem"

@@ -16,7 +16,8 @@ from recordings.layers import steps_that_matter
 
 from .firing import fire, fire_step
 
-Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> (T, B, C, H, W)
+Steps = Tensor | list[Tensor]  # (T, B, C, H, W), or one step after the other
+Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> the spikes of all steps
 
 
 class SpikingLayer(nn.Module):
@@ -72,14 +73,12 @@ class SpikingLayer(nn.Module):
         rows = rows if len(rows) == 1 else rows[start : start + len(currents)]
         return currents * rows.to(currents)[:, None, :, None, None]
 
-    def _currents(self, number: int, fired: Fired, start: int, stop: int) -> Tensor:
+    def _currents(self, number: int, fired: Mapping[str, Any], start: int, stop: int) -> Tensor:
         """The currents of one input at steps start + 1 … stop, (S, B, C, H, W)."""
         each, weight = self.inputs[number], self.weights[number]
         stop = max(start, stop)
-        if (
-            self.unit is not None and number == 0
-        ):  # summed in float64 and rounded once, see backends/constant_current.py
-            given = fired["input"]
+        if self.unit is not None and number == 0:
+            given = fired["input"]  # summed in float64 and rounded once, see backends/constant_current.py
             maps = given[None] if self.constant else given[start:stop]
             numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
             found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
@@ -97,12 +96,12 @@ class SpikingLayer(nn.Module):
             None if again else self._weighed(number, self._currents(number, fired, 0, self.steps), 0)
             for number, again in enumerate(reads_itself)
         ]
-        first = next(iter(fired.values()))
-        samples = len(first) if self.constant else first.shape[1]
-        own = [torch.zeros((samples, *self.shape), device=first.device)]
+        before = list(fired.values())[-1]  # spikes, unless this is the first layer and its input an image
+        samples = len(before) if self.constant else before.shape[1]
+        own = [torch.zeros((samples, *self.shape), device=before.device)]
         state: Any = None
         for t in range(1, self.steps + 1):
-            with_own = {**fired, self.name: torch.stack(own)}
+            with_own = {**fired, self.name: own}
             found = [
                 self._weighed(number, self._currents(number, with_own, t - 1, t), t - 1)[0]
                 if each is None
@@ -114,14 +113,14 @@ class SpikingLayer(nn.Module):
         return torch.stack(own)
 
 
-def _later(spikes: Tensor, delay: int, start: int, stop: int) -> Tensor:
+def _later(spikes: Steps, delay: int, start: int, stop: int) -> Tensor:
     """What arrives at steps start + 1 … stop of spikes, `delay` steps after they were fired; silence at first."""
     first, last = start + 1 - delay, stop + 1 - delay
-    silent = min(max(0, -first), stop - start)
-    arrived = spikes[max(0, first) : max(0, last)]
-    if not silent:
-        return arrived
-    return torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived])
+    silent, among = min(max(0, -first), stop - start), slice(max(0, first), max(0, last))
+    if isinstance(spikes, list):
+        return torch.stack([*silent * [torch.zeros_like(spikes[0])], *spikes[among]])
+    arrived = spikes[among]
+    return torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived]) if silent else arrived
 
 
 def constant(weight: object) -> nn.Parameter:

@@ -83,6 +83,11 @@ def test_planes_have_one_digest_in_fixed_point() -> None:
             lambda _: integer_planes(Layer("h", [[1.0]], LIF(0.5, synaptic_leak=0.1)), (1,)),
             "expected LIF that subtracts",
         ),
+        (lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5, min_v_mem=0.0))), "expected LIF that"),
+        (lambda _: ternary_planes(Layer("h", [[1.0], [1.0]], LIF(0.5, min_v_mem=[-1.0, 0.0]))), "expected LIF that"),
+        (lambda layer: integer_planes(layer, 1.5), r"thresholds have shape \(\), expected"),
+        (lambda layer: integer_planes(layer, ["a"]), "thresholds must be finite numbers"),
+        (lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5))), "layer 'h' names no source"),
     ],
 )
 def test_what_cannot_be_planes(build: Any, message: str) -> None:

@@ -83,3 +83,17 @@ def test_gradients_reach_the_image_through_shortcuts_and_through_the_layer_that_
     logits[:, 3].sum().backward()
     assert image.grad is not None and image.grad.abs().max() > 0
     assert [layer.name for layer in network.layers][-1] == "answer" and len(outputs) == 10
+
+
+def test_an_image_may_drive_a_layer_in_front_of_one_that_reads_itself() -> None:
+    """Images are (B, C, H, W), without an axis of steps, and have as many channels as they please."""
+    layers = (
+        Layer("fc1", random.uniform(0.1, 0.4, (3, 2)), LIF(0.9, 0.4)),
+        Layer("fc2", random.uniform(0.1, 0.4, (3, 3)), LIF(0.8, 0.5), more=(Input(0.2 * np.eye(3), "fc2"),)),
+    )
+    network = Network((2, 1, 1), 6, layers, Readout(random.normal(size=(2, 3))), encoder="constant-current")
+    images = random.integers(-127, 128, (5, 2, 1, 1), np.int8)
+    _, outputs = DifferentiableNetwork(network)(torch.tensor(images, dtype=torch.float32))
+    (batch,) = TorchBackend("cpu").run(network, [images], 5)
+    for name, found in zip(network.raster_names, outputs, strict=True):
+        np.testing.assert_array_equal(found.detach().numpy().astype(bool), unpack(batch.spikes[name], (3, 1, 1)))
