@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
-    from pipeline.drawing.graph import draw_network
+    from pipeline.drawing.network import draw_network
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
@@ -105,7 +105,7 @@ _WHERE = {
     "from_nir": "pipeline.networks.nir.read:from_nir",
     "to_nir": "pipeline.networks.nir.write:to_nir",
     "from_netx": "pipeline.networks.netx.read:from_netx",
-    "draw_network": "pipeline.drawing.graph:draw_network",
+    "draw_network": "pipeline.drawing.network:draw_network",
     "quantise": "backends.network.quantise:quantise",
     "compact": "backends.network.compact:compact",
     "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",

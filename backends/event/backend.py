@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.constant_current import drive
+from backends.input_currents import drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from backends.base import BackendError, InputBatch
-from backends.constant_current import drive
 from backends.event.kernels.layer import compile_kernels
 from backends.formed_maps import FormedMaps, MapRequest
+from backends.input_currents import drive
 from backends.network import Network
 from recordings.raster.batch import RasterBatch
 

@@ -10,7 +10,7 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 pooling of the currents. In fixed point all numbers are integers (see quantise.py). With the encoder "constant-current"
 there are no input spikes: layer 1 receives the same a_1[t] at every step t ≥ 1, computed once from an int8 image. With
 "changing-current" the input is a map of real numbers at every step, in int8, too: a_1[t] is computed from that of step
-t-1 (see constant_current.py). A network of your own weights:
+t-1 (see input_currents.py). A network of your own weights:
 
     network = Network(
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
@@ -47,7 +47,7 @@ from .checks import NetworkError, Sides, real, whole
 from .consistency import check_neurons, check_range, check_sources, check_sums
 from .inputs import Input, Shape
 from .layers import Layer, Readout
-from .table import table_of
+from .table import by_sides, table_of
 from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
@@ -123,7 +123,7 @@ class Network:
         for name, shape in zip(("input", *names), self.shapes, strict=True):
             if math.prod(shape) > LARGEST_MAP:
                 raise NetworkError(
-                    f"layer {name!r}: its map is {'×'.join(map(str, shape))}, expected at most {LARGEST_MAP:,} neurons"
+                    f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"
                 )
         inputs = math.prod(self.shapes[-1])
         if self.readout.weight.shape[1] != inputs:
@@ -164,8 +164,7 @@ class Network:
     def __repr__(self) -> str:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""
         names = ("input", *(layer.name for layer in self.layers))
-        shapes = ("×".join(map(str, shape)) for shape in self.shapes)
-        layers = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        layers = ", ".join(f"{name} {by_sides(shape)}" for name, shape in zip(names, self.shapes, strict=True))
         steps = f"{self.timesteps} steps, " if self.kind == "snn" else "ANN, "
         return f"<Network: {layers}, {self.classes} outputs; {steps}{self.precision}>"
 

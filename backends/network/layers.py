@@ -121,11 +121,6 @@ class Layer:
         return self.first.summed
 
     @property
-    def averaged_weight(self) -> NDArray[Any]:
-        """See :attr:`Input.averaged_weight`."""
-        return self.first.averaged_weight
-
-    @property
     def kind(self) -> str:
         """Either "conv" or "dense"."""
         return self.first.kind

@@ -35,7 +35,7 @@ def quantise(network: Network) -> Network:
     many times the threshold, and membranes become coarser.
 
     With a current as input, the gain of layer 1 has another factor, the real value of one unit of the input: 1/127, or
-    more where `input_range` is; see constant_current.py.
+    more where `input_range` is; see input_currents.py.
 
     Raises
     ------

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 def table_of(network: Network) -> str:
     """One line for the input, for every input of every layer, and for the readout."""
-    rows = [("layer", "reads", "shape", "weights"), ("input", network.encoder, _sides(network.input_shape), "")]
+    rows = [("layer", "reads", "shape", "weights"), ("input", network.encoder, by_sides(network.input_shape), "")]
     for layer, shape, inputs in zip(network.layers, network.shapes[1:], network.inputs, strict=True):
         first, *more = inputs
-        rows.append((layer.name, _sources(first), _sides(shape), _weights(first)))
+        rows.append((layer.name, _sources(first), by_sides(shape), _weights(first)))
         rows += [("", _sources(each), "", _weights(each)) for each in more]
-    rows.append(("readout", network.layers[-1].name, str(network.classes), _sides(network.readout.weight.shape)))
+    rows.append(("readout", network.layers[-1].name, str(network.classes), by_sides(network.readout.weight.shape)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -38,8 +38,9 @@ def _weights(each: Input) -> str:
         return "identity"
     plain = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
     said = [f"{name} {getattr(each, name)}" for name, value in plain.items() if getattr(each, name) != value]
-    return ", ".join([_sides(each.weight.shape), *said])
+    return ", ".join([by_sides(each.weight.shape), *said])
 
 
-def _sides(shape: Shape | tuple[int, ...]) -> str:
+def by_sides(shape: Shape | tuple[int, ...]) -> str:
+    """A shape as people read it: 3×32×32."""
     return "×".join(map(str, shape))

@@ -11,6 +11,7 @@ from recordings.text import LONGEST_NAME, printable
 from .checks import NetworkError
 from .inputs import Input, Shape, Source
 from .layers import Layer
+from .table import by_sides
 
 
 def with_plain_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -74,13 +75,13 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
     for other in others:
         if shapes[other.layer] != shapes[first.layer]:
             raise NetworkError(
-                f"{where}: adds {first.layer!r} of {_shown(shapes[first.layer])} and {other.layer!r} of "
-                f"{_shown(shapes[other.layer])}, expected equal shapes"
+                f"{where}: adds {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
+                f"{by_sides(shapes[other.layer])}, expected equal shapes"
             )
     shape = each.output_shape(shapes[first.layer], where, _called(first))
     if shape != shapes[layer.name]:
         raise NetworkError(
-            f"{where}: {first.layer!r} gives {_shown(shape)} there, the layer is {_shown(shapes[layer.name])}; "
+            f"{where}: {first.layer!r} gives {by_sides(shape)} there, the layer is {by_sides(shapes[layer.name])}; "
             "expected equal shapes"
         )
 
@@ -111,7 +112,3 @@ def _where(layer: Layer, number: int) -> str:
 
 def _called(source: Source) -> str:
     return "the input" if source.layer == "input" else f"layer {source.layer!r}"
-
-
-def _shown(shape: Shape) -> str:
-    return "×".join(map(str, shape))

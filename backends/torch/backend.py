@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backends.base import BackendError, InputBatch
-from backends.constant_current import drive
+from backends.input_currents import drive
 from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch

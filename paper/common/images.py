@@ -16,11 +16,11 @@ from backends.network import Network
 from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import Samples, batches
-from pipeline.images.sources import Source
+from pipeline.images.sources import SampleSource
 from recordings.schema import SampleTable
 
 
-class Identified(Source, Protocol):
+class Identified(SampleSource, Protocol):
     """What can be recorded and found again: images or events with an identity."""
 
     @property

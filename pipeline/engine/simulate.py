@@ -15,7 +15,7 @@ from backends.network import Network
 from pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.images.samples import Samples
-from pipeline.images.sources import PreparedImages, Source, open_source
+from pipeline.images.sources import PreparedImages, SampleSource, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
 from recordings.errors import InputError
@@ -166,7 +166,7 @@ def _loaded(network: Any) -> Checkpoint | Network:
     )
 
 
-def _keep_pictures(folder: Path, source: Source, network: Checkpoint | Network) -> None:
+def _keep_pictures(folder: Path, source: SampleSource, network: Checkpoint | Network) -> None:
     """Put what people see of the first samples beside the raster."""
     names = told_apart(network.class_names) if isinstance(network, Checkpoint) else ()
     if isinstance(source, Samples):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backends.base import InputBatch
 from backends.network import Network
-from pipeline.images.sources import Source
+from pipeline.images.sources import SampleSource
 from recordings.errors import InputError
 from recordings.schema import SampleTable
 
@@ -70,7 +70,7 @@ def refuse_changed(found: RangeSamples, expected: Sequence[str]) -> None:
 class Parts:
     """Any source, range by range: called with positions, it gives those samples."""
 
-    source: Source
+    source: SampleSource
 
     def __call__(self, positions: range) -> RangeSamples:
         """The samples at these positions."""
@@ -79,7 +79,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class _Part:
-    source: Source
+    source: SampleSource
     positions: range
 
     @property

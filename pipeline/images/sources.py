@@ -28,7 +28,7 @@ DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples that :func:`pipeline.engine.simulate.simulate` takes."""
 
     @property
@@ -55,7 +55,7 @@ class PreparedImages:
     images: NDArray[np.float32]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`Source`."""
+        """See :class:`SampleSource`."""
         for batch in batches(chosen, batch_size):
             yield encode(network, self.images[batch], seed, self.table.index[batch])
 
@@ -69,7 +69,7 @@ class InputSteps:
     values: NDArray[np.bool_] | NDArray[np.float32]
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`Source`; refuses another shape than the network's input.
+        """See :class:`SampleSource`; refuses another shape than the network's input.
 
         Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
         delays has as many steps more. The caller's input may lack these: then silent steps are added at its end.
@@ -102,13 +102,14 @@ def open_source(
     seed: int = 0,
     download: bool = False,
     advance: Callable[[int], None] = lambda images: None,
-) -> Source:
+) -> SampleSource:
     """The samples to simulate, from any data that a caller has.
 
     Parameters
     ----------
     data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
-        (see below), or a :class:`Source`; None is "cluttered-digits", or of a checkpoint for events "saccade-digits".
+        (see below), or a :class:`SampleSource`; None is "cluttered-digits", or of a checkpoint for events
+        "saccade-digits".
         Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
         (N, C, H, W) floating point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of
         any dtype, or real numbers for a network of the encoder "changing-current"
@@ -127,7 +128,7 @@ def open_source(
     if hasattr(data, "encoded"):
         if samples is not None or labels is not None:
             raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
-        source: Source = data
+        source: SampleSource = data
         return source
     if isinstance(data, Events):
         data = [data]
@@ -161,7 +162,7 @@ def _from_array(
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
-) -> Source:
+) -> SampleSource:
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
         table, array = _table(labels, array.shape[1], samples), array[:, :samples]
@@ -189,7 +190,7 @@ def _from_events(
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
-) -> Source:
+) -> SampleSource:
     if isinstance(network, Network):
         raise InputError(
             "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
@@ -200,7 +201,7 @@ def _from_events(
     return _read(InMemory(name, recordings, table.label.tolist(), network.class_names), network, advance)
 
 
-def _read(dataset: InMemory, checkpoint: Trained, advance: Callable[[int], None]) -> Source:
+def _read(dataset: InMemory, checkpoint: Trained, advance: Callable[[int], None]) -> SampleSource:
     return Chosen(dataset, np.arange(len(dataset)), checkpoint.preparation).read(advance=advance)
 
 

@@ -78,7 +78,7 @@ class SpikingLayer(nn.Module):
         each, weight = self.inputs[number], self.weights[number]
         stop = max(start, stop)
         if self.unit is not None and number == 0:
-            given = fired["input"]  # summed in float64 and rounded once, see backends/constant_current.py
+            given = fired["input"]  # summed in float64 and rounded once, see backends/input_currents.py
             maps = given[None] if self.constant else given[start:stop]
             numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
             found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)

@@ -15,7 +15,7 @@ from recordings.raster.schema import LayerSpec
 
 from .blob import blob
 from .excerpt import Content, excerpt
-from .graph import graph_of
+from .network import graph_of
 from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
 

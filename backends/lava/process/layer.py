@@ -24,7 +24,7 @@ from backends.lava.magma import (
     receives,
     sends,
 )
-from backends.lava.process.history import History
+from backends.lava.process.late_spikes import LateSpikes
 from backends.lava.process.maps import MapMessages, map_ports
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.lava.transfer import LayerMapRequest
@@ -92,7 +92,7 @@ class EventLayer(PyLoihiProcessModel):
         of_spikes = inputs[proc_params["driven"] :]
         self.sources = [source for each in of_spikes for source in each.sources]
         delays = longest_delays(of_spikes)
-        self.histories = {name: History(delay, channels_last(shapes[name])) for name, delay in delays.items()}
+        self.late = {name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()}
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
         self.bits = np.zeros((MESSAGE_STEPS, -(-self.fired.size // 8)), np.uint8)
@@ -113,9 +113,9 @@ class EventLayer(PyLoihiProcessModel):
         if self.proc_params["maps"]:
             self.messages.send(self)
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
-        for number, history in enumerate(self.histories.values()):
-            history.add(t, getattr(self, f"s_in_{number}").recv())
-        arrived: list[Any] = [self.histories[source.layer].at(t + 1 - source.delay) for source in self.sources]
+        for number, late in enumerate(self.late.values()):
+            late.add(t, getattr(self, f"s_in_{number}").recv())
+        arrived: list[Any] = [self.late[source.layer].at(t + 1 - source.delay) for source in self.sources]
         self.kernel.add([None, *arrived] if self.proc_params["driven"] else arrived, self.state)
 
 

@@ -10,7 +10,7 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
-from backends.lava.process.history import SpikeSum
+from backends.lava.process.late_spikes import SpikeSum
 from backends.lava.process.layer import LayerProcess, channels_last
 from backends.lava.process.maps import MapGatherer, sum_over_channels
 from backends.lava.process.neuron import LIFNeurons

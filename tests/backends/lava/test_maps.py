@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from backends.base import BackendError
-from backends.constant_current import input_currents
 from backends.event.backend import EventBackend
 from backends.formed_maps import FormedMaps, MapRequest
+from backends.input_currents import input_currents
 from backends.lava.backend import LavaBackend
 from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise

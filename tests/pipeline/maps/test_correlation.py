@@ -33,7 +33,7 @@ def layers(draw: Any) -> tuple[Layer, np.random.Generator]:
 def test_forward_is_the_current_of_the_equations(case: tuple[Layer, np.random.Generator]) -> None:
     layer, random = case
     spikes = random.random((2, 4, 8)) < 0.4
-    found = correlate(layer, layer.averaged_weight.astype(float), pooled(layer, spikes))
+    found = correlate(layer, layer.first.averaged_weight.astype(float), pooled(layer, spikes))
     np.testing.assert_allclose(found, layer_current(layer, spikes), rtol=1e-5, atol=1e-6)
 
 

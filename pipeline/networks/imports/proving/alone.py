@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.constant_current import input_currents
+from backends.input_currents import input_currents
 from backends.network import Input, Network
 from backends.torch.neurons import make_neurons
 from backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums

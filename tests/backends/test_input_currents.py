@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError
-from backends.constant_current import input_currents
+from backends.input_currents import input_currents
 from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, Source
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack

@@ -12,7 +12,7 @@ from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, a
 from backends.network import Source
 
 
-class History:
+class LateSpikes:
     """The last spikes of a layer.
 
     Parameters
@@ -65,21 +65,21 @@ class SpikeSumModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.sources, self.ahead = proc_params["sources"], proc_params["ahead"]
-        self.histories = [History(source.delay, proc_params["shape"]) for source in self.sources]
+        self.late = [LateSpikes(source.delay, proc_params["shape"]) for source in self.sources]
 
     def run_spk(self) -> None:
         """Receive a step and send the next, or the other way round."""
         t = (self.time_step - 1) % self.proc_params["timesteps"]
         if not self.ahead:
             self._send(t)
-        for number, history in enumerate(self.histories):
-            history.add(t, getattr(self, f"in_{number}").recv())
+        for number, late in enumerate(self.late):
+            late.add(t, getattr(self, f"in_{number}").recv())
         if self.ahead:
             self._send(t + 1)
 
     def _send(self, t: int) -> None:
         """Send what arrives at step t of the sample."""
         total = np.zeros(self.proc_params["shape"], np.int8)
-        for source, history in zip(self.sources, self.histories, strict=True):
-            total += source.sign * history.at(t - source.delay)
+        for source, late in zip(self.sources, self.late, strict=True):
+            total += source.sign * late.at(t - source.delay)
         self.x_out.send(total)

@@ -15,7 +15,7 @@ def graph_of(run: ShownRun) -> dict[str, Any] | None:
         return None
     import matplotlib as mpl
 
-    from pipeline.drawing.graph import draw_network
+    from pipeline.drawing.network import draw_network
 
     drawn = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page

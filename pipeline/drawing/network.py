@@ -38,7 +38,7 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
 
     Raises
     ------
-    InputError : if the raster is of another network
+    InputError : if the raster has a layer that the network has not
 
     Examples
     --------
