@@ -15,6 +15,7 @@
 :func:`measure`           how well maps find objects whose masks are known: a table
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
+:class:`Monitor`          the same of a fixed batch, every few epochs of a training; :class:`MonitorCallback` in Lightning
 :func:`open_raster`       read a raster file, whatever wrote it
 :func:`open_maps`         read a file of maps
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from pipeline.maps.explain import explain
     from pipeline.maps.measure import measure
     from pipeline.maps.methods.sam import sam
+    from pipeline.monitor.callback import MonitorCallback
+    from pipeline.monitor.monitor import Monitor
     from pipeline.networks.checkpoint import Checkpoint
     from pipeline.networks.checkpoint import load_checkpoint as load
     from pipeline.networks.checkpoint import save_checkpoint as save
@@ -85,6 +88,8 @@ _WHERE = {
     "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
     "record": "pipeline.record.record:record",
+    "Monitor": "pipeline.monitor.monitor:Monitor",
+    "MonitorCallback": "pipeline.monitor.callback:MonitorCallback",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
     "open_maps": "recordings.maps.reader:open_maps",
@@ -134,6 +139,8 @@ __all__ = [
     "InputError",
     "Layer",
     "MapReader",
+    "Monitor",
+    "MonitorCallback",
     "Network",
     "NetworkError",
     "Preprocessing",

@@ -1,0 +1,1 @@
+"""Watching networks while they are trained."""

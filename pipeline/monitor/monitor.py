@@ -1,0 +1,188 @@
+"""A network that is being trained, watched: every few epochs one fixed batch is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.maps.explain import explain
+from pipeline.record.record import record
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader, RecordedLayer
+
+from .pictures import beside, draw_strip
+
+Maps = dict[str, NDArray[np.float32]]
+
+
+class Logger(Protocol):
+    """What TensorBoard's `SummaryWriter` has, and other loggers have."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
+        """Take a number of an epoch."""
+
+    def add_image(self, tag: str, img_tensor: Any, global_step: int) -> Any:
+        """Take a picture of an epoch, (3, H, W) uint8."""
+
+
+class Monitor:
+    """Records one fixed batch every few epochs: how often layers fire, which neurons are dead or saturated, and maps.
+
+    Call it after each epoch. The batch is run in evaluation mode, without gradients, always with the same random numbers; the
+    weights, the modes of all modules and the random numbers of the training stay as they are. Neurons keep the state that
+    the batch left, as after any other batch: reset them before the next.
+
+    Parameters
+    ----------
+    model : any torch network that :func:`spikesam.record` takes
+    batch : what it is run on; few samples are enough
+    logger : takes numbers and pictures, such as TensorBoard's `SummaryWriter`; several in a list
+    every : epochs from one recording to the next
+    run : called with model and batch, runs all steps from rest; `model(batch)` if not given
+    layers : see :func:`spikesam.record`
+    out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept if not given
+    options : of the maps, see :func:`spikesam.explain`: `gamma`, `variant`
+
+    Attributes
+    ----------
+    history : a row per epoch and layer, with the columns
+
+        - epoch, layer
+        - rate: spikes per neuron and step
+        - spikes: of a sample
+        - dead: share of the neurons that fire in no sample
+        - saturated: share of the neurons that fire at every step of every sample
+    maps : of every recorded epoch, by name of the layer: (N, H, W), sums over the steps
+
+    Raises
+    ------
+    InputError : if `every` is no whole number above 0, or the model cannot be recorded
+
+    Examples
+    --------
+    >>> import snntorch, snntorch.utils, torch
+    >>> import spikesam
+    >>> lif = snntorch.Leaky(0.9, init_hidden=True)
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), lif)
+    >>> def run(model, images):
+    ...     snntorch.utils.reset(model)
+    ...     return torch.stack([model(images) for step in range(10)])
+    >>> monitor = spikesam.Monitor(model, torch.rand(2, 1, 8, 8), every=5, run=run)
+    >>> for epoch in range(10):
+    ...     ...  # train
+    ...     _ = monitor(epoch)
+    >>> monitor.history["epoch"].tolist(), monitor.maps[5]["leaky_1"].shape
+    ([0, 5], (2, 6, 6))
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: Any,
+        logger: Logger | Iterable[Logger] | None = None,
+        *,
+        every: int = 1,
+        run: Callable[[Any, Any], Any] | None = None,
+        layers: Sequence[str] | None = None,
+        out: str | PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+            raise InputError(f"monitor: every is {every!r}, expected a number of epochs ≥ 1")
+        self.model, self.batch, self.every = model, batch, every
+        self.loggers = [logger] if hasattr(logger, "add_scalar") else list(logger or ())  # type: ignore[arg-type]
+        self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", "rate", "spikes", "dead", "saturated")})
+        self.maps: dict[int, Maps] = {}
+        self._run = run or (lambda model, batch: model(batch))
+        self._layers, self._out, self._options = layers, out, options
+
+    def __call__(self, epoch: int) -> pd.DataFrame | None:
+        """Record, if it is the turn of this epoch; the new rows of the history, or None.
+
+        Parameters
+        ----------
+        epoch : counted from 0
+
+        Raises
+        ------
+        InputError : if the model cannot be recorded, or an option of the maps is none
+        """
+        if epoch % self.every:
+            return None
+        folder = nullcontext(Path(self._out, f"epoch-{epoch:04d}")) if self._out else TemporaryDirectory()
+        with folder as place, self._recorded(Path(place)) as raster:
+            rows = pd.DataFrame([{"epoch": epoch, **row} for row in map(_row, raster.values())])
+            drawn = [layer.name for layer in raster.layers if layer.kind != "dense"]
+            maps = {}
+            if drawn:
+                with explain(raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options) as found:
+                    maps = {name: found[name].sum[:] for name in drawn}
+        self.history = rows if self.history.empty else pd.concat([self.history, rows], ignore_index=True)
+        self.maps[epoch] = maps
+        for logger in self.loggers:
+            for row in rows.to_dict("records"):
+                for name in ("rate", "dead", "saturated", "spikes"):
+                    logger.add_scalar(f"spikesam/{name}/{row['layer']}", row[name], epoch)
+            for name, sums in maps.items():
+                logger.add_image(f"spikesam/maps/{name}", beside(sums), epoch)
+        return rows
+
+    def strip(self, layer: str, samples: int = 4) -> Figure:
+        """A picture: the maps of a layer, a row for each of the first samples, a column for each recorded epoch.
+
+        Raises
+        ------
+        InputError : if nothing was recorded yet, or there are no maps of such a layer
+        """
+        if not self.maps:
+            raise InputError("strip: nothing was recorded yet; call the monitor after each epoch")
+        found = {epoch: maps[layer][:samples] for epoch, maps in self.maps.items() if layer in maps}
+        if not found:
+            known = ", ".join(dict.fromkeys(name for maps in self.maps.values() for name in maps)) or "none"
+            raise InputError(f"strip: no maps of layer {layer!r}; there are maps of: {known}")
+        return draw_strip(found, layer)
+
+    @contextmanager
+    def _recorded(self, folder: Path) -> Iterator[RasterReader]:
+        """The raster of the batch, while the block runs."""
+        modes = {module: module.training for module in self.model.modules()}
+        devices = sorted({each.device.index or 0 for each in self.model.parameters() if each.device.type == "cuda"})
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices), torch.no_grad():
+                torch.manual_seed(0)
+                with record(self.model, folder, self._layers, overwrite=True) as recording:
+                    recording.finish(self._run(self.model, self.batch))
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        with recording.raster as raster:
+            yield raster
+
+
+def _row(layer: RecordedLayer) -> dict[str, Any]:
+    """Of one recorded layer, whose samples are read one by one."""
+    fired, always = np.zeros(layer.shape, np.bool_), np.ones(layer.shape, np.bool_)
+    for sample in range(len(layer)):
+        spikes = layer[sample]
+        fired |= spikes.any(axis=0)
+        always &= spikes.all(axis=0)
+    spikes_of_all = int(layer.counts.sum(dtype=np.int64))
+    return {
+        "layer": layer.name,
+        "rate": spikes_of_all / (layer.counts.size * fired.size),
+        "spikes": spikes_of_all / len(layer),
+        "dead": 1 - float(fired.mean()),
+        "saturated": float(always.mean()),
+    }

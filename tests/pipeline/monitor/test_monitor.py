@@ -1,0 +1,160 @@
+"""A training that is watched: numbers by hand, nothing of it changes, and what loggers get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+snn = pytest.importorskip("snntorch")
+utils = pytest.importorskip("snntorch.utils")
+
+import spikesam  # noqa: E402
+from pipeline.monitor.pictures import beside  # noqa: E402
+
+STEPS = 6
+
+
+class Logger:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[tuple[str, int], float] = {}
+        self.images: dict[tuple[str, int], Any] = {}
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        self.scalars[tag, global_step] = scalar_value
+
+    def add_image(self, tag: str, img_tensor: Any, global_step: int) -> None:
+        self.images[tag, global_step] = img_tensor
+
+
+def run(model: Any, images: Any) -> Any:
+    utils.reset(model)
+    return torch.stack([model(images) for _ in range(STEPS)])
+
+
+def three_neurons() -> Any:
+    """Weights 2, 0 and 1/2 to three channels, which fire above 1 and lose all: always, never, and every other step."""
+    conv = torch.nn.Conv2d(1, 3, 1, bias=False)
+    conv.weight.data = torch.tensor([2.0, 0.0, 0.6]).reshape(3, 1, 1, 1)
+    lif = snn.Leaky(1.0, threshold=1.0, reset_mechanism="zero", init_hidden=True)
+    return torch.nn.Sequential(conv, lif)
+
+
+def test_rates_dead_and_saturated_neurons_by_hand() -> None:
+    """Of a pixel of 1: 2 > 1 at all 6 steps; 0 never; 0.6, 1.2 (fires), 0.6, 1.2 … at 3. Of 18 neuron steps, 9 spikes."""
+    logger = Logger()
+    monitor = spikesam.Monitor(three_neurons(), torch.ones(2, 1, 1, 1), logger, every=2, run=run)
+    rows = monitor(0)
+    assert rows is not None and monitor(1) is None
+    [row] = rows.to_dict("records")
+    assert row == {
+        "epoch": 0,
+        "layer": "leaky_1",
+        "rate": pytest.approx(9 / 18),
+        "spikes": 9,
+        "dead": pytest.approx(1 / 3),
+        "saturated": pytest.approx(1 / 3),
+    }
+    assert logger.scalars["spikesam/dead/leaky_1", 0] == pytest.approx(1 / 3)
+    assert logger.images["spikesam/maps/leaky_1", 0].shape == (3, 64, 2 * 64 + 2)
+
+
+def test_nothing_of_the_training_changes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.5), snn.Leaky(0.9, init_hidden=True)
+    )
+    model[1].eval()  # some are frozen
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    monitor = spikesam.Monitor(model, 3 * torch.rand(2, 1, 8, 8), run=run, out=tmp_path)
+    first, again = monitor(0), monitor(1)
+    assert first is not None and again is not None
+    assert first.drop(columns="epoch").equals(again.drop(columns="epoch")) and first["spikes"].item() > 0
+    assert [module.training for module in model.modules()] == modes
+    for name, value in model.state_dict().items():
+        if not name.endswith("mem"):
+            assert torch.equal(value, before[name]), name
+    with spikesam.open_raster(tmp_path / "epoch-0001" / "raster.h5") as raster:
+        np.testing.assert_array_equal(monitor.maps[1]["leaky_3"], spikesam.explain(raster)["leaky_3"].sum[:])
+
+
+def test_the_random_numbers_of_the_training_go_on() -> None:
+    model = three_neurons()
+    monitor = spikesam.Monitor(model, torch.ones(1, 1, 1, 1), run=lambda model, x: run(model, x + torch.rand(1)))
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    monitor(0)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_a_strip_of_maps_over_epochs() -> None:
+    model = three_neurons()
+    monitor = spikesam.Monitor(model, torch.rand(3, 1, 5, 4), run=run)
+    with pytest.raises(spikesam.InputError, match="^strip: nothing was recorded yet"):
+        monitor.strip("leaky_1")
+    for epoch in range(15):
+        monitor(epoch)
+    figure = monitor.strip("leaky_1", samples=2)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert len(titles) == 12 and titles[0] == "epoch 0" and titles[-1] == "epoch 14" and len(figure.axes) == 24
+    with pytest.raises(spikesam.InputError, match="^strip: no maps of layer 'fc1'; there are maps of: leaky_1$"):
+        monitor.strip("fc1")
+
+
+def test_one_scale_of_colour_for_the_maps_of_an_epoch() -> None:
+    picture = beside(np.array([[[4.0]], [[0.0]]], np.float32))
+    assert picture.dtype == np.uint8 and picture.shape == (3, 64, 130)
+    bright, gap, dark = picture[:, 0, 0], picture[:, 0, 64], picture[:, 0, 66]
+    assert bright.sum() > dark.sum() and gap.tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2"])
+def test_an_impossible_number_of_epochs(every: Any) -> None:
+    with pytest.raises(spikesam.InputError, match="^monitor: every is .*, expected a number of epochs ≥ 1$"):
+        spikesam.Monitor(three_neurons(), torch.ones(1, 1, 1, 1), every=every)
+
+
+def test_lightning_writes_to_tensorboard(tmp_path: Path) -> None:
+    lightning = pytest.importorskip("lightning")
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = three_neurons()
+
+        def forward(self, x: Any) -> Any:
+            return run(self.net, x)
+
+        def training_step(self, batch: Any, number: int) -> Any:
+            return self(batch[0]).sum()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), 1e-3)
+
+    callback = spikesam.MonitorCallback(torch.ones(2, 1, 4, 4), every=2)
+    images = torch.utils.data.TensorDataset(torch.ones(4, 1, 4, 4))
+    trainer = lightning.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=TensorBoardLogger(tmp_path, name="", version="run"),
+        callbacks=[callback],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Module(), torch.utils.data.DataLoader(images, 2))
+    assert callback.monitor is not None
+    assert callback.monitor.history["epoch"].tolist() == [0, 2]
+    written = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [each.step for each in written.Scalars("spikesam/rate/net_1")] == [0, 2]
+    assert [each.step for each in written.Images("spikesam/maps/net_1")] == [0, 2]
