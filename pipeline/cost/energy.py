@@ -131,7 +131,7 @@ def energy(
     >>> found.map.shape
     (80, 80)
     >>> found.layers[["layer", "ann_macs"]].values[1].tolist()
-    ['conv1', 1002528.0]
+    ['conv1', 1002528]
     """
     chosen = prices_of(prices)
     if not (isinstance(pictured, int) and pictured >= 0):

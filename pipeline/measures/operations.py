@@ -20,7 +20,6 @@ from backends.network import Input, Network, Readout, Shape, pair
 
 Counts = NDArray[np.int64]
 READOUT = "readout"
-STEPS = 16  # that are multiplied at a time
 
 
 def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
@@ -104,11 +103,15 @@ class Connection:
             y = x = 1
         else:
             reached = reached.repeat(y, axis=1).repeat(x, axis=2)
-        each_step = np.split(spikes.reshape(len(spikes), -1), range(STEPS, len(spikes), STEPS))
-        by_step = np.concatenate([fired.astype(np.float64) @ reached.ravel() for fired in each_step])  # exact to 2⁵³
-        by_neuron = (spikes.sum(axis=0, dtype=np.int64) * reached).sum(axis=0)
-        rows, columns = by_neuron.shape
-        return by_step.astype(np.int64), by_neuron.reshape(rows // y, y, columns // x, x).sum(axis=(1, 3))
+        rows, columns = spikes.shape[2:]
+        by_step, by_cell = np.zeros(len(spikes), np.int64), np.zeros(rows * columns)
+        for step, fired in enumerate(spikes.reshape(len(spikes), -1)):
+            neurons = np.flatnonzero(fired)
+            added = reached.ravel()[neurons]
+            by_step[step] = added.sum()
+            by_cell += np.bincount(neurons % by_cell.size, added, by_cell.size)
+        by_place = by_cell.astype(np.int64).reshape(rows // y, y, columns // x, x).sum(axis=(1, 3))
+        return by_step, by_place
 
 
 def connections(network: Network) -> list[Connection]:
