@@ -178,12 +178,13 @@ def _tables(
     for number, spent in enumerate(samples):
         for column, table in by_step.items():
             for name, values in getattr(spent, column).items():
-                table[name] += values / raster.n_samples
+                table[name] += values
         for column, totals in by_sample.items():
             totals[number] = sum(values.sum() for values in getattr(spent, column).values())
         if spent.map is not None:
-            heat = spent.map / raster.n_samples + (0 if heat is None else heat)
+            heat = spent.map if heat is None else heat + spent.map
             heats += [spent.map] * (number < pictured)
+    by_step = {column: {name: each / raster.n_samples for name, each in by_step[column].items()} for column in SUMMED}
     spikes = {layer.name: raster.counts(layer) for layer in raster.layers}
     layers = [_row(name, raster, ledger, spikes, by_step) for name in names]
     steps = [
@@ -197,7 +198,8 @@ def _tables(
     grouped = totals.groupby("class")
     classes = grouped.size().rename("samples").to_frame().join(grouped.mean()).reset_index()
     maps = np.stack(heats) if heats else None
-    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, heat, maps, prices, note)
+    mean = None if heat is None else heat / raster.n_samples
+    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note)
 
 
 def _row(

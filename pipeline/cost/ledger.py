@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import Input, Network, Readout, Shape
-from pipeline.measures.operations import READOUT, Counts, connections, fan_out, products
+from pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
 from recordings.raster.reader import RasterReader
 
 from .grid import Floats, spread
@@ -35,7 +35,7 @@ WORD = 4  # bytes of a state variable, or of a sum
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """What one sample costs; each by the name of a layer, or "readout".
+    """What one sample costs; each by the name of a layer, or of the readout.
 
     Parameters
     ----------
@@ -62,9 +62,10 @@ class Ledger:
 
     Attributes
     ----------
-    updates : dict — layer, or "readout" -> updates per step
-    dense : dict — layer, or "readout" -> operations of a step at which all neurons fire, weights of 0 included
-    ann_macs : dict — layer, or "readout" -> products of one pass of an ANN of these layers
+    readout : str — what it is called
+    updates : dict — layer, or readout -> updates per step
+    dense : dict — layer, or readout -> operations of a step at which all neurons fire, weights of 0 included
+    ann_macs : dict — layer, or readout -> products of one pass of an ANN of these layers
     note : str — what has no price; empty if all has
     """
 
@@ -72,10 +73,11 @@ class Ledger:
         self.raster, self.network, self.prices = raster, network, prices
         self.shapes = {layer.name: network.shapes[network.place(layer.name)] for layer in network.layers}
         self.updates = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-        self.updates[READOUT] = network.classes
+        self.readout = readout_name(network)
+        self.updates[self.readout] = network.classes
         self.ann_macs = products(network)
         self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
-        self._states[READOUT] = 1
+        self._states[self.readout] = 1
         self._ways = [way for way in connections(network) if way.source in raster]
         self.dense = dict.fromkeys(self.updates, 0)
         for way in self._ways:
@@ -89,7 +91,7 @@ class Ledger:
     def sample(self, number: int) -> Spent:
         """Count one sample."""
         steps, prices = self.raster.timesteps, self.prices
-        names = [*self.shapes, READOUT]
+        names = list(self.updates)
         operations, macs, moved = ({name: np.zeros(steps, np.int64) for name in names} for _ in range(3))
         size = self.network.input_shape[1:]
         heat = None if size == (1, 1) else np.zeros(size)

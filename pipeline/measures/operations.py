@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from backends.network import Input, Network, Readout, Shape, pair
 
 Counts = NDArray[np.int64]
-READOUT = "readout"
 
 
 def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
@@ -61,7 +60,7 @@ class Connection:
 
     Parameters
     ----------
-    source, target : names of layers; "input", "readout"
+    source, target : names of layers, or "input"; that of the readout, see :func:`readout_name`
     synapses : what is between them
     shape : (C, H, W) of the source
     """
@@ -122,25 +121,33 @@ def connections(network: Network) -> list[Connection]:
         for each in inputs
         for source in each.sources
     ]
-    return [*found, Connection(network.layers[-1].name, READOUT, network.readout, network.shapes[-1])]
+    return [*found, Connection(network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1])]
 
 
 def products(network: Network) -> dict[str, int]:
-    """MACs of one pass of an ANN with these layers, by layer, "readout" the last: each value at each synapse.
+    """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at each synapse.
 
     The zeros around the image are not counted, weights of 0 are. What an input sums or averages becomes one value
     before it is multiplied. The identity multiplies nothing, nor do weights that only pass values on. The ON and OFF
     planes of Poisson spikes are one image to an ANN.
     """
-    found = {layer.name: 0 for layer in network.layers} | {READOUT: 0}
+    found = {layer.name: 0 for layer in network.layers}
     for layer, inputs in zip(network.layers, network.inputs, strict=True):
         for each in inputs:
             source = each.sources[0].layer
             if each.weight is not None and not passes_on(each.weight):
                 macs = int(fan_out(each, network.shapes[network.place(source)], dense=True).sum())
                 found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
-    found[READOUT] = 0 if passes_on(network.readout.weight) else int(network.readout.weight.size)
-    return found
+    readout = network.readout.weight
+    return found | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
+
+
+def readout_name(network: Network) -> str:
+    """What the readout is called: "readout", with "_" behind it where a layer has that name."""
+    name = "readout"
+    while any(layer.name == name for layer in network.layers):
+        name += "_"
+    return name
 
 
 def passes_on(weight: NDArray[Any]) -> bool:

@@ -87,7 +87,7 @@ function energy(run) {
       const layers = loaded.sample.energy.layers;
       const all = (of) => Object.values(layers).reduce((total, layer) => total + layer[of], 0);
       for (const { row, operations, spent } of rows) {
-        const own = layers[row.layer] ?? { operations: all("operations"), joules: all("joules") };
+        const own = row === total ? { operations: all("operations"), joules: all("joules") } : layers[row.layer];
         say(operations, `${number(own.operations)} (${number(row.operations)})`);
         say(spent, `${joules(own.joules)} (${joules(row.joules)})`);
       }

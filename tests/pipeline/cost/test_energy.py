@@ -239,3 +239,13 @@ def test_a_shortcut_without_weights_adds_once(tmp_path: Path) -> None:
     assert found.layers["operations"].tolist() == [0, 8 + 8, 0]
     assert found.layers["ann_macs"].tolist() == [0, 4, 4]
     assert found.layers["bytes"][1] == 8 * 12 + 8 * 8 + 8 * 8  # the shortcut reads no weight
+
+
+def test_a_layer_called_readout_keeps_its_name(tmp_path: Path) -> None:
+    layer = Layer("readout", np.ones((2, 1, 1, 1), np.float32), LIF(leak=0.5))
+    network = Network((1, 2, 2), 2, (layer,), Readout(np.ones((3, 8), np.float32)), "spikes")
+    spikes = {"input": np.ones((1, 2, 1, 2, 2)), "readout": np.zeros((1, 2, 2, 2, 2))}
+    found = spikesam.energy(spikesam.write_raster(tmp_path / "c.h5", spikes), network)
+    assert found.layers["layer"].tolist() == ["input", "readout", "readout_"]
+    assert found.layers["operations"].tolist() == [0, 16, 0]
+    assert found.layers["updates"].tolist() == [0, 16, 6]
