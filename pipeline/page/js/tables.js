@@ -73,7 +73,7 @@ function energy(run) {
     return { row, operations, spent, node };
   });
   const heads = ["layer", "synaptic operations", "energy", "MACs of an ANN", "their energy"];
-  const about = `A synaptic operation is a spike that is added at one synapse of the layer; in brackets, the mean of the samples of this page. The ANN has these layers, and sees one image. Energy is operations × prices, not measured. ${run.energy.source}.`;
+  const about = `A synaptic operation is a spike that is added at one synapse of the layer; in brackets, the mean of the samples of this page. The ANN has these layers, and sees one image. An input that is a current costs MACs. Energy is operations × prices, not measured. ${run.energy.source}.`;
   const changed = changes();
   return {
     node: table(
