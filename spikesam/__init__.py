@@ -13,6 +13,7 @@
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
+:func:`energy`            what a recording costs: operations, and joules by :class:`Prices`; an :class:`Energy`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
+    from pipeline.cost.energy import Energy, energy
+    from pipeline.cost.prices import Prices
     from pipeline.drawing.network import draw_network
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
@@ -84,6 +87,9 @@ _WHERE = {
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
+    "energy": "pipeline.cost.energy:energy",
+    "Energy": "pipeline.cost.energy:Energy",
+    "Prices": "pipeline.cost.prices:Prices",
     "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
@@ -128,6 +134,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Conversion",
+    "Energy",
     "EventBinning",
     "Events",
     "Input",
@@ -137,6 +144,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Preprocessing",
+    "Prices",
     "RasterError",
     "RasterReader",
     "Readout",
@@ -146,6 +154,7 @@ __all__ = [
     "compare",
     "convert",
     "draw_network",
+    "energy",
     "explain",
     "from_netx",
     "from_nir",

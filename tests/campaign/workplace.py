@@ -82,6 +82,11 @@ RECIPES = {
         ("paper", "fig3", "--config", "paper.toml", "--out", "out"), (), ("out/fig3.csv", "out/fig3.claims.csv")
     ),
     "explain": Recipe(("explain", "raster.h5", "--out", "out.h5"), ("--overwrite",), ("out.h5",)),
+    "energy": Recipe(
+        ("energy", "raster.h5", "--network", "snn.safetensors", "--out", "out"),
+        ("--overwrite",),
+        ("out/layers.csv", "out/steps.csv", "out/classes.csv", "out/energy*.png"),
+    ),
     "gradcam": Recipe(
         ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
     ),

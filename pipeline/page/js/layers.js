@@ -17,7 +17,7 @@ import {
 import { largest } from "./sam.js";
 import { spikesPerStep } from "./spikes.js";
 import { cellAt } from "./state.js";
-import { answerOf, isSpatial, number, percent, shapeOf } from "./words.js";
+import { answerOf, isSpatial, joules, number, percent, shapeOf } from "./words.js";
 
 const CARD_WIDTH = 280; // pixels, at most
 const CARD_LEAST = 140; // with the gap beside it
@@ -37,7 +37,7 @@ export function makeLayers(run, about, change) {
       const back = backOf(run, loaded, state);
       seen.show(state, loaded, back);
       const still = state.behind === "nothing" ? null : dimmed(loaded); // for maps that no step changes
-      const backs = { sam: back, count: back, relevance: still, cam: still };
+      const backs = { sam: back, count: back, relevance: still, cam: still, energy: still };
       for (const card of cards) card.show(state, loaded, most, backs);
     },
   };
@@ -140,7 +140,9 @@ function sampleCard(run) {
 }
 
 function mapCard(run, layer, at, about, change) {
-  const maps = about.kinds.map((kind) => mapFigure(run, layer, at, kind, change));
+  const costs = run.samples.some((sample) => sample.energy?.map[layer.name]);
+  const kinds = about.kinds.filter((kind) => kind !== "energy" || costs);
+  const maps = kinds.map((kind) => mapFigure(run, layer, at, kind, change));
   const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "every step can still matter";
   return {
     node: element(
@@ -194,6 +196,7 @@ function mapFigure(run, layer, at, kind, change) {
 }
 
 function captionOf(heat, kind, brightest) {
+  if (kind === "energy") return `${heat.title} ≤ ${joules(brightest)} a pixel`;
   return heat.of
     ? `relevance ±${number(brightest)} for ${heat.of}, all steps`
     : `${KINDS[kind]} ≤ ${number(brightest)}`;

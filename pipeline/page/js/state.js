@@ -14,6 +14,7 @@ export function initialState(about) {
     relevance: about.kinds.includes("relevance"),
     count: true,
     cam: about.kinds.includes("cam"),
+    energy: about.kinds.includes("energy"),
     target: "predicted", // or "other": the class that relevance is for
     scale: "layer",
     opacity: 0.6,

@@ -10,6 +10,14 @@ export function number(value) {
   return size >= 0.01 ? value.toFixed(2) : value.toExponential(0);
 }
 
+export function joules(value) {
+  if (value === 0) return "0";
+  const power = Math.min(0, Math.max(-4, Math.floor(Math.log10(value) / 3)));
+  const scaled = value / 1000 ** power;
+  const digits = Math.min(2, Math.max(0, 2 - Math.floor(Math.log10(scaled))));
+  return `${scaled.toFixed(digits)} ${["pJ", "nJ", "µJ", "mJ", "J"][power + 4]}`;
+}
+
 export function percent(share) {
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
+import spikesam
 from backends.network.storage import read_network
 from pipeline.drawing.padding import outside
 from pipeline.explain import main as explain_raster
@@ -168,7 +169,7 @@ def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> 
     shutil.copy(BUNDLED / "cluttered-digits.safetensors", copy / "network.safetensors")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
-    assert content["layers"][0]["operations"] is None
+    assert content["energy"] is None
     assert content["samples"][0]["relevance"] == {}
 
 
@@ -176,7 +177,7 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(spikes_alone, tmp_path / "page.html"))
     sample = content["samples"][0]
     assert (sample["picture"], sample["label"], sample["predicted"], sample["right"]) == (None, "class 1", None, None)
-    assert content["layers"][0]["operations"] is None
+    assert content["energy"] is None
 
 
 @pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
@@ -304,3 +305,22 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
         report(copy)
     assert page.read_text() == "mine"
     assert report(spikes_alone) == spikes_alone.with_suffix(".html")
+
+
+def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
+    """The page holds what `spikesam.energy` counts, and one map, on the grid of the input."""
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    found = spikesam.energy(finished)
+    layers = found.layers.set_index("layer")
+    for row in content["energy"]["rows"]:
+        assert row["operations"] == pytest.approx(layers["operations"][row["layer"]])
+        assert row["joules"] == pytest.approx(layers["joules"][row["layer"]])
+        assert row["macs"] == layers["ann_macs"][row["layer"]]
+    assert [row["layer"] for row in content["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
+    assert found.maps is not None
+    for sample, expected in zip(content["samples"], found.maps, strict=True):
+        ((layer, packed),) = sample["energy"]["map"].items()
+        levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])
+        assert layer == "input"
+        assert packed["most"] == pytest.approx(expected.max())
+        np.testing.assert_allclose(levels / 255 * packed["most"], expected, atol=packed["most"] / 500)
