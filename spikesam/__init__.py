@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from backends.network.planes import integer_planes, ternary_planes
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
+    from pipeline.comparison.diff import diff
+    from pipeline.comparison.difference import Diff
     from pipeline.comparison.result import Comparison
     from pipeline.drawing.network import draw_network
     from pipeline.engine.simulate import simulate
@@ -93,6 +95,8 @@ _WHERE = {
     "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "compare": "pipeline.comparison.compare:compare",
+    "diff": "pipeline.comparison.diff:diff",
+    "Diff": "pipeline.comparison.difference:Diff",
     "Comparison": "pipeline.comparison.result:Comparison",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
@@ -128,6 +132,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Conversion",
+    "Diff",
     "EventBinning",
     "Events",
     "Input",
@@ -145,6 +150,7 @@ __all__ = [
     "compact",
     "compare",
     "convert",
+    "diff",
     "draw_network",
     "explain",
     "from_netx",

@@ -20,6 +20,7 @@ COMMANDS = (
     "pipeline.export",
     "pipeline.explain",
     "pipeline.gradcam",
+    "pipeline.diff",
     "pipeline.report",
 )
 
