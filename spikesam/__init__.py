@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from backends.network.planes import integer_planes, ternary_planes
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
+    from pipeline.comparison.diff import diff
+    from pipeline.comparison.difference import Diff
     from pipeline.comparison.result import Comparison
     from pipeline.cost.energy import Energy, energy
     from pipeline.cost.prices import Prices
@@ -99,6 +101,8 @@ _WHERE = {
     "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "compare": "pipeline.comparison.compare:compare",
+    "diff": "pipeline.comparison.diff:diff",
+    "Diff": "pipeline.comparison.difference:Diff",
     "Comparison": "pipeline.comparison.result:Comparison",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
@@ -134,6 +138,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Conversion",
+    "Diff",
     "Energy",
     "EventBinning",
     "Events",
@@ -153,6 +158,7 @@ __all__ = [
     "compact",
     "compare",
     "convert",
+    "diff",
     "draw_network",
     "energy",
     "explain",

@@ -21,6 +21,7 @@ COMMANDS = (
     "pipeline.explain",
     "pipeline.gradcam",
     "pipeline.energy",
+    "pipeline.diff",
     "pipeline.report",
 )
 

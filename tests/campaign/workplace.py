@@ -90,6 +90,7 @@ RECIPES = {
     "gradcam": Recipe(
         ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
     ),
+    "diff": Recipe(("diff", "raster.h5", "raster.h5", "--out", "out.png"), ("--overwrite",), ("out.png",)),
     "export": Recipe(
         ("export", "snn.safetensors", "--samples", "9", "--seeds", "2", *IMAGES, "out"),
         ("--overwrite",),
