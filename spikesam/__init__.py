@@ -13,6 +13,7 @@
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
+:func:`edit`              what if these spikes were silent? the answer then, simulated from there: an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from pipeline.comparison.compare import compare
     from pipeline.comparison.result import Comparison
     from pipeline.drawing.network import draw_network
+    from pipeline.edits.edit import edit
+    from pipeline.edits.result import Edit
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
@@ -84,6 +87,8 @@ _WHERE = {
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
+    "edit": "pipeline.edits.edit:edit",
+    "Edit": "pipeline.edits.result:Edit",
     "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
@@ -128,6 +133,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Conversion",
+    "Edit",
     "EventBinning",
     "Events",
     "Input",
@@ -146,6 +152,7 @@ __all__ = [
     "compare",
     "convert",
     "draw_network",
+    "edit",
     "explain",
     "from_netx",
     "from_nir",
