@@ -1,7 +1,7 @@
 """Make the examples of a page in docs/ anew: python scripts/report_example.py (needs Chromium).
 
-report-example.html, report.png and what_if.gif show the synthetic cluttered digits, own_network.png the page at which the
-tutorial of one's own snnTorch network ends: nobody's photographs.
+report-example.html, report.png and what_if.gif show the synthetic cluttered digits, own_network.png the page at which
+the tutorial of one's own snnTorch network ends: nobody's photographs.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import BackendError, InputBatch
-from backends.input_currents import drive
+from backends.input_currents import by_input, drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
@@ -104,7 +104,8 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
     state = layer.rest()
     for sample in _samples(network, inputs):
         if network.current_input:
-            yield np.moveaxis(sample, 1, -1)[: max(1, network.timesteps - 1)]
+            [(_, maps)] = by_input(network, sample)
+            yield np.moveaxis(maps, 1, -1)[: max(1, network.timesteps - 1)]
             continue
         for start in range(0, len(sample) - 1, CHUNK):
             arrived = unpacked(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
@@ -116,7 +117,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 
 
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """One by one: packed spikes (T, bytes), or the currents of the first layer (S, C', H', W')."""
+    """One by one: packed spikes (T, bytes), or currents (S, N)."""
     for batch in inputs:
         yield from drive("event", network, batch)
 
@@ -155,15 +156,13 @@ class _PreparedNetwork:
         self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
-        """All steps of one sample: packed spikes (T, bytes), or currents (S, C', H', W'), one if it is constant."""
+        """All steps of one sample: packed spikes (T, bytes), or currents (S, N), once if it is constant."""
         room = self._unused_room()
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
         if self.spiking_input:
             packed[0] = sample
-        else:
-            sample = np.moveaxis(sample, 1, -1)
-            room.states[0].current[0] = sample[0]
-        room.spikes.begin(sample if len(sample) == self.timesteps else None)
+        for (place, number), current in room.spikes.begin(sample):
+            room.states[place].current[number] = current
         self._simulate(room, packed[-len(self.layers) :], {}, threads)
         return self._result(room, self.raster_names, packed)
 
@@ -175,7 +174,8 @@ class _PreparedNetwork:
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
         room = self._unused_room()
-        room.spikes.begin(numbers.get(-1))
+        if -1 in numbers:
+            room.spikes.begin(numbers[-1])
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
         self._simulate(room, packed, numbers, threads)
         rasters = [numbers[-1], *packed] if -1 in numbers else packed

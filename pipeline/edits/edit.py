@@ -179,12 +179,12 @@ def _network_of(raster: RasterReader, given: Any) -> Network:
 
 def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: str) -> None:
     """Refuse to simulate a layer again that currents drive: a raster does not hold them."""
-    driven = network.layers[0].name
-    if not network.spiking_input and driven in again:
-        raise InputError(
-            f"{WHERE}: {edited!r} leads back to {driven!r}, which currents drive that a raster does not hold; expected "
-            "an edit behind it"
-        )
+    for driven in (network.layers[place].name for place, _ in network.driven):
+        if driven in again:
+            raise InputError(
+                f"{WHERE}: {edited!r} leads to {driven!r}, which currents of the input drive that a raster does not "
+                "hold; expected an edit behind it"
+            )
 
 
 def _config(raster: RasterReader) -> dict[str, Any]:

@@ -20,15 +20,17 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     network = run.network
     if network is None or tuple(run.raster) != network.raster_names:
         return None  # the page says so already where it explains relevance
-    first, weights = network.layers[0].name, _weights(network)
+    weights = _weights(network)
+    driven = [network.layers[place].name for place, _ in network.driven]
+    again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if network.precision != "fixed":
         reason = "the run is in float32, and the page computes in integers"
     elif steps < network.timesteps:
         reason = "the page does not hold all steps"
     elif weights > MOST:
         reason = f"the network has {weights:,} weights, and a page holds at most {MOST:,}"
-    elif not network.spiking_input and any(first in network.dependents(layer.name) for layer in network.layers):
-        reason = f"a loop leads back to {first}, which currents drive that the run does not hold"
+    elif lost := [name for name in driven if name in again]:
+        reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
     else:
         return None
     return f"No spikes can be silenced here: {reason}. spikesam.edit silences them from Python."

@@ -137,13 +137,33 @@ def test_any_chain_in_fixed_point(seed: int, data: st.DataObject) -> None:
     check(random_network(np.random.default_rng(seed)), data)
 
 
+@given(network=graphs(encoder="constant-current"), data=st.data())
+@settings(max_examples=6)
+def test_any_graph_that_a_current_drives(network: Network, data: st.DataObject) -> None:
+    """It is edited where no layer that the current drives would be simulated again."""
+    images = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(-127, 128, (2, *network.input_shape))
+    raster = recorded(network, 2 * images.astype(np.float32))  # the range is 254, so 2 stands for 1 in int8
+    name = data.draw(st.sampled_from(network.raster_names))
+    if {network.layers[place].name for place, _ in network.driven} & {*network.dependents(name)} - {name}:
+        with pytest.raises(InputError, match=f"edit: '{name}' leads to 'layer"):
+            spikesam.edit(raster, network, name)
+        return
+    edited = spikesam.edit(raster, network, name, steps=slice(1, None))
+    forced = raster[name][:]
+    forced[1:] = False
+    expected, readout = simulate_reference(network, images.astype(np.int8), {name: forced})
+    for layer, wanted in zip(network.raster_names, expected, strict=True):
+        assert np.array_equal(edited.raster[layer][:], wanted), layer
+    assert np.array_equal(edited.after.readout, readout)
+
+
 def test_currents_drive_a_layer_that_is_not_simulated_again() -> None:
     """conv1 is driven by a current and reads conv3, so an edit of conv3 leads back to it; one of conv1 does not."""
     network = constant_current()
     image = np.random.default_rng(0).normal(size=(2, *network.input_shape)).astype(np.float32)
     raster = recorded(network, image)
     assert spikesam.edit(raster, network, "conv1", steps=[]).raster.raster_digest == raster.raster_digest
-    with pytest.raises(InputError, match="'conv3' leads back to 'conv1', which currents drive"):
+    with pytest.raises(InputError, match="'conv3' leads to 'conv1', which currents of the input drive"):
         spikesam.edit(raster, network, "conv3")
 
 

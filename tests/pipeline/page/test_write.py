@@ -140,7 +140,7 @@ def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
     [
         ("most", "the network has 360 weights, and a page holds at most 359"),
         ("float32", "the run is in float32, and the page computes in integers"),
-        ("loop", "a loop leads back to conv1, which currents drive that the run does not hold"),
+        ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
         ("steps", "the page does not hold all steps"),
     ],
 )
