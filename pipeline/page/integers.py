@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.network import THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from pipeline.measures.operations import fan_out, synapses_behind
 
 from .blob import blob
 from .shown_run import ShownRun
 
 MOST = 1_000_000  # bytes of weights, one each
+MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still
 
 
 def unsimulated(run: ShownRun, steps: int) -> str | None:
@@ -29,6 +31,8 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
         reason = "the page does not hold all steps"
     elif weights > MOST:
         reason = f"the network has {weights:,} weights, and a page holds at most {MOST:,}"
+    elif (operations := _operations(run, network)) > MOST_OPERATIONS:
+        reason = f"a sample costs {operations:,} synaptic operations, and a page computes at most {MOST_OPERATIONS:,}"
     elif lost := [name for name in driven if name in again]:
         reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
     else:
@@ -109,6 +113,15 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
 def _rows(numbers: NDArray[Any]) -> str:
     """(1 or T, C) numbers as int32, little-endian."""
     return blob(numbers.astype("<i4"))
+
+
+def _operations(run: ShownRun, network: Network) -> int:
+    """Additions of weights in a sample, of the mean spikes and the mean fan-out of each layer."""
+    behind, total = synapses_behind(network), 0.0
+    for layer in run.raster.layers:
+        spikes = run.raster.counts(layer).sum(axis=1, dtype=np.int64).mean()
+        total += spikes * sum(fan_out(each, layer.shape).mean() for each in behind[layer.name])
+    return round(total)
 
 
 def _weights(network: Network) -> int:

@@ -139,6 +139,7 @@ def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
     ("change", "said"),
     [
         ("most", "the network has 360 weights, and a page holds at most 359"),
+        ("operations", ""),
         ("float32", "the run is in float32, and the page computes in integers"),
         ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
         ("steps", "the page does not hold all steps"),
@@ -151,6 +152,13 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
     spikesam.simulate(network, images, out=tmp_path, backend="event", precision=precision)
     if change == "most":
         monkeypatch.setattr("pipeline.page.integers.MOST", 359)
+    if change == "operations":
+        monkeypatch.setattr("pipeline.page.integers.MOST_OPERATIONS", 1000)
+        with spikesam.open_raster(tmp_path / "raster.h5") as raster:
+            fired = {name: int(raster[name].counts.sum()) for name in raster}
+        # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the readout.
+        cost = round(fired["input"] * 4 * 16**2 / 36 + 2 * fired["conv1"])
+        said = f"a sample costs {cost:,} synaptic operations, and a page computes at most 1,000"
     (content,) = runs_of(report(tmp_path, limit=1500 if change == "steps" else 10**6))
     assert content["integers"] is None
     notes = [note for note in content["notes"] if note.startswith("No spikes can be silenced here: ")]
