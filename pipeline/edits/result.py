@@ -114,9 +114,9 @@ class Edit:
         return "\n".join((*self._answers(), "", self.layers.to_string(index=False)))
 
     def _answers(self) -> Iterator[str]:
-        own = self.layers.set_index("layer").loc[self.layer]
+        differ = int(self.layers.set_index("layer")["differ"][self.layer])
         changed = f"{self.changed.sum()} of {len(self.samples)} answers changed"
-        yield f"{self.layer}: {own['differ']:,} spikes changed; {changed}"
+        yield f"{self.layer}: {differ:,} spike{'s' * (differ != 1)} changed; {changed}"
         for row, sample in enumerate(self.samples[:SHOWN]):
             was, now = self.before.predictions[row], self.after.predictions[row]
             shares = f"{self.before.shares[row, was]:.1%} -> {self.after.shares[row, was]:.1%}"

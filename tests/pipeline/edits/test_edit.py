@@ -242,7 +242,7 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
 def test_it_prints_what_became_of_the_answers(held: RasterReader) -> None:
     edited = spikesam.edit(held, memory_of_one_bit(), "hold", steps=[4])
     assert str(edited).splitlines() == [
-        "hold: 1 spikes changed; 0 of 1 answers changed",
+        "hold: 1 spike changed; 0 of 1 answers changed",
         "sample 0: class 0 100.0% -> 100.0%",
         "",
         "layer  before  after  differ",
