@@ -14,6 +14,7 @@
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
 :func:`energy`            what a recording costs: operations, and joules by :class:`Prices`; an :class:`Energy`
+:func:`edit`              what if these spikes were silent? the answer then, simulated from there: an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`open_raster`       read a raster file, whatever wrote it
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from pipeline.cost.energy import Energy, energy
     from pipeline.cost.prices import Prices
     from pipeline.drawing.network import draw_network
+    from pipeline.edits.edit import edit
+    from pipeline.edits.result import Edit
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
@@ -92,6 +95,8 @@ _WHERE = {
     "energy": "pipeline.cost.energy:energy",
     "Energy": "pipeline.cost.energy:Energy",
     "Prices": "pipeline.cost.prices:Prices",
+    "edit": "pipeline.edits.edit:edit",
+    "Edit": "pipeline.edits.result:Edit",
     "record": "pipeline.record.record:record",
     "report": "pipeline.page.write:report",
     "open_raster": "recordings.raster.reader:open_raster",
@@ -139,6 +144,7 @@ __all__ = [
     "Comparison",
     "Conversion",
     "Diff",
+    "Edit",
     "Energy",
     "EventBinning",
     "Events",
@@ -160,6 +166,7 @@ __all__ = [
     "convert",
     "diff",
     "draw_network",
+    "edit",
     "energy",
     "explain",
     "from_netx",

@@ -16,6 +16,7 @@ from recordings.raster.schema import LayerSpec
 from .blob import blob
 from .energy import energy_of_run, energy_of_sample, ledger_of
 from .excerpt import Content, excerpt
+from .integers import integers_of, unsimulated
 from .network import graph_of
 from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
@@ -50,9 +51,19 @@ def run_content(run: ShownRun, limit: int) -> Content:
             ["spikes' digest", raster.raster_digest[:12]],
         ],
         "graph": graph_of(run),
-        "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
-        "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "energy": energy_of_run(ledger, shown.samples),
+        "integers": integers_of(run, shown.steps),
+        "notes": [
+            note
+            for note in (
+                shown.note,
+                unexplained(run, len(shown.samples)),
+                unsimulated(run, shown.steps),
+                *run.notes,
+            )
+            if note
+        ],
+        "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
     }
 

@@ -11,7 +11,7 @@ export function makeTables(run) {
   return {
     node: element("div", { class: "tables" }, ...parts.map((part) => part.node)),
     show: (state, loaded) => {
-      for (const part of parts) part.show(state, loaded);
+      for (const part of parts) part.show(state, loaded.recorded ?? loaded);
     },
   };
 }
