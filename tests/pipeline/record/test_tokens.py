@@ -207,3 +207,30 @@ class Concatenated(nn.Module):
 def test_maps_of_convolutions_need_no_word(tmp_path: Path, between: nn.Module, shape: tuple[int, int, int]) -> None:
     raster = record(Made(between), tmp_path, torch.rand(2, 1, 7, 9), layers=["fire"])
     assert raster["fire"].spec.shape == shape
+
+
+def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
+    """Of 12 × 16 tokens, two rows down and five columns to the right."""
+    module = pytest.importorskip("spikingjelly.activation_based.model.spikformer")
+    torch.manual_seed(2)
+    model = module.Spikformer(2, 1, 48, 64, patch_size=4, num_classes=4, embed_dims=16, num_heads=2, depths=1).eval()
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=3 / weight[0].numel() ** 0.5)
+    for part in model.modules():
+        if hasattr(part, "v_threshold"):
+            part.v_threshold = 0.2  # so that all layers fire
+    pictures = torch.zeros(2, 1, 48, 64)
+    pictures[0, :, 16:24, 20:28] = pictures[1, :, 24:32, 40:48] = torch.rand(8, 8)
+    with record(model, tmp_path, pictures) as raster, spikesam.explain(raster, tmp_path / "maps.h5") as maps:
+        assert sum(layer.shape[1:] == (12, 16) for layer in raster.layers) == 7  # two of convolutions, five of tokens
+        for layer in raster:
+            first, moved = raster[layer][:].swapaxes(0, 1)
+            assert first.any(), layer
+            scale = 48 // first.shape[-2]  # pixels a place
+            shift = (8 // scale, 20 // scale)
+            assert (np.roll(first, shift, (-2, -1)) == moved).mean() > 0.999, layer
+            before, after = maps[layer].sum[0], maps[layer].sum[1]
+            assert np.corrcoef(np.roll(before, shift, (0, 1)).ravel(), after.ravel())[0, 1] > 0.999, layer
+            centre = scale * (np.argwhere(before >= 0) + 0.5).T @ before.ravel() / before.sum()  # in pixels
+            assert np.abs(centre - (20, 24)).max() < 4, layer  # of the object
