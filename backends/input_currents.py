@@ -1,8 +1,9 @@
-"""Input that is real numbers: the currents that drive layer 1, computed from int8 maps before a sample is simulated.
+"""Input that is real numbers: the currents that it causes, computed from int8 maps before a sample is simulated.
 
-    float32       a_1[t] = W_1 ⊛ pool(x_q[t-1]) · ρ/127     t ≥ 1, pooling averages
-    fixed point   a_1[t] = W_1 ⊛ pool(x_q[t-1])             t ≥ 1, pooling sums; the gain holds ρ/127 and 1/n of pooling
+    float32       a[t] = W ⊛ pool(x_q[t-d]) · ρ/127     t ≥ d, pooling averages
+    fixed point   a[t] = W ⊛ pool(x_q[t-d])             t ≥ d, pooling sums; the gain holds ρ/127 and 1/n of pooling
 
+a is that of each input that reads them, mostly of layer 1 alone, and d its delay; before step d it is 0.
 x_q[t] is a map in int8: of a constant current the same image at every step, of a changing current another map at each.
 A maximum pooling of currents follows where the layer has one.
 
@@ -14,6 +15,8 @@ too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,28 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .base import BackendError, InputBatch, packed_spikes, unpacked
-from .network import DEFAULT_RANGE, PIXEL_LIMIT, Layer, Network, pair
+from .network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Network, pair
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
-    """The currents of layer 1, sample by sample, whatever they are batched with.
+    """The currents that the input causes, sample by sample, whatever they are batched with.
+
+    Parameters
+    ----------
+    network, batch : see :func:`currents_of`
+
+    Returns
+    -------
+    (B, S, N) int32 in fixed point, float32 otherwise: of each of `network.driven`, one behind the other, what
+    :func:`currents_of` gives; :func:`by_input` takes them apart
+    """
+    found = [currents_of(network, key, batch) for key in network.driven]
+    flat = [each.reshape(*each.shape[:2], -1) for each in found]
+    return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=2)
+
+
+def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> NDArray[Any]:
+    """The currents of one input of a layer.
 
     Sums are formed in float64: in fixed point every one is an integer below 2²³ (checked when the network is built)
     and so exact; in float32 they are rounded once, at the end.
@@ -33,12 +53,13 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
     Parameters
     ----------
     network : with encoder "constant-current" or "changing-current"
+    key : one of `network.driven`
     batch : images (B, C, H, W) int8 in -127 … 127, or maps (T, B, C, H, W), of `network.input_shape`
 
     Returns
     -------
-    (B, S, C', H', W') int32 in fixed point, float32 otherwise, of the shape of layer 1: what each of T steps causes in
-    the next one, a_1[1] … a_1[T]; a constant current once, S = 1
+    (B, S, C', H', W') int32 in fixed point, float32 otherwise, of the shape of the layer: what each of S = T steps of
+    the input causes, or a constant one, S = 1
 
     Raises
     ------
@@ -55,31 +76,43 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
         )
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"{network.encoder} input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")
-    layer, fixed = network.layers[0], network.precision == "fixed"
-    unit = 1 if fixed else PIXEL_LIMIT * layer.summed / (network.input_range / DEFAULT_RANGE)
-    matrix = layer.weight.reshape(len(layer.weight), -1).astype(np.float64)
+    (place, number), fixed = key, network.precision == "fixed"
+    given, (channels, rows, columns) = network.inputs[place][number], network.shapes[place + 1]
+    assert given.weight is not None
+    unit = 1 if fixed else PIXEL_LIMIT * given.summed / (network.input_range / DEFAULT_RANGE)
+    matrix = given.weight.reshape(len(given.weight), -1).astype(np.float64)
     maps = images[:, None] if constant else images.swapaxes(0, 1)
-    channels, rows, columns = network.shapes[1]
-    y, x = pair(layer.current_pool)
-    currents: NDArray[Any] = np.empty((*maps.shape[:2], *network.shapes[1]), np.int32 if fixed else np.float32)
-    for place in np.ndindex(maps.shape[:2]):
-        unpooled = (matrix @ _patches(layer, maps[place])).reshape(channels, rows, y, columns, x)
-        currents[place] = unpooled.max(axis=(2, 4)) / unit
+    y, x = pair(given.current_pool)
+    currents: NDArray[Any] = np.empty((*maps.shape[:2], channels, rows, columns), np.int32 if fixed else np.float32)
+    for at in np.ndindex(maps.shape[:2]):
+        unpooled = (matrix @ _patches(given, maps[at])).reshape(channels, rows, y, columns, x)
+        currents[at] = unpooled.max(axis=(2, 4)) / unit
     return currents
 
 
+def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int], Any]]:
+    """Each of `network.driven`, and its currents: (…, N) of :func:`input_currents` -> (…, C, H, W), the same memory."""
+    first = 0
+    for place, number in network.driven:
+        shape = network.shapes[place + 1]
+        own = currents[..., first : first + prod(shape)]
+        yield (place, number), own.reshape(*own.shape[:-1], *shape)
+        first += prod(shape)
+
+
 def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
-    """What a backend of that name is driven by: packed spikes (B, T, bytes), or currents (B, S, C', H', W')."""
+    """What a backend of that name is driven by: packed spikes (B, T, bytes), or currents (B, S, N)."""
     return packed_spikes(backend, network, batch).bits if network.spiking_input else input_currents(network, batch)
 
 
-def _patches(layer: Layer, image: NDArray[np.int8]) -> NDArray[np.float64]:
+def _patches(given: Input, image: NDArray[np.int8]) -> NDArray[np.float64]:
     """The inputs of each neuron of a channel in the sum-pooled image, in columns: (inputs, neurons)."""
+    assert given.weight is not None
     channels, height, width = image.shape
-    y, x = pair(layer.pool)
+    y, x = pair(given.pool)
     pooled = image.reshape(channels, height // y, y, width // x, x).sum(axis=(2, 4), dtype=np.float64)
-    window = layer.weight.shape[2:] if layer.kind == "conv" else pooled.shape[1:]
-    (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
+    window = given.weight.shape[2:] if given.kind == "conv" else pooled.shape[1:]
+    (top, left), (down, right) = pair(given.padding), pair(given.stride)
     padded = np.pad(pooled, ((0, 0), (top, top), (left, left)))
     windows = sliding_window_view(padded, (channels, *window))[0, ::down, ::right]
     return windows.reshape(-1, channels * window[0] * window[1]).T

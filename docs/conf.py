@@ -34,7 +34,7 @@ extensions = [
     "docstrings",
     "repository_links",
 ]
-exclude_patterns = ["_build", "_extensions", "_filled"]
+exclude_patterns = ["_build", "_extensions", "_filled", "joss"]
 default_role = "literal"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 90

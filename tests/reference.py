@@ -55,8 +55,9 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
                     currents[number] = membranes[number]
                 else:
                     read = [layer_current(each, _arrived(network, each, fired, t)) for each in network.inputs[number]]
-                    if network.current_input and number == 0 and network.precision == "float32":
-                        read[0] = read[0] * (network.input_range / 2) / 127
+                    for place, each in network.driven:
+                        if place == number and network.precision == "float32":
+                            read[each] = read[each] * (network.input_range / 2) / 127
                     currents[number] = _driven(layer, currents[number], read, t)
                     membranes[number] = _membrane(layer, membranes[number], currents[number], before)
                 rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])

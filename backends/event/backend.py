@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import InputBatch
-from backends.input_currents import drive
+from backends.input_currents import by_input, drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
@@ -81,7 +81,8 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
     state = layer.rest()
     for sample in _samples(network, inputs):
         if network.current_input:
-            yield np.moveaxis(sample, 1, -1)[: max(1, network.timesteps - 1)]
+            [(_, maps)] = by_input(network, sample)
+            yield np.moveaxis(maps, 1, -1)[: max(1, network.timesteps - 1)]
             continue
         for start in range(0, len(sample) - 1, CHUNK):
             arrived = unpacked(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
@@ -93,7 +94,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 
 
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """One by one: packed spikes (T, bytes), or the currents of the first layer (S, C', H', W')."""
+    """One by one: packed spikes (T, bytes), or currents (S, N)."""
     for batch in inputs:
         yield from drive("event", network, batch)
 
@@ -132,7 +133,7 @@ class _PreparedNetwork:
         self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
-        """All steps of one sample: packed spikes (T, bytes), or currents (S, C', H', W'), one if it is constant."""
+        """All steps of one sample: packed spikes (T, bytes), or currents (S, N), once if it is constant."""
         try:
             room = self._unused.get_nowait()
         except Empty:
@@ -142,10 +143,8 @@ class _PreparedNetwork:
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
         if self.spiking_input:
             packed[0] = sample
-        else:
-            sample = np.moveaxis(sample, 1, -1)
-            room.states[0].current[0] = sample[0]
-        room.spikes.begin(sample if len(sample) == self.timesteps else None)
+        for (place, number), current in room.spikes.begin(sample):
+            room.states[place].current[number] = current
         if self.has_loops:
             self._run_steps(room, packed[-len(self.layers) :])
         else:

@@ -1,4 +1,4 @@
-"""The spikes that layers hand to each other while they are computed, some steps of one layer at a time.
+"""What layers hand to each other, and get of the input, while they are computed, some steps of one layer at a time.
 
 A place is a number among the shapes of the network: 0 of the input, 1 of the first layer.
 """
@@ -10,9 +10,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.input_currents import by_input
 from backends.network import Network, Shape
 
 from .kernels.events import unpack_spikes
+
+Begun = list[tuple[tuple[int, int], Any]]  # layer and input, by number -> its current before anything arrives
+
+
+class _Currents:
+    """The currents that numbers cause, as the kernels read them."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._constant = network.encoder == "constant-current"
+        self._maps: dict[tuple[int, int], NDArray[Any]] = {}  # (S, H, W, C)
+
+    def begin(self, sample: NDArray[Any]) -> Begun:
+        """Begin a sample, (S, N); of a constant current, what stands from the beginning on."""
+        self._maps = {key: np.moveaxis(maps, 1, -1) for key, maps in by_input(self._network, sample)}
+        if not self._constant:
+            return []
+        return [(key, maps[0] if self._delay(key) == 1 else 0) for key, maps in self._maps.items()]
+
+    def arrived(self, key: tuple[int, int], steps: slice) -> NDArray[Any] | None:
+        """The currents (S, H, W, C) that act in the step after each of some steps; None if they stay as they are."""
+        maps, delay = self._maps[key], self._delay(key)
+        if self._constant and (delay == 1 or not steps.start < delay <= steps.stop):
+            return None
+        count, first = steps.stop - steps.start, steps.start + 1 - delay
+        silent = min(max(0, -first), count)  # steps before the input arrives
+        left = count - silent, *maps.shape[1:]
+        found = np.broadcast_to(maps, left) if self._constant else maps[first + silent : first + count]
+        return np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), found]) if silent else found
+
+    def _delay(self, key: tuple[int, int]) -> int:
+        place, number = key
+        return self._network.inputs[place][number].sources[0].delay
 
 
 class ChainSpikes:
@@ -20,14 +54,15 @@ class ChainSpikes:
 
     def __init__(self, network: Network) -> None:
         self._shapes = network.shapes
-        self._spiking_input = network.spiking_input
-        self._given: NDArray[Any] | None = None
+        self._currents = None if network.spiking_input else _Currents(network)
+        self._given = np.zeros((0, 0), np.uint8)
         self._unread: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by place and first step
 
-    def begin(self, given: NDArray[Any] | None) -> None:
-        """Begin a sample: input spikes, packed (T, bytes), or currents (T, H, W, C) of layer 1; None if constant."""
-        self._given = given
+    def begin(self, given: NDArray[Any]) -> Begun:
+        """Begin a sample: input spikes, packed (T, bytes), or currents (S, N)."""
         self._unread.clear()
+        self._given = given
+        return self._currents.begin(given) if self._currents else []
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """(S, H, W, C) bool, to be written: the spikes of some steps."""
@@ -40,10 +75,9 @@ class ChainSpikes:
         """What :meth:`~.kernels.layer.LayerKernel.run` takes of layer `number`, 0 of the first; once."""
         if number:
             return [self._unread.pop((number, steps.start))]
-        if self._given is None:
-            return [None]
-        given = self._given[steps]
-        return [unpacked(given, self._shapes[0]) if self._spiking_input else given]
+        if self._currents:
+            return [self._currents.arrived((0, 0), steps)]
+        return [unpacked(self._given[steps], self._shapes[0])]
 
 
 class GraphSpikes:
@@ -51,25 +85,28 @@ class GraphSpikes:
 
     def __init__(self, network: Network) -> None:
         self._sources = [
-            [(network.place(source.layer), source.delay) for each in inputs for source in each.sources]
+            [
+                (each, network.place(source.layer), source.delay)
+                for each, given in enumerate(inputs)
+                for source in given.sources
+            ]
             for inputs in network.inputs
         ]
-        self._spiking_input = network.spiking_input
-        self._currents: NDArray[Any] | None = None
+        self._currents = None if network.spiking_input else _Currents(network)
         self._before = [0] * len(network.shapes)  # steps without spikes that are kept in front of the first
-        for place, delay in (source for sources in self._sources for source in sources):
+        for _, place, delay in (source for sources in self._sources for source in sources):
             self._before[place] = max(self._before[place], delay - 1)
         self._maps = [
             np.zeros((before + network.timesteps, height, width, channels), np.bool_)
             for before, (channels, height, width) in zip(self._before, network.shapes, strict=True)
         ]
 
-    def begin(self, given: NDArray[Any] | None) -> None:
+    def begin(self, given: NDArray[Any]) -> Begun:
         """See :meth:`ChainSpikes.begin`."""
-        if given is not None and self._spiking_input:
-            unpack_spikes(given, self._maps[0][self._before[0] :])
-        else:
-            self._currents = given
+        if self._currents:
+            return self._currents.begin(given)
+        unpack_spikes(given, self._maps[0][self._before[0] :])
+        return []
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """See :meth:`ChainSpikes.room`."""
@@ -78,12 +115,12 @@ class GraphSpikes:
     def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
         """See :meth:`ChainSpikes.arrived`; as often as needed."""
         found: list[NDArray[Any] | None] = []
-        for place, delay in self._sources[number]:
+        for each, place, delay in self._sources[number]:
             first = self._before[place] + 1 - delay
-            if place or self._spiking_input:
-                found.append(self._maps[place][first + steps.start : first + steps.stop])
+            if self._currents and not place:
+                found.append(self._currents.arrived((number, each), steps))
             else:
-                found.append(None if self._currents is None else self._currents[steps])
+                found.append(self._maps[place][first + steps.start : first + steps.stop])
         return found
 
 

@@ -1,6 +1,6 @@
 """Network -> Lava process graph: layers between this project's source, readout and recorder.
 
-Where the input is a current, the source takes the place of the first synapses.
+Where the input is a current, the source takes the place of the synapses that read it.
 
 Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
 """
@@ -38,22 +38,22 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
             inputs=inputs,
             shapes=shapes,
             timesteps=timesteps,
-            driven=layer is network.layers[0] and not network.spiking_input,
+            driven=tuple(number for place, number in network.driven if network.layers[place] is layer),
             maps=maps_of_layer(network, request, layer.name),
         )
         for layer, inputs in zip(network.layers, network.inputs, strict=True)
     ]
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
-    about: dict[str, Any] = {"timesteps": timesteps, "n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
+    about: dict[str, Any] = {"n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
     source: AbstractProcess
     if network.spiking_input:
-        source = SpikeSource(shape=channels_last(network.input_shape), **about)
+        source = SpikeSource(shape=channels_last(network.input_shape), timesteps=timesteps, **about)
         leaving["bits", "input"] = source.bits_out
     else:
-        steps = 1 if network.encoder == "constant-current" else timesteps
-        source = CurrentSource(shape=layers[0].a_in.shape, steps=steps, **about)
-        source.a_out.connect(layers[0].a_in)
+        source = CurrentSource(network=network, **about)
+        for i, (place, number) in enumerate(network.driven):
+            getattr(source, f"a_out_{i}").connect(getattr(layers[place], f"a_in_{number}"))
     senders = {process.name: process for process in (source, *layers)}
     for layer in layers:
         for name in layer.reads:

@@ -25,6 +25,7 @@ __all__ = [
     "PyLoihiProcessModel",
     "RunConfig",
     "add_in_ports",
+    "add_out_ports",
     "model_of",
     "receives",
     "sends",
@@ -46,15 +47,28 @@ def sends(dtype: type) -> Any:
     return LavaPyType(PyOutPort.VEC_DENSE, dtype)
 
 
-def add_in_ports(process: AbstractProcess, ports: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
-    """Give a Process ports by name, of a dtype and a shape each, when it is made; its model need not declare them."""
-    process.in_port_types = {name: dtype for name, (dtype, _) in ports.items()}
+Ports = Mapping[str, tuple[Any, tuple[int, ...]]]  # name -> dtype and shape
+
+
+def add_in_ports(process: AbstractProcess, ports: Ports) -> None:
+    """Give a Process ports, in which it receives, when it is made; its model need not declare them."""
+    _add_ports(process, ports, InPort, receives)
+
+
+def add_out_ports(process: AbstractProcess, ports: Ports) -> None:
+    """Give a Process ports, from which it sends, when it is made; its model need not declare them."""
+    _add_ports(process, ports, OutPort, sends)
+
+
+def _add_ports(process: AbstractProcess, ports: Ports, kind: Any, declared: Callable[[type], Any]) -> None:
+    types = {name: declared(np.dtype(dtype).type) for name, (dtype, _) in ports.items()}
+    process.added_ports = getattr(process, "added_ports", {}) | types
     for name, (_, shape) in ports.items():
-        setattr(process, name, InPort(shape=shape))
+        setattr(process, name, kind(shape=shape))
 
 
 class RunConfig(Loihi1SimCfg):
-    """Chooses models as Lava does, and declares there what :func:`add_in_ports` gave to the Process.
+    """Chooses models as Lava does, and declares there the ports that were added to the Process.
 
     A model declares its ports as class attributes, so it needs a class for each number of ports.
     """
@@ -62,7 +76,6 @@ class RunConfig(Loihi1SimCfg):
     def select(self, process: AbstractProcess, proc_models: list[type]) -> type:
         """The model of a Process."""
         model = super().select(process, proc_models)
-        if issubclass(model, AbstractSubProcessModel) or not hasattr(process, "in_port_types"):
+        if issubclass(model, AbstractSubProcessModel) or not hasattr(process, "added_ports"):
             return model
-        ports = {name: receives(np.dtype(dtype).type) for name, dtype in process.in_port_types.items()}
-        return type(model.__name__, (model,), ports)
+        return type(model.__name__, (model,), process.added_ports)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import NetworkError
-from .inputs import CURRENT_LIMIT, Input, Source
+from .inputs import CURRENT_LIMIT, Input
 from .layers import PIXEL_LIMIT
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ def check_sources(network: Network) -> None:
                     f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
                     f"T = {network.timesteps}"
                 )
-        reads_input = sum(source.layer == "input" for source in sources)
-        first = layer is network.layers[0]
-        if network.current_input and (reads_input != first or (first and inputs[0].sources != (Source("input"),))):
+    for place, number in network.driven:
+        where, given = f"layer {network.layers[place].name!r}", network.inputs[place][number]
+        if given.weight is None or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
-                f"layer {layer.name!r}: reads 'input' {reads_input} times; a current drives the first layer, once, "
-                "by an input of its own and a step later, and no other"
+                f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
+            )
+        if given.pooling == "max" and given.pool != 1:
+            raise NetworkError(
+                f"{where}: pooling is 'max', expected 'average' in front of a current: maximum pooling is of spikes"
             )
     if lost := [layer.name for layer in network.layers if layer.name not in network.to_readout]:
         raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
@@ -51,11 +54,6 @@ def check_neurons(network: Network) -> None:
         raise NetworkError(f"encoder is {network.encoder!r}, expected {expected} of a network with {neurons}")
     if network.kind == "ann" and network.timesteps != 1:
         raise NetworkError(f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU")
-    if network.current_input and network.layers[0].pooling == "max" and network.layers[0].pool != 1:
-        raise NetworkError(
-            f"layer {network.layers[0].name!r}: pooling is 'max', expected 'average' in front of a current: "
-            "maximum pooling is of spikes"
-        )
     if network.kind == "ann" and (network.readout.leak != 1 or network.readout.bias.any()):
         raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
     rows = [
@@ -82,13 +80,14 @@ def check_sums(network: Network) -> None:
             f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to {biases:,}; over "
             f"{network.timesteps} steps that could overflow; use fewer inputs or steps"
         )
-    first = network.layers[0]
-    if network.current_input and first.largest_current * PIXEL_LIMIT >= CURRENT_LIMIT:
-        raise NetworkError(
-            f"layer {first.name!r}: the int8 weights of one neuron sum to {first.largest_current:,} in "
-            f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
-            f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
-        )
+    for place, number in network.driven:
+        largest = network.inputs[place][number].largest_current
+        if largest * PIXEL_LIMIT >= CURRENT_LIMIT:
+            raise NetworkError(
+                f"layer {network.layers[place].name!r}: the int8 weights of one neuron sum to {largest:,} in "
+                f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
+                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
+            )
 
 
 def check_range(network: Network) -> None:

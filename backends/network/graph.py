@@ -8,9 +8,9 @@ For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
 pooling of the currents. In fixed point all numbers are integers (see quantise.py). With the encoder "constant-current"
-there are no input spikes: layer 1 receives the same a_1[t] at every step t ≥ 1, computed once from an int8 image. With
-"changing-current" the input is a map of real numbers at every step, in int8, too: a_1[t] is computed from that of step
-t-1 (see input_currents.py). A network of your own weights:
+there are no input spikes: layers that read the input receive the same a[t] at every step t ≥ 1, computed once from an
+int8 image. With "changing-current" the input is a map of real numbers at every step, in int8, too: a[t] is computed
+from that of step t-1 (see input_currents.py). A network of your own weights:
 
     network = Network(
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
@@ -180,8 +180,18 @@ class Network:
 
     @property
     def current_input(self) -> bool:
-        """Whether int8 numbers drive the first layer, those of an image at every step, or others at each."""
+        """Whether the input is int8 numbers, those of an image at every step, or others at each."""
         return self.encoder in ("constant-current", "changing-current")
+
+    @cached_property
+    def driven(self) -> tuple[tuple[int, int], ...]:
+        """The inputs of layers that numbers drive, not spikes: number of the layer and of its input, both from 0."""
+        return tuple(
+            (place, number)
+            for place, inputs in enumerate(self.inputs)
+            for number, each in enumerate(inputs)
+            if self.current_input and any(source.layer == "input" for source in each.sources)
+        )
 
     @property
     def takes_images(self) -> bool:

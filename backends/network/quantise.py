@@ -34,8 +34,8 @@ def quantise(network: Network) -> Network:
     Θ is 4096, or where a gain would be beyond 32767 the largest of 2048 … 256 with which it is not: there weights are
     many times the threshold, and membranes become coarser.
 
-    With a current as input, the gain of layer 1 has another factor, the real value of one unit of the input: 1/127, or
-    more where `input_range` is; see input_currents.py.
+    With a current as input, the gain of what reads it has another factor, the real value of one unit of the input:
+    1/127, or more where `input_range` is; see input_currents.py.
 
     Raises
     ------
@@ -53,20 +53,20 @@ def quantise(network: Network) -> Network:
     network.check_spiking("quantise")
     if network.precision == "fixed":
         return network
-    units = [1.0] * len(network.layers)
-    if network.current_input:
-        units[0] = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
-    layers = tuple(map(_quantise_layer, network.layers, units))
+    unit = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
+    layers = tuple(
+        _quantise_layer(layer, [unit if (place, number) in network.driven else 1.0 for number in range(len(inputs))])
+        for place, (layer, inputs) in enumerate(zip(network.layers, network.inputs, strict=True))
+    )
     return replace(network, layers=layers, readout=_quantise_readout(network.readout))
 
 
-def _quantise_layer(layer: Layer, unit: float) -> Layer:
-    """One layer; `unit` is the real value of a 1 in its input."""
+def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
+    """One layer; `units` are the real values of a 1 in each of its inputs."""
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
     inputs = (layer.first, *layer.more)
     weights, scales = zip(*map(_integer_weight, inputs), strict=True)
-    units = unit, *[1.0] * len(layer.more)
     for theta in THETAS:
         per_membrane = theta / neuron.threshold
         gains = [

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backends.base import BackendError, InputBatch
-from backends.input_currents import drive
+from backends.input_currents import by_input, drive
 from backends.network import Network, Readout, Shape
 from backends.readout import integrate, rounded, summed_bias
 from recordings.raster.batch import RasterBatch
@@ -90,17 +90,19 @@ class _Simulation:
             for inputs in network.inputs
         ]
         self.neurons: list[TorchNeurons] = []
+        self.given: dict[tuple[int, int], Tensor] = {}  # currents (B, S, C, H, W) of the inputs that numbers drive
         largest = max(sum(each.bytes_per_map for each in synapses) for synapses in self.synapses)
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, self.history.longest))
 
     def run(self, inputs: NDArray[Any]) -> RasterBatch:
-        """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, C, H, W)."""
+        """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, N)."""
         network, history, samples = self.network, self.history, len(inputs)
         source = torch.tensor(inputs, device=self.device)
         before = history.kept[0] - 1  # silent steps that are read before the first
         if network.spiking_input and before:
             source = functional.pad(source, (0, 0, before, 0))
+        self.given = {} if network.spiking_input else dict(by_input(network, source))
         self._rest(samples)
         packed = [
             torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
@@ -113,7 +115,7 @@ class _Simulation:
             if network.spiking_input:
                 history.spikes[0] = unpack_bits(source[:, start - 1 : steps.stop + before - 1], network.input_shape)
             for place, bits in enumerate(packed, 1):
-                fired = self._fire(place, steps, source)
+                fired = self._fire(place, steps)
                 bits[:, start : steps.stop] = pack_bits(fired)
                 history.end(place)
             integrator.add(fired)
@@ -132,12 +134,12 @@ class _Simulation:
             neurons.rest()
         self.history.rest(samples)
 
-    def _fire(self, place: int, steps: range, source: Tensor) -> Tensor:
+    def _fire(self, place: int, steps: range) -> Tensor:
         """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there."""
         neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
         fired, piece = history.begin(place, len(steps)), history.pieces[place]
         early = {
-            number: self._currents(place, number, range(len(steps)), steps.start, source)
+            number: self._currents(place, number, range(len(steps)), steps.start)
             for number, each in enumerate(self.network.inputs[place - 1])
             if all(read.layer != layer.name for read in each.sources)
         }
@@ -146,7 +148,7 @@ class _Simulation:
             currents = [
                 early[number][start : part.stop]
                 if number in early
-                else self._currents(place, number, part, steps.start, source)
+                else self._currents(place, number, part, steps.start)
                 for number in range(1 + len(layer.more))
             ]
             now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
@@ -154,19 +156,23 @@ class _Simulation:
                 spikes.copy_(neurons.step(current, t, others=others))
         return fired
 
-    def _currents(self, place: int, number: int, steps: range, start: int, source: Tensor) -> Tensor:
+    def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:
         """a of one input of a layer at some steps of the chunk that begins at `start`, counted from there.
 
         Returns
         -------
         (S, B, P, C)
         """
-        if (place, number) == (1, 0) and not self.network.spiking_input:
-            currents = source.flatten(3).mT.transpose(0, 1)
+        each = self.network.inputs[place - 1][number]
+        if (given := self.given.get((place - 1, number))) is not None:
+            maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].delay
+            silent = min(max(0, -first), len(steps))  # steps before the input arrives
             if self.network.encoder == "constant-current":
-                return currents.expand(len(steps), -1, -1, -1)
-            return currents[start + steps.start - 1 : start + steps.stop - 1]
-        arrived = self.history.arrived(self.network.inputs[place - 1][number], steps, f"x{number}")
+                maps = maps.expand(len(steps) - silent, -1, -1, -1)
+            else:
+                maps = maps[first + silent : first + len(steps)]
+            return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
+        arrived = self.history.arrived(each, steps, f"x{number}")
         return self.synapses[place - 1][number](arrived.flatten(0, 1)).view(-1, *self.neurons[place - 1].spikes.shape)
 
 

@@ -168,20 +168,22 @@ def distribute(
         )
 
 
-def _sent(client: Client, task: Task, attempts: int = ATTEMPTS) -> Future[Task]:
-    """The task, with one worker, from which the others fetch it."""
-    try:
-        [future] = client.scatter([task], hash=False, timeout=PATIENCE)
-    except (OSError, asyncio.TimeoutError) as error:
-        if attempts > 1 and client.nthreads():  # that worker was lost meanwhile
-            return _sent(client, task, attempts - 1)
-        raise InputError(
-            f"the cluster has had no worker for {PATIENCE:.0f} s ({printable(error)}); what is finished is kept in "
-            f"{task.folder}",
-            "resume",
-            argument="dask",
-        ) from None
-    return future
+def _sent(client: Client, task: Task) -> Future[Task]:
+    """The task, with one worker, from which the others fetch it; another one if that worker was lost meanwhile."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            [future] = client.scatter([task], hash=False, timeout=max(PAUSE, end - time.monotonic()))
+            return future
+        except (OSError, asyncio.TimeoutError) as error:
+            if time.monotonic() >= end:
+                raise InputError(
+                    f"no worker of the cluster took the run within {PATIENCE:.0f} s ({printable(error)}); what is "
+                    f"finished is kept in {task.folder}",
+                    "resume",
+                    argument="dask",
+                ) from None
+        time.sleep(PAUSE)
 
 
 def _expect_the_project(client: Client) -> None:

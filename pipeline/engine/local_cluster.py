@@ -31,6 +31,7 @@ from .stopping import stop_computing
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
+    from distributed.security import Security
 
 TRIES = 3  # times in a row that a worker may end before it is connected
 STARTING = 2  # times its patience, in which a worker must be connected
@@ -55,15 +56,15 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
     """
     import dask
     from distributed import Client, LocalCluster
-    from distributed.security import Security
 
     scratch = folder / f".dask-scratch-space-{secrets.token_hex(8)}"  # dask takes a folder that is called so as it is
-    security, path = Security.temporary(), list(sys.path)
+    path = list(sys.path)
     ttl = f"{patience / 2} s"  # dask looks as often, so it notices within twice that time
     settings = {"temporary-directory": str(scratch), "distributed.scheduler.worker-ttl": ttl}
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         scratch.mkdir(mode=0o700)
+        security = _certified(scratch)
         with dask.config.set(settings):
             cluster = LocalCluster(
                 n_workers=0,
@@ -74,13 +75,31 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
         stack.enter_context(cluster)
         sys.path[:] = path  # without dask's folders
         client = stack.enter_context(Client(cluster, security=security))
+        end = time.monotonic() + TRIES * STARTING * patience
         workers = [_Worker(cluster.scheduler, security, scratch, patience, str(n), say) for n in range(count)]
         stack.callback(_end, workers)
         while not all(worker.connected for worker in workers):  # ranges are handed out by the number of threads
             if failed := next((worker.failed for worker in workers if worker.failed), None):
                 raise InputError(f"a worker {failed} before it was connected", argument="dask")
+            if time.monotonic() > end:
+                raise InputError(
+                    f"a worker was not connected within {TRIES * STARTING * patience:.0f} s", argument="dask"
+                )
             time.sleep(LOOK)
         yield client
+
+
+def _certified(folder: Path) -> Security:
+    """A new certificate and its key, as files there: dask makes temporary ones, which would stay after a kill."""
+    from distributed.security import Security
+
+    made = Security.temporary()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_text(made.tls_ca_file)
+    key.write_text(made.tls_client_key)
+    roles = [(f"tls_{role}_cert", f"tls_{role}_key") for role in ("client", "scheduler", "worker")]
+    files = {cert_name: str(certificate) for cert_name, _ in roles} | {key_name: str(key) for _, key_name in roles}
+    return Security(require_encryption=True, tls_ca_file=str(certificate), **files)
 
 
 class _Worker(threading.Thread):
@@ -131,9 +150,9 @@ class _Worker(threading.Thread):
         self.failed = "" if self._over.is_set() else how
 
     def end(self) -> None:
-        """Let the process put finished samples on the disk, and end."""
+        """Let the process put finished samples on the disk, and end; one that could not even be started is left."""
         self._over.set()
-        self.join()
+        self.join(2 * GRACE)
 
     def _watched(self, name: str, errors: Any) -> tuple[bool, int]:
         """Whether a process was connected, and its exit code."""

@@ -45,7 +45,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Layer, Network, Source, SpikingNeuron
+from backends.network import Input, Layer, Network, NetworkError, Source, SpikingNeuron
 
 from .correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
 
@@ -71,8 +71,13 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
 
     Raises
     ------
-    NetworkError : if layers are missing of a network that is no chain
+    NetworkError : if layers are missing of a network that is no chain, or numbers drive more than the first layer
     """
+    if later := [network.layers[place].name for place, _ in network.driven if place]:
+        raise NetworkError(
+            f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster does not hold, expected "
+            "spikes there, or numbers in the first layer alone"
+        )
     if len(spikes) < len(network.raster_names):
         network.check_chain("relevance of some layers")
     names = network.raster_names[-len(spikes) :]

@@ -101,7 +101,8 @@ class DifferentiableNetwork(nn.Module):
         fired, before = {"input": inputs}, "input"
         with exact_sums():
             for layer, module in zip(self.network.layers, self.layers, strict=True):
-                early = fired[before] if module.constant else fired[before][: module.reach]
+                whole = before == "input" and self.network.encoder == "constant-current"  # an image without steps
+                early = fired[before] if whole else fired[before][: module.reach]
                 fired, before = {layer.name: module({before: early})}, layer.name
             return self._read(fired[before])
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Layer, Network
+from backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Input, Layer, Network
 from backends.torch.synapses import synapses
 from recordings.layers import steps_that_matter
 
@@ -31,9 +31,9 @@ class SpikingLayer(nn.Module):
         place = network.place(layer.name)
         self.name, self.steps = layer.name, network.timesteps - 1  # at the first one nothing arrives
         self.inputs, self.shape = network.inputs[place - 1], network.shapes[place]
-        first = layer is network.layers[0]
-        self.constant = network.encoder == "constant-current" and first
-        self.unit = network.input_range / DEFAULT_RANGE if network.current_input and first else None
+        self.driven = [number for at, number in network.driven if at == place - 1]
+        self.constant = network.encoder == "constant-current"
+        self.unit = network.input_range / DEFAULT_RANGE
         self.weights = nn.ParameterList(
             constant(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
         )
@@ -77,17 +77,23 @@ class SpikingLayer(nn.Module):
         """The currents of one input at steps start + 1 … stop, (S, B, C, H, W)."""
         each, weight = self.inputs[number], self.weights[number]
         stop = max(start, stop)
-        if self.unit is not None and number == 0:
-            given = fired["input"]  # summed in float64 and rounded once, see backends/input_currents.py
-            maps = given[None] if self.constant else given[start:stop]
-            numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
-            found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
-            return found.expand(stop - start, -1, -1, -1, -1) if self.constant else found
+        if number in self.driven:
+            return self._of_numbers(each, weight, fired["input"], start, stop)
         arrived = [source.sign * _later(fired[source.layer], source.delay, start, stop) for source in each.sources]
         maps = sum(arrived[1:], arrived[0])
         if each.weight is None:
             return maps
         return synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
+
+    def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
+        """What numbers cause, summed in float64 and rounded once: see backends/input_currents.py."""
+        delay = each.sources[0].delay
+        silent = min(max(0, delay - start - 1), stop - start)  # steps before they arrive
+        maps = given[None] if self.constant else given[max(0, start + 1 - delay) : max(0, stop + 1 - delay)]
+        numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
+        found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
+        found = found.expand(stop - start - silent, -1, -1, -1, -1) if self.constant else found
+        return torch.cat([found.new_zeros((silent, *found.shape[1:])), found]) if silent else found
 
     def _step_by_step(self, fired: Fired) -> Tensor:
         """The spikes of a layer that reads itself."""
@@ -96,9 +102,9 @@ class SpikingLayer(nn.Module):
             None if again else self._weighed(number, self._currents(number, fired, 0, self.steps), 0)
             for number, again in enumerate(reads_itself)
         ]
-        before = list(fired.values())[-1]  # spikes, unless this is the first layer and its input an image
-        samples = len(before) if self.constant else before.shape[1]
-        own = [torch.zeros((samples, *self.shape), device=before.device)]
+        before, given = list(fired.items())[-1]
+        samples = len(given) if self.constant and before == "input" else given.shape[1]  # an image has no steps
+        own = [torch.zeros((samples, *self.shape), device=given.device)]
         state: Any = None
         for t in range(1, self.steps + 1):
             with_own = {**fired, self.name: own}

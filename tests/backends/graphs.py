@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Input, Layer, Network, Readout, Source
+from backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
 from tests.backends import test_random_networks as fixed_point
 
 LONGEST_DELAY = 6
@@ -55,24 +55,33 @@ FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, 
 
 
 @st.composite
-def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
-    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time."""
+def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes") -> Network:
+    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time.
+
+    The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed point and float32.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     timesteps = draw(st.integers(3, 10))
+    current = encoder != "spikes"
     shapes = [
         (draw(st.sampled_from(numbers.channels)), *draw(st.sampled_from(SIDES))) for _ in range(draw(st.integers(3, 5)))
     ]
+    if current:
+        shapes[0] = (min(shapes[0][0], 3), *shapes[0][1:])
     names = ["input", *(f"layer{number}" for number in range(1, len(shapes)))]
     delays = st.integers(1, min(LONGEST_DELAY, timesteps - 1))
 
     def one_input(place: int, first: int, weighted: bool) -> Input:
-        same = [name for name, shape in zip(names, shapes, strict=True) if shape == shapes[first]]
-        others = draw(st.lists(st.sampled_from(same), max_size=3))
-        sources = [Source(name, draw(delays), draw(st.sampled_from((1, 1, -1)))) for name in (names[first], *others)]
+        spiking = list(zip(names, shapes, strict=True))[current:]
+        same = [name for name, shape in spiking if shape == shapes[first]]
+        alone = current and first == 0
+        others = [] if alone else draw(st.lists(st.sampled_from(same), max_size=3))
+        signs = st.just(1) if alone else st.sampled_from((1, 1, -1))
+        sources = [Source(name, draw(delays), draw(signs)) for name in (names[first], *others)]
         channels = shapes[place][0]
         gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
         given = Input(None, draw(st.permutations(sources)), gain, shift=draw(st.sampled_from(numbers.shifts)))
-        if shapes[place] == shapes[first] and not weighted and draw(st.booleans()):
+        if shapes[place] == shapes[first] and not (weighted or alone) and draw(st.booleans()):
             return given
         (before, *sides), (channels, *goal) = shapes[first], shapes[place]
         pool, stride, padding, current_pool, kernel = zip(
@@ -85,7 +94,7 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
             weight = numbers.weights(rng, channels, before, *kernel)
             about = {"pool": pool, "stride": stride, "padding": padding, "current_pool": current_pool}
             given = replace(given, weight=weight, **about)
-        of_spikes = len(sources) == 1 and sources[0].sign == 1
+        of_spikes = len(sources) == 1 and sources[0].sign == 1 and not alone
         return replace(given, pooling="max") if of_spikes and draw(st.booleans()) else given
 
     layers, unread = [], {*range(1, len(shapes) - 1)}
@@ -98,7 +107,8 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED) -> Network:
         neuron = replace(neuron, shift=first.shift) if numbers is FIXED else neuron
         geometry = {name: getattr(first, name) for name in ("pool", "stride", "padding", "pooling", "current_pool")}
         layers.append(Layer(names[place], first.weight, neuron, **geometry, source=first.source, more=tuple(more)))
-    return Network(shapes[0], timesteps, tuple(layers), Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1])))))
+    readout = Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1]))))
+    return Network(shapes[0], timesteps, tuple(layers), readout, encoder, 254.0 if current else 2.0)
 
 
 def along(side: int, goal: int) -> list[tuple[int, int, int, int, int]]:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
 from backends.network.quantise import quantise
-from tests.backends.graphs import FLOAT, graphs, quarters
+from tests.backends.graphs import FIXED, FLOAT, Numbers, graphs, quarters
 from tests.backends.test_contract import assert_same, samples, simulate
 from tests.reference import simulate_reference
 
@@ -48,6 +49,22 @@ def test_any_graph_in_fixed_point(backend: str, network: Network) -> None:
 def test_any_graph_in_float32(backend: str, network: Network) -> None:
     """Of numbers whose sums float32 holds, so that no order of additions matters."""
     check(backend, network, some_spikes(network))
+
+
+def some_numbers(network: Network) -> NDArray[np.int8]:
+    """Three samples of maps, of each step or of all; from -3 to 3, so that sums of them are exact in float32."""
+    steps = () if network.encoder == "constant-current" else (network.timesteps,)
+    return np.random.default_rng(1).integers(-3, 4, (*steps, 3, *network.input_shape), np.int8)
+
+
+@BACKENDS
+@pytest.mark.parametrize("encoder", ["constant-current", "changing-current"])
+@pytest.mark.parametrize("numbers", [FIXED, FLOAT], ids=["fixed", "float32"])
+@given(data=st.data())
+@settings(max_examples=12)
+def test_numbers_that_drive_any_layers(backend: str, encoder: Encoder, numbers: Numbers, data: st.DataObject) -> None:
+    network = data.draw(graphs(numbers, encoder))
+    check(backend, network, some_numbers(network))
 
 
 @BACKENDS

@@ -1,4 +1,4 @@
-"""The constant current of layer 1, and neurons it drives, by hand."""
+"""The currents of an input that is numbers, and neurons they drive, by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from backends.base import BackendError
 from backends.input_currents import input_currents
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, Source
+from backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
 from backends.network.quantise import quantise
 from recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
@@ -26,11 +26,11 @@ def test_a_pooled_convolution_by_hand():
     layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0), pool=2, padding=1)
     real = network(layer, (1, 2, 4))
     current = input_currents(real, image)
-    assert (current.dtype, current.shape) == (np.float32, (1, 1, 1, 3, 3))
-    assert current[0, 0, 0].tolist() == [[0, 0, 0], np.float32(np.array([-3.5, 5.5, 3]) / 127).tolist(), [0, 0, 0]]
+    assert (current.dtype, current.shape) == (np.float32, (1, 1, 9))
+    assert current.reshape(3, 3).tolist() == [[0, 0, 0], np.float32(np.array([-3.5, 5.5, 3]) / 127).tolist(), [0, 0, 0]]
     current = input_currents(quantise(real), image)
     assert current.dtype == np.int32
-    assert current[0, 0, 0].tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
+    assert current.reshape(3, 3).tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("kernel", [(4, 3, 2, 3), (4, 3 * 6 * 4)])
@@ -42,7 +42,7 @@ def test_the_equations_for_every_image_of_a_batch(kernel):
     for given, unit in ((quantise(real), 1), (real, 127)):
         currents = input_currents(given, images)
         for image, current in zip(images, currents, strict=True):
-            expected = layer_current(given.layers[0], image)[None] / unit
+            expected = layer_current(given.layers[0], image).reshape(1, -1) / unit
             assert current == pytest.approx(expected.astype(current.dtype), rel=1e-6)
             assert np.array_equal(current, input_currents(given, image[None])[0])
 
@@ -61,11 +61,41 @@ def test_other_numbers_at_every_step_by_hand():
     assert (fixed.layers[0].neuron.gain.item(), fixed.layers[0].neuron.shift) == (20804, 14)
 
 
-@pytest.mark.parametrize("source", [Source("input", 2), Source("input", sign=-1), ("input", "fc1"), "fc1"])
-def test_a_current_drives_the_first_layer_alone(source):
+@pytest.mark.parametrize("source", [Source("input", sign=-1), ("input", "fc1")])
+def test_numbers_are_read_by_an_input_of_their_own(source):
     layer = Layer("fc1", np.float32([[2]]), LIF(1.0), source=source)
-    with pytest.raises(NetworkError, match="layer 'fc1': reads 'input' [01] times; a current drives the first layer"):
+    with pytest.raises(NetworkError, match="^layer 'fc1', input 1: reads the numbers of 'input', expected weights and"):
         network(layer, (1, 1, 1), timesteps=4)
+    layer = Layer("fc1", np.float32([[2]]), LIF(1.0), more=(Input(None, "input"),))
+    with pytest.raises(NetworkError, match="^layer 'fc1', input 2: reads the numbers of 'input', expected weights and"):
+        network(layer, (1, 1, 1), timesteps=4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_an_image_drives_two_layers_by_hand(backend):
+    """The image is 1, and its weights are 1/2 and 1/4; the second layer has it three steps late.
+
+    t                          0    1    2    3    4    5    6    7
+    first: v += 1/2            0   .5    1  1.5    1  1.5    1  1.5
+    fires above 1, and 1 less  0    0    0    1    0    1    0    1
+    second gets of the image   0    0    0  1/4  1/4  1/4  1/4  1/4
+    and of the first           0    0    0    0    1    0    1    0
+    v, 1 less after a spike    0    0    0  .25  1.5  .75    2 1.25
+    fires above 1              0    0    0    0    1    0    1    1
+    """
+    if backend == "torch":
+        pytest.importorskip("torch")
+    image = Input(np.float32([[0.25]]), Source("input", 3))
+    layers = (
+        Layer("first", np.float32([[0.5]]), LIF(1.0)),
+        Layer("second", np.float32([[1]]), LIF(1.0), more=(image,)),
+    )
+    given = Network((1, 1, 1), 8, layers, Readout(np.ones((1, 1))), "constant-current", input_range=254.0)
+    (batch,) = make_backend(backend).run(given, [np.int8([[[[1]]]])], 1)
+    assert {name: unpack(bits, (1, 1, 1)).ravel().astype(int).tolist() for name, bits in batch.spikes.items()} == {
+        "first": [0, 0, 0, 1, 0, 1, 0, 1],
+        "second": [0, 0, 0, 0, 1, 0, 1, 1],
+    }
 
 
 @pytest.mark.parametrize("precision", ["float32", "fixed"])

@@ -192,6 +192,11 @@ def descendants(pid: int) -> list[int]:
     return [process for child in found for process in (child, *descendants(child)) if not _over(process)]
 
 
+def started(pid: int) -> list[int]:
+    """The descendants of a process that run a program by now: until then, a child is a copy of the process."""
+    return [child for child in descendants(pid) if describe(child).split()[1:] != describe(pid).split()[1:]]
+
+
 def _over(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"

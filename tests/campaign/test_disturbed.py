@@ -36,6 +36,7 @@ from .process import (
     nothing_runs,
     own_mounts,
     run,
+    started,
 )
 from .workplace import RECIPES, all_whole, files, finish, measured, none, read_range, same_results
 
@@ -276,11 +277,11 @@ def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, vi
     while command.poll() is None and (time.monotonic() < end or not descendants(command.pid)):
         time.sleep(0.002)
     who = "nobody"
-    if command.poll() is None and (victims := descendants(command.pid)):
+    if command.poll() is None and (victims := started(command.pid)):
         pid = victims[int(victim * len(victims))]
         who = describe(pid)
         os.kill(pid, getattr(signal, number))
-    ended = command.wait(6 * PATIENCE + 4 * good["seconds"])
+    ended = command.wait(12 * PATIENCE + 8 * good["seconds"])
     assert ended.code == 0, f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
     assert ended.error.count("\n") <= LINES and ended.error.replace("\n", "").isprintable(), ended.error[:600]
     nothing_runs()

@@ -21,7 +21,6 @@ from backends.lava.magma import (
     PyLoihiProcessModel,
     add_in_ports,
     model_of,
-    receives,
     sends,
 )
 from backends.lava.process.late_spikes import LateSpikes
@@ -42,12 +41,13 @@ class LayerProcess(AbstractProcess):
     shapes : name -> (C, H, W) of all layers
     timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
         are dropped
-    driven : whether a current comes in place of the spikes of the first input
+    driven : numbers of the inputs at which a current comes in place of spikes
     maps : which maps of the layer leave the graph, if any
 
-    Ports: `s_in_0`, … of (H, W, C), bool, one for each layer that it reads (:meth:`port_of`); the current
-    `a_in` and the spikes `s_out` of (H', W', C'), bool; `bits_out`, the spikes packed to bits in C-order (C', H', W'),
-    a message where :func:`~.recorder.ends_message`; `maps_out` and `sum_out`, see :class:`~.maps.MapGatherer`.
+    Ports: `s_in_0`, … of (H, W, C), bool, one for each layer that it reads (:meth:`port_of`); `a_in_0`, … of
+    (H', W', C'), float32, for each of `driven`; the spikes `s_out` of (H', W', C'), bool; `bits_out`, the spikes
+    packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`; `maps_out` and `sum_out`,
+    see :class:`~.maps.MapGatherer`.
     """
 
     def __init__(
@@ -57,16 +57,19 @@ class LayerProcess(AbstractProcess):
         inputs: tuple[Input, ...],
         shapes: Mapping[str, Shape],
         timesteps: int,
-        driven: bool,
+        driven: tuple[int, ...],
         maps: LayerMapRequest | None,
     ) -> None:
         about: dict[str, Any] = {"layer": layer, "inputs": inputs, "shapes": shapes, "maps": maps, "name": layer.name}
         super().__init__(**about, timesteps=timesteps, driven=driven)
-        self.reads = list(longest_delays(inputs[driven:]))
-        ports = {f"s_in_{i}": (np.bool_, channels_last(shapes[name])) for i, name in enumerate(self.reads)}
-        add_in_ports(self, ports)
+        self.reads = list(longest_delays(each for number, each in enumerate(inputs) if number not in driven))
         neurons = channels_last(shapes[layer.name])
-        self.a_in, self.s_out = InPort(shape=neurons), OutPort(shape=neurons)
+        add_in_ports(
+            self,
+            {f"s_in_{i}": (np.bool_, channels_last(shapes[name])) for i, name in enumerate(self.reads)}
+            | {f"a_in_{number}": (np.float32, neurons) for number in driven},
+        )
+        self.s_out = OutPort(shape=neurons)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(neurons) // 8)))
         self.maps_out, self.sum_out = map_ports(neurons)
 
@@ -79,7 +82,6 @@ class LayerProcess(AbstractProcess):
 class EventLayer(PyLoihiProcessModel):
     """The kernels of the event backend, one step at a time."""
 
-    a_in = receives(np.float32)
     s_out = sends(bool)
     bits_out = sends(np.uint8)
     maps_out = sends(np.uint16)
@@ -89,9 +91,10 @@ class EventLayer(PyLoihiProcessModel):
         super().__init__(proc_params)
         self.timesteps, shapes, inputs = proc_params["timesteps"], proc_params["shapes"], proc_params["inputs"]
         self.kernel = LayerKernel(proc_params["layer"], *(shapes[each.sources[0].layer] for each in inputs))
-        of_spikes = inputs[proc_params["driven"] :]
-        self.sources = [source for each in of_spikes for source in each.sources]
-        delays = longest_delays(of_spikes)
+        self.driven = proc_params["driven"]
+        of_spikes = [None if number in self.driven else each for number, each in enumerate(inputs)]
+        self.sources = [source for each in of_spikes for source in (each.sources if each else (None,))]
+        delays = longest_delays(each for each in of_spikes if each)
         self.late = {name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()}
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
@@ -104,8 +107,8 @@ class EventLayer(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Send what the last step's input causes, so that the next layer need not wait; then receive input."""
         t = (self.time_step - 1) % self.timesteps
-        if self.proc_params["driven"]:
-            self.state.current[0] = self.a_in.recv()
+        for number in self.driven:
+            self.state.current[number] = getattr(self, f"a_in_{number}").recv()
         self.kernel.advance(t, self.state, self.fired, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.fired)
         if ends_message(t, self.timesteps):
@@ -115,8 +118,9 @@ class EventLayer(PyLoihiProcessModel):
             self.messages.leaving.add(t, self.step_maps.step(t, self.fired))
         for number, late in enumerate(self.late.values()):
             late.add(t, getattr(self, f"s_in_{number}").recv())
-        arrived: list[Any] = [self.late[source.layer].at(t + 1 - source.delay) for source in self.sources]
-        self.kernel.add([None, *arrived] if self.proc_params["driven"] else arrived, self.state)
+        self.kernel.add(
+            [source and self.late[source.layer].at(t + 1 - source.delay) for source in self.sources], self.state
+        )
 
 
 def longest_delays(inputs: Iterable[Input]) -> dict[str, int]:

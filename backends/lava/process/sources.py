@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, model_of, sends
+from backends.input_currents import by_input
+from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_out_ports, model_of, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from backends.network import Network
 
 
 class AbstractSourceModel(PyLoihiProcessModel):
@@ -91,33 +94,41 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractProcess):
-    """Sends currents: (S, C, H, W) or (S, C) float32 per sample; in fixed point, of integers.
+    """Sends currents: (S, N) float32 per sample, see :func:`backends.input_currents.input_currents`.
 
     Parameters
     ----------
-    shape : (H, W, C) or (C,), of the neurons it drives
-    steps : S, 1 of a constant current, else T: a[1] … a[T]
+    network : with a current as input
     socket : see :class:`AbstractSourceModel`
 
-    Ports: `a_out` of `shape`: a[t] at step t of a sample; at the first one, neurons ignore it.
+    Ports: `a_out_0`, … of (H, W, C), one for each of `network.driven`: a[t] at step t of a sample.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], steps: int, **socket: Any) -> None:
-        super().__init__(sample_shape=(steps, shape[-1], *shape[:-1]), **socket)
-        self.a_out = OutPort(shape=shape)
+    def __init__(self, *, network: Network, **socket: Any) -> None:
+        steps = 1 if network.encoder == "constant-current" else network.timesteps
+        shapes = [network.shapes[place + 1] for place, _ in network.driven]
+        neurons = sum(map(prod, shapes))
+        super().__init__(network=network, timesteps=network.timesteps, sample_shape=(steps, neurons), **socket)
+        sides = [(height, width, channels) for channels, height, width in shapes]
+        add_out_ports(self, {f"a_out_{i}": (np.float32, shape) for i, shape in enumerate(sides)})
 
 
 @model_of(CurrentSource)
 class CurrentSourceModel(AbstractSourceModel):
-    """Sends a map at every step, or one again and again."""
+    """Sends maps at every step, or the same ones again and again."""
 
     sample_type = np.float32
-    a_out = sends(np.float32)
-    currents: NDArray[np.float32]
+    currents: list[tuple[int, NDArray[np.float32]]]  # the delay of each, and its maps, (S, H, W, C)
 
     def run_spk(self) -> None:
-        """Send the current of a step."""
+        """Send the currents of a step; before their delay they are 0."""
         t = (self.time_step - 1) % self.timesteps
         if t == 0:
-            self.currents = np.ascontiguousarray(np.moveaxis(self.next_sample(), 1, -1))
-        self.a_out.send(self.currents[min(max(0, t - 1), len(self.currents) - 1)])
+            network = self.proc_params["network"]
+            self.currents = [
+                (network.inputs[place][number].sources[0].delay, np.ascontiguousarray(np.moveaxis(maps, 1, -1)))
+                for (place, number), maps in by_input(network, self.next_sample())
+            ]
+        for i, (delay, maps) in enumerate(self.currents):
+            current = maps[min(t - delay, len(maps) - 1)] if t >= delay else np.zeros_like(maps[0])
+            getattr(self, f"a_out_{i}").send(current)

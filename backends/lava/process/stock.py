@@ -46,8 +46,8 @@ class StockLayer(AbstractSubProcessModel):
         )
         for number, each in enumerate(about["inputs"]):
             name = f"{layer.name}_{number + 1}" if number else layer.name
-            driven = about["driven"] and number == 0
-            currents = process.a_in if driven else self._currents(each, name).reshape(shape)
+            given = getattr(process, f"a_in_{number}", None)  # a current in place of spikes
+            currents = given or self._currents(each, name).reshape(shape)
             currents.connect(getattr(neurons, f"a_in_{number}"))
         neurons.s_out.connect(process.s_out)
         neurons.bits_out.connect(process.bits_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,25 +45,30 @@ def everything(rng: np.random.Generator) -> Network:
 
 
 def driven(rng: np.random.Generator) -> Network:
-    """A current that changes, into a layer that reads itself and the one behind it as well."""
+    """A current that changes, into both layers; the first reads itself and the one behind it as well."""
     lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
     back = Input(None, Source("conv2", 2, -1), 0.5)
     first = Layer("conv1", quarters(rng, 3, 2, 3, 3), lif, padding=1, more=(itself, back))
-    second = Layer("conv2", quarters(rng, 3, 3, 3, 3), lif, padding=1)
+    later = Input(quarters(rng, 3, 2, 1, 1), Source("input", 3))
+    second = Layer("conv2", quarters(rng, 3, 3, 3, 3), lif, padding=1, more=(later,))
     return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current")
+
+
+def driven_by_an_image(rng: np.random.Generator) -> Network:
+    return replace(driven(rng), encoder="constant-current")
 
 
 def drawn(rng: np.random.Generator, network: Network) -> NDArray[Any]:
     """A sample, a loud one, and the first again."""
-    shape = (TIMESTEPS, *network.input_shape)
+    shape = network.input_shape if network.encoder == "constant-current" else (TIMESTEPS, *network.input_shape)
     if network.spiking_input:
         one, other = (rng.random(shape) < density for density in (0.3, 0.9))
     else:
         one, other = rng.integers(-127, 128, (2, *shape), np.int8)
-    return np.stack([one, other, one], axis=1)
+    return np.stack([one, other, one], axis=-4)
 
 
-@pytest.mark.parametrize("build", [everything, driven])
+@pytest.mark.parametrize("build", [everything, driven, driven_by_an_image])
 @pytest.mark.parametrize("models", ["event", "stock"])
 def test_fixed_point_with_maps(models: Any, build: Callable[[np.random.Generator], Network]) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from pipeline.engine.job import Job, JobSpec, read_spec
 from pipeline.engine.keep import RASTER
 from pipeline.engine.merge import merge
 from pipeline.engine.range_file import RangeFile
-from pipeline.engine.source import Parts, RangeSamples
+from pipeline.engine.source import Parts
 from pipeline.images.sources import open_source
 from recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, refusal, results
+from tests.pipeline.engine.trouble import Trouble
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytestmark = pytest.mark.alone
@@ -67,36 +68,6 @@ def spikes(network: spikesam.Network) -> np.ndarray:
 @pytest.fixture(scope="module")
 def expected(network: spikesam.Network, spikes: np.ndarray) -> str:
     return spikesam.simulate(network, spikes, backend="event").raster_digest
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Reads samples as :class:`Parts` does, but something happens first.
-
-    Parameters
-    ----------
-    parts : what reads them
-    at : first position of the range at which it happens
-    folder : holds a file for each time that it happened
-    times : how often
-    sends : a signal to the process; 0 to fail as a disk does
-    """
-
-    parts: Parts
-    at: int
-    folder: Path
-    times: int
-    sends: int
-
-    def __call__(self, positions: range) -> RangeSamples:
-        happened = len(list(self.folder.iterdir()))
-        if positions.start == self.at and happened < self.times:
-            (self.folder / str(happened)).touch()
-            if self.sends:
-                os.kill(os.getpid(), self.sends)
-                time.sleep(1)
-            raise OSError(28, os.strerror(28), str(self.folder))
-        return self.parts(positions)
 
 
 def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
@@ -165,7 +136,7 @@ def test_a_worker_that_dies_or_fails_is_replaced(
 def test_a_stopped_worker_is_given_up_and_replaced(
     network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 10.0)
+    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 20.0)
     whole = task(network, spikes, tmp_path / "run")
     said: list[str] = []
     done: list[int] = []

@@ -229,6 +229,16 @@ def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
         relevance(network, fired[1:], 1)
 
 
+def test_numbers_that_reach_later_layers_are_refused() -> None:
+    layers = (
+        Layer("fc1", [[1.0]], LIF(0.5)),
+        Layer("fc2", [[1.0]], LIF(0.5), more=(Input([[1.0]], Source("input", 2)),)),
+    )
+    network = Network((1, 1, 1), 4, layers, Readout([[1.0]]), encoder="constant-current")
+    with pytest.raises(NetworkError, match="^relevance: layer 'fc2' gets the numbers of the input, too, which"):
+        relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
+
+
 def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     """v = 1.8 at t = 1; at t = 2, 1.8 of the arrival a step before, less 0.3 of the one two steps before: a spike each.
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from backends.network import LIF, Input, Layer, Network, Readout
 from backends.torch.backend import TorchBackend
@@ -21,16 +23,18 @@ from tests.backends.graphs import FLOAT, graphs
 random = np.random.default_rng(0)
 
 
-@settings(max_examples=15)
-@given(graphs(FLOAT))
+@settings(max_examples=25)
+@drawn(st.sampled_from(("spikes", "constant-current", "changing-current")).flatmap(lambda name: graphs(FLOAT, name)))
 def test_the_spikes_are_the_backends(network: Network) -> None:
-    spikes = random.random((network.timesteps, 2, *network.input_shape)) < 0.5
+    shape = 2, *network.input_shape
+    given = random.integers(-3, 4, (network.timesteps, *shape), np.int8)
+    given = given > 0 if network.spiking_input else given[0] if network.encoder == "constant-current" else given
     model = DifferentiableNetwork if not network.has_loops else refused
     if (built := model(network)) is None:
         return
-    _, outputs = built(torch.tensor(spikes, dtype=torch.float32))
-    (batch,) = TorchBackend("cpu").run(network, [spikes], 2)
-    for name, found in zip(network.raster_names[1:], outputs, strict=True):
+    _, outputs = built(torch.tensor(given, dtype=torch.float32))
+    (batch,) = TorchBackend("cpu").run(network, [given], 2)
+    for name, found in zip(network.raster_names[-len(outputs) :], outputs, strict=True):
         expected = unpack(batch.spikes[name], network.raster_shape(name))
         np.testing.assert_array_equal(found.detach().numpy().astype(bool), expected)
 

@@ -131,7 +131,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
                 ),
                 gain=synapses.gain * neuron.gain,
             )
-            for synapses in _weights_first(folded)
+            for synapses in _weights_first(folded, example)
         ]
         geometry = first.pool, first.stride, first.padding, first.pooling, first.current_pool
         assert first.weight is not None
@@ -174,11 +174,14 @@ def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
     return replace(neuron, **constants).of_channels(shape[0], where)
 
 
-def _weights_first(folded: list[FoldedSynapses]) -> list[FoldedSynapses]:
+def _weights_first(folded: list[FoldedSynapses], example: Example) -> list[FoldedSynapses]:
     """The inputs of a layer, in an order in which the first has weights, and is the model's input if any is."""
     if all(synapses.weight is None for synapses in folded):
         folded = [folded[0].connected, *folded[1:]]
-    weighted = [each if each.identity else each.connected for each in folded]
+    spikes = example.encoder == "spikes"
+    weighted = [
+        each if each.identity and (spikes or each.sources[0].layer != INPUT) else each.connected for each in folded
+    ]
     return sorted(weighted, key=lambda each: (each.weight is None, each.sources[0].layer != INPUT))
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.input_currents import input_currents
+from backends.input_currents import currents_of
 from backends.network import Input, Network
 from backends.torch.neurons import make_neurons
 from backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
@@ -37,7 +37,7 @@ class LayerAlone:
         first = given[inputs[0].sources[0].layer]
         samples = first.shape[-4]
         self.neurons = make_neurons(layer.spiking_neuron, (samples, height * width, channels), device, layer.more)
-        self.currents = [self._currents(each) for each in inputs]
+        self.currents = [self._currents(each, (number, place)) for place, each in enumerate(inputs)]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
         """Go from rest at the step before `first` to each step before `stop`, and give what fires there, (B, H·W, C).
@@ -50,12 +50,12 @@ class LayerAlone:
                 fired = self.neurons.step(current, t, others=others)
             yield t, fired
 
-    def _currents(self, each: Input) -> Callable[[int], Tensor]:
-        """What gives a[t] of an input, (B, H·W, C)."""
-        network, first = self.network, each.sources[0].layer
-        if self.given[first].dtype == np.int8:
-            steps = torch.from_numpy(input_currents(network, self.given[first])).to(self.device).flatten(3).mT
-            return lambda t: steps[:, min(t, steps.shape[1]) - 1]
+    def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
+        """What gives a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
+        network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].delay)
+        if key in network.driven:
+            steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
+            return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
         if each.weight is None:
             return lambda t: self._arrived(each, t)
         seen = network.shapes[network.place(first)]

@@ -323,6 +323,30 @@ def test_layers_fire_as_many_steps_later_as_they_are_deep(tmp_path: Path) -> Non
     assert network.timesteps == len(example) + 4
 
 
+@pytest.mark.parametrize("changing", [False, True], ids=["an image", "numbers at every step"])
+def test_numbers_flow_into_several_layers(changing: bool) -> None:
+    """The shortcuts of an MS-ResNet carry the current of the input past the first layer, which is one step later there.
+
+    Each layer hears of it when it hears of the spikes that the input caused, not before; so the bits are the model's.
+    """
+    torch.manual_seed(0)
+    model = normalised(loud(maps(ms_resnet), 2))
+    example = torch.randn(12, 2, 2, 8, 8) if changing else torch.randn(4, 2, 8, 8)
+    network = spikesam.from_torch(model, example, timesteps=None if changing else 12)
+    assert network.encoder == ("changing-current" if changing else "constant-current")
+    assert reads(network) == {
+        "lif1": ["input +1"],
+        "lif2": ["input +2", "lif1 +1"],
+        "lif3": ["input +3", "lif1 +2", "lif2 +1"],
+    }
+    compared = spikesam.compare(model, network, example, backends=("event", "torch", "lava"))
+    own = compared.runs["precision"] == "float32"
+    assert (compared.runs["differ"][own] == 0).all()
+    assert compared.runs["digest"][~own].nunique() == 1
+    assert (compared.answers["float32"] == compared.answers["model"]).all()
+    assert spikesam.from_nir(spikesam.to_nir(network)).sha256 == network.sha256
+
+
 def test_an_image_drives_recurrent_layers() -> None:
     torch.manual_seed(0)
     model = loud(dense(lambda m, x: looped(m, x)), 2)
