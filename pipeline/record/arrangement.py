@@ -55,6 +55,8 @@ class Arrangement:
         self.convolutions = Convolutions()
         self.used: dict[str, str] = {}
         self._model, self._layout = model, layout
+        self._layouts: dict[str, Layout] = {}  # name of a module -> its library's, or the caller's
+        self._found: dict[tuple[str, int], Axes | None] = {}
         self._axes = {pattern: parse(text) for pattern, text in _table({} if axes is None else axes).items()}
         grids: object = {} if grid is None else grid if isinstance(grid, Mapping) else {"*": grid}
         self._grids = {pattern: _sides(sides) for pattern, sides in _table(grids).items()}
@@ -68,10 +70,12 @@ class Arrangement:
 
     def layout_of(self, name: str, module: nn.Module, batch: Batch, key: Key) -> Layout:
         """What brings a tensor that a module put out to (S, B, …)."""
-        library = known_layout(module) or self._layout
+        if name not in self._layouts:
+            self._layouts[name] = known_layout(module) or self._layout
+        library = self._layouts[name]
 
         def arranged(spikes: Tensor) -> Tensor:
-            axes = _first(self._axes, name) or known_axes(self._model, name, spikes.ndim)
+            axes = self._axes_of(name, spikes.ndim)
             if axes is None:
                 steps = library(spikes)
                 self._expect_convolution(name, steps, batch, key)
@@ -79,6 +83,12 @@ class Arrangement:
             return self._arrange(name, axes, batch, key, spikes)
 
         return arranged
+
+    def _axes_of(self, name: str, ndim: int) -> Axes | None:
+        """The caller's axes, or those that are known; found once, as there are as many calls as steps."""
+        if (name, ndim) not in self._found:
+            self._found[name, ndim] = _first(self._axes, name) or known_axes(self._model, name, ndim)
+        return self._found[name, ndim]
 
     def _arrange(self, name: str, axes: Axes, batch: Batch, key: Key, spikes: Tensor) -> Tensor:
         arranged = axes.arrange(spikes, batch.sizes(key), lambda tokens: self._grid(name, tokens, batch, key))

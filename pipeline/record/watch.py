@@ -230,4 +230,4 @@ def _listed(modules: Sequence[str]) -> str:
 
 def _say(text: str) -> None:
     """Warn of something that does not end the recording."""
-    warnings.warn(f"record: {text}", stacklevel=4)
+    warnings.warn(f"record: {text}", stacklevel=5)  # where finish() is called

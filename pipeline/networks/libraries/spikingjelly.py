@@ -74,7 +74,7 @@ def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
 
 
 def axes(module: Any) -> Takes:
-    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, and old ones none at all."""
+    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, old ones no mode."""
     multi_step = any(re.fullmatch("MultiStep(Module|.*Node)", kind.__name__) for kind in type(module).__mro__)
     return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
 
