@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,20 @@ import pytest
 import spikesam
 from pipeline.images.datasets import handwriting
 
-OPTIONAL = {"from_nir": "nir", "to_nir": "nir"}  # what an example needs beside this project
+OPTIONAL = {
+    "from_nir": "nir",
+    "to_nir": "nir",
+    "spikesam.captum": "snntorch",
+}  # what an example needs beside this project
 
 
-@pytest.mark.parametrize("name", ["spikesam", *spikesam.__all__])
+@pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", *spikesam.__all__])
 def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in OPTIONAL:
         pytest.importorskip(OPTIONAL[name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(handwriting.SIZES, "selection", 50)  # what a training chooses its best epoch by
-    described = spikesam if name == "spikesam" else getattr(spikesam, name)
+    described = import_module(name) if name.startswith("spikesam") else getattr(spikesam, name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):
         for _ in range(2):

@@ -92,6 +92,35 @@ class Events:
     def __len__(self) -> int:
         return len(self.t)
 
+    @classmethod
+    def from_tonic(cls, events: Any, sensor_size: tuple[int, int, int]) -> Events:
+        """One recording of a data set of tonic, as the set gives it, without transforms.
+
+        Parameters
+        ----------
+        events : structured array with the fields t (µs), x, y and p
+        sensor_size : (W, H, polarities), as every data set of tonic has it
+
+        Raises
+        ------
+        InputError : if a field is missing, or these are no events of such a sensor
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import spikesam
+        >>> given = np.array([(5, 0, 0, 1), (2, 3, 12, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
+        >>> spikesam.Events.from_tonic(given, sensor_size=(6, 4, 2)).polarity
+        array([ True, False])
+        """
+        names = getattr(getattr(events, "dtype", None), "names", None) or ()
+        if lacks := [name for name in "txyp" if name not in names]:
+            raise InputError(f"from_tonic: got no field {lacks[0]!r}, expected a structured array with t, x, y and p")
+        if len(sensor_size) != 3:
+            raise InputError(f"from_tonic: sensor_size is {sensor_size}, expected (width, height, polarities)")
+        width, height, _ = map(int, sensor_size)
+        return cls(events["t"], events["x"], events["y"], events["p"], (height, width))
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height), as an image of Pillow says it."""

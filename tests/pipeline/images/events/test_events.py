@@ -19,6 +19,21 @@ def test_lists_become_arrays() -> None:
     assert events.size == (4, 3)
 
 
+def test_a_recording_of_tonic() -> None:
+    fields = [("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)]  # as tonic's N-MNIST has them
+    given = np.array([(1, 2, 0, True), (0, 0, 5, False), (3, 1, 5, True)], fields)
+    found, expected = Events.from_tonic(given, (4, 3, 2)), Events(**GOOD)
+    for name in ("t", "x", "y", "polarity"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert found.sensor == (3, 4)
+    with pytest.raises(InputError, match="from_tonic: got no field 'p', expected a structured array"):
+        Events.from_tonic(given[["x", "y", "t"]], (4, 3, 2))
+    with pytest.raises(InputError, match="from_tonic: got no field 't'"):
+        Events.from_tonic([(1, 2, 0, True)], (4, 3, 2))
+    with pytest.raises(InputError, match=r"sensor_size is \(4, 3\), expected \(width, height, polarities\)"):
+        Events.from_tonic(given, (4, 3))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

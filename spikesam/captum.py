@@ -1,0 +1,97 @@
+"""Spike Activation Maps by the conventions of captum, for code that compares its methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from captum.attr import LayerAttribution
+from torch import Tensor, nn
+
+from pipeline.maps.explain import explain
+from pipeline.record.record import record
+from recordings.errors import InputError
+
+
+class SAM(LayerAttribution):
+    """Where neurons of a layer fire in quick succession, whatever the class.
+
+    What it gives is what :func:`spikesam.explain` gives of a recording of the same inputs. Nothing is differentiated,
+    and no target is asked for.
+
+    Parameters
+    ----------
+    forward_func : a spiking network in evaluation mode, whose call runs all steps from rest
+    layer : the module of it that puts out spikes, once a step or those of all steps at once
+
+    Raises
+    ------
+    InputError : if the layer is not in the network
+
+    Examples
+    --------
+    >>> import snntorch, snntorch.utils, torch
+    >>> from spikesam.captum import SAM
+    >>> class Small(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv, self.lif = torch.nn.Conv2d(1, 4, 3), snntorch.Leaky(0.9, init_hidden=True)
+    ...     def forward(self, images):
+    ...         snntorch.utils.reset(self)
+    ...         return torch.stack([self.lif(self.conv(images)) for step in range(10)]).sum((0, 3, 4))
+    >>> model, images = Small().eval(), torch.rand(2, 1, 8, 8)
+    >>> attribution = SAM(model, model.lif).attribute(images)
+    >>> attribution.shape, SAM.interpolate(attribution, (8, 8)).shape
+    (torch.Size([2, 1, 6, 6]), torch.Size([2, 1, 8, 8]))
+
+    References
+    ----------
+    Kim & Panda 2021, Eq. 12-14.
+    """
+
+    forward_func: nn.Module
+    layer: nn.Module
+
+    def __init__(self, forward_func: nn.Module, layer: nn.Module) -> None:
+        names = [name for name, module in forward_func.named_modules() if module is layer]
+        if not names or not names[0]:
+            raise InputError(f"SAM: {type(layer).__name__} is no module within {type(forward_func).__name__}")
+        super().__init__(forward_func, layer)
+        self._name = names[0]
+
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        additional_forward_args: Any = None,
+        *,
+        layout: str | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """One map for each sample, summed over the steps.
+
+        Parameters
+        ----------
+        inputs : of the network; several in a tuple
+        additional_forward_args : what it takes beside them; several in a tuple
+        layout : of what the layer puts out, if it is of no library, see :func:`spikesam.record`
+        options : `gamma`, `variant`, `include_current` of :func:`spikesam.explain`
+
+        Returns
+        -------
+        (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0
+
+        Raises
+        ------
+        InputError : if what the layer puts out are no spikes of a map, or the network is in training mode
+        """
+        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        more = () if additional_forward_args is None else additional_forward_args
+        more = more if isinstance(more, tuple) else (more,)
+        with TemporaryDirectory(prefix="spikesam-") as folder:
+            with torch.no_grad(), record(self.forward_func, folder, {self._name: "layer"}, layout=layout) as recording:
+                self.forward_func(*given, *more)
+                recording.finish()
+            with recording.raster as raster, explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps:
+                return torch.from_numpy(maps["layer"].sum[:])[:, None].to(given[0].device)
