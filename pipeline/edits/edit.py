@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backends.network import Network
-from backends.network.storage import read_network
-from pipeline.networks.checkpoint_files import find_checkpoint
-from pipeline.networks.precisions import in_precision
+from pipeline.networks.recorded import recorded_network
 from recordings.errors import InputError
 from recordings.parsing import parse_json
 from recordings.raster.batch import joined
@@ -96,7 +94,9 @@ def edit(
     """
     opened = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
     try:
-        graph = _network_of(opened, network)
+        graph = recorded_network(opened, network)
+        if not opened.header.classes:
+            raise InputError(f"{WHERE}: {opened.where} holds no answers, expected a raster of a run")
         spec = opened.layer(layer)
         again = tuple(name for name in graph.dependents(spec.name) if name != spec.name)
         _refuse_unknown_currents(graph, again, spec.name)
@@ -142,39 +142,6 @@ def _path(raster: Any) -> Path:
     if isinstance(raster, (str, PathLike)):
         return Path(raster)
     raise InputError(f"{WHERE}: got {type(raster).__name__}, expected a raster or its file")
-
-
-def _network_of(raster: RasterReader, given: Any) -> Network:
-    """The network that fired a raster, in the raster's precision, which holds all of its layers."""
-    if isinstance(given, (str, PathLike)):
-        network = read_network(find_checkpoint(str(given)))[0]
-    else:
-        network = getattr(given, "network", given)  # of a checkpoint
-    if not isinstance(network, Network):
-        raise InputError(
-            f"{WHERE}: got the network {type(given).__name__}, expected a Network, a checkpoint or its name"
-        )
-    network.check_spiking(WHERE)
-    network = in_precision(network, raster.header.precision)
-    recorded = raster.header.network_sha256
-    if network.sha256 != recorded:
-        said = f"the network {recorded[:12]}" if recorded else "a network that it does not name"
-        raise InputError(
-            f"{WHERE}: {raster.where} was fired by {said}, got {network.sha256[:12]}; expected the network of that run"
-        )
-    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-    header = raster.header
-    if {layer.name: layer.shape for layer in raster.layers} != shapes:
-        raise InputError(
-            f"{WHERE}: {raster.where} holds layers {', '.join(raster)}, expected all of the network, in its shapes: "
-            f"{', '.join(shapes)}"
-        )
-    if (header.timesteps, header.classes) != (network.timesteps, network.classes):
-        raise InputError(
-            f"{WHERE}: {raster.where} has {header.timesteps} steps and {header.classes} outputs, expected "
-            f"{network.timesteps} and {network.classes}, as the network has"
-        )
-    return network
 
 
 def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: str) -> None:

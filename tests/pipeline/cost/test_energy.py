@@ -208,14 +208,17 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     )
     assert "none.h5" in wrong(tmp_path / "none.h5")
     assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
-    assert wrong(raster, 3) == "energy: network is int, expected a Network, a checkpoint or its file"
+    assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
     assert wrong(raster, prices="nm") == "prices: got 'nm', expected one of 45nm, 45nm-memory, loihi"
     assert wrong(raster, pictured=-1) == "pictured: got -1, expected a number of samples ≥ 0"
 
 
 def test_layers_that_are_missing_or_others(tmp_path: Path) -> None:
     half = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
-    assert "holds layers conv1, fc1, expected input as well; operations are counted where all" in wrong(half, small())
+    assert (
+        "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operations are counted where all"
+        in wrong(half, small())
+    )
     other = replace(
         small(), input_shape=(1, 4, 2), layers=(small().layers[0],), readout=Readout(np.ones((2, 16), np.float32))
     )
